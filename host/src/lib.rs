@@ -1,1 +1,9 @@
-//! Pliant.
+//! Pliant: a message broker that people can bend. The rooms, in floor order; `ARCHITECTURE.md` draws the map.
+
+pub mod client;
+pub mod message;
+pub mod metrics;
+pub mod topic;
+
+pub mod dialogue;
+pub mod store;

@@ -1,0 +1,278 @@
+//! What a client may ask of the broker, and what the broker may tell a client. Both protocols speak it; the hall speaks
+//! nothing else.
+
+use crate::client::{Client, Departure};
+use crate::message::{Guarantee, Message, Properties, Refusal, Will};
+use crate::topic::Filter;
+use std::sync::Arc;
+
+/// Something small that names one delivery or publication among those under way on one mailbox, in one direction: MQTT's
+/// packet identifier. Never 0 for a guarantee above at-most-once.
+pub type Handle = u16;
+
+/// What a client asks. `'a` is the life of the bytes it was read from.
+#[derive(Debug)]
+pub enum Request<'a> {
+    /// Come in. The first request of a connection, and the only one of its kind.
+    Attach(Box<Attach>),
+    /// Take this message.
+    Publish(Publish<'a>),
+    /// The publication under this handle will not be sent again (MQTT PUBREL).
+    Release(Handle),
+    /// Add or change filters.
+    Subscribe(Subscribe),
+    /// Remove filters.
+    Unsubscribe(Unsubscribe),
+    /// The delivery under this handle is over (MQTT PUBACK, PUBCOMP, or a PUBREC that refuses).
+    Settle(Handle),
+    /// The receiver has the delivery under this handle and will not take it twice (MQTT PUBREC).
+    Received(Handle),
+    /// Goodbye. Nothing may follow.
+    Detach(Detach),
+}
+
+/// A client comes in.
+#[derive(Debug)]
+pub struct Attach {
+    /// Who it is. An empty id asks for one of the broker's making.
+    pub client: Client,
+    /// Begin with nothing (MQTT Clean Start), or go on where this client id left off.
+    pub clean: bool,
+    /// Seconds for which what belongs to the client outlives its connection; `u32::MAX`: for ever; 0: not at all.
+    pub expiry_seconds: u32,
+    /// Most deliveries above at-most-once that may be under way at the same time; at least 1.
+    pub window: u16,
+    /// One delivery for each matching filter that carries an identifier (MQTT 5.0), or one for all (3.1.1).
+    pub per_subscription: bool,
+    /// What to publish when it is gone.
+    pub will: Option<WillRequest>,
+}
+
+/// A will as the client names it: its topic is still relative to the client's scope.
+#[derive(Debug)]
+pub struct WillRequest {
+    /// Topic in the client's words.
+    pub name: Box<str>,
+    /// Quality of the publication.
+    pub guarantee: Guarantee,
+    /// Keep it as the topic's last value.
+    pub retain: bool,
+    /// Seconds after its publication at which it is worthless; none: never.
+    pub expiry_seconds: Option<u32>,
+    /// The rest.
+    pub properties: Option<Box<Properties>>,
+    /// The payload.
+    pub payload: Box<[u8]>,
+    /// Seconds between the departure and the publication.
+    pub delay_seconds: u32,
+}
+
+/// A message as its publisher sends it.
+#[derive(Debug)]
+pub struct Publish<'a> {
+    /// Topic in the client's words.
+    pub name: &'a str,
+    /// How hard to try.
+    pub guarantee: Guarantee,
+    /// Keep it as the topic's last value; with an empty payload: forget that.
+    pub retain: bool,
+    /// Names the publication above at-most-once until it is answered; else 0.
+    pub handle: Handle,
+    /// Seconds until the message is worthless; none: never.
+    pub expiry_seconds: Option<u32>,
+    /// The rest.
+    pub properties: Option<Box<Properties>>,
+    /// The payload.
+    pub payload: &'a [u8],
+}
+
+/// Filters to add.
+#[derive(Debug)]
+pub struct Subscribe {
+    /// Comes back in the answer.
+    pub handle: Handle,
+    /// One answer for each, in this order.
+    pub filters: Vec<SubscribeFilter>,
+}
+
+/// One filter to add.
+#[derive(Debug)]
+pub struct SubscribeFilter {
+    /// In the client's words, without its share.
+    pub name: Box<str>,
+    /// The group that shares this subscription; none: the client alone.
+    pub share: Option<Box<str>>,
+    /// How it wants to be served.
+    pub options: SubscribeOptions,
+}
+
+/// How a subscription is served.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct SubscribeOptions {
+    /// The most it wants.
+    pub guarantee: Guarantee,
+    /// Not what this client publishes itself.
+    pub no_local: bool,
+    /// Hand on the publisher's retain flag instead of clearing it.
+    pub retain_as_published: bool,
+    /// Which retained messages to send now.
+    pub retain_handling: RetainHandling,
+    /// Sent along with each delivery; none: no identifier.
+    pub identifier: Option<u32>,
+}
+
+/// Which retained messages a new subscription is sent (MQTT 5.0, 3.8.3.1).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum RetainHandling {
+    /// All, at each subscribe.
+    #[default]
+    Always,
+    /// All, if the subscription did not exist before.
+    IfNew,
+    /// None.
+    Never,
+}
+
+/// Filters to remove.
+#[derive(Debug)]
+pub struct Unsubscribe {
+    /// Comes back in the answer.
+    pub handle: Handle,
+    /// Filter in the client's words and its share; one answer for each, in this order.
+    pub filters: Vec<(Box<str>, Option<Box<str>>)>,
+}
+
+/// A client goes.
+#[derive(Debug, Clone, Copy)]
+pub struct Detach {
+    /// How.
+    pub departure: Departure,
+    /// Changes what it said at the beginning about how long its state stays.
+    pub expiry_seconds: Option<u32>,
+}
+
+/// What the broker tells a client in answer to a request. Deliveries come from the mailbox instead.
+#[derive(Debug)]
+pub enum Event {
+    /// It is in.
+    Attached(Attached),
+    /// It is not; the connection ends.
+    Refused(Refusal),
+    /// The broker has the message, or does not want it. Never sent for at-most-once.
+    Published {
+        /// As in the request.
+        handle: Handle,
+        /// As in the request.
+        guarantee: Guarantee,
+        /// Whether anybody was there to get it, or why it was refused.
+        outcome: Result<Routed, Refusal>,
+    },
+    /// Answer to [`Request::Release`]: whether the handle was known.
+    Released(Handle, bool),
+    /// The delivery may be forgotten (MQTT PUBREL): answer to [`Request::Received`]; whether the handle was known.
+    Release(Handle, bool),
+    /// What was granted, filter by filter.
+    Subscribed {
+        /// As in the request.
+        handle: Handle,
+        /// In the order of the request.
+        granted: Vec<Result<Guarantee, Refusal>>,
+    },
+    /// What was removed, filter by filter: whether it was there.
+    Unsubscribed {
+        /// As in the request.
+        handle: Handle,
+        /// In the order of the request.
+        removed: Vec<Result<bool, Refusal>>,
+    },
+    /// The connection ends by the broker's will.
+    Closed(Closed),
+}
+
+/// Whom an accepted message reached.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Routed {
+    /// At least one mailbox.
+    Matched,
+    /// Nobody.
+    NoSubscriber,
+}
+
+/// A client is in.
+#[derive(Debug)]
+pub struct Attached {
+    /// Who it is now: with an id of the broker's making if it had none.
+    pub client: Arc<Client>,
+    /// Its state was still there.
+    pub resumed: bool,
+    /// The id was made by the broker.
+    pub assigned: bool,
+    /// What it was granted; may be less than it asked for.
+    pub expiry_seconds: u32,
+}
+
+/// Why the broker ends a connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Closed {
+    /// Another connection of the same client id took over.
+    TakenOver,
+    /// An operator asked for it.
+    ByOperator,
+    /// The broker shuts down.
+    ShuttingDown,
+    /// A full queue left no other way to refuse a message (protocols without a negative acknowledgement).
+    QuotaExceeded,
+}
+
+/// One copy of a message on its way to one client.
+#[derive(Debug, Clone)]
+pub struct Delivery {
+    /// What.
+    pub message: Message,
+    /// The topic in this client's words; none: as the broker knows it.
+    pub name: Option<Arc<str>>,
+    /// The smaller of what was published and what was asked for.
+    pub guarantee: Guarantee,
+    /// The retain flag to show.
+    pub retain: bool,
+    /// It may have been sent before.
+    pub duplicate: bool,
+    /// Names the delivery above at-most-once until it is settled; else 0.
+    pub handle: Handle,
+    /// Identifiers of the subscriptions that matched.
+    pub identifiers: Identifiers,
+}
+
+/// Identifiers of subscriptions; almost always none or one.
+pub type Identifiers = smallvec::SmallVec<[u32; 2]>;
+
+/// What a mailbox hands out.
+#[derive(Debug)]
+pub enum Outgoing {
+    /// A message.
+    Deliver(Delivery),
+    /// Sent again after a reconnect: the delivery that the receiver has may be forgotten (MQTT PUBREL).
+    Release(Handle),
+}
+
+/// A subscription as others see it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Subscription {
+    /// The broker's filter.
+    pub filter: Filter,
+    /// The client's word for it, if that differs.
+    pub name: Option<Box<str>>,
+    /// The group that shares it.
+    pub share: Option<Box<str>>,
+    /// How it is served.
+    pub options: SubscribeOptions,
+}
+
+/// A will as the hall keeps it, with its owner.
+#[derive(Debug, Clone)]
+pub struct OwnedWill {
+    /// Who left it.
+    pub owner: Arc<Client>,
+    /// What is to be published.
+    pub will: Will,
+}

@@ -1,0 +1,282 @@
+//! One message: immutable once made, shared by all who wait for it, and the words around it.
+
+use crate::topic::Topic;
+use std::fmt;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU64, Ordering};
+use triomphe::ThinArc;
+
+/// The broker's clock in milliseconds since 1970-01-01T00:00:00Z: the wall clock as it was when the process started,
+/// carried on by the monotonic clock. A jump of the wall clock changes no expiry, delay or keep-alive.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct Time(pub u64);
+
+impl Time {
+    /// So many seconds later.
+    pub fn plus_seconds(self, seconds: u32) -> Self {
+        Self(self.0.saturating_add(u64::from(seconds) * 1000))
+    }
+
+    /// So many milliseconds later.
+    pub fn plus_milliseconds(self, milliseconds: u64) -> Self {
+        Self(self.0.saturating_add(milliseconds))
+    }
+
+    /// Milliseconds that passed since `earlier`; 0 if it is not earlier.
+    pub fn since(self, earlier: Self) -> u64 {
+        self.0.saturating_sub(earlier.0)
+    }
+}
+
+/// How hard the broker tries. MQTT: QoS 0, 1, 2. AMQP: settled, unsettled, receiver settles second.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub enum Guarantee {
+    /// Delivered once or not at all.
+    #[default]
+    AtMostOnce,
+    /// Delivered once or more often.
+    AtLeastOnce,
+    /// Delivered exactly once to a receiver that keeps its state.
+    ExactlyOnce,
+}
+
+impl Guarantee {
+    /// From MQTT's 0, 1 or 2.
+    pub fn from_level(level: u8) -> Option<Self> {
+        match level {
+            0 => Some(Self::AtMostOnce),
+            1 => Some(Self::AtLeastOnce),
+            2 => Some(Self::ExactlyOnce),
+            _ => None,
+        }
+    }
+
+    /// As MQTT's 0, 1 or 2.
+    pub fn level(self) -> u8 {
+        self as u8
+    }
+}
+
+/// What a publisher may say about a message beside its topic and payload. Absent as a whole where nothing is said.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Properties {
+    /// MIME type by convention; not checked.
+    pub content_type: Option<Box<str>>,
+    /// The publisher declared the payload to be UTF-8 text.
+    pub payload_is_text: bool,
+    /// Where an answer is expected.
+    pub response_topic: Option<Box<str>>,
+    /// What an answer has to carry.
+    pub correlation_data: Option<Box<[u8]>>,
+    /// In the publisher's order; a name may stand more than once.
+    pub user: Vec<(Box<str>, Box<str>)>,
+}
+
+impl Properties {
+    /// Whether nothing is said.
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+
+    /// Heap bytes, roughly: what a queue counts.
+    pub fn size(&self) -> usize {
+        let text = |s: &Option<Box<str>>| s.as_ref().map_or(0, |s| s.len());
+        text(&self.content_type)
+            + text(&self.response_topic)
+            + self.correlation_data.as_ref().map_or(0, |d| d.len())
+            + self.user.iter().map(|(name, value)| name.len() + value.len() + 32).sum::<usize>()
+    }
+}
+
+/// Everything about a message but its payload.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Envelope {
+    /// The broker's topic.
+    pub topic: Topic,
+    /// What the publisher asked for.
+    pub guarantee: Guarantee,
+    /// The publisher's retain flag.
+    pub retain: bool,
+    /// From when on the message is worthless; none: never.
+    pub expires: Option<Time>,
+    /// The rest.
+    pub properties: Option<Box<Properties>>,
+    /// How often a module's wish led to this one: 0 for what a client sent.
+    pub hops: u8,
+}
+
+/// An immutable message, shared behind a pointer: one allocation for envelope and payload.
+#[derive(Clone)]
+pub struct Message(ThinArc<Head, u8>);
+
+struct Head {
+    envelope: Envelope,
+    /// The mailbox of the publisher, for subscribers that do not want their own messages; 0: none.
+    publisher: u64,
+    /// Row in the message log; 0: not in it.
+    log_id: AtomicU64,
+    /// How many durable queue entries still need that row.
+    log_uses: AtomicU64,
+    /// Bytes that a protocol room made of the properties once, for all subscribers.
+    encoded_properties: OnceLock<Box<[u8]>>,
+}
+
+impl Message {
+    /// Copies the payload into a new message.
+    pub fn new(envelope: Envelope, publisher: u64, payload: &[u8]) -> Self {
+        let head = Head {
+            envelope,
+            publisher,
+            log_id: AtomicU64::new(0),
+            log_uses: AtomicU64::new(0),
+            encoded_properties: OnceLock::new(),
+        };
+        Self(ThinArc::from_header_and_slice(head, payload))
+    }
+
+    /// Everything but the payload.
+    pub fn envelope(&self) -> &Envelope {
+        &self.0.header.header.envelope
+    }
+
+    /// The broker's topic.
+    pub fn topic(&self) -> &Topic {
+        &self.envelope().topic
+    }
+
+    /// The payload.
+    pub fn payload(&self) -> &[u8] {
+        &self.0.slice
+    }
+
+    /// The mailbox of the publisher; 0: none.
+    pub fn publisher(&self) -> u64 {
+        self.0.header.header.publisher
+    }
+
+    /// Whether the message is worthless by now.
+    pub fn is_expired(&self, now: Time) -> bool {
+        self.envelope().expires.is_some_and(|at| at <= now)
+    }
+
+    /// Seconds left, rounded up, at least 1 for a message that has not expired; none: it never expires.
+    pub fn expiry_seconds(&self, now: Time) -> Option<u32> {
+        let left = self.envelope().expires?.since(now).div_ceil(1000);
+        Some(u32::try_from(left).unwrap_or(u32::MAX))
+    }
+
+    /// Bytes that this message takes in memory, roughly: what a queue counts.
+    pub fn size(&self) -> usize {
+        let envelope = self.envelope();
+        160 + self.payload().len()
+            + envelope.topic.as_str().len()
+            + envelope.properties.as_ref().map_or(0, |properties| properties.size())
+    }
+
+    /// Row in the message log; 0: not in it.
+    pub fn log_id(&self) -> u64 {
+        self.0.header.header.log_id.load(Ordering::Acquire)
+    }
+
+    /// Says where in the message log this message stands and how many queue entries need it.
+    pub fn set_logged(&self, log_id: u64, uses: u64) {
+        self.0.header.header.log_uses.store(uses, Ordering::Release);
+        self.0.header.header.log_id.store(log_id, Ordering::Release);
+    }
+
+    /// One more durable queue entry needs the log row.
+    pub fn add_log_use(&self) {
+        self.0.header.header.log_uses.fetch_add(1, Ordering::AcqRel);
+    }
+
+    /// One durable queue entry less needs the log row; true for the last one.
+    pub fn drop_log_use(&self) -> bool {
+        self.0.header.header.log_uses.fetch_sub(1, Ordering::AcqRel) == 1
+    }
+
+    /// What a protocol room made of the properties, made now if this is the first time. One room only may use this:
+    /// the bytes are the same for all its subscribers.
+    pub fn encoded_properties(&self, encode: impl FnOnce(&Envelope) -> Box<[u8]>) -> &[u8] {
+        self.0.header.header.encoded_properties.get_or_init(|| encode(self.envelope()))
+    }
+}
+
+impl fmt::Debug for Message {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Message").field("envelope", self.envelope()).field("payload_bytes", &self.payload().len()).finish()
+    }
+}
+
+/// The message a client leaves to be published when it is gone.
+#[derive(Debug, Clone)]
+pub struct Will {
+    /// What to publish, under the name the broker knows.
+    pub message: Message,
+    /// Seconds between the departure and the publication; a client that is back in time cancels it.
+    pub delay_seconds: u32,
+}
+
+/// Why something is refused, in words that each protocol room turns into its own code.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RefusalKind {
+    /// The client may not do this.
+    NotAuthorized,
+    /// The topic name or filter is not one.
+    TopicInvalid,
+    /// The payload is not what it is said to be, or too large.
+    PayloadInvalid,
+    /// A bound is reached.
+    QuotaExceeded,
+    /// This broker does not do that.
+    NotSupported,
+    /// The broker cannot do it now; later it might.
+    Unavailable,
+    /// Anything else.
+    Unspecified,
+}
+
+/// A refusal with a reason for people.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refusal {
+    /// What kind.
+    pub kind: RefusalKind,
+    /// Shown to the client where its protocol has a place for it.
+    pub reason: String,
+}
+
+impl Refusal {
+    /// A refusal.
+    pub fn new(kind: RefusalKind, reason: impl Into<String>) -> Self {
+        Self { kind, reason: reason.into() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::topic::Limits;
+
+    fn message(expires: Option<Time>) -> Message {
+        let topic = Topic::new("a", &Limits::default()).unwrap();
+        let envelope =
+            Envelope { topic, guarantee: Guarantee::AtMostOnce, retain: false, expires, properties: None, hops: 0 };
+        Message::new(envelope, 0, b"x")
+    }
+
+    #[test]
+    fn expiry_counts_down_and_rounds_up() {
+        let m = message(Some(Time(10_000)));
+        for (now, expired, left) in [(0, false, 10), (8_001, false, 2), (9_999, false, 1), (10_000, true, 0)] {
+            assert_eq!((m.is_expired(Time(now)), m.expiry_seconds(Time(now))), (expired, Some(left)), "at {now}");
+        }
+        assert_eq!(message(None).expiry_seconds(Time(5)), None);
+    }
+
+    #[test]
+    fn the_last_use_of_a_log_row_is_told() {
+        let m = message(None);
+        m.set_logged(7, 2);
+        assert!(!m.drop_log_use());
+        assert!(m.drop_log_use());
+    }
+}

@@ -1,0 +1,129 @@
+//! Counters and gauges of the whole process, named with their units. No exporter here: the admin room prints them.
+
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+
+/// Only ever grows.
+#[derive(Debug, Default)]
+pub struct Counter(AtomicU64);
+
+impl Counter {
+    /// Adds.
+    pub fn add(&self, n: u64) {
+        if n != 0 {
+            self.0.fetch_add(n, Ordering::Relaxed);
+        }
+    }
+
+    /// The sum so far.
+    pub fn get(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// Goes up and down.
+#[derive(Debug, Default)]
+pub struct Gauge(AtomicI64);
+
+impl Gauge {
+    /// Adds, or takes away.
+    pub fn add(&self, n: i64) {
+        self.0.fetch_add(n, Ordering::Relaxed);
+    }
+
+    /// The value now.
+    pub fn get(&self) -> i64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+macro_rules! metrics {
+    ($($(#[$doc:meta])+ $name:ident: $kind:ident, $help:literal;)+) => {
+        /// What the broker counts. One field a figure; the field's name is the exported one behind `pliant_`.
+        #[derive(Debug, Default)]
+        pub struct Metrics {
+            $($(#[$doc])+ pub $name: $kind,)+
+        }
+
+        impl Metrics {
+            /// Calls `visit` with name, kind (`counter` or `gauge`), help text and value of each figure.
+            pub fn each(&self, mut visit: impl FnMut(&'static str, &'static str, &'static str, i128)) {
+                $(visit(stringify!($name), metrics!(@kind $kind), $help, i128::from(self.$name.get()));)+
+            }
+        }
+    };
+    (@kind Counter) => { "counter" };
+    (@kind Gauge) => { "gauge" };
+}
+
+metrics! {
+    /// Connections that are open, before and after they said who they are.
+    connections: Gauge, "Open connections.";
+    /// Connections that were ever accepted.
+    connections_total: Counter, "Connections accepted.";
+    /// Clients that are attached.
+    clients: Gauge, "Attached clients.";
+    /// Mailboxes, attached or waiting for their client.
+    mailboxes: Gauge, "Mailboxes, attached or not.";
+    /// Subscriptions.
+    subscriptions: Gauge, "Subscriptions.";
+    /// Retained messages.
+    retained_messages: Gauge, "Retained messages.";
+    /// Messages that arrived from anywhere.
+    messages_received_total: Counter, "Messages received from clients, HTTP, wills and modules.";
+    /// Payload bytes of those.
+    payload_received_bytes_total: Counter, "Payload bytes received.";
+    /// Copies handed to connections.
+    messages_sent_total: Counter, "Message copies sent to clients.";
+    /// Payload bytes of those.
+    payload_sent_bytes_total: Counter, "Payload bytes sent.";
+    /// Messages for which nobody was there.
+    messages_unroutable_total: Counter, "Messages that no subscription matched.";
+    /// Messages refused to their publisher.
+    messages_refused_total: Counter, "Messages refused to their publisher.";
+    /// Messages that a module discarded.
+    messages_discarded_total: Counter, "Messages that a module discarded.";
+    /// Copies that expired while they waited.
+    messages_expired_total: Counter, "Message copies that expired in a queue.";
+    /// At-most-once copies dropped because a queue was full.
+    messages_dropped_total: Counter, "At-most-once copies dropped at a full queue.";
+    /// Copies too large for the receiver's maximum packet size.
+    messages_oversize_total: Counter, "Message copies left out because the receiver's maximum packet size is smaller.";
+    /// Messages queued in mailboxes.
+    messages_queued: Gauge, "Message copies waiting in mailboxes.";
+    /// Times a publisher was made to wait for a full queue.
+    publishers_paused_total: Counter, "Times that a publisher had to wait for a full queue.";
+    /// Clients that broke the rules of their protocol.
+    protocol_violations_total: Counter, "Connections closed because the client broke its protocol.";
+    /// Connections closed for silence.
+    keep_alive_timeouts_total: Counter, "Connections closed because the client was silent too long.";
+    /// Bytes read from sockets.
+    bytes_received_total: Counter, "Bytes read from sockets.";
+    /// Bytes written to sockets.
+    bytes_sent_total: Counter, "Bytes written to sockets.";
+    /// Wills published.
+    wills_published_total: Counter, "Wills published.";
+    /// Commits of the store.
+    store_commits_total: Counter, "Commits of the store.";
+    /// Changes in those.
+    store_changes_total: Counter, "Changes committed to the store.";
+    /// Wishes of modules that were published.
+    module_wishes_total: Counter, "Messages published on behalf of modules.";
+    /// Wishes refused past the hop limit.
+    module_wishes_refused_total: Counter, "Module wishes refused past the hop limit.";
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_figure_is_visited_with_its_value() {
+        let metrics = Metrics::default();
+        metrics.clients.add(3);
+        metrics.bytes_sent_total.add(5);
+        let mut seen = Vec::new();
+        metrics.each(|name, kind, _, value| seen.push((name, kind, value)));
+        assert!(seen.contains(&("clients", "gauge", 3)));
+        assert!(seen.contains(&("bytes_sent_total", "counter", 5)));
+    }
+}

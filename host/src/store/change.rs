@@ -1,0 +1,135 @@
+//! The closed list of facts worth keeping. Whoever changes the broker's durable state says it in these words.
+
+use crate::client::{Client, Departure};
+use crate::dialogue::Subscription;
+use crate::message::{Guarantee, Message, Time, Will};
+use std::sync::Arc;
+
+/// Position in the stream of changes. A change is on disk when [`super::Store::committed`] is not smaller than the
+/// number its submission returned. 0 is always on disk.
+pub type Sequence = u64;
+
+/// Names a mailbox for ever. Never 0.
+pub type MailboxId = u64;
+
+/// One fact. Later ones win over earlier ones; removing what is not there is no error.
+#[derive(Debug, Clone)]
+pub enum Change {
+    /// This mailbox exists, or its record changed.
+    Mailbox(MailboxId, Box<MailboxRecord>),
+    /// The mailbox and all that belongs to it (filters, queue, seen handles, will) is gone. The log rows of its queued
+    /// messages are removed by changes of their own.
+    MailboxGone(MailboxId),
+    /// The mailbox has this subscription, instead of the one with the same filter and share.
+    Filter(MailboxId, Box<Subscription>),
+    /// It has not any more: broker's filter and share.
+    FilterGone(MailboxId, Box<str>, Option<Box<str>>),
+    /// A message that queue entries point to.
+    Logged(u64, Message),
+    /// No queue entry points to it any more.
+    LoggedGone(u64),
+    /// An entry at the end of a mailbox's queue.
+    Queued(MailboxId, QueueEntry),
+    /// The entry with this number was sent under this handle, which is not the one that follows from its number.
+    QueuedHandle(MailboxId, u64, u16),
+    /// The receiver of exactly-once said that it has the entry with this number.
+    QueuedReceived(MailboxId, u64),
+    /// The entry with this number is settled, expired or dropped.
+    QueuedGone(MailboxId, u64),
+    /// An exactly-once publication under this handle was taken and not yet released.
+    Seen(MailboxId, u16),
+    /// It was released.
+    SeenGone(MailboxId, u16),
+    /// The last value of the message's topic, and when it was stored.
+    Retained(Message, Time),
+    /// That topic has no last value any more.
+    RetainedGone(Box<str>),
+    /// The owner's will.
+    Will(MailboxId, Box<WillRecord>),
+    /// The owner's will was published or dropped.
+    WillGone(MailboxId),
+    /// A version of a module was installed.
+    ModuleVersion(Box<ModuleVersion>),
+    /// A version was forgotten: name and version.
+    ModuleVersionGone(Box<str>, u64),
+    /// Which version of a module is active and how it is bound.
+    Module(Box<ModuleRecord>),
+    /// The module was removed with its versions and its state.
+    ModuleGone(Box<str>),
+    /// A value that a module keeps: module, key, value, when it expires.
+    State(Box<str>, Box<str>, Box<[u8]>, Option<Time>),
+    /// It keeps it no more: module and key.
+    StateGone(Box<str>, Box<str>),
+}
+
+/// What a mailbox is beside its filters and its queue.
+#[derive(Debug, Clone)]
+pub struct MailboxRecord {
+    /// Whose it is; the peer's address is not kept.
+    pub client: Arc<Client>,
+    /// Seconds it outlives its connection; `u32::MAX`: for ever.
+    pub expiry_seconds: u32,
+    /// When its client went; none: attached.
+    pub detached: Option<Time>,
+    /// One delivery for each filter with an identifier.
+    pub per_subscription: bool,
+}
+
+/// One message waiting in a durable mailbox.
+#[derive(Debug, Clone)]
+pub struct QueueEntry {
+    /// Ascending in the mailbox, from 1. The handle under which the entry is sent follows from it (see
+    /// `broker::window`), so that a restart sends it again under the same one without another write.
+    pub number: u64,
+    /// Row in the message log.
+    pub log_id: u64,
+    /// As granted.
+    pub guarantee: Guarantee,
+    /// The retain flag to show.
+    pub retain: bool,
+    /// The topic in the client's words, if that differs.
+    pub name: Option<Arc<str>>,
+    /// Identifiers of the subscriptions that matched.
+    pub identifiers: crate::dialogue::Identifiers,
+}
+
+/// A will that waits for its owner's departure, or for its delay after that.
+#[derive(Debug, Clone)]
+pub struct WillRecord {
+    /// Who left it.
+    pub owner: Arc<Client>,
+    /// What is to be published.
+    pub will: Will,
+    /// When it is to be published and how the owner went; none: the owner is here.
+    pub due: Option<(Time, Departure)>,
+}
+
+/// One version of a module: its bytes with its configuration.
+#[derive(Debug, Clone)]
+pub struct ModuleVersion {
+    /// The name under which it was deployed.
+    pub name: Box<str>,
+    /// Ascending from 1.
+    pub version: u64,
+    /// `sha256:` and 64 hexadecimal digits.
+    pub digest: Box<str>,
+    /// The component. Kept once a digest.
+    pub component: Arc<[u8]>,
+    /// A JSON document.
+    pub config: Box<str>,
+    /// When it was installed.
+    pub installed: Time,
+}
+
+/// How a module is bound.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ModuleRecord {
+    /// The name under which it was deployed.
+    pub name: Box<str>,
+    /// The version that is asked; none: switched off.
+    pub active: Option<u64>,
+    /// Modules of a hook are asked by ascending order, then by name.
+    pub order: i32,
+    /// `refuse`, `bypass` or `discard`.
+    pub on_failure: Box<str>,
+}

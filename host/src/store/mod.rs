@@ -1,0 +1,5 @@
+//! What survives a restart.
+
+mod change;
+
+pub use change::*;
