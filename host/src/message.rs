@@ -203,7 +203,10 @@ impl Message {
 
 impl fmt::Debug for Message {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Message").field("envelope", self.envelope()).field("payload_bytes", &self.payload().len()).finish()
+        f.debug_struct("Message")
+            .field("envelope", self.envelope())
+            .field("payload_bytes", &self.payload().len())
+            .finish()
     }
 }
 
