@@ -23,8 +23,9 @@ pub enum Request<'a> {
     Subscribe(Subscribe),
     /// Remove filters.
     Unsubscribe(Unsubscribe),
-    /// The delivery under this handle is over (MQTT PUBACK, PUBCOMP, or a PUBREC that refuses).
-    Settle(Handle),
+    /// The delivery under this handle is over. If it cannot be over in this way, the answer is
+    /// [`Closed::HandleMisused`]; an unknown handle is ignored.
+    Settle(Handle, Settlement),
     /// The receiver has the delivery under this handle and will not take it twice (MQTT PUBREC).
     Received(Handle),
     /// Goodbye. Nothing may follow.
@@ -142,6 +143,17 @@ pub struct Unsubscribe {
     pub filters: Vec<(Box<str>, Option<Box<str>>)>,
 }
 
+/// How a delivery ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Settlement {
+    /// At-least-once: the receiver has it (MQTT PUBACK, whatever its reason code).
+    Acknowledged,
+    /// Exactly-once: the receiver has it and has heard that it may forget the handle (MQTT PUBCOMP).
+    Completed,
+    /// Exactly-once: the receiver does not want it (MQTT PUBREC with an error code).
+    Refused,
+}
+
 /// A client goes.
 #[derive(Debug, Clone, Copy)]
 pub struct Detach {
@@ -220,6 +232,8 @@ pub enum Closed {
     ByOperator,
     /// The broker shuts down.
     ShuttingDown,
+    /// A delivery was settled in a way that its guarantee does not know, or too early.
+    HandleMisused,
     /// A full queue left no other way to refuse a message (protocols without a negative acknowledgement).
     QuotaExceeded,
 }
