@@ -7,3 +7,6 @@ pub mod topic;
 
 pub mod dialogue;
 pub mod store;
+
+pub mod cli;
+pub mod config;

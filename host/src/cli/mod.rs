@@ -1,0 +1,115 @@
+//! The command line: one file a subcommand. Results go to standard output, talk to standard error.
+//!
+//! Exit codes: 0 done, 1 failed, 2 wrong usage.
+
+mod check;
+mod log;
+mod output;
+mod serve;
+
+use clap::{Args, Parser, Subcommand};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+/// Why a command ends without its result.
+#[derive(Debug)]
+pub(crate) enum Failure {
+    /// It could not be done. Exit code 1.
+    Failed(String),
+    /// It was asked for in a way that makes no sense. Exit code 2.
+    Usage(String),
+    /// Nobody reads the output any more. Exit code 0, and nothing is said.
+    OutputClosed,
+}
+
+impl Failure {
+    pub(crate) fn failed(reason: impl ToString) -> Self {
+        Self::Failed(reason.to_string())
+    }
+}
+
+/// What a command ends with.
+pub(crate) type Outcome = Result<(), Failure>;
+
+/// A message broker that people can bend: MQTT, with every decision open to WebAssembly modules.
+#[derive(Debug, Parser)]
+#[command(
+    name = "pliant",
+    version,
+    args_conflicts_with_subcommands = true,
+    after_help = "Examples:\n  pliant\n  pliant serve --config pliant.toml --set listener.mqtt.bind=127.0.0.1:2883\n  pliant sub 'home/#'\n  pliant pub home/kitchen 21.5"
+)]
+struct Cli {
+    #[command(flatten)]
+    serve: serve::ServeArgs,
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the broker (what `pliant` does without a command)
+    #[command(
+        after_help = "Example:\n  pliant serve --config pliant.toml --data-dir /var/lib/pliant --log info"
+    )]
+    Serve(serve::ServeArgs),
+    /// Check the configuration and every module it names; start nothing
+    #[command(
+        after_help = "Example:\n  pliant check --config pliant.toml --set store.durability=relaxed"
+    )]
+    Check(check::CheckArgs),
+}
+
+/// Where the configuration comes from.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct ConfigArgs {
+    /// Configuration file (TOML)
+    #[arg(long, short, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Where the broker keeps its data; the same as --set data_dir=DIR
+    #[arg(long, value_name = "DIR")]
+    data_dir: Option<PathBuf>,
+    /// One setting, as in store.durability=relaxed; may be given more than once
+    #[arg(long = "set", value_name = "KEY.PATH=VALUE")]
+    set: Vec<String>,
+}
+
+impl ConfigArgs {
+    /// The sources that these flags name, with the environment of this process.
+    pub(crate) fn sources(&self) -> crate::config::Sources {
+        let mut flags = self.set.clone();
+        if let Some(dir) = &self.data_dir {
+            flags.push(format!("data_dir={}", dir.display()));
+        }
+        let text = |s: std::ffi::OsString| s.to_string_lossy().into_owned();
+        let environment = std::env::vars_os()
+            .map(|(name, value)| (text(name), text(value)))
+            .collect();
+        crate::config::Sources {
+            file: self.config.clone(),
+            environment,
+            flags,
+        }
+    }
+}
+
+/// Runs the command line of this process.
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let outcome = match cli.command {
+        None => serve::run(&cli.serve),
+        Some(Command::Serve(args)) => serve::run(&args),
+        Some(Command::Check(args)) => check::run(&args),
+    };
+    match outcome {
+        Ok(()) | Err(Failure::OutputClosed) => ExitCode::SUCCESS,
+        Err(Failure::Failed(reason)) => {
+            eprintln!("pliant: {reason}");
+            ExitCode::from(1)
+        }
+        Err(Failure::Usage(reason)) => {
+            eprintln!("pliant: {reason}");
+            ExitCode::from(2)
+        }
+    }
+}

@@ -1,0 +1,302 @@
+//! From the sources to a checked configuration: file, then environment, then flags; what comes later wins.
+
+use super::meant::{Config, Listener, Module};
+use super::problem::{ConfigError, Origin, Problem};
+use super::settings::{GLOBAL, LISTENER, MODULE, Setting};
+use super::written::{self, Given};
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+
+/// Greatest configuration file, in bytes.
+const FILE_BYTES_MAX: u64 = 16 << 20;
+
+/// Longest name of a listener or a module.
+const NAME_LENGTH_MAX: usize = 64;
+
+/// Keys of the operator's guide that this version does not have.
+const NOT_YET: [&str; 6] = [
+    "auth",
+    "bridge",
+    "tls",
+    "client_ca",
+    "websocket",
+    "proxy_protocol",
+];
+
+/// Where a configuration is read from. Kept, so that it can be read again.
+#[derive(Debug, Clone, Default)]
+pub struct Sources {
+    /// A TOML file.
+    pub file: Option<PathBuf>,
+    /// Variables of the environment, all of them; those that begin with `PLIANT__` count.
+    pub environment: Vec<(String, String)>,
+    /// `key.path=value`, in the order of the command line.
+    pub flags: Vec<String>,
+}
+
+impl Sources {
+    /// Reads all sources and checks what they say.
+    ///
+    /// # Errors
+    /// All problems that were found, each with its place.
+    pub fn load(&self) -> Result<Config, ConfigError> {
+        let mut assembly = Assembly {
+            config: Config::default(),
+            origins: HashMap::new(),
+            problems: Vec::new(),
+        };
+        if let Some(path) = &self.file {
+            let given = read(path).and_then(|text| written::from_file(path, &text));
+            assembly.layer(given);
+        }
+        assembly.layer(Ok(written::from_environment(&self.environment)));
+        assembly.layer(written::from_flags(&self.flags));
+        assembly.finish()
+    }
+}
+
+fn read(path: &Path) -> Result<String, Vec<Problem>> {
+    let failed = |reason: String| {
+        vec![Problem {
+            origin: None,
+            message: format!(
+                "cannot read configuration file {}: {reason}",
+                path.display()
+            ),
+        }]
+    };
+    let size = std::fs::metadata(path)
+        .map_err(|error| failed(error.to_string()))?
+        .len();
+    if size > FILE_BYTES_MAX {
+        return Err(failed(format!("it is larger than {FILE_BYTES_MAX} bytes")));
+    }
+    std::fs::read_to_string(path).map_err(|error| failed(error.to_string()))
+}
+
+struct Assembly {
+    config: Config,
+    /// Where each key was last written, for problems that only show when all is read.
+    origins: HashMap<String, Origin>,
+    problems: Vec<Problem>,
+}
+
+impl Assembly {
+    fn layer(&mut self, given: Result<Vec<Given>, Vec<Problem>>) {
+        match given {
+            Ok(given) => given.iter().for_each(|given| self.apply(given)),
+            Err(problems) => self.problems.extend(problems),
+        }
+    }
+
+    fn apply(&mut self, given: &Given) {
+        let path: Vec<&str> = given.path.iter().map(String::as_str).collect();
+        let outcome = match path.as_slice() {
+            ["listener", name, key @ ..] => match entry(
+                &mut self.config.listeners,
+                name,
+                given,
+                |l| &l.name,
+                Listener::named,
+            ) {
+                Ok(listener) => set(LISTENER, listener, &key.join("."), given),
+                Err(message) => Some(Err(message)),
+            },
+            ["module", name, key @ ..] => match entry(
+                &mut self.config.modules,
+                name,
+                given,
+                |m| &m.name,
+                Module::named,
+            ) {
+                Ok(module) => set(MODULE, module, &key.join("."), given),
+                Err(message) => Some(Err(message)),
+            },
+            _ => set(GLOBAL, &mut self.config, &path.join("."), given),
+        };
+        let key = path.join(".");
+        let message = match outcome {
+            Some(Ok(())) => {
+                self.origins.insert(key, given.origin.clone());
+                return;
+            }
+            Some(Err(message)) => format!("{key}: {message}"),
+            None => unknown(&path),
+        };
+        self.problems.push(Problem {
+            origin: Some(given.origin.clone()),
+            message,
+        });
+    }
+
+    fn finish(mut self) -> Result<Config, ConfigError> {
+        self.config.listeners.sort_by(|a, b| a.name.cmp(&b.name));
+        self.config.modules.sort_by(|a, b| a.name.cmp(&b.name));
+        let mut found = Vec::new();
+        for (n, listener) in self
+            .config
+            .listeners
+            .iter()
+            .enumerate()
+            .filter(|(_, listener)| listener.enabled)
+        {
+            let key = format!("listener.{}.bind", listener.name);
+            let others = &self.config.listeners[..n];
+            if let Some(message) = listener_problem(listener, others, &self.config) {
+                found.push((key, message));
+            }
+        }
+        if !self.config.admin.bind.is_loopback() {
+            found.push((
+                "admin.bind".to_owned(),
+                "the admin API has no TLS yet and is served on loopback addresses only".to_owned(),
+            ));
+        }
+        let bundled = Config::default().modules;
+        for module in &self.config.modules {
+            if module.path.as_os_str().is_empty() && !bundled.iter().any(|b| b.name == module.name)
+            {
+                let names: Vec<_> = bundled.iter().map(|b| b.name.as_str()).collect();
+                let nearest = nearest(&module.name, names.iter().copied()).unwrap_or_default();
+                found.push((
+                    format!("module.{}.path", module.name),
+                    format!("module {} has no path, and no bundled module has that name; the nearest is {nearest}", module.name),
+                ));
+            }
+        }
+        for (key, message) in found {
+            let origin = self.origin_near(&key);
+            self.problems.push(Problem { origin, message });
+        }
+        if self.problems.is_empty() {
+            Ok(self.config)
+        } else {
+            Err(ConfigError(self.problems))
+        }
+    }
+}
+
+impl Assembly {
+    /// Where the key was written, or else anything of its section.
+    fn origin_near(&self, key: &str) -> Option<Origin> {
+        let section = &key[..=key.rfind('.').unwrap_or(0)];
+        let of_section = || {
+            self.origins
+                .iter()
+                .filter(|(k, _)| k.starts_with(section))
+                .min_by_key(|(k, _)| k.as_str())
+        };
+        self.origins
+            .get(key)
+            .or_else(|| of_section().map(|(_, origin)| origin))
+            .cloned()
+    }
+}
+
+/// What is wrong with a listener as a whole.
+fn listener_problem(listener: &Listener, others: &[Listener], config: &Config) -> Option<String> {
+    let name = &listener.name;
+    let Some(address) = listener.bind.0 else {
+        return Some(format!("listener {name} needs bind, an address and a port"));
+    };
+    if !listener.bind.is_loopback() && !listener.allow_anonymous {
+        return Some(format!(
+            "listener {name} binds {address}, which other machines reach, and nothing would ask them who they are; \
+             bind a loopback address, or say allow_anonymous = true in its section"
+        ));
+    }
+    let same = others
+        .iter()
+        .filter(|other| other.enabled)
+        .find(|other| other.bind == listener.bind);
+    let taken = same
+        .map(|other| format!("listener {}", other.name))
+        .or_else(|| (config.admin.bind == listener.bind).then(|| "the admin API".to_owned()));
+    taken
+        .filter(|_| address.port() != 0)
+        .map(|other| format!("listener {name} binds {address} like {other}"))
+}
+
+/// Sets one key; none if it does not exist.
+fn set<T>(
+    settings: &[Setting<T>],
+    to: &mut T,
+    key: &str,
+    given: &Given,
+) -> Option<Result<(), String>> {
+    // An entry's own name was already used to find it.
+    if key == "name" && given.path.len() == 3 && matches!(given.origin, Origin::File(..)) {
+        return Some(Ok(()));
+    }
+    settings
+        .iter()
+        .find(|setting| setting.key == key)
+        .map(|setting| (setting.set)(to, &given.value))
+}
+
+/// The entry of a list by its name, made if it is not there. The environment cannot write every name, so there `_` stands
+/// for `-` too, and letters for both cases.
+fn entry<'a, T>(
+    list: &'a mut Vec<T>,
+    name: &str,
+    given: &Given,
+    name_of: fn(&T) -> &String,
+    make: fn(&str) -> T,
+) -> Result<&'a mut T, String> {
+    let loose = matches!(given.origin, Origin::Environment(_));
+    let same = |known: &str| {
+        known == name || (loose && known.to_lowercase().replace('-', "_") == name.replace('-', "_"))
+    };
+    let at = match list.iter().position(|entry| same(name_of(entry))) {
+        Some(at) => at,
+        None => {
+            let fits = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
+            if name.is_empty() || name.len() > NAME_LENGTH_MAX || !name.chars().all(fits) {
+                return Err(format!(
+                    "a name is 1 to {NAME_LENGTH_MAX} letters, digits, - and _"
+                ));
+            }
+            list.push(make(name));
+            list.len() - 1
+        }
+    };
+    Ok(&mut list[at])
+}
+
+fn unknown(path: &[&str]) -> String {
+    let key = path.join(".");
+    if let Some(word) = path.iter().find(|segment| NOT_YET.contains(segment)) {
+        return format!("unknown key {key}: {word} is not there yet in this version");
+    }
+    let nearest = match path {
+        [list @ ("listener" | "module"), name, rest @ ..] => {
+            let keys: Vec<_> = match *list {
+                "listener" => LISTENER.iter().map(|setting| setting.key).collect(),
+                _ => MODULE.iter().map(|setting| setting.key).collect(),
+            };
+            nearest(&rest.join("."), keys.into_iter()).map(|key| format!("{list}.{name}.{key}"))
+        }
+        _ => nearest(
+            &key,
+            GLOBAL
+                .iter()
+                .map(|setting| setting.key)
+                .chain(written::LISTS),
+        )
+        .map(str::to_owned),
+    };
+    format!(
+        "unknown key {key}; the nearest is {}",
+        nearest.unwrap_or_default()
+    )
+}
+
+/// The word that looks most like `word`, by the whole and by the last segment.
+fn nearest<'a>(word: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+    let last = |key: &str| key.rsplit('.').next().unwrap_or_default().to_owned();
+    let likeness = |key: &str| {
+        let whole = strsim::normalized_damerau_levenshtein(word, key);
+        whole.max(0.9 * strsim::normalized_damerau_levenshtein(&last(word), &last(key)))
+    };
+    known.max_by(|a, b| likeness(a).total_cmp(&likeness(b)))
+}

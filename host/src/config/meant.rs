@@ -1,0 +1,233 @@
+//! The configuration as meant: what the rooms are built from. Its `Default` is what runs without any configuration.
+
+use crate::topic;
+use serde_json::Value as Json;
+use std::fmt;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+use std::str::FromStr;
+
+/// Everything that can be set.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// Where the store and the admin token are. Default `data` in the working directory.
+    pub data_dir: PathBuf,
+    /// Threads that serve connections; 0: one for each processor. Default 0.
+    pub workers: usize,
+    /// Where clients come in, by name. Default: `mqtt`.
+    pub listeners: Vec<Listener>,
+    /// The admin API.
+    pub admin: Admin,
+    /// When a message counts as kept.
+    pub durability: Durability,
+    /// Bounds on topic names.
+    pub topic: topic::Limits,
+    /// Modules that are named in the configuration, and the bundled ones, by name.
+    pub modules: Vec<Module>,
+}
+
+/// An address at which clients come in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Listener {
+    /// How it is called in the configuration, the log and towards modules.
+    pub name: String,
+    /// Whether it is opened. Default true.
+    pub enabled: bool,
+    /// What is spoken. Default `mqtt`.
+    pub protocol: ProtocolName,
+    /// By what means. Default `tcp`.
+    pub transport: Transport,
+    /// Address and port. Needed.
+    pub bind: Bind,
+    /// Let clients in that do not say who they are, also from other machines. Default false.
+    pub allow_anonymous: bool,
+}
+
+/// Address and port; port 0 asks the system for one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Bind(pub Option<SocketAddr>);
+
+/// Protocols that a listener can speak.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ProtocolName {
+    /// MQTT 3.1.1 and 5.0.
+    Mqtt,
+}
+
+/// Means of transport that a listener can use.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Transport {
+    /// Plain TCP.
+    Tcp,
+}
+
+/// The admin API.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Admin {
+    /// Address and port; a loopback address. Default `127.0.0.1:9880`.
+    pub bind: Bind,
+    /// Where the bearer token is; empty: `admin.token` in the data directory.
+    pub token_file: PathBuf,
+    /// Greatest body of a request that is no component, in bytes. Default 1 MiB.
+    pub body_bytes_max: usize,
+    /// Greatest component, in bytes. Default 16 MiB.
+    pub module_bytes_max: usize,
+    /// Most entries on one page of a list. Default 1,000.
+    pub page_max: usize,
+}
+
+/// When a message counts as kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Durability {
+    /// When it is synced to disk.
+    #[default]
+    Commit,
+    /// At once; it is synced within a second.
+    Relaxed,
+}
+
+/// A module that is to run.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Module {
+    /// Its name; for a bundled one the name of that.
+    pub name: String,
+    /// Whether it is asked. Default true.
+    pub enabled: bool,
+    /// The component; empty: the bundled one of that name.
+    pub path: PathBuf,
+    /// Modules of a hook are asked by ascending order, then by name. Default 10.
+    pub order: i32,
+    /// What happens to a message on which the module fails. Default `refuse`.
+    pub on_failure: OnFailure,
+    /// What the module is given. Default an empty table.
+    pub config: Json,
+}
+
+/// What happens to a message on which a module fails.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OnFailure {
+    /// It is refused to its publisher.
+    Refuse,
+    /// It goes on as if the module were not there.
+    Bypass,
+    /// Its publisher is told it was taken, and nobody gets it.
+    Discard,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        let mqtt = Listener {
+            bind: Bind(Some(loopback(1883))),
+            ..Listener::named("mqtt")
+        };
+        Self {
+            data_dir: "data".into(),
+            workers: 0,
+            listeners: vec![mqtt],
+            admin: Admin::default(),
+            durability: Durability::default(),
+            topic: topic::Limits::default(),
+            modules: ["retain-rules", "topic-rules", "will-rules"]
+                .map(Module::named)
+                .into(),
+        }
+    }
+}
+
+impl Default for Admin {
+    fn default() -> Self {
+        Self {
+            bind: Bind(Some(loopback(9880))),
+            token_file: PathBuf::new(),
+            body_bytes_max: 1 << 20,
+            module_bytes_max: 16 << 20,
+            page_max: 1000,
+        }
+    }
+}
+
+impl Listener {
+    /// One about which nothing but its name is known.
+    pub fn named(name: &str) -> Self {
+        Self {
+            name: name.to_owned(),
+            enabled: true,
+            protocol: ProtocolName::Mqtt,
+            transport: Transport::Tcp,
+            bind: Bind(None),
+            allow_anonymous: false,
+        }
+    }
+}
+
+impl Module {
+    /// One about which nothing but its name is known.
+    pub fn named(name: &str) -> Self {
+        Self {
+            name: name.to_owned(),
+            enabled: true,
+            path: PathBuf::new(),
+            order: 10,
+            on_failure: OnFailure::Refuse,
+            config: Json::Object(serde_json::Map::new()),
+        }
+    }
+}
+
+impl Bind {
+    /// Whether only this machine can reach it. True for none.
+    pub fn is_loopback(self) -> bool {
+        self.0
+            .is_none_or(|address| address.ip().to_canonical().is_loopback())
+    }
+}
+
+impl fmt::Display for Bind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.map_or(Ok(()), |address| address.fmt(f))
+    }
+}
+
+impl FromStr for Bind {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let text = text.replace("localhost:", "127.0.0.1:");
+        text.parse()
+            .map(|address| Self(Some(address)))
+            .map_err(|_| "expected address:port, as in 127.0.0.1:1883 or [::1]:1883")
+    }
+}
+
+/// A closed set of words in the configuration.
+macro_rules! words {
+    ($type:ident: $($word:literal => $variant:ident),+ $(; later $($later:literal),+)?) => {
+        impl fmt::Display for $type {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(match self { $(Self::$variant => $word),+ })
+            }
+        }
+
+        impl FromStr for $type {
+            type Err = String;
+
+            fn from_str(text: &str) -> Result<Self, Self::Err> {
+                let known = [$($word),+].join(", ");
+                match text {
+                    $($word => Ok(Self::$variant),)+
+                    $($($later)|+ => Err(format!("{text} is not there yet; this version has {known}")),)?
+                    _ => Err(format!("expected one of {known}")),
+                }
+            }
+        }
+    };
+}
+
+words!(ProtocolName: "mqtt" => Mqtt; later "amqp", "any");
+words!(Transport: "tcp" => Tcp; later "tls", "ws", "wss", "unix");
+words!(OnFailure: "refuse" => Refuse, "bypass" => Bypass, "discard" => Discard);
+words!(Durability: "commit" => Commit, "relaxed" => Relaxed);
+
+fn loopback(port: u16) -> SocketAddr {
+    SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), port)
+}

@@ -1,0 +1,17 @@
+//! Configuration: read as written (file, environment, flags), checked, and handed on as meant (each room's `Limits`).
+//!
+//! Rooms never see TOML; what is wrong is said with file and line.
+
+mod assemble;
+mod meant;
+mod problem;
+mod settings;
+mod written;
+
+pub use assemble::Sources;
+pub use meant::{Admin, Config, Listener, Module, OnFailure, ProtocolName, Transport};
+pub use problem::{ConfigError, Origin, Problem};
+pub use settings::{Change, differences, effective};
+
+#[cfg(test)]
+mod tests;

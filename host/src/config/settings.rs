@@ -1,0 +1,259 @@
+//! Every setting: its key, its unit, whether it can change while the broker runs, and how it is read and shown.
+//!
+//! One line a setting. Defaults stand in the types that the settings fill, prose in `example.toml`.
+
+use super::meant::{Config, Listener, Module};
+use super::written::Value;
+use serde_json::Value as Json;
+use std::fmt::Display;
+use std::ops::RangeInclusive;
+use std::str::FromStr;
+
+/// One key of a `T`.
+pub(super) struct Setting<T> {
+    /// The key, relative to `T`.
+    pub key: &'static str,
+    /// Takes hold on a reload; otherwise at the next start.
+    pub live: bool,
+    /// Checks and stores a value.
+    pub set: fn(&mut T, &Value) -> Result<(), String>,
+    /// The value now.
+    pub get: fn(&T) -> Json,
+}
+
+/// A whole number with its least and greatest value and its unit.
+macro_rules! number {
+    ($key:literal, $($field:ident).+, $range:expr, $unit:literal $(, $live:ident)?) => {
+        Setting {
+            key: $key,
+            live: settings_live!($($live)?),
+            set: |to, value| Ok(to.$($field).+ = number(value, $range, $unit)?),
+            get: |from| Json::from(from.$($field).+),
+        }
+    };
+}
+
+/// Anything that is written as text.
+macro_rules! text {
+    ($key:literal, $($field:ident).+ $(, $live:ident)?) => {
+        Setting {
+            key: $key,
+            live: settings_live!($($live)?),
+            set: |to, value| Ok(to.$($field).+ = text(value)?),
+            get: |from| Json::from(from.$($field).+.to_string()),
+        }
+    };
+}
+
+/// A path.
+macro_rules! path {
+    ($key:literal, $($field:ident).+) => {
+        Setting {
+            key: $key,
+            live: false,
+            set: |to, value| Ok(to.$($field).+ = text::<String>(value)?.into()),
+            get: |from| Json::from(from.$($field).+.display().to_string()),
+        }
+    };
+}
+
+/// `true` or `false`.
+macro_rules! flag {
+    ($key:literal, $($field:ident).+ $(, $live:ident)?) => {
+        Setting {
+            key: $key,
+            live: settings_live!($($live)?),
+            set: |to, value| Ok(to.$($field).+ = flag(value)?),
+            get: |from| Json::from(from.$($field).+),
+        }
+    };
+}
+
+macro_rules! settings_live {
+    () => {
+        false
+    };
+    (live) => {
+        true
+    };
+}
+
+/// Settings that exist once.
+pub(super) const GLOBAL: &[Setting<Config>] = &[
+    path!("data_dir", data_dir),
+    number!("workers", workers, 0..=1024, "threads"),
+    text!("admin.bind", admin.bind),
+    path!("admin.token_file", admin.token_file),
+    number!(
+        "admin.body_bytes_max",
+        admin.body_bytes_max,
+        1024..=1 << 30,
+        "bytes",
+        live
+    ),
+    number!(
+        "admin.module_bytes_max",
+        admin.module_bytes_max,
+        1024..=1 << 30,
+        "bytes",
+        live
+    ),
+    number!(
+        "admin.page_max",
+        admin.page_max,
+        1..=100_000,
+        "entries",
+        live
+    ),
+    text!("store.durability", durability),
+    number!("topic.levels_max", topic.levels_max, 1..=65_535, "levels"),
+    number!("topic.bytes_max", topic.bytes_max, 1..=65_535, "bytes"),
+];
+
+/// Settings of one listener.
+pub(super) const LISTENER: &[Setting<Listener>] = &[
+    flag!("enabled", enabled),
+    text!("protocol", protocol),
+    text!("transport", transport),
+    text!("bind", bind),
+    flag!("allow_anonymous", allow_anonymous),
+];
+
+/// Settings of one module.
+pub(super) const MODULE: &[Setting<Module>] = &[
+    flag!("enabled", enabled, live),
+    path!("path", path),
+    number!(
+        "order",
+        order,
+        -1_000_000..=1_000_000,
+        "place in the chain",
+        live
+    ),
+    text!("on_failure", on_failure, live),
+    Setting {
+        key: "config",
+        live: true,
+        set: |to, value| Ok(to.config = document(value)?),
+        get: |from| from.config.clone(),
+    },
+];
+
+/// A key whose value differs between two configurations.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct Change {
+    /// The key as it would be written after `--set`.
+    pub key: String,
+    /// Takes hold without a restart.
+    pub live: bool,
+}
+
+/// Every key with its value, in the order of the tables above; entries of lists by name.
+pub fn effective(config: &Config) -> Vec<(String, Json)> {
+    keys(config)
+        .into_iter()
+        .map(|(key, _, value)| (key, value))
+        .collect()
+}
+
+/// The keys in which `new` differs from `old`.
+pub fn differences(old: &Config, new: &Config) -> Vec<Change> {
+    let (old, new) = (keys(old), keys(new));
+    let mut changes = Vec::new();
+    for (key, live, value) in &new {
+        if !old.iter().any(|(k, _, v)| k == key && v == value) {
+            // A listener or module that was not there before is no change of a value, and needs a start.
+            let known = old.iter().any(|(k, _, _)| k == key);
+            changes.push(Change {
+                key: key.clone(),
+                live: *live && known,
+            });
+        }
+    }
+    let gone = old
+        .iter()
+        .filter(|(key, _, _)| !new.iter().any(|(k, _, _)| k == key));
+    changes.extend(gone.map(|(key, _, _)| Change {
+        key: key.clone(),
+        live: false,
+    }));
+    changes
+}
+
+fn keys(config: &Config) -> Vec<(String, bool, Json)> {
+    let mut keys: Vec<_> = GLOBAL
+        .iter()
+        .map(|s| (s.key.to_owned(), s.live, (s.get)(config)))
+        .collect();
+    for listener in &config.listeners {
+        let name = &listener.name;
+        keys.extend(LISTENER.iter().map(|s| {
+            (
+                format!("listener.{name}.{}", s.key),
+                s.live,
+                (s.get)(listener),
+            )
+        }));
+    }
+    for module in &config.modules {
+        let name = &module.name;
+        keys.extend(
+            MODULE
+                .iter()
+                .map(|s| (format!("module.{name}.{}", s.key), s.live, (s.get)(module))),
+        );
+    }
+    keys
+}
+
+fn number<N: TryFrom<i64>>(
+    value: &Value,
+    range: RangeInclusive<i64>,
+    unit: &str,
+) -> Result<N, String> {
+    let number = match value {
+        Value::Typed(json) => json.as_i64(),
+        Value::Text(text) => text.replace('_', "").parse().ok(),
+    };
+    number
+        .filter(|number| range.contains(number))
+        .and_then(|number| N::try_from(number).ok())
+        .ok_or_else(|| {
+            format!(
+                "expected a whole number from {} to {} ({unit})",
+                range.start(),
+                range.end()
+            )
+        })
+}
+
+fn flag(value: &Value) -> Result<bool, String> {
+    match value {
+        Value::Typed(Json::Bool(flag)) => Some(*flag),
+        Value::Text(text) => text.parse().ok(),
+        Value::Typed(_) => None,
+    }
+    .ok_or_else(|| "expected true or false".to_owned())
+}
+
+fn text<T: FromStr<Err: Display>>(value: &Value) -> Result<T, String> {
+    match value {
+        Value::Typed(Json::String(text)) | Value::Text(text) => {
+            text.parse().map_err(|error: T::Err| error.to_string())
+        }
+        Value::Typed(_) => Err("expected text in quotes".to_owned()),
+    }
+}
+
+fn document(value: &Value) -> Result<Json, String> {
+    let document = match value {
+        Value::Typed(json) => json.clone(),
+        Value::Text(text) => serde_json::from_str(text)
+            .map_err(|error| format!("expected a JSON document: {error}"))?,
+    };
+    if document.is_object() {
+        Ok(document)
+    } else {
+        Err("expected a table".to_owned())
+    }
+}
