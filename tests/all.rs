@@ -1,1 +1,9 @@
 //! Table of contents.
+//!
+//! `cargo test` runs all of it against brokers that the rows start themselves. `PLIANT_TEST_BROKER=host:port` points the
+//! rows of `mqtt` at an outside broker instead; those that need a broker of their own are left out then.
+
+mod harness;
+mod house;
+
+mod mqtt;

@@ -1,0 +1,54 @@
+//! What rows stand on: a broker, raw MQTT clients that share no code with it, names that no other row uses.
+
+mod broker;
+mod client;
+mod connect;
+pub mod packet;
+pub mod property;
+mod reader;
+mod writer;
+
+pub use broker::address;
+pub use client::Client;
+pub use connect::{Connect, Will};
+pub use packet::{Ack, Connack, Packet, Publish};
+pub use property::{Properties, Property};
+pub use writer::{Subscription, hex, raw};
+
+use std::sync::atomic::{AtomicU32, Ordering};
+
+/// A version of the protocol; its number is the protocol level of CONNECT.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Version {
+    /// MQTT 3.1.
+    V31 = 3,
+    /// MQTT 3.1.1.
+    V311 = 4,
+    /// MQTT 5.0.
+    V5 = 5,
+}
+
+pub use Version::{V5, V31, V311};
+
+/// What most rows are run in.
+pub const BOTH: [Version; 2] = [V311, V5];
+
+/// All that the broker speaks.
+pub const ALL: [Version; 3] = [V31, V311, V5];
+
+/// A client id or topic that no other row of this run uses, and none of another run on the same broker.
+pub fn unique(stem: &str) -> String {
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    let number = NEXT.fetch_add(1, Ordering::Relaxed);
+    format!("{stem}-{:x}-{number}", std::process::id())
+}
+
+/// A client of this version with an id of its own and a clean start, not yet connected.
+pub fn connect(version: Version) -> Connect {
+    Connect::new(version)
+}
+
+/// A connected client of this version.
+pub fn client(version: Version) -> Client {
+    connect(version).open()
+}
