@@ -4,6 +4,7 @@
 use crate::client::{Client, Departure};
 use crate::message::{Guarantee, Message, Properties, Refusal, Will};
 use crate::topic::Filter;
+use std::fmt;
 use std::sync::Arc;
 
 /// Something small that names one delivery or publication among those under way on one mailbox, in one direction: MQTT's
@@ -47,6 +48,23 @@ pub struct Attach {
     pub per_subscription: bool,
     /// What to publish when it is gone.
     pub will: Option<WillRequest>,
+    /// What it brought to prove who it is. Checked by whoever authenticates, before the hall sees the request.
+    pub credentials: Option<Credentials>,
+}
+
+/// A name and a proof of it.
+pub struct Credentials {
+    /// Absent where only a password was sent (MQTT 5.0 allows it).
+    pub user_name: Option<Box<str>>,
+    /// Any bytes; never shown.
+    pub password: Option<Box<[u8]>>,
+}
+
+impl fmt::Debug for Credentials {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let password = self.password.as_ref().map(|_| "***");
+        f.debug_struct("Credentials").field("user_name", &self.user_name).field("password", &password).finish()
+    }
 }
 
 /// A will as the client names it: its topic is still relative to the client's scope.

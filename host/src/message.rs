@@ -62,8 +62,9 @@ impl Guarantee {
 pub struct Properties {
     /// MIME type by convention; not checked.
     pub content_type: Option<Box<str>>,
-    /// The publisher declared the payload to be UTF-8 text.
-    pub payload_is_text: bool,
+    /// What the publisher declared the payload to be: UTF-8 text, or bytes; none: it said nothing. Subscribers are told
+    /// exactly this (MQTT-3.3.2-4).
+    pub payload_is_text: Option<bool>,
     /// Where an answer is expected.
     pub response_topic: Option<Box<str>>,
     /// What an answer has to carry.
