@@ -73,6 +73,9 @@ pub struct MailboxRecord {
     pub detached: Option<Time>,
     /// One delivery for each filter with an identifier.
     pub per_subscription: bool,
+    /// When its client went: the queue's entries up to this number were sent, the others not. Not known while a client
+    /// is attached.
+    pub sent_to: u64,
 }
 
 /// One message waiting in a durable mailbox.
@@ -98,8 +101,10 @@ pub struct QueueEntry {
 pub struct WillRecord {
     /// Who left it.
     pub owner: Arc<Client>,
-    /// What is to be published.
+    /// What is to be published. Its expiry counts from its publication; here it stands as counted from `registered`.
     pub will: Will,
+    /// When it was left.
+    pub registered: Time,
     /// When it is to be published and how the owner went; none: the owner is here.
     pub due: Option<(Time, Departure)>,
 }
