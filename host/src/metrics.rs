@@ -106,6 +106,10 @@ metrics! {
     store_commits_total: Counter, "Commits of the store.";
     /// Changes in those.
     store_changes_total: Counter, "Changes committed to the store.";
+    /// Times that the store stopped acknowledging because the disk failed.
+    store_failures_total: Counter, "Times that the store failed and stopped acknowledging.";
+    /// Rows of the store that were not what was once written.
+    store_damaged_rows_total: Counter, "Rows of the store found damaged and set aside.";
     /// Wishes of modules that were published.
     module_wishes_total: Counter, "Messages published on behalf of modules.";
     /// Wishes refused past the hop limit.

@@ -1,5 +1,226 @@
-//! What survives a restart.
+//! What survives a restart: retained messages, mailboxes with their queues, wills, modules and what they keep.
+//!
+//! Others hand over [`Change`]s and are told how far the disk has got; everything is read back once, at start. One
+//! thread writes, in groups, so that a sync is shared by all who wait for it.
+//!
+//! | File | Job |
+//! |---|---|
+//! | `change` | the closed list of facts worth keeping |
+//! | `tables` | every table, its key, the format version |
+//! | `row` | bytes of each row, encode next to decode, own checksum |
+//! | `encoding` | numbers, texts and lists in those bytes |
+//! | `apply` | what each change does to the tables |
+//! | `coalesce` | which changes of a batch undo each other |
+//! | `writer` | one thread: gather waiting changes, one transaction, report the sequence |
+//! | `open` | the file, its lock, its modes, what can be wrong with it |
+//! | `load` | read everything back at start |
+//! | `maintenance` | check and compact a store that nobody has open |
 
+mod apply;
 mod change;
+mod coalesce;
+mod encoding;
+mod load;
+mod maintenance;
+mod open;
+mod row;
+mod tables;
+mod writer;
+
+#[cfg(test)]
+mod simulated_disk;
+#[cfg(test)]
+mod tests;
 
 pub use change::*;
+pub use load::{Loaded, LoadedEntry, LoadedMailbox, LoadedState};
+pub use maintenance::{Checked, check, compact};
+pub use open::OpenError;
+
+use crate::message::Time;
+use crate::metrics::Metrics;
+use open::Opener;
+use parking_lot::Mutex;
+use redb::StorageBackend;
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+use writer::{Shared, Writer};
+
+/// Bounds of the store.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Limits {
+    /// Memory for pages of the database, in bytes. Default 64 MiB.
+    pub cache_bytes: usize,
+    /// Most changes in one commit; a submission that is larger is one by itself. Default 4096.
+    pub batch_changes_max: usize,
+    /// Most bytes in one commit, with the same exception. Default 4 MiB.
+    pub batch_bytes_max: usize,
+    /// Changes waiting for the disk from which on [`Store::is_full`] asks for patience. Default 65,536.
+    pub backlog_changes_max: usize,
+    /// The same in bytes. Default 64 MiB.
+    pub backlog_bytes_max: usize,
+    /// How long [`Durability::Relaxed`] may gather. Default 1 second.
+    pub relaxed_interval: Duration,
+    /// How long to wait before a store that failed is opened again. Default 1 second.
+    pub retry_interval: Duration,
+    /// Save with each commit what makes the next start after a crash quick, instead of reading the whole file then.
+    pub quick_repair: bool,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            cache_bytes: 64 << 20,
+            batch_changes_max: 4096,
+            batch_bytes_max: 4 << 20,
+            backlog_changes_max: 65_536,
+            backlog_bytes_max: 64 << 20,
+            relaxed_interval: Duration::from_secs(1),
+            retry_interval: Duration::from_secs(1),
+            quick_repair: false,
+        }
+    }
+}
+
+/// What acknowledged means.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Durability {
+    /// Synced to disk.
+    #[default]
+    Commit,
+    /// Handed to the writer, which syncs within [`Limits::relaxed_interval`]. A crash loses what came after the last
+    /// sync, and nothing else; what is on disk is as consistent as ever.
+    Relaxed,
+}
+
+/// The store. Cheap to clone; closed with its last clone or by [`Store::close`].
+#[derive(Clone)]
+pub struct Store(Arc<Inner>);
+
+struct Inner {
+    shared: Arc<Shared>,
+    thread: Mutex<Option<JoinHandle<()>>>,
+}
+
+impl Store {
+    /// Opens the store in a data directory and reads it all; makes what is missing. `now` decides what has expired.
+    pub fn open(
+        directory: &Path,
+        limits: &Limits,
+        durability: Durability,
+        metrics: Arc<Metrics>,
+        now: Time,
+    ) -> Result<(Self, Loaded), OpenError> {
+        let opener = Opener::directory(directory, limits.cache_bytes)?;
+        Self::start(opener, limits, durability, metrics, now)
+    }
+
+    /// The same on any storage. `make` is called at once, and again after each failure; it must give access to the same
+    /// bytes each time.
+    pub fn with_backend<B: StorageBackend>(
+        make: impl Fn() -> io::Result<B> + Send + 'static,
+        limits: &Limits,
+        durability: Durability,
+        metrics: Arc<Metrics>,
+        now: Time,
+    ) -> Result<(Self, Loaded), OpenError> {
+        let opener = Opener::backend(make, limits.cache_bytes);
+        Self::start(opener, limits, durability, metrics, now)
+    }
+
+    /// An empty one that forgets all when it is closed, for tests and benches.
+    pub fn in_memory(limits: &Limits, durability: Durability, metrics: Arc<Metrics>) -> (Self, Loaded) {
+        let make = || Ok(redb::backends::InMemoryBackend::new());
+        Self::with_backend(make, limits, durability, metrics, Time(0)).expect("memory neither fails nor is damaged")
+    }
+
+    fn start(
+        opener: Opener,
+        limits: &Limits,
+        durability: Durability,
+        metrics: Arc<Metrics>,
+        now: Time,
+    ) -> Result<(Self, Loaded), OpenError> {
+        let database = opener.open()?;
+        let (loaded, counters) = load::load(&database, now, true).map_err(|error| opener.explain_any(&error))?;
+        metrics.store_damaged_rows_total.add(loaded.damaged as u64);
+        let shared = Arc::new(Shared::new(durability, limits.clone(), metrics));
+        let writer = Writer::new(shared.clone(), opener, database, counters);
+        let thread = thread::Builder::new().name("store".into()).spawn(move || writer.run());
+        let thread = Mutex::new(Some(thread.map_err(OpenError::Thread)?));
+        Ok((Self(Arc::new(Inner { shared, thread })), loaded))
+    }
+
+    /// Hands changes over; never waits for the disk. All of them are written together or not at all, after all that
+    /// was submitted before. Returns the number that [`Store::committed`] reaches when they are on disk; 0 if there
+    /// were none. The iterator runs under a lock: it should do nothing but hand out what is there.
+    pub fn submit(&self, changes: impl IntoIterator<Item = Change>) -> Sequence {
+        self.0.shared.submit(changes)
+    }
+
+    /// Submissions with this number and smaller ones may be acknowledged. Never goes back.
+    pub fn committed(&self) -> Sequence {
+        self.0.shared.committed()
+    }
+
+    /// The number of the last submission.
+    pub fn submitted(&self) -> Sequence {
+        self.0.shared.submitted()
+    }
+
+    /// Has `callback` called on the writer's thread after each commit with what [`Store::committed`] says now, and
+    /// with the same number as before when the store begins to fail. It must neither wait for the store nor call this.
+    pub fn on_commit(&self, callback: Box<dyn Fn(Sequence) + Send + Sync>) {
+        self.0.shared.on_commit(callback);
+    }
+
+    /// Whether the disk does its duty. If not, nothing is acknowledged; what is submitted waits for better times.
+    pub fn is_healthy(&self) -> bool {
+        self.0.shared.is_healthy()
+    }
+
+    /// Changes waiting for the disk.
+    pub fn backlog(&self) -> usize {
+        self.0.shared.backlog()
+    }
+
+    /// Whether so much waits for the disk that nothing more should be taken from publishers. Submitting is possible
+    /// still: whoever has begun something can finish it.
+    pub fn is_full(&self) -> bool {
+        self.0.shared.is_full()
+    }
+
+    /// Waits until all that was submitted so far is on disk; false: the store fails or `patience` is over.
+    pub fn flush_blocking(&self, patience: Duration) -> bool {
+        self.0.shared.flush(patience)
+    }
+
+    /// Writes what waits and closes the file; returns whether everything is on disk. A store that fails gets one more
+    /// chance. What is submitted later is lost.
+    pub fn close(&self) -> bool {
+        self.0.close()
+    }
+}
+
+impl Inner {
+    fn close(&self) -> bool {
+        self.shared.begin_closing();
+        if let Some(thread) = self.thread.lock().take()
+            && thread.thread().id() != thread::current().id()
+        {
+            // The thread catches panics where they can happen; one elsewhere shows in what is not on disk.
+            let _ = thread.join();
+            self.shared.forget_callbacks();
+        }
+        self.shared.on_disk() >= self.shared.submitted()
+    }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        self.close();
+    }
+}

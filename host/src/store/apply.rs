@@ -1,0 +1,225 @@
+//! What each change does to the tables, inside one transaction.
+
+use super::change::{Change, MailboxId, ModuleVersion};
+use super::row::{Counters, Row, StateRow, VersionRow, seal, unseal};
+use super::tables::{COUNTERS_KEY, Key, Table, behind};
+use redb::{ReadableTable, WriteTransaction};
+use std::ops::Bound;
+
+/// Log ids set aside by one write, so that not every commit has to say how far they got.
+const LOG_ID_BLOCK: u64 = 1 << 20;
+/// The same for mailboxes.
+const MAILBOX_ID_BLOCK: u64 = 1 << 10;
+
+type Open<'t> = redb::Table<'t, &'static [u8], &'static [u8]>;
+type Result<T> = std::result::Result<T, redb::Error>;
+
+/// One transaction with the tables it has touched so far.
+pub(super) struct Batch<'t> {
+    transaction: &'t WriteTransaction,
+    tables: [Option<Open<'t>>; Table::ALL.len()],
+    key: Key,
+    row: Vec<u8>,
+    changed: bool,
+    counters: Counters,
+}
+
+impl<'t> Batch<'t> {
+    /// Begins. Ids below `counters` are already set aside on disk.
+    pub fn new(transaction: &'t WriteTransaction, counters: Counters) -> Self {
+        let tables = [const { None }; Table::ALL.len()];
+        Self { transaction, tables, key: Key::default(), row: Vec::new(), changed: false, counters }
+    }
+
+    /// Whether anything on disk would be different, and the ids that are set aside after this transaction.
+    pub fn finish(self) -> (bool, Counters) {
+        (self.changed, self.counters)
+    }
+
+    /// Applies one change.
+    pub fn apply(&mut self, change: &Change) -> Result<()> {
+        let mut key = std::mem::take(&mut self.key);
+        let result = self.apply_with(change, &mut key);
+        self.key = key;
+        result
+    }
+
+    fn apply_with(&mut self, change: &Change, key: &mut Key) -> Result<()> {
+        match change {
+            Change::Mailbox(id, record) => {
+                self.set_aside(*id, 0)?;
+                self.put(Table::Mailboxes, key.number(*id), &**record)
+            }
+            Change::MailboxGone(id) => self.remove_mailbox(*id, key),
+            Change::Filter(id, subscription) => {
+                let key = key.filter(*id, subscription.share.as_deref(), subscription.filter.as_str());
+                self.put(Table::Filters, key, &**subscription)
+            }
+            Change::FilterGone(id, filter, share) => {
+                self.remove(Table::Filters, key.filter(*id, share.as_deref(), filter))
+            }
+            Change::Logged(id, message) => {
+                self.set_aside(message.publisher(), *id)?;
+                self.put(Table::Log, key.number(*id), message)
+            }
+            Change::LoggedGone(id) => self.remove(Table::Log, key.number(*id)),
+            Change::Queued(id, entry) => self.put(Table::Queue, key.number(*id).then_number(entry.number), entry),
+            Change::QueuedHandle(id, number, handle) => {
+                self.put(Table::Handles, key.number(*id).then_number(*number), handle)
+            }
+            Change::QueuedReceived(id, number) => {
+                self.put(Table::Received, key.number(*id).then_number(*number), &())
+            }
+            Change::QueuedGone(id, number) => {
+                let key = key.number(*id).then_number(*number);
+                self.remove(Table::Queue, key)?;
+                self.remove(Table::Handles, key)?;
+                self.remove(Table::Received, key)
+            }
+            Change::Seen(id, handle) => self.put(Table::Seen, key.number(*id).then_handle(*handle), &()),
+            Change::SeenGone(id, handle) => self.remove(Table::Seen, key.number(*id).then_handle(*handle)),
+            Change::Retained(message, stored) => {
+                self.set_aside(message.publisher(), 0)?;
+                let key = key.text(message.topic().as_str());
+                self.put(Table::Retained, key, &(message.clone(), *stored))
+            }
+            Change::RetainedGone(topic) => self.remove(Table::Retained, key.text(topic)),
+            Change::Will(id, record) => {
+                self.set_aside((*id).max(record.will.message.publisher()), 0)?;
+                self.put(Table::Wills, key.number(*id), &**record)
+            }
+            Change::WillGone(id) => self.remove(Table::Wills, key.number(*id)),
+            Change::ModuleVersion(version) => self.put_version(version, key),
+            Change::ModuleVersionGone(name, version) => {
+                self.remove(Table::Versions, key.name(name).then_number(*version))?;
+                self.remove_unused_components(key)
+            }
+            Change::Module(record) => self.put(Table::Modules, key.name(&record.name), &**record),
+            Change::ModuleGone(name) => {
+                key.name(name);
+                for table in [Table::Modules, Table::Versions, Table::State] {
+                    self.remove_all(table, key.bytes())?;
+                }
+                self.remove_unused_components(key)
+            }
+            Change::State(module, name, value, expires) => {
+                let row = StateRow { module, key: name, value, expires: *expires };
+                self.put(Table::State, key.name(module).then_text(name), &row)
+            }
+            Change::StateGone(module, name) => self.remove(Table::State, key.name(module).then_text(name)),
+        }
+    }
+
+    fn remove_mailbox(&mut self, id: MailboxId, key: &mut Key) -> Result<()> {
+        key.number(id);
+        self.remove(Table::Mailboxes, key)?;
+        self.remove(Table::Wills, key)?;
+        for table in [Table::Filters, Table::Queue, Table::Handles, Table::Received, Table::Seen] {
+            self.remove_all(table, key.bytes())?;
+        }
+        Ok(())
+    }
+
+    fn put_version(&mut self, version: &ModuleVersion, key: &mut Key) -> Result<()> {
+        let row = VersionRow {
+            name: &version.name,
+            version: version.version,
+            digest: &version.digest,
+            config: &version.config,
+            installed: version.installed,
+        };
+        self.put(Table::Versions, key.name(&version.name).then_number(version.version), &row)?;
+        // An earlier version may have brought the same bytes: then a long row need not be written again.
+        let key = key.text(&version.digest);
+        let known = self.table(Table::Components)?.get(key.bytes())?.is_some_and(|row| {
+            unseal::<&[u8]>(Table::Components, key.bytes(), row.value())
+                .is_ok_and(|bytes| *bytes == *version.component)
+        });
+        if known { Ok(()) } else { self.put(Table::Components, key, &&*version.component) }
+    }
+
+    /// Components that no version names any more. There are few of both.
+    fn remove_unused_components(&mut self, key: &mut Key) -> Result<()> {
+        let mut used = Vec::new();
+        for row in self.table(Table::Versions)?.iter()? {
+            let (at, row) = row?;
+            match unseal::<VersionRow<'_>>(Table::Versions, at.value(), row.value()) {
+                Ok(version) => used.push(Box::<str>::from(version.digest)),
+                // What a damaged row needs is not known, so nothing is thrown away.
+                Err(_) => return Ok(()),
+            }
+        }
+        let mut unused = Vec::new();
+        for row in self.table(Table::Components)?.iter()? {
+            let digest = row?.0.value().to_vec();
+            if !used.iter().any(|name| name.as_bytes() == digest) {
+                unused.push(digest);
+            }
+        }
+        for digest in unused {
+            self.remove_raw(Table::Components, &digest)?;
+        }
+        key.number(0);
+        Ok(())
+    }
+
+    /// Makes sure that ids up to these are never given again, whatever is deleted later.
+    fn set_aside(&mut self, mailbox: MailboxId, log: u64) -> Result<()> {
+        if mailbox < self.counters.mailbox && log < self.counters.log {
+            return Ok(());
+        }
+        let beyond = |id: u64, reserved: u64, block: u64| {
+            if id < reserved { reserved } else { id.saturating_add(block) }
+        };
+        self.counters = Counters {
+            mailbox: beyond(mailbox, self.counters.mailbox, MAILBOX_ID_BLOCK),
+            log: beyond(log, self.counters.log, LOG_ID_BLOCK),
+        };
+        self.put_raw(Table::Meta, COUNTERS_KEY, &self.counters.clone())
+    }
+
+    fn put<'a>(&mut self, table: Table, key: &Key, row: &impl Row<'a>) -> Result<()> {
+        self.put_raw(table, key.bytes(), row)
+    }
+
+    /// Writes a row under a key of bytes.
+    pub fn put_raw<'a>(&mut self, table: Table, key: &[u8], row: &impl Row<'a>) -> Result<()> {
+        let mut bytes = std::mem::take(&mut self.row);
+        seal(table, key, row, &mut bytes);
+        let done = self.table(table)?.insert(key, bytes.as_slice()).map(drop);
+        self.row = bytes;
+        self.changed = true;
+        Ok(done?)
+    }
+
+    fn remove(&mut self, table: Table, key: &Key) -> Result<()> {
+        self.remove_raw(table, key.bytes())
+    }
+
+    /// Removes the row under a key of bytes, if there is one.
+    pub fn remove_raw(&mut self, table: Table, key: &[u8]) -> Result<()> {
+        let there = self.table(table)?.remove(key)?.is_some();
+        self.changed |= there;
+        Ok(())
+    }
+
+    /// Removes all rows whose key begins with `prefix`.
+    fn remove_all(&mut self, table: Table, prefix: &[u8]) -> Result<()> {
+        let end = behind(prefix);
+        let range = (Bound::Included(prefix), end.as_deref().map_or(Bound::Unbounded, Bound::Excluded));
+        let open = self.table(table)?;
+        if open.range::<&[u8]>(range)?.next().is_some() {
+            open.retain_in::<&[u8], _>(range, |_, _| false)?;
+            self.changed = true;
+        }
+        Ok(())
+    }
+
+    fn table(&mut self, table: Table) -> Result<&mut Open<'t>> {
+        let place = &mut self.tables[table as usize];
+        if place.is_none() {
+            *place = Some(self.transaction.open_table(table.definition())?);
+        }
+        Ok(place.as_mut().expect("opened above"))
+    }
+}

@@ -1,0 +1,355 @@
+//! Reading everything back at start. Whatever fails its checksum is set aside and counted, never handed on.
+
+use super::apply::Batch;
+use super::change::{MailboxId, MailboxRecord, ModuleRecord, ModuleVersion, QueueEntry, WillRecord};
+use super::encoding::Damage;
+use super::row::{Counters, Row, StateRow, VersionRow, unseal};
+use super::tables::{COUNTERS_KEY, Table, leading_number, number_and_handle, two_numbers};
+use crate::dialogue::Subscription;
+use crate::message::{Message, Time};
+use hashbrown::HashMap;
+use redb::{Database, ReadTransaction, ReadableDatabase, ReadableTable};
+use std::sync::Arc;
+
+/// How far ids jump when the row that says which were given is damaged.
+const IDS_SKIPPED: u64 = 1 << 40;
+
+type Result<T> = std::result::Result<T, redb::Error>;
+
+/// All that was in the store.
+#[derive(Debug, Default)]
+pub struct Loaded {
+    /// By ascending id.
+    pub mailboxes: Vec<LoadedMailbox>,
+    /// Each with the time at which it was stored; those that have expired are left out.
+    pub retained: Vec<(Message, Time)>,
+    /// By ascending mailbox of the owner. Not every owner has a mailbox in the store.
+    pub wills: Vec<(MailboxId, WillRecord)>,
+    /// How modules are bound, by name's length and name.
+    pub modules: Vec<ModuleRecord>,
+    /// Versions of modules; versions of one module in ascending order.
+    pub module_versions: Vec<ModuleVersion>,
+    /// What modules keep; values that have expired are left out.
+    pub state: Vec<LoadedState>,
+    /// The least mailbox id that was certainly never given; at least 1.
+    pub next_mailbox_id: MailboxId,
+    /// The least log id that was certainly never given; at least 1.
+    pub next_log_id: u64,
+    /// Rows that were not what was once written, or belonged to such a one. They were set aside.
+    pub damaged: usize,
+}
+
+/// A mailbox with all that belongs to it.
+#[derive(Debug)]
+pub struct LoadedMailbox {
+    /// Its id.
+    pub id: MailboxId,
+    /// Whose it is.
+    pub record: MailboxRecord,
+    /// Its subscriptions.
+    pub filters: Vec<Subscription>,
+    /// What waits in it, by ascending number.
+    pub queue: Vec<LoadedEntry>,
+    /// Handles of exactly-once publications that were taken and not yet released.
+    pub seen: Vec<u16>,
+}
+
+/// One entry of a queue. All entries of one log row share the message.
+#[derive(Debug)]
+pub struct LoadedEntry {
+    /// As it was queued.
+    pub entry: QueueEntry,
+    /// What.
+    pub message: Message,
+    /// The handle under which it was sent, if that does not follow from its number.
+    pub handle: Option<u16>,
+    /// The receiver of exactly-once has it.
+    pub received: bool,
+}
+
+/// A value that a module keeps.
+#[derive(Debug, PartialEq, Eq)]
+pub struct LoadedState {
+    /// Name of the module.
+    pub module: Box<str>,
+    /// Under which it is kept.
+    pub key: Box<str>,
+    /// What.
+    pub value: Box<[u8]>,
+    /// When it expires.
+    pub expires: Option<Time>,
+}
+
+/// What becomes of a row that was read.
+enum Verdict {
+    Keep,
+    /// It is of no use any more.
+    Drop,
+}
+
+/// A row to be removed.
+struct Finding {
+    table: Table,
+    key: Vec<u8>,
+    /// Its bytes, if it is to be set aside.
+    row: Option<Vec<u8>>,
+}
+
+struct Loader {
+    transaction: ReadTransaction,
+    now: Time,
+    findings: Vec<Finding>,
+    first_damage: Option<(Table, Damage)>,
+    loaded: Loaded,
+    /// Place of each mailbox in the list.
+    places: HashMap<MailboxId, usize>,
+    log: HashMap<u64, (Message, u64)>,
+}
+
+/// Reads all. `tidy`: removes what is of no use and sets aside what is damaged. Returns also the ids that are set
+/// aside on disk.
+pub(super) fn load(database: &Database, now: Time, tidy: bool) -> Result<(Loaded, Counters)> {
+    let mut loader = Loader {
+        transaction: database.begin_read()?,
+        now,
+        findings: Vec::new(),
+        first_damage: None,
+        loaded: Loaded::default(),
+        places: HashMap::new(),
+        log: HashMap::new(),
+    };
+    loader.mailboxes()?;
+    loader.queues()?;
+    loader.rest_of_mailboxes()?;
+    loader.retained_and_wills()?;
+    loader.modules()?;
+    let counters = loader.counters()?;
+    let Loader { transaction, findings, first_damage, mut loaded, .. } = loader;
+    transaction.close()?;
+    loaded.damaged = findings.iter().filter(|finding| finding.row.is_some()).count();
+    if let Some((table, damage)) = first_damage {
+        tracing::error!(rows = loaded.damaged, table = table.name(), %damage, "the store has damaged rows; set aside");
+    }
+    if tidy && !findings.is_empty() {
+        set_aside(database, &findings)?;
+    }
+    Ok((loaded, counters))
+}
+
+fn set_aside(database: &Database, findings: &[Finding]) -> Result<()> {
+    let mut transaction = database.begin_write()?;
+    transaction.set_two_phase_commit(true);
+    let mut batch = Batch::new(&transaction, Counters::default());
+    for finding in findings {
+        batch.remove_raw(finding.table, &finding.key)?;
+        if let Some(row) = &finding.row {
+            let mut key = vec![finding.table as u8];
+            key.extend_from_slice(&finding.key);
+            batch.put_raw(Table::Damaged, &key, &row.as_slice())?;
+        }
+    }
+    drop(batch);
+    Ok(transaction.commit()?)
+}
+
+impl Loader {
+    /// Visits each row of a table that is what was once written.
+    fn each<T>(
+        &mut self,
+        table: Table,
+        parse: impl Fn(&[u8], &[u8]) -> std::result::Result<T, Damage>,
+        mut visit: impl FnMut(&mut Self, &[u8], T) -> std::result::Result<Verdict, Damage>,
+    ) -> Result<()> {
+        let open = self.transaction.open_table(table.definition())?;
+        for row in open.iter()? {
+            let (key, row) = row?;
+            let (key, row) = (key.value(), row.value());
+            match parse(key, row).and_then(|value| visit(self, key, value)) {
+                Ok(Verdict::Keep) => {}
+                Ok(Verdict::Drop) => self.findings.push(Finding { table, key: key.to_vec(), row: None }),
+                Err(damage) => {
+                    self.first_damage.get_or_insert((table, damage));
+                    self.findings.push(Finding { table, key: key.to_vec(), row: Some(row.to_vec()) });
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn mailbox(&mut self, id: MailboxId) -> Option<&mut LoadedMailbox> {
+        self.places.get(&id).and_then(|place| self.loaded.mailboxes.get_mut(*place))
+    }
+
+    fn entry(&mut self, id: MailboxId, number: u64) -> Option<&mut LoadedEntry> {
+        let queue = &mut self.mailbox(id)?.queue;
+        let place = queue.binary_search_by_key(&number, |entry| entry.entry.number).ok()?;
+        queue.get_mut(place)
+    }
+
+    fn mailboxes(&mut self) -> Result<()> {
+        self.each(Table::Mailboxes, parse(Table::Mailboxes), |this, key, record: MailboxRecord| {
+            let id = leading_number(key)?;
+            this.places.insert(id, this.loaded.mailboxes.len());
+            let mailbox = LoadedMailbox { id, record, filters: Vec::new(), queue: Vec::new(), seen: Vec::new() };
+            this.loaded.mailboxes.push(mailbox);
+            this.given(id, 0);
+            Ok(Verdict::Keep)
+        })
+    }
+
+    fn queues(&mut self) -> Result<()> {
+        self.each(Table::Log, parse(Table::Log), |this, key, message: Message| {
+            let id = leading_number(key)?;
+            this.given(message.publisher(), id);
+            this.log.insert(id, (message, 0));
+            Ok(Verdict::Keep)
+        })?;
+        self.each(Table::Queue, parse(Table::Queue), |this, key, entry: QueueEntry| {
+            let (id, _) = two_numbers(key)?;
+            this.given(id, entry.log_id);
+            let place = *this.places.get(&id).ok_or(NO_MAILBOX)?;
+            let (message, uses) = this.log.get_mut(&entry.log_id).ok_or(Damage("its message is not there"))?;
+            *uses += 1;
+            let message = message.clone();
+            this.loaded.mailboxes[place].queue.push(LoadedEntry { entry, message, handle: None, received: false });
+            Ok(Verdict::Keep)
+        })?;
+        for (id, (message, uses)) in std::mem::take(&mut self.log) {
+            if uses == 0 {
+                self.findings.push(Finding { table: Table::Log, key: id.to_be_bytes().to_vec(), row: None });
+            } else {
+                message.set_logged(id, uses);
+            }
+        }
+        Ok(())
+    }
+
+    fn rest_of_mailboxes(&mut self) -> Result<()> {
+        self.each(Table::Filters, parse(Table::Filters), |this, key, subscription: Subscription| {
+            let mailbox = this.mailbox(leading_number(key)?).ok_or(NO_MAILBOX)?;
+            mailbox.filters.push(subscription);
+            Ok(Verdict::Keep)
+        })?;
+        self.each(Table::Handles, parse(Table::Handles), |this, key, handle: u16| {
+            let (id, number) = two_numbers(key)?;
+            Ok(this.entry(id, number).map_or(Verdict::Drop, |entry| {
+                entry.handle = Some(handle);
+                Verdict::Keep
+            }))
+        })?;
+        self.each(Table::Received, parse(Table::Received), |this, key, (): ()| {
+            let (id, number) = two_numbers(key)?;
+            Ok(this.entry(id, number).map_or(Verdict::Drop, |entry| {
+                entry.received = true;
+                Verdict::Keep
+            }))
+        })?;
+        self.each(Table::Seen, parse(Table::Seen), |this, key, (): ()| {
+            let (id, handle) = number_and_handle(key)?;
+            Ok(this.mailbox(id).map_or(Verdict::Drop, |mailbox| {
+                mailbox.seen.push(handle);
+                Verdict::Keep
+            }))
+        })
+    }
+
+    fn retained_and_wills(&mut self) -> Result<()> {
+        self.each(Table::Retained, parse(Table::Retained), |this, _, retained: (Message, Time)| {
+            this.given(retained.0.publisher(), 0);
+            if retained.0.is_expired(this.now) {
+                return Ok(Verdict::Drop);
+            }
+            this.loaded.retained.push(retained);
+            Ok(Verdict::Keep)
+        })?;
+        self.each(Table::Wills, parse(Table::Wills), |this, key, will: WillRecord| {
+            let id = leading_number(key)?;
+            this.given(id.max(will.will.message.publisher()), 0);
+            this.loaded.wills.push((id, will));
+            Ok(Verdict::Keep)
+        })
+    }
+
+    fn modules(&mut self) -> Result<()> {
+        let mut components: HashMap<Box<[u8]>, (Arc<[u8]>, bool)> = HashMap::new();
+        let component = |key: &[u8], row: &[u8]| unseal::<&[u8]>(Table::Components, key, row).map(Arc::from);
+        self.each(Table::Components, component, |_, key, bytes: Arc<[u8]>| {
+            components.insert(key.into(), (bytes, false));
+            Ok(Verdict::Keep)
+        })?;
+        let version = |key: &[u8], row: &[u8]| {
+            unseal::<VersionRow<'_>>(Table::Versions, key, row).map(|row| ModuleVersion {
+                name: row.name.into(),
+                version: row.version,
+                digest: row.digest.into(),
+                component: Arc::from([]),
+                config: row.config.into(),
+                installed: row.installed,
+            })
+        };
+        self.each(Table::Versions, version, |this, _, mut version: ModuleVersion| {
+            let (bytes, used) = components.get_mut(version.digest.as_bytes()).ok_or(Damage("its bytes are not there"))?;
+            *used = true;
+            version.component = bytes.clone();
+            this.loaded.module_versions.push(version);
+            Ok(Verdict::Keep)
+        })?;
+        // What a damaged version needs is not known, so then nothing is thrown away.
+        if !self.findings.iter().any(|finding| finding.table == Table::Versions) {
+            let unused = components.into_iter().filter(|(_, (_, used))| !used);
+            let table = Table::Components;
+            self.findings.extend(unused.map(|(key, _)| Finding { table, key: key.into_vec(), row: None }));
+        }
+        self.each(Table::Modules, parse(Table::Modules), |this, _, record: ModuleRecord| {
+            this.loaded.modules.push(record);
+            Ok(Verdict::Keep)
+        })?;
+        let state = |key: &[u8], row: &[u8]| {
+            unseal::<StateRow<'_>>(Table::State, key, row).map(|row| LoadedState {
+                module: row.module.into(),
+                key: row.key.into(),
+                value: row.value.into(),
+                expires: row.expires,
+            })
+        };
+        self.each(Table::State, state, |this, _, state: LoadedState| {
+            if state.expires.is_some_and(|at| at <= this.now) {
+                return Ok(Verdict::Drop);
+            }
+            this.loaded.state.push(state);
+            Ok(Verdict::Keep)
+        })
+    }
+
+    /// Notes that these ids were given.
+    fn given(&mut self, mailbox: MailboxId, log: u64) {
+        self.loaded.next_mailbox_id = self.loaded.next_mailbox_id.max(mailbox.saturating_add(1));
+        self.loaded.next_log_id = self.loaded.next_log_id.max(log.saturating_add(1));
+    }
+
+    fn counters(&mut self) -> Result<Counters> {
+        let meta = self.transaction.open_table(Table::Meta.definition())?;
+        let counters = match meta.get(COUNTERS_KEY)? {
+            None => Counters::default(),
+            Some(row) => match unseal(Table::Meta, COUNTERS_KEY, row.value()) {
+                Ok(counters) => counters,
+                Err(damage) => {
+                    self.first_damage.get_or_insert((Table::Meta, damage));
+                    let (key, row) = (COUNTERS_KEY.to_vec(), Some(row.value().to_vec()));
+                    self.findings.push(Finding { table: Table::Meta, key, row });
+                    self.given(self.loaded.next_mailbox_id + IDS_SKIPPED, self.loaded.next_log_id + IDS_SKIPPED);
+                    Counters::default()
+                }
+            },
+        };
+        self.given(counters.mailbox.saturating_sub(1), counters.log.saturating_sub(1));
+        Ok(counters)
+    }
+}
+
+const NO_MAILBOX: Damage = Damage("its mailbox is not there");
+
+/// Takes a row apart that borrows nothing.
+fn parse<R: for<'a> Row<'a>>(table: Table) -> impl Fn(&[u8], &[u8]) -> std::result::Result<R, Damage> {
+    move |key, row| unseal(table, key, row)
+}

@@ -1,0 +1,37 @@
+//! Checking and compacting a store that nobody has open.
+
+use super::load::load;
+use super::open::{OpenError, Opener};
+use super::{Limits, Loaded};
+use crate::message::Time;
+use std::path::Path;
+
+/// What a check found.
+#[derive(Debug)]
+pub struct Checked {
+    /// The database's own checksums are all right; if not, it repaired what it could.
+    pub intact: bool,
+    /// All that is in it. [`Loaded::damaged`] rows are those whose own checksum is wrong, or that miss what they need.
+    pub loaded: Loaded,
+}
+
+/// Reads every row of the store in `directory` and verifies every checksum. Changes nothing but what the database
+/// repairs by itself. Takes memory like a broker that starts.
+pub fn check(directory: &Path, limits: &Limits) -> Result<Checked, OpenError> {
+    let opener = Opener::existing(directory, limits.cache_bytes)?;
+    let mut database = opener.open()?;
+    let intact = database.check_integrity().map_err(|error| opener.explain(error))?;
+    let (loaded, _) = load(&database, Time(0), false).map_err(|error| opener.explain_any(&error))?;
+    Ok(Checked { intact, loaded })
+}
+
+/// Gives unused space of the store in `directory` back to the file system. Returns the bytes of the file before and
+/// after.
+pub fn compact(directory: &Path, limits: &Limits) -> Result<(u64, u64), OpenError> {
+    let opener = Opener::existing(directory, limits.cache_bytes)?;
+    let before = opener.bytes();
+    let mut database = opener.open()?;
+    while database.compact().map_err(|error| opener.explain_any(&error.into()))? {}
+    drop(database);
+    Ok((before, opener.bytes()))
+}

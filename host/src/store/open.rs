@@ -1,0 +1,238 @@
+//! Getting at the database: the file with its lock and its modes, and what can be wrong with it.
+
+use super::row::{seal, unseal};
+use super::tables::{FORMAT, FORMAT_KEY, Table};
+use redb::{Builder, Database, DatabaseError, ReadableDatabase, StorageBackend, StorageError, TableHandle};
+use std::fs::{self, File, OpenOptions};
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// File of the store in the data directory.
+const FILE: &str = "pliant.redb";
+/// What it is called until it is a store.
+const UNFINISHED: &str = "pliant.redb.new";
+
+/// Why there is no store. Each is one line for people.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// The lock on the file is taken.
+    #[error("{0} is in use by another process")]
+    Locked(String),
+    /// No such directory, no permission, or the disk fails.
+    #[error("cannot use {place}: {reason}")]
+    Unusable {
+        /// Directory or file.
+        place: String,
+        /// From the operating system.
+        reason: String,
+    },
+    /// The bytes are not those of a store.
+    #[error("{place} is damaged: {reason}")]
+    Damaged {
+        /// File.
+        place: String,
+        /// What was found.
+        reason: String,
+    },
+    /// Made by a later version of this program.
+    #[error("{place} has format version {found}; this program knows {FORMAT} and earlier")]
+    TooNew {
+        /// File.
+        place: String,
+        /// Its version.
+        found: u32,
+    },
+    /// There is nothing to look at.
+    #[error("there is no store in {0}")]
+    Missing(String),
+    /// The writer's thread could not be started.
+    #[error("cannot start the store's thread: {0}")]
+    Thread(io::Error),
+}
+
+/// Opens the database, also again after a failure.
+pub(super) struct Opener {
+    place: String,
+    open: Box<dyn Fn() -> Result<Database, DatabaseError> + Send>,
+}
+
+impl Opener {
+    /// The file in a data directory. Makes both if need be, readable by their owner only.
+    pub fn directory(directory: &Path, cache_bytes: usize) -> Result<Self, OpenError> {
+        make_directory(directory).map_err(|error| unusable(directory, error))?;
+        let path = directory.join(FILE);
+        if !path.try_exists().map_err(|error| unusable(&path, error))? {
+            make_file(directory, &path, cache_bytes)?;
+        }
+        Ok(Self::file(path, cache_bytes))
+    }
+
+    /// The file in a data directory, which must be there.
+    pub fn existing(directory: &Path, cache_bytes: usize) -> Result<Self, OpenError> {
+        let path = directory.join(FILE);
+        match path.try_exists() {
+            Ok(true) => Ok(Self::file(path, cache_bytes)),
+            Ok(false) => Err(OpenError::Missing(directory.display().to_string())),
+            Err(error) => Err(unusable(&path, error)),
+        }
+    }
+
+    fn file(path: PathBuf, cache_bytes: usize) -> Self {
+        let place = path.display().to_string();
+        let open = move || {
+            let file = OpenOptions::new().read(true).write(true).open(&path)?;
+            builder(cache_bytes).create_file(file)
+        };
+        Self { place, open: Box::new(open) }
+    }
+
+    /// Whatever `make` returns; it must return the same bytes each time.
+    pub fn backend<B: StorageBackend>(
+        make: impl Fn() -> io::Result<B> + Send + 'static,
+        cache_bytes: usize,
+    ) -> Self {
+        let open = move || builder(cache_bytes).create_with_backend(make()?);
+        Self { place: "the store".into(), open: Box::new(open) }
+    }
+
+    /// Length of the file; 0 if there is none.
+    pub fn bytes(&self) -> u64 {
+        fs::metadata(&self.place).map_or(0, |data| data.len())
+    }
+
+    /// Opens without a look at the content.
+    pub fn reopen(&self) -> Result<Database, DatabaseError> {
+        (self.open)()
+    }
+
+    /// Opens and checks the format; a new database gets one.
+    pub fn open(&self) -> Result<Database, OpenError> {
+        let database = self.reopen().map_err(|error| self.explain(error))?;
+        match self.format(&database)? {
+            Some(FORMAT) => {}
+            Some(found) if found > FORMAT => return Err(OpenError::TooNew { place: self.place.clone(), found }),
+            Some(found) => return Err(self.damaged(format!("format version {found} never was"))),
+            None => write_format(&database).map_err(|error| self.explain_any(&error))?,
+        }
+        Ok(database)
+    }
+
+    /// The format version; none: nothing was ever written.
+    fn format(&self, database: &Database) -> Result<Option<u32>, OpenError> {
+        let transaction = database.begin_read().map_err(|error| self.explain_any(&error.into()))?;
+        let names = transaction.list_tables().map_err(|error| self.explain_any(&error.into()))?;
+        let names: Vec<_> = names.map(|table| table.name().to_owned()).collect();
+        if names.is_empty() {
+            return Ok(None);
+        }
+        if !names.iter().any(|name| name == Table::Meta.name()) {
+            return Err(self.damaged("it has tables, but not ours"));
+        }
+        let meta = transaction.open_table(Table::Meta.definition()).map_err(|error| self.explain_any(&error.into()))?;
+        let row = meta.get(FORMAT_KEY).map_err(|error| self.explain_any(&error.into()))?;
+        let row = row.ok_or_else(|| self.damaged("it does not say which format it has"))?;
+        unseal(Table::Meta, FORMAT_KEY, row.value()).map(Some).map_err(|damage| self.damaged(damage.to_string()))
+    }
+
+    fn damaged(&self, reason: impl Into<String>) -> OpenError {
+        OpenError::Damaged { place: self.place.clone(), reason: reason.into() }
+    }
+
+    /// In one line what went wrong when opening.
+    pub fn explain(&self, error: DatabaseError) -> OpenError {
+        match error {
+            DatabaseError::DatabaseAlreadyOpen => OpenError::Locked(self.place.clone()),
+            DatabaseError::UpgradeRequired(version) => {
+                self.damaged(format!("redb's file format {version} is not supported"))
+            }
+            error => self.explain_any(&error.into()),
+        }
+    }
+
+    /// In one line what went wrong when reading or writing.
+    pub fn explain_any(&self, error: &redb::Error) -> OpenError {
+        match error {
+            redb::Error::DatabaseAlreadyOpen => OpenError::Locked(self.place.clone()),
+            redb::Error::Io(error) if error.kind() != io::ErrorKind::InvalidData => {
+                OpenError::Unusable { place: self.place.clone(), reason: error.to_string() }
+            }
+            error => self.damaged(error.to_string()),
+        }
+    }
+}
+
+fn builder(cache_bytes: usize) -> Builder {
+    let mut builder = Builder::new();
+    builder.set_cache_size(cache_bytes).set_repair_callback(|repair| {
+        tracing::info!(percent = (repair.progress() * 100.0) as u32, "the store is repaired");
+    });
+    builder
+}
+
+fn write_format(database: &Database) -> Result<(), redb::Error> {
+    let mut transaction = database.begin_write()?;
+    transaction.set_two_phase_commit(true);
+    let mut row = Vec::new();
+    seal(Table::Meta, FORMAT_KEY, &FORMAT, &mut row);
+    for table in Table::ALL {
+        transaction.open_table(table.definition())?;
+    }
+    transaction.open_table(Table::Meta.definition())?.insert(FORMAT_KEY, row.as_slice())?;
+    Ok(transaction.commit()?)
+}
+
+/// Makes the directory, for its owner only, and makes sure that it is still there after a power loss.
+fn make_directory(directory: &Path) -> io::Result<()> {
+    if directory.is_dir() {
+        return Ok(());
+    }
+    let mut make = fs::DirBuilder::new();
+    make.recursive(true);
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut make, 0o700);
+    make.create(directory)?;
+    match directory.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => sync_directory(parent),
+        _ => sync_directory(Path::new(".")),
+    }
+}
+
+/// Makes the file under another name first: a start that was cut short leaves no file that is none.
+fn make_file(directory: &Path, path: &Path, cache_bytes: usize) -> Result<(), OpenError> {
+    let unfinished = directory.join(UNFINISHED);
+    let make = || {
+        let mut options = OpenOptions::new();
+        options.read(true).write(true).create(true).truncate(true);
+        #[cfg(unix)]
+        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+        let database = builder(cache_bytes).create_file(options.open(&unfinished)?)?;
+        write_format(&database)?;
+        drop(database);
+        fs::rename(&unfinished, path)?;
+        sync_directory(directory)?;
+        Ok::<_, redb::Error>(())
+    };
+    make().map_err(|error| match error {
+        redb::Error::DatabaseAlreadyOpen => OpenError::Locked(directory.display().to_string()),
+        error => OpenError::Unusable { place: directory.display().to_string(), reason: error.to_string() },
+    })
+}
+
+#[cfg(unix)]
+fn sync_directory(directory: &Path) -> io::Result<()> {
+    File::open(directory)?.sync_all()
+}
+
+#[cfg(not(unix))]
+fn sync_directory(_: &Path) -> io::Result<()> {
+    Ok(())
+}
+
+fn unusable(place: &Path, error: io::Error) -> OpenError {
+    OpenError::Unusable { place: place.display().to_string(), reason: error.to_string() }
+}
+
+/// For errors that pass through redb's own types on their way to us.
+pub(super) fn corrupted(reason: &str) -> redb::Error {
+    StorageError::Corrupted(reason.into()).into()
+}

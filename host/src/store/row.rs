@@ -1,0 +1,385 @@
+//! The bytes of each row: encode next to decode, and the checksum that every row ends with.
+//!
+//! The checksum covers the table, the key and the row, so that a row which turns up in the wrong place is as
+//! conspicuous as one that changed. Decoding never panics and trusts no length; whatever it does not understand is
+//! [`Damage`].
+
+use super::change::{MailboxRecord, ModuleRecord, QueueEntry, WillRecord};
+use super::encoding::{Damage, Decoder, bytes, number, option, text};
+use super::tables::Table;
+use crate::client::{Client, Departure, Protocol, Scope};
+use crate::dialogue::{RetainHandling, SubscribeOptions, Subscription};
+use crate::message::{Envelope, Guarantee, Message, Properties, Time, Will};
+use crate::topic::{self, Filter, Topic};
+use std::sync::Arc;
+use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
+
+/// Bytes of the checksum at the end of each row.
+const CHECKSUM: usize = 8;
+
+/// Something that stands in a row.
+pub(super) trait Row<'a>: Sized {
+    /// Appends the bytes.
+    fn encode(&self, out: &mut Vec<u8>);
+    /// Reads what [`Row::encode`] wrote.
+    fn decode(from: &mut Decoder<'a>) -> Result<Self, Damage>;
+}
+
+/// Makes the whole row, checksum included, in `out`, replacing what is there.
+pub(super) fn seal<'a>(table: Table, key: &[u8], row: &impl Row<'a>, out: &mut Vec<u8>) {
+    out.clear();
+    row.encode(out);
+    let checksum = checksum(table, key, out);
+    out.extend_from_slice(&checksum.to_le_bytes());
+}
+
+/// Checks a row that was read and takes it apart.
+pub(super) fn unseal<'a, R: Row<'a>>(table: Table, key: &[u8], row: &'a [u8]) -> Result<R, Damage> {
+    let (content, sum) = row.split_last_chunk::<CHECKSUM>().ok_or(Damage("the row is too short"))?;
+    if u64::from_le_bytes(*sum) != checksum(table, key, content) {
+        return Err(Damage("the checksum is wrong"));
+    }
+    let mut decoder = Decoder::new(content);
+    let value = R::decode(&mut decoder)?;
+    decoder.finish()?;
+    Ok(value)
+}
+
+fn checksum(table: Table, key: &[u8], content: &[u8]) -> u64 {
+    xxh3_64(content) ^ xxh3_64_with_seed(key, table as u64 + 1)
+}
+
+/// A row that says all by being there.
+impl Row<'_> for () {
+    fn encode(&self, _: &mut Vec<u8>) {}
+    fn decode(_: &mut Decoder<'_>) -> Result<Self, Damage> {
+        Ok(())
+    }
+}
+
+/// The format version.
+impl Row<'_> for u32 {
+    fn encode(&self, out: &mut Vec<u8>) {
+        number(out, u64::from(*self));
+    }
+    fn decode(from: &mut Decoder<'_>) -> Result<Self, Damage> {
+        from.small()
+    }
+}
+
+/// A handle.
+impl Row<'_> for u16 {
+    fn encode(&self, out: &mut Vec<u8>) {
+        number(out, u64::from(*self));
+    }
+    fn decode(from: &mut Decoder<'_>) -> Result<Self, Damage> {
+        from.small()
+    }
+}
+
+/// A component, or a damaged row with its own old checksum.
+impl<'a> Row<'a> for &'a [u8] {
+    fn encode(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(self);
+    }
+    fn decode(from: &mut Decoder<'a>) -> Result<Self, Damage> {
+        Ok(from.rest())
+    }
+}
+
+/// Ids below these may have been given to somebody.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) struct Counters {
+    /// Mailboxes.
+    pub mailbox: u64,
+    /// Rows of the message log.
+    pub log: u64,
+}
+
+impl Row<'_> for Counters {
+    fn encode(&self, out: &mut Vec<u8>) {
+        number(out, self.mailbox);
+        number(out, self.log);
+    }
+    fn decode(from: &mut Decoder<'_>) -> Result<Self, Damage> {
+        Ok(Self { mailbox: from.number()?, log: from.number()? })
+    }
+}
+
+impl Row<'_> for MailboxRecord {
+    fn encode(&self, out: &mut Vec<u8>) {
+        self.client.encode(out);
+        number(out, u64::from(self.expiry_seconds));
+        option(out, self.detached, time);
+        out.push(u8::from(self.per_subscription));
+    }
+    fn decode(from: &mut Decoder<'_>) -> Result<Self, Damage> {
+        Ok(Self {
+            client: Arc::new(Client::decode(from)?),
+            expiry_seconds: from.small()?,
+            detached: from.option(read_time)?,
+            per_subscription: from.flag()?,
+        })
+    }
+}
+
+const PROTOCOLS: [Protocol; 4] = [Protocol::Mqtt, Protocol::Amqp, Protocol::Http, Protocol::Module];
+
+impl Row<'_> for Client {
+    fn encode(&self, out: &mut Vec<u8>) {
+        text(out, &self.id);
+        text(out, &self.scope.listener);
+        choice(out, &PROTOCOLS, self.scope.protocol);
+        option(out, self.scope.identity.as_deref(), text);
+    }
+    fn decode(from: &mut Decoder<'_>) -> Result<Self, Damage> {
+        let id = from.text()?.into();
+        let listener = from.text()?.into();
+        let protocol = read_choice(from, &PROTOCOLS)?;
+        let identity = from.option(Decoder::text)?.map(Arc::from);
+        Ok(Self { id, scope: Scope { listener, protocol, identity }, peer: "".into() })
+    }
+}
+
+const RETAIN_HANDLINGS: [RetainHandling; 3] = [RetainHandling::Always, RetainHandling::IfNew, RetainHandling::Never];
+
+impl Row<'_> for Subscription {
+    fn encode(&self, out: &mut Vec<u8>) {
+        let options = &self.options;
+        text(out, self.filter.as_str());
+        option(out, self.name.as_deref(), text);
+        option(out, self.share.as_deref(), text);
+        out.push(options.guarantee.level());
+        out.push(u8::from(options.no_local));
+        out.push(u8::from(options.retain_as_published));
+        choice(out, &RETAIN_HANDLINGS, options.retain_handling);
+        option(out, options.identifier.map(u64::from), number);
+    }
+    fn decode(from: &mut Decoder<'_>) -> Result<Self, Damage> {
+        Ok(Self {
+            filter: Filter::new(from.text()?, &ANY_NAME).map_err(|_| Damage("not a topic filter"))?,
+            name: from.option(Decoder::text)?.map(Box::from),
+            share: from.option(Decoder::text)?.map(Box::from),
+            options: SubscribeOptions {
+                guarantee: read_guarantee(from)?,
+                no_local: from.flag()?,
+                retain_as_published: from.flag()?,
+                retain_handling: read_choice(from, &RETAIN_HANDLINGS)?,
+                identifier: from.option(Decoder::small)?,
+            },
+        })
+    }
+}
+
+/// Names in the store were checked when they came in, under limits that may have been others.
+const ANY_NAME: topic::Limits = topic::Limits { levels_max: usize::MAX, bytes_max: usize::MAX };
+
+/// The message log. Neither the place in the log nor what a room made of the message for its own use is kept.
+impl Row<'_> for Message {
+    fn encode(&self, out: &mut Vec<u8>) {
+        let envelope = self.envelope();
+        text(out, envelope.topic.as_str());
+        out.push(envelope.guarantee.level());
+        out.push(u8::from(envelope.retain));
+        option(out, envelope.expires, time);
+        option(out, envelope.properties.as_deref(), |out, properties| properties.encode(out));
+        out.push(envelope.hops);
+        number(out, self.publisher());
+        bytes(out, self.payload());
+    }
+    fn decode(from: &mut Decoder<'_>) -> Result<Self, Damage> {
+        let envelope = Envelope {
+            topic: Topic::new(from.text()?, &ANY_NAME).map_err(|_| Damage("not a topic"))?,
+            guarantee: read_guarantee(from)?,
+            retain: from.flag()?,
+            expires: from.option(read_time)?,
+            properties: from.option(Properties::decode)?.map(Box::new),
+            hops: from.byte()?,
+        };
+        let publisher = from.number()?;
+        Ok(Self::new(envelope, publisher, from.bytes()?))
+    }
+}
+
+impl Row<'_> for Properties {
+    fn encode(&self, out: &mut Vec<u8>) {
+        option(out, self.content_type.as_deref(), text);
+        out.push(u8::from(self.payload_is_text));
+        option(out, self.response_topic.as_deref(), text);
+        option(out, self.correlation_data.as_deref(), bytes);
+        number(out, self.user.len() as u64);
+        for (name, value) in &self.user {
+            text(out, name);
+            text(out, value);
+        }
+    }
+    fn decode(from: &mut Decoder<'_>) -> Result<Self, Damage> {
+        Ok(Self {
+            content_type: from.option(Decoder::text)?.map(Box::from),
+            payload_is_text: from.flag()?,
+            response_topic: from.option(Decoder::text)?.map(Box::from),
+            correlation_data: from.option(Decoder::bytes)?.map(Box::from),
+            user: from.list(|from| Ok((from.text()?.into(), from.text()?.into())))?,
+        })
+    }
+}
+
+impl Row<'_> for QueueEntry {
+    fn encode(&self, out: &mut Vec<u8>) {
+        number(out, self.number);
+        number(out, self.log_id);
+        out.push(self.guarantee.level());
+        out.push(u8::from(self.retain));
+        option(out, self.name.as_deref(), text);
+        number(out, self.identifiers.len() as u64);
+        for identifier in &self.identifiers {
+            number(out, u64::from(*identifier));
+        }
+    }
+    fn decode(from: &mut Decoder<'_>) -> Result<Self, Damage> {
+        Ok(Self {
+            number: from.number()?,
+            log_id: from.number()?,
+            guarantee: read_guarantee(from)?,
+            retain: from.flag()?,
+            name: from.option(Decoder::text)?.map(Arc::from),
+            identifiers: from.list(Decoder::small)?.into_iter().collect(),
+        })
+    }
+}
+
+/// A retained message and when it was stored.
+impl Row<'_> for (Message, Time) {
+    fn encode(&self, out: &mut Vec<u8>) {
+        time(out, self.1);
+        self.0.encode(out);
+    }
+    fn decode(from: &mut Decoder<'_>) -> Result<Self, Damage> {
+        let stored = read_time(from)?;
+        Ok((Message::decode(from)?, stored))
+    }
+}
+
+const DEPARTURES: [Departure; 8] = [
+    Departure::Clean,
+    Departure::ConnectionLost,
+    Departure::KeepAliveExpired,
+    Departure::ProtocolViolation,
+    Departure::OnRequest,
+    Departure::TakenOver,
+    Departure::ClosedByBroker,
+    Departure::BrokerDown,
+];
+
+impl Row<'_> for WillRecord {
+    fn encode(&self, out: &mut Vec<u8>) {
+        self.owner.encode(out);
+        self.will.message.encode(out);
+        number(out, u64::from(self.will.delay_seconds));
+        option(out, self.due, |out, (at, departure)| {
+            time(out, at);
+            choice(out, &DEPARTURES, departure);
+        });
+    }
+    fn decode(from: &mut Decoder<'_>) -> Result<Self, Damage> {
+        Ok(Self {
+            owner: Arc::new(Client::decode(from)?),
+            will: Will { message: Message::decode(from)?, delay_seconds: from.small()? },
+            due: from.option(|from| Ok((read_time(from)?, read_choice(from, &DEPARTURES)?)))?,
+        })
+    }
+}
+
+/// A version of a module without its component, which stands in a row of its own.
+#[derive(Debug)]
+pub(super) struct VersionRow<'a> {
+    pub name: &'a str,
+    pub version: u64,
+    pub digest: &'a str,
+    pub config: &'a str,
+    pub installed: Time,
+}
+
+impl<'a> Row<'a> for VersionRow<'a> {
+    fn encode(&self, out: &mut Vec<u8>) {
+        text(out, self.name);
+        number(out, self.version);
+        text(out, self.digest);
+        text(out, self.config);
+        time(out, self.installed);
+    }
+    fn decode(from: &mut Decoder<'a>) -> Result<Self, Damage> {
+        Ok(Self {
+            name: from.text()?,
+            version: from.number()?,
+            digest: from.text()?,
+            config: from.text()?,
+            installed: read_time(from)?,
+        })
+    }
+}
+
+impl Row<'_> for ModuleRecord {
+    fn encode(&self, out: &mut Vec<u8>) {
+        text(out, &self.name);
+        option(out, self.active, number);
+        out.extend_from_slice(&self.order.to_le_bytes());
+        text(out, &self.on_failure);
+    }
+    fn decode(from: &mut Decoder<'_>) -> Result<Self, Damage> {
+        Ok(Self {
+            name: from.text()?.into(),
+            active: from.option(Decoder::number)?,
+            order: from.take(4)?.first_chunk().map(|bytes| i32::from_le_bytes(*bytes)).ok_or(Damage("no order"))?,
+            on_failure: from.text()?.into(),
+        })
+    }
+}
+
+/// A value that a module keeps.
+#[derive(Debug)]
+pub(super) struct StateRow<'a> {
+    pub module: &'a str,
+    pub key: &'a str,
+    pub value: &'a [u8],
+    pub expires: Option<Time>,
+}
+
+impl<'a> Row<'a> for StateRow<'a> {
+    fn encode(&self, out: &mut Vec<u8>) {
+        text(out, self.module);
+        text(out, self.key);
+        bytes(out, self.value);
+        option(out, self.expires, time);
+    }
+    fn decode(from: &mut Decoder<'a>) -> Result<Self, Damage> {
+        Ok(Self {
+            module: from.text()?,
+            key: from.text()?,
+            value: from.bytes()?,
+            expires: from.option(read_time)?,
+        })
+    }
+}
+
+fn time(out: &mut Vec<u8>, value: Time) {
+    number(out, value.0);
+}
+
+fn read_time(from: &mut Decoder<'_>) -> Result<Time, Damage> {
+    from.number().map(Time)
+}
+
+fn read_guarantee(from: &mut Decoder<'_>) -> Result<Guarantee, Damage> {
+    Guarantee::from_level(from.byte()?).ok_or(Damage("not a guarantee"))
+}
+
+/// A word of a closed list is its place in that list. Every list here has all words of its type.
+fn choice<T: Copy + PartialEq>(out: &mut Vec<u8>, words: &[T], word: T) {
+    let place = words.iter().position(|other| *other == word).unwrap_or(words.len());
+    out.push(u8::try_from(place).unwrap_or(u8::MAX));
+}
+
+fn read_choice<T: Copy>(from: &mut Decoder<'_>, words: &[T]) -> Result<T, Damage> {
+    words.get(usize::from(from.byte()?)).copied().ok_or(Damage("not a word of the list"))
+}

@@ -1,0 +1,404 @@
+//! The one thread that writes. It takes all changes that wait, makes them one transaction, and tells how far the disk
+//! has got. There is no timer: while one batch is being synced the next one gathers.
+//!
+//! After an error nothing is acknowledged until the database was closed, opened again and verified, and the batch that
+//! failed was written again, whole and unchanged. All changes may be applied twice, so it does not matter how much of
+//! the failed attempt had reached the disk.
+
+use super::apply::Batch;
+use super::change::{Change, Sequence};
+use super::coalesce::Coalescer;
+use super::open::{Opener, corrupted};
+use super::row::Counters;
+use super::{Durability, Limits};
+use crate::metrics::Metrics;
+use parking_lot::{Condvar, Mutex, RwLock};
+use redb::Database;
+use std::ops::Range;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+pub(super) type Callback = Box<dyn Fn(Sequence) + Send + Sync>;
+
+/// What the writer shares with those who submit.
+pub(super) struct Shared {
+    pending: Mutex<Pending>,
+    /// The writer waits here.
+    wake: Condvar,
+    /// Those who wait for the disk wait here.
+    done: Condvar,
+    /// What [`super::Store::committed`] says.
+    acknowledged: AtomicU64,
+    on_disk: AtomicU64,
+    backlog: AtomicUsize,
+    backlog_bytes: AtomicUsize,
+    healthy: AtomicBool,
+    callbacks: RwLock<Vec<Callback>>,
+    durability: Durability,
+    pub limits: Limits,
+    metrics: Arc<Metrics>,
+}
+
+/// Changes that wait, in the order in which they came.
+struct Pending {
+    changes: Vec<Change>,
+    units: Vec<Unit>,
+    submitted: Sequence,
+    /// The writer sleeps until so many changes are there; `usize::MAX`: it does not sleep.
+    wake_at: usize,
+    /// Do not gather any longer.
+    hurry: bool,
+    closing: bool,
+}
+
+/// The changes of one submission, which are written together or not at all.
+#[derive(Debug, Clone, Copy)]
+struct Unit {
+    /// Where they end in the list of changes.
+    end: usize,
+    bytes: usize,
+}
+
+impl Shared {
+    pub fn new(durability: Durability, limits: Limits, metrics: Arc<Metrics>) -> Self {
+        let pending = Pending {
+            changes: Vec::new(),
+            units: Vec::new(),
+            submitted: 0,
+            wake_at: usize::MAX,
+            hurry: false,
+            closing: false,
+        };
+        Self {
+            pending: Mutex::new(pending),
+            wake: Condvar::new(),
+            done: Condvar::new(),
+            acknowledged: AtomicU64::new(0),
+            on_disk: AtomicU64::new(0),
+            backlog: AtomicUsize::new(0),
+            backlog_bytes: AtomicUsize::new(0),
+            healthy: AtomicBool::new(true),
+            callbacks: RwLock::new(Vec::new()),
+            durability,
+            limits,
+            metrics,
+        }
+    }
+
+    pub fn submit(&self, changes: impl IntoIterator<Item = Change>) -> Sequence {
+        let mut pending = self.pending.lock();
+        // What a panic in the iterator left behind belongs to nobody.
+        let start = pending.units.last().map_or(0, |unit| unit.end);
+        pending.changes.truncate(start);
+        pending.changes.extend(changes);
+        let end = pending.changes.len();
+        if end == start {
+            return 0;
+        }
+        let bytes = pending.changes[start..].iter().map(size).sum();
+        pending.units.push(Unit { end, bytes });
+        pending.submitted += 1;
+        let sequence = pending.submitted;
+        self.backlog.fetch_add(end - start, Ordering::Relaxed);
+        let waiting_bytes = self.backlog_bytes.fetch_add(bytes, Ordering::Relaxed) + bytes;
+        if self.durability == Durability::Relaxed && self.is_healthy() {
+            self.acknowledged.fetch_max(sequence, Ordering::AcqRel);
+        }
+        let asleep = pending.wake_at != usize::MAX;
+        if asleep && (end >= pending.wake_at || waiting_bytes >= self.limits.batch_bytes_max) {
+            pending.wake_at = usize::MAX;
+            self.wake.notify_one();
+        }
+        sequence
+    }
+
+    pub fn committed(&self) -> Sequence {
+        self.acknowledged.load(Ordering::Acquire)
+    }
+
+    pub fn submitted(&self) -> Sequence {
+        self.pending.lock().submitted
+    }
+
+    pub fn on_disk(&self) -> Sequence {
+        self.on_disk.load(Ordering::Acquire)
+    }
+
+    pub fn is_healthy(&self) -> bool {
+        self.healthy.load(Ordering::Acquire)
+    }
+
+    pub fn backlog(&self) -> usize {
+        self.backlog.load(Ordering::Relaxed)
+    }
+
+    pub fn is_full(&self) -> bool {
+        self.backlog() >= self.limits.backlog_changes_max
+            || self.backlog_bytes.load(Ordering::Relaxed) >= self.limits.backlog_bytes_max
+    }
+
+    pub fn on_commit(&self, callback: Callback) {
+        self.callbacks.write().push(callback);
+    }
+
+    pub fn forget_callbacks(&self) {
+        self.callbacks.write().clear();
+    }
+
+    /// Waits until all that was submitted is on disk; false: the store fails, or the time is over.
+    pub fn flush(&self, patience: Duration) -> bool {
+        let deadline = Instant::now() + patience;
+        let mut pending = self.pending.lock();
+        let goal = pending.submitted;
+        while self.on_disk() < goal {
+            pending.hurry = true;
+            self.wake.notify_one();
+            if !self.is_healthy() || self.done.wait_until(&mut pending, deadline).timed_out() {
+                return self.on_disk() >= goal;
+            }
+        }
+        true
+    }
+
+    /// Asks the writer to finish.
+    pub fn begin_closing(&self) {
+        self.pending.lock().closing = true;
+        self.wake.notify_one();
+    }
+
+    fn tell(&self) {
+        // Taken and let go, so that nobody who is about to wait misses the call.
+        drop(self.pending.lock());
+        self.done.notify_all();
+        let committed = self.committed();
+        let told = catch_unwind(AssertUnwindSafe(|| {
+            for callback in self.callbacks.read().iter() {
+                callback(committed);
+            }
+        }));
+        if told.is_err() {
+            tracing::error!("a listener of the store panicked");
+        }
+    }
+
+    fn become_healthy(&self) {
+        tracing::info!("the store works again");
+        self.healthy.store(true, Ordering::Release);
+        if self.durability == Durability::Relaxed {
+            self.acknowledged.fetch_max(self.submitted(), Ordering::AcqRel);
+        }
+    }
+}
+
+/// Bytes in memory, roughly.
+fn size(change: &Change) -> usize {
+    let more = match change {
+        Change::Logged(_, message) | Change::Retained(message, _) => message.size(),
+        Change::Will(_, record) => record.will.message.size(),
+        Change::ModuleVersion(version) => version.component.len() + version.config.len(),
+        Change::State(_, key, value, _) => key.len() + value.len(),
+        _ => 0,
+    };
+    std::mem::size_of::<Change>() + more
+}
+
+/// The thread's own things.
+pub(super) struct Writer {
+    shared: Arc<Shared>,
+    opener: Opener,
+    /// None: it failed and could not be opened again yet.
+    database: Option<Database>,
+    counters: Counters,
+    coalescer: Coalescer,
+    changes: Vec<Change>,
+    units: Vec<Unit>,
+    /// The units that are done.
+    sequence: Sequence,
+}
+
+impl Writer {
+    pub fn new(shared: Arc<Shared>, opener: Opener, database: Database, counters: Counters) -> Self {
+        Self {
+            shared,
+            opener,
+            database: Some(database),
+            counters,
+            coalescer: Coalescer::default(),
+            changes: Vec::new(),
+            units: Vec::new(),
+            sequence: 0,
+        }
+    }
+
+    /// Until the store is closed.
+    pub fn run(mut self) {
+        while self.take() {
+            let mut done = 0;
+            while done < self.units.len() {
+                let end = self.batch_end(done);
+                let changes = self.start_of(done)..self.units[end - 1].end;
+                if !self.commit(changes.clone()) {
+                    return;
+                }
+                let bytes = self.units[done..end].iter().map(|unit| unit.bytes).sum();
+                self.publish(end - done, changes.len(), bytes);
+                done = end;
+            }
+            self.changes.clear();
+            self.units.clear();
+        }
+    }
+
+    /// Waits for changes and takes all that there are; false: the store is closed and nothing is left.
+    fn take(&mut self) -> bool {
+        let shared = self.shared.clone();
+        let mut pending = shared.pending.lock();
+        while pending.units.is_empty() {
+            if pending.closing {
+                return false;
+            }
+            pending.wake_at = 1;
+            shared.wake.wait(&mut pending);
+        }
+        if shared.durability == Durability::Relaxed {
+            let deadline = Instant::now() + shared.limits.relaxed_interval;
+            let enough = shared.limits.batch_changes_max;
+            let full = |pending: &Pending| {
+                pending.changes.len() >= enough
+                    || shared.backlog_bytes.load(Ordering::Relaxed) >= shared.limits.batch_bytes_max
+            };
+            while !pending.closing && !pending.hurry && !full(&pending) {
+                pending.wake_at = enough;
+                if shared.wake.wait_until(&mut pending, deadline).timed_out() {
+                    break;
+                }
+            }
+        }
+        pending.wake_at = usize::MAX;
+        pending.hurry = false;
+        std::mem::swap(&mut pending.changes, &mut self.changes);
+        std::mem::swap(&mut pending.units, &mut self.units);
+        true
+    }
+
+    /// The units from `first` to before the returned one fit a batch. One that is too large is a batch by itself.
+    fn batch_end(&self, first: usize) -> usize {
+        let limits = &self.shared.limits;
+        let start = self.start_of(first);
+        let mut bytes = 0;
+        for (place, unit) in self.units.iter().enumerate().skip(first) {
+            bytes += unit.bytes;
+            let full = unit.end - start > limits.batch_changes_max || bytes > limits.batch_bytes_max;
+            if full && place > first {
+                return place;
+            }
+        }
+        self.units.len()
+    }
+
+    fn start_of(&self, unit: usize) -> usize {
+        unit.checked_sub(1).map_or(0, |before| self.units[before].end)
+    }
+
+    /// Tries until it is on disk; false: the store is closed before that.
+    fn commit(&mut self, changes: Range<usize>) -> bool {
+        loop {
+            let attempt = catch_unwind(AssertUnwindSafe(|| self.attempt(changes.clone())));
+            match attempt.unwrap_or_else(|_| Err(corrupted("the database panicked"))) {
+                Ok(()) => return true,
+                Err(error) => self.fail(&error),
+            }
+            if !self.recover() {
+                return false;
+            }
+        }
+    }
+
+    fn attempt(&mut self, changes: Range<usize>) -> Result<(), redb::Error> {
+        let changes = &self.changes[changes];
+        let skip = self.coalescer.plan(changes);
+        if !skip.contains(&false) {
+            return Ok(());
+        }
+        let database = self.database.as_ref().ok_or_else(|| corrupted("it is not open"))?;
+        let mut transaction = database.begin_write()?;
+        // Payloads are in the hands of strangers: see `set_two_phase_commit`.
+        transaction.set_two_phase_commit(true);
+        transaction.set_quick_repair(self.shared.limits.quick_repair);
+        let mut batch = Batch::new(&transaction, self.counters);
+        for (change, skip) in changes.iter().zip(skip) {
+            if !skip {
+                batch.apply(change)?;
+            }
+        }
+        let (changed, counters) = batch.finish();
+        if !changed {
+            return Ok(transaction.abort()?);
+        }
+        transaction.commit()?;
+        self.shared.metrics.store_commits_total.add(1);
+        self.counters = counters;
+        Ok(())
+    }
+
+    fn publish(&mut self, units: usize, changes: usize, bytes: usize) {
+        let shared = &*self.shared;
+        self.sequence += units as Sequence;
+        shared.on_disk.store(self.sequence, Ordering::Release);
+        shared.acknowledged.fetch_max(self.sequence, Ordering::AcqRel);
+        shared.backlog.fetch_sub(changes, Ordering::Relaxed);
+        shared.backlog_bytes.fetch_sub(bytes, Ordering::Relaxed);
+        shared.metrics.store_changes_total.add(changes as u64);
+        if !shared.is_healthy() {
+            shared.become_healthy();
+        }
+        shared.tell();
+    }
+
+    /// From now on nothing is acknowledged.
+    fn fail(&mut self, error: &redb::Error) {
+        if self.shared.healthy.swap(false, Ordering::AcqRel) {
+            tracing::error!(%error, "the store fails; nothing durable is acknowledged until it works again");
+            self.shared.metrics.store_failures_total.add(1);
+            self.shared.tell();
+        } else {
+            tracing::debug!(%error, "the store still fails");
+        }
+    }
+
+    /// Closes the database, opens it again and verifies all of it; false: the store is closed before that worked.
+    fn recover(&mut self) -> bool {
+        loop {
+            let opener = &self.opener;
+            let closed = self.database.take();
+            let reopened = catch_unwind(AssertUnwindSafe(|| {
+                drop(closed);
+                let mut database = opener.reopen()?;
+                database.check_integrity()?;
+                Ok::<_, redb::DatabaseError>(database)
+            }));
+            // The last chance of a store that is being closed is the attempt right after the failure.
+            let closing = self.wait_before_retry();
+            match reopened {
+                Ok(Ok(database)) => {
+                    self.database = Some(database);
+                    return true;
+                }
+                Ok(Err(error)) => tracing::debug!(%error, "the store cannot be opened again yet"),
+                Err(_) => tracing::debug!("the store cannot be opened again yet"),
+            }
+            if closing {
+                return false;
+            }
+        }
+    }
+
+    fn wait_before_retry(&self) -> bool {
+        let deadline = Instant::now() + self.shared.limits.retry_interval;
+        let mut pending = self.shared.pending.lock();
+        while !pending.closing && !self.shared.wake.wait_until(&mut pending, deadline).timed_out() {}
+        pending.closing
+    }
+}
