@@ -67,9 +67,7 @@ impl<'t> Batch<'t> {
             Change::QueuedHandle(id, number, handle) => {
                 self.put(Table::Handles, key.number(*id).then_number(*number), handle)
             }
-            Change::QueuedReceived(id, number) => {
-                self.put(Table::Received, key.number(*id).then_number(*number), &())
-            }
+            Change::QueuedReceived(id, number) => self.put(Table::Received, key.number(*id).then_number(*number), &()),
             Change::QueuedGone(id, number) => {
                 let key = key.number(*id).then_number(*number);
                 self.remove(Table::Queue, key)?;
@@ -132,8 +130,7 @@ impl<'t> Batch<'t> {
         // An earlier version may have brought the same bytes: then a long row need not be written again.
         let key = key.text(&version.digest);
         let known = self.table(Table::Components)?.get(key.bytes())?.is_some_and(|row| {
-            unseal::<&[u8]>(Table::Components, key.bytes(), row.value())
-                .is_ok_and(|bytes| *bytes == *version.component)
+            unseal::<&[u8]>(Table::Components, key.bytes(), row.value()).is_ok_and(|bytes| *bytes == *version.component)
         });
         if known { Ok(()) } else { self.put(Table::Components, key, &&*version.component) }
     }

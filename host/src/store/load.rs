@@ -271,7 +271,8 @@ impl Loader {
     }
 
     fn modules(&mut self) -> Result<()> {
-        let mut components: HashMap<Box<[u8]>, (Arc<[u8]>, bool)> = HashMap::new();
+        // Bytes by digest, and whether a version needs them.
+        let mut components = HashMap::<Box<[u8]>, (Arc<[u8]>, bool)>::new();
         let component = |key: &[u8], row: &[u8]| unseal::<&[u8]>(Table::Components, key, row).map(Arc::from);
         self.each(Table::Components, component, |_, key, bytes: Arc<[u8]>| {
             components.insert(key.into(), (bytes, false));
@@ -288,7 +289,8 @@ impl Loader {
             })
         };
         self.each(Table::Versions, version, |this, _, mut version: ModuleVersion| {
-            let (bytes, used) = components.get_mut(version.digest.as_bytes()).ok_or(Damage("its bytes are not there"))?;
+            let (bytes, used) =
+                components.get_mut(version.digest.as_bytes()).ok_or(Damage("its bytes are not there"))?;
             *used = true;
             version.component = bytes.clone();
             this.loaded.module_versions.push(version);

@@ -87,10 +87,7 @@ impl Opener {
     }
 
     /// Whatever `make` returns; it must return the same bytes each time.
-    pub fn backend<B: StorageBackend>(
-        make: impl Fn() -> io::Result<B> + Send + 'static,
-        cache_bytes: usize,
-    ) -> Self {
+    pub fn backend<B: StorageBackend>(make: impl Fn() -> io::Result<B> + Send + 'static, cache_bytes: usize) -> Self {
         let open = move || builder(cache_bytes).create_with_backend(make()?);
         Self { place: "the store".into(), open: Box::new(open) }
     }

@@ -112,6 +112,7 @@ impl Row<'_> for MailboxRecord {
         number(out, u64::from(self.expiry_seconds));
         option(out, self.detached, time);
         out.push(u8::from(self.per_subscription));
+        number(out, self.sent_to);
     }
     fn decode(from: &mut Decoder<'_>) -> Result<Self, Damage> {
         Ok(Self {
@@ -119,6 +120,7 @@ impl Row<'_> for MailboxRecord {
             expiry_seconds: from.small()?,
             detached: from.option(read_time)?,
             per_subscription: from.flag()?,
+            sent_to: from.number()?,
         })
     }
 }
@@ -204,7 +206,7 @@ impl Row<'_> for Message {
 impl Row<'_> for Properties {
     fn encode(&self, out: &mut Vec<u8>) {
         option(out, self.content_type.as_deref(), text);
-        out.push(u8::from(self.payload_is_text));
+        option(out, self.payload_is_text, flag);
         option(out, self.response_topic.as_deref(), text);
         option(out, self.correlation_data.as_deref(), bytes);
         number(out, self.user.len() as u64);
@@ -216,7 +218,7 @@ impl Row<'_> for Properties {
     fn decode(from: &mut Decoder<'_>) -> Result<Self, Damage> {
         Ok(Self {
             content_type: from.option(Decoder::text)?.map(Box::from),
-            payload_is_text: from.flag()?,
+            payload_is_text: from.option(Decoder::flag)?,
             response_topic: from.option(Decoder::text)?.map(Box::from),
             correlation_data: from.option(Decoder::bytes)?.map(Box::from),
             user: from.list(|from| Ok((from.text()?.into(), from.text()?.into())))?,
@@ -276,6 +278,7 @@ impl Row<'_> for WillRecord {
         self.owner.encode(out);
         self.will.message.encode(out);
         number(out, u64::from(self.will.delay_seconds));
+        time(out, self.registered);
         option(out, self.due, |out, (at, departure)| {
             time(out, at);
             choice(out, &DEPARTURES, departure);
@@ -285,6 +288,7 @@ impl Row<'_> for WillRecord {
         Ok(Self {
             owner: Arc::new(Client::decode(from)?),
             will: Will { message: Message::decode(from)?, delay_seconds: from.small()? },
+            registered: read_time(from)?,
             due: from.option(|from| Ok((read_time(from)?, read_choice(from, &DEPARTURES)?)))?,
         })
     }
@@ -353,12 +357,7 @@ impl<'a> Row<'a> for StateRow<'a> {
         option(out, self.expires, time);
     }
     fn decode(from: &mut Decoder<'a>) -> Result<Self, Damage> {
-        Ok(Self {
-            module: from.text()?,
-            key: from.text()?,
-            value: from.bytes()?,
-            expires: from.option(read_time)?,
-        })
+        Ok(Self { module: from.text()?, key: from.text()?, value: from.bytes()?, expires: from.option(read_time)? })
     }
 }
 
@@ -368,6 +367,10 @@ fn time(out: &mut Vec<u8>, value: Time) {
 
 fn read_time(from: &mut Decoder<'_>) -> Result<Time, Damage> {
     from.number().map(Time)
+}
+
+fn flag(out: &mut Vec<u8>, value: bool) {
+    out.push(u8::from(value));
 }
 
 fn read_guarantee(from: &mut Decoder<'_>) -> Result<Guarantee, Damage> {

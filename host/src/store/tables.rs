@@ -3,8 +3,8 @@
 //! Keys and rows are plain bytes to the database. Numbers in keys are big-endian, so that the database's order is
 //! theirs and new rows are appended at the right edge. What a row says is in [`super::row`].
 
-use super::encoding::Damage;
 use super::change::MailboxId;
+use super::encoding::Damage;
 use redb::TableDefinition;
 
 /// Version of tables, keys and rows. A store of a later version is refused; one of an earlier version is brought
@@ -204,12 +204,9 @@ mod tests {
 
     #[test]
     fn a_prefix_ends_where_the_next_begins() {
-        for (prefix, expected) in [
-            (&[0, 0, 1][..], Some(vec![0, 0, 2])),
-            (&[0, 0xff], Some(vec![1])),
-            (&[0xff, 0xff], None),
-            (&[], None),
-        ] {
+        for (prefix, expected) in
+            [(&[0, 0, 1][..], Some(vec![0, 0, 2])), (&[0, 0xff], Some(vec![1])), (&[0xff, 0xff], None), (&[], None)]
+        {
             assert_eq!(behind(prefix), expected);
         }
     }

@@ -44,7 +44,7 @@ fn message(topic: &str, payload: &str) -> Message {
 fn rich_message() -> Message {
     let properties = Properties {
         content_type: Some("text/plain".into()),
-        payload_is_text: true,
+        payload_is_text: Some(false),
         response_topic: Some("answers".into()),
         correlation_data: Some(Box::from([0, 255])),
         user: vec![("a".into(), "1".into()), ("a".into(), "".into())],
@@ -71,6 +71,7 @@ fn mailbox(id: MailboxId) -> Change {
         expiry_seconds: u32::MAX,
         detached: Some(Time(5)),
         per_subscription: true,
+        sent_to: 6,
     };
     Change::Mailbox(id, Box::new(record))
 }
@@ -115,7 +116,12 @@ fn module(name: &str, active: Option<u64>) -> Change {
 }
 
 fn will(due: Option<(Time, Departure)>) -> Box<WillRecord> {
-    Box::new(WillRecord { owner: client("w"), will: Will { message: message("w", "gone"), delay_seconds: 30 }, due })
+    Box::new(WillRecord {
+        owner: client("w"),
+        will: Will { message: message("w", "gone"), delay_seconds: 30 },
+        registered: Time(3),
+        due,
+    })
 }
 
 fn state(key: &str, value: &str, expires: Option<Time>) -> Change {
@@ -143,7 +149,15 @@ fn picture(loaded: &Loaded) -> String {
         writeln!(out, "retained {}={} at {}", message.topic(), payload(message), at.0).unwrap();
     }
     for (id, will) in &loaded.wills {
-        writeln!(out, "will {id} of {} {}={} due {:?}", will.owner.id, will.will.message.topic(), payload(&will.will.message), will.due).unwrap();
+        writeln!(
+            out,
+            "will {id} of {} {}={} due {:?}",
+            will.owner.id,
+            will.will.message.topic(),
+            payload(&will.will.message),
+            will.due
+        )
+        .unwrap();
     }
     for version in &loaded.module_versions {
         let component = String::from_utf8_lossy(&version.component);
@@ -346,6 +360,7 @@ fn every_field_is_there_after_a_restart() {
     assert_eq!(loaded_mailbox.record.expiry_seconds, u32::MAX);
     assert_eq!(loaded_mailbox.record.detached, Some(Time(5)));
     assert!(loaded_mailbox.record.per_subscription);
+    assert_eq!(loaded_mailbox.record.sent_to, 6);
     assert_eq!(loaded_mailbox.filters, [subscribed]);
     assert_eq!(format!("{:?}", loaded_mailbox.queue[0].entry), format!("{queued:?}"));
     for message in [&loaded_mailbox.queue[0].message, &loaded.retained[0].0] {
@@ -369,7 +384,9 @@ fn all_departures_are_kept() {
         Departure::BrokerDown,
     ] {
         let loaded = reload(&Disk::default(), [Change::Will(1, will(Some((Time(1), departure))))]);
-        assert_eq!(loaded.wills[0].1.due, Some((Time(1), departure)));
+        let record = &loaded.wills[0].1;
+        assert_eq!((record.due, record.registered), (Some((Time(1), departure)), Time(3)));
+        assert_eq!(record.will.delay_seconds, 30);
     }
 }
 
