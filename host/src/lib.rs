@@ -8,5 +8,6 @@ pub mod topic;
 pub mod dialogue;
 pub mod store;
 
+pub mod admin;
 pub mod cli;
 pub mod config;

@@ -18,8 +18,5 @@ pub(crate) fn run(args: &CheckArgs) -> Outcome {
     if args.json {
         return output::json(&effective.into_iter().collect::<serde_json::Map<_, _>>());
     }
-    output::line(&format!(
-        "the configuration is right: {} settings",
-        effective.len()
-    ))
+    output::line(&format!("the configuration is right: {} settings", effective.len()))
 }

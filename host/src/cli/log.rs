@@ -24,11 +24,9 @@ enum Format {
 
 /// Starts logging. Once a process; a second call changes nothing.
 pub(crate) fn start(args: &LogArgs) -> Outcome {
-    let filter = EnvFilter::try_new(&args.log)
-        .map_err(|error| Failure::Usage(format!("--log {}: {error}", args.log)))?;
-    let lines = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr);
+    let filter =
+        EnvFilter::try_new(&args.log).map_err(|error| Failure::Usage(format!("--log {}: {error}", args.log)))?;
+    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     let started = match args.log_format {
         Format::Text => lines.with_ansi(std::io::stderr().is_terminal()).try_init(),
         Format::Json => lines.json().flatten_event(true).try_init(),

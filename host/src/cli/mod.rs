@@ -2,10 +2,15 @@
 //!
 //! Exit codes: 0 done, 1 failed, 2 wrong usage.
 
+mod admin;
 mod check;
+mod connect;
 mod log;
+mod module;
 mod output;
+mod publish;
 mod serve;
+mod subscribe;
 
 use clap::{Args, Parser, Subcommand};
 use std::path::PathBuf;
@@ -49,15 +54,24 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Run the broker (what `pliant` does without a command)
-    #[command(
-        after_help = "Example:\n  pliant serve --config pliant.toml --data-dir /var/lib/pliant --log info"
-    )]
+    #[command(after_help = "Example:\n  pliant serve --config pliant.toml --data-dir /var/lib/pliant --log info")]
     Serve(serve::ServeArgs),
     /// Check the configuration and every module it names; start nothing
-    #[command(
-        after_help = "Example:\n  pliant check --config pliant.toml --set store.durability=relaxed"
-    )]
+    #[command(after_help = "Example:\n  pliant check --config pliant.toml --set store.durability=relaxed")]
     Check(check::CheckArgs),
+    /// Write, build and check a module; deploy and watch it on a running broker
+    #[command(after_help = "Examples:\n  pliant module new name-site\n  pliant module deploy name-site.wasm")]
+    Module(module::ModuleArgs),
+    /// Publish messages
+    #[command(
+        after_help = "Examples:\n  pliant pub home/kitchen 21.5 --retain\n  sensors | pliant pub home/log --lines --qos 0\n  pliant pub home/photo --file photo.jpg --property room=kitchen"
+    )]
+    Pub(publish::PublishArgs),
+    /// Subscribe and print what arrives
+    #[command(
+        after_help = "Examples:\n  pliant sub 'home/#' --verbose\n  pliant sub home/kitchen --count 1 --timeout 5 --json"
+    )]
+    Sub(subscribe::SubscribeArgs),
 }
 
 /// Where the configuration comes from.
@@ -82,14 +96,8 @@ impl ConfigArgs {
             flags.push(format!("data_dir={}", dir.display()));
         }
         let text = |s: std::ffi::OsString| s.to_string_lossy().into_owned();
-        let environment = std::env::vars_os()
-            .map(|(name, value)| (text(name), text(value)))
-            .collect();
-        crate::config::Sources {
-            file: self.config.clone(),
-            environment,
-            flags,
-        }
+        let environment = std::env::vars_os().map(|(name, value)| (text(name), text(value))).collect();
+        crate::config::Sources { file: self.config.clone(), environment, flags }
     }
 }
 
@@ -100,6 +108,9 @@ pub fn main() -> ExitCode {
         None => serve::run(&cli.serve),
         Some(Command::Serve(args)) => serve::run(&args),
         Some(Command::Check(args)) => check::run(&args),
+        Some(Command::Module(args)) => module::run(&args),
+        Some(Command::Pub(args)) => publish::run(&args),
+        Some(Command::Sub(args)) => subscribe::run(&args),
     };
     match outcome {
         Ok(()) | Err(Failure::OutputClosed) => ExitCode::SUCCESS,

@@ -1,0 +1,93 @@
+//! What requests carry: bounded bodies, JSON documents, queries and pages of lists, with errors that are problems.
+
+use super::error::Problem;
+use axum::body::Bytes;
+use axum::extract::rejection::BytesRejection;
+use axum::extract::{FromRequest, FromRequestParts, Query, Request};
+use axum::http::StatusCode;
+use axum::http::request::Parts;
+use axum::response::{IntoResponse, Response};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+/// The whole body. Reading stops with 413 where the bound of the route is passed.
+pub(super) struct Raw(pub Bytes);
+
+impl<S: Send + Sync> FromRequest<S> for Raw {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
+        let read = Bytes::from_request(request, state).await;
+        read.map(Self).map_err(|rejection: BytesRejection| match rejection.status() {
+            StatusCode::PAYLOAD_TOO_LARGE => {
+                Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "the body is larger than is taken here")
+            }
+            status => Problem::new(status, rejection.body_text()),
+        })
+    }
+}
+
+/// A body that is a JSON document.
+pub(super) struct Document<T>(pub T);
+
+impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Document<T> {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
+        let Raw(bytes) = Raw::from_request(request, state).await?;
+        let parsed = serde_json::from_slice(&bytes);
+        parsed.map(Self).map_err(|error| Problem::bad_request(format!("the body is not the JSON expected: {error}")))
+    }
+}
+
+/// The query.
+pub(super) struct Ask<T>(pub T);
+
+impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Ask<T> {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        match Query::<T>::from_request_parts(parts, state).await {
+            Ok(Query(query)) => Ok(Self(query)),
+            Err(rejection) => Err(Problem::bad_request(rejection.body_text())),
+        }
+    }
+}
+
+/// `?limit=` and `?after=` of a list.
+#[derive(Debug, Default, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct PageQuery {
+    limit: Option<usize>,
+    after: Option<String>,
+}
+
+/// Entries on a page where nothing is asked for.
+const PAGE_DEFAULT: usize = 100;
+
+impl PageQuery {
+    /// The most entries to show.
+    pub(super) fn limit(&self, page_max: usize) -> usize {
+        self.limit.unwrap_or(PAGE_DEFAULT).clamp(1, page_max)
+    }
+
+    /// The key after which to begin.
+    pub(super) fn after(&self) -> Option<&str> {
+        self.after.as_deref()
+    }
+}
+
+/// One page of a list: `{"items": […], "next": key}`; without `next` it is the last one.
+pub(super) fn page<T: Serialize>(mut items: Vec<T>, limit: usize, key: impl Fn(&T) -> String) -> Response {
+    // One more than was asked for was looked up, to know whether anything follows.
+    let next = (items.len() > limit).then(|| {
+        items.truncate(limit);
+        items.last().map(key)
+    });
+    json(&serde_json::json!({ "items": items, "next": next.flatten() }))
+}
+
+/// A JSON answer.
+pub(super) fn json(document: &impl Serialize) -> Response {
+    axum::Json(document).into_response()
+}

@@ -1,0 +1,139 @@
+//! Who may call: the right token, from a page of this machine or from no page at all.
+//!
+//! The checks of `Host` and `Origin` keep a web page that somebody visits from reaching the API through a name that
+//! points to this machine (DNS rebinding), and from sending requests across sites.
+
+use super::error::Problem;
+use super::token::Token;
+use axum::extract::{Request, State};
+use axum::http::{HeaderMap, HeaderName, StatusCode, Uri, header};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+
+/// What the guard knows.
+pub(super) struct Guard {
+    pub token: Token,
+    /// The address at which the API is served.
+    pub address: SocketAddr,
+}
+
+/// Lets a request pass or answers it.
+pub(super) async fn check(State(guard): State<Arc<Guard>>, request: Request, next: Next) -> Response {
+    match guard.admits(request.headers(), request.uri()) {
+        Ok(()) => next.run(request).await,
+        Err(problem) => problem.into_response(),
+    }
+}
+
+impl Guard {
+    fn admits(&self, headers: &HeaderMap, uri: &Uri) -> Result<(), Problem> {
+        let forbidden = |what: &str| Problem::new(StatusCode::FORBIDDEN, what);
+        let host = uri.authority().map(|a| a.as_str()).or_else(|| text(headers, &header::HOST));
+        if !host.is_some_and(|host| self.is_ours(host)) {
+            return Err(forbidden("the Host header names another machine"));
+        }
+        if headers.contains_key(header::ORIGIN) {
+            let origin = text(headers, &header::ORIGIN).and_then(|origin| origin.strip_prefix("http://"));
+            if !origin.is_some_and(|host| self.is_ours(host)) {
+                return Err(forbidden("requests from other sites are refused"));
+            }
+        }
+        let site = text(headers, &HeaderName::from_static("sec-fetch-site"));
+        if matches!(site, Some("cross-site" | "same-site")) {
+            return Err(forbidden("requests from other sites are refused"));
+        }
+        let given = text(headers, &header::AUTHORIZATION).and_then(|value| {
+            let (scheme, token) = value.split_once(' ')?;
+            scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
+        });
+        match given {
+            Some(token) if self.token.is(token.as_bytes()) => Ok(()),
+            Some(_) => Err(Problem::new(StatusCode::UNAUTHORIZED, "the token is not right")),
+            None => Err(Problem::new(StatusCode::UNAUTHORIZED, "a token is needed: Authorization: Bearer …")),
+        }
+    }
+
+    /// Whether `host`, with or without a port, is this machine by a name that nobody else can give it.
+    fn is_ours(&self, host: &str) -> bool {
+        let name = match host.rsplit_once(':') {
+            Some((name, port)) if !port.is_empty() && port.bytes().all(|b| b.is_ascii_digit()) => name,
+            _ => host,
+        };
+        if name.eq_ignore_ascii_case("localhost") {
+            return true;
+        }
+        let bare = name.strip_prefix('[').and_then(|name| name.strip_suffix(']')).unwrap_or(name);
+        bare.parse::<IpAddr>().is_ok_and(|ip| ip.to_canonical().is_loopback() || ip == self.address.ip())
+    }
+}
+
+fn text<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
+    headers.get(name)?.to_str().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TOKEN: &str = "0123456789abcdef";
+
+    fn status(rows: &[(&'static str, &str)]) -> u16 {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("t");
+        std::fs::write(&path, TOKEN).unwrap();
+        let guard = Guard { token: Token::load(&path).unwrap(), address: "10.1.2.3:9880".parse().unwrap() };
+        let mut headers = HeaderMap::new();
+        for (name, value) in rows {
+            headers.insert(*name, value.parse().unwrap());
+        }
+        match guard.admits(&headers, &"/api/v1/clients".parse().unwrap()) {
+            Ok(()) => 200,
+            Err(problem) => problem.into_response().status().as_u16(),
+        }
+    }
+
+    #[test]
+    fn the_token_decides() {
+        for (authorization, expected) in [
+            (format!("Bearer {TOKEN}"), 200),
+            (format!("bearer  {TOKEN}"), 200),
+            (format!("Basic {TOKEN}"), 401),
+            (TOKEN.to_owned(), 401),
+            ("Bearer".to_owned(), 401),
+            ("Bearer wrong".to_owned(), 401),
+        ] {
+            let rows = [("host", "localhost"), ("authorization", authorization.as_str())];
+            assert_eq!(status(&rows), expected, "{authorization}");
+        }
+        assert_eq!(status(&[("host", "localhost")]), 401);
+    }
+
+    #[test]
+    fn other_hosts_and_sites_are_refused_whatever_the_token() {
+        let bearer = format!("Bearer {TOKEN}");
+        for (name, value, expected) in [
+            ("host", "127.0.0.1:9880", 200),
+            ("host", "[::1]:9880", 200),
+            ("host", "[::1]", 200),
+            ("host", "10.1.2.3:9880", 200),
+            ("host", "LOCALHOST", 200),
+            ("host", "evil.example", 403),
+            ("host", "localhost.evil.example", 403),
+            ("host", "10.1.2.4", 403),
+            ("host", "", 403),
+            ("origin", "http://localhost:9880", 200),
+            ("origin", "http://evil.example", 403),
+            ("origin", "https://localhost", 403),
+            ("origin", "null", 403),
+            ("sec-fetch-site", "cross-site", 403),
+            ("sec-fetch-site", "same-origin", 200),
+            ("sec-fetch-site", "none", 200),
+        ] {
+            let rows = [("host", "localhost"), ("authorization", bearer.as_str()), (name, value)];
+            assert_eq!(status(&rows), expected, "{name}: {value}");
+        }
+        assert_eq!(status(&[("authorization", bearer.as_str())]), 403, "no Host at all");
+    }
+}

@@ -1,0 +1,115 @@
+//! The bearer token: made once, kept in a file that only its owner reads, compared in constant time.
+
+use sha2::{Digest, Sha256};
+use std::fs::{File, OpenOptions, Permissions};
+use std::io::{self, ErrorKind, Read, Write};
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::path::Path;
+
+/// Greatest token file, in bytes.
+const BYTES_MAX: u64 = 4096;
+
+/// Shortest token that is taken, in characters.
+const LENGTH_MIN: usize = 16;
+
+/// What a caller of the admin API has to know. Its value appears in no log and no answer.
+#[derive(Clone)]
+pub struct Token(String);
+
+impl Token {
+    /// The token in this file, which is made with mode 0600 if it is not there. Wider access rights are taken away.
+    ///
+    /// # Errors
+    /// The file cannot be read or made, or holds no token of at least 16 characters.
+    pub fn open(path: &Path) -> io::Result<Self> {
+        match OpenOptions::new().write(true).create_new(true).mode(0o600).open(path) {
+            Ok(file) => Self::make(file),
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => Self::read(path),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// The token in this file.
+    ///
+    /// # Errors
+    /// The file cannot be read, or holds no token.
+    pub fn load(path: &Path) -> io::Result<Self> {
+        let mut text = String::new();
+        File::open(path)?.take(BYTES_MAX).read_to_string(&mut text)?;
+        let token = text.trim();
+        if token.len() < LENGTH_MIN || !token.bytes().all(|b| b.is_ascii_graphic()) {
+            let reason = format!("it holds no token of at least {LENGTH_MIN} characters");
+            return Err(io::Error::new(ErrorKind::InvalidData, reason));
+        }
+        Ok(Self(token.to_owned()))
+    }
+
+    /// Its value, for whoever has to send it.
+    pub fn secret(&self) -> &str {
+        &self.0
+    }
+
+    /// Whether `other` is this token. Takes the same time wherever they differ.
+    pub fn is(&self, other: &[u8]) -> bool {
+        let (ours, theirs) = (Sha256::digest(self.0.as_bytes()), Sha256::digest(other));
+        ours.iter().zip(theirs.iter()).fold(0, |differs, (a, b)| differs | (a ^ b)) == 0
+    }
+
+    fn make(mut file: File) -> io::Result<Self> {
+        let token: String = rand::random::<[u8; 32]>().iter().map(|byte| format!("{byte:02x}")).collect();
+        writeln!(file, "{token}")?;
+        file.sync_all()?;
+        Ok(Self(token))
+    }
+
+    fn read(path: &Path) -> io::Result<Self> {
+        let mode = std::fs::metadata(path)?.permissions().mode();
+        if mode & 0o077 != 0 {
+            tracing::warn!(path = %path.display(), "the admin token could be read by others; its mode is set to 0600");
+            std::fs::set_permissions(path, Permissions::from_mode(0o600))?;
+        }
+        Self::load(path)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn mode(path: &Path) -> u32 {
+        std::fs::metadata(path).unwrap().permissions().mode() & 0o777
+    }
+
+    #[test]
+    fn a_token_is_made_once_for_its_owner_only() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("admin.token");
+        let first = Token::open(&path).unwrap();
+        assert_eq!(mode(&path), 0o600);
+        assert_eq!(first.secret().len(), 64);
+        assert_eq!(Token::open(&path).unwrap().secret(), first.secret());
+        std::fs::set_permissions(&path, Permissions::from_mode(0o644)).unwrap();
+        assert_eq!(Token::open(&path).unwrap().secret(), first.secret());
+        assert_eq!(mode(&path), 0o600);
+    }
+
+    #[test]
+    fn only_the_same_token_is_the_token() {
+        let token = Token("0123456789abcdef".to_owned());
+        for (other, same) in
+            [("0123456789abcdef", true), ("0123456789abcdeg", false), ("0123456789abcde", false), ("", false)]
+        {
+            assert_eq!(token.is(other.as_bytes()), same, "{other}");
+        }
+    }
+
+    #[test]
+    fn a_file_without_a_token_is_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        for content in ["", "short", "has space in it here"] {
+            let path = dir.path().join("t");
+            std::fs::write(&path, content).unwrap();
+            assert!(Token::open(&path).is_err(), "{content:?}");
+        }
+    }
+}

@@ -1,0 +1,162 @@
+//! The command line as a caller of the admin API of a running broker.
+
+use super::Failure;
+use crate::admin::Token;
+use clap::Args;
+use serde_json::Value as Json;
+use std::io::Read;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// Where the admin API is when nothing else is said.
+const URL_DEFAULT: &str = "http://127.0.0.1:9880";
+
+/// Longest wait for an answer; compiling a large component takes seconds.
+const WAIT: Duration = Duration::from_secs(120);
+
+/// Greatest answer that is read, in bytes.
+const ANSWER_BYTES_MAX: u64 = 64 << 20;
+
+/// Which broker, and the proof that one may.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct AdminArgs {
+    /// Address of the admin API; otherwise what the broker wrote into its data directory, or http://127.0.0.1:9880
+    #[arg(long, value_name = "URL", global = true)]
+    admin: Option<String>,
+    /// The broker's data directory, where its admin token is
+    #[arg(long, value_name = "DIR", env = "PLIANT__DATA_DIR", default_value = "data", global = true)]
+    data_dir: PathBuf,
+    /// File with the admin token, where it is not in the data directory
+    #[arg(long, value_name = "FILE", global = true)]
+    token_file: Option<PathBuf>,
+}
+
+/// A body with its media type.
+pub(crate) struct Body<'a> {
+    pub kind: &'static str,
+    pub bytes: &'a [u8],
+}
+
+/// The API of one broker.
+pub(crate) struct Api {
+    url: String,
+    token: Token,
+    agent: ureq::Agent,
+}
+
+impl AdminArgs {
+    /// Finds the broker and its token. Nothing is sent yet.
+    pub(crate) fn connect(&self) -> Result<Api, Failure> {
+        let path = self.token_file.clone().unwrap_or_else(|| self.data_dir.join("admin.token"));
+        let token = Token::load(&path).map_err(|error| {
+            Failure::Failed(format!(
+                "cannot read the admin token {}: {error}; name the broker's --data-dir, or a --token-file",
+                path.display()
+            ))
+        })?;
+        let written = std::fs::read_to_string(self.data_dir.join("admin.url")).ok();
+        let url = self.admin.clone().or(written).unwrap_or_else(|| URL_DEFAULT.to_owned());
+        let url = url.trim().trim_end_matches('/').to_owned();
+        let config = ureq::Agent::config_builder().http_status_as_error(false).timeout_global(Some(WAIT)).proxy(None);
+        Ok(Api { url, token, agent: config.build().into() })
+    }
+}
+
+impl Api {
+    /// `GET` of a JSON document.
+    pub(crate) fn get(&self, path: &str) -> Result<Json, Failure> {
+        self.call("GET", path, None)
+    }
+
+    /// One call; the answer's document, null where it has none.
+    pub(crate) fn call(&self, method: &str, path: &str, body: Option<Body<'_>>) -> Result<Json, Failure> {
+        let (status, answer) = self.send(method, path, body, |response| read(response.into_reader()))?;
+        let document =
+            if answer.is_empty() { Json::Null } else { serde_json::from_slice(&answer).unwrap_or(Json::Null) };
+        if (200..300).contains(&status) {
+            return Ok(document);
+        }
+        let detail = document["detail"].as_str().unwrap_or("no reason was given");
+        Err(Failure::Failed(match status {
+            401 => format!("the broker at {} does not take the token: {detail}", self.url),
+            _ => detail.to_owned(),
+        }))
+    }
+
+    /// `GET` of server-sent events: calls `each` with the data of each, until the broker ends the stream.
+    pub(crate) fn events(&self, path: &str, mut each: impl FnMut(&str) -> super::Outcome) -> super::Outcome {
+        let config = ureq::Agent::config_builder().http_status_as_error(false).proxy(None);
+        let agent: ureq::Agent = config.build().into();
+        let request = agent
+            .get(format!("{}{path}", self.url))
+            .header("authorization", format!("Bearer {}", self.token.secret()))
+            .header("accept", "text/event-stream");
+        let response = request.call().map_err(|error| self.unreachable(&error))?;
+        if response.status() != 200 {
+            return self.get(path).map(|_| ());
+        }
+        let lines = std::io::BufRead::lines(std::io::BufReader::new(response.into_body().into_reader()));
+        for line in lines {
+            let line = line.map_err(|error| Failure::Failed(format!("the broker ended the stream: {error}")))?;
+            if let Some(data) = line.strip_prefix("data:") {
+                each(data.trim_start())?;
+            }
+        }
+        Ok(())
+    }
+
+    fn send<T>(
+        &self,
+        method: &str,
+        path: &str,
+        body: Option<Body<'_>>,
+        read: impl FnOnce(ureq::Body) -> Result<T, Failure>,
+    ) -> Result<(u16, T), Failure> {
+        let request = ureq::http::Request::builder()
+            .method(method)
+            .uri(format!("{}{path}", self.url))
+            .header("authorization", format!("Bearer {}", self.token.secret()));
+        let invalid = |error: ureq::http::Error| Failure::Usage(format!("--admin {}: {error}", self.url));
+        let sent = match body {
+            Some(body) => self.agent.run(request.header("content-type", body.kind).body(body.bytes).map_err(invalid)?),
+            None => self.agent.run(request.body(()).map_err(invalid)?),
+        };
+        let response = sent.map_err(|error| self.unreachable(&error))?;
+        let status = response.status().as_u16();
+        Ok((status, read(response.into_body())?))
+    }
+
+    fn unreachable(&self, error: &ureq::Error) -> Failure {
+        Failure::Failed(format!("cannot reach the broker's admin API at {}: {error}", self.url))
+    }
+}
+
+fn read(from: impl Read) -> Result<Vec<u8>, Failure> {
+    let mut bytes = Vec::new();
+    from.take(ANSWER_BYTES_MAX).read_to_end(&mut bytes).map_err(Failure::failed)?;
+    Ok(bytes)
+}
+
+/// A segment of a path, or a value of a query, with everything escaped that could mean something else there.
+pub(crate) fn escape(text: &str) -> String {
+    let mut escaped = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        match byte {
+            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'~' => escaped.push(char::from(byte)),
+            _ => escaped.push_str(&format!("%{byte:02X}")),
+        }
+    }
+    escaped
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_escaped() {
+        for (name, expected) in [("topic-rules", "topic-rules"), ("a/b?c=%", "a%2Fb%3Fc%3D%25"), ("ü", "%C3%BC")] {
+            assert_eq!(escape(name), expected);
+        }
+    }
+}

@@ -1,0 +1,48 @@
+//! `pliant module`: write, build and check a module; deploy and watch it on a running broker.
+
+mod build;
+mod create;
+mod remote;
+
+use super::Outcome;
+use super::admin::AdminArgs;
+use clap::{Args, Subcommand};
+
+#[derive(Debug, Args)]
+pub(crate) struct ModuleArgs {
+    #[command(subcommand)]
+    command: ModuleCommand,
+}
+
+#[derive(Debug, Subcommand)]
+enum ModuleCommand {
+    /// Write a new module in Rust, ready to build
+    #[command(after_help = "Example:\n  pliant module new name-site")]
+    New(create::NewArgs),
+    /// Compile a module to a component and print its path
+    #[command(after_help = "Example:\n  pliant module build name-site")]
+    Build(build::BuildArgs),
+    /// Check a component offline: its size, its exports, what it imports
+    #[command(after_help = "Example:\n  pliant module check name-site.wasm")]
+    Check(build::CheckArgs),
+    #[command(flatten)]
+    Remote(remote::RemoteCommand),
+}
+
+/// A remote command with its broker.
+#[derive(Debug, Args)]
+struct Remote<T: Args> {
+    #[command(flatten)]
+    admin: AdminArgs,
+    #[command(flatten)]
+    what: T,
+}
+
+pub(crate) fn run(args: &ModuleArgs) -> Outcome {
+    match &args.command {
+        ModuleCommand::New(args) => create::run(args),
+        ModuleCommand::Build(args) => build::run(args),
+        ModuleCommand::Check(args) => build::check(args),
+        ModuleCommand::Remote(command) => remote::run(command),
+    }
+}

@@ -1,0 +1,329 @@
+//! The verbs of the admin API on modules, against a running broker.
+
+use super::Remote;
+use crate::cli::admin::{AdminArgs, Api, Body, escape};
+use crate::cli::{Failure, Outcome, output};
+use clap::{Args, Subcommand};
+use serde_json::{Value as Json, json};
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+#[derive(Debug, Subcommand)]
+pub(super) enum RemoteCommand {
+    /// Put a component to work; what ran before stays if it fails
+    #[command(
+        after_help = "Examples:\n  pliant module deploy name-site.wasm\n  pliant module deploy name-site target/name_site.wasm --order 20 --on-failure bypass"
+    )]
+    Deploy(Remote<DeployArgs>),
+    /// List all modules
+    #[command(after_help = "Example:\n  pliant module list --json")]
+    List(Remote<ShowAllArgs>),
+    /// Show one module and its versions
+    #[command(after_help = "Example:\n  pliant module show topic-rules")]
+    Show(Remote<NameArgs>),
+    /// Show a module's configuration, or give it another
+    #[command(
+        after_help = "Examples:\n  pliant module config topic-rules\n  pliant module config topic-rules rules.json\n  pliant module config topic-rules '{\"rules\": []}'"
+    )]
+    Config(Remote<ConfigureArgs>),
+    /// Go back to an earlier version
+    #[command(after_help = "Examples:\n  pliant module rollback name-site\n  pliant module rollback name-site --to 3")]
+    Rollback(Remote<RollbackArgs>),
+    /// Take a module out
+    #[command(after_help = "Example:\n  pliant module remove name-site")]
+    Remove(Remote<NameArgs>),
+    /// Show what a module has logged
+    #[command(after_help = "Example:\n  pliant module logs name-site --follow")]
+    Logs(Remote<LogsArgs>),
+    /// Tell for one message which module decides what; nothing is published
+    #[command(after_help = "Example:\n  pliant module explain home/kitchen 21.5 --retain --client sensor-1")]
+    Explain(Remote<ExplainArgs>),
+}
+
+#[derive(Debug, Args)]
+pub(super) struct DeployArgs {
+    /// The module's name (otherwise that of the file) and the component
+    #[arg(value_names = ["NAME", "FILE"], num_args = 1..=2, required = true)]
+    what: Vec<String>,
+    /// Place in the chain: modules of a hook are asked by ascending order
+    #[arg(long, value_name = "N", allow_hyphen_values = true)]
+    order: Option<i32>,
+    /// What happens to a message on which the module fails
+    #[arg(long, value_name = "POLICY", value_parser = ["refuse", "bypass", "discard"])]
+    on_failure: Option<String>,
+    /// Configuration: a file with a JSON document, or the document itself
+    #[arg(long, value_name = "FILE|JSON")]
+    config: Option<String>,
+    /// Deploy only a component with this digest
+    #[arg(long, value_name = "sha256:HEX")]
+    digest: Option<String>,
+    #[arg(long, help = JSON_HELP)]
+    json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct ShowAllArgs {
+    #[arg(long, help = JSON_HELP)]
+    json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct NameArgs {
+    /// The module's name
+    name: String,
+    #[arg(long, help = JSON_HELP)]
+    json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct ConfigureArgs {
+    /// The module's name
+    name: String,
+    /// The new configuration: a file with a JSON document, `-` for standard input, or the document itself
+    #[arg(value_name = "FILE|JSON")]
+    config: Option<String>,
+    #[arg(long, help = JSON_HELP)]
+    json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct RollbackArgs {
+    /// The module's name
+    name: String,
+    /// The version to go back to; otherwise the one before
+    #[arg(long, value_name = "VERSION")]
+    to: Option<u64>,
+    #[arg(long, help = JSON_HELP)]
+    json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct LogsArgs {
+    /// The module's name
+    name: String,
+    /// Go on with what is logged from now on
+    #[arg(long, short)]
+    follow: bool,
+    #[arg(long, help = JSON_HELP)]
+    json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct ExplainArgs {
+    /// Topic in the client's words
+    topic: String,
+    /// The payload
+    #[arg(default_value = "")]
+    payload: String,
+    /// Quality of service
+    #[arg(long, short, default_value_t = 0, value_parser = clap::value_parser!(u8).range(0..=2))]
+    qos: u8,
+    /// As a message to be retained
+    #[arg(long, short)]
+    retain: bool,
+    /// Client id of its publisher
+    #[arg(long, value_name = "ID", default_value = "")]
+    client: String,
+    /// Authenticated name of its publisher
+    #[arg(long, value_name = "NAME")]
+    identity: Option<String>,
+    /// Listener by which it comes in
+    #[arg(long, value_name = "NAME", default_value = "mqtt")]
+    listener: String,
+    #[arg(long, help = JSON_HELP)]
+    json: bool,
+}
+
+const JSON_HELP: &str = "Print JSON";
+
+pub(super) fn run(command: &RemoteCommand) -> Outcome {
+    match command {
+        RemoteCommand::Deploy(Remote { admin, what }) => deploy(admin, what),
+        RemoteCommand::List(Remote { admin, what }) => list(&admin.connect()?, what.json),
+        RemoteCommand::Show(Remote { admin, what }) => show(&admin.connect()?, what),
+        RemoteCommand::Config(Remote { admin, what }) => configure(admin, what),
+        RemoteCommand::Rollback(Remote { admin, what }) => rollback(&admin.connect()?, what),
+        RemoteCommand::Remove(Remote { admin, what }) => remove(&admin.connect()?, what),
+        RemoteCommand::Logs(Remote { admin, what }) => logs(&admin.connect()?, what),
+        RemoteCommand::Explain(Remote { admin, what }) => explain(&admin.connect()?, what),
+    }
+}
+
+fn deploy(admin: &AdminArgs, args: &DeployArgs) -> Outcome {
+    let (name, file) = match args.what.as_slice() {
+        [file] => (name_of(Path::new(file))?, file),
+        [name, file, ..] => (name.clone(), file),
+        [] => return Err(Failure::Usage("a component is needed".to_owned())),
+    };
+    let bytes = std::fs::read(file).map_err(|error| Failure::Failed(format!("cannot read {file}: {error}")))?;
+    let mut query = Vec::new();
+    let mut ask =
+        |key: &str, value: Option<String>| query.extend(value.map(|value| format!("{key}={}", escape(&value))));
+    ask("order", args.order.map(|order| order.to_string()));
+    ask("on_failure", args.on_failure.clone());
+    ask("digest", args.digest.clone());
+    ask("config", args.config.as_deref().map(document).transpose()?);
+    let path = format!("/api/v1/modules/{}?{}", escape(&name), query.join("&"));
+    let body = Body { kind: "application/wasm", bytes: &bytes };
+    said(&admin.connect()?.call("PUT", &path, Some(body))?, &format!("{name} is live"), args.json)
+}
+
+fn list(api: &Api, json: bool) -> Outcome {
+    let modules = all(api, "/api/v1/modules")?;
+    if json {
+        return output::json(&modules);
+    }
+    let rows: Vec<_> = modules
+        .iter()
+        .map(|m| {
+            let hooks = m["hooks"].as_array().map(|hooks| hooks.iter().map(hook_name).collect::<Vec<_>>().join(","));
+            let hooks = hooks.unwrap_or_default();
+            [
+                text(&m["name"]),
+                text(&m["version"]),
+                text(&m["state"]),
+                text(&m["order"]),
+                hooks,
+                text(&m["calls"]),
+                text(&m["failures"]),
+            ]
+        })
+        .collect();
+    output::table(["NAME", "VERSION", "STATE", "ORDER", "HOOKS", "CALLS", "FAILURES"], &rows)
+}
+
+fn show(api: &Api, args: &NameArgs) -> Outcome {
+    let path = format!("/api/v1/modules/{}", escape(&args.name));
+    let mut module = api.get(&path)?;
+    module["versions"] = Json::Array(all(api, &format!("{path}/versions"))?);
+    if args.json {
+        return output::json(&module);
+    }
+    output::line(&serde_json::to_string_pretty(&module).map_err(Failure::failed)?)
+}
+
+fn configure(admin: &AdminArgs, args: &ConfigureArgs) -> Outcome {
+    let path = format!("/api/v1/modules/{}", escape(&args.name));
+    match &args.config {
+        None => output::json(&admin.connect()?.get(&path)?["config"]),
+        Some(config) => {
+            let config = document(config)?;
+            let body = Body { kind: "application/json", bytes: config.as_bytes() };
+            let answer = admin.connect()?.call("PUT", &format!("{path}/config"), Some(body))?;
+            said(&answer, &format!("{} is configured", args.name), args.json)
+        }
+    }
+}
+
+fn rollback(api: &Api, args: &RollbackArgs) -> Outcome {
+    let to = args.to.map(|to| format!("?to={to}")).unwrap_or_default();
+    let answer = api.call("POST", &format!("/api/v1/modules/{}/rollback{to}", escape(&args.name)), None)?;
+    said(&answer, &format!("{} went back", args.name), args.json)
+}
+
+fn remove(api: &Api, args: &NameArgs) -> Outcome {
+    let answer = api.call("DELETE", &format!("/api/v1/modules/{}", escape(&args.name)), None)?;
+    said(&answer, &format!("{} is taken out", args.name), args.json)
+}
+
+fn logs(api: &Api, args: &LogsArgs) -> Outcome {
+    let path = format!("/api/v1/modules/{}/logs", escape(&args.name));
+    let print = |line: &Json| match args.json {
+        true => output::json(line),
+        false => output::line(&format!("{} {:5} {}", text(&line["at"]), text(&line["level"]), text(&line["line"]))),
+    };
+    if args.follow {
+        return api.events(&path, |data| print(&serde_json::from_str(data).map_err(Failure::failed)?));
+    }
+    all(api, &path)?.iter().try_for_each(print)
+}
+
+fn explain(api: &Api, args: &ExplainArgs) -> Outcome {
+    let message = json!({
+        "topic": args.topic, "payload": args.payload, "qos": args.qos, "retain": args.retain,
+        "client": { "id": args.client, "identity": args.identity, "listener": args.listener },
+    });
+    let bytes = message.to_string();
+    let body = Body { kind: "application/json", bytes: bytes.as_bytes() };
+    let answer = api.call("POST", "/api/v1/explain", Some(body))?;
+    if args.json {
+        return output::json(&answer);
+    }
+    let decisions = answer["decisions"].as_array().cloned().unwrap_or_default();
+    let row = |d: &Json| {
+        let time = format!("{} us", d["nanoseconds"].as_f64().unwrap_or_default() / 1000.0);
+        [text(&d["hook"]), text(&d["module"]), text(&d["version"]), text(&d["decision"]), time]
+    };
+    output::table(["HOOK", "MODULE", "VERSION", "DECISION", "TIME"], &decisions.iter().map(row).collect::<Vec<_>>())?;
+    for key in ["topic", "outcome", "retained", "subscribers"] {
+        if !answer[key].is_null() {
+            output::line(&format!("{key}: {}", text(&answer[key])))?;
+        }
+    }
+    Ok(())
+}
+
+/// All pages of a list.
+fn all(api: &Api, path: &str) -> Result<Vec<Json>, Failure> {
+    let mut items = Vec::new();
+    let mut after = String::new();
+    loop {
+        let mut page = api.get(&format!("{path}?limit=1000{after}"))?;
+        if let Some(found) = page["items"].as_array_mut() {
+            items.append(found);
+        }
+        match &page["next"] {
+            Json::Null => return Ok(items),
+            next => after = format!("&after={}", escape(&text(next))),
+        }
+    }
+}
+
+/// What a change came to: for people a sentence, version and digest.
+fn said(answer: &Json, sentence: &str, json: bool) -> Outcome {
+    if json {
+        return output::json(answer);
+    }
+    match answer["version"].is_null() {
+        true => output::line(sentence),
+        false => {
+            output::line(&format!("{sentence}: version {}, {}", text(&answer["version"]), text(&answer["digest"])))
+        }
+    }
+}
+
+/// A module's name by its file: `target/name_site.wasm` is `name-site`.
+fn name_of(file: &Path) -> Result<String, Failure> {
+    let stem = file.file_stem().and_then(|stem| stem.to_str()).map(|stem| stem.replace('_', "-"));
+    stem.ok_or_else(|| Failure::Usage(format!("{} gives the module no name; write NAME FILE", file.display())))
+}
+
+/// A JSON document: itself, of a file, or of standard input.
+fn document(given: &str) -> Result<String, Failure> {
+    let text = if given.trim_start().starts_with('{') {
+        given.to_owned()
+    } else if given == "-" {
+        let mut text = String::new();
+        std::io::stdin().read_to_string(&mut text).map_err(Failure::failed)?;
+        text
+    } else {
+        let path = PathBuf::from(given);
+        std::fs::read_to_string(&path).map_err(|error| Failure::Failed(format!("cannot read {given}: {error}")))?
+    };
+    let parsed: Result<Json, _> = serde_json::from_str(&text);
+    parsed.map(|_| text).map_err(|error| Failure::Failed(format!("the configuration is no JSON document: {error}")))
+}
+
+fn hook_name(hook: &Json) -> String {
+    text(if hook.is_object() { &hook["name"] } else { hook })
+}
+
+/// A value as a cell of a table.
+fn text(value: &Json) -> String {
+    match value {
+        Json::Null => "-".to_owned(),
+        Json::String(text) => text.clone(),
+        Json::Array(values) => values.iter().map(text).collect::<Vec<_>>().join(", "),
+        other => other.to_string(),
+    }
+}
