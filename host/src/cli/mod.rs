@@ -10,6 +10,7 @@ mod module;
 mod output;
 mod publish;
 mod serve;
+mod store;
 mod subscribe;
 
 use clap::{Args, Parser, Subcommand};
@@ -72,6 +73,9 @@ enum Command {
         after_help = "Examples:\n  pliant sub 'home/#' --verbose\n  pliant sub home/kitchen --count 1 --timeout 5 --json"
     )]
     Sub(subscribe::SubscribeArgs),
+    /// Check or compact the data directory of a broker that does not run
+    #[command(after_help = "Example:\n  pliant store check --data-dir data")]
+    Store(store::StoreArgs),
 }
 
 /// Where the configuration comes from.
@@ -101,6 +105,9 @@ impl ConfigArgs {
     }
 }
 
+#[cfg(test)]
+mod tests;
+
 /// Runs the command line of this process.
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
@@ -111,6 +118,7 @@ pub fn main() -> ExitCode {
         Some(Command::Module(args)) => module::run(&args),
         Some(Command::Pub(args)) => publish::run(&args),
         Some(Command::Sub(args)) => subscribe::run(&args),
+        Some(Command::Store(args)) => store::run(&args),
     };
     match outcome {
         Ok(()) | Err(Failure::OutputClosed) => ExitCode::SUCCESS,

@@ -14,14 +14,7 @@ const FILE_BYTES_MAX: u64 = 16 << 20;
 const NAME_LENGTH_MAX: usize = 64;
 
 /// Keys of the operator's guide that this version does not have.
-const NOT_YET: [&str; 6] = [
-    "auth",
-    "bridge",
-    "tls",
-    "client_ca",
-    "websocket",
-    "proxy_protocol",
-];
+const NOT_YET: [&str; 6] = ["auth", "bridge", "tls", "client_ca", "websocket", "proxy_protocol"];
 
 /// Where a configuration is read from. Kept, so that it can be read again.
 #[derive(Debug, Clone, Default)]
@@ -40,11 +33,7 @@ impl Sources {
     /// # Errors
     /// All problems that were found, each with its place.
     pub fn load(&self) -> Result<Config, ConfigError> {
-        let mut assembly = Assembly {
-            config: Config::default(),
-            origins: HashMap::new(),
-            problems: Vec::new(),
-        };
+        let mut assembly = Assembly { config: Config::default(), origins: HashMap::new(), problems: Vec::new() };
         if let Some(path) = &self.file {
             let given = read(path).and_then(|text| written::from_file(path, &text));
             assembly.layer(given);
@@ -57,17 +46,9 @@ impl Sources {
 
 fn read(path: &Path) -> Result<String, Vec<Problem>> {
     let failed = |reason: String| {
-        vec![Problem {
-            origin: None,
-            message: format!(
-                "cannot read configuration file {}: {reason}",
-                path.display()
-            ),
-        }]
+        vec![Problem { origin: None, message: format!("cannot read configuration file {}: {reason}", path.display()) }]
     };
-    let size = std::fs::metadata(path)
-        .map_err(|error| failed(error.to_string()))?
-        .len();
+    let size = std::fs::metadata(path).map_err(|error| failed(error.to_string()))?.len();
     if size > FILE_BYTES_MAX {
         return Err(failed(format!("it is larger than {FILE_BYTES_MAX} bytes")));
     }
@@ -92,26 +73,18 @@ impl Assembly {
     fn apply(&mut self, given: &Given) {
         let path: Vec<&str> = given.path.iter().map(String::as_str).collect();
         let outcome = match path.as_slice() {
-            ["listener", name, key @ ..] => match entry(
-                &mut self.config.listeners,
-                name,
-                given,
-                |l| &l.name,
-                Listener::named,
-            ) {
-                Ok(listener) => set(LISTENER, listener, &key.join("."), given),
-                Err(message) => Some(Err(message)),
-            },
-            ["module", name, key @ ..] => match entry(
-                &mut self.config.modules,
-                name,
-                given,
-                |m| &m.name,
-                Module::named,
-            ) {
-                Ok(module) => set(MODULE, module, &key.join("."), given),
-                Err(message) => Some(Err(message)),
-            },
+            ["listener", name, key @ ..] => {
+                match entry(&mut self.config.listeners, name, given, |l| &l.name, Listener::named) {
+                    Ok(listener) => set(LISTENER, listener, &key.join("."), given),
+                    Err(message) => Some(Err(message)),
+                }
+            }
+            ["module", name, key @ ..] => {
+                match entry(&mut self.config.modules, name, given, |m| &m.name, Module::named) {
+                    Ok(module) => set(MODULE, module, &key.join("."), given),
+                    Err(message) => Some(Err(message)),
+                }
+            }
             _ => set(GLOBAL, &mut self.config, &path.join("."), given),
         };
         let key = path.join(".");
@@ -123,23 +96,14 @@ impl Assembly {
             Some(Err(message)) => format!("{key}: {message}"),
             None => unknown(&path),
         };
-        self.problems.push(Problem {
-            origin: Some(given.origin.clone()),
-            message,
-        });
+        self.problems.push(Problem { origin: Some(given.origin.clone()), message });
     }
 
     fn finish(mut self) -> Result<Config, ConfigError> {
         self.config.listeners.sort_by(|a, b| a.name.cmp(&b.name));
         self.config.modules.sort_by(|a, b| a.name.cmp(&b.name));
         let mut found = Vec::new();
-        for (n, listener) in self
-            .config
-            .listeners
-            .iter()
-            .enumerate()
-            .filter(|(_, listener)| listener.enabled)
-        {
+        for (n, listener) in self.config.listeners.iter().enumerate().filter(|(_, listener)| listener.enabled) {
             let key = format!("listener.{}.bind", listener.name);
             let others = &self.config.listeners[..n];
             if let Some(message) = listener_problem(listener, others, &self.config) {
@@ -154,13 +118,15 @@ impl Assembly {
         }
         let bundled = Config::default().modules;
         for module in &self.config.modules {
-            if module.path.as_os_str().is_empty() && !bundled.iter().any(|b| b.name == module.name)
-            {
+            if module.path.as_os_str().is_empty() && !bundled.iter().any(|b| b.name == module.name) {
                 let names: Vec<_> = bundled.iter().map(|b| b.name.as_str()).collect();
                 let nearest = nearest(&module.name, names.iter().copied()).unwrap_or_default();
                 found.push((
                     format!("module.{}.path", module.name),
-                    format!("module {} has no path, and no bundled module has that name; the nearest is {nearest}", module.name),
+                    format!(
+                        "module {} has no path, and no bundled module has that name; the nearest is {nearest}",
+                        module.name
+                    ),
                 ));
             }
         }
@@ -168,11 +134,7 @@ impl Assembly {
             let origin = self.origin_near(&key);
             self.problems.push(Problem { origin, message });
         }
-        if self.problems.is_empty() {
-            Ok(self.config)
-        } else {
-            Err(ConfigError(self.problems))
-        }
+        if self.problems.is_empty() { Ok(self.config) } else { Err(ConfigError(self.problems)) }
     }
 }
 
@@ -180,16 +142,8 @@ impl Assembly {
     /// Where the key was written, or else anything of its section.
     fn origin_near(&self, key: &str) -> Option<Origin> {
         let section = &key[..=key.rfind('.').unwrap_or(0)];
-        let of_section = || {
-            self.origins
-                .iter()
-                .filter(|(k, _)| k.starts_with(section))
-                .min_by_key(|(k, _)| k.as_str())
-        };
-        self.origins
-            .get(key)
-            .or_else(|| of_section().map(|(_, origin)| origin))
-            .cloned()
+        let of_section = || self.origins.iter().filter(|(k, _)| k.starts_with(section)).min_by_key(|(k, _)| k.as_str());
+        self.origins.get(key).or_else(|| of_section().map(|(_, origin)| origin)).cloned()
     }
 }
 
@@ -205,33 +159,20 @@ fn listener_problem(listener: &Listener, others: &[Listener], config: &Config) -
              bind a loopback address, or say allow_anonymous = true in its section"
         ));
     }
-    let same = others
-        .iter()
-        .filter(|other| other.enabled)
-        .find(|other| other.bind == listener.bind);
+    let same = others.iter().filter(|other| other.enabled).find(|other| other.bind == listener.bind);
     let taken = same
         .map(|other| format!("listener {}", other.name))
         .or_else(|| (config.admin.bind == listener.bind).then(|| "the admin API".to_owned()));
-    taken
-        .filter(|_| address.port() != 0)
-        .map(|other| format!("listener {name} binds {address} like {other}"))
+    taken.filter(|_| address.port() != 0).map(|other| format!("listener {name} binds {address} like {other}"))
 }
 
 /// Sets one key; none if it does not exist.
-fn set<T>(
-    settings: &[Setting<T>],
-    to: &mut T,
-    key: &str,
-    given: &Given,
-) -> Option<Result<(), String>> {
+fn set<T>(settings: &[Setting<T>], to: &mut T, key: &str, given: &Given) -> Option<Result<(), String>> {
     // An entry's own name was already used to find it.
     if key == "name" && given.path.len() == 3 && matches!(given.origin, Origin::File(..)) {
         return Some(Ok(()));
     }
-    settings
-        .iter()
-        .find(|setting| setting.key == key)
-        .map(|setting| (setting.set)(to, &given.value))
+    settings.iter().find(|setting| setting.key == key).map(|setting| (setting.set)(to, &given.value))
 }
 
 /// The entry of a list by its name, made if it is not there. The environment cannot write every name, so there `_` stands
@@ -244,17 +185,14 @@ fn entry<'a, T>(
     make: fn(&str) -> T,
 ) -> Result<&'a mut T, String> {
     let loose = matches!(given.origin, Origin::Environment(_));
-    let same = |known: &str| {
-        known == name || (loose && known.to_lowercase().replace('-', "_") == name.replace('-', "_"))
-    };
+    let same =
+        |known: &str| known == name || (loose && known.to_lowercase().replace('-', "_") == name.replace('-', "_"));
     let at = match list.iter().position(|entry| same(name_of(entry))) {
         Some(at) => at,
         None => {
             let fits = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
             if name.is_empty() || name.len() > NAME_LENGTH_MAX || !name.chars().all(fits) {
-                return Err(format!(
-                    "a name is 1 to {NAME_LENGTH_MAX} letters, digits, - and _"
-                ));
+                return Err(format!("a name is 1 to {NAME_LENGTH_MAX} letters, digits, - and _"));
             }
             list.push(make(name));
             list.len() - 1
@@ -276,19 +214,9 @@ fn unknown(path: &[&str]) -> String {
             };
             nearest(&rest.join("."), keys.into_iter()).map(|key| format!("{list}.{name}.{key}"))
         }
-        _ => nearest(
-            &key,
-            GLOBAL
-                .iter()
-                .map(|setting| setting.key)
-                .chain(written::LISTS),
-        )
-        .map(str::to_owned),
+        _ => nearest(&key, GLOBAL.iter().map(|setting| setting.key).chain(written::LISTS)).map(str::to_owned),
     };
-    format!(
-        "unknown key {key}; the nearest is {}",
-        nearest.unwrap_or_default()
-    )
+    format!("unknown key {key}; the nearest is {}", nearest.unwrap_or_default())
 }
 
 /// The word that looks most like `word`, by the whole and by the last segment.

@@ -1,6 +1,6 @@
 //! The configuration as meant: what the rooms are built from. Its `Default` is what runs without any configuration.
 
-use crate::topic;
+use crate::{store, topic};
 use serde_json::Value as Json;
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -19,7 +19,9 @@ pub struct Config {
     /// The admin API.
     pub admin: Admin,
     /// When a message counts as kept.
-    pub durability: Durability,
+    pub durability: DurabilityName,
+    /// Bounds of the store.
+    pub store: store::Limits,
     /// Bounds on topic names.
     pub topic: topic::Limits,
     /// Modules that are named in the configuration, and the bundled ones, by name.
@@ -54,6 +56,24 @@ pub enum ProtocolName {
     Mqtt,
 }
 
+/// When a message counts as kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DurabilityName {
+    /// When it is synced to disk.
+    Commit,
+    /// At once; it is synced soon after.
+    Relaxed,
+}
+
+impl From<DurabilityName> for store::Durability {
+    fn from(name: DurabilityName) -> Self {
+        match name {
+            DurabilityName::Commit => Self::Commit,
+            DurabilityName::Relaxed => Self::Relaxed,
+        }
+    }
+}
+
 /// Means of transport that a listener can use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Transport {
@@ -70,20 +90,8 @@ pub struct Admin {
     pub token_file: PathBuf,
     /// Greatest body of a request that is no component, in bytes. Default 1 MiB.
     pub body_bytes_max: usize,
-    /// Greatest component, in bytes. Default 16 MiB.
-    pub module_bytes_max: usize,
     /// Most entries on one page of a list. Default 1,000.
     pub page_max: usize,
-}
-
-/// When a message counts as kept.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Durability {
-    /// When it is synced to disk.
-    #[default]
-    Commit,
-    /// At once; it is synced within a second.
-    Relaxed,
 }
 
 /// A module that is to run.
@@ -116,33 +124,23 @@ pub enum OnFailure {
 
 impl Default for Config {
     fn default() -> Self {
-        let mqtt = Listener {
-            bind: Bind(Some(loopback(1883))),
-            ..Listener::named("mqtt")
-        };
+        let mqtt = Listener { bind: Bind(Some(loopback(1883))), ..Listener::named("mqtt") };
         Self {
             data_dir: "data".into(),
             workers: 0,
             listeners: vec![mqtt],
             admin: Admin::default(),
-            durability: Durability::default(),
+            durability: DurabilityName::Commit,
+            store: store::Limits::default(),
             topic: topic::Limits::default(),
-            modules: ["retain-rules", "topic-rules", "will-rules"]
-                .map(Module::named)
-                .into(),
+            modules: ["retain-rules", "topic-rules", "will-rules"].map(Module::named).into(),
         }
     }
 }
 
 impl Default for Admin {
     fn default() -> Self {
-        Self {
-            bind: Bind(Some(loopback(9880))),
-            token_file: PathBuf::new(),
-            body_bytes_max: 1 << 20,
-            module_bytes_max: 16 << 20,
-            page_max: 1000,
-        }
+        Self { bind: Bind(Some(loopback(9880))), token_file: PathBuf::new(), body_bytes_max: 1 << 20, page_max: 1000 }
     }
 }
 
@@ -177,8 +175,7 @@ impl Module {
 impl Bind {
     /// Whether only this machine can reach it. True for none.
     pub fn is_loopback(self) -> bool {
-        self.0
-            .is_none_or(|address| address.ip().to_canonical().is_loopback())
+        self.0.is_none_or(|address| address.ip().to_canonical().is_loopback())
     }
 }
 
@@ -226,7 +223,7 @@ macro_rules! words {
 words!(ProtocolName: "mqtt" => Mqtt; later "amqp", "any");
 words!(Transport: "tcp" => Tcp; later "tls", "ws", "wss", "unix");
 words!(OnFailure: "refuse" => Refuse, "bypass" => Bypass, "discard" => Discard);
-words!(Durability: "commit" => Commit, "relaxed" => Relaxed);
+words!(DurabilityName: "commit" => Commit, "relaxed" => Relaxed);
 
 fn loopback(port: u16) -> SocketAddr {
     SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), port)

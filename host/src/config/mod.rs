@@ -9,7 +9,7 @@ mod settings;
 mod written;
 
 pub use assemble::Sources;
-pub use meant::{Admin, Config, Listener, Module, OnFailure, ProtocolName, Transport};
+pub use meant::{Admin, Config, DurabilityName, Listener, Module, OnFailure, ProtocolName, Transport};
 pub use problem::{ConfigError, Origin, Problem};
 pub use settings::{Change, differences, effective};
 

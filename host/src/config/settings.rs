@@ -8,6 +8,7 @@ use serde_json::Value as Json;
 use std::fmt::Display;
 use std::ops::RangeInclusive;
 use std::str::FromStr;
+use std::time::Duration;
 
 /// One key of a `T`.
 pub(super) struct Setting<T> {
@@ -29,6 +30,18 @@ macro_rules! number {
             live: settings_live!($($live)?),
             set: |to, value| Ok(to.$($field).+ = number(value, $range, $unit)?),
             get: |from| Json::from(from.$($field).+),
+        }
+    };
+}
+
+/// A time, written as a whole number of milliseconds.
+macro_rules! milliseconds {
+    ($key:literal, $($field:ident).+, $range:expr $(, $live:ident)?) => {
+        Setting {
+            key: $key,
+            live: settings_live!($($live)?),
+            set: |to, value| Ok(to.$($field).+ = Duration::from_millis(number(value, $range, "milliseconds")?)),
+            get: |from| Json::from(u64::try_from(from.$($field).+.as_millis()).unwrap_or(u64::MAX)),
         }
     };
 }
@@ -84,28 +97,17 @@ pub(super) const GLOBAL: &[Setting<Config>] = &[
     number!("workers", workers, 0..=1024, "threads"),
     text!("admin.bind", admin.bind),
     path!("admin.token_file", admin.token_file),
-    number!(
-        "admin.body_bytes_max",
-        admin.body_bytes_max,
-        1024..=1 << 30,
-        "bytes",
-        live
-    ),
-    number!(
-        "admin.module_bytes_max",
-        admin.module_bytes_max,
-        1024..=1 << 30,
-        "bytes",
-        live
-    ),
-    number!(
-        "admin.page_max",
-        admin.page_max,
-        1..=100_000,
-        "entries",
-        live
-    ),
+    number!("admin.body_bytes_max", admin.body_bytes_max, 1024..=1 << 30, "bytes"),
+    number!("admin.page_max", admin.page_max, 1..=100_000, "entries"),
     text!("store.durability", durability),
+    number!("store.cache_bytes", store.cache_bytes, 1 << 20..=1 << 40, "bytes"),
+    number!("store.batch_changes_max", store.batch_changes_max, 1..=1_000_000, "changes"),
+    number!("store.batch_bytes_max", store.batch_bytes_max, 4096..=1 << 30, "bytes"),
+    number!("store.backlog_changes_max", store.backlog_changes_max, 1..=100_000_000, "changes"),
+    number!("store.backlog_bytes_max", store.backlog_bytes_max, 4096..=1 << 40, "bytes"),
+    milliseconds!("store.relaxed_interval_milliseconds", store.relaxed_interval, 1..=60_000),
+    milliseconds!("store.retry_interval_milliseconds", store.retry_interval, 1..=3_600_000),
+    flag!("store.quick_repair", store.quick_repair),
     number!("topic.levels_max", topic.levels_max, 1..=65_535, "levels"),
     number!("topic.bytes_max", topic.bytes_max, 1..=65_535, "bytes"),
 ];
@@ -123,13 +125,7 @@ pub(super) const LISTENER: &[Setting<Listener>] = &[
 pub(super) const MODULE: &[Setting<Module>] = &[
     flag!("enabled", enabled, live),
     path!("path", path),
-    number!(
-        "order",
-        order,
-        -1_000_000..=1_000_000,
-        "place in the chain",
-        live
-    ),
+    number!("order", order, -1_000_000..=1_000_000, "place in the chain", live),
     text!("on_failure", on_failure, live),
     Setting {
         key: "config",
@@ -150,10 +146,7 @@ pub struct Change {
 
 /// Every key with its value, in the order of the tables above; entries of lists by name.
 pub fn effective(config: &Config) -> Vec<(String, Json)> {
-    keys(config)
-        .into_iter()
-        .map(|(key, _, value)| (key, value))
-        .collect()
+    keys(config).into_iter().map(|(key, _, value)| (key, value)).collect()
 }
 
 /// The keys in which `new` differs from `old`.
@@ -164,53 +157,28 @@ pub fn differences(old: &Config, new: &Config) -> Vec<Change> {
         if !old.iter().any(|(k, _, v)| k == key && v == value) {
             // A listener or module that was not there before is no change of a value, and needs a start.
             let known = old.iter().any(|(k, _, _)| k == key);
-            changes.push(Change {
-                key: key.clone(),
-                live: *live && known,
-            });
+            changes.push(Change { key: key.clone(), live: *live && known });
         }
     }
-    let gone = old
-        .iter()
-        .filter(|(key, _, _)| !new.iter().any(|(k, _, _)| k == key));
-    changes.extend(gone.map(|(key, _, _)| Change {
-        key: key.clone(),
-        live: false,
-    }));
+    let gone = old.iter().filter(|(key, _, _)| !new.iter().any(|(k, _, _)| k == key));
+    changes.extend(gone.map(|(key, _, _)| Change { key: key.clone(), live: false }));
     changes
 }
 
 fn keys(config: &Config) -> Vec<(String, bool, Json)> {
-    let mut keys: Vec<_> = GLOBAL
-        .iter()
-        .map(|s| (s.key.to_owned(), s.live, (s.get)(config)))
-        .collect();
+    let mut keys: Vec<_> = GLOBAL.iter().map(|s| (s.key.to_owned(), s.live, (s.get)(config))).collect();
     for listener in &config.listeners {
         let name = &listener.name;
-        keys.extend(LISTENER.iter().map(|s| {
-            (
-                format!("listener.{name}.{}", s.key),
-                s.live,
-                (s.get)(listener),
-            )
-        }));
+        keys.extend(LISTENER.iter().map(|s| (format!("listener.{name}.{}", s.key), s.live, (s.get)(listener))));
     }
     for module in &config.modules {
         let name = &module.name;
-        keys.extend(
-            MODULE
-                .iter()
-                .map(|s| (format!("module.{name}.{}", s.key), s.live, (s.get)(module))),
-        );
+        keys.extend(MODULE.iter().map(|s| (format!("module.{name}.{}", s.key), s.live, (s.get)(module))));
     }
     keys
 }
 
-fn number<N: TryFrom<i64>>(
-    value: &Value,
-    range: RangeInclusive<i64>,
-    unit: &str,
-) -> Result<N, String> {
+fn number<N: TryFrom<i64>>(value: &Value, range: RangeInclusive<i64>, unit: &str) -> Result<N, String> {
     let number = match value {
         Value::Typed(json) => json.as_i64(),
         Value::Text(text) => text.replace('_', "").parse().ok(),
@@ -218,13 +186,7 @@ fn number<N: TryFrom<i64>>(
     number
         .filter(|number| range.contains(number))
         .and_then(|number| N::try_from(number).ok())
-        .ok_or_else(|| {
-            format!(
-                "expected a whole number from {} to {} ({unit})",
-                range.start(),
-                range.end()
-            )
-        })
+        .ok_or_else(|| format!("expected a whole number from {} to {} ({unit})", range.start(), range.end()))
 }
 
 fn flag(value: &Value) -> Result<bool, String> {
@@ -238,9 +200,7 @@ fn flag(value: &Value) -> Result<bool, String> {
 
 fn text<T: FromStr<Err: Display>>(value: &Value) -> Result<T, String> {
     match value {
-        Value::Typed(Json::String(text)) | Value::Text(text) => {
-            text.parse().map_err(|error: T::Err| error.to_string())
-        }
+        Value::Typed(Json::String(text)) | Value::Text(text) => text.parse().map_err(|error: T::Err| error.to_string()),
         Value::Typed(_) => Err("expected text in quotes".to_owned()),
     }
 }
@@ -248,12 +208,9 @@ fn text<T: FromStr<Err: Display>>(value: &Value) -> Result<T, String> {
 fn document(value: &Value) -> Result<Json, String> {
     let document = match value {
         Value::Typed(json) => json.clone(),
-        Value::Text(text) => serde_json::from_str(text)
-            .map_err(|error| format!("expected a JSON document: {error}"))?,
+        Value::Text(text) => {
+            serde_json::from_str(text).map_err(|error| format!("expected a JSON document: {error}"))?
+        }
     };
-    if document.is_object() {
-        Ok(document)
-    } else {
-        Err("expected a table".to_owned())
-    }
+    if document.is_object() { Ok(document) } else { Err("expected a table".to_owned()) }
 }

@@ -8,29 +8,15 @@ fn load(file: &str, environment: &[(&str, &str)], flags: &[&str]) -> Result<Conf
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("c.toml");
     std::fs::write(&path, file).unwrap();
-    let environment = environment
-        .iter()
-        .map(|(name, value)| (name.to_string(), value.to_string()))
-        .collect();
+    let environment = environment.iter().map(|(name, value)| (name.to_string(), value.to_string())).collect();
     let flags = flags.iter().map(|flag| flag.to_string()).collect();
     let place = format!("{}", path.display());
-    Sources {
-        file: Some(path),
-        environment,
-        flags,
-    }
-    .load()
-    .map_err(|error| error.to_string().replace(&place, "c.toml"))
+    Sources { file: Some(path), environment, flags }.load().map_err(|error| error.to_string().replace(&place, "c.toml"))
 }
 
 fn value(config: &Config, key: &str) -> String {
     let found = effective(config).into_iter().find(|(k, _)| k == key);
-    found
-        .unwrap_or_else(|| panic!("{key}"))
-        .1
-        .to_string()
-        .trim_matches('"')
-        .to_owned()
+    found.unwrap_or_else(|| panic!("{key}")).1.to_string().trim_matches('"').to_owned()
 }
 
 #[test]
@@ -54,36 +40,15 @@ fn nothing_given_is_the_default() {
 fn the_example_file_is_the_default_and_mentions_every_key() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("example.toml");
     let text = std::fs::read_to_string(&path).unwrap();
-    let config = Sources {
-        file: Some(path.clone()),
-        ..Sources::default()
-    }
-    .load()
-    .unwrap();
+    let config = Sources { file: Some(path.clone()), ..Sources::default() }.load().unwrap();
     assert_eq!(effective(&config), effective(&Config::default()));
-    let given: HashSet<_> = written::from_file(&path, &text)
-        .unwrap()
-        .into_iter()
-        .map(|given| given.path.join("."))
-        .collect();
+    let given: HashSet<_> =
+        written::from_file(&path, &text).unwrap().into_iter().map(|given| given.path.join(".")).collect();
     let list = |list: &str, entry: &str| (list.to_owned(), entry.to_owned());
-    let (listener, module) = (
-        list("listener.mqtt.", "mqtt"),
-        list("module.topic-rules.", "topic-rules"),
-    );
-    let keys = settings::GLOBAL
-        .iter()
-        .map(|setting| setting.key.to_owned());
-    let keys = keys.chain(
-        settings::LISTENER
-            .iter()
-            .map(|setting| format!("{}{}", listener.0, setting.key)),
-    );
-    for key in keys.chain(
-        settings::MODULE
-            .iter()
-            .map(|setting| format!("{}{}", module.0, setting.key)),
-    ) {
+    let (listener, module) = (list("listener.mqtt.", "mqtt"), list("module.topic-rules.", "topic-rules"));
+    let keys = settings::GLOBAL.iter().map(|setting| setting.key.to_owned());
+    let keys = keys.chain(settings::LISTENER.iter().map(|setting| format!("{}{}", listener.0, setting.key)));
+    for key in keys.chain(settings::MODULE.iter().map(|setting| format!("{}{}", module.0, setting.key))) {
         assert!(given.contains(&key), "example.toml does not mention {key}");
     }
 }
@@ -91,17 +56,9 @@ fn the_example_file_is_the_default_and_mentions_every_key() {
 #[test]
 fn the_environment_wins_over_the_file_and_a_flag_over_both() {
     let file = "workers = 1\n[store]\ndurability = \"relaxed\"\n[topic]\nlevels_max = 7";
-    let environment = [
-        ("PLIANT__WORKERS", "2"),
-        ("PLIANT__STORE__DURABILITY", "commit"),
-        ("PATH", "/bin"),
-    ];
+    let environment = [("PLIANT__WORKERS", "2"), ("PLIANT__STORE__DURABILITY", "commit"), ("PATH", "/bin")];
     let config = load(file, &environment, &["workers=3"]).unwrap();
-    for (key, expected) in [
-        ("workers", "3"),
-        ("store.durability", "commit"),
-        ("topic.levels_max", "7"),
-    ] {
+    for (key, expected) in [("workers", "3"), ("store.durability", "commit"), ("topic.levels_max", "7")] {
         assert_eq!(value(&config, key), expected, "{key}");
     }
 }
@@ -116,55 +73,13 @@ fn entries_of_lists_are_addressed_by_name_in_every_source() {
             "listener.mqtt.bind",
             "127.0.0.1:2",
         ),
-        (
-            "[listener.mqtt]\nbind = \"[::1]:2\"",
-            &[],
-            &[],
-            "listener.mqtt.bind",
-            "[::1]:2",
-        ),
-        (
-            "",
-            &[("PLIANT__LISTENER__MQTT__BIND", "127.0.0.1:3")],
-            &[],
-            "listener.mqtt.bind",
-            "127.0.0.1:3",
-        ),
-        (
-            "",
-            &[],
-            &["listener.mqtt.bind=127.0.0.1:4"],
-            "listener.mqtt.bind",
-            "127.0.0.1:4",
-        ),
-        (
-            "",
-            &[],
-            &["listener.mqtt.bind=localhost:0"],
-            "listener.mqtt.bind",
-            "127.0.0.1:0",
-        ),
-        (
-            "",
-            &[],
-            &["listener.two.bind=127.0.0.1:5"],
-            "listener.two.bind",
-            "127.0.0.1:5",
-        ),
-        (
-            "",
-            &[("PLIANT__MODULE__TOPIC_RULES__ORDER", "5")],
-            &[],
-            "module.topic-rules.order",
-            "5",
-        ),
-        (
-            "",
-            &[],
-            &["module.topic-rules.config={\"rules\":[1]}"],
-            "module.topic-rules.config",
-            "{\"rules\":[1]}",
-        ),
+        ("[listener.mqtt]\nbind = \"[::1]:2\"", &[], &[], "listener.mqtt.bind", "[::1]:2"),
+        ("", &[("PLIANT__LISTENER__MQTT__BIND", "127.0.0.1:3")], &[], "listener.mqtt.bind", "127.0.0.1:3"),
+        ("", &[], &["listener.mqtt.bind=127.0.0.1:4"], "listener.mqtt.bind", "127.0.0.1:4"),
+        ("", &[], &["listener.mqtt.bind=localhost:0"], "listener.mqtt.bind", "127.0.0.1:0"),
+        ("", &[], &["listener.two.bind=127.0.0.1:5"], "listener.two.bind", "127.0.0.1:5"),
+        ("", &[("PLIANT__MODULE__TOPIC_RULES__ORDER", "5")], &[], "module.topic-rules.order", "5"),
+        ("", &[], &["module.topic-rules.config={\"rules\":[1]}"], "module.topic-rules.config", "{\"rules\":[1]}"),
         (
             "[[module]]\nname = \"own\"\npath = \"own.wasm\"\nconfig = { a = { b = [1, 2.5, true] } }",
             &[],
@@ -181,30 +96,10 @@ fn entries_of_lists_are_addressed_by_name_in_every_source() {
 #[test]
 fn what_is_wrong_is_said_with_its_place() {
     for (file, environment, flags, expected) in [
-        (
-            "\ndatadir = \"x\"",
-            &[][..],
-            &[][..],
-            "c.toml:2: unknown key datadir; the nearest is data_dir",
-        ),
-        (
-            "[store]\ndurabilty = 1",
-            &[],
-            &[],
-            "c.toml:2: unknown key store.durabilty; the nearest is store.durability",
-        ),
-        (
-            "durability = 1",
-            &[],
-            &[],
-            "c.toml:1: unknown key durability; the nearest is store.durability",
-        ),
-        (
-            "[[listner]]\nname = \"x\"",
-            &[],
-            &[],
-            "c.toml:1: unknown key listner; the nearest is listener",
-        ),
+        ("\ndatadir = \"x\"", &[][..], &[][..], "c.toml:2: unknown key datadir; the nearest is data_dir"),
+        ("[store]\ndurabilty = 1", &[], &[], "c.toml:2: unknown key store.durabilty; the nearest is store.durability"),
+        ("durability = 1", &[], &[], "c.toml:1: unknown key durability; the nearest is store.durability"),
+        ("[[listner]]\nname = \"x\"", &[], &[], "c.toml:1: unknown key listner; the nearest is listener"),
         (
             "[[listener]]\nname = \"mqtt\"\nbnid = \"x\"",
             &[],
@@ -217,73 +112,23 @@ fn what_is_wrong_is_said_with_its_place() {
             &[],
             "environment variable PLIANT__WORKRS: unknown key workrs; the nearest is workers",
         ),
-        (
-            "",
-            &[],
-            &["admin.bnd=x"],
-            "--set admin.bnd: unknown key admin.bnd; the nearest is admin.bind",
-        ),
-        (
-            "",
-            &[],
-            &["workers"],
-            "--set workers: expected key.path=value",
-        ),
+        ("", &[], &["admin.bnd=x"], "--set admin.bnd: unknown key admin.bnd; the nearest is admin.bind"),
+        ("", &[], &["workers"], "--set workers: expected key.path=value"),
         ("a = [", &[], &[], "c.toml:1: "),
-        (
-            "\n\nworkers = \"x\"",
-            &[],
-            &[],
-            "c.toml:3: workers: expected a whole number from 0 to 1024 (threads)",
-        ),
-        (
-            "",
-            &[],
-            &["workers=-1"],
-            "--set workers: workers: expected a whole number from 0 to 1024 (threads)",
-        ),
-        (
-            "store.durability = \"never\"",
-            &[],
-            &[],
-            "c.toml:1: store.durability: expected one of commit, relaxed",
-        ),
-        (
-            "listener.mqtt.bind = \"1883\"",
-            &[],
-            &[],
-            "c.toml:1: listener.mqtt.bind: expected address:port",
-        ),
-        (
-            "listener.mqtt.enabled = 1",
-            &[],
-            &[],
-            "c.toml:1: listener.mqtt.enabled: expected true or false",
-        ),
-        (
-            "[[listener]]\nbind = \"127.0.0.1:1\"",
-            &[],
-            &[],
-            "c.toml:1: each [[listener]] needs a name",
-        ),
-        (
-            "[[listener]]\nname = \"a/b\"",
-            &[],
-            &[],
-            "c.toml:2: listener.a/b.name: a name is 1 to 64 letters",
-        ),
+        ("\n\nworkers = \"x\"", &[], &[], "c.toml:3: workers: expected a whole number from 0 to 1024 (threads)"),
+        ("", &[], &["workers=-1"], "--set workers: workers: expected a whole number from 0 to 1024 (threads)"),
+        ("store.durability = \"never\"", &[], &[], "c.toml:1: store.durability: expected one of commit, relaxed"),
+        ("listener.mqtt.bind = \"1883\"", &[], &[], "c.toml:1: listener.mqtt.bind: expected address:port"),
+        ("listener.mqtt.enabled = 1", &[], &[], "c.toml:1: listener.mqtt.enabled: expected true or false"),
+        ("[[listener]]\nbind = \"127.0.0.1:1\"", &[], &[], "c.toml:1: each [[listener]] needs a name"),
+        ("[[listener]]\nname = \"a/b\"", &[], &[], "c.toml:2: listener.a/b.name: a name is 1 to 64 letters"),
         (
             "[[module]]\nname = \"a\"\npath = \"p\"\n[[module]]\nname = \"a\"",
             &[],
             &[],
             "c.toml:4: a second module.a of that name",
         ),
-        (
-            "[[listener]]\nname = \"x\"",
-            &[],
-            &[],
-            "c.toml:2: listener x needs bind",
-        ),
+        ("[[listener]]\nname = \"x\"", &[], &[], "c.toml:2: listener x needs bind"),
         (
             "[[listener]]\nname = \"x\"\ntransport = \"tls\"",
             &[],
@@ -308,24 +153,9 @@ fn what_is_wrong_is_said_with_its_place() {
             &[],
             "c.toml:2: listener mqtt binds 0.0.0.0:1883, which other machines reach",
         ),
-        (
-            "",
-            &[],
-            &["admin.bind=0.0.0.0:1"],
-            "--set admin.bind: the admin API has no TLS yet",
-        ),
-        (
-            "",
-            &[],
-            &["listener.b.bind=127.0.0.1:1883"],
-            "listener mqtt binds 127.0.0.1:1883 like listener b",
-        ),
-        (
-            "",
-            &[],
-            &["listener.b.bind=127.0.0.1:9880"],
-            "listener b binds 127.0.0.1:9880 like the admin API",
-        ),
+        ("", &[], &["admin.bind=0.0.0.0:1"], "--set admin.bind: the admin API has no TLS yet"),
+        ("", &[], &["listener.b.bind=127.0.0.1:1883"], "listener mqtt binds 127.0.0.1:1883 like listener b"),
+        ("", &[], &["listener.b.bind=127.0.0.1:9880"], "listener b binds 127.0.0.1:9880 like the admin API"),
     ] {
         let error = load(file, environment, flags).expect_err(file);
         assert!(
@@ -343,15 +173,9 @@ fn every_problem_is_said_at_once() {
 
 #[test]
 fn a_file_that_cannot_be_read_is_named() {
-    let sources = Sources {
-        file: Some("no/such/file.toml".into()),
-        ..Sources::default()
-    };
+    let sources = Sources { file: Some("no/such/file.toml".into()), ..Sources::default() };
     let error = sources.load().expect_err("there is none").to_string();
-    assert!(
-        error.starts_with("cannot read configuration file no/such/file.toml: "),
-        "{error}"
-    );
+    assert!(error.starts_with("cannot read configuration file no/such/file.toml: "), "{error}");
 }
 
 #[test]
@@ -366,10 +190,7 @@ fn strangers_come_in_without_a_name_only_where_that_is_said() {
         ("10.0.0.1:1", false, false),
         ("0.0.0.0:1", true, true),
     ] {
-        let flags = [
-            format!("listener.mqtt.bind={bind}"),
-            format!("listener.mqtt.allow_anonymous={allow}"),
-        ];
+        let flags = [format!("listener.mqtt.bind={bind}"), format!("listener.mqtt.allow_anonymous={allow}")];
         let loaded = load("", &[], &flags.each_ref().map(String::as_str));
         assert_eq!(loaded.is_ok(), starts, "{bind} {allow}");
     }
@@ -379,39 +200,16 @@ fn strangers_come_in_without_a_name_only_where_that_is_said() {
 fn differences_say_what_needs_a_restart() {
     let old = Config::default();
     for (flag, key, live) in [
-        (
-            "module.topic-rules.order=3",
-            "module.topic-rules.order",
-            true,
-        ),
-        ("admin.page_max=3", "admin.page_max", true),
+        ("module.topic-rules.order=3", "module.topic-rules.order", true),
+        ("admin.page_max=3", "admin.page_max", false),
         ("workers=3", "workers", false),
-        (
-            "listener.mqtt.bind=127.0.0.1:3",
-            "listener.mqtt.bind",
-            false,
-        ),
+        ("listener.mqtt.bind=127.0.0.1:3", "listener.mqtt.bind", false),
     ] {
         let new = load("", &[], &[flag]).unwrap();
-        assert_eq!(
-            differences(&old, &new),
-            [Change {
-                key: key.to_owned(),
-                live
-            }],
-            "{flag}"
-        );
+        assert_eq!(differences(&old, &new), [Change { key: key.to_owned(), live }], "{flag}");
     }
     let more = load("", &[], &["listener.b.bind=127.0.0.1:3"]).unwrap();
-    assert!(
-        differences(&old, &more)
-            .iter()
-            .all(|change| !change.live && change.key.starts_with("listener.b."))
-    );
-    assert!(
-        differences(&more, &old)
-            .iter()
-            .all(|change| !change.live && change.key.starts_with("listener.b."))
-    );
+    assert!(differences(&old, &more).iter().all(|change| !change.live && change.key.starts_with("listener.b.")));
+    assert!(differences(&more, &old).iter().all(|change| !change.live && change.key.starts_with("listener.b.")));
     assert_eq!(differences(&more, &more), []);
 }

@@ -36,28 +36,16 @@ pub(super) struct Given {
 
 /// Reads a file's text.
 pub(super) fn from_file(path: &Path, text: &str) -> Result<Vec<Given>, Vec<Problem>> {
-    let mut reader = FileReader {
-        path: path.into(),
-        text,
-        given: Vec::new(),
-        problems: Vec::new(),
-    };
+    let mut reader = FileReader { path: path.into(), text, given: Vec::new(), problems: Vec::new() };
     match DeTable::parse(text) {
         Ok(table) => reader.table(table.get_ref(), &mut Vec::new()),
         Err(error) => {
             let origin = reader.origin(error.span().map_or(0, |span| span.start));
             let message = error.message().replace('\n', ", ");
-            reader.problems.push(Problem {
-                origin: Some(origin),
-                message,
-            });
+            reader.problems.push(Problem { origin: Some(origin), message });
         }
     }
-    if reader.problems.is_empty() {
-        Ok(reader.given)
-    } else {
-        Err(reader.problems)
-    }
+    if reader.problems.is_empty() { Ok(reader.given) } else { Err(reader.problems) }
 }
 
 /// Reads those variables that begin with `PLIANT__`; two underscores stand between the segments of a key.
@@ -65,17 +53,8 @@ pub(super) fn from_environment(variables: &[(String, String)]) -> Vec<Given> {
     let mut given: Vec<_> = variables
         .iter()
         .filter_map(|(name, value)| {
-            let path = name
-                .strip_prefix(PREFIX)?
-                .to_lowercase()
-                .split("__")
-                .map(str::to_owned)
-                .collect();
-            Some(Given {
-                path,
-                value: Value::Text(value.clone()),
-                origin: Origin::Environment(name.clone()),
-            })
+            let path = name.strip_prefix(PREFIX)?.to_lowercase().split("__").map(str::to_owned).collect();
+            Some(Given { path, value: Value::Text(value.clone()), origin: Origin::Environment(name.clone()) })
         })
         .collect();
     given.sort_by(|a, b| a.path.cmp(&b.path));
@@ -99,11 +78,7 @@ pub(super) fn from_flags(flags: &[String]) -> Result<Vec<Given>, Vec<Problem>> {
             }),
         }
     }
-    if problems.is_empty() {
-        Ok(given)
-    } else {
-        Err(problems)
-    }
+    if problems.is_empty() { Ok(given) } else { Err(problems) }
 }
 
 struct FileReader<'a> {
@@ -116,18 +91,12 @@ struct FileReader<'a> {
 impl FileReader<'_> {
     fn origin(&self, offset: usize) -> Origin {
         let before = &self.text.as_bytes()[..offset.min(self.text.len())];
-        Origin::File(
-            self.path.clone(),
-            memchr::memchr_iter(b'\n', before).count() + 1,
-        )
+        Origin::File(self.path.clone(), memchr::memchr_iter(b'\n', before).count() + 1)
     }
 
     fn problem(&mut self, offset: usize, message: impl Into<String>) {
         let origin = Some(self.origin(offset));
-        self.problems.push(Problem {
-            origin,
-            message: message.into(),
-        });
+        self.problems.push(Problem { origin, message: message.into() });
     }
 
     fn table(&mut self, table: &DeTable<'_>, path: &mut Vec<String>) {
@@ -154,11 +123,7 @@ impl FileReader<'_> {
             other => match typed(other, 0) {
                 Ok(value) => {
                     let origin = self.origin(offset);
-                    self.given.push(Given {
-                        path: path.clone(),
-                        value: Value::Typed(value),
-                        origin,
-                    });
+                    self.given.push(Given { path: path.clone(), value: Value::Typed(value), origin });
                 }
                 Err(message) => self.problem(offset, format!("{}: {message}", path.join("."))),
             },
@@ -170,24 +135,16 @@ impl FileReader<'_> {
         let DeValue::Table(table) = entry.get_ref() else {
             return self.problem(offset, format!("an entry of {} must be a table", path[0]));
         };
-        let name = table
-            .iter()
-            .find(|(key, _)| key.get_ref() == "name")
-            .map(|(_, value)| value.get_ref());
+        let name = table.iter().find(|(key, _)| key.get_ref() == "name").map(|(_, value)| value.get_ref());
         let Some(DeValue::String(name)) = name else {
             return self.problem(offset, format!("each [[{}]] needs a name", path[0]));
         };
         path.push(name.clone().into_owned());
         let origin = self.origin(offset);
-        let twice = self
-            .given
-            .iter()
-            .any(|given| given.path == [path.as_slice(), &["name".to_owned()]].concat());
+        let twice = self.given.iter().any(|given| given.path == [path.as_slice(), &["name".to_owned()]].concat());
         if twice {
-            self.problems.push(Problem {
-                origin: Some(origin),
-                message: format!("a second {} of that name", path.join(".")),
-            });
+            self.problems
+                .push(Problem { origin: Some(origin), message: format!("a second {} of that name", path.join(".")) });
         } else {
             self.table(table, path);
         }
@@ -209,28 +166,16 @@ fn typed(value: &DeValue<'_>, depth: usize) -> Result<Json, String> {
         DeValue::Integer(number) => i64::from_str_radix(number.as_str(), number.radix())
             .map_err(|_| format!("{number} is out of range"))?
             .into(),
-        DeValue::Float(number) => number
-            .as_str()
-            .parse::<f64>()
-            .map_err(|_| format!("{number} is no number"))?
-            .into(),
+        DeValue::Float(number) => number.as_str().parse::<f64>().map_err(|_| format!("{number} is no number"))?.into(),
         DeValue::Boolean(flag) => Json::Bool(*flag),
         DeValue::Datetime(time) => Json::String(time.to_string()),
-        DeValue::Array(values) => Json::Array(
-            values
-                .iter()
-                .map(|value| typed(value.get_ref(), depth + 1))
-                .collect::<Result<_, _>>()?,
-        ),
+        DeValue::Array(values) => {
+            Json::Array(values.iter().map(|value| typed(value.get_ref(), depth + 1)).collect::<Result<_, _>>()?)
+        }
         DeValue::Table(table) => Json::Object(
             table
                 .iter()
-                .map(|(key, value)| {
-                    Ok((
-                        key.get_ref().clone().into_owned(),
-                        typed(value.get_ref(), depth + 1)?,
-                    ))
-                })
+                .map(|(key, value)| Ok((key.get_ref().clone().into_owned(), typed(value.get_ref(), depth + 1)?)))
                 .collect::<Result<_, String>>()?,
         ),
     })

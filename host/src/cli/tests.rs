@@ -1,0 +1,85 @@
+//! Rows for the command line: what is understood, what is wrong usage, and that help gives an example everywhere.
+
+use super::Cli;
+use clap::error::ErrorKind;
+use clap::{CommandFactory, Parser};
+
+fn parse(line: &str) -> Result<Cli, ErrorKind> {
+    Cli::try_parse_from(std::iter::once("pliant").chain(line.split_whitespace())).map_err(|error| error.kind())
+}
+
+#[test]
+fn the_definition_is_sound() {
+    Cli::command().debug_assert();
+}
+
+#[test]
+fn what_the_guide_says_is_understood() {
+    for line in [
+        "",
+        "--config c.toml --data-dir d --set a.b=c --set d.e=f --log debug --log-format json",
+        "serve",
+        "serve --config c.toml --set store.durability=relaxed",
+        "check --json",
+        "module new name-site --sdk ../guest-sdk",
+        "module build",
+        "module build name-site --debug",
+        "module check a.wasm",
+        "module deploy a.wasm",
+        "module deploy a a.wasm --order -5 --on-failure bypass --config {}",
+        "module list --json",
+        "module list --admin http://127.0.0.1:1 --data-dir d --token-file t",
+        "module show a",
+        "module config a",
+        "module config a -",
+        "module rollback a --to 3",
+        "module remove a",
+        "module logs a --follow",
+        "module explain a/b 1 --retain --client c",
+        "pub a/b 1 --qos 2 --retain --property a=b --count 3",
+        "pub a/b --lines",
+        "pub a/b --file -",
+        "sub a/b c/# --count 1 --timeout 5 --json",
+        "store check --data-dir d",
+        "store compact",
+    ] {
+        assert!(parse(line).is_ok(), "{line}: {:?}", parse(line).err());
+    }
+}
+
+#[test]
+fn wrong_usage_is_refused() {
+    for line in [
+        "nonsense",
+        "serve --nonsense",
+        "--log-format xml",
+        "module",
+        "module show",
+        "module deploy",
+        "module deploy a b c",
+        "module deploy a.wasm --on-failure ignore",
+        "module rollback a --to x",
+        "pub",
+        "pub a/b 1 --qos 3",
+        "pub a/b 1 --lines",
+        "pub a/b --count 0",
+        "sub",
+        "sub a --json --verbose",
+        "sub a --password-file p",
+    ] {
+        let kind = parse(line).expect_err(line);
+        assert!(!matches!(kind, ErrorKind::DisplayHelp | ErrorKind::DisplayVersion), "{line}");
+    }
+}
+
+#[test]
+fn every_command_has_an_example() {
+    fn walk(command: &clap::Command, path: &str) {
+        let help = command.get_after_help().map(|help| help.to_string()).unwrap_or_default();
+        assert!(help.contains("Example") && help.contains("pliant "), "{path} has no example");
+        for sub in command.get_subcommands().filter(|sub| sub.get_name() != "help") {
+            walk(sub, &format!("{path} {}", sub.get_name()));
+        }
+    }
+    walk(&Cli::command(), "pliant");
+}
