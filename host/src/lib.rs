@@ -8,6 +8,9 @@ pub mod topic;
 pub mod dialogue;
 pub mod store;
 
+pub mod wasm;
+
 pub mod admin;
+
 pub mod cli;
 pub mod config;

@@ -1,0 +1,88 @@
+//! An immutable plan: which versions see which messages, in which order. One message sees one plan from its first
+//! call to its last; what is asked of the modules stands in `hooks/`, one file a hook.
+
+use super::version::Version;
+use std::sync::Arc;
+
+/// What becomes of a message whose module failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum OnFailure {
+    /// It is refused to whoever sent it.
+    #[default]
+    Refuse,
+    /// It goes on as if the module were not there.
+    Bypass,
+    /// It is accepted and dropped. Where nothing can be dropped (a name, a filter) this is refusing.
+    Discard,
+}
+
+impl OnFailure {
+    /// `refuse`, `bypass` or `discard`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Refuse => "refuse",
+            Self::Bypass => "bypass",
+            Self::Discard => "discard",
+        }
+    }
+
+    /// From what [`OnFailure::as_str`] gave.
+    pub fn from_name(name: &str) -> Option<Self> {
+        [Self::Refuse, Self::Bypass, Self::Discard].into_iter().find(|policy| policy.as_str() == name)
+    }
+}
+
+/// One module in the plan.
+pub(super) struct Link {
+    pub(super) version: Arc<Version>,
+    pub(super) order: i32,
+    pub(super) on_failure: OnFailure,
+}
+
+/// The plan of one generation.
+pub struct Chain {
+    generation: u64,
+    links: Vec<Arc<Link>>,
+    pub(super) mapping: Vec<Arc<Link>>,
+    pub(super) routing: Vec<Arc<Link>>,
+    pub(super) retain: Vec<Arc<Link>>,
+    pub(super) wills: Vec<Arc<Link>>,
+    pub(super) access: Vec<Arc<Link>>,
+    /// A module that decides over access is installed and cannot be asked: nobody may do anything.
+    pub(super) access_closed: bool,
+}
+
+impl Chain {
+    /// No modules: everything stays as it is.
+    pub fn empty() -> Arc<Self> {
+        Arc::new(Self::new(0, Vec::new(), false))
+    }
+
+    /// `links` in any order; they are asked by ascending order, then by name.
+    pub(super) fn new(generation: u64, mut links: Vec<Arc<Link>>, access_closed: bool) -> Self {
+        links.sort_by(|a, b| (a.order, &a.version.services.module).cmp(&(b.order, &b.version.services.module)));
+        let with = |hook: &str| {
+            links.iter().filter(|link| link.version.compiled.hooks.contains(&hook)).cloned().collect::<Vec<_>>()
+        };
+        Self {
+            generation,
+            mapping: with("topic-mapping"),
+            routing: with("routing"),
+            retain: with("retain-policy"),
+            wills: with("will-handling"),
+            access: with("access"),
+            access_closed,
+            links,
+        }
+    }
+
+    /// Ascends with every change of the modules. 0: no module was ever installed.
+    pub fn generation(&self) -> u64 {
+        self.generation
+    }
+
+    pub(super) fn has(&self, version: u64) -> bool {
+        self.links.iter().any(|link| link.version.id == version)
+    }
+}

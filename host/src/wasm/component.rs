@@ -1,0 +1,159 @@
+//! From bytes to something that instances can be made of: checked, compiled, its exports known and linked beforehand.
+//! All that a hostile component can cost at this point is in [`compile`], so that it can move to another process.
+
+use super::bindings::exports::pliant::broker as hooks;
+use super::engine::Engine;
+use super::error::DeployError;
+use super::imports::wasi;
+use super::instance::{Cell, Exports};
+use super::limits::Limits;
+use std::fmt::Write as _;
+use wasmtime::Store;
+use wasmtime::component::{Component, InstancePre};
+
+/// A component that is ready for instances, with the place of each of its exports.
+pub(super) struct Compiled {
+    pre: InstancePre<Cell>,
+    indices: Indices,
+    /// The interfaces among our own that it exports, without `lifecycle`, in the order of [`HOOKS`].
+    pub(super) hooks: Vec<&'static str>,
+}
+
+struct Indices {
+    lifecycle: hooks::lifecycle::GuestIndices,
+    topic_mapping: Option<hooks::topic_mapping::GuestIndices>,
+    routing: Option<hooks::routing::GuestIndices>,
+    retain_policy: Option<hooks::retain_policy::GuestIndices>,
+    will_handling: Option<hooks::will_handling::GuestIndices>,
+    access: Option<hooks::access::GuestIndices>,
+    delivery: Option<hooks::delivery::GuestIndices>,
+    events: Option<hooks::events::GuestIndices>,
+    translation: Option<hooks::translation::GuestIndices>,
+    timers: Option<hooks::timers::GuestIndices>,
+}
+
+/// The interfaces that a module may export.
+pub(super) const HOOKS: [&str; 9] = [
+    "topic-mapping",
+    "routing",
+    "retain-policy",
+    "will-handling",
+    "access",
+    "delivery",
+    "events",
+    "translation",
+    "timers",
+];
+
+/// The interfaces of ours that a module may import.
+const IMPORTS: [&str; 6] = ["types", "log", "state", "metrics", "clock", "retained"];
+
+const PACKAGE: &str = "pliant:broker/";
+
+/// `sha256:` and 64 hexadecimal digits.
+pub(super) fn digest(bytes: &[u8]) -> String {
+    use sha2::Digest as _;
+    let mut text = String::with_capacity(71);
+    text.push_str("sha256:");
+    for byte in sha2::Sha256::digest(bytes) {
+        // Writing to a String cannot fail.
+        let _ = write!(text, "{byte:02x}");
+    }
+    text
+}
+
+/// Whether bytes that may not compile any more claim to decide over access. Used where the answer to a broken module
+/// has to be no.
+pub(super) fn claims_access(bytes: &[u8]) -> bool {
+    memchr::memmem::find(bytes, b"pliant:broker/access@").is_some()
+}
+
+/// Checks and compiles. Takes time and memory in proportion to the bytes, which are bounded first.
+pub(super) fn compile(engine: &Engine, limits: &Limits, bytes: &[u8]) -> Result<Compiled, DeployError> {
+    check_head(limits, bytes)?;
+    let component =
+        Component::from_binary(&engine.wasmtime, bytes).map_err(|error| DeployError::Invalid(format!("{error:#}")))?;
+    let ty = component.component_type();
+    for (name, _) in ty.imports(&engine.wasmtime) {
+        let known = interface(name).is_some_and(|name| IMPORTS.contains(&name)) || wasi::is_wasi(name);
+        if !known {
+            return Err(DeployError::UnknownImport(name.to_owned()));
+        }
+    }
+    let exported: Vec<&str> = ty.exports(&engine.wasmtime).filter_map(|(name, _)| interface(name)).collect();
+    if !exported.contains(&"lifecycle") {
+        return Err(DeployError::NoLifecycle);
+    }
+    let wrong = |error: wasmtime::Error| DeployError::WrongWorld(format!("{error:#}"));
+    let mut linker = engine.linker.clone();
+    wasi::add_to_linker(&mut linker, &engine.wasmtime, &component).map_err(wrong)?;
+    let pre = linker.instantiate_pre(&component).map_err(wrong)?;
+    let indices = Indices::new(&pre, &exported).map_err(wrong)?;
+    let hooks = HOOKS.iter().copied().filter(|hook| exported.contains(hook)).collect();
+    Ok(Compiled { pre, indices, hooks })
+}
+
+fn check_head(limits: &Limits, bytes: &[u8]) -> Result<(), DeployError> {
+    if bytes.len() > limits.component_bytes_max {
+        return Err(DeployError::TooBig { bytes: bytes.len(), limit: limits.component_bytes_max });
+    }
+    match bytes.get(..8) {
+        Some([0, b'a', b's', b'm', 1, 0, 0, 0]) => Err(DeployError::CoreModule),
+        Some([0, b'a', b's', b'm', _, _, 1, 0]) => Ok(()),
+        _ => Err(DeployError::NotWasm),
+    }
+}
+
+/// `pliant:broker/NAME@0.1.0` without what stands around the name.
+fn interface(name: &str) -> Option<&str> {
+    name.strip_prefix(PACKAGE)?.split('@').next()
+}
+
+impl Indices {
+    fn new(pre: &InstancePre<Cell>, exported: &[&str]) -> wasmtime::Result<Self> {
+        macro_rules! find {
+            ($name:literal, $hook:ident) => {
+                if exported.contains(&$name) { Some(hooks::$hook::GuestIndices::new(pre)?) } else { None }
+            };
+        }
+        Ok(Self {
+            lifecycle: hooks::lifecycle::GuestIndices::new(pre)?,
+            topic_mapping: find!("topic-mapping", topic_mapping),
+            routing: find!("routing", routing),
+            retain_policy: find!("retain-policy", retain_policy),
+            will_handling: find!("will-handling", will_handling),
+            access: find!("access", access),
+            delivery: find!("delivery", delivery),
+            events: find!("events", events),
+            translation: find!("translation", translation),
+            timers: find!("timers", timers),
+        })
+    }
+}
+
+impl Compiled {
+    /// Makes an instance and resolves its exports, so that calls look nothing up by name.
+    pub(super) fn instantiate(&self, store: &mut Store<Cell>) -> wasmtime::Result<Exports> {
+        let instance = self.pre.instantiate(&mut *store)?;
+        macro_rules! load {
+            ($hook:ident) => {
+                match &self.indices.$hook {
+                    Some(indices) => Some(indices.load(&mut *store, &instance)?),
+                    None => None,
+                }
+            };
+        }
+        Ok(Exports {
+            topic_mapping: load!(topic_mapping),
+            routing: load!(routing),
+            retain_policy: load!(retain_policy),
+            will_handling: load!(will_handling),
+            access: load!(access),
+            delivery: load!(delivery),
+            events: load!(events),
+            translation: load!(translation),
+            timers: load!(timers),
+            lifecycle: self.indices.lifecycle.load(&mut *store, &instance)?,
+        })
+    }
+}

@@ -1,0 +1,88 @@
+//! The one Engine: how guests are compiled and where they live, each knob with its reason; and the linker that offers
+//! them the broker's imports.
+
+use super::bindings;
+use super::instance::{Cell, CellOf};
+use super::limits::Limits;
+use super::ticker::Ticker;
+use wasmtime::component::Linker;
+use wasmtime::{Config, InstanceAllocationStrategy, OptLevel, PoolingAllocationConfig, WasmBacktraceDetails};
+
+/// What every component is compiled with and every instance lives in.
+pub(super) struct Engine {
+    pub(super) wasmtime: wasmtime::Engine,
+    /// The broker's interfaces; what a component imports of WASI is added for each component.
+    pub(super) linker: Linker<Cell>,
+    pub(super) ticker: Ticker,
+    /// Ticks that a hook call may last.
+    pub(super) call_ticks: u64,
+    /// Ticks that the making and configuring of an instance may last.
+    pub(super) configure_ticks: u64,
+}
+
+/// Core instances, memories and tables that one component may be made of: the module itself, and the small ones that
+/// the component tools put between it and the host.
+const CORE_INSTANCES_PER_COMPONENT: u32 = 16;
+const MEMORIES_PER_COMPONENT: u32 = 2;
+const TABLES_PER_COMPONENT: u32 = 16;
+
+impl Engine {
+    /// Reserves address space for all instances. Fails where the system gives none.
+    pub(super) fn new(limits: &Limits) -> wasmtime::Result<Self> {
+        // The fast way reserves 4 GiB of address space a memory, so that no access needs a bounds check. Where address
+        // space is rationed (ulimit -v, small containers) the checks are paid instead.
+        let wasmtime = wasmtime::Engine::new(&config(limits, None)).or_else(|error| {
+            tracing::warn!(%error, "no address space for guests without bounds checks, using small reservations");
+            wasmtime::Engine::new(&config(limits, Some(limits.memory_bytes_max)))
+        })?;
+        let mut linker = Linker::new(&wasmtime);
+        bindings::Guest::add_to_linker::<_, CellOf>(&mut linker, |cell| cell)?;
+        // A tick that has begun counts for nothing: one more makes the bound a least time.
+        let call_ticks = limits.call_milliseconds_max + 1;
+        let configure_ticks = limits.configure_milliseconds_max + 1;
+        let ticker = Ticker::start(wasmtime.clone(), call_ticks.max(configure_ticks));
+        Ok(Self { wasmtime, linker, ticker, call_ticks, configure_ticks })
+    }
+}
+
+fn config(limits: &Limits, reservation: Option<usize>) -> Config {
+    let mut config = Config::new();
+    // Stops a loop by a counter that a thread moves on: under 5 % of speed, where counting instructions takes half.
+    config.epoch_interruption(true);
+    config.cranelift_opt_level(OptLevel::Speed);
+    // Compiling happens beside a running broker; one thread of it is enough.
+    config.parallel_compilation(false);
+    // A guest runs on the caller's stack, a worker's of 2 MiB: most of it stays with the host.
+    config.max_wasm_stack(limits.stack_bytes_max);
+    // Names in a trap's trace cost nothing until there is one; file and line would need debug sections.
+    config.wasm_backtrace_details(WasmBacktraceDetails::Disable);
+    // Nothing that no toolchain for modules uses yet: less compiler to trust.
+    config.wasm_memory64(false);
+    config.wasm_tail_call(false);
+    config.wasm_relaxed_simd(false);
+    config.wasm_multi_memory(false);
+    if let Some(bytes) = reservation {
+        config.memory_reservation(bytes as u64);
+        config.memory_guard_size(64 << 10);
+    }
+    config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool(limits)));
+    config
+}
+
+/// Slots made beforehand: a fresh instance takes 24 µs instead of 37, and the sum of all guests is bounded.
+fn pool(limits: &Limits) -> PoolingAllocationConfig {
+    let n = limits.instances_max;
+    let mut pool = PoolingAllocationConfig::new();
+    pool.total_component_instances(n)
+        .total_core_instances(n.saturating_mul(6))
+        .total_memories(n)
+        .total_tables(n.saturating_mul(4))
+        .max_core_instances_per_component(CORE_INSTANCES_PER_COMPONENT)
+        .max_memories_per_component(MEMORIES_PER_COMPONENT)
+        .max_tables_per_component(TABLES_PER_COMPONENT)
+        .max_memory_size(limits.memory_bytes_max)
+        .table_elements(limits.table_elements_max)
+        // Slots that were used keep their mapping; more than a handful would keep memory that nobody needs.
+        .max_unused_warm_slots(16);
+    pool
+}

@@ -1,0 +1,105 @@
+//! Every way in which a module can be refused, or a wish about one.
+
+/// Why nothing was changed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum DeployError {
+    /// Not letters, digits, `-`, `_` and `.`, at most 64, beginning with a letter or digit.
+    #[error("`{0}` is no name for a module: at most 64 letters, digits, dots, hyphens and underscores")]
+    Name(String),
+    /// No such module.
+    #[error("there is no module `{0}`")]
+    NoModule(String),
+    /// The module is there, the version is not.
+    #[error("there is no version {version} of `{name}`")]
+    NoVersion {
+        /// Of the module.
+        name: String,
+        /// What was asked for.
+        version: u64,
+    },
+    /// Nothing older is kept.
+    #[error("there is no older version of `{0}` to go back to")]
+    NothingOlder(String),
+    /// [`super::Limits::modules_max`].
+    #[error("{0} modules are installed, which is as many as allowed")]
+    TooMany(usize),
+    /// [`super::Limits::component_bytes_max`].
+    #[error("the component has {bytes} bytes; {limit} are allowed")]
+    TooBig {
+        /// Its size.
+        bytes: usize,
+        /// The bound.
+        limit: usize,
+    },
+    /// [`super::Limits::config_bytes_max`].
+    #[error("the configuration has {bytes} bytes; {limit} are allowed")]
+    ConfigTooBig {
+        /// Its size.
+        bytes: usize,
+        /// The bound.
+        limit: usize,
+    },
+    /// The pinned digest is not that of the bytes.
+    #[error("the component's digest is {actual}, not {expected}")]
+    Digest {
+        /// As pinned.
+        expected: String,
+        /// As computed.
+        actual: String,
+    },
+    /// It does not begin as WebAssembly does.
+    #[error("not WebAssembly")]
+    NotWasm,
+    /// It is WebAssembly, but no component.
+    #[error("a core module, not a component: build it for wasm32-wasip2")]
+    CoreModule,
+    /// It does not validate or compile.
+    #[error("not a valid component: {0}")]
+    Invalid(String),
+    /// It wants something that the broker does not have.
+    #[error("it imports `{0}`, which the broker does not offer")]
+    UnknownImport(String),
+    /// `lifecycle` is missing.
+    #[error("it does not export `pliant:broker/lifecycle`, as every module has to")]
+    NoLifecycle,
+    /// An import or export has another shape than the contract says.
+    #[error("it does not fit the contract: {0}")]
+    WrongWorld(String),
+    /// It did not get through `configure`.
+    #[error("it failed in `configure`: {0}")]
+    Configure(String),
+    /// It said no to its configuration, or said something about itself that cannot be.
+    #[error("it refuses its configuration: {0}")]
+    RefusedConfig(String),
+    /// The change is not on disk; the module runs as before.
+    #[error("the store does not take the change at the moment")]
+    Store,
+}
+
+impl DeployError {
+    /// Whether what was asked about is not there, rather than wrong.
+    pub fn is_not_found(&self) -> bool {
+        matches!(self, Self::NoModule(_) | Self::NoVersion { .. })
+    }
+
+    /// Whether the same request may succeed later.
+    pub fn is_temporary(&self) -> bool {
+        matches!(self, Self::Store)
+    }
+}
+
+/// Why there are no modules at all.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// The system refuses the address space or the signal handlers that guests need.
+    #[error("cannot make room for modules: {0}")]
+    Engine(String),
+    /// A module that the configuration names does not run.
+    #[error("module {name}: {error}")]
+    Module {
+        /// Its name.
+        name: String,
+        /// What is wrong with it.
+        error: DeployError,
+    },
+}

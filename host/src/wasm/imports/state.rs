@@ -1,0 +1,174 @@
+//! `state`: small values that outlive instance, version and process. Reads never wait for the disk; writes are handed
+//! to the store and are on disk no later than the next thing that waits for it.
+
+use super::super::bindings::pliant::broker::state::{Host, StateError};
+use super::super::instance::Cell;
+use super::super::limits::{Limits, STATE_KEY_BYTES_MAX, STATE_VALUE_BYTES_MAX};
+use crate::message::Time;
+use crate::store::{Change, Store};
+use hashbrown::HashMap;
+use parking_lot::Mutex;
+use std::sync::Arc;
+
+/// The state of one module.
+pub(in super::super) struct State {
+    module: Arc<str>,
+    store: Store,
+    table: Mutex<Table>,
+}
+
+#[derive(Default)]
+struct Table {
+    values: HashMap<Box<str>, Value>,
+    bytes: usize,
+}
+
+struct Value {
+    bytes: Box<[u8]>,
+    expires: Option<Time>,
+}
+
+/// A key, its value, and when it expires, as the store kept them.
+pub(in super::super) type StoredValue = (Box<str>, Box<[u8]>, Option<Time>);
+
+impl Table {
+    fn get(&self, key: &str, now: Time) -> Option<&Value> {
+        self.values.get(key).filter(|value| value.expires.is_none_or(|at| at > now))
+    }
+
+    fn remove(&mut self, key: &str) -> bool {
+        let Some(value) = self.values.remove(key) else { return false };
+        self.bytes -= key.len() + value.bytes.len();
+        true
+    }
+
+    fn insert(&mut self, key: &str, bytes: Box<[u8]>, expires: Option<Time>) {
+        self.remove(key);
+        self.bytes += key.len() + bytes.len();
+        self.values.insert(key.into(), Value { bytes, expires });
+    }
+
+    /// Whether the value fits beside the others; expired ones are thrown out first if it does not.
+    fn make_room(&mut self, limits: &Limits, key: &str, length: usize, now: Time, gone: &mut Vec<Box<str>>) -> bool {
+        if self.fits(limits, key, length) {
+            return true;
+        }
+        let expired = |value: &Value| value.expires.is_some_and(|at| at <= now);
+        gone.extend(self.values.iter().filter(|(_, value)| expired(value)).map(|(key, _)| key.clone()));
+        for key in gone.iter() {
+            self.remove(key);
+        }
+        self.fits(limits, key, length)
+    }
+
+    fn fits(&self, limits: &Limits, key: &str, length: usize) -> bool {
+        let old = self.values.get(key).map(|value| key.len() + value.bytes.len());
+        let keys = self.values.len() + usize::from(old.is_none());
+        let bytes = self.bytes - old.unwrap_or(0) + key.len() + length;
+        keys <= limits.state_keys_max && bytes <= limits.state_bytes_max
+    }
+}
+
+impl State {
+    pub(in super::super) fn new(module: Arc<str>, store: Store, stored: Vec<StoredValue>) -> Self {
+        let mut table = Table::default();
+        for (key, value, expires) in stored {
+            table.insert(&key, value, expires);
+        }
+        Self { module, store, table: Mutex::new(table) }
+    }
+
+    /// Bytes of keys and values.
+    pub(in super::super) fn bytes(&self) -> usize {
+        self.table.lock().bytes
+    }
+
+    /// Forgets everything here; the store is told by whoever removes the module.
+    pub(in super::super) fn clear(&self) {
+        *self.table.lock() = Table::default();
+    }
+
+    fn get(&self, key: &str, now: Time) -> Option<Vec<u8>> {
+        self.table.lock().get(key, now).map(|value| value.bytes.to_vec())
+    }
+
+    /// Changes the value under `key` to what `change` makes of it: none leaves it alone. In one step for all threads.
+    fn change<A>(
+        &self,
+        limits: &Limits,
+        now: Time,
+        key: &str,
+        change: impl FnOnce(Option<&Value>) -> (A, Option<(Box<[u8]>, Option<Time>)>),
+    ) -> Result<A, StateError> {
+        if key.len() > STATE_KEY_BYTES_MAX {
+            return Err(StateError::TooLarge);
+        }
+        let mut table = self.table.lock();
+        let (answer, new) = change(table.get(key, now));
+        let Some((bytes, expires)) = new else { return Ok(answer) };
+        if bytes.len() > STATE_VALUE_BYTES_MAX {
+            return Err(StateError::TooLarge);
+        }
+        let mut gone = Vec::new();
+        let room = table.make_room(limits, key, bytes.len(), now, &mut gone);
+        let mut changes: Vec<Change> =
+            gone.into_iter().map(|key| Change::StateGone((*self.module).into(), key)).collect();
+        if room {
+            table.insert(key, bytes.clone(), expires);
+            changes.push(Change::State((*self.module).into(), key.into(), bytes, expires));
+        }
+        // Under the lock, so that the store sees changes of one key in the order in which they happened here.
+        self.store.submit(changes);
+        if room { Ok(answer) } else { Err(StateError::QuotaExceeded) }
+    }
+
+    fn delete(&self, key: &str) {
+        let mut table = self.table.lock();
+        if table.remove(key) {
+            self.store.submit([Change::StateGone((*self.module).into(), key.into())]);
+        }
+    }
+}
+
+impl Cell {
+    fn now(&self) -> Time {
+        (self.services.clock)()
+    }
+}
+
+impl Host for Cell {
+    fn get(&mut self, key: String) -> Option<Vec<u8>> {
+        self.services.state.get(&key, self.now())
+    }
+
+    fn set(&mut self, key: String, value: Vec<u8>, ttl_seconds: Option<u32>) -> Result<(), StateError> {
+        let now = self.now();
+        let expires = ttl_seconds.map(|seconds| now.plus_seconds(seconds));
+        let new = Some((value.into_boxed_slice(), expires));
+        self.services.state.change(&self.services.limits, now, &key, |_| ((), new))
+    }
+
+    fn delete(&mut self, key: String) -> Result<(), StateError> {
+        self.services.state.delete(&key);
+        Ok(())
+    }
+
+    fn compare_and_set(&mut self, key: String, expected: Option<Vec<u8>>, value: Vec<u8>) -> Result<bool, StateError> {
+        let now = self.now();
+        self.services.state.change(&self.services.limits, now, &key, |old| {
+            let same = old.map(|value| &*value.bytes) == expected.as_deref();
+            (same, same.then(|| (value.into_boxed_slice(), old.and_then(|value| value.expires))))
+        })
+    }
+
+    fn add(&mut self, key: String, delta: i64) -> Result<i64, StateError> {
+        let now = self.now();
+        self.services.state.change(&self.services.limits, now, &key, |old| {
+            // A counter is kept as its decimal digits, so that `get` shows something that can be read.
+            let text = old.and_then(|value| std::str::from_utf8(&value.bytes).ok());
+            let sum = text.and_then(|text| text.parse::<i64>().ok()).unwrap_or(0).wrapping_add(delta);
+            let bytes = sum.to_string().into_bytes().into_boxed_slice();
+            (sum, Some((bytes, old.and_then(|value| value.expires))))
+        })
+    }
+}

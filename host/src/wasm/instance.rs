@@ -1,0 +1,158 @@
+//! One store and one instance under limits: what the host remembers beside it, and how it is called.
+
+use super::bindings::exports::pliant::broker as hooks;
+use super::component::Compiled;
+use super::engine::Engine;
+use super::fault::Fault;
+use super::limits::Limits;
+use super::services::Services;
+use crate::message::Message;
+use std::sync::Arc;
+use wasmtime::component::HasData;
+use wasmtime::{ResourceLimiter, Store};
+
+/// Stands for the payload of the message that the instance is being asked about; there is never more than one, and the
+/// guest holds it no longer than the call lasts. The bytes stay in the [`Cell`].
+pub struct Payload;
+
+/// What the host keeps beside an instance: all that an import can reach.
+pub(super) struct Cell {
+    /// Of the module, shared by all its instances.
+    pub(super) services: Arc<Services>,
+    /// The message whose payload the guest may read now.
+    pub(super) message: Option<Message>,
+    /// Handles to host objects that the guest holds.
+    pub(super) handles: u32,
+    /// What the guest wrote to standard output and standard error since the last end of line.
+    pub(super) lines: [Vec<u8>; 2],
+    /// State of the sequence behind `wasi:random`.
+    pub(super) random: u64,
+    bounds: Bounds,
+}
+
+/// Tells the bindings that imports work on the whole [`Cell`].
+pub(super) struct CellOf;
+
+impl HasData for CellOf {
+    type Data<'a> = &'a mut Cell;
+}
+
+/// Counts the memory and the tables of one instance.
+struct Bounds {
+    memory_left: usize,
+    table_elements_max: usize,
+    exceeded: Option<&'static str>,
+}
+
+impl ResourceLimiter for Bounds {
+    fn memory_growing(&mut self, current: usize, desired: usize, _: Option<usize>) -> wasmtime::Result<bool> {
+        let more = desired.saturating_sub(current);
+        if more > self.memory_left {
+            self.exceeded = Some("memory");
+            wasmtime::bail!("more memory than a module may have");
+        }
+        self.memory_left -= more;
+        Ok(true)
+    }
+
+    fn table_growing(&mut self, _: usize, desired: usize, _: Option<usize>) -> wasmtime::Result<bool> {
+        if desired > self.table_elements_max {
+            self.exceeded = Some("table entries");
+            wasmtime::bail!("more table entries than a module may have");
+        }
+        Ok(true)
+    }
+}
+
+/// The hooks that an instance offers, each resolved once.
+pub(super) struct Exports {
+    pub(super) lifecycle: hooks::lifecycle::Guest,
+    pub(super) topic_mapping: Option<hooks::topic_mapping::Guest>,
+    pub(super) routing: Option<hooks::routing::Guest>,
+    pub(super) retain_policy: Option<hooks::retain_policy::Guest>,
+    pub(super) will_handling: Option<hooks::will_handling::Guest>,
+    pub(super) access: Option<hooks::access::Guest>,
+    #[expect(dead_code, reason = "bound already; the hall does not call it yet")]
+    pub(super) delivery: Option<hooks::delivery::Guest>,
+    #[expect(dead_code, reason = "bound already; the hall does not call it yet")]
+    pub(super) events: Option<hooks::events::Guest>,
+    #[expect(dead_code, reason = "bound already; the hall does not call it yet")]
+    pub(super) translation: Option<hooks::translation::Guest>,
+    #[expect(dead_code, reason = "bound already; the hall does not call it yet")]
+    pub(super) timers: Option<hooks::timers::Guest>,
+}
+
+/// A guest that is ready to be asked. After any fault it must not be asked again.
+pub(super) struct Instance {
+    store: Store<Cell>,
+    exports: Exports,
+}
+
+impl Instance {
+    /// Makes an instance and gives it its configuration; the inner error is the module's own refusal of that.
+    pub(super) fn new(
+        engine: &Engine,
+        limits: &Limits,
+        compiled: &Compiled,
+        services: &Arc<Services>,
+        config: &str,
+    ) -> Result<(Self, Result<hooks::lifecycle::Manifest, String>), Fault> {
+        let cell = Cell {
+            services: services.clone(),
+            message: None,
+            handles: 0,
+            lines: [Vec::new(), Vec::new()],
+            random: services.seed(),
+            bounds: Bounds {
+                memory_left: limits.memory_bytes_max,
+                table_elements_max: limits.table_elements_max,
+                exceeded: None,
+            },
+        };
+        let mut store = Store::new(&engine.wasmtime, cell);
+        store.limiter(|cell| &mut cell.bounds);
+        store.set_hostcall_fuel(limits.hostcall_bytes_max);
+        engine.ticker.touch();
+        store.set_epoch_deadline(engine.configure_ticks);
+        let made = compiled.instantiate(&mut store);
+        let exports = made.map_err(|error| fault(&error, &store, true))?;
+        let answer = exports.lifecycle.call_configure(&mut store, config);
+        let manifest = answer.map_err(|error| fault(&error, &store, false))?;
+        Ok((Self { store, exports }, manifest.map_err(|refusal| refusal.reason)))
+    }
+
+    /// Asks. `message` is whose payload the guest may read meanwhile.
+    #[inline]
+    pub(super) fn call<R>(
+        &mut self,
+        engine: &Engine,
+        message: Option<&Message>,
+        call: impl FnOnce(&Exports, &mut Store<Cell>) -> wasmtime::Result<R>,
+    ) -> Result<R, Fault> {
+        engine.ticker.touch();
+        self.store.set_epoch_deadline(engine.call_ticks);
+        if let Some(message) = message {
+            self.store.data_mut().message = Some(message.clone());
+        }
+        let answer = call(&self.exports, &mut self.store);
+        if message.is_some() {
+            self.store.data_mut().message = None;
+        }
+        answer.map_err(|error| fault(&error, &self.store, false))
+    }
+}
+
+/// What went wrong, in our words.
+#[cold]
+fn fault(error: &wasmtime::Error, store: &Store<Cell>, making: bool) -> Fault {
+    if let Some(what) = store.data().bounds.exceeded {
+        return Fault::Resources(what);
+    }
+    match error.downcast_ref::<wasmtime::Trap>() {
+        Some(wasmtime::Trap::Interrupt) => Fault::Deadline,
+        Some(wasmtime::Trap::StackOverflow) => Fault::Resources("stack"),
+        Some(trap) => Fault::Trap(trap.to_string()),
+        None if making => Fault::NotMade(format!("{error:#}")),
+        None => Fault::Trap(error.root_cause().to_string()),
+    }
+}

@@ -1,0 +1,90 @@
+//! Every bound on modules and on what they may do to the broker.
+
+use crate::topic;
+
+/// Bounds of the module room. Each holds for every module alike.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// Milliseconds that one hook call may take before it is stopped. Default 5.
+    pub call_milliseconds_max: u64,
+    /// Milliseconds that `configure` may take, the making of the instance included. Default 1,000.
+    pub configure_milliseconds_max: u64,
+    /// Bytes of linear memory of one instance, all its memories together. Default 16 MiB.
+    pub memory_bytes_max: usize,
+    /// Bytes of a component. Default 8 MiB.
+    pub component_bytes_max: usize,
+    /// Bytes of a configuration document. Default 1 MiB.
+    pub config_bytes_max: usize,
+    /// Bytes of stack that a guest may use. Default 256 KiB.
+    pub stack_bytes_max: usize,
+    /// Entries of one table of functions. Default 20,000.
+    pub table_elements_max: usize,
+    /// Bytes that one call may hand from the guest to the host. Default 2 MiB and 64 KiB.
+    pub hostcall_bytes_max: usize,
+    /// Handles to host objects that one instance may hold at a time. Default 64.
+    pub handles_max: u32,
+    /// Instances that may live at the same time, over all modules and worker threads. Default 512.
+    pub instances_max: u32,
+    /// Modules that may be installed. Default 64.
+    pub modules_max: usize,
+    /// Versions of one module that are kept, the active one included. At least 2. Default 5.
+    pub versions_kept: usize,
+    /// Filters in one interest of a manifest. Default 256.
+    pub interest_filters_max: usize,
+    /// Messages that one call may return beside the one it decides on. Default 64.
+    pub wishes_max: usize,
+    /// Bytes of all messages that one call returns, together. Default 2 MiB.
+    pub wish_bytes_max: usize,
+    /// How many wishes may stand between what a client sent and a message. Default 8.
+    pub hops_max: u8,
+    /// Recent log lines kept a module. Default 256.
+    pub log_lines_kept: usize,
+    /// Bytes of one log line; what is longer is cut. Default 1,024.
+    pub log_line_bytes_max: usize,
+    /// Bytes of keys and values that one module may keep. Default 1 MiB.
+    pub state_bytes_max: usize,
+    /// Keys that one module may keep. Default 10,000.
+    pub state_keys_max: usize,
+    /// Figures that one module may export. Default 64.
+    pub figures_max: usize,
+    /// What a topic or filter from a module must keep to.
+    pub topics: topic::Limits,
+}
+
+/// Bytes of a key of module state; the contract promises as many.
+pub const STATE_KEY_BYTES_MAX: usize = 256;
+
+/// Bytes of a value of module state; the contract promises as many.
+pub const STATE_VALUE_BYTES_MAX: usize = 64 * 1024;
+
+/// Bytes of a module's name, and of the name of a figure.
+pub const NAME_BYTES_MAX: usize = 64;
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            call_milliseconds_max: 5,
+            configure_milliseconds_max: 1_000,
+            memory_bytes_max: 16 << 20,
+            component_bytes_max: 8 << 20,
+            config_bytes_max: 1 << 20,
+            stack_bytes_max: 256 << 10,
+            table_elements_max: 20_000,
+            hostcall_bytes_max: (2 << 20) + (64 << 10),
+            handles_max: 64,
+            instances_max: 512,
+            modules_max: 64,
+            versions_kept: 5,
+            interest_filters_max: 256,
+            wishes_max: 64,
+            wish_bytes_max: 2 << 20,
+            hops_max: 8,
+            log_lines_kept: 256,
+            log_line_bytes_max: 1_024,
+            state_bytes_max: 1 << 20,
+            state_keys_max: 10_000,
+            figures_max: 64,
+            topics: topic::Limits::default(),
+        }
+    }
+}

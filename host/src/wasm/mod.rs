@@ -1,0 +1,52 @@
+//! Modules: WebAssembly components that decide over messages. They are installed, changed and removed while messages
+//! flow; each runs within bounds, and a failing one costs its message what its binding says, and nothing more.
+//!
+//! | File | Job |
+//! |---|---|
+//! | `limits` | every bound |
+//! | `modules`, `open` | install, configure, go back, remove; what holds at start |
+//! | `registry` | name to versions; builds the next chain |
+//! | `chain`, `hooks/` | an immutable plan: which versions see which messages, in which order; what each is asked |
+//! | `pool` | warm instances of one worker thread |
+//! | `version` | one version: compiled, configured, counted |
+//! | `component` | bytes to compiled, exports checked, linked beforehand |
+//! | `instance` | one store and one instance under limits |
+//! | `engine`, `ticker` | how guests are compiled and stopped |
+//! | `services`, `imports/` | what a module may call |
+//! | `translate` | the broker's words to the contract's and back |
+//! | `bindings` | the contract in Rust; the only `bindgen!` |
+//! | `meter`, `report`, `fault`, `error` | what is counted, shown, and can go wrong |
+
+mod bindings;
+mod chain;
+mod component;
+mod engine;
+mod error;
+mod fault;
+mod hooks;
+mod imports;
+mod instance;
+mod limits;
+mod meter;
+mod modules;
+mod open;
+mod pool;
+mod registry;
+mod report;
+mod services;
+mod ticker;
+mod translate;
+mod version;
+
+pub use chain::{Chain, OnFailure};
+pub use error::{DeployError, OpenError};
+pub use hooks::{Action, Credentials, Outcome, Replay, RetainAsk, Retention, Verdict};
+pub use imports::log::{LogLevel, LogLine};
+pub use imports::metrics::Figure;
+pub use limits::Limits;
+pub use meter::HookFigures;
+pub use modules::{DeployOptions, Modules};
+pub use open::{Binding, Kept};
+pub use pool::{Decision, Guests};
+pub use report::{Deployed, ModuleInfo, ModuleState, VersionInfo};
+pub use services::{Clock, RetainedLookup};

@@ -1,0 +1,368 @@
+//! Modules: install, configure, go back, remove; and the chain that holds now.
+
+use super::chain::{Chain, OnFailure};
+use super::component::{self, Compiled};
+use super::engine::Engine;
+use super::error::{DeployError, OpenError};
+use super::imports::log::{Log, LogLine};
+use super::imports::metrics::{Figure, Figures};
+use super::imports::state::{State, StoredValue};
+use super::limits::{Limits, NAME_BYTES_MAX};
+use super::registry::{Entry, Registry, Stored};
+use super::report::{Deployed, ModuleInfo, VersionInfo};
+use super::services::{Clock, RetainedLookup, RetainedSlot, Services};
+use super::version::Version;
+use crate::metrics::Metrics;
+use crate::store::{Change, Store};
+use arc_swap::ArcSwap;
+use parking_lot::Mutex;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+/// All modules of a broker. Cheap to clone.
+///
+/// A change takes effect in this order: the component is compiled and rehearsed, the store has it on disk, the next
+/// chain is built and one pointer swapped. An error at any of these steps leaves everything as it was.
+#[derive(Clone)]
+pub struct Modules(Arc<Inner>);
+
+pub(super) struct Inner {
+    pub(super) engine: Engine,
+    pub(super) limits: Limits,
+    pub(super) clock: Clock,
+    pub(super) metrics: Arc<Metrics>,
+    store: Store,
+    retained: RetainedSlot,
+    chain: ArcSwap<Chain>,
+    generation: AtomicU64,
+    /// Held for moments only.
+    registry: Mutex<Registry>,
+    /// Held by whoever changes something, from the first look to the swap.
+    changing: Mutex<()>,
+}
+
+/// How a module is to be deployed. What is none stays as it is, or becomes the default of a new module.
+#[derive(Debug, Clone, Default)]
+pub struct DeployOptions {
+    /// `sha256:` and 64 hexadecimal digits that the component must have.
+    pub digest: Option<String>,
+    /// Modules of a hook are asked by ascending order, then by name. Default 10.
+    pub order: Option<i32>,
+    /// What becomes of messages on which it fails. Default: they are refused.
+    pub on_failure: Option<OnFailure>,
+    /// A JSON document. Default `{}`.
+    pub config: Option<String>,
+}
+
+/// The order of a module that was given none.
+const ORDER_DEFAULT: i32 = 10;
+
+/// How long a change may wait for the disk.
+const COMMIT_PATIENCE: Duration = Duration::from_secs(30);
+
+impl Modules {
+    pub(super) fn new(limits: Limits, store: Store, metrics: Arc<Metrics>, clock: Clock) -> Result<Self, OpenError> {
+        let engine = Engine::new(&limits).map_err(|error| OpenError::Engine(format!("{error:#}")))?;
+        Ok(Self(Arc::new(Inner {
+            engine,
+            limits,
+            clock,
+            metrics,
+            store,
+            retained: RetainedSlot::default(),
+            chain: ArcSwap::new(Chain::empty()),
+            generation: AtomicU64::new(0),
+            registry: Mutex::default(),
+            changing: Mutex::new(()),
+        })))
+    }
+
+    pub(super) fn inner(&self) -> &Arc<Inner> {
+        &self.0
+    }
+
+    /// The plan that holds now.
+    pub fn chain(&self) -> Arc<Chain> {
+        self.0.chain.load_full()
+    }
+
+    /// The generation of that plan: one load, so that a worker sees whether the plan it holds is still the one.
+    pub fn generation(&self) -> u64 {
+        self.0.generation.load(Ordering::Acquire)
+    }
+
+    /// Tells where modules find retained messages. To be called once, when the hall exists; later calls do nothing.
+    pub fn set_retained(&self, lookup: RetainedLookup) {
+        // A second lookup is ignored, as said.
+        let _ = self.0.retained.set(lookup);
+    }
+
+    /// Installs a component as the next version of a module, new or known. Blocks for the compiler and the disk.
+    pub fn deploy(&self, name: &str, bytes: &[u8], options: DeployOptions) -> Result<Deployed, DeployError> {
+        check_name(name)?;
+        let _changing = self.0.changing.lock();
+        let digest: Arc<str> = component::digest(bytes).into();
+        if let Some(expected) = options.digest.as_deref().filter(|expected| !expected.eq_ignore_ascii_case(&digest)) {
+            return Err(DeployError::Digest { expected: expected.to_owned(), actual: (*digest).into() });
+        }
+        let known = self.0.registry.lock().entries.get(name).cloned();
+        let mut entry = match known {
+            Some(entry) => entry,
+            None => self.0.new_entry(name, Vec::new())?,
+        };
+        let compiled = self.0.compile(&entry, &digest, bytes)?;
+        let config = options.config.map(Arc::from).unwrap_or_else(|| entry.info().config);
+        let config = if config.is_empty() { "{}".into() } else { config };
+        entry.order = options.order.unwrap_or(entry.order);
+        entry.on_failure = options.on_failure.unwrap_or(entry.on_failure);
+        self.0.add_version(entry, compiled, digest, bytes.into(), config)
+    }
+
+    /// Gives a module another configuration (a JSON document), as a version of its own with the same component.
+    pub fn configure(&self, name: &str, config: &str) -> Result<Deployed, DeployError> {
+        let _changing = self.0.changing.lock();
+        let entry = self.0.registry.lock().entry(name)?.clone();
+        let number = entry.chosen.or_else(|| entry.newest()).unwrap_or(0);
+        let missing = || DeployError::NoVersion { name: name.to_owned(), version: number };
+        let (bytes, digest, _) = entry.material(number).ok_or_else(missing)?;
+        let compiled = self.0.compile(&entry, &digest, &bytes)?;
+        let of_base = number == 0 || entry.stored.get(&number).is_some_and(|stored| stored.component.is_empty());
+        let kept = if of_base { Arc::from([]) } else { bytes };
+        self.0.add_version(entry, compiled, digest, kept, config.into())
+    }
+
+    /// Goes back to a version that is kept, with its configuration: to this one, or to the newest older one.
+    pub fn rollback(&self, name: &str, to: Option<u64>) -> Result<Deployed, DeployError> {
+        let _changing = self.0.changing.lock();
+        let entry = self.0.registry.lock().entry(name)?.clone();
+        let number = match to {
+            Some(number) => number,
+            None => entry.older().ok_or_else(|| DeployError::NothingOlder(name.to_owned()))?,
+        };
+        self.0.activate(entry, number)
+    }
+
+    /// Switches a module off, or on again with its newest version.
+    pub fn set_enabled(&self, name: &str, enabled: bool) -> Result<Deployed, DeployError> {
+        let _changing = self.0.changing.lock();
+        let mut entry = self.0.registry.lock().entry(name)?.clone();
+        if !enabled {
+            entry.choose(None);
+            return self.0.commit(entry, Vec::new());
+        }
+        let number = match entry.chosen {
+            Some(number) => number,
+            None => entry.newest().ok_or_else(|| DeployError::NoModule(name.to_owned()))?,
+        };
+        self.0.activate(entry, number)
+    }
+
+    /// Takes a module out, with its versions and its state. What came with the broker or its configuration loses what
+    /// was deployed in its place and is switched off.
+    pub fn remove(&self, name: &str) -> Result<Deployed, DeployError> {
+        let _changing = self.0.changing.lock();
+        let mut entry = self.0.registry.lock().entry(name)?.clone();
+        let digest = entry.info().digest;
+        let mut changes = vec![Change::ModuleGone(name.into())];
+        entry.choose(None);
+        entry.stored.clear();
+        entry.warm = None;
+        if let Some(base) = &entry.base {
+            (entry.order, entry.on_failure) = (base.order, base.on_failure);
+            changes.push(entry.record());
+        }
+        self.0.persist(changes, || self.0.undo(name))?;
+        entry.services.state.clear();
+        let module = entry.services.module.clone();
+        let mut registry = self.0.registry.lock();
+        if entry.base.is_some() {
+            registry.entries.insert(name.into(), entry);
+        } else {
+            registry.entries.remove(name);
+        }
+        let generation = self.0.swap(&mut registry);
+        tracing::info!(module = name, generation, "module removed");
+        Ok(Deployed { name: module, version: None, digest, generation })
+    }
+
+    /// All modules, by name.
+    pub fn list(&self) -> Vec<ModuleInfo> {
+        let entries: Vec<Entry> = self.0.registry.lock().entries.values().cloned().collect();
+        entries.iter().map(Entry::info).collect()
+    }
+
+    /// One module.
+    pub fn show(&self, name: &str) -> Result<ModuleInfo, DeployError> {
+        let entry = self.0.registry.lock().entry(name)?.clone();
+        Ok(entry.info())
+    }
+
+    /// The versions that are kept, oldest first.
+    pub fn versions(&self, name: &str) -> Result<Vec<VersionInfo>, DeployError> {
+        Ok(self.0.registry.lock().entry(name)?.versions())
+    }
+
+    /// Recent log lines of a module, oldest first.
+    pub fn logs(&self, name: &str) -> Result<Vec<LogLine>, DeployError> {
+        let services = self.0.registry.lock().entry(name)?.services.clone();
+        Ok(services.log.list())
+    }
+
+    /// The figures that modules export: module, name, value.
+    pub fn figures(&self) -> Vec<(Arc<str>, Box<str>, Figure)> {
+        let services: Vec<Arc<Services>> =
+            self.0.registry.lock().entries.values().map(|entry| entry.services.clone()).collect();
+        let of_one = |services: Arc<Services>| {
+            let module = services.module.clone();
+            services.figures.list().into_iter().map(move |(name, figure)| (module.clone(), name, figure))
+        };
+        services.into_iter().flat_map(of_one).collect()
+    }
+}
+
+impl Inner {
+    pub(super) fn new_entry(&self, name: &str, state: Vec<StoredValue>) -> Result<Entry, DeployError> {
+        if self.registry.lock().entries.len() >= self.limits.modules_max {
+            return Err(DeployError::TooMany(self.limits.modules_max));
+        }
+        let module: Arc<str> = name.into();
+        let mut entry = Entry::new(Arc::new(Services {
+            module: module.clone(),
+            limits: self.limits,
+            clock: self.clock.clone(),
+            log: Log::new(self.limits.log_lines_kept, self.limits.log_line_bytes_max),
+            state: State::new(module, self.store.clone(), state),
+            figures: Figures::default(),
+            retained: self.retained.clone(),
+        }));
+        entry.order = ORDER_DEFAULT;
+        Ok(entry)
+    }
+
+    /// Compiles, unless a version of the same component is ready.
+    pub(super) fn compile(&self, entry: &Entry, digest: &str, bytes: &[u8]) -> Result<Arc<Compiled>, DeployError> {
+        let ready = [&entry.running, &entry.warm];
+        match ready.into_iter().flatten().find(|version| &*version.digest == digest) {
+            Some(version) => Ok(version.compiled.clone()),
+            None => component::compile(&self.engine, &self.limits, bytes).map(Arc::new),
+        }
+    }
+
+    /// Rehearses a version.
+    pub(super) fn rehearse(
+        &self,
+        entry: &Entry,
+        number: u64,
+        compiled: Arc<Compiled>,
+        digest: Arc<str>,
+        config: Arc<str>,
+    ) -> Result<Arc<Version>, DeployError> {
+        let (bytes, limit) = (config.len(), self.limits.config_bytes_max);
+        if bytes > limit {
+            return Err(DeployError::ConfigTooBig { bytes, limit });
+        }
+        let services = entry.services.clone();
+        Version::new(&self.engine, &self.limits, number, digest, compiled, services, config).map(Arc::new)
+    }
+
+    fn add_version(
+        &self,
+        mut entry: Entry,
+        compiled: Arc<Compiled>,
+        digest: Arc<str>,
+        component: Arc<[u8]>,
+        config: Arc<str>,
+    ) -> Result<Deployed, DeployError> {
+        let number = entry.next_number();
+        let version = self.rehearse(&entry, number, compiled, digest, config.clone())?;
+        let digest = if component.is_empty() { component::digest(&component).into() } else { version.digest.clone() };
+        let stored = Stored { digest, component, config, installed: (self.clock)() };
+        entry.stored.insert(number, Arc::new(stored));
+        entry.choose(Some(version));
+        let mut changes: Vec<Change> = entry.version_change(number).into_iter().collect();
+        let name: Box<str> = (*entry.services.module).into();
+        let gone = entry.prune(self.limits.versions_kept);
+        changes.extend(gone.into_iter().map(|number| Change::ModuleVersionGone(name.clone(), number)));
+        self.commit(entry, changes)
+    }
+
+    fn activate(&self, mut entry: Entry, number: u64) -> Result<Deployed, DeployError> {
+        let version = match entry.ready(number) {
+            Some(version) => version,
+            None => self.load_version(&entry, number)?,
+        };
+        entry.choose(Some(version));
+        self.commit(entry, Vec::new())
+    }
+
+    /// Compiles and rehearses a version that is kept.
+    pub(super) fn load_version(&self, entry: &Entry, number: u64) -> Result<Arc<Version>, DeployError> {
+        let name = &entry.services.module;
+        let missing = || DeployError::NoVersion { name: (**name).into(), version: number };
+        let (bytes, digest, config) = entry.material(number).ok_or_else(missing)?;
+        let compiled = self.compile(entry, &digest, &bytes)?;
+        self.rehearse(entry, number, compiled, digest, config)
+    }
+
+    /// Makes a changed entry the one that holds: first on disk, then in the registry and in the next chain.
+    fn commit(&self, entry: Entry, mut changes: Vec<Change>) -> Result<Deployed, DeployError> {
+        let name = entry.services.module.clone();
+        changes.push(entry.record());
+        self.persist(changes, || self.undo(&name))?;
+        let digest = entry.info().digest;
+        let version = entry.chosen;
+        let mut registry = self.registry.lock();
+        registry.entries.insert((*name).into(), entry);
+        let generation = self.swap(&mut registry);
+        tracing::info!(module = &*name, version, digest = &*digest, generation, "module changed");
+        Ok(Deployed { name, version, digest, generation })
+    }
+
+    pub(super) fn swap(&self, registry: &mut Registry) -> u64 {
+        let chain = registry.next_chain();
+        let generation = chain.generation();
+        self.chain.store(chain);
+        self.generation.store(generation, Ordering::Release);
+        generation
+    }
+
+    /// Waits until the changes are on disk. If they do not get there, `undo` says what must follow them should they
+    /// get there later.
+    fn persist(&self, changes: Vec<Change>, undo: impl FnOnce() -> Vec<Change>) -> Result<(), DeployError> {
+        self.store.submit(changes);
+        if self.store.flush_blocking(COMMIT_PATIENCE) {
+            return Ok(());
+        }
+        self.store.submit(undo());
+        Err(DeployError::Store)
+    }
+
+    /// The module as it is now, from the ground up, but for its state.
+    fn undo(&self, name: &str) -> Vec<Change> {
+        let mut changes = Vec::new();
+        match self.registry.lock().entries.get(name) {
+            Some(entry) => {
+                // Versions are numbered upwards, so that one more than there are is the one that failed.
+                changes.push(Change::ModuleVersionGone(name.into(), entry.next_number()));
+                changes.extend(entry.stored.keys().filter_map(|number| entry.version_change(*number)));
+                changes.push(entry.record());
+            }
+            None => changes.push(Change::ModuleGone(name.into())),
+        }
+        changes
+    }
+
+    pub(super) fn registry(&self) -> &Mutex<Registry> {
+        &self.registry
+    }
+}
+
+pub(super) fn check_name(name: &str) -> Result<(), DeployError> {
+    let fits = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
+    let begins = name.bytes().next().is_some_and(|byte| byte.is_ascii_alphanumeric());
+    if begins && name.len() <= NAME_BYTES_MAX && name.bytes().all(fits) {
+        return Ok(());
+    }
+    Err(DeployError::Name(name.chars().take(NAME_BYTES_MAX).collect()))
+}

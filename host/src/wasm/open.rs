@@ -1,0 +1,196 @@
+//! The modules of a broker that starts: what came with it, what its configuration names, what was deployed before.
+
+use super::chain::OnFailure;
+use super::component;
+use super::error::OpenError;
+use super::imports::log::LogLevel;
+use super::limits::Limits;
+use super::modules::{Inner, Modules, check_name};
+use super::registry::{Base, Entry, Stored};
+use super::services::Clock;
+use crate::metrics::Metrics;
+use crate::store::{Loaded, LoadedState, ModuleRecord, ModuleVersion, Store};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// A module that the configuration names: a bundled one, or one from a file.
+#[derive(Debug, Clone)]
+pub struct Binding {
+    /// What it is called.
+    pub name: String,
+    /// The component; none: the bundled one of this name.
+    pub component: Option<Arc<[u8]>>,
+    /// Modules of a hook are asked by ascending order, then by name.
+    pub order: i32,
+    /// What becomes of messages on which it fails.
+    pub on_failure: OnFailure,
+    /// A JSON document.
+    pub config: String,
+    /// Whether it is to be asked.
+    pub enabled: bool,
+}
+
+/// What the store knows of modules.
+#[derive(Debug, Default)]
+pub struct Kept {
+    /// How modules are bound.
+    pub modules: Vec<ModuleRecord>,
+    /// Versions of modules.
+    pub versions: Vec<ModuleVersion>,
+    /// What modules keep.
+    pub state: Vec<LoadedState>,
+}
+
+impl Kept {
+    /// What the store read back, taken out of the rest.
+    pub fn take(loaded: &mut Loaded) -> Self {
+        Self {
+            modules: std::mem::take(&mut loaded.modules),
+            versions: std::mem::take(&mut loaded.module_versions),
+            state: std::mem::take(&mut loaded.state),
+        }
+    }
+}
+
+impl Modules {
+    /// Sets up all modules. A bundled module without a binding is known and switched off. What was deployed wins over
+    /// what the configuration says of the same name. A deployed version that does not run any more is left out with a
+    /// line in the log, and nobody may do anything while one is missing that decides over access; a configured one
+    /// that does not run is an error.
+    pub fn open(
+        limits: Limits,
+        store: Store,
+        kept: Kept,
+        bundled: &[(&str, &[u8])],
+        configured: Vec<Binding>,
+        metrics: Arc<Metrics>,
+        clock: Clock,
+    ) -> Result<Self, OpenError> {
+        let modules = Self::new(limits, store, metrics, clock)?;
+        let inner = modules.inner();
+        let mut plan = Plan { inner, state: by_module(kept.state), entries: BTreeMap::new() };
+        for (name, bytes) in bundled {
+            let off = Binding {
+                name: (*name).to_owned(),
+                component: Some((*bytes).into()),
+                order: 10,
+                on_failure: OnFailure::Refuse,
+                config: "{}".to_owned(),
+                enabled: false,
+            };
+            plan.bind(off).map_err(|error| OpenError::Module { name: (*name).to_owned(), error })?;
+        }
+        for binding in configured {
+            let name = binding.name.clone();
+            plan.bind(binding).map_err(|error| OpenError::Module { name, error })?;
+        }
+        let configured: Vec<Box<str>> = plan.entries.keys().cloned().collect();
+        plan.restore(kept.modules, kept.versions);
+        let mut entries = plan.entries;
+        for (name, entry) in &mut entries {
+            start(inner, entry, configured.contains(name))?;
+        }
+        let mut registry = inner.registry().lock();
+        registry.entries = entries;
+        inner.swap(&mut registry);
+        drop(registry);
+        Ok(modules)
+    }
+}
+
+struct Plan<'a> {
+    inner: &'a Inner,
+    state: BTreeMap<Box<str>, Vec<LoadedState>>,
+    entries: BTreeMap<Box<str>, Entry>,
+}
+
+fn by_module(state: Vec<LoadedState>) -> BTreeMap<Box<str>, Vec<LoadedState>> {
+    let mut sorted = BTreeMap::<_, Vec<_>>::new();
+    for value in state {
+        sorted.entry(value.module.clone()).or_default().push(value);
+    }
+    sorted
+}
+
+impl Plan<'_> {
+    fn entry(&mut self, name: &str) -> Result<&mut Entry, super::DeployError> {
+        check_name(name)?;
+        if !self.entries.contains_key(name) {
+            let state = self.state.remove(name).unwrap_or_default();
+            let state = state.into_iter().map(|value| (value.key, value.value, value.expires)).collect();
+            let entry = self.inner.new_entry(name, state)?;
+            self.entries.insert(name.into(), entry);
+        }
+        self.entries.get_mut(name).ok_or_else(|| super::DeployError::NoModule(name.to_owned()))
+    }
+
+    fn bind(&mut self, binding: Binding) -> Result<(), super::DeployError> {
+        let entry = self.entry(&binding.name)?;
+        let component = match (binding.component, &entry.base) {
+            (Some(component), _) => component,
+            (None, Some(base)) => base.component.clone(),
+            (None, None) => return Err(super::DeployError::NoModule(binding.name)),
+        };
+        let digest = component::digest(&component).into();
+        let (order, on_failure) = (binding.order, binding.on_failure);
+        entry.base = Some(Arc::new(Base { component, digest, config: binding.config.into(), order, on_failure }));
+        (entry.order, entry.on_failure) = (order, on_failure);
+        entry.chosen = binding.enabled.then_some(0);
+        Ok(())
+    }
+
+    /// Lays what was deployed over what was configured.
+    fn restore(&mut self, records: Vec<ModuleRecord>, versions: Vec<ModuleVersion>) {
+        for version in versions {
+            let stored = Stored {
+                digest: (*version.digest).into(),
+                component: version.component,
+                config: (*version.config).into(),
+                installed: version.installed,
+            };
+            match self.entry(&version.name) {
+                Ok(entry) => {
+                    entry.stored.insert(version.version, Arc::new(stored));
+                }
+                Err(error) => tracing::error!(module = &*version.name, %error, "a deployed module is left out"),
+            }
+        }
+        for record in records {
+            let Some(entry) = self.entries.get_mut(&record.name) else { continue };
+            if record.active.is_none_or(|number| number == 0) && entry.base.is_none() && entry.stored.is_empty() {
+                self.entries.remove(&record.name);
+                continue;
+            }
+            entry.chosen = record.active;
+            if record.active != Some(0) {
+                entry.order = record.order;
+                entry.on_failure = OnFailure::from_name(&record.on_failure).unwrap_or_default();
+            }
+        }
+    }
+}
+
+/// Gets the chosen version of a module to run.
+fn start(inner: &Inner, entry: &mut Entry, configured: bool) -> Result<(), OpenError> {
+    let Some(number) = entry.chosen else { return Ok(()) };
+    let name = entry.services.module.clone();
+    match inner.load_version(entry, number) {
+        Ok(version) => {
+            entry.choose(Some(version));
+            if configured && number != 0 {
+                tracing::info!(module = &*name, version = number, "deployed version in place of the configured one");
+            }
+            Ok(())
+        }
+        Err(error) if number == 0 => Err(OpenError::Module { name: (*name).into(), error }),
+        Err(error) => {
+            let claims = entry.material(number).is_some_and(|(bytes, _, _)| component::claims_access(&bytes));
+            entry.claims_access = claims;
+            entry.problem = Some(error.to_string());
+            let line = format!("version {number} does not run: {error}");
+            entry.services.log.keep((inner.clock)(), LogLevel::Error, &line);
+            tracing::error!(module = &*name, version = number, %error, access = claims, "a deployed module does not run");
+            Ok(())
+        }
+    }
+}

@@ -1,0 +1,165 @@
+//! Warm instances of one worker thread. A trapped one is never put back.
+
+use super::chain::{Chain, Link};
+use super::fault::Fault;
+use super::instance::{Cell, Exports, Instance};
+use super::meter::{Hook, Meter};
+use super::modules::{Inner, Modules};
+use super::version::Version;
+use crate::message::Message;
+use std::sync::Arc;
+use std::time::Instant;
+use wasmtime::Store;
+
+/// One answer of one module, for people.
+#[derive(Debug, Clone, PartialEq, serde::Serialize)]
+pub struct Decision {
+    /// Interface and function, such as `routing.on-publish`.
+    pub hook: &'static str,
+    /// The module's name.
+    pub module: Arc<str>,
+    /// Which version answered.
+    pub version: u64,
+    /// Of the chain.
+    pub generation: u64,
+    /// What it said, or how it failed.
+    pub answer: String,
+    /// How long the call took.
+    pub microseconds: f64,
+}
+
+/// The instances of one worker thread: taken without a lock, one of each version.
+pub struct Guests {
+    inner: Arc<Inner>,
+    slots: Vec<Slot>,
+    /// The newest chain that was used here.
+    seen: u64,
+    /// An older chain was used after that and may have left instances behind.
+    strays: bool,
+    failures: u64,
+    /// Where it is some, every call leaves a line here.
+    pub trace: Option<Vec<Decision>>,
+}
+
+struct Slot {
+    version: Arc<Version>,
+    meter: Arc<Meter>,
+    /// None after a fault, until the next call.
+    instance: Option<Instance>,
+}
+
+impl Drop for Slot {
+    fn drop(&mut self) {
+        self.version.retire_meter(&self.meter);
+    }
+}
+
+/// One call: whom, what for, and the message whose payload may be read meanwhile.
+pub(super) struct Ask<'a> {
+    pub(super) chain: &'a Chain,
+    pub(super) link: &'a Link,
+    pub(super) hook: Hook,
+    pub(super) message: Option<&'a Message>,
+}
+
+impl Guests {
+    /// No instances yet: each is made when it is first needed.
+    pub fn new(modules: &Modules) -> Self {
+        Self { inner: modules.inner().clone(), slots: Vec::new(), seen: 0, strays: false, failures: 0, trace: None }
+    }
+
+    /// How many calls failed here so far. An answer during which this number changed must not be remembered, whatever
+    /// the failure policy made of it.
+    pub fn failures(&self) -> u64 {
+        self.failures
+    }
+
+    /// Live instances here.
+    pub fn instances(&self) -> usize {
+        self.slots.iter().filter(|slot| slot.instance.is_some()).count()
+    }
+
+    pub(super) fn inner(&self) -> &Arc<Inner> {
+        &self.inner
+    }
+
+    /// Calls a guest, judges its answer, counts and traces. None: it failed, its instance is gone, and the failure
+    /// policy of its binding is to be applied.
+    #[inline]
+    pub(super) fn ask<R, A>(
+        &mut self,
+        ask: &Ask<'_>,
+        call: impl FnOnce(&Exports, &mut Store<Cell>) -> wasmtime::Result<R>,
+        judge: impl FnOnce(R) -> Result<A, String>,
+        show: impl FnOnce(&A) -> String,
+    ) -> Option<A> {
+        self.meet(ask.chain);
+        let index = self.slot(&ask.link.version);
+        let slot = &mut self.slots[index];
+        let version = &slot.version;
+        if slot.instance.is_none() {
+            slot.instance =
+                make(&self.inner, version).inspect_err(|fault| version.tell_failure("configure", fault)).ok();
+        }
+        let begun = Instant::now();
+        let answer = match &mut slot.instance {
+            Some(instance) => instance.call(&self.inner.engine, ask.message, call),
+            None => Err(Fault::NotMade("it could not be configured".to_owned())),
+        };
+        let answer = answer.and_then(|answer| judge(answer).map_err(Fault::Answer));
+        let nanoseconds = u64::try_from(begun.elapsed().as_nanos()).unwrap_or(u64::MAX);
+        slot.meter.record(ask.hook, nanoseconds, answer.is_err());
+        if let Some(trace) = &mut self.trace {
+            trace.push(Decision {
+                hook: ask.hook.name(),
+                module: version.services.module.clone(),
+                version: version.number,
+                generation: ask.chain.generation(),
+                answer: answer.as_ref().map_or_else(|fault| format!("failed: {fault}"), show),
+                microseconds: nanoseconds as f64 / 1_000.0,
+            });
+        }
+        match answer {
+            Ok(answer) => Some(answer),
+            Err(fault) => {
+                slot.instance = None;
+                self.failures += 1;
+                version.tell_failure(ask.hook.name(), &fault);
+                None
+            }
+        }
+    }
+
+    /// Drops what a newer chain does not need any more; a message that began on an older one still finds, or gets, its
+    /// instances.
+    fn meet(&mut self, chain: &Chain) {
+        let generation = chain.generation();
+        if generation == self.seen && !self.strays {
+            return;
+        }
+        if generation < self.seen {
+            self.strays = true;
+            return;
+        }
+        self.seen = generation;
+        self.strays = false;
+        self.slots.retain(|slot| chain.has(slot.version.id));
+    }
+
+    /// Few enough that looking through them beats a table.
+    fn slot(&mut self, version: &Arc<Version>) -> usize {
+        if let Some(found) = self.slots.iter().position(|slot| slot.version.id == version.id) {
+            return found;
+        }
+        self.slots.push(Slot { version: version.clone(), meter: version.new_meter(), instance: None });
+        self.slots.len() - 1
+    }
+}
+
+fn make(inner: &Inner, version: &Version) -> Result<Instance, Fault> {
+    let (engine, limits) = (&inner.engine, &inner.limits);
+    let (instance, manifest) = Instance::new(engine, limits, &version.compiled, &version.services, &version.config)?;
+    // What it said when it was installed holds; but one that now refuses its configuration is not fit to be asked.
+    manifest.map_err(|reason| Fault::Answer(format!("refused its configuration: {reason}")))?;
+    Ok(instance)
+}

@@ -1,0 +1,82 @@
+//! What operators are shown of modules.
+
+use super::chain::OnFailure;
+use super::meter::HookFigures;
+use std::sync::Arc;
+
+/// What a module does at the moment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ModuleState {
+    /// It is asked.
+    Active,
+    /// It is switched off.
+    Off,
+    /// It should be asked and cannot; see [`ModuleInfo::problem`].
+    Broken,
+}
+
+/// One module.
+#[derive(Debug, Clone, serde::Serialize)]
+pub struct ModuleInfo {
+    /// Under which it was deployed.
+    pub name: Arc<str>,
+    /// The version that is asked; 0: the bundled or configured one. None: switched off.
+    pub version: Option<u64>,
+    /// Of the version's component.
+    pub digest: Arc<str>,
+    /// Modules of a hook are asked by ascending order, then by name.
+    pub order: i32,
+    /// What becomes of messages on which it fails.
+    pub on_failure: OnFailure,
+    /// The interfaces it exports, such as `routing`.
+    pub hooks: Vec<&'static str>,
+    /// What it does.
+    pub state: ModuleState,
+    /// Why it is broken.
+    pub problem: Option<String>,
+    /// It came with the broker or its configuration: it can be switched off, not removed.
+    pub bundled: bool,
+    /// Calls of the active version since this process made it.
+    pub calls: u64,
+    /// Those that failed.
+    pub failures: u64,
+    /// The same by function, with times.
+    pub figures: Vec<HookFigures>,
+    /// In the module's words.
+    pub description: String,
+    /// As its author counts.
+    pub module_version: String,
+    /// Bytes of state that it keeps.
+    pub state_bytes: usize,
+    /// A JSON document.
+    pub config: Arc<str>,
+}
+
+/// One version of a module.
+#[derive(Debug, Clone, serde::Serialize)]
+pub struct VersionInfo {
+    /// 0: the bundled or configured one.
+    pub version: u64,
+    /// Of its component.
+    pub digest: Arc<str>,
+    /// Its configuration, a JSON document.
+    pub config: Arc<str>,
+    /// When it was installed, in milliseconds since 1970; none for version 0.
+    pub installed_milliseconds: Option<u64>,
+    /// It is asked.
+    pub active: bool,
+}
+
+/// What a change came to.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct Deployed {
+    /// The module.
+    pub name: Arc<str>,
+    /// The version that is asked now; none: switched off.
+    pub version: Option<u64>,
+    /// Of its component.
+    pub digest: Arc<str>,
+    /// Messages that arrive from now on see this generation or a later one.
+    pub generation: u64,
+}

@@ -1,0 +1,36 @@
+//! What one module has of the broker, shared by all its instances: log, state, figures, clock, retained messages.
+
+use super::imports::log::Log;
+use super::imports::metrics::Figures;
+use super::imports::state::State;
+use super::limits::Limits;
+use crate::message::{Message, Time};
+use std::sync::{Arc, OnceLock};
+
+/// Tells the broker's time; an argument of the room, so that tests can own it.
+pub type Clock = Arc<dyn Fn() -> Time + Send + Sync>;
+
+/// Finds the retained message of exactly this topic.
+pub type RetainedLookup = Arc<dyn Fn(&str) -> Option<Message> + Send + Sync>;
+
+/// Set once the hall exists; before that nothing is retained.
+pub(super) type RetainedSlot = Arc<OnceLock<RetainedLookup>>;
+
+/// Services of one module.
+pub(super) struct Services {
+    pub(super) module: Arc<str>,
+    pub(super) limits: Limits,
+    pub(super) clock: Clock,
+    pub(super) log: Log,
+    pub(super) state: State,
+    pub(super) figures: Figures,
+    pub(super) retained: RetainedSlot,
+}
+
+impl Services {
+    /// A start for the sequence behind `wasi:random` of a new instance. Good enough for hash tables; a module that
+    /// needs secrets is not to make them.
+    pub(super) fn seed(&self) -> u64 {
+        xxhash_rust::xxh3::xxh3_64_with_seed(self.module.as_bytes(), (self.clock)().0)
+    }
+}

@@ -1,0 +1,91 @@
+//! The thread that moves the epoch on, so that guests which run too long are stopped. It sleeps while nobody calls.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+/// No call began for two windows: the thread sleeps.
+const PARKED: u8 = 0;
+/// No call began in this window yet.
+const QUIET: u8 = 1;
+/// A call began in this window.
+const BUSY: u8 = 2;
+
+/// Length of a tick. A finer one would wake the thread more often than deadlines of milliseconds are worth.
+const TICK: Duration = Duration::from_millis(1);
+
+/// One thread of ticks.
+pub(super) struct Ticker {
+    shared: Arc<Shared>,
+    thread: Option<JoinHandle<()>>,
+}
+
+struct Shared {
+    state: AtomicU8,
+    stop: AtomicBool,
+}
+
+impl Ticker {
+    /// `longest` is the length in ticks of the longest call; a window has to be longer, so that a call is over before
+    /// the thread takes its silence for rest.
+    pub(super) fn start(engine: wasmtime::Engine, longest: u64) -> Self {
+        let shared = Arc::new(Shared { state: AtomicU8::new(PARKED), stop: AtomicBool::new(false) });
+        let inner = shared.clone();
+        let window = longest + 100;
+        let thread = thread::Builder::new()
+            .name("guest-epoch".into())
+            .spawn(move || run(&inner, &engine, window))
+            .expect("a thread can be started while the broker starts");
+        Self { shared, thread: Some(thread) }
+    }
+
+    /// To be called before each call of a guest. One load of a word that seldom changes, while calls are frequent.
+    #[inline]
+    pub(super) fn touch(&self) {
+        if self.shared.state.load(Ordering::Acquire) != BUSY {
+            self.wake();
+        }
+    }
+
+    #[cold]
+    fn wake(&self) {
+        if self.shared.state.swap(BUSY, Ordering::AcqRel) == PARKED
+            && let Some(thread) = &self.thread
+        {
+            thread.thread().unpark();
+        }
+    }
+}
+
+impl Drop for Ticker {
+    fn drop(&mut self) {
+        self.shared.stop.store(true, Ordering::Release);
+        if let Some(thread) = self.thread.take() {
+            thread.thread().unpark();
+            // The thread does nothing that can fail.
+            let _ = thread.join();
+        }
+    }
+}
+
+fn run(shared: &Shared, engine: &wasmtime::Engine, window: u64) {
+    let mut left = window;
+    while !shared.stop.load(Ordering::Acquire) {
+        if shared.state.load(Ordering::Acquire) == PARKED {
+            thread::park();
+            left = window;
+            continue;
+        }
+        thread::sleep(TICK);
+        engine.increment_epoch();
+        left -= 1;
+        if left == 0 {
+            left = window;
+            // BUSY becomes QUIET; QUIET, which nobody touched for a whole window, becomes PARKED.
+            if shared.state.compare_exchange(QUIET, PARKED, Ordering::AcqRel, Ordering::Acquire).is_err() {
+                let _ = shared.state.compare_exchange(BUSY, QUIET, Ordering::AcqRel, Ordering::Acquire);
+            }
+        }
+    }
+}

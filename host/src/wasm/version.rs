@@ -1,0 +1,165 @@
+//! One version of a module: compiled, with its configuration, and what it said about itself.
+
+use super::bindings::exports::pliant::broker::lifecycle;
+use super::component::Compiled;
+use super::engine::Engine;
+use super::error::DeployError;
+use super::imports::log::LogLevel;
+use super::instance::Instance;
+use super::limits::Limits;
+use super::meter::{HookFigures, Meter};
+use super::services::Services;
+use crate::topic::Filter;
+use parking_lot::Mutex;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// A version that was configured once and can be asked.
+pub(super) struct Version {
+    /// Unique in this process: what instances are kept by.
+    pub(super) id: u64,
+    pub(super) number: u64,
+    pub(super) digest: Arc<str>,
+    pub(super) compiled: Arc<Compiled>,
+    pub(super) services: Arc<Services>,
+    pub(super) config: Arc<str>,
+    pub(super) manifest: Manifest,
+    meters: Mutex<Meters>,
+    /// When a failure was last told in the broker's log, in milliseconds, and how many were not since.
+    told: AtomicU64,
+    untold: AtomicU64,
+}
+
+#[derive(Default)]
+struct Meters {
+    live: Vec<Arc<Meter>>,
+    gone: Meter,
+}
+
+/// Milliseconds between two lines about failures of one version in the broker's log. The module's own list gets all.
+const TELL_EVERY_MILLISECONDS: u64 = 1_000;
+
+/// What a version said about itself, checked.
+#[derive(Debug, Default)]
+pub(super) struct Manifest {
+    pub(super) description: String,
+    pub(super) version: String,
+    pub(super) routing: Interest,
+    pub(super) unflagged_retain: Option<Interest>,
+    pub(super) retain_by_topic: bool,
+    /// For the hooks that later steps call.
+    #[expect(dead_code, reason = "read by the delivery hook, which the hall does not call yet")]
+    pub(super) delivery: Interest,
+    #[expect(dead_code, reason = "read by the timers hook, which the hall does not call yet")]
+    pub(super) tick_milliseconds: Option<u32>,
+}
+
+/// The topics that a hook wants to see.
+#[derive(Debug, Default)]
+pub(super) struct Interest(Vec<Filter>);
+
+impl Interest {
+    pub(super) fn covers(&self, topic: &str) -> bool {
+        self.0.is_empty() || self.0.iter().any(|filter| filter.matches(topic))
+    }
+
+    fn new(limits: &Limits, interest: lifecycle::Interest) -> Result<Self, String> {
+        if interest.filters.len() > limits.interest_filters_max {
+            return Err(format!("the manifest names {} filters", interest.filters.len()));
+        }
+        let check = |filter: &String| {
+            Filter::new(filter, &limits.topics).map_err(|error| format!("the manifest's filter {filter:?}: {error}"))
+        };
+        interest.filters.iter().map(check).collect::<Result<_, _>>().map(Self)
+    }
+}
+
+impl Manifest {
+    fn new(limits: &Limits, manifest: lifecycle::Manifest) -> Result<Self, String> {
+        let mut description = manifest.description;
+        description.truncate(description.floor_char_boundary(limits.log_line_bytes_max));
+        let mut version = manifest.version;
+        version.truncate(version.floor_char_boundary(super::limits::NAME_BYTES_MAX));
+        Ok(Self {
+            description,
+            version,
+            routing: Interest::new(limits, manifest.routing)?,
+            unflagged_retain: manifest.unflagged_retain.map(|it| Interest::new(limits, it)).transpose()?,
+            retain_by_topic: manifest.retain_by_topic,
+            delivery: Interest::new(limits, manifest.delivery)?,
+            tick_milliseconds: manifest.tick_milliseconds,
+        })
+    }
+}
+
+impl Version {
+    /// Rehearses: makes an instance under the real limits and configures it.
+    pub(super) fn new(
+        engine: &Engine,
+        limits: &Limits,
+        number: u64,
+        digest: Arc<str>,
+        compiled: Arc<Compiled>,
+        services: Arc<Services>,
+        config: Arc<str>,
+    ) -> Result<Self, DeployError> {
+        static NEXT: AtomicU64 = AtomicU64::new(1);
+        let (_, manifest) = Instance::new(engine, limits, &compiled, &services, &config)
+            .map_err(|fault| DeployError::Configure(fault.to_string()))?;
+        let manifest =
+            manifest.and_then(|manifest| Manifest::new(limits, manifest)).map_err(DeployError::RefusedConfig)?;
+        Ok(Self {
+            id: NEXT.fetch_add(1, Ordering::Relaxed),
+            number,
+            digest,
+            compiled,
+            services,
+            config,
+            manifest,
+            meters: Mutex::default(),
+            told: AtomicU64::new(0),
+            untold: AtomicU64::new(0),
+        })
+    }
+
+    /// A meter for one thread, to be given back with [`Version::retire_meter`].
+    pub(super) fn new_meter(&self) -> Arc<Meter> {
+        let meter = Arc::new(Meter::default());
+        self.meters.lock().live.push(meter.clone());
+        meter
+    }
+
+    pub(super) fn retire_meter(&self, meter: &Arc<Meter>) {
+        let mut meters = self.meters.lock();
+        meters.live.retain(|live| !Arc::ptr_eq(live, meter));
+        meters.gone.absorb(meter);
+    }
+
+    pub(super) fn figures(&self) -> Vec<HookFigures> {
+        let sum = Meter::default();
+        let meters = self.meters.lock();
+        sum.absorb(&meters.gone);
+        for meter in &meters.live {
+            sum.absorb(meter);
+        }
+        sum.figures()
+    }
+
+    /// Tells of a failure: always in the module's own list, in the broker's log at most once a second.
+    #[cold]
+    pub(super) fn tell_failure(&self, what: &str, why: &dyn std::fmt::Display) {
+        let services = &self.services;
+        let now = (services.clock)();
+        let line = format!("version {}: {what}: {why}", self.number);
+        services.log.keep(now, LogLevel::Error, &line);
+        let told = self.told.load(Ordering::Relaxed);
+        if told != 0 && now.0.saturating_sub(told) < TELL_EVERY_MILLISECONDS {
+            self.untold.fetch_add(1, Ordering::Relaxed);
+            return;
+        }
+        self.told.store(now.0.max(1), Ordering::Relaxed);
+        let untold = self.untold.swap(0, Ordering::Relaxed);
+        let (module, version) = (&*services.module, self.number);
+        tracing::warn!(module, version, hook = what, %why, untold, "a module failed");
+    }
+}
