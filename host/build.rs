@@ -27,11 +27,18 @@ fn main() {
         println!("cargo::rerun-if-changed={}", workspace.join(source).display());
     }
     if let Err(why) = build(workspace, &directory("OUT_DIR")) {
-        println!("cargo::error={why}");
+        let (line, more) = why.split_once('\n').unwrap_or((&why, ""));
+        println!("cargo::error={line}");
+        if !more.is_empty() {
+            // Only of a script that fails is the standard error shown.
+            eprintln!("{more}");
+            std::process::exit(1);
+        }
     }
 }
 
-/// Makes the components and `bundled.rs`; an error is one line for whoever runs cargo.
+/// Makes the components and `bundled.rs`. An error is one line for whoever runs cargo, and
+/// what the compiler said after it.
 fn build(workspace: &Path, out: &Path) -> Result<(), String> {
     target::ensure(workspace)?;
     let names = [BUNDLED, EXAMPLES].concat();
@@ -47,9 +54,8 @@ fn build(workspace: &Path, out: &Path) -> Result<(), String> {
 
 /// The text of `bundled.rs`.
 fn list() -> String {
-    let entry = |name: &&str| {
-        format!("    (\"{name}\", include_bytes!(concat!(env!(\"OUT_DIR\"), \"/{name}.wasm\"))),\n")
-    };
+    let entry =
+        |name: &&str| format!("    (\"{name}\", include_bytes!(concat!(env!(\"OUT_DIR\"), \"/{name}.wasm\"))),\n");
     let entries: String = BUNDLED.iter().map(entry).collect();
     format!(
         "/// The bundled modules: name and component, in the order in which they run.\n\

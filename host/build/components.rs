@@ -10,7 +10,8 @@ use crate::target::TARGET;
 const PROFILE: &str = "module";
 
 /// Variables of the outer build's environment that the inner one needs too.
-const KEPT: &[&str] = &["CARGO_HOME", "CARGO_HTTP_", "CARGO_NET_", "CARGO_REGISTRIES_", "CARGO_REGISTRY_", "CARGO_SOURCE_", "RUSTUP_"];
+const KEPT: &[&str] =
+    &["CARGO_HOME", "CARGO_HTTP_", "CARGO_NET_", "CARGO_REGISTRIES_", "CARGO_REGISTRY_", "CARGO_SOURCE_", "RUSTUP_"];
 
 /// Variables that speak of the outer build: its flags, its wrapper (clippy's, say), its job
 /// server, its directories.
@@ -19,7 +20,7 @@ const DROPPED: &[&str] = &["CARGO", "RUST", "CLIPPY", "DEP_", "MAKEFLAGS", "MFLA
 /// Builds the named packages and tells in which directory their components lie.
 ///
 /// # Errors
-/// One line; what the inner cargo said goes to standard error before it.
+/// One line, and after it what the inner cargo said.
 pub fn build(workspace: &Path, target_directory: &Path, names: &[&str]) -> Result<PathBuf, String> {
     let mut cargo = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     for (name, _) in env::vars_os() {
@@ -39,8 +40,7 @@ pub fn build(workspace: &Path, target_directory: &Path, names: &[&str]) -> Resul
     }
     let output = cargo.output().map_err(|why| format!("cannot run cargo for the modules: {why}"))?;
     if !output.status.success() {
-        eprintln!("{}", String::from_utf8_lossy(&output.stderr));
-        return Err("the modules do not compile; cargo's words on it are above".to_owned());
+        return Err(format!("the modules do not compile\n{}", String::from_utf8_lossy(&output.stderr)));
     }
     Ok(target_directory.join(TARGET).join(PROFILE))
 }
