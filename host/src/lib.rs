@@ -10,6 +10,8 @@ pub mod store;
 
 pub mod wasm;
 
+pub mod broker;
+
 pub mod admin;
 
 pub mod cli;

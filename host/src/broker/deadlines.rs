@@ -1,0 +1,80 @@
+//! What is to happen when: wills, the end of abandoned mailboxes, retained messages that expire.
+//!
+//! A deadline is never taken back: what is due looks whether it still holds.
+
+use crate::message::Time;
+use crate::store::MailboxId;
+use crate::topic::Topic;
+use parking_lot::Mutex;
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+
+/// What is due.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Due {
+    /// The will of the mailbox's owner.
+    Will(MailboxId),
+    /// A mailbox that nobody came back to.
+    Mailbox(MailboxId),
+    /// A retained message.
+    Retained(Topic),
+}
+
+/// The queue of deadlines. Bounded by mailboxes, wills and retained messages, and by how often those came and went within
+/// their time.
+#[derive(Default)]
+pub struct Deadlines {
+    queue: Mutex<BinaryHeap<Reverse<(Time, Due)>>>,
+}
+
+impl Deadlines {
+    /// A will is due then.
+    pub fn will(&self, at: Time, owner: MailboxId) {
+        self.add(at, Due::Will(owner));
+    }
+
+    /// A mailbox ends then.
+    pub fn mailbox(&self, at: Time, id: MailboxId) {
+        self.add(at, Due::Mailbox(id));
+    }
+
+    /// A retained message expires then.
+    pub fn retained(&self, at: Time, topic: Topic) {
+        self.add(at, Due::Retained(topic));
+    }
+
+    fn add(&self, at: Time, due: Due) {
+        self.queue.lock().push(Reverse((at, due)));
+    }
+
+    /// The next deadline that has come.
+    pub fn pop(&self, now: Time) -> Option<Due> {
+        let mut queue = self.queue.lock();
+        if queue.peek()?.0.0 > now {
+            return None;
+        }
+        queue.pop().map(|Reverse((_, due))| due)
+    }
+
+    /// When the next one comes.
+    pub fn next(&self) -> Option<Time> {
+        self.queue.lock().peek().map(|Reverse((at, _))| *at)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn deadlines_come_in_order_and_not_early() {
+        let deadlines = Deadlines::default();
+        deadlines.mailbox(Time(20), 2);
+        deadlines.will(Time(10), 1);
+        assert_eq!(deadlines.next(), Some(Time(10)));
+        assert_eq!(deadlines.pop(Time(9)), None);
+        assert_eq!(deadlines.pop(Time(25)), Some(Due::Will(1)));
+        assert_eq!(deadlines.pop(Time(25)), Some(Due::Mailbox(2)));
+        assert_eq!(deadlines.pop(Time(25)), None);
+    }
+}

@@ -1,0 +1,474 @@
+//! One subscriber's queue with its filters, credit and window. An MQTT session has one, an AMQP receiving link has one.
+//!
+//! The lock of a mailbox is a leaf: whoever holds it takes no other lock but the store's short one and calls no guest.
+
+use super::shared_groups::Group;
+use super::window::{InFlight, Phase, Window};
+use crate::client::Client;
+use crate::dialogue::{Closed, Delivery, Handle, Identifiers, Outgoing, Subscription};
+use crate::message::{Guarantee, Message, Time};
+use crate::store::{Change, MailboxId, Sequence};
+use hashbrown::{HashMap, HashSet};
+use parking_lot::Mutex;
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
+/// A sequence number for what is not submitted yet: later than every real one.
+pub const NOT_SUBMITTED: Sequence = Sequence::MAX;
+
+/// The way from a mailbox to its client's connection.
+pub trait Outlet: Send + Sync {
+    /// Sends what the mailbox holds, from the thread that filled it, unless somebody is sending already.
+    fn flush(&self, now: Time);
+    /// Makes the connection look again at what it waits for, on its own thread.
+    fn wake(&self);
+    /// Ends the connection.
+    fn close(&self, why: Closed);
+}
+
+/// One copy of a message in a queue.
+#[derive(Debug, Clone)]
+pub struct Queued {
+    /// What.
+    pub message: Message,
+    /// The topic in the client's words; none: as the broker knows it.
+    pub name: Option<Arc<str>>,
+    /// Subscriptions that matched.
+    pub identifiers: Identifiers,
+    /// Ascending in the mailbox; 0: not given yet, or not needed.
+    pub number: u64,
+    /// May leave when so much is on disk.
+    pub after: Sequence,
+    /// The group that the copy may go back to when this mailbox goes.
+    pub group: Option<Arc<Group>>,
+    /// As granted.
+    pub guarantee: Guarantee,
+    /// The retain flag to show.
+    pub retain: bool,
+    /// It may have been sent before.
+    pub duplicate: bool,
+    /// The store has it.
+    pub stored: bool,
+}
+
+impl Queued {
+    /// A copy with nothing special about it.
+    pub fn new(message: Message) -> Self {
+        Self {
+            message,
+            name: None,
+            identifiers: Identifiers::new(),
+            number: 0,
+            after: 0,
+            group: None,
+            guarantee: Guarantee::AtMostOnce,
+            retain: false,
+            duplicate: false,
+            stored: false,
+        }
+    }
+
+    fn delivery(&self, handle: Handle) -> Delivery {
+        Delivery {
+            message: self.message.clone(),
+            name: self.name.clone(),
+            guarantee: self.guarantee,
+            retain: self.retain,
+            duplicate: self.duplicate,
+            handle,
+            identifiers: self.identifiers.clone(),
+        }
+    }
+
+    /// Notes in `changes` that the store may forget this copy.
+    pub fn forget(&self, mailbox: MailboxId, changes: &mut Vec<Change>) {
+        if self.stored {
+            changes.push(Change::QueuedGone(mailbox, self.number));
+            if self.message.drop_log_use() {
+                changes.push(Change::LoggedGone(self.message.log_id()));
+            }
+        }
+    }
+}
+
+/// Retained messages still to be sent for one new subscription.
+#[derive(Debug)]
+pub struct Replay {
+    /// For which.
+    pub subscription: Subscription,
+    /// The last topic that was sent.
+    pub after: Option<crate::topic::Topic>,
+    /// How many may still be sent.
+    pub left: u64,
+    /// If given: exactly these, instead of a walk through the store.
+    pub chosen: Option<VecDeque<Message>>,
+}
+
+/// See the head of this file.
+pub struct Mailbox {
+    /// Its name for ever.
+    pub id: MailboxId,
+    per_subscription: AtomicBool,
+    durable: AtomicBool,
+    attached: AtomicBool,
+    depth: AtomicUsize,
+    bytes: AtomicUsize,
+    state: Mutex<State>,
+}
+
+/// What the lock guards.
+pub struct State {
+    /// Whose it is.
+    pub client: Arc<Client>,
+    /// Where it sends; none: nobody is there.
+    pub outlet: Option<Arc<dyn Outlet>>,
+    /// Counts connections, so that a late word from an old one is known as such.
+    pub attachment: u64,
+    /// Most deliveries under way.
+    pub window_max: u16,
+    /// Deliveries under way.
+    pub window: Window,
+    /// Waiting to be sent.
+    pub queue: VecDeque<Queued>,
+    /// Retained messages on their way, before all that waits.
+    pub replayed: VecDeque<Queued>,
+    /// Retained messages to be fetched when `replayed` is empty.
+    pub replays: VecDeque<Replay>,
+    /// For the next entry above at-most-once.
+    pub next_number: u64,
+    /// Exactly-once publications of this client that it has not released.
+    pub seen: HashSet<Handle>,
+    /// By their filter in the broker's words, with the share before it.
+    pub subscriptions: HashMap<Arc<str>, Subscription>,
+    /// Publishers that wait for room.
+    pub blocked: Vec<Arc<dyn Outlet>>,
+    /// Seconds it outlives its connection.
+    pub expiry_seconds: u32,
+    /// When its client went.
+    pub detached: Option<Time>,
+    /// The client is gone for good and so is this mailbox.
+    pub gone: bool,
+    /// Somebody has promised to flush.
+    pub touched: bool,
+    /// Somebody will wake the outlet at the next commit.
+    pub awaits_commit: bool,
+}
+
+/// What became of a copy that was offered.
+pub enum Offered {
+    /// It waits under this number (0: none); if an outlet comes along, the caller flushes it at the end of its batch.
+    Queued(u64, Option<Arc<dyn Outlet>>),
+    /// An at-most-once copy met a full queue.
+    Dropped,
+    /// Nobody is there and nothing is kept.
+    Nobody,
+}
+
+/// What is left after a drain.
+#[derive(Default)]
+pub struct Drained {
+    /// For the store; nobody waits for them.
+    pub changes: Vec<Change>,
+    /// Publishers that may go on.
+    pub unblocked: Vec<Arc<dyn Outlet>>,
+    /// The retained store has to be asked for more.
+    pub wants_replay: bool,
+    /// The next entry may leave when so much is on disk; 0: nothing waits for the disk.
+    pub awaits: Sequence,
+    /// Copies handed out.
+    pub sent: u64,
+    /// Payload bytes of those.
+    pub sent_bytes: u64,
+    /// Copies that expired here.
+    pub expired: u64,
+}
+
+impl Mailbox {
+    /// An empty mailbox of a client that is about to attach.
+    pub fn new(id: MailboxId, client: Arc<Client>, per_subscription: bool, expiry_seconds: u32) -> Self {
+        Self {
+            id,
+            per_subscription: AtomicBool::new(per_subscription),
+            durable: AtomicBool::new(expiry_seconds > 0),
+            attached: AtomicBool::new(false),
+            depth: AtomicUsize::new(0),
+            bytes: AtomicUsize::new(0),
+            state: Mutex::new(State {
+                client,
+                outlet: None,
+                attachment: 0,
+                window_max: u16::MAX,
+                window: Window::default(),
+                queue: VecDeque::new(),
+                replayed: VecDeque::new(),
+                replays: VecDeque::new(),
+                next_number: 1,
+                seen: HashSet::new(),
+                subscriptions: HashMap::new(),
+                blocked: Vec::new(),
+                expiry_seconds,
+                detached: None,
+                gone: false,
+                touched: false,
+                awaits_commit: false,
+            }),
+        }
+    }
+
+    /// The guarded part.
+    pub fn lock(&self) -> parking_lot::MutexGuard<'_, State> {
+        self.state.lock()
+    }
+
+    /// Whether it outlives its connection, and the process.
+    pub fn is_durable(&self) -> bool {
+        self.durable.load(Ordering::Acquire)
+    }
+
+    /// Sets for how long it outlives its connection.
+    pub fn set_expiry(&self, state: &mut State, seconds: u32) {
+        state.expiry_seconds = seconds;
+        self.durable.store(seconds > 0, Ordering::Release);
+    }
+
+    /// Whether it gets one delivery for each filter with an identifier.
+    pub fn per_subscription(&self) -> bool {
+        self.per_subscription.load(Ordering::Relaxed)
+    }
+
+    /// Sets that.
+    pub fn set_per_subscription(&self, per_subscription: bool) {
+        self.per_subscription.store(per_subscription, Ordering::Relaxed);
+    }
+
+    /// Whether a client is there.
+    pub fn is_attached(&self) -> bool {
+        self.attached.load(Ordering::Acquire)
+    }
+
+    /// Puts a connection in place; returns the one that was there.
+    pub fn set_outlet(&self, state: &mut State, outlet: Option<Arc<dyn Outlet>>) -> Option<Arc<dyn Outlet>> {
+        self.attached.store(outlet.is_some(), Ordering::Release);
+        state.touched = false;
+        state.awaits_commit = false;
+        state.attachment += 1;
+        std::mem::replace(&mut state.outlet, outlet)
+    }
+
+    /// Copies waiting.
+    pub fn depth(&self) -> usize {
+        self.depth.load(Ordering::Relaxed)
+    }
+
+    /// Whether a copy above at-most-once is to be refused or to wait. Read without the lock: a few more may slip in.
+    pub fn is_full(&self, limits: &super::Limits) -> bool {
+        self.depth.load(Ordering::Relaxed) >= limits.queue_messages_max
+            || self.bytes.load(Ordering::Relaxed) >= limits.queue_bytes_max
+    }
+
+    /// Whether a copy above at-most-once would be kept or sent.
+    pub fn takes(&self) -> bool {
+        self.is_attached() || self.is_durable()
+    }
+
+    /// Puts a copy at the end of the queue.
+    pub fn offer(&self, mut queued: Queued, limits: &super::Limits) -> Offered {
+        let mut state = self.lock();
+        if state.gone {
+            return Offered::Nobody;
+        }
+        let mut number = 0;
+        if queued.guarantee == Guarantee::AtMostOnce {
+            if state.outlet.is_none() {
+                return Offered::Nobody;
+            }
+            if self.is_full(limits) {
+                return Offered::Dropped;
+            }
+        } else if self.is_durable() {
+            number = state.next_number;
+            state.next_number += 1;
+            queued.number = number;
+            queued.after = NOT_SUBMITTED;
+            queued.stored = true;
+        } else if state.outlet.is_none() {
+            return Offered::Nobody;
+        }
+        self.count(&queued, true);
+        state.queue.push_back(queued);
+        // What waits for the disk is flushed when it is there.
+        if number != 0 || state.touched {
+            return Offered::Queued(number, None);
+        }
+        state.touched = true;
+        Offered::Queued(0, state.outlet.clone())
+    }
+
+    /// Says what the store answered for an entry that was offered; whoever is to be woken for it comes back.
+    pub fn submitted(&self, number: u64, after: Sequence) -> Option<Arc<dyn Outlet>> {
+        let mut state = self.lock();
+        let at = state.queue.iter().rev().position(|queued| queued.number == number)?;
+        let at = state.queue.len() - 1 - at;
+        state.queue[at].after = after;
+        if state.awaits_commit {
+            return None;
+        }
+        state.awaits_commit = true;
+        state.outlet.clone()
+    }
+
+    fn count(&self, queued: &Queued, more: bool) {
+        let size = queued.message.size();
+        if more {
+            self.depth.fetch_add(1, Ordering::Relaxed);
+            self.bytes.fetch_add(size, Ordering::Relaxed);
+        } else {
+            self.depth.fetch_sub(1, Ordering::Relaxed);
+            self.bytes.fetch_sub(size, Ordering::Relaxed);
+        }
+    }
+
+    /// Takes the queue back from the store, oldest first: entry, its handle if that does not follow from its number,
+    /// whether the receiver has it, and whether it may have been sent.
+    pub fn restore(&self, entries: Vec<(Queued, Option<Handle>, bool)>) {
+        let mut state = self.lock();
+        let is_under_way = |entry: &(Queued, Option<Handle>, bool)| entry.2 || entry.1.is_some();
+        let under_way = entries.iter().rposition(is_under_way).map_or(0, |at| at + 1);
+        for (at, (queued, handle, received)) in entries.into_iter().enumerate() {
+            state.next_number = state.next_number.max(queued.number + 1);
+            if at < under_way {
+                let handle = handle.unwrap_or_else(|| super::window::handle_of(queued.number));
+                let phase = if received { Phase::Received } else { Phase::Sent };
+                state.window.restore(InFlight { queued, handle, phase });
+            } else {
+                self.count(&queued, true);
+                state.queue.push_back(queued);
+            }
+        }
+    }
+
+    /// Empties the queue; what was in it comes back.
+    pub fn clear(&self, state: &mut State) -> Vec<Queued> {
+        let mut all: Vec<Queued> = state.window.drain().map(|flight| flight.queued).collect();
+        state.replayed.clear();
+        state.replays.clear();
+        for queued in std::mem::take(&mut state.queue) {
+            self.count(&queued, false);
+            all.push(queued);
+        }
+        all
+    }
+
+    /// Forgets the at-most-once copies: nobody is there any more.
+    pub fn drop_at_most_once(&self, state: &mut State) {
+        state.replayed.clear();
+        state.replays.clear();
+        let depth = &self.depth;
+        let bytes = &self.bytes;
+        state.queue.retain(|queued| {
+            let keep = queued.guarantee != Guarantee::AtMostOnce;
+            if !keep {
+                depth.fetch_sub(1, Ordering::Relaxed);
+                bytes.fetch_sub(queued.message.size(), Ordering::Relaxed);
+            }
+            keep
+        });
+    }
+
+    /// Hands out what may leave now, in order, until `sink` has had enough (returns false).
+    pub fn drain(
+        &self,
+        attachment: u64,
+        now: Time,
+        committed: Sequence,
+        limits: &super::Limits,
+        sink: &mut dyn FnMut(Outgoing) -> bool,
+    ) -> Drained {
+        let mut drained = Drained::default();
+        let mut guard = self.lock();
+        let state = &mut *guard;
+        if state.attachment != attachment {
+            return drained;
+        }
+        state.touched = false;
+        if state.window.has_resend() && !resend(state, sink) {
+            return drained;
+        }
+        loop {
+            let replaying = !state.replayed.is_empty();
+            if !replaying && !state.replays.is_empty() {
+                drained.wants_replay = true;
+                break;
+            }
+            let source = if replaying { &mut state.replayed } else { &mut state.queue };
+            let Some(next) = source.front() else { break };
+            if next.after > committed {
+                drained.awaits = next.after;
+                state.awaits_commit = true;
+                break;
+            }
+            let windowed = next.guarantee != Guarantee::AtMostOnce;
+            if windowed && state.window.outstanding() >= state.window_max {
+                break;
+            }
+            let Some(mut queued) = source.pop_front() else { break };
+            if !replaying {
+                self.count(&queued, false);
+            }
+            if queued.message.is_expired(now) {
+                drained.expired += 1;
+                queued.forget(self.id, &mut drained.changes);
+                continue;
+            }
+            drained.sent += 1;
+            drained.sent_bytes += queued.message.payload().len() as u64;
+            let delivery = if windowed {
+                if queued.number == 0 {
+                    queued.number = state.next_number;
+                    state.next_number += 1;
+                }
+                let stored = queued.stored.then_some(queued.number);
+                let flight = state.window.send(queued);
+                if let Some(number) = stored
+                    && flight.handle != super::window::handle_of(number)
+                {
+                    drained.changes.push(Change::QueuedHandle(self.id, number, flight.handle));
+                }
+                flight.queued.delivery(flight.handle)
+            } else {
+                queued.delivery(0)
+            };
+            if !sink(Outgoing::Deliver(delivery)) {
+                break;
+            }
+        }
+        shed(&mut state.queue);
+        if !state.blocked.is_empty() && self.depth() < limits.queue_messages_max / 2 {
+            drained.unblocked = std::mem::take(&mut state.blocked);
+        }
+        drained
+    }
+}
+
+/// Sends again what was under way when the last connection ended; false if `sink` has had enough.
+fn resend(state: &mut State, sink: &mut dyn FnMut(Outgoing) -> bool) -> bool {
+    while state.window.outstanding() < state.window_max {
+        let Some(flight) = state.window.resend() else { return true };
+        let outgoing = match flight.phase {
+            Phase::Received => Outgoing::Release(flight.handle),
+            _ => Outgoing::Deliver(Delivery { duplicate: true, ..flight.queued.delivery(flight.handle) }),
+        };
+        if !sink(outgoing) {
+            return false;
+        }
+    }
+    !state.window.has_resend()
+}
+
+/// Gives the memory of a burst back.
+fn shed(queue: &mut VecDeque<Queued>) {
+    if queue.is_empty() && queue.capacity() > 64 {
+        *queue = VecDeque::new();
+    }
+}

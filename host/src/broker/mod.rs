@@ -1,0 +1,260 @@
+//! The hall: who gets which message. It knows no protocol, no socket and no disk; requests come in, events and deliveries
+//! go out, and time is an argument.
+//!
+//! Read `publish.rs` first. No lock is held while guest code runs; the locks of mailboxes are leaves.
+
+mod attach;
+mod deadlines;
+mod deliver;
+mod directory;
+mod explain;
+mod inspect;
+mod mailbox;
+mod open;
+mod publish;
+mod receipts;
+mod retain;
+mod retained;
+mod route;
+mod settle;
+mod shared_groups;
+mod subscribe;
+mod subscription_trie;
+mod wills;
+mod window;
+mod worker;
+
+pub use attach::{Link, nobody};
+pub use explain::Explanation;
+pub use inspect::{ClientInfo, SubscriptionInfo};
+pub use mailbox::{Mailbox, Outlet};
+pub use open::Restored;
+pub use subscription_trie::SubscriptionTrie;
+pub use worker::Worker;
+
+use crate::client::{Client, Scope};
+use crate::dialogue::{Closed, Event, Outgoing, Request};
+use crate::message::Time;
+use crate::metrics::Metrics;
+use crate::store::{Sequence, Store};
+use crate::topic;
+use crate::wasm::Modules;
+use parking_lot::RwLock;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// Bounds of the hall.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Limits {
+    /// Names and filters, in the broker's words.
+    pub topic: topic::Limits,
+    /// Copies waiting in one mailbox. Past it, at-most-once copies are dropped and counted; others make their publisher
+    /// wait (the receiver is there) or are refused (it is not). Default 100,000.
+    pub queue_messages_max: usize,
+    /// Bytes waiting in one mailbox, likewise. Default 256 MiB.
+    pub queue_bytes_max: usize,
+    /// Subscriptions of one client. Default 100,000.
+    pub subscriptions_per_client_max: usize,
+    /// Subscriptions of all clients. Default 10,000,000.
+    pub subscriptions_max: usize,
+    /// Retained messages. Default 10,000,000.
+    pub retained_max: usize,
+    /// Mailboxes, attached or not. Default 1,000,000.
+    pub mailboxes_max: usize,
+    /// Longest time a mailbox outlives its connection, seconds; `u32::MAX`: no bound. Default `u32::MAX`.
+    pub expiry_seconds_max: u32,
+    /// Exactly-once publications that a client may have sent and not released. Default 65,535, all there are.
+    pub unreleased_max: usize,
+    /// Topics whose way is remembered by each worker thread. Default 131,072.
+    pub routes_remembered_max: usize,
+    /// Modules' wishes that come of one message, over all hops. Default 256.
+    pub wishes_per_message_max: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            topic: topic::Limits::default(),
+            queue_messages_max: 100_000,
+            queue_bytes_max: 256 << 20,
+            subscriptions_per_client_max: 100_000,
+            subscriptions_max: 10_000_000,
+            retained_max: 10_000_000,
+            mailboxes_max: 1_000_000,
+            expiry_seconds_max: u32::MAX,
+            unreleased_max: 65_535,
+            routes_remembered_max: 131_072,
+            wishes_per_message_max: 256,
+        }
+    }
+}
+
+/// What a request comes to.
+#[derive(Debug)]
+pub enum Answer {
+    /// Nothing is to be said.
+    None,
+    /// Say this once so much is on disk. Answers leave in the order of their requests.
+    Say(Sequence, Event),
+    /// The request waits for room in somebody's queue: read nothing more from this client, and call [`Broker::resume`]
+    /// when its outlet is woken.
+    Parked,
+}
+
+/// The broker.
+pub struct Broker {
+    limits: Limits,
+    store: Store,
+    modules: Arc<Modules>,
+    metrics: Arc<Metrics>,
+    directory: directory::Directory,
+    /// The scope of names that are the broker's already.
+    own_scope: Arc<Scope>,
+    /// In whose name modules publish.
+    module_client: Client,
+    trie: RwLock<SubscriptionTrie<route::Subscriber>>,
+    /// Changes with every subscription, so that remembered routes are known to be stale.
+    subscriptions_version: AtomicU64,
+    groups: RwLock<subscribe::Groups>,
+    retained: Arc<retained::Retained>,
+    wills: wills::Wills,
+    receipts: receipts::Receipts,
+    deadlines: deadlines::Deadlines,
+    next_log_id: AtomicU64,
+    next_group: AtomicU64,
+}
+
+impl Broker {
+    /// State for one thread that works for the broker.
+    pub fn worker(&self) -> Worker {
+        Worker::new(self)
+    }
+
+    /// Does what a client asks. The caller flushes the worker after a batch of requests.
+    pub fn handle(&self, worker: &mut Worker, link: &mut Link, now: Time, request: Request<'_>) -> Answer {
+        match request {
+            Request::Publish(publish) => self.publish(worker, link, now, publish),
+            Request::Settle(handle, how) => self.settle(worker, link, handle, how),
+            Request::Received(handle) => self.received(worker, link, handle),
+            Request::Release(handle) => self.release(worker, link, handle),
+            Request::Subscribe(subscribe) => self.subscribe(worker, link, now, subscribe),
+            Request::Unsubscribe(unsubscribe) => self.unsubscribe(worker, link, unsubscribe),
+            Request::Attach(attach) => self.attach(worker, link, now, *attach),
+            Request::Detach(detach) => {
+                self.detach(worker, link, now, detach);
+                Answer::None
+            }
+        }
+    }
+
+    /// Hands out what a mailbox may send now, in order, until `sink` has had enough (returns false).
+    pub fn drain(&self, link: &Attachment, now: Time, sink: &mut dyn FnMut(Outgoing) -> bool) {
+        let mailbox = &link.mailbox;
+        let mut full = false;
+        let mut drained = mailbox.drain(link.number, now, self.store.committed(), &self.limits, &mut |outgoing| {
+            full = !sink(outgoing);
+            !full
+        });
+        let metrics = &self.metrics;
+        metrics.messages_sent_total.add(drained.sent);
+        metrics.payload_sent_bytes_total.add(drained.sent_bytes);
+        metrics.messages_expired_total.add(drained.expired);
+        if !drained.changes.is_empty() {
+            self.store.submit(drained.changes.drain(..));
+        }
+        drained.unblocked.drain(..).for_each(|outlet| outlet.wake());
+        if drained.awaits != 0 {
+            self.await_commit(mailbox, drained.awaits);
+        }
+        // Names have to be asked of guests, so the connection's own thread fetches them.
+        if drained.wants_replay && !full {
+            self.wake(mailbox);
+        }
+    }
+
+    fn wake(&self, mailbox: &Mailbox) {
+        let outlet = mailbox.lock().outlet.clone();
+        if let Some(outlet) = outlet {
+            outlet.wake();
+        }
+    }
+
+    /// Wakes the mailbox's outlet after a commit.
+    fn await_commit(&self, mailbox: &Mailbox, after: Sequence) {
+        let outlet = mailbox.lock().outlet.clone();
+        if let Some(outlet) = outlet {
+            self.await_answer(after, outlet);
+        }
+    }
+
+    /// Wakes `outlet` once so much is on disk.
+    pub fn await_answer(&self, after: Sequence, outlet: Arc<dyn Outlet>) {
+        // An entry whose number is not known yet is looked at again when its publisher knows it.
+        if after == mailbox::NOT_SUBMITTED {
+            return;
+        }
+        self.receipts.watch(after, outlet);
+        let committed = self.store.committed();
+        if committed >= after {
+            self.receipts.committed(committed);
+        }
+    }
+
+    /// The store says how far it has got.
+    pub fn committed(&self, sequence: Sequence) {
+        self.receipts.committed(sequence);
+    }
+
+    /// How far the store has got.
+    pub fn is_committed(&self, after: Sequence) -> bool {
+        after == 0 || self.store.committed() >= after
+    }
+
+    /// Ends every connection.
+    pub fn close_all(&self, why: Closed) {
+        for mailbox in self.directory.all() {
+            let outlet = mailbox.lock().outlet.clone();
+            if let Some(outlet) = outlet {
+                outlet.close(why);
+            }
+        }
+    }
+
+    /// What the broker counts.
+    pub fn metrics(&self) -> &Arc<Metrics> {
+        &self.metrics
+    }
+
+    /// The modules it asks.
+    pub fn modules(&self) -> &Arc<Modules> {
+        &self.modules
+    }
+
+    /// Where it keeps things.
+    pub fn store(&self) -> &Store {
+        &self.store
+    }
+
+    /// Bounds.
+    pub fn limits(&self) -> &Limits {
+        &self.limits
+    }
+
+    /// Remembered routes older than this are stale.
+    fn routes_version(&self) -> u64 {
+        self.subscriptions_version.load(Ordering::Acquire)
+    }
+
+    fn subscriptions_changed(&self) {
+        self.subscriptions_version.fetch_add(1, Ordering::AcqRel);
+    }
+}
+
+/// One connection's hold on a mailbox.
+#[derive(Clone)]
+pub struct Attachment {
+    /// The mailbox.
+    pub mailbox: Arc<Mailbox>,
+    /// Which of its connections this is.
+    pub number: u64,
+}

@@ -1,0 +1,120 @@
+//! Puts the hall together from what the store gave back.
+
+use super::mailbox::{Mailbox, Queued};
+use super::{Broker, Limits, deadlines, directory, publish, receipts, retained, subscribe, wills};
+use crate::client::{Departure, Protocol};
+use crate::message::{Message, Time};
+use crate::metrics::Metrics;
+use crate::store::{LoadedMailbox, MailboxId, Store, WillRecord};
+use crate::wasm::Modules;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+
+/// What the hall takes over from the store.
+#[derive(Default)]
+pub struct Restored {
+    /// Mailboxes with all that belongs to them.
+    pub mailboxes: Vec<LoadedMailbox>,
+    /// Retained messages and when they were stored.
+    pub retained: Vec<(Message, Time)>,
+    /// Wills by their owner's mailbox.
+    pub wills: Vec<(MailboxId, WillRecord)>,
+    /// Mailbox numbers are given from here.
+    pub next_mailbox_id: u64,
+    /// Numbers in the message log are given from here.
+    pub next_log_id: u64,
+}
+
+impl Broker {
+    /// A broker with what was there before.
+    pub fn open(
+        limits: Limits,
+        store: Store,
+        restored: Restored,
+        modules: Arc<Modules>,
+        metrics: Arc<Metrics>,
+        now: Time,
+    ) -> Arc<Self> {
+        let broker = Self {
+            limits,
+            store,
+            modules,
+            metrics,
+            directory: directory::Directory::default(),
+            own_scope: Arc::new(super::attach::nobody("", Protocol::Module)),
+            module_client: publish::module_client(),
+            trie: Default::default(),
+            subscriptions_version: AtomicU64::new(1),
+            groups: Default::default(),
+            retained: Arc::new(retained::Retained::default()),
+            wills: wills::Wills::default(),
+            receipts: receipts::Receipts::default(),
+            deadlines: deadlines::Deadlines::default(),
+            next_log_id: AtomicU64::new(restored.next_log_id.max(1)),
+            next_group: AtomicU64::new(1),
+        };
+        broker.directory.reserve(restored.next_mailbox_id);
+        for (message, stored) in restored.retained {
+            if let Some(at) = message.envelope().expires {
+                broker.deadlines.retained(at, message.topic().clone());
+            }
+            if broker.retained.set(message, stored) {
+                broker.metrics.retained_messages.add(1);
+            }
+        }
+        for loaded in restored.mailboxes {
+            broker.restore_mailbox(loaded, now);
+        }
+        for (owner, will) in restored.wills {
+            broker.restore_will(owner, will, now);
+        }
+        Arc::new(broker)
+    }
+
+    fn restore_mailbox(&self, loaded: LoadedMailbox, now: Time) {
+        let LoadedMailbox { id, record, filters, queue, seen } = loaded;
+        let mailbox = Arc::new(Mailbox::new(id, record.client.clone(), record.per_subscription, record.expiry_seconds));
+        self.directory.reserve(id);
+        self.directory.replace(&record.client.id, self.directory.get(&record.client.id).as_ref(), mailbox.clone());
+        self.metrics.mailboxes.add(1);
+        let entries = queue.into_iter().map(|loaded| {
+            let entry = loaded.entry;
+            let queued = Queued {
+                number: entry.number,
+                guarantee: entry.guarantee,
+                retain: entry.retain,
+                name: entry.name,
+                identifiers: entry.identifiers,
+                stored: true,
+                // Whether it was sent is known only if the client had gone before the broker did.
+                duplicate: record.detached.is_none() || entry.number <= record.sent_to,
+                ..Queued::new(loaded.message)
+            };
+            (queued, loaded.handle, loaded.received)
+        });
+        mailbox.restore(entries.collect());
+        let mut state = mailbox.lock();
+        state.seen = seen.into_iter().collect();
+        // A client that was there when the broker ended counts as gone from now on.
+        let detached = record.detached.unwrap_or(now);
+        state.detached = Some(detached);
+        drop(state);
+        for subscription in filters {
+            let key = subscribe::key(&subscription.filter, subscription.share.as_deref());
+            self.put_subscription(&mailbox, key, subscription);
+            self.metrics.subscriptions.add(1);
+        }
+        if record.expiry_seconds != u32::MAX {
+            self.deadlines.mailbox(detached.plus_seconds(record.expiry_seconds), id);
+        }
+    }
+
+    /// A will whose owner was there when the broker ended is due after its delay, counted from now.
+    fn restore_will(&self, owner: MailboxId, mut will: WillRecord, now: Time) {
+        let expiry = self.directory.by_id(owner).map_or(0, |mailbox| mailbox.lock().expiry_seconds);
+        let wait = will.will.delay_seconds.min(expiry);
+        let (at, _) = *will.due.get_or_insert((now.plus_seconds(wait), Departure::BrokerDown));
+        self.wills.restore(owner, will);
+        self.deadlines.will(at, owner);
+    }
+}

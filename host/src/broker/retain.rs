@@ -1,0 +1,240 @@
+//! What a message does to the last value of its topic.
+
+use super::Broker;
+use super::attach::Link;
+use super::mailbox::{Mailbox, Queued, Replay};
+use super::route::Route;
+use super::worker::Worker;
+use crate::client::{Client, Scope};
+use crate::dialogue::{RetainHandling, Subscription};
+use crate::message::{Envelope, Guarantee, Message, Refusal, RefusalKind, Time};
+use crate::store::Change;
+use crate::topic::Topic;
+use crate::wasm::{Chain, RetainAsk, Retention};
+use std::sync::Arc;
+
+/// Retained messages fetched at once for one new subscription.
+const PAGE: usize = 256;
+
+/// What is to be done with the last value.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Keep {
+    /// Nothing.
+    No,
+    /// This message is it, until then.
+    Set(Option<Time>),
+    /// There is none any more.
+    Delete,
+}
+
+impl Broker {
+    /// Asks the retain policy, unless its answer is known.
+    pub(super) fn retention(
+        &self,
+        worker: &mut Worker,
+        now: Time,
+        chain: &Chain,
+        publisher: &Client,
+        message: &Message,
+        route: &Route,
+    ) -> Result<Keep, Refusal> {
+        let flagged = message.envelope().retain;
+        let retention = match if flagged { route.flagged } else { route.unflagged } {
+            RetainAsk::Never => Retention::AsFlagged,
+            RetainAsk::PerTopic => {
+                let remembered = &route.retention[usize::from(flagged)];
+                // Nobody else sees this route while a guest runs: routes belong to one thread.
+                match remembered.get() {
+                    Some(answer) => answer.clone()?,
+                    None => {
+                        let answer = chain.retain(&mut worker.guests, publisher, message);
+                        let _ = remembered.set(answer.clone());
+                        answer?
+                    }
+                }
+            }
+            RetainAsk::Each => chain.retain(&mut worker.guests, publisher, message)?,
+        };
+        let keep = match retention {
+            Retention::AsFlagged if !flagged => Keep::No,
+            Retention::AsFlagged if message.payload().is_empty() => Keep::Delete,
+            Retention::AsFlagged => Keep::Set(message.envelope().expires),
+            Retention::Store(seconds) => {
+                Keep::Set(seconds.map(|seconds| now.plus_seconds(seconds)).or(message.envelope().expires))
+            }
+            Retention::Leave => Keep::No,
+            Retention::Delete => Keep::Delete,
+        };
+        let is_new = || !self.retained.contains(message.topic());
+        if matches!(keep, Keep::Set(_)) && self.retained.len() >= self.limits.retained_max && is_new() {
+            return Err(Refusal::new(RefusalKind::QuotaExceeded, "no more retained messages are taken"));
+        }
+        Ok(keep)
+    }
+
+    /// Does it, and notes it for the store.
+    pub(super) fn keep(&self, message: &Message, now: Time, keep: Keep, changes: &mut Vec<Change>) {
+        match keep {
+            Keep::No => {}
+            Keep::Set(expires) => {
+                let message = if expires == message.envelope().expires {
+                    message.clone()
+                } else {
+                    let envelope = Envelope { expires, ..message.envelope().clone() };
+                    Message::new(envelope, message.publisher(), message.payload())
+                };
+                if self.retained.set(message.clone(), now) {
+                    self.metrics.retained_messages.add(1);
+                }
+                if let Some(at) = expires {
+                    self.deadlines.retained(at, message.topic().clone());
+                }
+                changes.push(Change::Retained(message, now));
+            }
+            Keep::Delete => {
+                if self.forget_retained(message.topic()) {
+                    changes.push(Change::RetainedGone(message.topic().as_str().into()));
+                }
+            }
+        }
+    }
+
+    /// Takes a value out of memory; true if it was there.
+    pub(super) fn forget_retained(&self, topic: &Topic) -> bool {
+        let was_there = self.retained.remove(topic);
+        if was_there {
+            self.metrics.retained_messages.add(-1);
+        }
+        was_there
+    }
+
+    /// Arranges for a new subscription to be sent what is retained. For a durable mailbox and a guarantee, the copies are
+    /// queued now; a refusal says that they would not fit. For all others they are fetched as they are sent.
+    pub(super) fn replay(
+        &self,
+        worker: &mut Worker,
+        now: Time,
+        mailbox: &Arc<Mailbox>,
+        subscription: &Subscription,
+        is_new: bool,
+    ) -> Result<(), Refusal> {
+        let wanted = match subscription.options.retain_handling {
+            RetainHandling::Always => true,
+            RetainHandling::IfNew => is_new,
+            RetainHandling::Never => false,
+        };
+        // A shared subscription is sent none (MQTT 5.0, 4.8.2).
+        if !wanted || subscription.share.is_some() || self.retained.is_empty() {
+            return Ok(());
+        }
+        let chain = worker.chain.clone();
+        let mut replay = Replay { subscription: subscription.clone(), after: None, left: u64::MAX, chosen: None };
+        if chain.wants_replay() {
+            let client = mailbox.lock().client.clone();
+            let matching = self.retained.count(&subscription.filter, now, self.limits.retained_max);
+            match chain.replay(&mut worker.guests, &client, subscription.filter.as_str(), matching) {
+                crate::wasm::Replay::All => {}
+                crate::wasm::Replay::None => return Ok(()),
+                crate::wasm::Replay::Newest(most) => replay.chosen = Some(self.newest(&replay, now, most as usize)),
+            }
+        }
+        if subscription.options.guarantee != Guarantee::AtMostOnce && mailbox.is_durable() {
+            return self.replay_durably(worker, now, mailbox, replay);
+        }
+        mailbox.lock().replays.push_back(replay);
+        Ok(())
+    }
+
+    /// The most recently stored values, in the order in which they were stored.
+    fn newest(&self, replay: &Replay, now: Time, most: usize) -> std::collections::VecDeque<Message> {
+        let mut heap = std::collections::BTreeMap::new();
+        let mut after = None;
+        loop {
+            let page = self.retained.page(&replay.subscription.filter, after, 1024, now);
+            for kept in page.found {
+                heap.insert((kept.stored, kept.message.topic().clone()), kept.message);
+                if heap.len() > most {
+                    heap.pop_first();
+                }
+            }
+            after = page.next;
+            if after.is_none() {
+                return heap.into_values().collect();
+            }
+        }
+    }
+
+    /// The next retained messages of a replay.
+    fn next_page(&self, replay: &mut Replay, now: Time, most: usize) -> (Vec<Message>, bool) {
+        if let Some(chosen) = &mut replay.chosen {
+            let count = chosen.len().min(most);
+            let page = chosen.drain(..count).collect();
+            return (page, chosen.is_empty());
+        }
+        let page = self.retained.page(&replay.subscription.filter, replay.after.take(), most, now);
+        replay.after = page.next;
+        let done = replay.after.is_none();
+        (page.found.into_iter().map(|kept| kept.message).collect(), done)
+    }
+
+    /// Fetches more retained messages for a client that was sent those it had; false: there is nothing to fetch.
+    pub fn refill(&self, worker: &mut Worker, link: &Link, now: Time) -> bool {
+        let Some(attachment) = &link.attachment else { return false };
+        let mailbox = &attachment.mailbox;
+        let mut state = mailbox.lock();
+        if state.attachment != attachment.number || !state.replayed.is_empty() {
+            return false;
+        }
+        let Some(mut replay) = state.replays.pop_front() else { return false };
+        drop(state);
+        worker.refresh(self);
+        let (page, done) = self.next_page(&mut replay, now, PAGE);
+        let copies: Vec<Queued> =
+            page.into_iter().map(|message| self.replayed(worker, &link.scope, &replay.subscription, message)).collect();
+        let mut state = mailbox.lock();
+        state.replayed.extend(copies);
+        if !done {
+            state.replays.push_front(replay);
+        }
+        true
+    }
+
+    fn replayed(&self, worker: &mut Worker, scope: &Scope, subscription: &Subscription, message: Message) -> Queued {
+        let chain = worker.chain.clone();
+        let name = chain.deliver_name(&mut worker.guests, scope, message.topic().as_str());
+        let options = &subscription.options;
+        Queued {
+            guarantee: message.envelope().guarantee.min(options.guarantee),
+            retain: true,
+            identifiers: options.identifier.into_iter().collect(),
+            name: name.map(Into::into),
+            ..Queued::new(message)
+        }
+    }
+
+    fn replay_durably(
+        &self,
+        worker: &mut Worker,
+        now: Time,
+        mailbox: &Arc<Mailbox>,
+        mut replay: Replay,
+    ) -> Result<(), Refusal> {
+        let scope = mailbox.lock().client.scope.clone();
+        loop {
+            let (page, done) = self.next_page(&mut replay, now, PAGE);
+            for message in page {
+                if mailbox.is_full(&self.limits) {
+                    let reason = "the retained messages do not fit into the queue";
+                    return Err(Refusal::new(RefusalKind::QuotaExceeded, reason));
+                }
+                // A message object of its own: the one in the retained store may stand in the log for others.
+                let message = Message::new(message.envelope().clone(), message.publisher(), message.payload());
+                let copy = self.replayed(worker, &scope, &replay.subscription, message);
+                self.queue_one(worker, mailbox, copy);
+            }
+            if done {
+                return Ok(());
+            }
+        }
+    }
+}

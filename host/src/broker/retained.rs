@@ -1,0 +1,310 @@
+//! The last value of each topic, found by topic or by filter.
+//!
+//! Topics are kept in order of their levels, so that a filter is answered by walking the part of the order that it can
+//! match and jumping over what it cannot: `a/+/c` on a million topics under `a` costs a jump for each second level.
+
+use crate::message::{Message, Time};
+use crate::topic::{Filter, Topic, levels};
+use parking_lot::RwLock;
+use std::cmp::Ordering;
+use std::collections::BTreeMap;
+use std::ops::Bound;
+
+/// The last values.
+#[derive(Default)]
+pub struct Retained {
+    kept: RwLock<BTreeMap<ByLevel, Kept>>,
+}
+
+/// A value and when it was stored.
+#[derive(Debug, Clone)]
+pub struct Kept {
+    /// The message as it was published.
+    pub message: Message,
+    /// When.
+    pub stored: Time,
+}
+
+/// A topic ordered level by level.
+#[derive(Clone, PartialEq, Eq)]
+struct ByLevel(Topic);
+
+impl Ord for ByLevel {
+    fn cmp(&self, other: &Self) -> Ordering {
+        let (a, b) = (self.0.as_str().as_bytes(), other.0.as_str().as_bytes());
+        match a.iter().zip(b).position(|(a, b)| a != b) {
+            // U+0000 is in no topic, so it may stand for the slash, which then comes before everything else.
+            Some(at) => {
+                let rank = |byte: u8| if byte == b'/' { 0 } else { byte };
+                rank(a[at]).cmp(&rank(b[at]))
+            }
+            None => a.len().cmp(&b.len()),
+        }
+    }
+}
+
+impl PartialOrd for ByLevel {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+/// What a walk found.
+pub struct Page {
+    /// In the order of topics.
+    pub found: Vec<Kept>,
+    /// Where to go on; none: there is no more.
+    pub next: Option<Topic>,
+}
+
+impl Retained {
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.kept.read().len()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The value of exactly this topic.
+    pub fn get(&self, topic: &Topic, now: Time) -> Option<Kept> {
+        let kept = self.kept.read();
+        kept.get(&ByLevel(topic.clone())).filter(|kept| !kept.message.is_expired(now)).cloned()
+    }
+
+    /// Whether a topic has a value, expired or not.
+    pub fn contains(&self, topic: &Topic) -> bool {
+        self.kept.read().contains_key(&ByLevel(topic.clone()))
+    }
+
+    /// Stores a value; true if the topic had none.
+    pub fn set(&self, message: Message, stored: Time) -> bool {
+        let key = ByLevel(message.topic().clone());
+        self.kept.write().insert(key, Kept { message, stored }).is_none()
+    }
+
+    /// Deletes a value; true if there was one.
+    pub fn remove(&self, topic: &Topic) -> bool {
+        self.kept.write().remove(&ByLevel(topic.clone())).is_some()
+    }
+
+    /// Deletes a value if it has expired; true if it did.
+    pub fn remove_expired(&self, topic: &Topic, now: Time) -> bool {
+        let mut kept = self.kept.write();
+        let key = ByLevel(topic.clone());
+        kept.get(&key).is_some_and(|found| found.message.is_expired(now)) && kept.remove(&key).is_some()
+    }
+
+    /// How many values match, counting to `most` at the utmost.
+    pub fn count(&self, filter: &Filter, now: Time, most: usize) -> u64 {
+        let mut count = 0;
+        let mut after = None;
+        while count < most {
+            let page = self.page(filter, after, (most - count).min(1024), now);
+            count += page.found.len();
+            after = page.next;
+            if after.is_none() {
+                break;
+            }
+        }
+        count as u64
+    }
+
+    /// Up to `most` values that match, after a topic. Holds the lock for a bounded number of steps only, so it may find
+    /// fewer and still say where to go on.
+    pub fn page(&self, filter: &Filter, after: Option<Topic>, most: usize, now: Time) -> Page {
+        if !filter.is_wild() {
+            return self.exact(filter, after, now);
+        }
+        let kept = self.kept.read();
+        let mut page = Page { found: Vec::new(), next: None };
+        let mut from = match after {
+            Some(topic) => Bound::Excluded(ByLevel(topic)),
+            None => match literal_prefix(filter) {
+                Some(prefix) => Bound::Included(ByLevel(prefix)),
+                None => Bound::Unbounded,
+            },
+        };
+        let mut steps = most.saturating_mul(4).max(1024);
+        let mut last = None;
+        'walk: loop {
+            for (topic, value) in kept.range((from.clone(), Bound::Unbounded)) {
+                if page.found.len() >= most || steps == 0 {
+                    page.next = last;
+                    return page;
+                }
+                steps -= 1;
+                last = Some(topic.0.clone());
+                match step(filter.as_str(), topic.0.as_str()) {
+                    Step::Match => {
+                        if !value.message.is_expired(now) {
+                            page.found.push(value.clone());
+                        }
+                    }
+                    Step::Next => {}
+                    Step::Jump(to) => {
+                        let Ok(to) = Topic::new(&to, &UNLIMITED) else { return page };
+                        from = Bound::Included(ByLevel(to));
+                        continue 'walk;
+                    }
+                    Step::End => return page,
+                }
+            }
+            return page;
+        }
+    }
+
+    fn exact(&self, filter: &Filter, after: Option<Topic>, now: Time) -> Page {
+        let topic = Topic::new(filter.as_str(), &UNLIMITED).ok().filter(|_| after.is_none());
+        Page { found: topic.and_then(|topic| self.get(&topic, now)).into_iter().collect(), next: None }
+    }
+
+    /// Up to `most` values after a topic, for operators.
+    pub fn list(&self, after: Option<&Topic>, most: usize) -> Vec<Kept> {
+        let kept = self.kept.read();
+        let from = after.map_or(Bound::Unbounded, |topic| Bound::Excluded(ByLevel(topic.clone())));
+        kept.range((from, Bound::Unbounded)).take(most).map(|(_, kept)| kept.clone()).collect()
+    }
+}
+
+/// Names in the store were checked when they came in.
+const UNLIMITED: crate::topic::Limits = crate::topic::Limits { levels_max: usize::MAX, bytes_max: usize::MAX };
+
+enum Step {
+    Match,
+    /// No match; the next in order may be one.
+    Next,
+    /// No match before this name.
+    Jump(String),
+    /// No match from here on.
+    End,
+}
+
+/// How a walk goes on after it met `topic`.
+fn step(filter: &str, topic: &str) -> Step {
+    if topic.starts_with('$') && filter.starts_with(['+', '#']) {
+        // `%` is the character after `$`.
+        return Step::Jump("%".into());
+    }
+    let mut names = levels(topic);
+    let mut at = 0;
+    let mut after_plus = None;
+    for level in levels(filter) {
+        if level == "#" {
+            return Step::Match;
+        }
+        let Some(name) = names.next() else { return Step::Next };
+        if level == "+" {
+            after_plus = Some(at + name.len());
+        } else {
+            match (ByLevelStr(name)).cmp(&ByLevelStr(level)) {
+                Ordering::Equal => {}
+                Ordering::Less => return Step::Jump(format!("{}{level}", &topic[..at])),
+                Ordering::Greater => return past(topic, after_plus),
+            }
+        }
+        at += name.len() + 1;
+    }
+    if names.next().is_none() { Step::Match } else { past(topic, after_plus) }
+}
+
+/// The first name after all that begin as `topic` does up to its last `+`.
+fn past(topic: &str, after_plus: Option<usize>) -> Step {
+    match after_plus {
+        // U+0001 is the smallest character a level can go on with.
+        Some(end) => Step::Jump(format!("{}\u{1}", &topic[..end])),
+        None => Step::End,
+    }
+}
+
+struct ByLevelStr<'a>(&'a str);
+
+impl ByLevelStr<'_> {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.0.as_bytes().cmp(other.0.as_bytes())
+    }
+}
+
+/// What all topics that match begin with: the levels before the first wildcard.
+fn literal_prefix(filter: &Filter) -> Option<Topic> {
+    let levels: Vec<&str> = levels(filter.as_str()).take_while(|level| *level != "+" && *level != "#").collect();
+    Topic::new(&levels.join("/"), &UNLIMITED).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::message::{Envelope, Guarantee};
+    use crate::topic::Limits;
+    use proptest::prelude::*;
+
+    fn message(topic: &str) -> Message {
+        expiring(topic, None)
+    }
+
+    fn expiring(topic: &str, expires: Option<Time>) -> Message {
+        let topic = Topic::new(topic, &Limits::default()).unwrap();
+        let guarantee = Guarantee::AtMostOnce;
+        let envelope = Envelope { topic, guarantee, retain: true, expires, properties: None, hops: 0 };
+        Message::new(envelope, 0, b"x")
+    }
+
+    fn walk(retained: &Retained, filter: &Filter, most: usize) -> Vec<String> {
+        let (mut all, mut after) = (Vec::new(), None);
+        loop {
+            let page = retained.page(filter, after, most, Time(0));
+            all.extend(page.found.iter().map(|kept| kept.message.topic().as_str().to_owned()));
+            after = page.next;
+            if after.is_none() {
+                return all;
+            }
+        }
+    }
+
+    #[test]
+    fn values_are_set_replaced_and_removed() {
+        let retained = Retained::default();
+        let topic = message("a/b").topic().clone();
+        assert!(retained.set(message("a/b"), Time(1)));
+        assert!(!retained.set(expiring("a/b", Some(Time(5))), Time(2)));
+        assert!(retained.get(&topic, Time(4)).is_some());
+        assert!(retained.get(&topic, Time(5)).is_none());
+        assert!(!retained.remove_expired(&topic, Time(4)));
+        assert!(retained.remove_expired(&topic, Time(5)));
+        assert!(!retained.remove(&topic) && retained.is_empty());
+    }
+
+    #[test]
+    fn a_walk_jumps_over_what_cannot_match() {
+        let retained = Retained::default();
+        for group in 0..100 {
+            for device in 0..100 {
+                retained.set(message(&format!("g/{group}/{device}/t")), Time(0));
+            }
+        }
+        let filter = Filter::new("g/+/42/t", &Limits::default()).unwrap();
+        let page = retained.page(&filter, None, 1000, Time(0));
+        assert_eq!((page.found.len(), page.next), (100, None));
+    }
+
+    proptest! {
+        #[test]
+        fn a_walk_finds_what_matches_one_by_one(
+            topics in prop::collection::btree_set("([ab$!.]{0,2}/){0,3}[ab]{1,2}", 0..40),
+            filter in "([ab+]{1}/){0,3}([ab+#]|)",
+            most in 1usize..5,
+        ) {
+            let Ok(filter) = Filter::new(&filter, &Limits::default()) else { return Ok(()) };
+            let retained = Retained::default();
+            for topic in &topics {
+                retained.set(message(topic), Time(0));
+            }
+            let mut found = walk(&retained, &filter, most);
+            found.sort();
+            let expected: Vec<String> = topics.iter().filter(|topic| filter.matches(topic)).cloned().collect();
+            prop_assert_eq!(found, expected);
+        }
+    }
+}

@@ -1,0 +1,252 @@
+//! The way of a topic: its name in the broker's words, the modules that want to see it, and who gets it. Worked out once
+//! and remembered by each thread while neither modules nor subscriptions change.
+
+use super::Broker;
+use super::mailbox::Mailbox;
+use super::shared_groups::Group;
+use super::worker::Worker;
+use crate::client::Scope;
+use crate::dialogue::{Identifiers, SubscribeOptions};
+use crate::message::{Guarantee, Refusal, RefusalKind};
+use crate::store::MailboxId;
+use crate::topic::Topic;
+use crate::wasm::{Chain, Guests, RetainAsk, Retention};
+use hashbrown::DefaultHashBuilder;
+use std::hash::BuildHasher;
+use std::sync::{Arc, OnceLock};
+
+/// What stands under a filter in the trie.
+pub enum Subscriber {
+    /// One client.
+    Single(Arc<Mailbox>, SubscribeOptions),
+    /// Several that share.
+    Group(Arc<Group>),
+}
+
+/// Who gets a copy.
+pub enum Target {
+    /// One client, with what follows from its filters.
+    Single(Single),
+    /// One of a group, with the names that members have for the topic where those differ.
+    Group(Arc<Group>, Vec<(MailboxId, Arc<str>)>),
+}
+
+/// A client that gets a copy.
+pub struct Single {
+    /// Where to.
+    pub mailbox: Arc<Mailbox>,
+    /// The most that is wanted.
+    pub guarantee: Guarantee,
+    /// Not what it published itself.
+    pub no_local: bool,
+    /// With the publisher's retain flag.
+    pub retain_as_published: bool,
+    /// Subscriptions that matched.
+    pub identifiers: Identifiers,
+    /// The topic in the client's words, if that differs.
+    pub name: Option<Arc<str>>,
+}
+
+/// See the head of this file.
+pub struct Route {
+    /// The topic in the broker's words.
+    pub topic: Topic,
+    /// A routing module wants to see its messages.
+    pub wants_routing: bool,
+    /// Whether the retain policy is asked about flagged messages.
+    pub flagged: RetainAsk,
+    /// Whether it is asked about the others.
+    pub unflagged: RetainAsk,
+    /// Who gets a copy.
+    pub targets: Box<[Target]>,
+    /// What the retain policy said of a flagged and of an unflagged message, where it may be remembered.
+    pub(super) retention: [OnceLock<Result<Retention, Refusal>>; 2],
+}
+
+/// A route or why there is none, both worth remembering.
+pub type Found = Result<Arc<Route>, Refusal>;
+
+/// Remembered routes of one thread: a table in which a newer route takes the place of an older one with the same slot.
+pub struct Routes {
+    hasher: DefaultHashBuilder,
+    slots: Vec<Option<Box<Slot>>>,
+    used: usize,
+    slots_max: usize,
+}
+
+struct Slot {
+    hash: u64,
+    scope: Arc<Scope>,
+    name: Box<str>,
+    generation: u64,
+    version: u64,
+    found: Found,
+}
+
+impl Routes {
+    /// A table that grows to at most so many routes, rounded up to a power of two.
+    pub fn new(routes_max: usize) -> Self {
+        Self {
+            hasher: DefaultHashBuilder::default(),
+            slots: Vec::new(),
+            used: 0,
+            slots_max: routes_max.max(64).next_power_of_two(),
+        }
+    }
+
+    fn get(&self, hash: u64, scope: &Arc<Scope>, name: &str, generation: u64, version: u64) -> Option<&Found> {
+        let slot = self.slots.get(hash as usize & self.slots.len().wrapping_sub(1))?.as_deref()?;
+        let same = slot.hash == hash
+            && slot.generation == generation
+            && slot.version == version
+            && *slot.name == *name
+            && (Arc::ptr_eq(&slot.scope, scope) || slot.scope == *scope);
+        same.then_some(&slot.found)
+    }
+
+    fn put(&mut self, slot: Slot) {
+        if self.used * 2 >= self.slots.len() && self.slots.len() < self.slots_max {
+            self.grow();
+        }
+        let at = slot.hash as usize & (self.slots.len() - 1);
+        self.used += usize::from(self.slots[at].is_none());
+        self.slots[at] = Some(Box::new(slot));
+    }
+
+    fn grow(&mut self) {
+        let size = (self.slots.len() * 4).clamp(64, self.slots_max);
+        let old = std::mem::replace(&mut self.slots, (0..size).map(|_| None).collect());
+        self.used = 0;
+        for slot in old.into_iter().flatten() {
+            let at = slot.hash as usize & (size - 1);
+            self.used += usize::from(self.slots[at].is_none());
+            self.slots[at] = Some(slot);
+        }
+    }
+}
+
+impl Broker {
+    /// The way of a name, as clients of `scope` say it.
+    pub(super) fn route(&self, worker: &mut Worker, scope: &Arc<Scope>, name: &str) -> Found {
+        self.remembered(worker, scope, name, |broker, worker, chain| {
+            let topic = broker.mapped(chain, &mut worker.guests, scope, name)?;
+            Ok(Arc::new(broker.find_way(chain, &mut worker.guests, topic)))
+        })
+    }
+
+    /// The way of a topic in the broker's own words.
+    pub(super) fn route_of(&self, worker: &mut Worker, topic: &Topic) -> Arc<Route> {
+        let own = self.own_scope.clone();
+        let found = self.remembered(worker, &own, topic.as_str(), |broker, worker, chain| {
+            Ok(Arc::new(broker.find_way(chain, &mut worker.guests, topic.clone())))
+        });
+        found.unwrap_or_else(|_| Arc::new(Route::nowhere(topic.clone())))
+    }
+
+    fn remembered(
+        &self,
+        worker: &mut Worker,
+        scope: &Arc<Scope>,
+        name: &str,
+        work_out: impl FnOnce(&Self, &mut Worker, &Arc<Chain>) -> Found,
+    ) -> Found {
+        let hash = worker.routes.hasher.hash_one(name);
+        let (generation, version) = (worker.chain.generation(), self.routes_version());
+        if let Some(found) = worker.routes.get(hash, scope, name, generation, version) {
+            return found.clone();
+        }
+        let chain = worker.chain.clone();
+        let found = work_out(self, worker, &chain);
+        let slot = Slot { hash, scope: scope.clone(), name: name.into(), generation, version, found: found.clone() };
+        worker.routes.put(slot);
+        found
+    }
+
+    /// The broker's topic for a name that a client publishes to.
+    pub(super) fn mapped(
+        &self,
+        chain: &Chain,
+        guests: &mut Guests,
+        scope: &Scope,
+        name: &str,
+    ) -> Result<Topic, Refusal> {
+        let invalid = |error: crate::topic::NameError| Refusal::new(RefusalKind::TopicInvalid, error.to_string());
+        // What the client said is checked before a guest sees it, and what the guest said after.
+        let topic = Topic::new(name, &self.limits.topic).map_err(invalid)?;
+        match chain.publish_topic(guests, scope, name)? {
+            Some(mapped) => Topic::new(&mapped, &self.limits.topic).map_err(invalid),
+            None => Ok(topic),
+        }
+    }
+
+    /// Works out the way of a topic.
+    pub(super) fn find_way(&self, chain: &Chain, guests: &mut Guests, topic: Topic) -> Route {
+        let mut singles: Vec<Single> = Vec::new();
+        let mut targets: Vec<Target> = Vec::new();
+        self.trie.read().matches(topic.as_str(), |subscriber| match subscriber {
+            Subscriber::Single(mailbox, options) => singles.push(single(mailbox, options)),
+            Subscriber::Group(group) => targets.push(Target::Group(group.clone(), Vec::new())),
+        });
+        merge(&mut singles);
+        // Names are asked for after the trie is free again: guests run under no lock.
+        let mut name_for = |mailbox: &Arc<Mailbox>| -> Option<Arc<str>> {
+            let scope = mailbox.lock().client.scope.clone();
+            chain.deliver_name(guests, &scope, topic.as_str()).map(Into::into)
+        };
+        for single in &mut singles {
+            single.name = name_for(&single.mailbox);
+        }
+        for target in &mut targets {
+            if let Target::Group(group, names) = target {
+                let members = group.mailboxes();
+                names.extend(members.iter().filter_map(|mailbox| Some((mailbox.id, name_for(mailbox)?))));
+            }
+        }
+        targets.extend(singles.into_iter().map(Target::Single));
+        Route {
+            wants_routing: chain.wants_routing(topic.as_str()),
+            flagged: chain.wants_retain(topic.as_str(), true),
+            unflagged: chain.wants_retain(topic.as_str(), false),
+            topic,
+            targets: targets.into_boxed_slice(),
+            retention: Default::default(),
+        }
+    }
+}
+
+impl Route {
+    fn nowhere(topic: Topic) -> Self {
+        let never = RetainAsk::Never;
+        let targets = Box::default();
+        Self { topic, wants_routing: false, flagged: never, unflagged: never, targets, retention: Default::default() }
+    }
+}
+
+fn single(mailbox: &Arc<Mailbox>, options: &SubscribeOptions) -> Single {
+    Single {
+        mailbox: mailbox.clone(),
+        guarantee: options.guarantee,
+        no_local: options.no_local,
+        retain_as_published: options.retain_as_published,
+        identifiers: options.identifier.into_iter().collect(),
+        name: None,
+    }
+}
+
+/// Makes one copy of those that go to the same client: all of them for a client that wants one for all, those without
+/// an identifier for one that wants one for each identifier (MQTT 5.0, 3.3.4). The copy has the highest guarantee.
+fn merge(singles: &mut Vec<Single>) {
+    let separate = |single: &Single| single.mailbox.per_subscription() && !single.identifiers.is_empty();
+    // Stable, so that copies for the same client stand side by side in the order of the walk.
+    singles.sort_by_key(|single| (single.mailbox.id, separate(single)));
+    singles.dedup_by(|next, first| {
+        let same = next.mailbox.id == first.mailbox.id && !separate(next) && !separate(first);
+        if same {
+            first.guarantee = first.guarantee.max(next.guarantee);
+            first.no_local &= next.no_local;
+            first.retain_as_published |= next.retain_as_published;
+            first.identifiers.extend(next.identifiers.iter().copied());
+        }
+        same
+    });
+}

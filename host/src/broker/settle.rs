@@ -1,0 +1,87 @@
+//! What receivers say about deliveries, and publishers about exactly-once publications.
+
+use super::attach::Link;
+use super::window::Phase;
+use super::worker::Worker;
+use super::{Answer, Attachment, Broker};
+use crate::dialogue::{Closed, Event, Handle, Settlement};
+use crate::message::Guarantee;
+use crate::store::Change;
+
+impl Broker {
+    /// A delivery is over. What waits behind it goes out at the end of the batch.
+    pub(super) fn settle(&self, worker: &mut Worker, link: &Link, handle: Handle, how: Settlement) -> Answer {
+        let Some(attachment) = &link.attachment else { return Answer::None };
+        let mailbox = &attachment.mailbox;
+        let mut state = mailbox.lock();
+        let Some(flight) = state.window.get(handle) else { return Answer::None };
+        let fits = match how {
+            Settlement::Acknowledged => flight.queued.guarantee == Guarantee::AtLeastOnce,
+            Settlement::Completed => flight.phase == Phase::Received,
+            Settlement::Refused => flight.queued.guarantee == Guarantee::ExactlyOnce && flight.phase == Phase::Sent,
+        };
+        if !fits {
+            return Answer::Say(0, Event::Closed(Closed::HandleMisused));
+        }
+        if let Some(queued) = state.window.settle(handle) {
+            queued.forget(mailbox.id, &mut worker.changes);
+        }
+        if !state.touched && (!state.queue.is_empty() || !state.replayed.is_empty() || !state.replays.is_empty()) {
+            state.touched = true;
+            worker.touched.extend(state.outlet.clone());
+        }
+        Answer::None
+    }
+
+    /// The receiver has an exactly-once delivery; it hears that it may forget the handle when that is on disk.
+    pub(super) fn received(&self, _worker: &mut Worker, link: &Link, handle: Handle) -> Answer {
+        let Some(attachment) = &link.attachment else { return Answer::None };
+        let mailbox = &attachment.mailbox;
+        let mut state = mailbox.lock();
+        let Some(flight) = state.window.get(handle) else {
+            return Answer::Say(0, Event::Release(handle, false));
+        };
+        if flight.queued.guarantee != Guarantee::ExactlyOnce {
+            return Answer::Say(0, Event::Closed(Closed::HandleMisused));
+        }
+        let is_new = flight.phase == Phase::Sent;
+        flight.phase = Phase::Received;
+        let (stored, number) = (flight.queued.stored, flight.queued.number);
+        drop(state);
+        let after = if stored && is_new {
+            self.store.submit([Change::QueuedReceived(mailbox.id, number)])
+        } else if stored {
+            self.store.submitted()
+        } else {
+            0
+        };
+        Answer::Say(after, Event::Release(handle, true))
+    }
+
+    /// The publisher will not send an exactly-once publication again. The answer waits until that is on disk: the handle
+    /// may be used anew after it.
+    pub(super) fn release(&self, _worker: &mut Worker, link: &Link, handle: Handle) -> Answer {
+        let Some(attachment) = &link.attachment else { return Answer::None };
+        let mailbox = &attachment.mailbox;
+        let known = mailbox.lock().seen.remove(&handle);
+        let after =
+            if known && mailbox.is_durable() { self.store.submit([Change::SeenGone(mailbox.id, handle)]) } else { 0 };
+        Answer::Say(after, Event::Released(handle, known))
+    }
+
+    /// Deliveries that the receiver does not take because they are too large for it count as settled (MQTT 5.0, 3.1.2.11.4).
+    pub fn leave_out(&self, attachment: &Attachment, handles: &[Handle]) {
+        self.metrics.messages_oversize_total.add(handles.len() as u64);
+        let mut changes = Vec::new();
+        let mut state = attachment.mailbox.lock();
+        for handle in handles.iter().filter(|handle| **handle != 0) {
+            if let Some(queued) = state.window.settle(*handle) {
+                queued.forget(attachment.mailbox.id, &mut changes);
+            }
+        }
+        drop(state);
+        if !changes.is_empty() {
+            self.store.submit(changes);
+        }
+    }
+}

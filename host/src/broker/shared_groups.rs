@@ -1,0 +1,101 @@
+//! Subscriptions that several clients share: each message goes to one of them (MQTT 5.0, 4.8.2).
+
+use super::mailbox::Mailbox;
+use crate::dialogue::SubscribeOptions;
+use crate::message::Guarantee;
+use parking_lot::Mutex;
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+/// One share name on one filter.
+pub struct Group {
+    /// Names the group among the subscribers of its filter.
+    pub key: u64,
+    /// The share name.
+    pub name: Box<str>,
+    /// The broker's filter.
+    pub filter: crate::topic::Filter,
+    members: Mutex<Vec<Member>>,
+    turn: AtomicUsize,
+}
+
+/// One of those who share.
+#[derive(Clone)]
+pub struct Member {
+    /// Where its copies go.
+    pub mailbox: Arc<Mailbox>,
+    /// How it wants them.
+    pub options: SubscribeOptions,
+}
+
+impl Group {
+    /// A group without members.
+    pub fn new(key: u64, name: Box<str>, filter: crate::topic::Filter) -> Self {
+        Self { key, name, filter, members: Mutex::default(), turn: AtomicUsize::new(0) }
+    }
+
+    /// Adds a member or changes its options; true if it is new.
+    pub fn join(&self, mailbox: &Arc<Mailbox>, options: SubscribeOptions) -> bool {
+        let mut members = self.members.lock();
+        if let Some(member) = members.iter_mut().find(|member| member.mailbox.id == mailbox.id) {
+            member.options = options;
+            return false;
+        }
+        members.push(Member { mailbox: mailbox.clone(), options });
+        true
+    }
+
+    /// Takes a member out; tells whether it was the last one.
+    pub fn leave(&self, mailbox: u64) -> bool {
+        let mut members = self.members.lock();
+        members.retain(|member| member.mailbox.id != mailbox);
+        members.is_empty()
+    }
+
+    /// Whose turn it is: in turn among those who are there and have nothing waiting, else among those who are there and
+    /// have room, else among those who will be back; none: nobody has room.
+    pub fn pick(&self, guarantee: Guarantee, limits: &super::Limits) -> Option<Member> {
+        let members = self.members.lock();
+        let first = self.turn.fetch_add(1, Ordering::Relaxed) % members.len().max(1);
+        let in_turn = || members[first..].iter().chain(&members[..first]);
+        let there = |member: &&Member| member.mailbox.is_attached();
+        let room = |member: &&Member| !member.mailbox.is_full(limits);
+        in_turn()
+            .find(|member| there(member) && member.mailbox.depth() == 0)
+            .or_else(|| in_turn().find(|member| there(member) && room(member)))
+            .or_else(|| {
+                let keeps = guarantee != Guarantee::AtMostOnce;
+                in_turn().find(|member| keeps && member.mailbox.is_durable() && room(member))
+            })
+            .cloned()
+    }
+
+    /// Whether a member is there who has to make room before the next message can be taken; none: nobody at all.
+    pub fn any(&self) -> Option<Arc<Mailbox>> {
+        let members = self.members.lock();
+        let there = members.iter().find(|member| member.mailbox.is_attached());
+        there.or(members.first()).map(|member| member.mailbox.clone())
+    }
+
+    /// All members' mailboxes.
+    pub fn mailboxes(&self) -> Vec<Arc<Mailbox>> {
+        self.members.lock().iter().map(|member| member.mailbox.clone()).collect()
+    }
+
+    /// How many share.
+    pub fn len(&self) -> usize {
+        self.members.lock().len()
+    }
+
+    /// Whether nobody shares.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+impl fmt::Debug for Group {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "$share/{}/{}", self.name, self.filter)
+    }
+}

@@ -1,0 +1,167 @@
+//! Adding and removing filters.
+
+use super::attach::Link;
+use super::mailbox::Mailbox;
+use super::route::Subscriber;
+use super::shared_groups::Group;
+use super::worker::Worker;
+use super::{Answer, Broker};
+use crate::dialogue::{Event, Subscribe, SubscribeFilter, Subscription, Unsubscribe};
+use crate::message::{Guarantee, Refusal, RefusalKind, Time};
+use crate::store::Change;
+use crate::topic::Filter;
+use hashbrown::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+/// Groups by share name and filter.
+pub(super) type Groups = HashMap<(Box<str>, Filter), Arc<Group>>;
+
+impl Broker {
+    pub(super) fn subscribe(&self, worker: &mut Worker, link: &Link, now: Time, subscribe: Subscribe) -> Answer {
+        let Some(attachment) = &link.attachment else { return Answer::None };
+        worker.refresh(self);
+        let mailbox = &attachment.mailbox;
+        let mut changes = Vec::new();
+        let granted = subscribe
+            .filters
+            .into_iter()
+            .map(|filter| self.subscribe_one(worker, link, now, mailbox, filter, &mut changes))
+            .collect();
+        let after = if changes.is_empty() { 0 } else { self.store.submit(changes) };
+        let mut state = mailbox.lock();
+        if !state.touched && !(state.replays.is_empty() && state.queue.is_empty()) {
+            state.touched = true;
+            worker.touched.extend(state.outlet.clone());
+        }
+        drop(state);
+        Answer::Say(after, Event::Subscribed { handle: subscribe.handle, granted })
+    }
+
+    fn subscribe_one(
+        &self,
+        worker: &mut Worker,
+        link: &Link,
+        now: Time,
+        mailbox: &Arc<Mailbox>,
+        wanted: SubscribeFilter,
+        changes: &mut Vec<Change>,
+    ) -> Result<Guarantee, Refusal> {
+        let filter = self.broker_filter(worker, link, &wanted.name)?;
+        let name = (filter.as_str() != &*wanted.name).then_some(wanted.name);
+        let subscription = Subscription { filter, name, share: wanted.share, options: wanted.options };
+        let key = key(&subscription.filter, subscription.share.as_deref());
+        let is_new = {
+            let state = mailbox.lock();
+            let is_new = !state.subscriptions.contains_key(&key);
+            if is_new && state.subscriptions.len() >= self.limits.subscriptions_per_client_max {
+                return Err(Refusal::new(RefusalKind::QuotaExceeded, "the client has too many subscriptions"));
+            }
+            is_new
+        };
+        if is_new && self.metrics.subscriptions.get() >= self.limits.subscriptions_max as i64 {
+            return Err(Refusal::new(RefusalKind::QuotaExceeded, "there are too many subscriptions"));
+        }
+        // Retained messages go into the queue before live ones can.
+        self.replay(worker, now, mailbox, &subscription, is_new)?;
+        if is_new {
+            self.metrics.subscriptions.add(1);
+        }
+        if mailbox.is_durable() {
+            changes.push(Change::Filter(mailbox.id, Box::new(subscription.clone())));
+        }
+        let guarantee = subscription.options.guarantee;
+        self.put_subscription(mailbox, key, subscription);
+        self.subscriptions_changed();
+        Ok(guarantee)
+    }
+
+    /// Puts a subscription where publishers find it. The caller announces the change.
+    pub(super) fn put_subscription(&self, mailbox: &Arc<Mailbox>, key: Arc<str>, subscription: Subscription) {
+        let filter = subscription.filter.clone();
+        match &subscription.share {
+            None => {
+                let subscriber = Self::subscriber(mailbox, subscription.options);
+                self.trie.write().insert(filter.as_str(), mailbox.id, subscriber);
+            }
+            Some(share) => {
+                let mut groups = self.groups.write();
+                let group = groups.entry((share.clone(), filter.clone())).or_insert_with(|| {
+                    // Mailboxes and groups stand side by side in the trie: the topmost bit keeps their keys apart.
+                    let key = self.next_group.fetch_add(1, Ordering::Relaxed) | 1 << 63;
+                    let group = Arc::new(Group::new(key, share.clone(), filter.clone()));
+                    self.trie.write().insert(filter.as_str(), key, Subscriber::Group(group.clone()));
+                    group
+                });
+                group.join(mailbox, subscription.options);
+            }
+        }
+        mailbox.lock().subscriptions.insert(key, subscription);
+    }
+
+    pub(super) fn leave_group(&self, share: &str, filter: &Filter, mailbox: u64) {
+        let mut groups = self.groups.write();
+        let key = (Box::from(share), filter.clone());
+        let Some(group) = groups.get(&key) else { return };
+        if group.leave(mailbox) {
+            self.trie.write().remove(filter.as_str(), group.key);
+            groups.remove(&key);
+        }
+    }
+
+    pub(super) fn unsubscribe(&self, worker: &mut Worker, link: &Link, unsubscribe: Unsubscribe) -> Answer {
+        let Some(attachment) = &link.attachment else { return Answer::None };
+        worker.refresh(self);
+        let mailbox = &attachment.mailbox;
+        let mut changes = Vec::new();
+        let mut removed = Vec::new();
+        for (name, share) in unsubscribe.filters {
+            removed.push(self.broker_filter(worker, link, &name).map(|filter| {
+                let found = self.drop_subscription(mailbox, &filter, share.as_deref());
+                if found && mailbox.is_durable() {
+                    changes.push(Change::FilterGone(mailbox.id, filter.as_str().into(), share));
+                }
+                found
+            }));
+        }
+        self.subscriptions_changed();
+        let after = if changes.is_empty() { 0 } else { self.store.submit(changes) };
+        Answer::Say(after, Event::Unsubscribed { handle: unsubscribe.handle, removed })
+    }
+
+    fn drop_subscription(&self, mailbox: &Arc<Mailbox>, filter: &Filter, share: Option<&str>) -> bool {
+        let mut state = mailbox.lock();
+        if state.subscriptions.remove(&key(filter, share)).is_none() {
+            return false;
+        }
+        state.replays.retain(|replay| &replay.subscription.filter != filter);
+        drop(state);
+        self.metrics.subscriptions.add(-1);
+        match share {
+            None => {
+                self.trie.write().remove(filter.as_str(), mailbox.id);
+            }
+            Some(share) => self.leave_group(share, filter, mailbox.id),
+        }
+        true
+    }
+
+    /// The broker's filter for one in the client's words.
+    fn broker_filter(&self, worker: &mut Worker, link: &Link, name: &str) -> Result<Filter, Refusal> {
+        let invalid = |error: crate::topic::NameError| Refusal::new(RefusalKind::TopicInvalid, error.to_string());
+        let filter = Filter::new(name, &self.limits.topic).map_err(invalid)?;
+        let chain = worker.chain.clone();
+        match chain.subscribe_filter(&mut worker.guests, &link.scope, name)? {
+            Some(mapped) => Filter::new(&mapped, &self.limits.topic).map_err(invalid),
+            None => Ok(filter),
+        }
+    }
+}
+
+/// Under which a mailbox keeps a subscription.
+pub(super) fn key(filter: &Filter, share: Option<&str>) -> Arc<str> {
+    match share {
+        None => filter.clone().into(),
+        Some(share) => format!("$share/{share}/{filter}").into(),
+    }
+}

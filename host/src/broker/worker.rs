@@ -1,0 +1,69 @@
+//! What one thread needs to work for the broker, taken without a lock.
+
+use super::Broker;
+use super::mailbox::Outlet;
+use super::route::Routes;
+use crate::message::Time;
+use crate::store::Change;
+use crate::wasm::{Chain, Guests};
+use std::sync::Arc;
+
+/// See the head of this file.
+pub struct Worker {
+    /// Warm instances of modules.
+    pub guests: Guests,
+    /// The plan that new messages follow.
+    pub(super) chain: Arc<Chain>,
+    pub(super) routes: Routes,
+    /// Outlets to flush at the end of the batch.
+    pub(super) touched: Vec<Arc<dyn Outlet>>,
+    /// For the store, waited for by nobody.
+    pub(super) changes: Vec<Change>,
+    pub(super) tally: Tally,
+}
+
+/// Figures of one batch, added to the shared ones at its end.
+#[derive(Default)]
+pub(super) struct Tally {
+    pub received: u64,
+    pub received_bytes: u64,
+    pub unroutable: u64,
+    pub dropped: u64,
+}
+
+impl Worker {
+    pub(super) fn new(broker: &Broker) -> Self {
+        Self {
+            guests: Guests::new(&broker.modules),
+            chain: broker.modules.chain(),
+            routes: Routes::new(broker.limits.routes_remembered_max),
+            touched: Vec::new(),
+            changes: Vec::new(),
+            tally: Tally::default(),
+        }
+    }
+
+    /// Takes up the newest chain. Called between messages only: one message sees one generation.
+    pub(super) fn refresh(&mut self, broker: &Broker) {
+        if broker.modules.generation() != self.chain.generation() {
+            self.chain = broker.modules.chain();
+        }
+    }
+
+    /// Ends a batch: tells the store, and sends what the batch put into mailboxes.
+    pub fn flush(&mut self, broker: &Broker, now: Time) {
+        if !self.changes.is_empty() {
+            broker.store.submit(self.changes.drain(..));
+        }
+        let tally = std::mem::take(&mut self.tally);
+        let metrics = &broker.metrics;
+        metrics.messages_received_total.add(tally.received);
+        metrics.payload_received_bytes_total.add(tally.received_bytes);
+        metrics.messages_unroutable_total.add(tally.unroutable);
+        metrics.messages_dropped_total.add(tally.dropped);
+        // A flush may touch nothing further: no guest runs and nothing is published on the way out.
+        for outlet in self.touched.drain(..) {
+            outlet.flush(now);
+        }
+    }
+}

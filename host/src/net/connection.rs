@@ -1,0 +1,347 @@
+//! The drive loop of one connection: waits for bytes, signals and deadlines, and moves them between socket, protocol
+//! machine and hall.
+
+use super::context::Context;
+use super::linger::linger;
+use super::machine::{Say, Writer};
+use super::outlet::Outlet;
+use crate::broker::{Answer, Link, nobody};
+use crate::client::{Departure, Protocol};
+use crate::dialogue::{Closed, Detach, Event, Request};
+use crate::message::Time;
+use crate::mqtt::{Action, Inbound, Step, Violation};
+use crate::store::Sequence;
+use std::collections::VecDeque;
+use std::future::{Future, poll_fn};
+use std::pin::Pin;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::{Context as TaskContext, Poll};
+use std::time::Duration;
+use tokio::io::{AsyncRead, ReadBuf};
+use tokio::net::TcpStream;
+use tokio::net::tcp::OwnedReadHalf;
+use tokio::time::{Instant, Sleep};
+
+/// How often a publisher that waits for room looks again, even if nobody wakes it.
+const PARKED_RETRY: Duration = Duration::from_secs(1);
+
+struct Connection {
+    context: Rc<Context>,
+    read: OwnedReadHalf,
+    outlet: Arc<Outlet>,
+    link: Link,
+    inbound: Inbound,
+    /// The beginning of a packet that is not yet whole, and what follows a publication that waits for room.
+    partial: Vec<u8>,
+    /// Answers that wait for the disk, in the order of their requests.
+    answers: VecDeque<(Sequence, Say)>,
+    timer: Option<Pin<Box<Sleep>>>,
+}
+
+/// Why the task runs.
+enum Turn {
+    Bytes(usize),
+    EndOfFile,
+    Signal,
+    Writable,
+    Deadline,
+}
+
+/// How a connection ends.
+enum End {
+    /// The client said goodbye: the hall knows.
+    Detached,
+    /// Nobody is there to hear anything.
+    Lost,
+    Violation(Violation),
+    Silent,
+    Closed(Closed),
+    /// What had to be said was said.
+    Refused(Departure),
+}
+
+/// Serves a connection to its end.
+pub async fn serve(context: Rc<Context>, stream: TcpStream, listener: Arc<str>, peer: Arc<str>) {
+    let (read, write) = stream.into_split();
+    let now = context.clock.now();
+    let outlet = Arc::new(Outlet::new(write, context.broker.clone(), &context.limits));
+    let link = Link::new(outlet.clone(), Arc::new(nobody(&listener, Protocol::Mqtt)));
+    let inbound = Inbound::new(context.mqtt.clone(), listener, peer, now);
+    let mut connection = Connection {
+        context,
+        read,
+        outlet,
+        link,
+        inbound,
+        partial: Vec::new(),
+        answers: VecDeque::new(),
+        timer: None,
+    };
+    let end = loop {
+        if let Err(end) = connection.turn().await {
+            break end;
+        }
+    };
+    connection.finish(end).await;
+}
+
+impl Connection {
+    async fn turn(&mut self) -> Result<(), End> {
+        let turn = poll_fn(|task| self.poll_turn(task)).await;
+        let now = self.context.clock.now();
+        match turn {
+            Turn::Bytes(count) => self.bytes(now, count),
+            Turn::EndOfFile => Err(End::Lost),
+            Turn::Signal => self.signal(now),
+            Turn::Writable => {
+                crate::broker::Outlet::flush(&*self.outlet, now);
+                Ok(())
+            }
+            Turn::Deadline => self.deadline(now),
+        }
+    }
+
+    fn poll_turn(&mut self, task: &mut TaskContext<'_>) -> Poll<Turn> {
+        self.outlet.waker.register(task.waker());
+        if self.outlet.has_signals() {
+            return Poll::Ready(Turn::Signal);
+        }
+        if self.outlet.is_blocked() && self.outlet.socket().poll_write_ready(task).is_ready() {
+            return Poll::Ready(Turn::Writable);
+        }
+        if self.reads() {
+            let context = self.context.clone();
+            let mut buffer = context.read_buffer.borrow_mut();
+            let mut into = ReadBuf::new(&mut buffer);
+            if let Poll::Ready(result) = Pin::new(&mut self.read).poll_read(task, &mut into) {
+                return Poll::Ready(match (result, into.filled().len()) {
+                    (Err(_), _) | (Ok(()), 0) => Turn::EndOfFile,
+                    (Ok(()), count) => Turn::Bytes(count),
+                });
+            }
+        }
+        self.poll_timer(task)
+    }
+
+    /// Whether more is to be read: not while a publication waits for room, or too many answers wait for the disk.
+    fn reads(&self) -> bool {
+        !self.link.is_parked() && self.answers.len() < self.context.limits.answers_waiting_max
+    }
+
+    /// The timer is set when it is first needed and moved only when it has come, so that traffic does not touch it.
+    fn poll_timer(&mut self, task: &mut TaskContext<'_>) -> Poll<Turn> {
+        loop {
+            let at = self.next_deadline();
+            let Some(at) = at else { return Poll::Pending };
+            let timer = self.timer.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(at)));
+            if timer.deadline() > at {
+                timer.as_mut().reset(at);
+            }
+            if timer.as_mut().poll(task).is_pending() {
+                return Poll::Pending;
+            }
+            if at <= Instant::now() {
+                return Poll::Ready(Turn::Deadline);
+            }
+            timer.as_mut().reset(at);
+        }
+    }
+
+    fn next_deadline(&self) -> Option<Instant> {
+        let keep_alive = self.inbound.deadline().map(|at| Instant::from_std(self.context.clock.instant(at)));
+        if !self.link.is_parked() {
+            return keep_alive;
+        }
+        let retry = Instant::now() + PARKED_RETRY;
+        Some(keep_alive.map_or(retry, |at| at.min(retry)))
+    }
+
+    fn deadline(&mut self, now: Time) -> Result<(), End> {
+        if self.link.is_parked() {
+            self.timer = None;
+            // A client that is not read from cannot be blamed for silence.
+            return self.resume(now);
+        }
+        match self.inbound.deadline() {
+            Some(at) if at <= now => Err(End::Silent),
+            _ => Ok(()),
+        }
+    }
+
+    fn signal(&mut self, now: Time) -> Result<(), End> {
+        let signals = self.outlet.signals();
+        if signals.broken {
+            return Err(End::Lost);
+        }
+        if let Some(why) = signals.close {
+            return Err(End::Closed(why));
+        }
+        if signals.wake {
+            self.context.broker.refill(&mut self.context.worker.borrow_mut(), &self.link, now);
+            if self.link.is_parked() {
+                return self.resume(now);
+            }
+            let held_back = !self.reads();
+            crate::broker::Outlet::flush(&*self.outlet, now);
+            self.flush(now)?;
+            if held_back && self.reads() {
+                let ended = self.partial_packets(now);
+                self.flush(now)?;
+                return ended;
+            }
+        }
+        Ok(())
+    }
+
+    /// Bytes came into the shared buffer.
+    fn bytes(&mut self, now: Time, count: usize) -> Result<(), End> {
+        let context = self.context.clone();
+        context.broker.metrics().bytes_received_total.add(count as u64);
+        let buffer = context.read_buffer.borrow();
+        let bytes = &buffer[..count];
+        let ended = if self.partial.is_empty() {
+            let (used, ended) = self.packets(now, bytes);
+            self.partial.extend_from_slice(&bytes[used..]);
+            ended
+        } else {
+            self.partial.extend_from_slice(bytes);
+            self.partial_packets(now)
+        };
+        self.flush(now)?;
+        ended
+    }
+
+    fn partial_packets(&mut self, now: Time) -> Result<(), End> {
+        let bytes = std::mem::take(&mut self.partial);
+        let (used, ended) = self.packets(now, &bytes);
+        if used < bytes.len() {
+            self.partial = bytes;
+            self.partial.drain(..used);
+        }
+        ended
+    }
+
+    /// Works off whole packets; how many bytes those were.
+    fn packets(&mut self, now: Time, bytes: &[u8]) -> (usize, Result<(), End>) {
+        let context = self.context.clone();
+        let mut worker = context.worker.borrow_mut();
+        let mut used = 0;
+        while used < bytes.len() && self.reads() {
+            let (length, action) = match self.inbound.receive(now, &bytes[used..]) {
+                Ok(Step::Packet { length, action }) => (length, action),
+                Ok(Step::NeedMore(_)) => break,
+                Err(violation) => return (used, Err(End::Violation(violation))),
+            };
+            used += length;
+            let request = match action {
+                Action::Request(request) => request,
+                Action::Pong => {
+                    self.answers.push_back((0, Say::Pong));
+                    continue;
+                }
+                Action::Nothing => continue,
+            };
+            let detaches = matches!(request, Request::Detach(_));
+            if matches!(request, Request::Attach(_)) {
+                self.outlet.lock().writer = Writer::Mqtt(self.inbound.outbound());
+            }
+            let answer = context.broker.handle(&mut worker, &mut self.link, now, request);
+            if let Answer::Say(after, event) = answer {
+                self.answers.push_back((after, Say::Event(event)));
+            }
+            if detaches {
+                return (used, Err(End::Detached));
+            }
+        }
+        (used, Ok(()))
+    }
+
+    /// Goes on with a publication that waited for room.
+    fn resume(&mut self, now: Time) -> Result<(), End> {
+        let answer = self.context.broker.resume(&mut self.context.worker.borrow_mut(), &mut self.link, now);
+        if let Answer::Say(after, event) = answer {
+            self.answers.push_back((after, Say::Event(event)));
+        }
+        let ended = if self.link.is_parked() { Ok(()) } else { self.partial_packets(now) };
+        self.flush(now)?;
+        ended
+    }
+
+    /// Ends a batch: says what may be said, sends what waits for this client, then what waits for others.
+    fn flush(&mut self, now: Time) -> Result<(), End> {
+        let context = self.context.clone();
+        let ended = if self.answers.is_empty() { Ok(()) } else { self.answer(now) };
+        context.worker.borrow_mut().flush(&context.broker, now);
+        if let Some((after, _)) = self.answers.front() {
+            context.broker.await_answer(*after, self.outlet.clone());
+        }
+        ended
+    }
+
+    fn answer(&mut self, now: Time) -> Result<(), End> {
+        let Self { answers, inbound, outlet, context, link, .. } = self;
+        let mut ended = Ok(());
+        outlet.send(now, |out, bytes| {
+            while let Some((after, say)) = answers.pop_front() {
+                if !context.broker.is_committed(after) {
+                    answers.push_front((after, say));
+                    break;
+                }
+                if let Say::Event(event) = &say {
+                    inbound.answered(event);
+                }
+                let said = out.writer.say(now, &say, bytes);
+                match &say {
+                    Say::Event(Event::Attached(_)) => out.attachment = link.attachment().cloned(),
+                    Say::Event(Event::Refused(_)) => ended = Err(End::Refused(Departure::ClosedByBroker)),
+                    Say::Event(Event::Closed(_)) => ended = Err(End::Refused(Departure::ProtocolViolation)),
+                    _ if !said => ended = Err(End::Refused(Departure::ClosedByBroker)),
+                    _ => {}
+                }
+                if ended.is_err() {
+                    out.attachment = None;
+                    break;
+                }
+            }
+        });
+        ended
+    }
+
+    async fn finish(mut self, end: End) {
+        let now = self.context.clock.now();
+        let metrics = self.context.broker.metrics().clone();
+        let departure = match &end {
+            End::Detached => None,
+            End::Lost => Some(Departure::ConnectionLost),
+            End::Violation(violation) => {
+                metrics.protocol_violations_total.add(1);
+                self.outlet.violation(now, violation);
+                tracing::debug!(%violation, "a client broke the rules");
+                Some(Departure::ProtocolViolation)
+            }
+            End::Silent => {
+                metrics.keep_alive_timeouts_total.add(1);
+                self.outlet.violation(now, &Violation::KeepAliveTimeout);
+                Some(Departure::KeepAliveExpired)
+            }
+            End::Closed(why) => {
+                self.outlet.farewell(now, *why);
+                Some(match why {
+                    Closed::ShuttingDown => Departure::BrokerDown,
+                    _ => Departure::ClosedByBroker,
+                })
+            }
+            End::Refused(departure) => Some(*departure),
+        };
+        if let Some(departure) = departure {
+            let detach = Detach { departure, expiry_seconds: None };
+            let mut worker = self.context.worker.borrow_mut();
+            self.context.broker.detach(&mut worker, &mut self.link, now, detach);
+        }
+        self.context.worker.borrow_mut().flush(&self.context.broker, now);
+        if !matches!(end, End::Lost) {
+            linger(self.outlet.socket(), &mut self.read).await;
+        }
+    }
+}

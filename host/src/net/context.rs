@@ -1,0 +1,26 @@
+//! What all connections of one worker thread share.
+
+use super::{Clock, Limits};
+use crate::broker::{Broker, Worker};
+use crate::mqtt;
+use std::cell::RefCell;
+use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
+
+/// See the head of this file.
+pub struct Context {
+    /// The hall.
+    pub broker: Arc<Broker>,
+    /// This thread's hold on it.
+    pub worker: RefCell<Worker>,
+    /// Time.
+    pub clock: Clock,
+    /// What the socket has is read into this; a connection keeps only the bytes of a packet that is not yet whole.
+    pub read_buffer: RefCell<Vec<u8>>,
+    /// Bounds of this floor.
+    pub limits: Limits,
+    /// Bounds of MQTT.
+    pub mqtt: Arc<mqtt::Limits>,
+    /// Connections of this thread.
+    pub connections: Arc<AtomicUsize>,
+}

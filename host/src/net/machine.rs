@@ -1,0 +1,55 @@
+//! What a connection speaks, behind one face.
+
+use crate::dialogue::{Event, Handle, Outgoing};
+use crate::message::Time;
+use crate::mqtt;
+
+/// The half that writes. Any thread may use it, one at a time.
+pub enum Writer {
+    /// Nothing was said yet.
+    Silent,
+    /// MQTT of any version.
+    Mqtt(mqtt::Outbound),
+}
+
+/// What a connection says beside deliveries.
+#[derive(Debug)]
+pub enum Say {
+    /// What the broker answered.
+    Event(Event),
+    /// Answer to a ping.
+    Pong,
+}
+
+impl Writer {
+    /// Encodes; false: this protocol has no word for it but to hang up.
+    pub fn say(&mut self, now: Time, say: &Say, out: &mut Vec<u8>) -> bool {
+        match (self, say) {
+            (Self::Silent, _) => true,
+            (Self::Mqtt(machine), Say::Pong) => {
+                machine.pong(out);
+                true
+            }
+            (Self::Mqtt(machine), Say::Event(event)) => machine.event(now, event, out) == mqtt::Said::Said,
+        }
+    }
+
+    /// Encodes a delivery; the handle of one that the receiver does not take because it is too large.
+    pub fn deliver(&mut self, now: Time, outgoing: &Outgoing, out: &mut Vec<u8>) -> Result<(), Handle> {
+        let Self::Mqtt(machine) = self else { return Ok(()) };
+        if machine.deliver(now, outgoing, out) {
+            return Ok(());
+        }
+        match outgoing {
+            Outgoing::Deliver(delivery) => Err(delivery.handle),
+            Outgoing::Release(_) => Ok(()),
+        }
+    }
+
+    /// The last word to a client that broke the rules.
+    pub fn violation(&mut self, violation: &mqtt::Violation, out: &mut Vec<u8>) {
+        if let Self::Mqtt(machine) = self {
+            machine.violation(violation, out);
+        }
+    }
+}

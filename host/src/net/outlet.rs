@@ -1,0 +1,265 @@
+//! The writing half of a connection: what any thread may use that has something for its client.
+//!
+//! Whoever fills a mailbox flushes it from where it stands: the bytes of all that the mailbox holds go out with one system
+//! call, and neither a task nor a wake-up lies between publisher and subscriber. If somebody else is writing already, a
+//! flag makes that one look again. Only what the socket does not take waits for the connection's own task.
+
+use super::Limits;
+use super::machine::{Say, Writer};
+use crate::broker::{Attachment, Broker};
+use crate::dialogue::{Closed, Handle};
+use crate::message::Time;
+use crate::{broker, mqtt};
+use atomic_waker::AtomicWaker;
+use parking_lot::{Mutex, MutexGuard};
+use std::cell::RefCell;
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering};
+use tokio::net::TcpStream;
+use tokio::net::tcp::OwnedWriteHalf;
+
+/// Somebody came to write while another one did.
+const AGAIN: u8 = 1;
+/// The task is to look at what it waits for.
+const WAKE: u8 = 2;
+/// The connection is to end.
+const CLOSE: u8 = 4;
+/// The socket took less than there was.
+const BLOCKED: u8 = 8;
+/// Writing failed: the connection is dead.
+const BROKEN: u8 = 16;
+
+/// See the head of this file.
+pub struct Outlet {
+    socket: OwnedWriteHalf,
+    broker: Arc<Broker>,
+    batch_bytes: usize,
+    flags: AtomicU8,
+    closed: Mutex<Option<Closed>>,
+    /// Of the task that reads this connection.
+    pub waker: AtomicWaker,
+    out: Mutex<Out>,
+}
+
+/// What only one may use at a time.
+pub struct Out {
+    /// Makes bytes.
+    pub writer: Writer,
+    /// Where deliveries come from, from the moment at which the client has been told that it is in.
+    pub attachment: Option<Attachment>,
+    /// What the socket did not take.
+    unsent: Vec<u8>,
+    sent: usize,
+}
+
+/// What the task has to look at.
+pub struct Signals {
+    /// Something that it waited for may have come.
+    pub wake: bool,
+    /// The connection is to end.
+    pub close: Option<Closed>,
+    /// Writing failed.
+    pub broken: bool,
+}
+
+thread_local! {
+    static SCRATCH: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+}
+
+impl Outlet {
+    /// For a connection that has said nothing yet.
+    pub fn new(socket: OwnedWriteHalf, broker: Arc<Broker>, limits: &Limits) -> Self {
+        let out = Out { writer: Writer::Silent, attachment: None, unsent: Vec::new(), sent: 0 };
+        Self {
+            socket,
+            broker,
+            batch_bytes: limits.batch_bytes,
+            flags: AtomicU8::new(0),
+            closed: Mutex::new(None),
+            waker: AtomicWaker::new(),
+            out: Mutex::new(out),
+        }
+    }
+
+    /// The socket.
+    pub fn socket(&self) -> &TcpStream {
+        self.socket.as_ref()
+    }
+
+    /// Whether the task has to look at something. One load where there is nothing.
+    pub fn has_signals(&self) -> bool {
+        self.flags.load(Ordering::Acquire) & (WAKE | CLOSE | BROKEN) != 0
+    }
+
+    /// Whether bytes wait for the socket.
+    pub fn is_blocked(&self) -> bool {
+        self.flags.load(Ordering::Acquire) & BLOCKED != 0
+    }
+
+    /// Takes the signals.
+    pub fn signals(&self) -> Signals {
+        let flags = self.flags.fetch_and(!(WAKE | CLOSE), Ordering::AcqRel);
+        let close = if flags & CLOSE != 0 { self.closed.lock().take() } else { None };
+        Signals { wake: flags & WAKE != 0, close, broken: flags & BROKEN != 0 }
+    }
+
+    fn signal(&self, flag: u8) {
+        self.flags.fetch_or(flag, Ordering::AcqRel);
+        self.waker.wake();
+    }
+
+    /// The writing half, waiting for it. Nobody holds it for longer than one write takes.
+    pub fn lock(&self) -> MutexGuard<'_, Out> {
+        self.out.lock()
+    }
+
+    /// Lets `first` put bytes in front, then sends them with all that the mailbox holds.
+    pub fn send(&self, now: Time, first: impl FnOnce(&mut Out, &mut Vec<u8>)) {
+        SCRATCH.with_borrow_mut(|scratch| {
+            let mut out = self.out.lock();
+            if out.unsent.is_empty() {
+                scratch.clear();
+                first(&mut out, scratch);
+                self.pump(&mut out, scratch, now);
+            } else {
+                let mut unsent = std::mem::take(&mut out.unsent);
+                first(&mut out, &mut unsent);
+                out.unsent = unsent;
+                self.pump_unsent(&mut out, scratch, now);
+            }
+            drop(out);
+            self.catch_up(scratch, now);
+        });
+    }
+
+    /// Sends what the mailbox holds, and again while others come with more.
+    fn catch_up(&self, scratch: &mut Vec<u8>, now: Time) {
+        while self.flags.load(Ordering::Acquire) & AGAIN != 0 {
+            let Some(mut out) = self.out.try_lock() else { return };
+            self.flags.fetch_and(!AGAIN, Ordering::AcqRel);
+            scratch.clear();
+            self.pump_unsent(&mut out, scratch, now);
+        }
+    }
+
+    fn pump_unsent(&self, out: &mut Out, scratch: &mut Vec<u8>, now: Time) {
+        if !out.unsent.is_empty() {
+            match self.write(&out.unsent[out.sent..]) {
+                Some(count) => out.sent += count,
+                None => return,
+            }
+            if out.sent < out.unsent.len() {
+                return self.signal(BLOCKED);
+            }
+            out.unsent = Vec::new();
+            out.sent = 0;
+        }
+        self.flags.fetch_and(!BLOCKED, Ordering::AcqRel);
+        scratch.clear();
+        self.pump(out, scratch, now);
+    }
+
+    /// Fills `scratch` from the mailbox and writes it, until there is no more or the socket has had enough.
+    fn pump(&self, out: &mut Out, scratch: &mut Vec<u8>, now: Time) {
+        loop {
+            self.fill(out, scratch, now);
+            if scratch.is_empty() {
+                return;
+            }
+            let Some(count) = self.write(scratch) else { return };
+            if count < scratch.len() {
+                out.unsent = scratch[count..].to_vec();
+                out.sent = 0;
+                return self.signal(BLOCKED);
+            }
+            let more = scratch.len() >= self.batch_bytes;
+            scratch.clear();
+            // One large message is no reason to keep its memory for ever.
+            scratch.shrink_to(4 * self.batch_bytes);
+            if !more {
+                return;
+            }
+        }
+    }
+
+    fn fill(&self, out: &mut Out, scratch: &mut Vec<u8>, now: Time) {
+        let Some(attachment) = &out.attachment else { return };
+        let writer = &mut out.writer;
+        loop {
+            let mut oversize: Vec<Handle> = Vec::new();
+            self.broker.drain(attachment, now, &mut |outgoing| {
+                if let Err(handle) = writer.deliver(now, &outgoing, scratch) {
+                    oversize.push(handle);
+                }
+                scratch.len() < self.batch_bytes
+            });
+            if oversize.is_empty() {
+                return;
+            }
+            // Their places in the window are free again.
+            self.broker.leave_out(attachment, &oversize);
+        }
+    }
+
+    /// How many bytes the socket took; none: it is dead.
+    fn write(&self, bytes: &[u8]) -> Option<usize> {
+        match self.socket.try_write(bytes) {
+            Ok(count) => {
+                self.broker.metrics().bytes_sent_total.add(count as u64);
+                Some(count)
+            }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Some(0),
+            Err(_) => {
+                self.signal(BROKEN);
+                None
+            }
+        }
+    }
+
+    /// Says one thing and nothing more.
+    pub fn last_word(&self, now: Time, word: impl FnOnce(&mut Writer, &mut Vec<u8>)) {
+        self.send(now, |out, bytes| {
+            word(&mut out.writer, bytes);
+            out.attachment = None;
+        });
+    }
+
+    /// Says why the client has to go because it broke the rules.
+    pub fn violation(&self, now: Time, violation: &mqtt::Violation) {
+        self.last_word(now, |writer, bytes| writer.violation(violation, bytes));
+    }
+
+    /// Says why the connection ends.
+    pub fn farewell(&self, now: Time, why: Closed) {
+        let say = Say::Event(crate::dialogue::Event::Closed(why));
+        self.last_word(now, |writer, bytes| {
+            writer.say(now, &say, bytes);
+        });
+    }
+
+    /// Whether everything is with the socket.
+    pub fn is_empty(&self) -> bool {
+        self.out.lock().unsent.is_empty()
+    }
+}
+
+impl broker::Outlet for Outlet {
+    fn flush(&self, now: Time) {
+        self.flags.fetch_or(AGAIN, Ordering::AcqRel);
+        SCRATCH.with(|scratch| match scratch.try_borrow_mut() {
+            Ok(mut scratch) => self.catch_up(&mut scratch, now),
+            // A flush from within a flush, which no path takes; the task will do it.
+            Err(_) => self.signal(WAKE),
+        });
+    }
+
+    fn wake(&self) {
+        self.signal(WAKE);
+    }
+
+    fn close(&self, why: Closed) {
+        *self.closed.lock() = Some(why);
+        self.signal(CLOSE);
+    }
+}

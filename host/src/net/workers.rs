@@ -1,0 +1,206 @@
+//! The threads that serve connections.
+
+use super::context::Context;
+use super::listener::{Arrival, BindError, accept, bind, take};
+use super::{Clock, Limits};
+use crate::broker::Broker;
+use crate::dialogue::Closed;
+use crate::message::Time;
+use crate::mqtt;
+use std::cell::RefCell;
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+use tokio::net::TcpStream;
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio::sync::watch;
+use tokio::task::LocalSet;
+
+/// What this floor is built from.
+pub struct NetConfig {
+    /// Threads; at least 1.
+    pub workers: usize,
+    /// Where clients come in.
+    pub listeners: Vec<ListenerConfig>,
+    /// Bounds of this floor.
+    pub limits: Limits,
+    /// Bounds of MQTT.
+    pub mqtt: Arc<mqtt::Limits>,
+}
+
+/// One listener.
+pub struct ListenerConfig {
+    /// Its configured name.
+    pub name: String,
+    /// Where; port 0 asks the system for one.
+    pub bind: SocketAddr,
+}
+
+/// The running threads.
+pub struct Workers {
+    threads: Vec<JoinHandle<()>>,
+    addresses: Vec<(String, SocketAddr)>,
+    stop: watch::Sender<bool>,
+    broker: Arc<Broker>,
+    crew: Arc<Crew>,
+}
+
+/// The threads as the one that accepts sees them.
+pub struct Crew {
+    members: Vec<Member>,
+}
+
+struct Member {
+    connections: Arc<AtomicUsize>,
+    give: UnboundedSender<Arrival>,
+}
+
+/// Longest time between two looks at the hall's deadlines.
+const TICK_MAX: Duration = Duration::from_millis(100);
+/// How long clients may take to hear that the broker goes.
+const FAREWELL: Duration = Duration::from_secs(3);
+
+impl Crew {
+    /// Connections of all threads.
+    pub fn connections(&self) -> usize {
+        self.members.iter().map(|member| member.connections.load(Ordering::Relaxed)).sum()
+    }
+
+    /// Gives a connection to the thread with the fewest; the first one, which accepts, is the calling one.
+    pub fn give(&self, context: &Rc<Context>, stream: TcpStream, listener: Arc<str>, peer: SocketAddr) {
+        let peer: Arc<str> = peer.to_string().into();
+        let least = self.members.iter().enumerate().min_by_key(|(_, m)| m.connections.load(Ordering::Relaxed));
+        let Some((at, member)) = least else { return };
+        member.connections.fetch_add(1, Ordering::Relaxed);
+        if at == 0 {
+            return take(context, stream, listener, peer);
+        }
+        let given = stream.into_std().ok().map(|stream| member.give.send(Arrival { stream, listener, peer }));
+        if !matches!(given, Some(Ok(()))) {
+            member.connections.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+}
+
+impl Workers {
+    /// Opens all listeners, then starts all threads.
+    pub fn start(broker: Arc<Broker>, clock: Clock, config: NetConfig) -> Result<Self, BindError> {
+        let runtime = runtime();
+        let mut listeners = Vec::new();
+        let mut addresses = Vec::new();
+        {
+            let _entered = runtime.enter();
+            for listener in &config.listeners {
+                let bound = bind(&listener.name, listener.bind)?;
+                let address = bound.local_addr().unwrap_or(listener.bind);
+                addresses.push((listener.name.clone(), address));
+                listeners.push((Arc::<str>::from(listener.name.as_str()), bound));
+            }
+        }
+        let (stop, stopped) = watch::channel(false);
+        let mut members = Vec::new();
+        let mut receivers = Vec::new();
+        for _ in 0..config.workers.max(1) {
+            let (give, receiver) = unbounded_channel();
+            members.push(Member { connections: Arc::default(), give });
+            receivers.push(receiver);
+        }
+        let crew = Arc::new(Crew { members });
+        let mut first = Some((runtime, listeners));
+        let mut threads = Vec::new();
+        for (at, receiver) in receivers.into_iter().enumerate() {
+            let connections = crew.members[at].connections.clone();
+            let (broker, limits, mqtt) = (broker.clone(), config.limits.clone(), config.mqtt.clone());
+            let (crew, stopped, first) = (crew.clone(), stopped.clone(), first.take());
+            let body = move || {
+                let (runtime, listeners) = first.unwrap_or_else(|| (runtime(), Vec::new()));
+                let context = Rc::new(Context {
+                    worker: RefCell::new(broker.worker()),
+                    broker,
+                    clock,
+                    read_buffer: RefCell::new(vec![0; limits.batch_bytes]),
+                    limits,
+                    mqtt,
+                    connections,
+                });
+                LocalSet::new().block_on(&runtime, work(context, crew, listeners, receiver, stopped, at == 0));
+            };
+            let thread = std::thread::Builder::new().name(format!("worker-{at}")).spawn(body);
+            threads.push(thread.expect("the system has room for a few threads at the start"));
+        }
+        Ok(Self { threads, addresses, stop, broker, crew })
+    }
+
+    /// Where a listener is.
+    pub fn address(&self, listener: &str) -> Option<SocketAddr> {
+        self.addresses.iter().find(|(name, _)| name == listener).map(|(_, address)| *address)
+    }
+
+    /// All listeners.
+    pub fn addresses(&self) -> &[(String, SocketAddr)] {
+        &self.addresses
+    }
+
+    /// Accepts nothing more, tells the clients, waits a little for them, and ends the threads.
+    pub fn stop(self) {
+        let until = Instant::now() + FAREWELL;
+        // A clock of its own would do as well: nothing here is compared with other times.
+        self.broker.close_all(Closed::ShuttingDown);
+        while self.crew.connections() > 0 && Instant::now() < until {
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        // The receivers end with their threads, so nobody may be there to hear it.
+        let _ = self.stop.send(true);
+        for thread in self.threads {
+            let _ = thread.join();
+        }
+    }
+}
+
+fn runtime() -> tokio::runtime::Runtime {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .expect("the system has room for an event queue at the start")
+}
+
+async fn work(
+    context: Rc<Context>,
+    crew: Arc<Crew>,
+    listeners: Vec<(Arc<str>, tokio::net::TcpListener)>,
+    mut arrivals: UnboundedReceiver<Arrival>,
+    mut stopped: watch::Receiver<bool>,
+    ticks: bool,
+) {
+    for (name, listener) in listeners {
+        tokio::task::spawn_local(accept(context.clone(), crew.clone(), listener, name));
+    }
+    if ticks {
+        tokio::task::spawn_local(tick(context.clone()));
+    }
+    loop {
+        tokio::select! {
+            arrival = arrivals.recv() => {
+                let Some(Arrival { stream, listener, peer }) = arrival else { return };
+                match TcpStream::from_std(stream) {
+                    Ok(stream) => take(&context, stream, listener, peer),
+                    Err(_) => { context.connections.fetch_sub(1, Ordering::Relaxed); }
+                }
+            }
+            _ = stopped.changed() => return,
+        }
+    }
+}
+
+/// Does what is due in the hall.
+async fn tick(context: Rc<Context>) {
+    loop {
+        let now = context.clock.now();
+        let next = context.broker.tick(&mut context.worker.borrow_mut(), now);
+        let wait = next.map_or(TICK_MAX, |at: Time| Duration::from_millis(at.since(now)).min(TICK_MAX));
+        tokio::time::sleep(wait.max(Duration::from_millis(1))).await;
+    }
+}
