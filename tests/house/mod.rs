@@ -17,7 +17,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("metrics", &[]),
     ("dialogue", &["client", "message", "topic"]),
     // Cellar: what survives a restart. Its changes carry subscriptions, which are dialogue.
-    ("store", &["client", "dialogue", "message", "topic"]),
+    ("store", &["client", "dialogue", "message", "topic", "metrics"]),
     // Rooms: translate.
     ("mqtt", &["client", "dialogue", "message", "topic"]),
     ("amqp", &["client", "dialogue", "message", "topic"]),

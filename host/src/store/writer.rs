@@ -346,8 +346,9 @@ impl Writer {
     fn publish(&mut self, units: usize, changes: usize, bytes: usize) {
         let shared = &*self.shared;
         self.sequence += units as Sequence;
-        shared.on_disk.store(self.sequence, Ordering::Release);
         shared.acknowledged.fetch_max(self.sequence, Ordering::AcqRel);
+        // Whoever waited for the disk finds its change acknowledged: so this comes second.
+        shared.on_disk.store(self.sequence, Ordering::Release);
         shared.backlog.fetch_sub(changes, Ordering::Relaxed);
         shared.backlog_bytes.fetch_sub(bytes, Ordering::Relaxed);
         shared.metrics.store_changes_total.add(changes as u64);

@@ -1,0 +1,113 @@
+//! How much a commit carries: messages of 256 bytes that are logged and queued, and messages that are settled, synced
+//! in batches of 1, 100 and 1000, on a file in the temporary directory.
+//!
+//! `live` writes the settling of a message into the batch after the one that queued it, so that nothing cancels out and
+//! each message costs two insertions and two removals on disk. `settled` has all four changes of a message in one
+//! batch, as it is for a subscriber that answers quickly; what is measured there is how fast they cancel out.
+
+use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
+use host::client::{Client, Protocol, Scope};
+use host::message::{Envelope, Guarantee, Message, Time};
+use host::store::{Change, Durability, Limits, MailboxRecord, QueueEntry, Store};
+use host::topic::{self, Topic};
+use std::hint::black_box;
+use std::sync::Arc;
+use std::time::Duration;
+
+const PATIENCE: Duration = Duration::from_secs(60);
+
+fn message() -> Message {
+    let topic = Topic::new("site/1/line/4/sensor/17/temperature", &topic::Limits::default()).expect("a topic");
+    let envelope =
+        Envelope { topic, guarantee: Guarantee::AtLeastOnce, retain: false, expires: None, properties: None, hops: 0 };
+    Message::new(envelope, 0, &[7; 256])
+}
+
+fn mailbox() -> Change {
+    let scope = Scope { listener: "mqtt".into(), protocol: Protocol::Mqtt, identity: None };
+    let client = Arc::new(Client { id: "bench".into(), scope, peer: "".into() });
+    let record = MailboxRecord { client, expiry_seconds: 3600, detached: None, per_subscription: false, sent_to: 0 };
+    Change::Mailbox(1, Box::new(record))
+}
+
+fn queued(id: u64, message: &Message) -> [Change; 2] {
+    let entry = QueueEntry {
+        number: id,
+        log_id: id,
+        guarantee: Guarantee::AtLeastOnce,
+        retain: false,
+        name: None,
+        identifiers: [].into_iter().collect(),
+    };
+    [Change::Logged(id, message.clone()), Change::Queued(1, entry)]
+}
+
+fn settled(id: u64) -> [Change; 2] {
+    [Change::QueuedGone(1, id), Change::LoggedGone(id)]
+}
+
+fn commit(criterion: &mut Criterion) {
+    let message = message();
+    let mut group = criterion.benchmark_group("store commit");
+    for quick_repair in [false, true] {
+        for batch in [1_u64, 100, 1000] {
+            let directory = tempfile::tempdir().expect("a temporary directory");
+            let limits = Limits { quick_repair, ..Limits::default() };
+            let (store, _) =
+                Store::open(directory.path(), &limits, Durability::Commit, Arc::default(), Time(0)).expect("a store");
+            store.submit([mailbox()]);
+            let name = if quick_repair { "live, quick repair" } else { "live" };
+            let mut next = 1;
+            group.throughput(Throughput::Elements(batch));
+            group.bench_function(BenchmarkId::new(name, batch), |bencher| {
+                bencher.iter(|| {
+                    let ids = next..next + batch;
+                    next += batch;
+                    store.submit(ids.flat_map(|id| {
+                        let before = id.saturating_sub(batch);
+                        queued(id, &message).into_iter().chain(settled(before))
+                    }));
+                    assert!(store.flush_blocking(PATIENCE), "the disk failed");
+                });
+            });
+        }
+    }
+    for batch in [1_u64, 100, 1000] {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let (store, _) = Store::open(directory.path(), &Limits::default(), Durability::Commit, Arc::default(), Time(0))
+            .expect("a store");
+        group.throughput(Throughput::Elements(batch));
+        group.bench_function(BenchmarkId::new("settled", batch), |bencher| {
+            bencher.iter(|| {
+                for id in 1..=batch {
+                    store.submit(queued(id, &message));
+                    store.submit(settled(id));
+                }
+                assert!(store.flush_blocking(PATIENCE), "the disk failed");
+            });
+        });
+    }
+    group.finish();
+}
+
+/// What a publisher's thread pays for handing over a message; the writer gathers meanwhile.
+fn submit(criterion: &mut Criterion) {
+    let limits = Limits { relaxed_interval: Duration::from_millis(50), ..Limits::default() };
+    let (store, _) = Store::in_memory(&limits, Durability::Relaxed, Arc::default());
+    let message = message();
+    let mut id = 0;
+    criterion.bench_function("store submit", |bencher| {
+        bencher.iter(|| {
+            id += 1;
+            store.submit(queued(id, &message));
+            black_box(store.submit(settled(id)))
+        });
+    });
+}
+
+criterion_group! {
+    name = benches;
+    config = Criterion::default().sample_size(20).measurement_time(Duration::from_secs(3));
+    targets = commit, submit
+}
+criterion_main!(benches);
