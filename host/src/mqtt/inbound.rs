@@ -1,0 +1,135 @@
+//! Packets of a connected client, and what each asks of the hall.
+
+use super::connection::{Action, Inbound, Peer};
+use super::limits::Limits;
+use super::packet::connect::{self, Connect};
+use super::packet::subscribe::{self, Filters};
+use super::packet::{Version, acknowledgement, auth, control, disconnect, kind, publish};
+use super::violation::Violation;
+use crate::client::{Client, Departure, Protocol, Scope};
+use crate::dialogue::{Attach, Detach, Publish, Request, Settlement};
+use crate::message::Guarantee;
+
+/// Reads one packet whose first byte was checked. `body` is what follows its fixed header.
+#[inline]
+pub(super) fn read<'b>(inbound: &'b mut Inbound, first: u8, body: &'b [u8]) -> Result<Action<'b>, Violation> {
+    if first >> 4 == kind::PUBLISH {
+        return publish(inbound, first, body).map(Action::Request);
+    }
+    let user_max = inbound.limits.user_properties_max;
+    let version = inbound.version;
+    let request = match first >> 4 {
+        packet @ kind::PUBACK..=kind::PUBCOMP => {
+            let (handle, reason) = acknowledgement::read(packet, body, version, user_max)?;
+            match packet {
+                kind::PUBACK => Request::Settle(handle, Settlement::Acknowledged),
+                kind::PUBREC if reason >= 0x80 => Request::Settle(handle, Settlement::Refused),
+                kind::PUBREC => Request::Received(handle),
+                kind::PUBCOMP => Request::Settle(handle, Settlement::Completed),
+                _ => {
+                    inbound.quota.release(handle);
+                    Request::Release(handle)
+                }
+            }
+        }
+        kind::SUBSCRIBE => match subscribe::read(body, version, &inbound.limits)? {
+            Filters::Taken(subscribe) => Request::Subscribe(subscribe),
+            Filters::TooMany(handle, count) => return refuse(inbound, kind::SUBACK, handle, count),
+        },
+        kind::UNSUBSCRIBE => match subscribe::read_unsubscribe(body, version, &inbound.limits)? {
+            Filters::Taken(unsubscribe) => Request::Unsubscribe(unsubscribe),
+            Filters::TooMany(handle, count) => return refuse(inbound, kind::UNSUBACK, handle, count),
+        },
+        kind::PINGREQ if body.is_empty() => return Ok(Action::Pong),
+        kind::PINGREQ => return Err(Violation::TrailingBytes),
+        kind::DISCONNECT => Request::Detach(detach(inbound, body)?),
+        kind::AUTH => {
+            // No method is ever agreed on in CONNECT, so that there is nothing to go on with (MQTT-4.12.0-6).
+            auth::read(body, user_max)?;
+            return Err(Violation::NoAuthentication);
+        }
+        _ => return Err(Violation::ReservedType),
+    };
+    Ok(Action::Request(request))
+}
+
+#[inline]
+fn publish<'b>(inbound: &'b mut Inbound, first: u8, body: &'b [u8]) -> Result<Request<'b>, Violation> {
+    let limits = &*inbound.limits;
+    let read = publish::read(first, body, inbound.version, limits.user_properties_max)?;
+    let name = match read.properties.alias {
+        None => read.topic,
+        Some(alias) => {
+            let aliases = inbound.aliases.get_or_insert_default();
+            aliases.resolve(alias, read.topic, limits.topic_alias_maximum, limits.topic_alias_bytes_max)?
+        }
+    };
+    if connect::is_too_deep(name, &limits.topic) {
+        return Err(Violation::TopicTooDeep);
+    }
+    match read.guarantee {
+        Guarantee::AtMostOnce => {}
+        Guarantee::AtLeastOnce => inbound.quota.take()?,
+        Guarantee::ExactlyOnce => {
+            inbound.quota.take_exactly_once(read.handle, read.duplicate, name, read.payload)?;
+        }
+    }
+    Ok(Request::Publish(Publish {
+        name,
+        guarantee: read.guarantee,
+        retain: read.retain,
+        handle: read.handle,
+        expiry_seconds: read.properties.expiry_seconds,
+        properties: read.properties.rest,
+        payload: read.payload,
+    }))
+}
+
+/// More filters than the broker takes at once: each is refused (T05), if the version has words for it.
+fn refuse(inbound: &Inbound, packet: u8, handle: u16, count: usize) -> Result<Action<'static>, Violation> {
+    let reason = match (packet, inbound.version) {
+        (kind::SUBACK, Version::V5) => 0x97,
+        (kind::SUBACK, Version::V311) => 0x80,
+        (kind::UNSUBACK, Version::V5) => 0x83,
+        _ => return Err(Violation::TooManyFilters),
+    };
+    let mut out = Vec::new();
+    control::refuse_filters(packet, inbound.version, handle, reason, count, &mut out);
+    let fits = out.len() <= inbound.client_bytes_max as usize;
+    if fits { Ok(Action::Reply(out)) } else { Err(Violation::TooManyFilters) }
+}
+
+fn detach(inbound: &Inbound, body: &[u8]) -> Result<Detach, Violation> {
+    let said = disconnect::read(body, inbound.version, inbound.limits.user_properties_max)?;
+    if inbound.is_brief && said.session_expiry.is_some_and(|seconds| seconds != 0) {
+        return Err(Violation::SessionExpiryRaised);
+    }
+    let expiry_max = inbound.limits.session_expiry_seconds_max;
+    Ok(Detach {
+        departure: if said.reason == 0 { Departure::Clean } else { Departure::OnRequest },
+        expiry_seconds: said.session_expiry.map(|seconds| seconds.min(expiry_max)),
+    })
+}
+
+/// What CONNECT asks of the hall. `client.scope.identity` is for whoever checks the credentials.
+pub(super) fn attach(
+    connect: Connect<'_>,
+    peer: Peer,
+    version: Version,
+    expiry_seconds: u32,
+    limits: &Limits,
+) -> Attach {
+    Attach {
+        client: Client {
+            id: connect.client_id.into(),
+            scope: Scope { listener: peer.listener, protocol: Protocol::Mqtt, identity: None },
+            peer: peer.address,
+        },
+        clean: connect.clean,
+        expiry_seconds: expiry_seconds.min(limits.session_expiry_seconds_max),
+        window: connect.properties.receive_maximum.min(limits.deliveries_in_flight_max).max(1),
+        per_subscription: version == Version::V5,
+        will: connect.will,
+        credentials: connect.credentials,
+    }
+}

@@ -1,0 +1,72 @@
+//! Every bound of the room, by name.
+
+use crate::topic;
+
+/// Bounds and choices of all MQTT connections of a listener.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Limits {
+    /// Longest packet a connected client may send, in bytes with its header. Default 16 MiB. Told to 5.0 clients.
+    pub packet_bytes_max: u32,
+    /// Longest first packet, in bytes with its header: what an unknown peer can make the broker hold. Default 384 KiB,
+    /// room for six fields of full length.
+    pub connect_bytes_max: u32,
+    /// Publications above at-most-once that a 5.0 client may have unanswered (Receive Maximum, 1 to 65,535).
+    /// Default 1,024.
+    pub receive_maximum: u16,
+    /// The same for older clients, which cannot be told: exceeding it ends the connection. Default 65,535, which is as
+    /// many as there are packet identifiers.
+    pub receive_maximum_untold: u16,
+    /// Deliveries above at-most-once under way to one client, whatever larger Receive Maximum it allows. Default 1,024.
+    pub deliveries_in_flight_max: u16,
+    /// Topic aliases that a client may set (Topic Alias Maximum). Default 16.
+    pub topic_alias_maximum: u16,
+    /// Bytes of all topics behind those aliases. Default 64 KiB.
+    pub topic_alias_bytes_max: u32,
+    /// Topic aliases that the broker sets towards a client that allows as many. Default 16.
+    pub topic_alias_out_maximum: u16,
+    /// Longest keep-alive time granted to a 5.0 client, in seconds; 0: any, and none at all. Older clients cannot be told
+    /// and keep theirs. Default 0.
+    pub keep_alive_seconds_max: u16,
+    /// Seconds until the first packet must be whole. Default 10.
+    pub connect_seconds_max: u32,
+    /// Longest time a session outlives its connection, in seconds; `u32::MAX`: for ever. Default for ever.
+    pub session_expiry_seconds_max: u32,
+    /// Longest client identifier in bytes. Default 65,535, the longest possible.
+    pub client_id_bytes_max: u16,
+    /// User properties of one packet. Default 1,000.
+    pub user_properties_max: usize,
+    /// Filters of one SUBSCRIBE or UNSUBSCRIBE; each filter of a longer one is refused. Default 8,192.
+    pub filters_per_packet_max: usize,
+    /// Answer a PUBREL or PUBREC for an unknown packet identifier with reason 0x92 instead of 0x00 (5.0). Default no: the
+    /// identifier is free, which is all the client wants to know, and 0x92 is no error after a lost session.
+    pub tell_unknown_identifiers: bool,
+    /// What a 5.0 client that asks for Response Information is told to build its response topics on; empty: nothing.
+    /// Default empty.
+    pub response_information: Box<str>,
+    /// Bounds on topic names and filters.
+    pub topic: topic::Limits,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            packet_bytes_max: 16 * 1024 * 1024,
+            connect_bytes_max: 384 * 1024,
+            receive_maximum: 1024,
+            receive_maximum_untold: u16::MAX,
+            deliveries_in_flight_max: 1024,
+            topic_alias_maximum: 16,
+            topic_alias_bytes_max: 64 * 1024,
+            topic_alias_out_maximum: 16,
+            keep_alive_seconds_max: 0,
+            connect_seconds_max: 10,
+            session_expiry_seconds_max: u32::MAX,
+            client_id_bytes_max: u16::MAX,
+            user_properties_max: 1000,
+            filters_per_packet_max: 8192,
+            tell_unknown_identifiers: false,
+            response_information: Box::default(),
+            topic: topic::Limits::default(),
+        }
+    }
+}

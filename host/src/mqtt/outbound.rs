@@ -1,0 +1,489 @@
+//! The half that writes: events and deliveries become packets. It stands behind a lock of its caller's, and whoever has
+//! something to say may say it.
+
+use super::limits::Limits;
+use super::packet::control::{self, ConnAckProperties};
+use super::packet::property::id;
+use super::packet::publish::{Parts, PropertyParts};
+use super::packet::{Version, acknowledgement, text, writer};
+use super::quota::Returned;
+use super::topic_alias::{Alias, OutgoingAliases};
+use super::violation::Violation;
+use crate::dialogue::{Attached, Closed, Delivery, Event, Outgoing, Routed};
+use crate::message::{Envelope, Guarantee, Refusal, RefusalKind, Time};
+use std::sync::Arc;
+
+/// The half that writes.
+#[derive(Debug)]
+pub struct Outbound {
+    stage: Stage,
+    version: Version,
+    wants_problem_information: bool,
+    tell_unknown_identifiers: bool,
+    /// The longest packet that the client takes (MQTT-3.1.2-24).
+    packet_bytes_max: u32,
+    topic_alias_maximum: u16,
+    returned: Arc<Returned>,
+    aliases: Option<Box<OutgoingAliases>>,
+}
+
+#[derive(Debug)]
+enum Stage {
+    /// No version is known, or everything was said.
+    Mute,
+    /// CONNACK is still to come; what to say in it, if CONNECT was a good one.
+    Connecting(Option<Box<Greeting>>),
+    /// CONNACK was written.
+    Connected,
+}
+
+/// What CONNECT said that matters to this half.
+#[derive(Debug)]
+pub(super) struct Greeting {
+    pub limits: Arc<Limits>,
+    /// The keep-alive time, if it is not the one that the client asked for.
+    pub server_keep_alive: Option<u16>,
+    /// What the client asked for.
+    pub expiry_seconds: u32,
+    pub wants_response_information: bool,
+    pub wants_problem_information: bool,
+    pub packet_bytes_max: u32,
+    pub topic_alias_maximum: u16,
+}
+
+/// What became of an event.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[must_use]
+pub enum Outcome {
+    /// It was written.
+    Said,
+    /// The connection must be closed after what was written: the event says so, or the client's version or its bound on
+    /// packets has no way to say it.
+    MustClose,
+}
+
+impl Outbound {
+    pub(super) fn new(version: Version, greeting: Box<Greeting>, returned: Arc<Returned>) -> Self {
+        Self {
+            version,
+            wants_problem_information: greeting.wants_problem_information,
+            tell_unknown_identifiers: greeting.limits.tell_unknown_identifiers && version == Version::V5,
+            packet_bytes_max: greeting.packet_bytes_max,
+            topic_alias_maximum: greeting.topic_alias_maximum,
+            stage: Stage::Connecting(Some(greeting)),
+            returned,
+            aliases: None,
+        }
+    }
+
+    /// For a CONNECT that broke a rule.
+    pub(super) fn refusing(version: Version) -> Self {
+        Self { stage: Stage::Connecting(None), version, ..Self::mute() }
+    }
+
+    /// For a client that said nothing it could be answered.
+    pub(super) fn mute() -> Self {
+        Self {
+            stage: Stage::Mute,
+            version: Version::V311,
+            wants_problem_information: true,
+            tell_unknown_identifiers: false,
+            packet_bytes_max: u32::MAX,
+            topic_alias_maximum: 0,
+            returned: Arc::default(),
+            aliases: None,
+        }
+    }
+
+    /// Writes what an event means: CONNACK, PUBACK, PUBREC, PUBREL, PUBCOMP, SUBACK, UNSUBACK or DISCONNECT.
+    #[inline]
+    pub fn event(&mut self, event: &Event, out: &mut Vec<u8>) -> Outcome {
+        match event {
+            Event::Published { handle, guarantee, outcome } => self.published(*handle, *guarantee, outcome, out),
+            Event::Released(handle, known) => {
+                self.returned.give_back();
+                acknowledgement::write(out, 0x70, *handle, self.unknown(*known));
+                Outcome::Said
+            }
+            Event::Release(handle, known) => {
+                acknowledgement::write(out, 0x62, *handle, self.unknown(*known));
+                Outcome::Said
+            }
+            Event::Attached(attached) => self.attached(attached, out),
+            Event::Refused(refusal) => self.refused(refusal, out),
+            Event::Subscribed { handle, granted } => self.subscribed(*handle, granted, out),
+            Event::Unsubscribed { handle, removed } => self.unsubscribed(*handle, removed, out),
+            Event::Closed(closed) => self.closed(*closed, out),
+        }
+    }
+
+    /// Writes a PINGRESP.
+    pub fn pong(&mut self, out: &mut Vec<u8>) {
+        out.extend_from_slice(&[0xD0, 0]);
+    }
+
+    /// Writes a PUBLISH, or a PUBREL that is sent again. False: it was left out, since it exceeds the client's maximum
+    /// packet size; the delivery is to be treated as completed (MQTT-3.1.2-24, -25).
+    #[inline]
+    pub fn deliver(&mut self, now: Time, outgoing: &Outgoing, out: &mut Vec<u8>) -> bool {
+        match outgoing {
+            Outgoing::Release(handle) => {
+                acknowledgement::write(out, 0x62, *handle, 0);
+                true
+            }
+            Outgoing::Deliver(delivery) if self.version == Version::V5 => self.deliver_v5(now, delivery, out),
+            Outgoing::Deliver(delivery) => self.write(&parts(delivery, None), out),
+        }
+    }
+
+    fn deliver_v5(&mut self, now: Time, delivery: &Delivery, out: &mut Vec<u8>) -> bool {
+        let message = &delivery.message;
+        let properties = PropertyParts {
+            encoded: match &message.envelope().properties {
+                Some(_) => message.encoded_properties(encode),
+                None => &[],
+            },
+            expiry_seconds: message.expiry_seconds(now),
+            alias: 0,
+            identifiers: &delivery.identifiers,
+        };
+        let parts = parts(delivery, Some(properties));
+        if self.topic_alias_maximum == 0 { self.write(&parts, out) } else { self.write_aliased(delivery, parts, out) }
+    }
+
+    fn write_aliased(&mut self, delivery: &Delivery, mut parts: Parts<'_>, out: &mut Vec<u8>) -> bool {
+        let maximum = self.topic_alias_maximum;
+        let found = self.aliases.get_or_insert_with(|| Box::new(OutgoingAliases::new(maximum))).find(parts.topic);
+        let (alias, topic) = match found {
+            Alias::Known(alias) => (alias, ""),
+            Alias::New(alias) => (alias, parts.topic),
+            Alias::None => return self.write(&parts, out),
+        };
+        let whole = std::mem::replace(&mut parts.topic, topic);
+        if let Some(properties) = &mut parts.properties {
+            properties.alias = alias;
+        }
+        if self.write(&parts, out) {
+            if let (Alias::New(alias), Some(aliases)) = (found, &mut self.aliases) {
+                let topic = delivery.name.clone().unwrap_or_else(|| delivery.message.topic().clone().into());
+                aliases.set(alias, topic);
+            }
+            return true;
+        }
+        // A new alias makes the packet longer; without it, it may still fit.
+        parts.topic = whole;
+        if let Some(properties) = &mut parts.properties {
+            properties.alias = 0;
+        }
+        matches!(found, Alias::New(_)) && self.write(&parts, out)
+    }
+
+    #[inline]
+    fn write(&self, parts: &Parts<'_>, out: &mut Vec<u8>) -> bool {
+        let remaining = parts.remaining();
+        let total = 1 + writer::variable_len(remaining) + remaining;
+        if remaining > writer::VARIABLE_MAX || total > self.packet_bytes_max as usize {
+            return false;
+        }
+        parts.write(remaining, out);
+        true
+    }
+
+    /// Writes the last packet before the close. Before CONNACK: a CONNACK with a code, where the version has one that
+    /// fits. After it: DISCONNECT in 5.0, nothing before.
+    pub fn violation(&mut self, violation: &Violation, out: &mut Vec<u8>) {
+        let words = violation.to_string();
+        match std::mem::replace(&mut self.stage, Stage::Mute) {
+            // Which of the two answers a client of an unknown version understands can only be guessed: a level that
+            // exists, with the wrong name, is answered in 3.1.1's form, others in that of 5.0 (MQTT-3.1.2-2).
+            Stage::Mute if *violation == Violation::ProtocolMismatch => control::connack(false, 1, out),
+            Stage::Mute if *violation == Violation::ProtocolLevel => {
+                control::connack_v5(false, 0x84, ConnAckProperties::new(), out);
+            }
+            Stage::Mute => {}
+            Stage::Connecting(_) if self.version == Version::V5 => {
+                self.refuse_v5(violation.connect_reason(), &words, out);
+            }
+            Stage::Connecting(_) => {
+                if let Some(code) = violation.return_code() {
+                    control::connack(false, code, out);
+                }
+            }
+            Stage::Connected => self.disconnect(violation.reason(), Some(&words), out),
+        }
+    }
+
+    fn unknown(&self, known: bool) -> u8 {
+        if known || !self.tell_unknown_identifiers { 0 } else { 0x92 }
+    }
+
+    #[inline]
+    fn published(
+        &mut self,
+        handle: u16,
+        guarantee: Guarantee,
+        outcome: &Result<Routed, Refusal>,
+        out: &mut Vec<u8>,
+    ) -> Outcome {
+        let first = if guarantee == Guarantee::ExactlyOnce { 0x50 } else { 0x40 };
+        match outcome {
+            Ok(routed) => {
+                if guarantee != Guarantee::ExactlyOnce {
+                    self.returned.give_back();
+                }
+                let nobody = *routed == Routed::NoSubscriber && self.version == Version::V5;
+                acknowledgement::write(out, first, handle, if nobody { 0x10 } else { 0 });
+                Outcome::Said
+            }
+            Err(_) if self.version < Version::V5 => Outcome::MustClose, // there is no negative acknowledgement
+            Err(refusal) => {
+                if guarantee == Guarantee::ExactlyOnce {
+                    self.returned.give_back_refused(handle);
+                } else {
+                    self.returned.give_back();
+                }
+                let reason = publish_reason(refusal.kind);
+                self.with_words(refusal, out, |words, out| match words {
+                    Some(words) => acknowledgement::write_with_text(out, first, handle, reason, words),
+                    None => acknowledgement::write(out, first, handle, reason),
+                })
+            }
+        }
+    }
+
+    /// Writes CONNACK. Stays at its stage if the client does not take a packet of that length.
+    fn attached(&mut self, attached: &Attached, out: &mut Vec<u8>) -> Outcome {
+        let Stage::Connecting(Some(greeting)) = std::mem::replace(&mut self.stage, Stage::Connected) else {
+            return Outcome::MustClose;
+        };
+        if self.version < Version::V5 {
+            // MQTT 3.1 has no session present flag.
+            control::connack(attached.resumed && self.version > Version::V31, 0, out);
+            return Outcome::Said;
+        }
+        let limits = &greeting.limits;
+        let mut properties = ConnAckProperties::new();
+        if attached.expiry_seconds != greeting.expiry_seconds {
+            properties.session_expiry_interval = Some(attached.expiry_seconds);
+        }
+        if limits.receive_maximum != u16::MAX {
+            properties.receive_max = Some(limits.receive_maximum);
+        }
+        properties.max_packet_size = Some(limits.packet_bytes_max);
+        if limits.topic_alias_maximum > 0 {
+            properties.topic_alias_max = Some(limits.topic_alias_maximum);
+        }
+        if attached.assigned {
+            properties.assigned_client_identifier = Some(attached.client.id.to_string());
+        }
+        properties.server_keep_alive = greeting.server_keep_alive;
+        if greeting.wants_response_information && !limits.response_information.is_empty() {
+            properties.response_information = Some(limits.response_information.to_string());
+        }
+        self.bounded(out, |out| control::connack_v5(attached.resumed, 0, properties, out))
+    }
+
+    fn refused(&mut self, refusal: &Refusal, out: &mut Vec<u8>) -> Outcome {
+        let stage = std::mem::replace(&mut self.stage, Stage::Mute);
+        if !matches!(stage, Stage::Connecting(_)) {
+            return Outcome::MustClose;
+        }
+        if self.version == Version::V5 {
+            self.refuse_v5(connect_reason(refusal.kind), &refusal.reason, out);
+        } else {
+            control::connack(false, return_code(refusal.kind), out);
+        }
+        Outcome::MustClose
+    }
+
+    /// A CONNACK of 5.0 that says no, with words if they fit.
+    fn refuse_v5(&self, reason: u8, words: &str, out: &mut Vec<u8>) {
+        let write = |words: Option<&str>, out: &mut Vec<u8>| {
+            let mut properties = ConnAckProperties::new();
+            properties.reason_string = words.map(control::cut);
+            control::connack_v5(false, reason, properties, out);
+        };
+        let words = Some(words).filter(|words| self.wants_words(words));
+        if self.bounded(out, |out| write(words, out)) == Outcome::MustClose {
+            let _ = self.bounded(out, |out| write(None, out));
+        }
+    }
+
+    fn disconnect(&self, reason: u8, words: Option<&str>, out: &mut Vec<u8>) {
+        let words = words.filter(|words| self.wants_words(words));
+        if self.bounded(out, |out| control::disconnect(reason, words, out)) == Outcome::MustClose {
+            let _ = self.bounded(out, |out| control::disconnect(reason, None, out));
+        }
+    }
+
+    fn closed(&mut self, closed: Closed, out: &mut Vec<u8>) -> Outcome {
+        let stage = std::mem::replace(&mut self.stage, Stage::Mute);
+        if matches!(stage, Stage::Connected) && self.version == Version::V5 {
+            let reason = match closed {
+                Closed::TakenOver => 0x8E,
+                Closed::ByOperator => 0x98,
+                Closed::ShuttingDown => 0x8B,
+                Closed::HandleMisused => 0x82,
+                Closed::QuotaExceeded => 0x97,
+            };
+            self.disconnect(reason, None, out);
+        }
+        Outcome::MustClose
+    }
+
+    fn subscribed(&self, handle: u16, granted: &[Result<Guarantee, Refusal>], out: &mut Vec<u8>) -> Outcome {
+        let reason = |grant: &Result<Guarantee, Refusal>| match (grant, self.version) {
+            (Ok(guarantee), _) => guarantee.level(),
+            (Err(refusal), Version::V5) => subscribe_reason(refusal.kind),
+            (Err(_), Version::V311) => 0x80,
+            (Err(_), Version::V31) => 0, // 3.1 has no word for no
+        };
+        let reasons: Vec<u8> = granted.iter().map(reason).collect();
+        let version = self.version;
+        match granted.iter().find_map(|grant| grant.as_ref().err()) {
+            Some(refusal) if version == Version::V5 => {
+                self.with_words(refusal, out, |words, out| control::suback(version, handle, &reasons, words, out))
+            }
+            _ => self.bounded(out, |out| control::suback(version, handle, &reasons, None, out)),
+        }
+    }
+
+    fn unsubscribed(&self, handle: u16, removed: &[Result<bool, Refusal>], out: &mut Vec<u8>) -> Outcome {
+        let reason = |removed: &Result<bool, Refusal>| match removed {
+            Ok(true) => 0x00,
+            Ok(false) => 0x11,
+            Err(refusal) => unsubscribe_reason(refusal.kind),
+        };
+        let reasons: Vec<u8> = removed.iter().map(reason).collect();
+        let version = self.version;
+        match removed.iter().find_map(|removed| removed.as_ref().err()) {
+            Some(refusal) if version == Version::V5 => {
+                self.with_words(refusal, out, |words, out| control::unsuback(version, handle, &reasons, words, out))
+            }
+            _ => self.bounded(out, |out| control::unsuback(version, handle, &reasons, None, out)),
+        }
+    }
+
+    /// Writes a packet with a refusal's words, or without if the client did not ask for them (MQTT-3.1.2-29) or takes no
+    /// packet of that length (MQTT-3.4.2-2 and the like).
+    fn with_words(&self, refusal: &Refusal, out: &mut Vec<u8>, write: impl Fn(Option<&str>, &mut Vec<u8>)) -> Outcome {
+        let cut = control::cut(&refusal.reason);
+        if self.wants_words(&cut) && self.bounded(out, |out| write(Some(&cut), out)) == Outcome::Said {
+            return Outcome::Said;
+        }
+        self.bounded(out, |out| write(None, out))
+    }
+
+    fn wants_words(&self, words: &str) -> bool {
+        self.wants_problem_information && !words.is_empty() && text::is_text(words)
+    }
+
+    /// Takes a packet back if the client does not take one of its length (MQTT-3.1.2-24), or none was written.
+    fn bounded(&self, out: &mut Vec<u8>, write: impl FnOnce(&mut Vec<u8>)) -> Outcome {
+        let start = out.len();
+        write(out);
+        let length = out.len() - start;
+        if length > 0 && length <= self.packet_bytes_max as usize {
+            return Outcome::Said;
+        }
+        out.truncate(start);
+        Outcome::MustClose
+    }
+}
+
+#[inline]
+fn parts<'a>(delivery: &'a Delivery, properties: Option<PropertyParts<'a>>) -> Parts<'a> {
+    let duplicate = delivery.duplicate && delivery.guarantee != Guarantee::AtMostOnce; // MQTT-3.3.1-2
+    Parts {
+        first: 0x30 | u8::from(duplicate) << 3 | delivery.guarantee.level() << 1 | u8::from(delivery.retain),
+        topic: delivery.name.as_deref().unwrap_or_else(|| delivery.message.topic().as_str()),
+        handle: if delivery.guarantee == Guarantee::AtMostOnce { 0 } else { delivery.handle },
+        properties,
+        payload: delivery.message.payload(),
+    }
+}
+
+/// The properties that are the same for every subscriber. What came by another protocol and cannot be said in MQTT is
+/// left out.
+fn encode(envelope: &Envelope) -> Box<[u8]> {
+    let mut out = Vec::new();
+    let Some(properties) = &envelope.properties else {
+        return out.into();
+    };
+    if let Some(is_text) = properties.payload_is_text {
+        out.extend_from_slice(&[id::PAYLOAD_FORMAT, u8::from(is_text)]);
+    }
+    let texts = [(id::CONTENT_TYPE, &properties.content_type), (id::RESPONSE_TOPIC, &properties.response_topic)];
+    for (identifier, value) in texts {
+        if let Some(value) = value.as_ref().filter(|value| text::is_text(value)) {
+            writer::property(&mut out, identifier, value.as_bytes());
+        }
+    }
+    if let Some(data) = properties.correlation_data.as_ref().filter(|data| data.len() <= usize::from(u16::MAX)) {
+        writer::property(&mut out, id::CORRELATION_DATA, data);
+    }
+    for (name, value) in &properties.user {
+        if text::is_text(name) && text::is_text(value) {
+            writer::property(&mut out, id::USER_PROPERTY, name.as_bytes());
+            writer::data(&mut out, value.as_bytes());
+        }
+    }
+    out.into()
+}
+
+/// For CONNACK of 5.0 (table 3-1).
+fn connect_reason(kind: RefusalKind) -> u8 {
+    match kind {
+        RefusalKind::NotAuthorized => 0x87,
+        RefusalKind::TopicInvalid => 0x90,
+        RefusalKind::PayloadInvalid => 0x99,
+        RefusalKind::QuotaExceeded => 0x97,
+        RefusalKind::NotSupported => 0x83,
+        RefusalKind::Unavailable => 0x88,
+        RefusalKind::Unspecified => 0x80,
+    }
+}
+
+/// For CONNACK before 5.0 (3.1.1, table 3.1).
+fn return_code(kind: RefusalKind) -> u8 {
+    match kind {
+        RefusalKind::NotAuthorized | RefusalKind::TopicInvalid | RefusalKind::PayloadInvalid => 5,
+        RefusalKind::QuotaExceeded
+        | RefusalKind::NotSupported
+        | RefusalKind::Unavailable
+        | RefusalKind::Unspecified => 3,
+    }
+}
+
+/// For PUBACK and PUBREC (tables 3-4 and 3-5).
+fn publish_reason(kind: RefusalKind) -> u8 {
+    match kind {
+        RefusalKind::NotAuthorized => 0x87,
+        RefusalKind::TopicInvalid => 0x90,
+        RefusalKind::PayloadInvalid => 0x99,
+        RefusalKind::QuotaExceeded => 0x97,
+        RefusalKind::NotSupported | RefusalKind::Unavailable => 0x83,
+        RefusalKind::Unspecified => 0x80,
+    }
+}
+
+/// For SUBACK (table 3-8).
+fn subscribe_reason(kind: RefusalKind) -> u8 {
+    match kind {
+        RefusalKind::NotAuthorized => 0x87,
+        RefusalKind::TopicInvalid => 0x8F,
+        RefusalKind::QuotaExceeded => 0x97,
+        RefusalKind::NotSupported | RefusalKind::Unavailable => 0x83,
+        RefusalKind::PayloadInvalid | RefusalKind::Unspecified => 0x80,
+    }
+}
+
+/// For UNSUBACK (table 3-9).
+fn unsubscribe_reason(kind: RefusalKind) -> u8 {
+    match kind {
+        RefusalKind::NotAuthorized => 0x87,
+        RefusalKind::TopicInvalid => 0x8F,
+        RefusalKind::QuotaExceeded | RefusalKind::NotSupported | RefusalKind::Unavailable => 0x83,
+        RefusalKind::PayloadInvalid | RefusalKind::Unspecified => 0x80,
+    }
+}

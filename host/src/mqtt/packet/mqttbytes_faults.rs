@@ -1,0 +1,1 @@
+//! Where `mqttbytes` is more lenient, or wrong: one row a fault.
