@@ -27,7 +27,7 @@
 //! host.set_clock(1_000);
 //! let (module, manifest) = testing::configure::<Count>("{}").expect("no configuration is needed");
 //! assert_eq!(module.on_tick(clock::now_milliseconds())[0].payload, b"1 at 1000");
-//! assert_eq!(host.state("ticks"), Some(1_i64.to_le_bytes().to_vec()));
+//! assert_eq!(host.state("ticks"), Some(b"1".to_vec()));
 //! # let _ = manifest;
 //! # }
 //! ```

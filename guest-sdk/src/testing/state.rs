@@ -49,21 +49,25 @@ impl State {
     ) -> Result<bool, StateError> {
         let same = self.alive(now, key).map(|entry| entry.value.as_slice()) == expected;
         if same {
-            self.set(now, key, value, None)?;
+            self.set_keeping_time(now, key, value)?;
         }
         Ok(same)
     }
 
     pub(crate) fn add(&mut self, now: u64, key: &str, delta: i64) -> Result<i64, StateError> {
-        let entry = self.alive(now, key);
-        let value = entry.and_then(|e| e.value.as_slice().try_into().ok()).map_or(0, i64::from_le_bytes);
-        let ends = entry.and_then(|e| e.ends);
-        let sum = value.saturating_add(delta);
-        self.set(now, key, &sum.to_le_bytes(), None)?;
+        let text = self.alive(now, key).and_then(|entry| std::str::from_utf8(&entry.value).ok());
+        let sum = text.and_then(|text| text.parse::<i64>().ok()).unwrap_or(0).wrapping_add(delta);
+        self.set_keeping_time(now, key, sum.to_string().as_bytes())?;
+        Ok(sum)
+    }
+
+    fn set_keeping_time(&mut self, now: u64, key: &str, value: &[u8]) -> Result<(), StateError> {
+        let ends = self.alive(now, key).and_then(|entry| entry.ends);
+        self.set(now, key, value, None)?;
         if let Some(entry) = self.entries.get_mut(key) {
             entry.ends = ends;
         }
-        Ok(sum)
+        Ok(())
     }
 
     fn alive(&self, now: u64, key: &str) -> Option<&Entry> {
@@ -91,14 +95,15 @@ mod tests {
     }
 
     #[test]
-    fn a_counter_starts_at_zero_and_stays_within_its_bounds() {
+    fn a_counter_starts_at_zero_and_keeps_its_time() {
         let mut state = State::default();
         assert_eq!(state.add(0, "n", 2), Ok(2));
         assert_eq!(state.add(0, "n", -5), Ok(-3));
-        assert_eq!(state.get(0, "n"), Some((-3_i64).to_le_bytes().to_vec()));
-        assert_eq!(state.add(0, "n", i64::MIN), Ok(i64::MIN));
-        state.set(0, "n", b"text", None).unwrap();
-        assert_eq!(state.add(0, "n", 1), Ok(1), "what is no counter counts as 0");
+        assert_eq!(state.get(0, "n"), Some(b"-3".to_vec()));
+        state.set(0, "n", b"text", Some(1)).unwrap();
+        assert_eq!(state.add(0, "n", i64::MAX), Ok(i64::MAX), "what is no counter counts as 0");
+        assert_eq!(state.add(999, "n", 1), Ok(i64::MIN));
+        assert_eq!(state.add(1000, "n", 1), Ok(1));
     }
 
     #[test]

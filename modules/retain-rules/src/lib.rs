@@ -132,19 +132,20 @@ impl Rule {
     }
 
     fn retention(&self, envelope: &Envelope, payload: &Payload) -> Retention {
-        let kept = match self.keep() {
-            Keep::Never => false,
-            Keep::Always => true,
-            Keep::Flagged => envelope.retain,
-        };
-        if !kept {
-            return Retention::Leave;
+        match self.keep() {
+            Keep::Never => return Retention::Leave,
+            // Which leaves what is kept alone, and lets further modules have their say.
+            Keep::Flagged if !envelope.retain => return Retention::AsFlagged,
+            Keep::Flagged | Keep::Always => {}
         }
         if let Some(most) = self.refuse_over.filter(|most| payload.size() > *most) {
             let size = payload.size();
             let why = format!("{size} bytes, and what is kept for `{}` has at most {most}", self.filter.as_str());
             return Retention::Refuse(Refusal::quota_exceeded(why));
         }
-        Retention::Store(self.expire_after)
+        match (self.keep(), self.expire_after) {
+            (Keep::Flagged, None) => Retention::AsFlagged,
+            (_, expire_after) => Retention::Store(expire_after),
+        }
     }
 }

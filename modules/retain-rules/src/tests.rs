@@ -39,7 +39,7 @@ fn each_kind_of_rule_decides() {
         (never, "s/1", true, Retention::Leave),
         (never, "t/1", true, Retention::AsFlagged),
         (expire, "s/1", true, Retention::Store(Some(60))),
-        (expire, "s/1", false, Retention::Leave),
+        (expire, "s/1", false, Retention::AsFlagged),
         (both, "s/1", false, Retention::Store(Some(60))),
     ] {
         assert_eq!(decide(rules, topic, retain, b"x"), expected, "{rules} {topic} {retain}");
@@ -56,8 +56,8 @@ fn the_first_rule_that_matches_decides_alone() {
 #[test]
 fn only_what_would_be_kept_is_refused_for_its_size() {
     let rule = r#"{"filter": "s/#", "refuse_over": 4}"#;
-    assert_eq!(decide(rule, "s/1", true, b"1234"), Retention::Store(None));
-    assert_eq!(decide(rule, "s/1", false, b"12345"), Retention::Leave);
+    assert_eq!(decide(rule, "s/1", true, b"1234"), Retention::AsFlagged);
+    assert_eq!(decide(rule, "s/1", false, b"12345"), Retention::AsFlagged);
     let Retention::Refuse(refusal) = decide(rule, "s/1", true, b"12345") else { panic!("must be refused") };
     assert_eq!(refusal.kind, RefusalKind::QuotaExceeded);
     assert_eq!(refusal.reason, "5 bytes, and what is kept for `s/#` has at most 4");
