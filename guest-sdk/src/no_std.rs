@@ -4,6 +4,7 @@
 
 use alloc::alloc::{Layout, alloc, realloc};
 use core::panic::PanicInfo;
+use core::sync::atomic::{AtomicBool, Ordering};
 
 #[global_allocator]
 static ALLOCATOR: dlmalloc::GlobalDlmalloc = dlmalloc::GlobalDlmalloc;
@@ -31,9 +32,13 @@ unsafe extern "C" fn cabi_realloc(old: *mut u8, old_size: usize, align: usize, n
     if block.is_null() { core::arch::wasm32::unreachable() } else { block }
 }
 
-/// Tells the module's log where and why, and traps.
+/// Tells the module's log where and why, and traps. A panic on the way there, for want of memory
+/// say, traps at once.
 #[panic_handler]
 fn panic(info: &PanicInfo<'_>) -> ! {
-    crate::log::error(alloc::format!("{info}"));
+    static AGAIN: AtomicBool = AtomicBool::new(false);
+    if !AGAIN.swap(true, Ordering::Relaxed) {
+        crate::log::error(alloc::format!("{info}"));
+    }
     core::arch::wasm32::unreachable()
 }

@@ -20,6 +20,7 @@ pub trait Translation: Module {
     ///
     /// # Errors
     /// Refuses the message to its sender.
+    #[allow(clippy::wrong_self_convention, reason = "the contract's name")]
     fn from_amqp(&self, topic: &str, message: AmqpMessage) -> Result<(Envelope, Vec<u8>), Refusal>;
 }
 

@@ -8,7 +8,7 @@
 use pliant_guest::prelude::*;
 
 /// The property to add.
-#[derive(Deserialize)]
+#[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct AddProperty {
     name: String,
@@ -51,7 +51,7 @@ mod tests {
             (r#"{"name": 3, "value": ""}"#, "configuration: name: invalid type: integer `3`, expected a string"),
             (r#"{"nam": "x"}"#, "configuration: nam: unknown field `nam`, expected `name` or `value`"),
         ] {
-            let refusal = testing::configure::<AddProperty>(document).err().unwrap();
+            let refusal = testing::configure::<AddProperty>(document).unwrap_err();
             assert!(refusal.reason.starts_with(expected), "{}", refusal.reason);
         }
     }

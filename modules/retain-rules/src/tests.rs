@@ -111,7 +111,7 @@ fn a_wrong_configuration_is_refused_with_entry_and_field() {
         (r#"{"filter": "a", "keep": "never", "refuse_over": 1}"#, "rules, entry 1, refuse_over: nothing is kept"),
     ] {
         let document = format!(r#"{{"rules": [{rules}]}}"#);
-        let refusal = testing::configure::<RetainRules>(&document).err().expect("a wrong configuration");
+        let refusal = testing::configure::<RetainRules>(&document).expect_err("a wrong configuration");
         assert!(refusal.reason.starts_with(&format!("configuration: {expected}")), "{rules}: {}", refusal.reason);
     }
 }

@@ -270,7 +270,7 @@ fn a_wrong_configuration_is_refused_with_entry_and_field() {
         (r#"{"mount": "tenant/{usr}/"}"#, "mount: `{usr}` in `tenant/{usr}/` is not known here"),
         (r#"{"mounts": [{"prefix": "a/"}, {"prefix": "b"}]}"#, "mounts, entry 2, prefix: `b` must end with `/`"),
     ] {
-        let refusal = testing::configure::<TopicRules>(document).err().expect("a wrong configuration");
+        let refusal = testing::configure::<TopicRules>(document).expect_err("a wrong configuration");
         assert!(refusal.reason.starts_with(&format!("configuration: {expected}")), "{document}: {}", refusal.reason);
     }
 }

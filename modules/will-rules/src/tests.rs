@@ -116,7 +116,7 @@ fn a_wrong_configuration_is_refused_with_entry_and_field() {
         (r#"{"presence": "p/#"}"#, "presence: `p/#` is no topic: "),
         (r#"{"presence": ""}"#, "presence: `` is no topic: it is empty"),
     ] {
-        let refusal = testing::configure::<WillRules>(document).err().expect("a wrong configuration");
+        let refusal = testing::configure::<WillRules>(document).expect_err("a wrong configuration");
         assert!(refusal.reason.starts_with(&format!("configuration: {expected}")), "{document}: {}", refusal.reason);
     }
 }
