@@ -13,6 +13,8 @@ pub mod wasm;
 
 pub mod broker;
 
+pub mod net;
+
 pub mod admin;
 
 pub mod cli;

@@ -24,6 +24,9 @@ mod wills;
 mod window;
 mod worker;
 
+#[cfg(test)]
+mod tests;
+
 pub use attach::{Link, nobody};
 pub use explain::Explanation;
 pub use inspect::{ClientInfo, SubscriptionInfo};

@@ -68,16 +68,8 @@ pub async fn serve(context: Rc<Context>, stream: TcpStream, listener: Arc<str>, 
     let outlet = Arc::new(Outlet::new(write, context.broker.clone(), &context.limits));
     let link = Link::new(outlet.clone(), Arc::new(nobody(&listener, Protocol::Mqtt)));
     let inbound = Inbound::new(context.mqtt.clone(), listener, peer, now);
-    let mut connection = Connection {
-        context,
-        read,
-        outlet,
-        link,
-        inbound,
-        partial: Vec::new(),
-        answers: VecDeque::new(),
-        timer: None,
-    };
+    let mut connection =
+        Connection { context, read, outlet, link, inbound, partial: Vec::new(), answers: VecDeque::new(), timer: None };
     let end = loop {
         if let Err(end) = connection.turn().await {
             break end;
@@ -230,7 +222,7 @@ impl Connection {
         while used < bytes.len() && self.reads() {
             let (length, action) = match self.inbound.receive(now, &bytes[used..]) {
                 Ok(Step::Packet { length, action }) => (length, action),
-                Ok(Step::NeedMore(_)) => break,
+                Ok(Step::NeedMore { .. }) => break,
                 Err(violation) => return (used, Err(End::Violation(violation))),
             };
             used += length;
@@ -240,15 +232,19 @@ impl Connection {
                     self.answers.push_back((0, Say::Pong));
                     continue;
                 }
-                Action::Nothing => continue,
+                Action::Reply(bytes) => {
+                    self.answers.push_back((0, Say::Bytes(bytes)));
+                    continue;
+                }
             };
             let detaches = matches!(request, Request::Detach(_));
-            if matches!(request, Request::Attach(_)) {
-                self.outlet.lock().writer = Writer::Mqtt(self.inbound.outbound());
-            }
+            let attaches = matches!(request, Request::Attach(_));
             let answer = context.broker.handle(&mut worker, &mut self.link, now, request);
             if let Answer::Say(after, event) = answer {
                 self.answers.push_back((after, Say::Event(event)));
+            }
+            if attaches {
+                self.outlet.lock().writer = Writer::Mqtt(self.inbound.outbound());
             }
             if detaches {
                 return (used, Err(End::Detached));
@@ -291,7 +287,7 @@ impl Connection {
                 if let Say::Event(event) = &say {
                     inbound.answered(event);
                 }
-                let said = out.writer.say(now, &say, bytes);
+                let said = out.writer.say(&say, bytes);
                 match &say {
                     Say::Event(Event::Attached(_)) => out.attachment = link.attachment().cloned(),
                     Say::Event(Event::Refused(_)) => ended = Err(End::Refused(Departure::ClosedByBroker)),
@@ -308,6 +304,14 @@ impl Connection {
         ended
     }
 
+    /// A client that never came in has to hear why, too.
+    fn find_words(&mut self) {
+        let mut out = self.outlet.lock();
+        if matches!(out.writer, Writer::Silent) {
+            out.writer = Writer::Mqtt(self.inbound.outbound());
+        }
+    }
+
     async fn finish(mut self, end: End) {
         let now = self.context.clock.now();
         let metrics = self.context.broker.metrics().clone();
@@ -316,13 +320,15 @@ impl Connection {
             End::Lost => Some(Departure::ConnectionLost),
             End::Violation(violation) => {
                 metrics.protocol_violations_total.add(1);
+                self.find_words();
                 self.outlet.violation(now, violation);
                 tracing::debug!(%violation, "a client broke the rules");
                 Some(Departure::ProtocolViolation)
             }
             End::Silent => {
                 metrics.keep_alive_timeouts_total.add(1);
-                self.outlet.violation(now, &Violation::KeepAliveTimeout);
+                self.find_words();
+                self.outlet.violation(now, &Violation::KeepAliveExpired);
                 Some(Departure::KeepAliveExpired)
             }
             End::Closed(why) => {

@@ -19,18 +19,24 @@ pub enum Say {
     Event(Event),
     /// Answer to a ping.
     Pong,
+    /// What the protocol machine answered by itself.
+    Bytes(Vec<u8>),
 }
 
 impl Writer {
     /// Encodes; false: this protocol has no word for it but to hang up.
-    pub fn say(&mut self, now: Time, say: &Say, out: &mut Vec<u8>) -> bool {
+    pub fn say(&mut self, say: &Say, out: &mut Vec<u8>) -> bool {
         match (self, say) {
             (Self::Silent, _) => true,
             (Self::Mqtt(machine), Say::Pong) => {
                 machine.pong(out);
                 true
             }
-            (Self::Mqtt(machine), Say::Event(event)) => machine.event(now, event, out) == mqtt::Said::Said,
+            (Self::Mqtt(_), Say::Bytes(bytes)) => {
+                out.extend_from_slice(bytes);
+                true
+            }
+            (Self::Mqtt(machine), Say::Event(event)) => machine.event(event, out) == mqtt::Outcome::Said,
         }
     }
 

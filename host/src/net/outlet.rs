@@ -234,7 +234,7 @@ impl Outlet {
     pub fn farewell(&self, now: Time, why: Closed) {
         let say = Say::Event(crate::dialogue::Event::Closed(why));
         self.last_word(now, |writer, bytes| {
-            writer.say(now, &say, bytes);
+            writer.say(&say, bytes);
         });
     }
 

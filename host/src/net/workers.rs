@@ -88,11 +88,11 @@ impl Crew {
 impl Workers {
     /// Opens all listeners, then starts all threads.
     pub fn start(broker: Arc<Broker>, clock: Clock, config: NetConfig) -> Result<Self, BindError> {
-        let runtime = runtime();
+        let first_runtime = runtime();
         let mut listeners = Vec::new();
         let mut addresses = Vec::new();
         {
-            let _entered = runtime.enter();
+            let _entered = first_runtime.enter();
             for listener in &config.listeners {
                 let bound = bind(&listener.name, listener.bind)?;
                 let address = bound.local_addr().unwrap_or(listener.bind);
@@ -109,7 +109,7 @@ impl Workers {
             receivers.push(receiver);
         }
         let crew = Arc::new(Crew { members });
-        let mut first = Some((runtime, listeners));
+        let mut first = Some((first_runtime, listeners));
         let mut threads = Vec::new();
         for (at, receiver) in receivers.into_iter().enumerate() {
             let connections = crew.members[at].connections.clone();

@@ -1,0 +1,298 @@
+//! Rows for the hall alone: no sockets, no protocol, a clock that stands still, a store in memory.
+
+use super::*;
+use crate::client::{Departure, Protocol};
+use crate::dialogue::*;
+use crate::message::Guarantee;
+use crate::store::Durability;
+use crate::wasm;
+use parking_lot::Mutex;
+
+/// Stands in for a connection: remembers what was sent and why it was ended.
+#[derive(Default)]
+struct Probe {
+    wakes: std::sync::atomic::AtomicUsize,
+    closed: Mutex<Option<Closed>>,
+}
+
+impl Outlet for Probe {
+    fn flush(&self, _now: Time) {}
+    fn wake(&self) {
+        self.wakes.fetch_add(1, Ordering::Relaxed);
+    }
+    fn close(&self, why: Closed) {
+        *self.closed.lock() = Some(why);
+    }
+}
+
+struct Hall {
+    broker: Arc<Broker>,
+    worker: Worker,
+    now: Time,
+}
+
+struct Peer {
+    link: Link,
+    probe: Arc<Probe>,
+}
+
+fn hall(limits: Limits) -> Hall {
+    let metrics = Arc::new(Metrics::default());
+    let (store, mut loaded) = Store::in_memory(&Default::default(), Durability::Commit, metrics.clone());
+    let kept = wasm::Kept::take(&mut loaded);
+    let clock: wasm::Clock = Arc::new(|| Time(0));
+    let modules =
+        Modules::open(Default::default(), store.clone(), kept, &[], Vec::new(), metrics.clone(), clock).unwrap();
+    let broker = Broker::open(limits, store, Restored::default(), Arc::new(modules), metrics, Time(0));
+    let worker = broker.worker();
+    Hall { broker, worker, now: Time(1_000_000) }
+}
+
+impl Hall {
+    fn attach(&mut self, id: &str, clean: bool, expiry_seconds: u32, window: u16) -> (Peer, bool) {
+        let probe = Arc::new(Probe::default());
+        let mut link = Link::new(probe.clone(), Arc::new(nobody("mqtt", Protocol::Mqtt)));
+        let client = Client { id: id.into(), scope: nobody("mqtt", Protocol::Mqtt), peer: "".into() };
+        let attach =
+            Attach { client, clean, expiry_seconds, window, per_subscription: false, will: None, credentials: None };
+        let answer = self.broker.handle(&mut self.worker, &mut link, self.now, Request::Attach(Box::new(attach)));
+        let Answer::Say(_, Event::Attached(attached)) = answer else { panic!("{answer:?}") };
+        (Peer { link, probe }, attached.resumed)
+    }
+
+    fn ask(&mut self, peer: &mut Peer, request: Request<'_>) -> Answer {
+        let answer = self.broker.handle(&mut self.worker, &mut peer.link, self.now, request);
+        self.worker.flush(&self.broker, self.now);
+        answer
+    }
+
+    fn subscribe(&mut self, peer: &mut Peer, filter: &str, guarantee: Guarantee) {
+        let options = SubscribeOptions { guarantee, ..Default::default() };
+        let (share, name) = match filter.strip_prefix("$share/").and_then(|rest| rest.split_once('/')) {
+            Some((share, name)) => (Some(share.into()), name),
+            None => (None, filter),
+        };
+        let filters = vec![SubscribeFilter { name: name.into(), share, options }];
+        let answer = self.ask(peer, Request::Subscribe(Subscribe { handle: 1, filters }));
+        let Answer::Say(_, Event::Subscribed { granted, .. }) = answer else { panic!("{answer:?}") };
+        assert_eq!(granted, [Ok(guarantee)]);
+    }
+
+    fn publish(&mut self, peer: &mut Peer, name: &str, guarantee: Guarantee, handle: u16, payload: &[u8]) -> Answer {
+        let publish =
+            Publish { name, guarantee, retain: false, handle, expiry_seconds: None, properties: None, payload };
+        self.ask(peer, Request::Publish(publish))
+    }
+
+    fn take(&self, peer: &Peer) -> Vec<(Handle, String, bool)> {
+        let mut taken = Vec::new();
+        self.broker.drain(peer.link.attachment().unwrap(), self.now, &mut |outgoing| {
+            taken.push(match outgoing {
+                Outgoing::Deliver(delivery) => {
+                    let text = String::from_utf8(delivery.message.payload().to_vec()).unwrap();
+                    (delivery.handle, text, delivery.duplicate)
+                }
+                Outgoing::Release(handle) => (handle, "release".into(), false),
+            });
+            true
+        });
+        taken
+    }
+
+    fn settle(&mut self, peer: &mut Peer, handle: Handle) {
+        self.ask(peer, Request::Settle(handle, Settlement::Acknowledged));
+    }
+
+    fn commit(&self) {
+        assert!(self.broker.store.flush_blocking(std::time::Duration::from_secs(10)));
+    }
+
+    fn lose(&mut self, peer: &mut Peer) {
+        let detach = Detach { departure: Departure::ConnectionLost, expiry_seconds: None };
+        self.broker.handle(&mut self.worker, &mut peer.link, self.now, Request::Detach(detach));
+        self.worker.flush(&self.broker, self.now);
+    }
+}
+
+const ONCE: Guarantee = Guarantee::AtMostOnce;
+const LEAST: Guarantee = Guarantee::AtLeastOnce;
+const EXACTLY: Guarantee = Guarantee::ExactlyOnce;
+
+fn row(handle: Handle, text: &str, duplicate: bool) -> (Handle, String, bool) {
+    (handle, text.into(), duplicate)
+}
+
+#[test]
+fn a_durable_copy_leaves_after_its_commit_and_its_publisher_hears_then() {
+    let mut hall = hall(Limits::default());
+    let (mut subscriber, _) = hall.attach("s", false, 100, 10);
+    hall.subscribe(&mut subscriber, "a", LEAST);
+    let (mut publisher, _) = hall.attach("p", true, 0, 10);
+    let answer = hall.publish(&mut publisher, "a", LEAST, 1, b"x");
+    let Answer::Say(after, Event::Published { handle: 1, outcome: Ok(Routed::Matched), .. }) = answer else {
+        panic!("{answer:?}")
+    };
+    assert!(after > 0, "the answer waits for the disk");
+    hall.commit();
+    assert!(hall.broker.is_committed(after));
+    assert_eq!(hall.take(&subscriber), [row(1, "x", false)]);
+}
+
+#[test]
+fn nothing_waits_for_the_disk_where_nothing_is_kept() {
+    let mut hall = hall(Limits::default());
+    let (mut subscriber, _) = hall.attach("s", true, 0, 10);
+    hall.subscribe(&mut subscriber, "a", EXACTLY);
+    let (mut publisher, _) = hall.attach("p", true, 0, 10);
+    for (guarantee, handle) in [(LEAST, 1), (EXACTLY, 2)] {
+        let answer = hall.publish(&mut publisher, "a", guarantee, handle, b"x");
+        assert!(matches!(answer, Answer::Say(0, Event::Published { outcome: Ok(Routed::Matched), .. })), "{answer:?}");
+    }
+    assert_eq!(hall.take(&subscriber), [row(1, "x", false), row(2, "x", false)]);
+}
+
+#[test]
+fn an_exactly_once_publication_is_taken_once_until_it_is_released() {
+    let mut hall = hall(Limits::default());
+    let (mut subscriber, _) = hall.attach("s", true, 0, 10);
+    hall.subscribe(&mut subscriber, "a", ONCE);
+    let (mut publisher, _) = hall.attach("p", true, 0, 10);
+    for _ in 0..3 {
+        hall.publish(&mut publisher, "a", EXACTLY, 7, b"x");
+    }
+    assert_eq!(hall.take(&subscriber).len(), 1);
+    let answer = hall.ask(&mut publisher, Request::Release(7));
+    assert!(matches!(answer, Answer::Say(0, Event::Released(7, true))), "{answer:?}");
+    let answer = hall.ask(&mut publisher, Request::Release(7));
+    assert!(matches!(answer, Answer::Say(0, Event::Released(7, false))), "{answer:?}");
+    hall.publish(&mut publisher, "a", EXACTLY, 7, b"y");
+    assert_eq!(hall.take(&subscriber), [row(0, "y", false)]);
+}
+
+#[test]
+fn a_full_queue_makes_its_publisher_wait_and_lets_it_go_on() {
+    let mut hall = hall(Limits { queue_messages_max: 2, ..Default::default() });
+    let (mut subscriber, _) = hall.attach("s", true, 0, 1);
+    hall.subscribe(&mut subscriber, "a", LEAST);
+    let (mut publisher, _) = hall.attach("p", true, 0, 10);
+    for handle in 1..=2 {
+        hall.publish(&mut publisher, "a", LEAST, handle, b"x");
+    }
+    assert!(matches!(hall.publish(&mut publisher, "a", LEAST, 3, b"last"), Answer::Parked));
+    assert!(matches!(hall.broker.resume(&mut hall.worker, &mut publisher.link, hall.now), Answer::Parked));
+    for handle in 1..=2 {
+        assert_eq!(hall.take(&subscriber), [row(handle, "x", false)]);
+        hall.settle(&mut subscriber, handle);
+    }
+    assert!(publisher.probe.wakes.load(Ordering::Relaxed) > 0);
+    let answer = hall.broker.resume(&mut hall.worker, &mut publisher.link, hall.now);
+    assert!(matches!(answer, Answer::Say(0, Event::Published { handle: 3, outcome: Ok(_), .. })), "{answer:?}");
+    assert_eq!(hall.take(&subscriber), [row(3, "last", false)]);
+}
+
+#[test]
+fn a_full_queue_of_somebody_who_is_away_refuses() {
+    let mut hall = hall(Limits { queue_messages_max: 1, ..Default::default() });
+    let (mut subscriber, _) = hall.attach("s", false, 100, 1);
+    hall.subscribe(&mut subscriber, "a", LEAST);
+    hall.lose(&mut subscriber);
+    let (mut publisher, _) = hall.attach("p", true, 0, 10);
+    hall.publish(&mut publisher, "a", LEAST, 1, b"x");
+    let answer = hall.publish(&mut publisher, "a", LEAST, 2, b"x");
+    assert!(matches!(answer, Answer::Say(_, Event::Published { outcome: Err(_), .. })), "{answer:?}");
+}
+
+#[test]
+fn an_at_most_once_copy_is_dropped_at_a_full_queue_and_counted() {
+    let mut hall = hall(Limits { queue_messages_max: 1, ..Default::default() });
+    let (mut subscriber, _) = hall.attach("s", true, 0, 1);
+    hall.subscribe(&mut subscriber, "a", ONCE);
+    let (mut publisher, _) = hall.attach("p", true, 0, 10);
+    for payload in [b"1", b"2"] {
+        hall.publish(&mut publisher, "a", ONCE, 0, payload);
+    }
+    assert_eq!(hall.take(&subscriber), [row(0, "1", false)]);
+    assert_eq!(hall.broker.metrics.messages_dropped_total.get(), 1);
+}
+
+#[test]
+fn what_was_under_way_is_sent_again_under_the_same_handle() {
+    let mut hall = hall(Limits::default());
+    let (mut subscriber, _) = hall.attach("s", false, 100, 10);
+    hall.subscribe(&mut subscriber, "a", EXACTLY);
+    let (mut publisher, _) = hall.attach("p", true, 0, 10);
+    for (handle, payload) in [(1, b"1"), (2, b"2"), (3, b"3")] {
+        hall.publish(&mut publisher, "a", EXACTLY, handle, payload);
+    }
+    hall.commit();
+    assert_eq!(hall.take(&subscriber).len(), 3);
+    hall.ask(&mut subscriber, Request::Received(2));
+    hall.lose(&mut subscriber);
+    let (mut subscriber, resumed) = hall.attach("s", false, 100, 10);
+    assert!(resumed);
+    assert_eq!(hall.take(&subscriber), [row(1, "1", true), row(2, "release", false), row(3, "3", true)]);
+    let answer = hall.ask(&mut subscriber, Request::Settle(3, Settlement::Completed));
+    assert!(matches!(answer, Answer::Say(_, Event::Closed(Closed::HandleMisused))), "{answer:?}");
+    hall.ask(&mut subscriber, Request::Settle(2, Settlement::Completed));
+    assert_eq!(hall.broker.client("s").unwrap().in_flight, 2);
+}
+
+#[test]
+fn a_second_connection_takes_over_and_the_first_one_is_told() {
+    let mut hall = hall(Limits::default());
+    let (mut first, _) = hall.attach("c", false, 100, 10);
+    let (second, resumed) = hall.attach("c", false, 100, 10);
+    assert!(resumed);
+    assert_eq!(*first.probe.closed.lock(), Some(Closed::TakenOver));
+    hall.lose(&mut first);
+    assert!(hall.broker.client("c").unwrap().attached, "the late word of the first one changes nothing");
+    drop(second);
+}
+
+#[test]
+fn a_shared_message_that_its_member_leaves_behind_goes_to_another() {
+    let mut hall = hall(Limits::default());
+    let (mut one, _) = hall.attach("one", true, 0, 10);
+    hall.subscribe(&mut one, "$share/g/a", LEAST);
+    let (mut publisher, _) = hall.attach("p", true, 0, 10);
+    hall.publish(&mut publisher, "a", LEAST, 1, b"x");
+    assert_eq!(hall.take(&one), [row(1, "x", false)]);
+    let (mut other, _) = hall.attach("other", true, 0, 10);
+    hall.subscribe(&mut other, "$share/g/a", LEAST);
+    hall.lose(&mut one);
+    assert_eq!(hall.take(&other), [row(1, "x", false)]);
+}
+
+#[test]
+fn an_abandoned_mailbox_ends_in_time_and_not_early() {
+    let mut hall = hall(Limits::default());
+    let (mut client, _) = hall.attach("c", false, 100, 10);
+    hall.subscribe(&mut client, "a", LEAST);
+    hall.lose(&mut client);
+    for (later, there) in [(99_999, true), (100_000, false)] {
+        hall.broker.tick(&mut hall.worker, hall.now.plus_milliseconds(later));
+        assert_eq!(hall.broker.client("c").is_some(), there, "after {later} ms");
+    }
+    assert!(hall.broker.trie.read().is_empty());
+}
+
+#[test]
+fn somebody_elses_client_id_is_refused_and_nothing_happens_to_it() {
+    let mut hall = hall(Limits::default());
+    let (_first, _) = hall.attach("c", false, 100, 10);
+    let probe = Arc::new(Probe::default());
+    let mut link = Link::new(probe, Arc::new(nobody("mqtt", Protocol::Mqtt)));
+    let scope = Scope { identity: Some("mallory".into()), ..nobody("mqtt", Protocol::Mqtt) };
+    let attach = Attach {
+        client: Client { id: "c".into(), scope, peer: "".into() },
+        clean: true,
+        expiry_seconds: 0,
+        window: 1,
+        per_subscription: false,
+        will: None,
+        credentials: None,
+    };
+    let answer = hall.broker.handle(&mut hall.worker, &mut link, hall.now, Request::Attach(Box::new(attach)));
+    assert!(matches!(answer, Answer::Say(0, Event::Refused(_))), "{answer:?}");
+    assert!(hall.broker.client("c").unwrap().attached);
+}
