@@ -270,6 +270,18 @@ impl Client {
         while self.try_receive().is_ok() {}
     }
 
+    /// Whether the broker has said nothing for this long. What it says after all waits for the row.
+    pub fn is_silent_for(&mut self, time: Duration) -> bool {
+        self.stream.set_read_timeout(Some(time)).unwrap();
+        let end = self.read();
+        self.stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        match end {
+            Ok(packet) => self.waiting.push_back(packet),
+            Err(end) => return end == End::Silence,
+        }
+        false
+    }
+
     /// Cuts the socket without a DISCONNECT.
     pub fn cut(self) {
         drop(self.stream.shutdown(Shutdown::Both));

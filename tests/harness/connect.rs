@@ -60,8 +60,8 @@ impl Connect {
     pub(super) fn new(version: Version) -> Self {
         Self {
             version,
-            // 3.1 allows 23 bytes, 3.1.1 wants them to be allowed.
-            id: unique("c"),
+            // At most 23 bytes, which is all that 3.1 allows.
+            id: unique(&format!("{version:?}")),
             clean: true,
             keep_alive: 60,
             user: None,

@@ -9,12 +9,13 @@ mod reader;
 mod writer;
 
 pub use broker::address;
-pub use client::Client;
+pub use client::{Client, End};
 pub use connect::{Connect, Will};
-pub use packet::{Ack, Connack, Packet, Publish};
+pub use packet::{Connack, Packet, Publish};
 pub use property::{Properties, Property};
 pub use writer::{Subscription, hex, raw};
 
+use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 /// A version of the protocol; its number is the protocol level of CONNECT.
@@ -51,4 +52,18 @@ pub fn connect(version: Version) -> Connect {
 /// A connected client of this version.
 pub fn client(version: Version) -> Client {
     connect(version).open()
+}
+
+/// Lets so many seconds pass on the broker's clock: a client goes and its will waits that long.
+pub fn pass(seconds: u32) {
+    pass_at(address(), seconds);
+}
+
+/// As [`pass`], at this broker.
+pub fn pass_at(broker: SocketAddr, seconds: u32) {
+    let topic = unique("clock");
+    let mut watcher = connect(V5).at(broker).open();
+    watcher.subscribe(&topic, 0);
+    connect(V5).at(broker).session_expiry(u32::MAX).will(Will::new(&topic, "now").delay(seconds)).open().cut();
+    watcher.expect(&topic, "now", 0);
 }

@@ -144,11 +144,13 @@ impl Properties {
 
     /// The user properties, in order.
     pub fn user(&self) -> Vec<(&str, &str)> {
-        let pair = |property| match property {
-            &Property::User(ref name, ref value) => Some((name.as_str(), value.as_str())),
-            _ => None,
-        };
-        self.0.iter().filter_map(pair).collect()
+        let mut all = Vec::new();
+        for property in &self.0 {
+            if let Property::User(name, value) = property {
+                all.push((name.as_str(), value.as_str()));
+            }
+        }
+        all
     }
 
     /// The first user property of this name.

@@ -1,12 +1,164 @@
 //! CONNECT and CONNACK: who is let in, as whom, and what is granted.
+
+use crate::harness::property::*;
 use crate::harness::*;
 
 #[test]
-fn a_client_is_let_in() {
+fn a_client_is_let_in_and_may_go() {
     for version in ALL {
         let mut client = client(version);
+        // [MQTT-3.2.2-2], [MQTT-3.2.2-1]: a clean start finds no session.
         assert!(!client.connack.present);
         client.ping();
         client.disconnect();
+    }
+}
+
+/// [MQTT-3.1.3-6], [MQTT-3.1.3-7]
+#[test]
+fn an_empty_id_is_replaced_by_one_of_the_brokers_making() {
+    let (first, second) = (connect(V5).id("").open(), connect(V5).id("").open());
+    assert!(first.connack.properties.text(ASSIGNED_CLIENT_ID).is_some_and(|id| !id.is_empty()));
+    assert_ne!(first.id, second.id);
+
+    let (mut first, mut second) = (connect(V311).id("").open(), connect(V311).id("").open());
+    first.ping();
+    second.ping();
+}
+
+#[test]
+fn an_assigned_id_may_be_used_again() {
+    let first = connect(V5).id("").session_expiry(60).open();
+    let id = first.id.clone();
+    first.disconnect();
+    let again = connect(V5).id(&id).clean(false).session_expiry(60).resume();
+    assert_eq!(again.connack.properties.text(ASSIGNED_CLIENT_ID), None);
+}
+
+/// [MQTT-3.2.2-16]
+#[test]
+fn a_given_id_is_not_assigned() {
+    assert_eq!(client(V5).connack.properties.text(ASSIGNED_CLIENT_ID), None);
+}
+
+/// [MQTT-3.1.3-8] of 3.1.1, F22
+#[test]
+fn an_empty_id_without_clean_session_is_refused() {
+    connect(V311).id("").clean(false).refused(0x02);
+}
+
+#[test]
+fn an_empty_id_without_clean_start_is_assigned_one() {
+    assert!(connect(V5).id("").clean(false).open().connack.properties.text(ASSIGNED_CLIENT_ID).is_some());
+}
+
+/// [MQTT-3.1.3-5], F23
+#[test]
+fn ids_of_any_characters_are_names_and_nothing_else() {
+    let long = "x".repeat(1000);
+    for version in BOTH {
+        for stem in
+            ["a/b", "+", "#", "%c%u", "../../etc", "a\r\nb", "(a+)+$", "\u{feff}ß温度", "$SYS", " ", long.as_str()]
+        {
+            let id = unique(stem);
+            connect(version).id(&id).kept().open().disconnect();
+            connect(version).id(&id).kept().resume().disconnect();
+            connect(version).id(&id).clean(true).open().disconnect();
+        }
+    }
+}
+
+#[test]
+fn a_name_and_a_password_are_no_hindrance_where_nobody_checks_them() {
+    for version in ALL {
+        connect(version).user("somebody").open().ping();
+        connect(version).user("somebody").password(b"secret").open().ping();
+        connect(version).user("").password(b"\0\xff").open().ping();
+    }
+}
+
+#[test]
+fn everything_a_client_may_say_at_connect_is_taken() {
+    let mut client = connect(V5)
+        .with(Property::Four(SESSION_EXPIRY, 10))
+        .with(Property::Two(RECEIVE_MAXIMUM, 20))
+        .with(Property::Four(MAXIMUM_PACKET_SIZE, 100_000))
+        .with(Property::Two(TOPIC_ALIAS_MAXIMUM, 5))
+        .with(Property::Byte(REQUEST_RESPONSE_INFORMATION, 1))
+        .with(Property::Byte(REQUEST_PROBLEM_INFORMATION, 1))
+        .with(Property::user("a", "1"))
+        .with(Property::user("a", "2"))
+        .open();
+    client.ping();
+}
+
+/// [MQTT-3.2.2-9], [MQTT-3.2.2-13] and their like: what is not said is offered in full.
+#[test]
+fn the_broker_offers_all_of_the_protocol() {
+    let offered = client(V5).connack.properties;
+    assert_eq!(offered.number(MAXIMUM_QOS), None);
+    for id in [RETAIN_AVAILABLE, WILDCARD_AVAILABLE, SUBSCRIPTION_IDENTIFIERS_AVAILABLE, SHARED_AVAILABLE] {
+        assert_ne!(offered.number(id), Some(0), "property {id:02x}");
+    }
+    assert_ne!(offered.number(RECEIVE_MAXIMUM), Some(0));
+}
+
+/// [MQTT-3.1.4-5]: the client need not wait for CONNACK.
+#[test]
+fn packets_may_follow_connect_at_once() {
+    for version in BOTH {
+        let topic = unique("pipelined");
+        let mut client = connect(version).sent();
+        let name = topic.as_bytes();
+        let length = [0, name.len() as u8];
+        let properties: &[u8] = if version == V5 { &[0] } else { &[] };
+        let mut all = raw(0x82, &[&[0, 9], properties, &length[..], name, &[1]].concat());
+        all.extend(raw(0x32, &[&length[..], name, &[0, 10], properties, b"early"].concat()));
+        client.send(&all);
+        assert!(matches!(client.receive(), Packet::Connack(Connack { code: 0, .. })));
+        assert!(matches!(client.receive(), Packet::Suback(granted) if granted.id == 9 && granted.codes == [1]));
+        client.acked(0x40, 10);
+        client.expect(&topic, "early", 1);
+    }
+}
+
+/// [MQTT-3.1.2-24], [MQTT-3.1.2-25]
+#[test]
+fn a_message_too_large_for_its_receiver_is_left_out() {
+    for qos in [0, 1, 2] {
+        let topic = unique("large");
+        let mut small = connect(V5).with(Property::Four(MAXIMUM_PACKET_SIZE, 100)).open();
+        let mut large = client(V5);
+        small.subscribe(&topic, qos);
+        large.subscribe(&topic, qos);
+        let mut publisher = client(V5);
+        let long = "x".repeat(100);
+        publisher.say(&topic, &long, qos);
+        publisher.say(&topic, "short", qos);
+        small.expect(&topic, "short", qos);
+        small.expect_nothing();
+        large.expect(&topic, &long, qos);
+        large.expect(&topic, "short", qos);
+    }
+}
+
+/// [MQTT-3.1.2-29]: with Request Problem Information 0 only CONNACK, PUBLISH and DISCONNECT may explain themselves.
+#[test]
+fn reasons_are_not_told_to_whom_does_not_want_them() {
+    let mut client = connect(V5).with(Property::Byte(REQUEST_PROBLEM_INFORMATION, 0)).open();
+    client.send_publish(&Publish::new(&unique("nobody"), "x", 1).id(1));
+    assert_eq!(client.acked(0x40, 1).properties, Properties::default());
+    client.send(&hex("62 02 00 07"));
+    let unknown = client.acked(0x70, 7);
+    assert_eq!((unknown.code, unknown.properties), (0x92, Properties::default()));
+}
+
+/// [MQTT-3.14.4-1], [MQTT-3.14.4-2]: the client says goodbye and the broker closes.
+#[test]
+fn after_disconnect_nothing_is_said() {
+    for version in ALL {
+        let mut client = client(version);
+        client.send(&hex("E0 00"));
+        assert_eq!(client.expect_closed(), None);
     }
 }

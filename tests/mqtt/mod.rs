@@ -1,3 +1,20 @@
-//! MQTT on the wire, statement by statement. Ids in square brackets are those of the OASIS specifications.
+//! MQTT on the wire, statement by statement. Ids in square brackets are those of the OASIS specifications; where 3.1.1
+//! and 5.0 number one statement differently, the one of 5.0 comes first.
 
+mod alias;
 mod connect;
+mod expiry;
+mod identifiers;
+mod keep_alive;
+mod malformed;
+mod options;
+mod properties;
+mod qos;
+mod resend;
+mod retained;
+mod session;
+mod shared;
+mod subscribe;
+mod take_over;
+mod will;
+mod window;

@@ -1,0 +1,90 @@
+//! Subscription options of 5.0: No Local, Retain As Published, Retain Handling (3.8.3.1).
+
+use crate::harness::*;
+
+/// [MQTT-3.8.3-3]
+#[test]
+fn no_local_leaves_out_what_the_client_publishes_itself() {
+    let topic = unique("local");
+    let (mut one, mut two) = (client(V5), client(V5));
+    one.subscribe_with([], &[Subscription::new(&topic, 1).no_local()]);
+    two.subscribe(&topic, 1);
+    one.say(&topic, "mine", 1);
+    two.say(&topic, "yours", 1);
+    one.expect(&topic, "yours", 1);
+    one.expect_nothing();
+    two.expect(&topic, "mine", 1);
+    two.expect(&topic, "yours", 1);
+}
+
+/// [MQTT-3.8.3-3]: a client is known by its id, not by its connection.
+#[test]
+fn no_local_holds_after_a_reconnect() {
+    let (id, topic) = (unique("local"), unique("local"));
+    let mut client = connect(V5).id(&id).kept().open();
+    client.subscribe_with([], &[Subscription::new(&topic, 1).no_local()]);
+    client.disconnect();
+    let mut client = connect(V5).id(&id).kept().resume();
+    client.say(&topic, "mine", 1);
+    client.expect_nothing();
+}
+
+/// [MQTT-3.8.3-4], T08
+#[test]
+fn no_local_with_a_share_is_a_violation() {
+    let mut client = client(V5);
+    let filter = b"$share/g/a";
+    client.send(&raw(0x82, &[&[0, 1, 0, 0, 10], &filter[..], &[0x05]].concat()));
+    client.expect_disconnect(0x82);
+}
+
+/// [MQTT-3.3.1-12], [MQTT-3.3.1-13]
+#[test]
+fn retain_as_published_hands_the_flag_on() {
+    let topic = unique("as-published");
+    let (mut publisher, mut faithful, mut plain) = (client(V5), client(V5), client(V5));
+    faithful.subscribe_with([], &[Subscription::new(&topic, 1).retain_as_published()]);
+    plain.subscribe(&topic, 1);
+    publisher.publish(&Publish::new(&topic, "kept", 1).retained());
+    publisher.say(&topic, "passing", 1);
+    assert!(faithful.expect(&topic, "kept", 1).retain);
+    assert!(!faithful.expect(&topic, "passing", 1).retain);
+    assert!(!plain.expect(&topic, "kept", 1).retain);
+    publisher.publish(&Publish::new(&topic, "", 1).retained());
+}
+
+/// [MQTT-3.3.1-9], [MQTT-3.3.1-10], [MQTT-3.3.1-11]
+#[test]
+fn retain_handling_says_when_retained_messages_are_sent() {
+    for (handling, at_first, again) in [(0, true, true), (1, true, false), (2, false, false)] {
+        let topic = unique("handling");
+        let mut publisher = client(V5);
+        publisher.publish(&Publish::new(&topic, "x", 1).retained());
+        let mut subscriber = client(V5);
+        for expected in [at_first, again] {
+            subscriber.subscribe_with([], &[Subscription::new(&topic, 1).retain_handling(handling)]);
+            if expected {
+                assert!(subscriber.expect(&topic, "x", 1).retain);
+            }
+            subscriber.expect_nothing();
+        }
+        publisher.publish(&Publish::new(&topic, "", 1).retained());
+    }
+}
+
+/// [MQTT-3.3.1-10] over a reconnect: the subscription exists already.
+#[test]
+fn retain_handling_1_counts_subscriptions_of_the_session() {
+    let (id, topic) = (unique("handling"), unique("handling"));
+    let mut publisher = client(V5);
+    publisher.publish(&Publish::new(&topic, "x", 1).retained());
+    let once = Subscription::new(&topic, 1).retain_handling(1);
+    let mut subscriber = connect(V5).id(&id).kept().open();
+    subscriber.subscribe_with([], std::slice::from_ref(&once));
+    subscriber.expect(&topic, "x", 1);
+    subscriber.disconnect();
+    let mut subscriber = connect(V5).id(&id).kept().resume();
+    subscriber.subscribe_with([], std::slice::from_ref(&once));
+    subscriber.expect_nothing();
+    publisher.publish(&Publish::new(&topic, "", 1).retained());
+}

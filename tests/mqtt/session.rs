@@ -1,0 +1,174 @@
+//! What is kept for a client while it is away, and for how long.
+
+use crate::harness::*;
+
+/// [MQTT-3.1.2-5], [MQTT-3.1.2-4] of 3.1.1, [MQTT-3.2.2-3], [MQTT-3.2.2-2] of 3.1.1
+#[test]
+fn subscriptions_outlive_the_connection() {
+    for version in ALL {
+        let (id, topic) = (unique("kept"), unique("kept"));
+        let mut subscriber = connect(version).id(&id).kept().open();
+        assert!(!subscriber.connack.present);
+        subscriber.subscribe(&topic, 1);
+        subscriber.disconnect();
+        let mut subscriber = connect(version).id(&id).kept().open();
+        // 3.1 has no Session Present.
+        assert_eq!(subscriber.connack.present, version != V31);
+        client(version).say(&topic, "x", 1);
+        subscriber.expect(&topic, "x", 1);
+    }
+}
+
+/// [MQTT-3.1.2-5] of 3.1.1, 4.4: in the order in which they came.
+#[test]
+fn messages_wait_for_a_client_that_is_away() {
+    for version in ALL {
+        let (id, topic) = (unique("away"), unique("away"));
+        let mut subscriber = connect(version).id(&id).kept().open();
+        subscriber.subscribe(&topic, 2);
+        subscriber.disconnect();
+        let mut publisher = client(version);
+        for number in 0..50 {
+            publisher.say(&topic, &number.to_string(), 1 + number % 2);
+        }
+        let mut subscriber = connect(version).id(&id).kept().open();
+        for number in 0..50 {
+            assert!(!subscriber.expect(&topic, &number.to_string(), 1 + number % 2).duplicate);
+        }
+        subscriber.expect_nothing();
+        subscriber.disconnect();
+        connect(version).id(&id).kept().open().expect_nothing();
+    }
+}
+
+#[test]
+fn a_cut_socket_keeps_the_session_as_a_goodbye_does() {
+    for version in BOTH {
+        let (id, topic) = (unique("cut"), unique("cut"));
+        let mut subscriber = connect(version).id(&id).kept().open();
+        subscriber.subscribe(&topic, 1);
+        subscriber.cut();
+        client(version).say(&topic, "x", 1);
+        connect(version).id(&id).kept().resume().expect(&topic, "x", 1);
+    }
+}
+
+/// [MQTT-3.1.2-4], [MQTT-3.1.2-6] of 3.1.1
+#[test]
+fn a_clean_start_begins_with_nothing() {
+    for version in BOTH {
+        let (id, topic) = (unique("clean"), unique("clean"));
+        let mut subscriber = connect(version).id(&id).kept().open();
+        subscriber.subscribe(&topic, 1);
+        subscriber.disconnect();
+        client(version).say(&topic, "lost", 1);
+        let mut subscriber = connect(version).id(&id).open();
+        assert!(!subscriber.connack.present);
+        client(version).say(&topic, "unheard", 1);
+        subscriber.expect_nothing();
+    }
+}
+
+/// [MQTT-3.1.2-6] of 3.1.1, 3.1.2.11.2: a session that ends with its connection.
+#[test]
+fn a_session_that_is_not_kept_ends_with_its_connection() {
+    for version in BOTH {
+        let (id, topic) = (unique("ends"), unique("ends"));
+        let mut subscriber = connect(version).id(&id).open();
+        subscriber.subscribe(&topic, 1);
+        subscriber.disconnect();
+        client(version).say(&topic, "lost", 1);
+        let mut subscriber = connect(version).id(&id).kept().open();
+        assert!(!subscriber.connack.present);
+        subscriber.expect_nothing();
+    }
+}
+
+/// 3.1.2.11.2
+#[test]
+fn a_session_ends_when_its_expiry_interval_has_passed() {
+    let (short, long) = (unique("short"), unique("long"));
+    connect(V5).id(&short).session_expiry(1).open().disconnect();
+    connect(V5).id(&long).session_expiry(60).open().disconnect();
+    pass(2);
+    assert!(!connect(V5).id(&short).clean(false).open().connack.present);
+    connect(V5).id(&long).clean(false).resume();
+}
+
+/// 3.1.2.11.2: the interval begins when the connection ends, and each connection sets its own.
+#[test]
+fn the_expiry_interval_is_that_of_the_last_connection() {
+    let id = unique("last");
+    connect(V5).id(&id).session_expiry(1).open().disconnect();
+    connect(V5).id(&id).clean(false).session_expiry(60).resume().disconnect();
+    pass(2);
+    connect(V5).id(&id).clean(false).session_expiry(0).resume().disconnect();
+    assert!(!connect(V5).id(&id).clean(false).open().connack.present);
+}
+
+/// 3.14.2.2.2
+#[test]
+fn a_goodbye_may_change_the_expiry_interval() {
+    for (at_connect, at_goodbye, present) in [(60, 0, false), (1, 60, true)] {
+        let id = unique("changed");
+        let expiry = Property::Four(property::SESSION_EXPIRY, at_goodbye);
+        connect(V5).id(&id).session_expiry(at_connect).open().disconnect_with(0, [expiry]);
+        if present {
+            pass(2);
+        }
+        assert_eq!(connect(V5).id(&id).clean(false).open().connack.present, present);
+    }
+}
+
+/// [MQTT-3.1.2-23]: an interval that cannot be granted is said; what is granted holds.
+#[test]
+fn a_session_may_be_kept_for_ever() {
+    let id = unique("ever");
+    let first = connect(V5).id(&id).session_expiry(u32::MAX).open();
+    assert!(first.connack.properties.number(property::SESSION_EXPIRY).is_none_or(|granted| granted > 0));
+    first.disconnect();
+    connect(V5).id(&id).clean(false).resume();
+}
+
+#[test]
+fn a_session_of_one_version_is_resumed_by_another() {
+    for (from, to) in [(V311, V5), (V5, V311)] {
+        let (id, topic) = (unique("cross"), unique("cross"));
+        let mut subscriber = connect(from).id(&id).kept().open();
+        subscriber.subscribe(&topic, 1);
+        subscriber.disconnect();
+        client(from).say(&topic, "x", 1);
+        connect(to).id(&id).kept().resume().expect(&topic, "x", 1);
+    }
+}
+
+#[test]
+fn unsubscribing_holds_for_the_next_connection() {
+    for version in BOTH {
+        let (id, topic) = (unique("unsub"), unique("unsub"));
+        let mut subscriber = connect(version).id(&id).kept().open();
+        subscriber.subscribe(&topic, 1);
+        subscriber.unsubscribe(&[&topic]);
+        subscriber.disconnect();
+        client(version).say(&topic, "unheard", 1);
+        connect(version).id(&id).kept().resume().expect_nothing();
+    }
+}
+
+/// What waits is delivered at the QoS that was granted, also where the window is narrow.
+#[test]
+fn a_long_queue_drains_through_a_narrow_window() {
+    let (id, topic) = (unique("drain"), unique("drain"));
+    let mut subscriber = connect(V5).id(&id).kept().open();
+    subscriber.subscribe(&topic, 1);
+    subscriber.disconnect();
+    let mut publisher = client(V5);
+    for number in 0..200 {
+        publisher.say(&topic, &number.to_string(), 1);
+    }
+    let mut subscriber = connect(V5).id(&id).kept().with(Property::Two(property::RECEIVE_MAXIMUM, 1)).resume();
+    for number in 0..200 {
+        subscriber.expect(&topic, &number.to_string(), 1);
+    }
+    subscriber.expect_nothing();
+}

@@ -1,0 +1,151 @@
+//! Shared subscriptions (5.0, 4.8.2).
+
+use crate::harness::*;
+use std::collections::BTreeSet;
+
+fn group(topic: &str, members: usize, qos: u8) -> Vec<Client> {
+    let join = |_| {
+        let mut member = client(V5);
+        member.subscribe(&format!("$share/group/{topic}"), qos);
+        member
+    };
+    (0..members).map(join).collect()
+}
+
+/// 4.8.2: each message goes to one member of the group.
+#[test]
+fn each_message_reaches_one_member() {
+    for qos in 0..3 {
+        let topic = unique("share");
+        let mut members = group(&topic, 3, qos);
+        let mut publisher = client(V5);
+        for number in 0..90 {
+            publisher.say(&topic, &number.to_string(), qos);
+        }
+        let mut got = Vec::new();
+        for member in &mut members {
+            let before = got.len();
+            member.ping();
+            while !member.is_silent_for(std::time::Duration::from_millis(50)) {
+                got.push(member.take().text().to_owned());
+            }
+            assert!(got.len() > before, "a member got nothing");
+        }
+        let different: BTreeSet<_> = got.iter().collect();
+        assert_eq!((got.len(), different.len()), (90, 90));
+    }
+}
+
+/// 4.8.2: groups of different names and ordinary subscriptions know nothing of each other.
+#[test]
+fn groups_and_ordinary_subscribers_each_get_their_own() {
+    let topic = unique("groups");
+    let (mut one, mut two, mut plain) = (client(V5), client(V5), client(V311));
+    one.subscribe(&format!("$share/one/{topic}"), 1);
+    two.subscribe(&format!("$share/two/{topic}"), 1);
+    plain.subscribe(&topic, 1);
+    client(V5).say(&topic, "x", 1);
+    for client in [&mut one, &mut two, &mut plain] {
+        client.expect(&topic, "x", 1);
+        client.expect_nothing();
+    }
+}
+
+/// One client with a shared and an ordinary subscription has two subscriptions.
+#[test]
+fn a_member_that_also_subscribes_alone_gets_both() {
+    let topic = unique("both");
+    let mut member = client(V5);
+    member.subscribe(&topic, 1);
+    member.subscribe(&format!("$share/g/{topic}"), 1);
+    client(V5).say(&topic, "x", 1);
+    member.expect(&topic, "x", 1);
+    member.expect(&topic, "x", 1);
+    member.expect_nothing();
+}
+
+/// 3.8.3.1: no retained messages for a shared subscription.
+#[test]
+fn retained_messages_are_not_sent_to_a_group() {
+    let topic = unique("retained");
+    let mut publisher = client(V5);
+    publisher.publish(&Publish::new(&topic, "x", 1).retained());
+    group(&topic, 1, 1)[0].expect_nothing();
+    publisher.publish(&Publish::new(&topic, "", 1).retained());
+}
+
+#[test]
+fn a_member_that_unsubscribes_gets_nothing_more() {
+    let topic = unique("leave");
+    let mut members = group(&topic, 2, 1);
+    members[0].unsubscribe(&[&format!("$share/group/{topic}")]);
+    let mut publisher = client(V5);
+    for number in 0..10 {
+        publisher.say(&topic, &number.to_string(), 1);
+        members[1].expect(&topic, &number.to_string(), 1);
+    }
+    members[0].expect_nothing();
+}
+
+/// 4.8.2.2: what a member whose session ends had not acknowledged goes to another one.
+#[test]
+fn unacknowledged_messages_of_a_member_that_goes_are_not_lost() {
+    let topic = unique("inherit");
+    let mut members = group(&topic, 2, 1);
+    let mut publisher = client(V5);
+    for number in 0..20 {
+        publisher.say(&topic, &number.to_string(), 1);
+    }
+    let mut leaving = members.remove(0);
+    let mut held = BTreeSet::new();
+    leaving.ping();
+    while !leaving.is_silent_for(std::time::Duration::from_millis(50)) {
+        held.insert(leaving.delivery().text().to_owned());
+    }
+    assert!(!held.is_empty());
+    leaving.disconnect();
+    let got: BTreeSet<String> = (0..20).map(|_| members[0].take().text().to_owned()).collect();
+    assert_eq!(got.len(), 20);
+}
+
+/// 4.8.2.2: messages go to members that can take them.
+#[test]
+fn a_member_whose_window_is_full_is_passed_over() {
+    let topic = unique("full");
+    let mut stuck = connect(V5).with(Property::Two(property::RECEIVE_MAXIMUM, 1)).open();
+    stuck.subscribe(&format!("$share/group/{topic}"), 1);
+    let mut members = group(&topic, 1, 1);
+    let mut publisher = client(V5);
+    for number in 0..20 {
+        publisher.say(&topic, &number.to_string(), 1);
+    }
+    let first = stuck.delivery();
+    let got: BTreeSet<String> = (0..19).map(|_| members[0].take().text().to_owned()).collect();
+    assert!(!got.contains(first.text()));
+    stuck.expect_nothing();
+}
+
+/// T07, [MQTT-4.8.2-1], [MQTT-4.8.2-2]: a share name is not empty and holds no wildcard, and a filter follows.
+#[test]
+fn a_share_that_is_none_is_refused() {
+    for filter in ["$share/g", "$share//a", "$share/g/", "$share/+/a", "$share/#/a", "$share/"] {
+        let mut client = client(V5);
+        client.send(&raw(0x82, &[&[0, 1, 0, 0, filter.len() as u8], filter.as_bytes(), &[0]].concat()));
+        match client.receive() {
+            Packet::Suback(granted) => assert_eq!(granted.codes, [0x8F], "{filter}"),
+            Packet::Disconnect(farewell) => assert!(matches!(farewell.code, 0x81 | 0x82 | 0x8F), "{filter}"),
+            other => panic!("{filter}: {other:?}"),
+        }
+    }
+}
+
+/// A shared subscription is part of the session.
+#[test]
+fn a_group_of_one_queues_while_its_member_is_away() {
+    let (id, topic) = (unique("away"), unique("away"));
+    let mut member = connect(V5).id(&id).kept().open();
+    member.subscribe(&format!("$share/g/{topic}"), 1);
+    member.disconnect();
+    client(V5).say(&topic, "x", 1);
+    connect(V5).id(&id).kept().resume().expect(&topic, "x", 1);
+}

@@ -1,0 +1,112 @@
+//! Two connections with one client id: the later one wins.
+
+use crate::harness::*;
+
+/// [MQTT-3.1.4-3], [MQTT-3.1.4-2]
+#[test]
+fn the_later_connection_closes_the_earlier_one() {
+    for (earlier, later) in [(V311, V311), (V5, V5), (V311, V5), (V5, V311)] {
+        let id = unique("taken");
+        let mut first = connect(earlier).id(&id).open();
+        let mut second = connect(later).id(&id).open();
+        let code = first.expect_closed();
+        assert!(code.is_none_or(|code| code == 0x8E), "{code:02x?}");
+        second.ping();
+    }
+}
+
+/// [MQTT-3.1.4-3]
+#[test]
+fn the_earlier_one_is_told_why() {
+    let id = unique("told");
+    let mut first = connect(V5).id(&id).open();
+    let _second = connect(V5).id(&id).open();
+    first.expect_disconnect(0x8E);
+}
+
+/// [MQTT-3.1.2-5], [MQTT-3.1.2-4]
+#[test]
+fn the_later_one_goes_on_with_the_session() {
+    for version in BOTH {
+        let (id, topic) = (unique("heir"), unique("heir"));
+        let mut first = connect(version).id(&id).kept().open();
+        first.subscribe(&topic, 1);
+        let mut publisher = client(version);
+        publisher.say(&topic, "one", 1);
+        let unacked = first.delivery();
+        let mut second = connect(version).id(&id).kept().resume();
+        publisher.say(&topic, "two", 1);
+        let again = second.expect(&topic, "one", 1);
+        assert!(again.duplicate && again.id == unacked.id);
+        second.expect(&topic, "two", 1);
+        first.expect_closed();
+    }
+}
+
+/// [MQTT-3.1.2-4], [MQTT-3.1.2-6]
+#[test]
+fn a_clean_start_of_the_later_one_ends_the_session() {
+    for version in BOTH {
+        let (id, topic) = (unique("clean"), unique("clean"));
+        let mut first = connect(version).id(&id).kept().open();
+        first.subscribe(&topic, 1);
+        let mut second = connect(version).id(&id).open();
+        assert!(!second.connack.present);
+        client(version).say(&topic, "lost", 1);
+        second.expect_nothing();
+    }
+}
+
+/// [MQTT-3.1.2-8], 3.1.4: the earlier connection was not closed by DISCONNECT.
+#[test]
+fn the_will_of_the_earlier_one_is_published() {
+    for version in BOTH {
+        let (id, topic) = (unique("will"), unique("will"));
+        let mut watcher = client(version);
+        watcher.subscribe(&topic, 1);
+        let _first = connect(version).id(&id).will(Will::new(&topic, "taken over").qos(1)).open();
+        let mut second = connect(version).id(&id).open();
+        watcher.expect(&topic, "taken over", 1);
+        second.ping();
+    }
+}
+
+/// 3.1.3.2.2, [MQTT-3.1.3-9]
+#[test]
+fn a_delayed_will_is_cancelled_unless_the_session_ends() {
+    for (clean, expected) in [(false, None), (true, Some("session over"))] {
+        let (id, topic) = (unique("late"), unique("late"));
+        let mut watcher = client(V5);
+        watcher.subscribe(&topic, 1);
+        let will = Will::new(&topic, "session over").delay(1);
+        let _first = connect(V5).id(&id).session_expiry(60).will(will).open();
+        let _second = connect(V5).id(&id).clean(clean).session_expiry(60).open();
+        if let Some(payload) = expected {
+            watcher.expect(&topic, payload, 0);
+        }
+        pass(2);
+        watcher.expect_nothing();
+    }
+}
+
+#[test]
+fn of_many_that_come_at_once_one_remains() {
+    let id = unique("crowd");
+    let comers: Vec<_> = (0..16)
+        .map(|_| {
+            let id = id.clone();
+            std::thread::spawn(move || connect(V311).id(&id).sent())
+        })
+        .collect();
+    let mut comers: Vec<Client> = comers.into_iter().map(|comer| comer.join().unwrap()).collect();
+    let served = comers.iter_mut().map(|comer| {
+        comer.try_send(&hex("C0 00"));
+        while let Ok(packet) = comer.try_receive() {
+            if packet == Packet::Pingresp {
+                return comer.is_silent_for(std::time::Duration::from_millis(300));
+            }
+        }
+        false
+    });
+    assert_eq!(served.filter(|served| *served).count(), 1);
+}
