@@ -124,6 +124,15 @@ impl Client {
         }
     }
 
+    /// All bytes until the broker closes.
+    pub fn rest(&mut self) -> Vec<u8> {
+        let mut bytes = std::mem::take(&mut self.bytes);
+        match self.stream.read_to_end(&mut bytes) {
+            Err(error) if error.kind() != ErrorKind::ConnectionReset => panic!("expected to be closed: {error}"),
+            _ => bytes,
+        }
+    }
+
     /// The broker must say DISCONNECT with this code (5.0) and close.
     pub fn expect_disconnect(&mut self, code: u8) -> Farewell {
         let Packet::Disconnect(farewell) = self.receive() else { panic!("expected DISCONNECT") };
@@ -272,6 +281,9 @@ impl Client {
 
     /// Whether the broker has said nothing for this long. What it says after all waits for the row.
     pub fn is_silent_for(&mut self, time: Duration) -> bool {
+        if !self.waiting.is_empty() {
+            return false;
+        }
         self.stream.set_read_timeout(Some(time)).unwrap();
         let end = self.read();
         self.stream.set_read_timeout(Some(PATIENCE)).unwrap();

