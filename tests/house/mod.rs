@@ -24,8 +24,8 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("wasm", &["client", "message", "topic", "metrics", "store"]),
     // Hall: who gets which message.
     ("broker", &["client", "dialogue", "message", "topic", "metrics", "store", "wasm"]),
-    // Doors: sockets, HTTP, clocks, tasks.
-    ("net", &["client", "dialogue", "message", "mqtt", "amqp", "broker", "metrics"]),
+    // Doors: sockets, HTTP, clocks, tasks. Of the store `net` knows the word for how far the disk has got.
+    ("net", &["client", "dialogue", "message", "topic", "mqtt", "amqp", "broker", "metrics", "store"]),
     ("admin", &["client", "dialogue", "message", "topic", "broker", "wasm", "metrics", "store"]),
     // Roof: puts the house together.
     ("config", EVERYTHING),
@@ -62,6 +62,9 @@ const UNSAID: &[(&[&str], &[&str])] = &[
     (&["TcpStream", "UdpSocket", "SocketAddr"], &["topic", "message", "metrics", "dialogue", "mqtt", "amqp", "broker"]),
     (&["async", "await"], &["topic", "message", "metrics", "dialogue", "store", "mqtt", "amqp", "wasm", "broker"]),
 ];
+
+/// The files that may say `unsafe`: what a component's memory and its single thread ask of the SDK, and nothing of the host.
+const UNSAFE: &[&str] = &["guest-sdk/src/instance.rs", "guest-sdk/src/no_std.rs"];
 
 /// A function has fewer lines than this, from `fn` to its closing brace.
 const FUNCTION_LINES: usize = 100;
@@ -132,9 +135,9 @@ fn every_file_says_first_what_it_is() {
 }
 
 #[test]
-fn unsafe_code_is_written_nowhere() {
+fn unsafe_code_is_written_where_it_has_to_be() {
     let mut faults = Vec::new();
-    for file in everything() {
+    for file in everything().iter().filter(|file| !UNSAFE.contains(&file.path.as_str())) {
         for token in file.tokens.iter().filter(|token| token.text == "unsafe") {
             faults.push(file.at(token.line));
         }
@@ -147,7 +150,8 @@ fn the_code_map_lists_the_rooms_that_exist_in_import_order() {
     let page = fs::read_to_string(root().join("host/ARCHITECTURE.md")).expect("host/ARCHITECTURE.md");
     let map = page.split("\n## Code map").nth(1).expect("a heading `## Code map`");
     let map = map.split("\n## ").next().expect("what stands before the next heading");
-    let listed: Vec<&str> = map.lines().filter_map(|line| line.strip_prefix("| `")?.split('`').next()).collect();
+    let names = map.lines().filter_map(|line| line.strip_prefix("| `")?.split('`').next());
+    let listed: Vec<&str> = names.filter(|name| !name.ends_with('/')).collect();
     let exist: BTreeSet<String> =
         (sources("host/src").into_iter()).map(|file| file.room).filter(|room| room != "lib").collect();
     let ordered: Vec<&str> = ROOMS.iter().map(|(room, _)| *room).filter(|room| exist.contains(*room)).collect();
