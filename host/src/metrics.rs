@@ -88,8 +88,6 @@ metrics! {
     messages_dropped_total: Counter, "At-most-once copies dropped at a full queue.";
     /// Copies too large for the receiver's maximum packet size.
     messages_oversize_total: Counter, "Message copies left out because the receiver's maximum packet size is smaller.";
-    /// Messages queued in mailboxes.
-    messages_queued: Gauge, "Message copies waiting in mailboxes.";
     /// Times a publisher was made to wait for a full queue.
     publishers_paused_total: Counter, "Times that a publisher had to wait for a full queue.";
     /// Clients that broke the rules of their protocol.

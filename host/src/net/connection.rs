@@ -36,6 +36,10 @@ struct Connection {
     partial: Vec<u8>,
     /// Answers that wait for the disk, in the order of their requests.
     answers: VecDeque<(Sequence, Say)>,
+    /// For which of them the hall will wake this connection.
+    awaited: Sequence,
+    /// When a publication that waits for room is looked at again, even if nobody wakes this connection.
+    retry: Option<Instant>,
     timer: Option<Pin<Box<Sleep>>>,
 }
 
@@ -68,8 +72,18 @@ pub async fn serve(context: Rc<Context>, stream: TcpStream, listener: Arc<str>, 
     let outlet = Arc::new(Outlet::new(write, context.broker.clone(), &context.limits));
     let link = Link::new(outlet.clone(), Arc::new(nobody(&listener, Protocol::Mqtt)));
     let inbound = Inbound::new(context.mqtt.clone(), listener, peer, now);
-    let mut connection =
-        Connection { context, read, outlet, link, inbound, partial: Vec::new(), answers: VecDeque::new(), timer: None };
+    let mut connection = Connection {
+        context,
+        read,
+        outlet,
+        link,
+        inbound,
+        partial: Vec::new(),
+        answers: VecDeque::new(),
+        awaited: 0,
+        retry: None,
+        timer: None,
+    };
     let end = loop {
         if let Err(end) = connection.turn().await {
             break end;
@@ -142,17 +156,15 @@ impl Connection {
 
     fn next_deadline(&self) -> Option<Instant> {
         let keep_alive = self.inbound.deadline().map(|at| Instant::from_std(self.context.clock.instant(at)));
-        if !self.link.is_parked() {
-            return keep_alive;
+        match (keep_alive, self.retry) {
+            // A client that is not read from cannot be blamed for silence.
+            (_, Some(retry)) => Some(retry),
+            (keep_alive, None) => keep_alive,
         }
-        let retry = Instant::now() + PARKED_RETRY;
-        Some(keep_alive.map_or(retry, |at| at.min(retry)))
     }
 
     fn deadline(&mut self, now: Time) -> Result<(), End> {
-        if self.link.is_parked() {
-            self.timer = None;
-            // A client that is not read from cannot be blamed for silence.
+        if self.retry.is_some() {
             return self.resume(now);
         }
         match self.inbound.deadline() {
@@ -259,6 +271,7 @@ impl Connection {
         if let Answer::Say(after, event) = answer {
             self.answers.push_back((after, Say::Event(event)));
         }
+        self.retry = None;
         let ended = if self.link.is_parked() { Ok(()) } else { self.partial_packets(now) };
         self.flush(now)?;
         ended
@@ -269,8 +282,14 @@ impl Connection {
         let context = self.context.clone();
         let ended = if self.answers.is_empty() { Ok(()) } else { self.answer(now) };
         context.worker.borrow_mut().flush(&context.broker, now);
-        if let Some((after, _)) = self.answers.front() {
+        if let Some((after, _)) = self.answers.front()
+            && self.awaited != *after
+        {
+            self.awaited = *after;
             context.broker.await_answer(*after, self.outlet.clone());
+        }
+        if self.link.is_parked() && self.retry.is_none() {
+            self.retry = Some(Instant::now() + PARKED_RETRY);
         }
         ended
     }
