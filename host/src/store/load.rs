@@ -186,6 +186,14 @@ impl Loader {
         queue.get_mut(place)
     }
 
+    /// What belongs to no mailbox came too late for one that was just removed, or is left over from a damaged one.
+    fn stray(&self) -> std::result::Result<Verdict, Damage> {
+        if self.findings.iter().any(|finding| finding.table == Table::Mailboxes) {
+            return Err(Damage("its mailbox is damaged"));
+        }
+        Ok(Verdict::Drop)
+    }
+
     fn mailboxes(&mut self) -> Result<()> {
         self.each(Table::Mailboxes, parse(Table::Mailboxes), |this, key, record: MailboxRecord| {
             let id = leading_number(key)?;
@@ -207,7 +215,7 @@ impl Loader {
         self.each(Table::Queue, parse(Table::Queue), |this, key, entry: QueueEntry| {
             let (id, _) = two_numbers(key)?;
             this.given(id, entry.log_id);
-            let place = *this.places.get(&id).ok_or(NO_MAILBOX)?;
+            let Some(place) = this.places.get(&id).copied() else { return this.stray() };
             let (message, uses) = this.log.get_mut(&entry.log_id).ok_or(Damage("its message is not there"))?;
             *uses += 1;
             let message = message.clone();
@@ -226,7 +234,7 @@ impl Loader {
 
     fn rest_of_mailboxes(&mut self) -> Result<()> {
         self.each(Table::Filters, parse(Table::Filters), |this, key, subscription: Subscription| {
-            let mailbox = this.mailbox(leading_number(key)?).ok_or(NO_MAILBOX)?;
+            let Some(mailbox) = this.mailbox(leading_number(key)?) else { return this.stray() };
             mailbox.filters.push(subscription);
             Ok(Verdict::Keep)
         })?;
@@ -348,8 +356,6 @@ impl Loader {
         Ok(counters)
     }
 }
-
-const NO_MAILBOX: Damage = Damage("its mailbox is not there");
 
 /// Takes a row apart that borrows nothing.
 fn parse<R: for<'a> Row<'a>>(table: Table) -> impl Fn(&[u8], &[u8]) -> std::result::Result<R, Damage> {

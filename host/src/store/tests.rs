@@ -423,6 +423,27 @@ fn entries_of_one_log_row_share_the_message_and_its_uses() {
 }
 
 #[test]
+fn what_comes_too_late_for_its_mailbox_is_no_damage() {
+    let disk = Disk::default();
+    let loaded = reload(
+        &disk,
+        [
+            mailbox(1),
+            Change::MailboxGone(1),
+            Change::Logged(5, message("t", "too late")),
+            queued(1, 1, 5),
+            Change::Filter(1, subscription("t", None)),
+            Change::Seen(1, 3),
+        ],
+    );
+    assert_eq!((picture(&loaded), loaded.damaged), (String::new(), 0));
+    let (store, _) = open(&disk);
+    store.submit([mailbox(1)]);
+    assert!(store.close());
+    assert_eq!(picture(&open(&disk).1), "mailbox 1 of c\n  seen []\n", "the rows were removed");
+}
+
+#[test]
 fn what_lives_and_dies_in_one_batch_costs_no_sync() {
     let disk = Disk::default();
     let (store, _) = open(&disk);
