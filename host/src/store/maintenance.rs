@@ -19,10 +19,12 @@ pub struct Checked {
 /// repairs by itself. Takes memory like a broker that starts.
 pub fn check(directory: &Path, limits: &Limits) -> Result<Checked, OpenError> {
     let opener = Opener::existing(directory, limits.cache_bytes)?;
-    let mut database = opener.open()?;
-    let intact = database.check_integrity().map_err(|error| opener.explain(error))?;
-    let (loaded, _) = load(&database, Time(0), false).map_err(|error| opener.explain_any(&error))?;
-    Ok(Checked { intact, loaded })
+    let (_, checked) = opener.open_and(|database| {
+        let intact = database.check_integrity()?;
+        let (loaded, _) = load(database, Time(0), false)?;
+        Ok(Checked { intact, loaded })
+    })?;
+    Ok(checked)
 }
 
 /// Gives unused space of the store in `directory` back to the file system. Returns the bytes of the file before and
@@ -30,8 +32,10 @@ pub fn check(directory: &Path, limits: &Limits) -> Result<Checked, OpenError> {
 pub fn compact(directory: &Path, limits: &Limits) -> Result<(u64, u64), OpenError> {
     let opener = Opener::existing(directory, limits.cache_bytes)?;
     let before = opener.bytes();
-    let mut database = opener.open()?;
-    while database.compact().map_err(|error| opener.explain_any(&error.into()))? {}
+    let (database, ()) = opener.open_and(|database| {
+        while database.compact()? {}
+        Ok(())
+    })?;
     drop(database);
     Ok((before, opener.bytes()))
 }

@@ -145,8 +145,7 @@ impl Store {
         metrics: Arc<Metrics>,
         now: Time,
     ) -> Result<(Self, Loaded), OpenError> {
-        let database = opener.open()?;
-        let (loaded, counters) = load::load(&database, now, true).map_err(|error| opener.explain_any(&error))?;
+        let (database, (loaded, counters)) = opener.open_and(|database| load::load(database, now, true))?;
         metrics.store_damaged_rows_total.add(loaded.damaged as u64);
         let shared = Arc::new(Shared::new(durability, limits.clone(), metrics));
         let writer = Writer::new(shared.clone(), opener, database, counters);

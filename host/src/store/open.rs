@@ -5,6 +5,7 @@ use super::tables::{FORMAT, FORMAT_KEY, Table};
 use redb::{Builder, Database, DatabaseError, ReadableDatabase, StorageBackend, StorageError, TableHandle};
 use std::fs::{self, File, OpenOptions};
 use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 
 /// File of the store in the data directory.
@@ -103,7 +104,7 @@ impl Opener {
     }
 
     /// Opens and checks the format; a new database gets one.
-    pub fn open(&self) -> Result<Database, OpenError> {
+    fn open(&self) -> Result<Database, OpenError> {
         let database = self.reopen().map_err(|error| self.explain(error))?;
         match self.format(&database)? {
             Some(FORMAT) => {}
@@ -131,12 +132,26 @@ impl Opener {
         unseal(Table::Meta, FORMAT_KEY, row.value()).map(Some).map_err(|damage| self.damaged(damage.to_string()))
     }
 
+    /// Opens, and has `work` look into the database. On pages that are not what was written redb may panic; that is
+    /// damage as well.
+    pub fn open_and<T>(
+        &self,
+        work: impl FnOnce(&mut Database) -> Result<T, redb::Error>,
+    ) -> Result<(Database, T), OpenError> {
+        let guarded = AssertUnwindSafe(|| {
+            let mut database = self.open()?;
+            let result = work(&mut database).map_err(|error| self.explain_any(&error))?;
+            Ok((database, result))
+        });
+        catch_unwind(guarded).unwrap_or_else(|_| Err(self.damaged("a page of the file makes no sense")))
+    }
+
     fn damaged(&self, reason: impl Into<String>) -> OpenError {
         OpenError::Damaged { place: self.place.clone(), reason: reason.into() }
     }
 
     /// In one line what went wrong when opening.
-    pub fn explain(&self, error: DatabaseError) -> OpenError {
+    fn explain(&self, error: DatabaseError) -> OpenError {
         match error {
             DatabaseError::DatabaseAlreadyOpen => OpenError::Locked(self.place.clone()),
             DatabaseError::UpgradeRequired(version) => {
@@ -147,7 +162,7 @@ impl Opener {
     }
 
     /// In one line what went wrong when reading or writing.
-    pub fn explain_any(&self, error: &redb::Error) -> OpenError {
+    fn explain_any(&self, error: &redb::Error) -> OpenError {
         match error {
             redb::Error::DatabaseAlreadyOpen => OpenError::Locked(self.place.clone()),
             redb::Error::Io(error) if error.kind() != io::ErrorKind::InvalidData => {

@@ -80,6 +80,16 @@ impl Disk {
         places.len()
     }
 
+    /// Bytes on it.
+    pub fn length(&self) -> usize {
+        self.0.bytes.lock().len()
+    }
+
+    /// Flips one bit.
+    pub fn flip_bit(&self, bit: usize) {
+        self.0.bytes.lock()[bit / 8] ^= 1 << (bit % 8);
+    }
+
     /// An independent disk with the same bytes.
     pub fn copy(&self) -> Self {
         let copy = Self::default();
