@@ -13,9 +13,9 @@ pub mod wasm;
 
 pub mod broker;
 
-pub mod net;
-
 pub mod admin;
+pub mod net;
 
 pub mod cli;
 pub mod config;
+pub mod server;

@@ -1,56 +1,88 @@
-//! `GET /metrics`: what the broker counts, as Prometheus reads it.
+//! `GET /metrics`: what the broker and its modules count.
 
-use std::fmt::Write;
+use super::api::Api;
+use super::exposition::{CONTENT_TYPE, Exposition};
+use crate::wasm::{Figure, ModuleState};
+use axum::extract::State;
+use axum::http::header;
+use axum::response::{IntoResponse, Response};
 
-/// Media type of the text format.
-pub(super) const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
+/// Everything that is counted.
+pub(super) async fn metrics(State(api): State<Api>) -> Response {
+    let mut text = Exposition::default();
+    api.broker().metrics().each(|name, kind, help, value| {
+        text.figure(name, kind, help);
+        text.sample(name, &[], value);
+    });
+    store(&api, &mut text);
+    modules(&api, &mut text);
+    text.figure("info", "gauge", "Always 1; the label says which version runs.");
+    text.sample("info", &[("version", env!("CARGO_PKG_VERSION"))], 1);
+    ([(header::CONTENT_TYPE, CONTENT_TYPE)], text.finish()).into_response()
+}
 
-/// Builds the text.
-#[derive(Default)]
-pub(super) struct Exposition(String);
+fn store(api: &Api, text: &mut Exposition) {
+    let store = api.broker().store();
+    text.figure("store_healthy", "gauge", "1 while the disk does its duty.");
+    text.sample("store_healthy", &[], u8::from(store.is_healthy()));
+    text.figure("store_backlog_changes", "gauge", "Changes waiting for the disk.");
+    text.sample("store_backlog_changes", &[], store.backlog());
+}
 
-impl Exposition {
-    /// Begins a figure: its name without the prefix, `counter`, `gauge` or `summary`, and what it says.
-    pub(super) fn figure(&mut self, name: &str, kind: &str, help: &str) {
-        self.line(format_args!("# HELP pliant_{name} {}", help.replace('\\', r"\\").replace('\n', r"\n")));
-        self.line(format_args!("# TYPE pliant_{name} {kind}"));
+fn modules(api: &Api, text: &mut Exposition) {
+    let modules = api.modules().list();
+    text.figure("modules_generation", "counter", "Changes of the modules since the start.");
+    text.sample("modules_generation", &[], api.modules().generation());
+    text.figure("module_active", "gauge", "1 for a module that is asked, 0 for one that is switched off or broken.");
+    for module in &modules {
+        text.sample("module_active", &[("module", &module.name)], u8::from(module.state == ModuleState::Active));
     }
-
-    /// One value of a figure.
-    pub(super) fn sample(&mut self, name: &str, labels: &[(&str, &str)], value: impl std::fmt::Display) {
-        if labels.is_empty() {
-            return self.line(format_args!("pliant_{name} {value}"));
+    let each = |text: &mut Exposition, name: &str, value: &dyn Fn(&crate::wasm::HookFigures) -> u64| {
+        for module in &modules {
+            let version = module.version.unwrap_or_default().to_string();
+            for figures in &module.figures {
+                let labels = [("module", &*module.name), ("version", &version), ("hook", figures.hook)];
+                text.sample(name, &labels, value(figures));
+            }
         }
-        let labels: Vec<_> = labels.iter().map(|(name, value)| format!("{name}=\"{}\"", escape(value))).collect();
-        self.line(format_args!("pliant_{name}{{{}}} {value}", labels.join(",")));
+    };
+    text.figure("module_calls_total", "counter", "Calls of a module's function by its active version.");
+    each(text, "module_calls_total", &|figures| figures.calls);
+    text.figure("module_failures_total", "counter", "Calls that failed: traps, time-outs, memory, wrong answers.");
+    each(text, "module_failures_total", &|figures| figures.failures);
+    text.figure("module_call_seconds", "summary", "Time that calls of a module's function took.");
+    for module in &modules {
+        let version = module.version.unwrap_or_default().to_string();
+        for figures in &module.figures {
+            let of = [("module", &*module.name), ("version", &version), ("hook", figures.hook)];
+            for (quantile, microseconds) in [("0.5", figures.p50_microseconds), ("0.99", figures.p99_microseconds)] {
+                let labels = [&of[..], &[("quantile", quantile)]].concat();
+                text.sample("module_call_seconds", &labels, microseconds / 1e6);
+            }
+            text.sample("module_call_seconds_sum", &of, figures.seconds_total);
+            text.sample("module_call_seconds_count", &of, figures.calls);
+        }
     }
-
-    /// The text.
-    pub(super) fn finish(self) -> String {
-        self.0
+    text.figure("module_state_bytes", "gauge", "Bytes of state that a module keeps.");
+    for module in &modules {
+        text.sample("module_state_bytes", &[("module", &module.name)], module.state_bytes);
     }
-
-    fn line(&mut self, line: std::fmt::Arguments<'_>) {
-        writeln!(self.0, "{line}").expect("a String takes any text");
-    }
+    own_figures(api, text);
 }
 
-fn escape(value: &str) -> String {
-    value.replace('\\', r"\\").replace('"', "\\\"").replace('\n', r"\n")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_text_is_what_prometheus_reads() {
-        let mut text = Exposition::default();
-        text.figure("clients", "gauge", "Attached clients.");
-        text.sample("clients", &[], 3);
-        text.sample("module_calls_total", &[("module", "a\"b\\c\n"), ("hook", "routing")], 7);
-        let expected = "# HELP pliant_clients Attached clients.\n# TYPE pliant_clients gauge\npliant_clients 3\n\
-                        pliant_module_calls_total{module=\"a\\\"b\\\\c\\n\",hook=\"routing\"} 7\n";
-        assert_eq!(text.finish(), expected);
+/// What modules count themselves.
+fn own_figures(api: &Api, text: &mut Exposition) {
+    let figures = api.modules().figures();
+    text.figure("module_own_total", "counter", "A counter of the module's own.");
+    for (module, name, figure) in &figures {
+        if let Figure::Count(value) = figure {
+            text.sample("module_own_total", &[("module", module), ("name", name)], value);
+        }
+    }
+    text.figure("module_own", "gauge", "A gauge of the module's own.");
+    for (module, name, figure) in &figures {
+        if let Figure::Gauge(value) = figure {
+            text.sample("module_own", &[("module", module), ("name", name)], value);
+        }
     }
 }

@@ -1,8 +1,59 @@
-//! x
+//! The admin API: HTTP on a thread of its own, so that health answers whatever the broker does.
+//!
+//! | Endpoint | File |
+//! |---|---|
+//! | `GET /healthz`, `/readyz` (open; all others need the token) | `health` |
+//! | `GET /metrics` | `metrics`, `exposition` |
+//! | `GET /api/v1/modules` | `modules` |
+//! | `GET`, `PUT`, `DELETE /api/v1/modules/{name}`; `GET …/versions` | `modules` |
+//! | `PUT …/config`; `POST …/rollback?to=N`, `…/confirm`, `…/enable`, `…/disable` | `modules` |
+//! | `GET /api/v1/modules/{name}/logs` | `logs` |
+//! | `GET /api/v1/clients`; `GET`, `DELETE /api/v1/clients/{id}`; `GET /api/v1/subscriptions` | `clients` |
+//! | `GET /api/v1/retained`; `GET`, `DELETE /api/v1/retained/{topic}` | `retained` |
+//! | `POST /api/v1/publish`, `/api/v1/explain` | `publish` |
+//! | `POST /api/v1/reload`; `GET /api/v1/openapi.json` | `reload`, `openapi` |
+//!
+//! What runs guests or waits for the compiler or the disk runs on a blocking thread, never on the one that serves.
+
+mod api;
 mod body;
+mod clients;
 mod error;
+mod exposition;
 mod guard;
+mod health;
+mod logs;
+mod message;
 mod metrics;
+mod modules;
+mod openapi;
 mod publish;
+mod reload;
+mod retained;
+mod routes;
+mod serve;
 mod token;
+
+pub use api::Api;
+pub use reload::{Reload, Reloaded};
+pub use serve::{Server, bind};
 pub use token::Token;
+
+/// Bounds of the admin API.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Limits {
+    /// Greatest body of a request that is no component, in bytes. Default 1 MiB.
+    pub body_bytes_max: usize,
+    /// Most entries on one page of a list. Default 1,000.
+    pub page_max: usize,
+    /// Calls that may run or wait at the same time on blocking threads. Default 32.
+    pub calls_max: usize,
+    /// Logs of modules that may be followed at the same time. Default 16.
+    pub log_streams_max: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { body_bytes_max: 1 << 20, page_max: 1000, calls_max: 32, log_streams_max: 16 }
+    }
+}

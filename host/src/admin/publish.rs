@@ -1,196 +1,47 @@
-//! A message as a caller of the admin API writes it, for publishing and for explaining.
+//! `POST /api/v1/publish` and `/api/v1/explain`: a message takes the whole way, or is shown it.
 
+use super::api::Api;
+use super::body::{Document, json};
 use super::error::Problem;
-use crate::client::{Client, Protocol, Scope};
-use crate::dialogue::{Handle, Publish};
-use crate::message::{Guarantee, Properties};
-use base64::Engine;
-use base64::prelude::BASE64_STANDARD;
-use serde::Deserialize;
+use super::message::{MessageDocument, admin_client};
+use crate::dialogue::Routed;
+use axum::extract::State;
+use axum::response::Response;
+use serde_json::json;
 
-/// One message.
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct MessageDocument {
-    topic: String,
-    /// The payload as text; this, the next or none.
-    payload: Option<String>,
-    /// The payload as base64.
-    payload_base64: Option<String>,
-    #[serde(default)]
-    qos: u8,
-    #[serde(default)]
-    retain: bool,
-    expiry_seconds: Option<u32>,
-    #[serde(default)]
-    properties: PropertiesDocument,
-    /// On whose behalf; only `explain` takes it.
-    pub(super) client: Option<ClientDocument>,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct PropertiesDocument {
-    content_type: Option<String>,
-    payload_is_text: Option<bool>,
-    response_topic: Option<String>,
-    correlation_data: Option<String>,
-    correlation_data_base64: Option<String>,
-    #[serde(default)]
-    user: Vec<(String, String)>,
-}
-
-/// On whose behalf a message is explained.
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct ClientDocument {
-    #[serde(default)]
-    id: String,
-    identity: Option<String>,
-    #[serde(default = "mqtt")]
-    protocol: String,
-    #[serde(default = "mqtt")]
-    listener: String,
-}
-
-fn mqtt() -> String {
-    "mqtt".to_owned()
-}
-
-/// A checked message that owns what a [`Publish`] borrows.
-pub(super) struct OwnedPublish {
-    name: String,
-    payload: Vec<u8>,
-    guarantee: Guarantee,
-    retain: bool,
-    expiry_seconds: Option<u32>,
-    properties: Option<Box<Properties>>,
-}
-
-impl MessageDocument {
-    /// Checks what is written.
-    pub(super) fn read(self) -> Result<OwnedPublish, Problem> {
-        let payload = either(self.payload, self.payload_base64, "payload")?.unwrap_or_default();
-        let guarantee = Guarantee::from_level(self.qos).ok_or_else(|| Problem::bad_request("qos is 0, 1 or 2"))?;
-        let written = self.properties;
-        let correlation = either(written.correlation_data, written.correlation_data_base64, "correlation_data")?;
-        let properties = Properties {
-            content_type: written.content_type.map(Into::into),
-            payload_is_text: written.payload_is_text,
-            response_topic: written.response_topic.map(Into::into),
-            correlation_data: correlation.map(Into::into),
-            user: written.user.into_iter().map(|(name, value)| (name.into(), value.into())).collect(),
-        };
-        Ok(OwnedPublish {
-            name: self.topic,
-            payload,
-            guarantee,
-            retain: self.retain,
-            expiry_seconds: self.expiry_seconds,
-            properties: (!properties.is_empty()).then(|| Box::new(properties)),
-        })
+/// Publishes a message. What it changes is on disk when it answers.
+pub(super) async fn publish(
+    State(api): State<Api>,
+    Document(message): Document<MessageDocument>,
+) -> Result<Response, Problem> {
+    if message.client.is_some() {
+        return Err(Problem::bad_request("a message is published as the admin; client is for explain only"));
     }
+    let publish = message.read()?;
+    let published =
+        api.with_worker(move |broker, worker, now| broker.publish_as(worker, now, &admin_client(), publish.request()));
+    let (after, routed) = published.await??;
+    api.committed(after).await?;
+    Ok(json(&json!({ "matched": routed == Routed::Matched })))
 }
 
-impl ClientDocument {
-    /// As the broker knows clients.
-    pub(super) fn read(self) -> Result<Client, Problem> {
-        let protocol = match self.protocol.as_str() {
-            "mqtt" => Protocol::Mqtt,
-            "amqp" => Protocol::Amqp,
-            "http" => Protocol::Http,
-            _ => return Err(Problem::bad_request("the client's protocol is mqtt, amqp or http")),
-        };
-        let scope = Scope { listener: self.listener.into(), protocol, identity: self.identity.map(Into::into) };
-        Ok(Client { id: self.id.into(), scope, peer: "".into() })
-    }
-}
-
-impl OwnedPublish {
-    /// As the hall takes it.
-    pub(super) fn request(&self) -> Publish<'_> {
-        const HANDLE: Handle = 1;
-        Publish {
-            name: &self.name,
-            guarantee: self.guarantee,
-            retain: self.retain,
-            handle: if self.guarantee == Guarantee::AtMostOnce { 0 } else { HANDLE },
-            expiry_seconds: self.expiry_seconds,
-            properties: self.properties.clone(),
-            payload: &self.payload,
-        }
-    }
-}
-
-/// The client as which the API itself acts.
-pub(super) fn admin_client() -> Client {
-    let scope = Scope { listener: "admin".into(), protocol: Protocol::Http, identity: Some("admin".into()) };
-    Client { id: "admin".into(), scope, peer: "".into() }
-}
-
-/// Text or base64, not both.
-fn either(text: Option<String>, base64: Option<String>, name: &str) -> Result<Option<Vec<u8>>, Problem> {
-    match (text, base64) {
-        (Some(_), Some(_)) => Err(Problem::bad_request(format!("give {name} or {name}_base64, not both"))),
-        (Some(text), None) => Ok(Some(text.into_bytes())),
-        (None, Some(base64)) => {
-            let decoded = BASE64_STANDARD.decode(base64);
-            decoded.map(Some).map_err(|error| Problem::bad_request(format!("{name}_base64: {error}")))
-        }
-        (None, None) => Ok(None),
-    }
-}
-
-/// A payload as an answer shows it: `payload` where it is UTF-8 text, `payload_base64` otherwise.
-pub(super) fn shown(payload: &[u8]) -> (&'static str, String) {
-    match simdutf8::basic::from_utf8(payload) {
-        Ok(text) => ("payload", text.to_owned()),
-        Err(_) => ("payload_base64", BASE64_STANDARD.encode(payload)),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn read(document: &str) -> Result<OwnedPublish, String> {
-        let document: MessageDocument = serde_json::from_str(document).map_err(|error| error.to_string())?;
-        document.read().map_err(|problem| format!("{problem:?}"))
-    }
-
-    #[test]
-    fn messages_are_read() {
-        for (document, payload, level) in [
-            (r#"{"topic":"a"}"#, &b""[..], 0),
-            (r#"{"topic":"a","payload":"ü","qos":1}"#, "ü".as_bytes(), 1),
-            (r#"{"topic":"a","payload_base64":"AP8=","qos":2}"#, &[0, 255], 2),
-        ] {
-            let publish = read(document).unwrap();
-            assert_eq!(
-                (publish.request().payload, publish.request().guarantee.level()),
-                (payload, level),
-                "{document}"
-            );
-        }
-        let said =
-            read(r#"{"topic":"a","properties":{"user":[["x","1"],["x","2"]],"correlation_data_base64":"AA=="}}"#);
-        let properties = said.unwrap().properties.unwrap();
-        assert_eq!(properties.user.len(), 2);
-        assert_eq!(properties.correlation_data.as_deref(), Some(&[0][..]));
-    }
-
-    #[test]
-    fn what_is_no_message_is_refused() {
-        for (document, reason) in [
-            (r#"{"payload":"x"}"#, "missing field `topic`"),
-            (r#"{"topic":"a","topik":1}"#, "unknown field `topik`"),
-            (r#"{"topic":"a","qos":3}"#, "qos is 0, 1 or 2"),
-            (r#"{"topic":"a","qos":-1}"#, "invalid value"),
-            (r#"{"topic":"a","payload_base64":"?"}"#, "payload_base64: "),
-            (r#"{"topic":"a","payload":"","payload_base64":""}"#, "not both"),
-        ] {
-            let error = read(document).err().expect(document);
-            assert!(error.contains(reason), "{document}: {error}");
-        }
-    }
+/// Tells what would become of a message. Nothing is published.
+pub(super) async fn explain(
+    State(api): State<Api>,
+    Document(mut message): Document<MessageDocument>,
+) -> Result<Response, Problem> {
+    let client = message.client.take().map_or_else(|| Ok(admin_client()), |client| client.read())?;
+    let publish = message.read()?;
+    let explained =
+        api.with_worker(move |broker, worker, now| broker.explain(worker, now, &client, &publish.request()));
+    let explained = explained.await?;
+    Ok(json(&json!({
+        "generation": explained.generation,
+        "topic": explained.topic,
+        "decisions": explained.decisions,
+        "outcome": explained.outcome,
+        "retained": explained.retained,
+        "subscribers": explained.subscribers,
+        "wishes": explained.wishes,
+    })))
 }

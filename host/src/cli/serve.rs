@@ -2,6 +2,7 @@
 
 use super::{ConfigArgs, Failure, Outcome, log};
 use clap::Args;
+use tokio::signal::unix::{self, SignalKind};
 
 #[derive(Debug, Clone, Args)]
 pub(crate) struct ServeArgs {
@@ -11,8 +12,65 @@ pub(crate) struct ServeArgs {
     log: log::LogArgs,
 }
 
+/// What the system may ask of a running broker.
+enum Signal {
+    Stop,
+    Reload,
+}
+
 pub(crate) fn run(args: &ServeArgs) -> Outcome {
     log::start(&args.log)?;
-    let _config = args.config.sources().load().map_err(Failure::failed)?;
-    Ok(())
+    let sources = args.config.sources();
+    let config = sources.load().map_err(Failure::failed)?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Failure::failed)?;
+    // From here on a signal is noted, also one that comes while the broker starts.
+    let mut signals = runtime.block_on(async { Signals::new() }).map_err(Failure::failed)?;
+    let running = crate::server::start_from(config, sources).map_err(Failure::failed)?;
+    loop {
+        match runtime.block_on(signals.next()) {
+            Signal::Stop => break,
+            Signal::Reload => reload(&running),
+        }
+    }
+    tracing::info!("stopping");
+    match running.stop() {
+        true => Ok(()),
+        false => Err(Failure::Failed("the disk did not take everything; see the log".to_owned())),
+    }
+}
+
+fn reload(running: &crate::server::Running) {
+    match running.reload() {
+        Ok(reloaded) => tracing::info!(
+            applied = reloaded.applied.join(","),
+            restart_needed = reloaded.restart_needed.join(","),
+            failed = reloaded.failed.join("; "),
+            "read the configuration again"
+        ),
+        Err(error) => tracing::error!("the configuration is not taken over: {}", error.replace('\n', "; ")),
+    }
+}
+
+struct Signals {
+    terminate: unix::Signal,
+    interrupt: unix::Signal,
+    hang_up: unix::Signal,
+}
+
+impl Signals {
+    fn new() -> std::io::Result<Self> {
+        Ok(Self {
+            terminate: unix::signal(SignalKind::terminate())?,
+            interrupt: unix::signal(SignalKind::interrupt())?,
+            hang_up: unix::signal(SignalKind::hangup())?,
+        })
+    }
+
+    async fn next(&mut self) -> Signal {
+        tokio::select! {
+            _ = self.terminate.recv() => Signal::Stop,
+            _ = self.interrupt.recv() => Signal::Stop,
+            _ = self.hang_up.recv() => Signal::Reload,
+        }
+    }
 }

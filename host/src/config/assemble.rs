@@ -134,6 +134,8 @@ impl Assembly {
             let origin = self.origin_near(&key);
             self.problems.push(Problem { origin, message });
         }
+        let topic = self.config.topic;
+        (self.config.mqtt.topic, self.config.broker.topic, self.config.wasm.topics) = (topic, topic, topic);
         if self.problems.is_empty() { Ok(self.config) } else { Err(ConfigError(self.problems)) }
     }
 }

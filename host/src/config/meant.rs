@@ -1,6 +1,6 @@
 //! The configuration as meant: what the rooms are built from. Its `Default` is what runs without any configuration.
 
-use crate::{store, topic};
+use crate::{admin, broker, mqtt, net, store, topic, wasm};
 use serde_json::Value as Json;
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -22,7 +22,15 @@ pub struct Config {
     pub durability: DurabilityName,
     /// Bounds of the store.
     pub store: store::Limits,
-    /// Bounds on topic names.
+    /// Bounds of sockets and connections.
+    pub net: net::Limits,
+    /// Bounds of MQTT.
+    pub mqtt: mqtt::Limits,
+    /// Bounds of queues, subscriptions and retained messages.
+    pub broker: broker::Limits,
+    /// Bounds on modules.
+    pub wasm: wasm::Limits,
+    /// Bounds on topic names; what the rooms have of them follows this.
     pub topic: topic::Limits,
     /// Modules that are named in the configuration, and the bundled ones, by name.
     pub modules: Vec<Module>,
@@ -88,10 +96,8 @@ pub struct Admin {
     pub bind: Bind,
     /// Where the bearer token is; empty: `admin.token` in the data directory.
     pub token_file: PathBuf,
-    /// Greatest body of a request that is no component, in bytes. Default 1 MiB.
-    pub body_bytes_max: usize,
-    /// Most entries on one page of a list. Default 1,000.
-    pub page_max: usize,
+    /// Bounds of the API.
+    pub limits: admin::Limits,
 }
 
 /// A module that is to run.
@@ -132,6 +138,10 @@ impl Default for Config {
             admin: Admin::default(),
             durability: DurabilityName::Commit,
             store: store::Limits::default(),
+            net: net::Limits::default(),
+            mqtt: mqtt::Limits::default(),
+            broker: broker::Limits::default(),
+            wasm: wasm::Limits::default(),
             topic: topic::Limits::default(),
             modules: ["retain-rules", "topic-rules", "will-rules"].map(Module::named).into(),
         }
@@ -140,7 +150,7 @@ impl Default for Config {
 
 impl Default for Admin {
     fn default() -> Self {
-        Self { bind: Bind(Some(loopback(9880))), token_file: PathBuf::new(), body_bytes_max: 1 << 20, page_max: 1000 }
+        Self { bind: Bind(Some(loopback(9880))), token_file: PathBuf::new(), limits: admin::Limits::default() }
     }
 }
 
@@ -173,6 +183,11 @@ impl Module {
 }
 
 impl Bind {
+    /// The address; of none, any address and port. A checked configuration has one.
+    pub fn address(self) -> SocketAddr {
+        self.0.unwrap_or_else(|| loopback(0))
+    }
+
     /// Whether only this machine can reach it. True for none.
     pub fn is_loopback(self) -> bool {
         self.0.is_none_or(|address| address.ip().to_canonical().is_loopback())

@@ -4,7 +4,7 @@
 //! | File | Job |
 //! |---|---|
 //! | `limits` | every bound |
-//! | `modules`, `open` | install, configure, go back, remove; what holds at start |
+//! | `modules`, `open`, `rebind` | install, configure, go back, remove; what holds at start, and after a reload |
 //! | `registry` | name to versions; builds the next chain |
 //! | `chain`, `hooks/` | an immutable plan: which versions see which messages, in which order; what each is asked |
 //! | `pool` | warm instances of one worker thread |
@@ -31,6 +31,7 @@ mod meter;
 mod modules;
 mod open;
 mod pool;
+mod rebind;
 mod registry;
 mod report;
 mod services;

@@ -92,6 +92,11 @@ impl Modules {
         self.0.generation.load(Ordering::Acquire)
     }
 
+    /// Every bound on modules.
+    pub fn limits(&self) -> &Limits {
+        &self.0.limits
+    }
+
     /// Tells where modules find retained messages. To be called once, when the hall exists; later calls do nothing.
     pub fn set_retained(&self, lookup: RetainedLookup) {
         // A second lookup is ignored, as said.
@@ -351,6 +356,11 @@ impl Inner {
             None => changes.push(Change::ModuleGone(name.into())),
         }
         changes
+    }
+
+    /// The right to change something; one at a time.
+    pub(super) fn changing(&self) -> parking_lot::MutexGuard<'_, ()> {
+        self.changing.lock()
     }
 
     pub(super) fn registry(&self) -> &Mutex<Registry> {

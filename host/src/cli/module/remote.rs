@@ -101,7 +101,7 @@ pub(super) struct RollbackArgs {
 pub(super) struct LogsArgs {
     /// The module's name
     name: String,
-    /// Go on with what is logged from now on
+    /// Go on with what comes
     #[arg(long, short)]
     follow: bool,
     #[arg(long, help = JSON_HELP)]
@@ -230,7 +230,9 @@ fn logs(api: &Api, args: &LogsArgs) -> Outcome {
     let path = format!("/api/v1/modules/{}/logs", escape(&args.name));
     let print = |line: &Json| match args.json {
         true => output::json(line),
-        false => output::line(&format!("{} {:5} {}", text(&line["at"]), text(&line["level"]), text(&line["line"]))),
+        false => {
+            output::line(&format!("{:>5} {:5} {}", text(&line["number"]), text(&line["level"]), text(&line["line"])))
+        }
     };
     if args.follow {
         return api.events(&path, |data| print(&serde_json::from_str(data).map_err(Failure::failed)?));
@@ -251,11 +253,11 @@ fn explain(api: &Api, args: &ExplainArgs) -> Outcome {
     }
     let decisions = answer["decisions"].as_array().cloned().unwrap_or_default();
     let row = |d: &Json| {
-        let time = format!("{} us", d["nanoseconds"].as_f64().unwrap_or_default() / 1000.0);
-        [text(&d["hook"]), text(&d["module"]), text(&d["version"]), text(&d["decision"]), time]
+        let time = format!("{:.1} us", d["microseconds"].as_f64().unwrap_or_default());
+        [text(&d["hook"]), text(&d["module"]), text(&d["version"]), text(&d["answer"]), time]
     };
     output::table(["HOOK", "MODULE", "VERSION", "DECISION", "TIME"], &decisions.iter().map(row).collect::<Vec<_>>())?;
-    for key in ["topic", "outcome", "retained", "subscribers"] {
+    for key in ["topic", "outcome", "retained", "subscribers", "wishes"] {
         if !answer[key].is_null() {
             output::line(&format!("{key}: {}", text(&answer[key])))?;
         }

@@ -25,6 +25,8 @@ pub enum LogLevel {
 /// One line of a module.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LogLine {
+    /// Ascending from 1, without gaps while the module is installed.
+    pub number: u64,
     /// When it was written.
     pub time: Time,
     /// How serious it is.
@@ -37,28 +39,37 @@ pub struct LogLine {
 pub(in super::super) struct Log {
     kept: usize,
     bytes_max: usize,
-    lines: Mutex<VecDeque<LogLine>>,
+    lines: Mutex<Lines>,
+}
+
+#[derive(Default)]
+struct Lines {
+    recent: VecDeque<LogLine>,
+    /// Lines that were ever written.
+    written: u64,
 }
 
 impl Log {
     pub(in super::super) fn new(kept: usize, bytes_max: usize) -> Self {
-        Self { kept, bytes_max, lines: Mutex::new(VecDeque::new()) }
+        Self { kept, bytes_max, lines: Mutex::default() }
     }
 
     /// Keeps a line, in place of the oldest one where there are too many.
     pub(in super::super) fn keep(&self, time: Time, level: LogLevel, line: &str) {
-        let line = LogLine { time, level, line: cut(line, self.bytes_max).into() };
+        let line: Box<str> = cut(line, self.bytes_max).into();
         let mut lines = self.lines.lock();
-        if lines.len() >= self.kept {
-            lines.pop_front();
+        lines.written += 1;
+        if lines.recent.len() >= self.kept {
+            lines.recent.pop_front();
         }
-        if lines.len() < self.kept {
-            lines.push_back(line);
+        if lines.recent.len() < self.kept {
+            let number = lines.written;
+            lines.recent.push_back(LogLine { number, time, level, line });
         }
     }
 
     pub(in super::super) fn list(&self) -> Vec<LogLine> {
-        self.lines.lock().iter().cloned().collect()
+        self.lines.lock().recent.iter().cloned().collect()
     }
 }
 
@@ -107,7 +118,7 @@ mod tests {
         for line in ["one", "two\r\n", "drei€"] {
             log.keep(Time(1), LogLevel::Info, line);
         }
-        let lines: Vec<_> = log.list().into_iter().map(|line| line.line).collect();
-        assert_eq!(lines, [Box::from("two"), Box::from("drei")]);
+        let lines: Vec<_> = log.list().into_iter().map(|line| (line.number, line.line)).collect();
+        assert_eq!(lines, [(2, Box::from("two")), (3, Box::from("drei"))]);
     }
 }

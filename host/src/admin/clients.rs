@@ -1,0 +1,86 @@
+//! Endpoints about clients and what they subscribed.
+
+use super::api::Api;
+use super::body::{Ask, PageQuery, json, page};
+use super::error::Problem;
+use crate::broker::{ClientInfo, SubscriptionInfo};
+use crate::client::Protocol;
+use crate::dialogue::RetainHandling;
+use axum::extract::{Path, State};
+use axum::http::StatusCode;
+use axum::response::Response;
+use serde_json::{Value as Json, json};
+
+/// Who is connected or expected back, by client id.
+pub(super) async fn list(State(api): State<Api>, Ask(query): Ask<PageQuery>) -> Response {
+    let limit = query.limit(api.limits().page_max);
+    let clients = api.broker().clients(query.after(), limit + 1);
+    page(clients.iter().map(shown).collect(), limit, |client| client["id"].as_str().unwrap_or_default().to_owned())
+}
+
+/// One client.
+pub(super) async fn show(State(api): State<Api>, Path(id): Path<String>) -> Result<Response, Problem> {
+    let client = api.broker().client(&id).ok_or_else(|| Problem::not_found("there is no such client"))?;
+    Ok(json(&shown(&client)))
+}
+
+/// Ends a client's connection. What belongs to it stays for as long as it asked for.
+pub(super) async fn disconnect(State(api): State<Api>, Path(id): Path<String>) -> Result<StatusCode, Problem> {
+    match api.broker().disconnect(&id) {
+        true => Ok(StatusCode::NO_CONTENT),
+        false => Err(Problem::not_found("no client of that id is connected")),
+    }
+}
+
+/// What is subscribed, by client id; the page is counted in clients.
+pub(super) async fn subscriptions(State(api): State<Api>, Ask(query): Ask<PageQuery>) -> Response {
+    let limit = query.limit(api.limits().page_max);
+    let clients = api.broker().clients(query.after(), limit + 1);
+    let next = (clients.len() > limit).then(|| clients[limit - 1].id.to_string());
+    let subscriptions = api.broker().subscriptions(query.after(), limit);
+    json(&json!({ "items": subscriptions.iter().map(subscription).collect::<Vec<_>>(), "next": next }))
+}
+
+fn shown(client: &ClientInfo) -> Json {
+    json!({
+        "id": *client.id,
+        "identity": client.identity.as_deref(),
+        "protocol": protocol(client.protocol),
+        "listener": *client.listener,
+        "peer": *client.peer,
+        "connected": client.attached,
+        "subscriptions": client.subscriptions,
+        "queued": client.queued,
+        "in_flight": client.in_flight,
+        "expiry_seconds": (client.expiry_seconds != u32::MAX).then_some(client.expiry_seconds),
+    })
+}
+
+fn subscription(found: &SubscriptionInfo) -> Json {
+    let subscription = &found.subscription;
+    let options = &subscription.options;
+    json!({
+        "client": *found.client,
+        "filter": subscription.filter.as_str(),
+        "name": subscription.name,
+        "share": subscription.share,
+        "qos": options.guarantee.level(),
+        "no_local": options.no_local,
+        "retain_as_published": options.retain_as_published,
+        "retain_handling": match options.retain_handling {
+            RetainHandling::Always => "always",
+            RetainHandling::IfNew => "if-new",
+            RetainHandling::Never => "never",
+        },
+        "identifier": options.identifier,
+    })
+}
+
+fn protocol(protocol: Protocol) -> &'static str {
+    match protocol {
+        Protocol::Mqtt => "mqtt",
+        Protocol::Amqp => "amqp",
+        Protocol::Http => "http",
+        Protocol::Module => "module",
+    }
+}

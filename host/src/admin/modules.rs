@@ -1,0 +1,157 @@
+//! Endpoints about modules. Every change blocks for the compiler and the disk, so it runs on a blocking thread; changes
+//! come one after the other, and an error leaves everything as it was.
+
+use super::api::Api;
+use super::body::{Ask, Document, PageQuery, Raw, json, page};
+use super::error::Problem;
+use crate::wasm::{DeployError, DeployOptions, Deployed, ModuleInfo, OnFailure};
+use axum::extract::{Path, State};
+use axum::http::StatusCode;
+use axum::response::Response;
+use serde::Deserialize;
+use serde_json::Value as Json;
+
+/// What a deployment may ask for.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct DeployQuery {
+    digest: Option<String>,
+    order: Option<i32>,
+    on_failure: Option<OnFailure>,
+    config: Option<String>,
+    canary: Option<String>,
+}
+
+/// Where to go back to.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RollbackQuery {
+    to: Option<u64>,
+}
+
+impl From<DeployError> for Problem {
+    fn from(error: DeployError) -> Self {
+        let status = match &error {
+            error if error.is_not_found() => StatusCode::NOT_FOUND,
+            error if error.is_temporary() => StatusCode::SERVICE_UNAVAILABLE,
+            _ => StatusCode::UNPROCESSABLE_ENTITY,
+        };
+        Self::new(status, error.to_string())
+    }
+}
+
+/// All modules, by name.
+pub(super) async fn list(State(api): State<Api>, Ask(query): Ask<PageQuery>) -> Response {
+    let limit = query.limit(api.limits().page_max);
+    let modules = api.modules().list().into_iter();
+    let modules = modules.filter(|module| query.after().is_none_or(|after| *module.name > *after));
+    page(modules.take(limit + 1).map(|module| shown(&module)).collect(), limit, |module| text(&module["name"]))
+}
+
+/// One module.
+pub(super) async fn show(State(api): State<Api>, Path(name): Path<String>) -> Result<Response, Problem> {
+    Ok(json(&shown(&api.modules().show(&name)?)))
+}
+
+/// Its versions, oldest first.
+pub(super) async fn versions(
+    State(api): State<Api>,
+    Path(name): Path<String>,
+    Ask(query): Ask<PageQuery>,
+) -> Result<Response, Problem> {
+    let limit = query.limit(api.limits().page_max);
+    let after = query.after().map(|after| after.parse().map_err(|_| Problem::bad_request("after is a version")));
+    let after: Option<u64> = after.transpose()?;
+    let versions = api.modules().versions(&name)?.into_iter();
+    let versions = versions.filter(|version| after.is_none_or(|after| version.version > after)).take(limit + 1);
+    let documents = versions.map(|version| with_config(serde_json::to_value(&version), &version.config)).collect();
+    Ok(page(documents, limit, |version| text(&version["version"])))
+}
+
+/// A component is put to work.
+pub(super) async fn deploy(
+    State(api): State<Api>,
+    Path(name): Path<String>,
+    Ask(query): Ask<DeployQuery>,
+    Raw(bytes): Raw,
+) -> Result<Response, Problem> {
+    if query.canary.is_some() {
+        return Err(Problem::new(
+            StatusCode::NOT_IMPLEMENTED,
+            "canaries are not there yet; without ?canary= the version takes every message at once",
+        ));
+    }
+    let DeployQuery { digest, order, on_failure, config, .. } = query;
+    let options = DeployOptions { digest, order, on_failure, config };
+    change(&api, move |api| api.modules().deploy(&name, &bytes, options)).await
+}
+
+/// The configuration of the active version.
+pub(super) async fn config(State(api): State<Api>, Path(name): Path<String>) -> Result<Response, Problem> {
+    Ok(json(&parsed(&api.modules().show(&name)?.config)))
+}
+
+/// Another configuration, as a version of its own.
+pub(super) async fn configure(
+    State(api): State<Api>,
+    Path(name): Path<String>,
+    Document(config): Document<Json>,
+) -> Result<Response, Problem> {
+    change(&api, move |api| api.modules().configure(&name, &config.to_string())).await
+}
+
+/// Back to an earlier version.
+pub(super) async fn rollback(
+    State(api): State<Api>,
+    Path(name): Path<String>,
+    Ask(query): Ask<RollbackQuery>,
+) -> Result<Response, Problem> {
+    change(&api, move |api| api.modules().rollback(&name, query.to)).await
+}
+
+/// Ends a canary; there never is one in this version.
+pub(super) async fn confirm(State(api): State<Api>, Path(name): Path<String>) -> Result<Response, Problem> {
+    api.modules().show(&name)?;
+    Err(Problem::refused(format!("{name} has no canary to confirm; canaries are not there yet")))
+}
+
+/// On again.
+pub(super) async fn enable(State(api): State<Api>, Path(name): Path<String>) -> Result<Response, Problem> {
+    change(&api, move |api| api.modules().set_enabled(&name, true)).await
+}
+
+/// Off, with its versions kept.
+pub(super) async fn disable(State(api): State<Api>, Path(name): Path<String>) -> Result<Response, Problem> {
+    change(&api, move |api| api.modules().set_enabled(&name, false)).await
+}
+
+/// Out, with its versions and its state; a bundled one is switched off.
+pub(super) async fn remove(State(api): State<Api>, Path(name): Path<String>) -> Result<Response, Problem> {
+    change(&api, move |api| api.modules().remove(&name)).await
+}
+
+async fn change(
+    api: &Api,
+    change: impl FnOnce(&Api) -> Result<Deployed, DeployError> + Send + 'static,
+) -> Result<Response, Problem> {
+    Ok(json(&api.blocking(change).await??))
+}
+
+/// A module as the API shows it: its configuration as a document, not as text.
+fn shown(module: &ModuleInfo) -> Json {
+    with_config(serde_json::to_value(module), &module.config)
+}
+
+fn with_config(document: serde_json::Result<Json>, config: &str) -> Json {
+    let mut document = document.unwrap_or_default();
+    document["config"] = parsed(config);
+    document
+}
+
+fn parsed(config: &str) -> Json {
+    serde_json::from_str(config).unwrap_or_else(|_| config.into())
+}
+
+fn text(value: &Json) -> String {
+    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
+}

@@ -1,0 +1,29 @@
+//! `POST /api/v1/reload`: the configuration is read again; the roof knows how.
+
+use super::api::Api;
+use super::body::json;
+use super::error::Problem;
+use axum::extract::State;
+use axum::response::Response;
+use serde::Serialize;
+use std::sync::Arc;
+
+/// Reads the configuration again; an error says what is wrong with it, and nothing changed.
+pub type Reload = Arc<dyn Fn() -> Result<Reloaded, String> + Send + Sync>;
+
+/// What reading the configuration again has changed.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct Reloaded {
+    /// Keys whose new values hold now.
+    pub applied: Vec<String>,
+    /// Keys whose new values hold from the next start.
+    pub restart_needed: Vec<String>,
+    /// What could not be done, and why.
+    pub failed: Vec<String>,
+}
+
+/// Reads the configuration again.
+pub(super) async fn reload(State(api): State<Api>) -> Result<Response, Problem> {
+    let reloaded = api.blocking(|api| (api.reload())()).await?;
+    Ok(json(&reloaded.map_err(Problem::refused)?))
+}

@@ -1,0 +1,51 @@
+//! The route table.
+
+use super::api::Api;
+use super::error::Problem;
+use super::guard::{self, Guard};
+use super::{clients, health, logs, metrics, modules, openapi, publish, reload, retained};
+use axum::extract::DefaultBodyLimit;
+use axum::http::StatusCode;
+use axum::routing::{get, post, put};
+use axum::{Router, middleware};
+use std::sync::Arc;
+
+/// A component that is too big by less than this factor is read, and refused with its size; more is cut off while it
+/// comes in.
+const COMPONENT_SLACK: usize = 4;
+
+/// All endpoints.
+pub(super) fn router(api: Api, guard: Guard) -> Router {
+    let limits = api.limits().clone();
+    let component_bytes_max = api.modules().limits().component_bytes_max.saturating_mul(COMPONENT_SLACK);
+    let module = get(modules::show).delete(modules::remove);
+    let module = module.merge(put(modules::deploy).layer(DefaultBodyLimit::max(component_bytes_max)));
+    let guarded = Router::new()
+        .route("/metrics", get(metrics::metrics))
+        .route("/api/v1/modules", get(modules::list))
+        .route("/api/v1/modules/{name}", module)
+        .route("/api/v1/modules/{name}/versions", get(modules::versions))
+        .route("/api/v1/modules/{name}/config", put(modules::configure).get(modules::config))
+        .route("/api/v1/modules/{name}/rollback", post(modules::rollback))
+        .route("/api/v1/modules/{name}/confirm", post(modules::confirm))
+        .route("/api/v1/modules/{name}/enable", post(modules::enable))
+        .route("/api/v1/modules/{name}/disable", post(modules::disable))
+        .route("/api/v1/modules/{name}/logs", get(logs::logs))
+        .route("/api/v1/clients", get(clients::list))
+        .route("/api/v1/clients/{*id}", get(clients::show).delete(clients::disconnect))
+        .route("/api/v1/subscriptions", get(clients::subscriptions))
+        .route("/api/v1/retained", get(retained::list))
+        .route("/api/v1/retained/{*topic}", get(retained::show).delete(retained::remove))
+        .route("/api/v1/publish", post(publish::publish))
+        .route("/api/v1/explain", post(publish::explain))
+        .route("/api/v1/reload", post(reload::reload))
+        .route("/api/v1/openapi.json", get(openapi::openapi))
+        .fallback(|| async { Problem::not_found("there is no such endpoint; see /api/v1/openapi.json") })
+        .method_not_allowed_fallback(|| async {
+            Problem::new(StatusCode::METHOD_NOT_ALLOWED, "this endpoint does not take that method")
+        })
+        .layer(DefaultBodyLimit::max(limits.body_bytes_max))
+        .layer(middleware::from_fn_with_state(Arc::new(guard), guard::check));
+    let open = Router::new().route("/healthz", get(health::alive)).route("/readyz", get(health::ready));
+    open.merge(guarded).with_state(api)
+}

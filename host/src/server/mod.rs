@@ -1,0 +1,12 @@
+//! The house as a whole: built bottom-up, run, taken down top-down.
+
+mod bundled;
+mod error;
+mod modules;
+mod reload;
+mod start;
+
+pub use bundled::BUNDLED;
+pub use error::StartError;
+pub use modules::bindings;
+pub use start::{Running, start, start_from};

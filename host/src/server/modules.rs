@@ -1,0 +1,48 @@
+//! Modules of the configuration as the module room wants them: their components read.
+
+use super::error::StartError;
+use crate::config::{Config, Module, OnFailure};
+use crate::wasm::{self, Binding};
+use std::io::{self, ErrorKind, Read};
+use std::path::Path;
+
+/// All modules that the configuration names.
+///
+/// # Errors
+/// A component cannot be read.
+pub fn bindings(config: &Config) -> Result<Vec<Binding>, StartError> {
+    config.modules.iter().map(|module| binding(module, config.wasm.component_bytes_max)).collect()
+}
+
+/// One of them.
+pub(super) fn binding(module: &Module, bytes_max: usize) -> Result<Binding, StartError> {
+    let component = match module.path.as_os_str().is_empty() {
+        true => None,
+        false => Some(read(&module.path, bytes_max).map_err(|error| StartError::ModuleFile {
+            name: module.name.clone(),
+            path: module.path.clone(),
+            error,
+        })?),
+    };
+    Ok(Binding {
+        name: module.name.clone(),
+        component: component.map(Into::into),
+        order: module.order,
+        on_failure: match module.on_failure {
+            OnFailure::Refuse => wasm::OnFailure::Refuse,
+            OnFailure::Bypass => wasm::OnFailure::Bypass,
+            OnFailure::Discard => wasm::OnFailure::Discard,
+        },
+        config: module.config.to_string(),
+        enabled: module.enabled,
+    })
+}
+
+fn read(path: &Path, bytes_max: usize) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    std::fs::File::open(path)?.take(bytes_max as u64 + 1).read_to_end(&mut bytes)?;
+    if bytes.len() > bytes_max {
+        return Err(io::Error::new(ErrorKind::FileTooLarge, format!("it has more than {bytes_max} bytes")));
+    }
+    Ok(bytes)
+}

@@ -1,0 +1,193 @@
+//! Store, modules, hall, listeners, admin API: in this order up, in the other down.
+
+use super::error::StartError;
+use super::{BUNDLED, bindings, reload};
+use crate::admin::{self, Api, Reload, Reloaded, Token};
+use crate::broker::{Broker, Restored};
+use crate::config::{Config, Sources};
+use crate::metrics::Metrics;
+use crate::net::{self, Clock, NetConfig, Workers};
+use crate::store::Store;
+use crate::wasm::{Kept, Modules};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+/// A broker that runs. [`Running::stop`] takes it down; dropping it does the same without telling how it went.
+pub struct Running {
+    workers: Option<Workers>,
+    admin: Option<admin::Server>,
+    api: Api,
+    broker: Arc<Broker>,
+    store: Store,
+    token: Token,
+    reload: Reload,
+    url_file: PathBuf,
+}
+
+/// Starts a broker whose configuration is not read again.
+///
+/// # Errors
+/// Whatever keeps it from starting; nothing is left running.
+pub fn start(config: Config) -> Result<Running, StartError> {
+    build(config, None)
+}
+
+/// Starts a broker that can read its configuration again.
+///
+/// # Errors
+/// As [`start`].
+pub fn start_from(config: Config, sources: Sources) -> Result<Running, StartError> {
+    build(config, Some(sources))
+}
+
+fn build(config: Config, sources: Option<Sources>) -> Result<Running, StartError> {
+    let clock = Clock::start();
+    let now = move || clock.now();
+    let metrics = Arc::new(Metrics::default());
+    let (store, loaded) =
+        Store::open(&config.data_dir, &config.store, config.durability.into(), metrics.clone(), clock.now())?;
+    let token_path = match config.admin.token_file.as_os_str().is_empty() {
+        true => config.data_dir.join("admin.token"),
+        false => config.admin.token_file.clone(),
+    };
+    let token = Token::open(&token_path).map_err(|error| StartError::Token { path: token_path, error })?;
+    let kept = Kept { modules: loaded.modules, versions: loaded.module_versions, state: loaded.state };
+    let modules =
+        Modules::open(config.wasm, store.clone(), kept, BUNDLED, bindings(&config)?, metrics.clone(), Arc::new(now))?;
+    let restored = Restored {
+        mailboxes: loaded.mailboxes,
+        retained: loaded.retained,
+        wills: loaded.wills,
+        next_mailbox_id: loaded.next_mailbox_id,
+        next_log_id: loaded.next_log_id,
+    };
+    let broker =
+        Broker::open(config.broker.clone(), store.clone(), restored, Arc::new(modules.clone()), metrics, clock.now());
+    introduce(&broker, &store, &modules, clock);
+    // Taken before the listeners serve: a client that is let in has a broker that can be watched.
+    let address = config.admin.bind.address();
+    let admin_listener = admin::bind(address).map_err(|error| StartError::admin(address, &error))?;
+    let workers = Workers::start(broker.clone(), clock, net_config(&config))?;
+    let reload = match sources {
+        Some(sources) => reload::from_sources(sources, config.clone(), modules.clone()),
+        None => Arc::new(|| Ok(Reloaded::default())) as Reload,
+    };
+    let api = Api::new(broker.clone(), Arc::new(now), config.admin.limits.clone(), reload.clone());
+    let admin = admin::Server::start(admin_listener, api.clone(), token.clone())
+        .map_err(|error| StartError::admin(address, &error))?;
+    let url_file = config.data_dir.join("admin.url");
+    let running = Running { workers: Some(workers), admin: Some(admin), api, broker, store, token, reload, url_file };
+    running.announce(&config);
+    Ok(running)
+}
+
+/// Tells the rooms of each other what they may not know by themselves. None of them keeps the hall alive.
+fn introduce(broker: &Arc<Broker>, store: &Store, modules: &Modules, clock: Clock) {
+    let hall = Arc::downgrade(broker);
+    store.on_commit(Box::new(move |sequence| {
+        if let Some(broker) = hall.upgrade() {
+            broker.committed(sequence);
+        }
+    }));
+    let hall = Arc::downgrade(broker);
+    modules.set_retained(Arc::new(move |topic| hall.upgrade()?.retained_message(topic, clock.now())));
+}
+
+fn net_config(config: &Config) -> NetConfig {
+    let processors = || std::thread::available_parallelism().map_or(1, usize::from);
+    NetConfig {
+        workers: if config.workers == 0 { processors() } else { config.workers },
+        listeners: config
+            .listeners
+            .iter()
+            .filter(|listener| listener.enabled)
+            .map(|listener| net::ListenerConfig { name: listener.name.clone(), bind: listener.bind.address() })
+            .collect(),
+        limits: config.net.clone(),
+        mqtt: Arc::new(config.mqtt.clone()),
+    }
+}
+
+impl Running {
+    /// Where a listener is, by its name.
+    pub fn address(&self, listener: &str) -> Option<SocketAddr> {
+        self.workers.as_ref()?.address(listener)
+    }
+
+    /// Where the admin API is; none once it has stopped.
+    pub fn admin_address(&self) -> Option<SocketAddr> {
+        self.admin.as_ref().map(admin::Server::address)
+    }
+
+    /// What a caller of the admin API has to send.
+    pub fn admin_token(&self) -> &str {
+        self.token.secret()
+    }
+
+    /// The hall.
+    pub fn broker(&self) -> &Arc<Broker> {
+        &self.broker
+    }
+
+    /// Reads the configuration again.
+    ///
+    /// # Errors
+    /// What is wrong with it; nothing changed.
+    pub fn reload(&self) -> Result<Reloaded, String> {
+        (self.reload)()
+    }
+
+    /// Takes the broker down: no more clients, a word to those that are there, everything to disk. False: the disk did
+    /// not take everything.
+    pub fn stop(mut self) -> bool {
+        self.take_down()
+    }
+
+    fn take_down(&mut self) -> bool {
+        let Some(workers) = self.workers.take() else { return true };
+        self.api.set_ready(false);
+        workers.stop();
+        self.admin = None;
+        // Only says where a running broker is; a file that stays behind is written anew at the next start.
+        let _ = std::fs::remove_file(&self.url_file);
+        let all_on_disk = self.store.close();
+        match all_on_disk {
+            true => tracing::info!("stopped; everything is on disk"),
+            false => tracing::error!("stopped; the disk did not take everything"),
+        }
+        all_on_disk
+    }
+
+    /// Says in the log what runs, and where the command line finds the admin API.
+    fn announce(&self, config: &Config) {
+        for (listener, address) in self.workers.iter().flat_map(Workers::addresses) {
+            tracing::info!(listener, %address, "listening for MQTT");
+        }
+        if let Some(address) = self.admin_address() {
+            if let Err(error) = std::fs::write(&self.url_file, format!("http://{address}\n")) {
+                tracing::warn!(%error, "cannot write where the admin API is; the command line will need --admin");
+            }
+            tracing::info!(%address, "admin API");
+        }
+        let modules = self.broker.modules().list();
+        let modules: Vec<_> = modules.iter().filter(|m| m.version.is_some()).map(|m| &*m.name).collect();
+        tracing::info!(
+            data_dir = %config.data_dir.display(),
+            durability = %config.durability,
+            modules = modules.join(","),
+            "pliant {} runs",
+            env!("CARGO_PKG_VERSION")
+        );
+        if config.durability == crate::config::DurabilityName::Relaxed {
+            tracing::warn!("durability is relaxed: a crash loses what was acknowledged since the last sync");
+        }
+        self.api.set_ready(true);
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.take_down();
+    }
+}

@@ -1,0 +1,40 @@
+//! What the configuration says of a module, said anew while the broker runs.
+
+use super::component;
+use super::error::DeployError;
+use super::modules::Modules;
+use super::open::Binding;
+use super::registry::Base;
+use super::report::Deployed;
+use std::sync::Arc;
+
+impl Modules {
+    /// Binds a bundled or configured module anew: its configuration, order, policy, and whether it is asked. Nothing is
+    /// written to disk, as the configuration is not kept there either. Where a deployed version stands in its place,
+    /// that one goes on with its own configuration, and the new binding waits behind it.
+    pub fn rebind(&self, binding: Binding) -> Result<Deployed, DeployError> {
+        let inner = self.inner();
+        let _changing = inner.changing();
+        let mut entry = inner.registry().lock().entry(&binding.name)?.clone();
+        let missing = || DeployError::NoModule(binding.name.clone());
+        let former = entry.base.clone().ok_or_else(missing)?;
+        let component = binding.component.unwrap_or_else(|| former.component.clone());
+        let digest: Arc<str> = component::digest(&component).into();
+        let (order, on_failure) = (binding.order, binding.on_failure);
+        entry.base = Some(Arc::new(Base { component, digest, config: binding.config.into(), order, on_failure }));
+        if entry.chosen.is_none_or(|number| number == 0) {
+            (entry.order, entry.on_failure) = (order, on_failure);
+            let version = if binding.enabled { Some(inner.load_version(&entry, 0)?) } else { None };
+            entry.choose(version);
+        }
+        // Made of the former binding: it must not be taken for the new one.
+        entry.warm = entry.warm.take().filter(|version| version.number != 0);
+        let (digest, version) = (entry.info().digest, entry.chosen);
+        let name = entry.services.module.clone();
+        let mut registry = inner.registry().lock();
+        registry.entries.insert((*name).into(), entry);
+        let generation = inner.swap(&mut registry);
+        tracing::info!(module = &*name, version, digest = &*digest, generation, "module bound anew");
+        Ok(Deployed { name, version, digest, generation })
+    }
+}
