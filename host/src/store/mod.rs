@@ -28,8 +28,6 @@ mod tables;
 mod writer;
 
 #[cfg(test)]
-mod simulated_disk;
-#[cfg(test)]
 mod tests;
 
 pub use change::*;

@@ -6,7 +6,7 @@ use std::io;
 use std::sync::Arc;
 
 #[derive(Debug, Clone, Default)]
-pub(super) struct Disk(Arc<State>);
+pub(crate) struct Disk(Arc<State>);
 
 #[derive(Debug, Default)]
 struct State {

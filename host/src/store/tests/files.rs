@@ -1,0 +1,76 @@
+//! The data directory: who may read it, and what is refused.
+
+use super::super::{row, tables};
+use super::*;
+use std::path::Path;
+
+#[test]
+fn the_directory_is_made_for_its_owner_and_locked() {
+    let parent = tempfile::tempdir().unwrap();
+    let directory = parent.path().join("data");
+    let metrics = Arc::<Metrics>::default;
+    let open = || Store::open(&directory, &limits(), Durability::Commit, metrics(), Time(0));
+    assert!(matches!(check(&directory, &limits()), Err(OpenError::Missing(_))));
+    let (store, _) = open().unwrap();
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        let mode = |path: &Path| path.metadata().unwrap().permissions().mode() & 0o777;
+        assert_eq!((mode(&directory), mode(&directory.join("pliant.redb"))), (0o700, 0o600));
+    }
+    let locked = open().err().unwrap();
+    assert!(matches!(locked, OpenError::Locked(_)), "{locked}");
+    assert!(locked.to_string().contains("pliant.redb is in use by another process"));
+    store.submit([mailbox(1)]);
+    drop(store);
+    assert_eq!(open().unwrap().1.mailboxes.len(), 1);
+    let checked = check(&directory, &limits()).unwrap();
+    assert!(checked.intact);
+    assert_eq!((checked.loaded.mailboxes.len(), checked.loaded.damaged), (1, 0));
+    let (before, after) = compact(&directory, &limits()).unwrap();
+    assert!(after <= before && after > 0);
+    assert_eq!(open().unwrap().1.mailboxes.len(), 1);
+}
+
+#[test]
+fn what_is_not_a_store_is_refused_in_one_line() {
+    let parent = tempfile::tempdir().unwrap();
+    let open = |name: &str| {
+        let metrics = Arc::<Metrics>::default();
+        Store::open(&parent.path().join(name), &limits(), Durability::Commit, metrics, Time(0)).err().unwrap()
+    };
+    std::fs::write(parent.path().join("file"), "").unwrap();
+    assert!(matches!(open("file"), OpenError::Unusable { .. }));
+
+    std::fs::create_dir(parent.path().join("text")).unwrap();
+    std::fs::write(parent.path().join("text/pliant.redb"), "not a database").unwrap();
+    assert!(matches!(open("text"), OpenError::Damaged { .. }));
+
+    std::fs::create_dir(parent.path().join("foreign")).unwrap();
+    let foreign = redb::Database::create(parent.path().join("foreign/pliant.redb")).unwrap();
+    let transaction = foreign.begin_write().unwrap();
+    transaction.open_table(redb::TableDefinition::<u64, u64>::new("theirs")).unwrap();
+    transaction.commit().unwrap();
+    drop(foreign);
+    assert!(matches!(open("foreign"), OpenError::Damaged { .. }));
+
+    std::fs::create_dir(parent.path().join("new")).unwrap();
+    let newer = redb::Database::create(parent.path().join("new/pliant.redb")).unwrap();
+    let transaction = newer.begin_write().unwrap();
+    let mut row = Vec::new();
+    row::seal(tables::Table::Meta, tables::FORMAT_KEY, &(tables::FORMAT + 1), &mut row);
+    let meta = tables::Table::Meta.definition();
+    transaction.open_table(meta).unwrap().insert(tables::FORMAT_KEY, row.as_slice()).unwrap();
+    transaction.commit().unwrap();
+    drop(newer);
+    assert!(matches!(open("new"), OpenError::TooNew { found: 2, .. }));
+}
+
+#[test]
+fn a_first_start_that_was_cut_short_is_no_obstacle() {
+    let directory = tempfile::tempdir().unwrap();
+    std::fs::write(directory.path().join("pliant.redb.new"), [0; 5_000]).unwrap();
+    let metrics = Arc::<Metrics>::default();
+    assert!(Store::open(directory.path(), &limits(), Durability::Commit, metrics, Time(0)).is_ok());
+    assert!(!directory.path().join("pliant.redb.new").exists());
+}
