@@ -18,7 +18,7 @@ pub struct Limits {
     pub receive_maximum_untold: u16,
     /// Deliveries above at-most-once under way to one client, whatever larger Receive Maximum it allows. Default 1,024.
     pub deliveries_in_flight_max: u16,
-    /// Topic aliases that a client may set (Topic Alias Maximum). Default 16.
+    /// Topic aliases that a client may set (Topic Alias Maximum). Default 10.
     pub topic_alias_maximum: u16,
     /// Bytes of all topics behind those aliases. Default 64 KiB.
     pub topic_alias_bytes_max: u32,
@@ -55,7 +55,7 @@ impl Default for Limits {
             receive_maximum: 1024,
             receive_maximum_untold: u16::MAX,
             deliveries_in_flight_max: 1024,
-            topic_alias_maximum: 16,
+            topic_alias_maximum: 10,
             topic_alias_bytes_max: 64 * 1024,
             topic_alias_out_maximum: 16,
             keep_alive_seconds_max: 0,

@@ -209,7 +209,8 @@ impl Outbound {
                     control::connack(false, code, out);
                 }
             }
-            Stage::Connected => self.disconnect(violation.reason(), Some(&words), out),
+            Stage::Connected if self.version == Version::V5 => self.disconnect(violation.reason(), Some(&words), out),
+            Stage::Connected => {}
         }
     }
 
