@@ -60,6 +60,7 @@ impl Default for Manifest {
             routing: Interest::everything(),
             unflagged_retain: None,
             retain_by_topic: false,
+            delivers_as_is: false,
             delivery: Interest::everything(),
             tick_milliseconds: None,
         }

@@ -156,7 +156,12 @@ impl Broker {
             return found.clone();
         }
         let chain = worker.chain.clone();
+        let failures = worker.guests.failures();
         let found = work_out(self, worker, &chain);
+        // What follows from a module's failure holds for this message only.
+        if worker.guests.failures() != failures {
+            return found;
+        }
         let slot = Slot { hash, scope: scope.clone(), name: name.into(), generation, version, found: found.clone() };
         worker.routes.put(slot);
         found
@@ -189,9 +194,21 @@ impl Broker {
         });
         merge(&mut singles);
         // Names are asked for after the trie is free again: guests run under no lock.
+        let mut known: Vec<(Scope, Option<Arc<str>>)> = Vec::new();
         let mut name_for = |mailbox: &Arc<Mailbox>| -> Option<Arc<str>> {
+            if !chain.renames_deliveries() {
+                return None;
+            }
             let scope = mailbox.lock().client.scope.clone();
-            chain.deliver_name(guests, &scope, topic.as_str()).map(Into::into)
+            if let Some((_, name)) = known.iter().find(|(other, _)| *other == scope) {
+                return name.clone();
+            }
+            let name: Option<Arc<str>> = chain.deliver_name(guests, &scope, topic.as_str()).map(Into::into);
+            // Subscribers mostly share a few scopes; where each has its own, looking them up is no gain.
+            if known.len() < 16 {
+                known.push((scope, name.clone()));
+            }
+            name
         };
         for single in &mut singles {
             single.name = name_for(&single.mailbox);

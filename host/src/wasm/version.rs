@@ -47,6 +47,7 @@ pub(super) struct Manifest {
     pub(super) routing: Interest,
     pub(super) unflagged_retain: Option<Interest>,
     pub(super) retain_by_topic: bool,
+    pub(super) delivers_as_is: bool,
     /// For the hooks that later steps call.
     #[expect(dead_code, reason = "read by the delivery hook, which the hall does not call yet")]
     pub(super) delivery: Interest,
@@ -86,6 +87,7 @@ impl Manifest {
             routing: Interest::new(limits, manifest.routing)?,
             unflagged_retain: manifest.unflagged_retain.map(|it| Interest::new(limits, it)).transpose()?,
             retain_by_topic: manifest.retain_by_topic,
+            delivers_as_is: manifest.delivers_as_is,
             delivery: Interest::new(limits, manifest.delivery)?,
             tick_milliseconds: manifest.tick_milliseconds,
         })

@@ -83,6 +83,10 @@ impl Module for TopicRules {
     fn new(config: Config) -> Result<Self, Refusal> {
         Ok(TopicRules { rules: rule::check(config.rules)?, mounts: mount::check(config.mounts, config.mount)? })
     }
+
+    fn manifest(&self) -> Manifest {
+        Manifest { delivers_as_is: self.rules.is_empty() && self.mounts.is_empty(), ..Manifest::default() }
+    }
 }
 
 impl TopicMapping for TopicRules {

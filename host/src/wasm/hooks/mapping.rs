@@ -102,12 +102,17 @@ impl Chain {
         Ok(mapped.filter(|mapped| mapped != name))
     }
 
+    /// Whether any module may show a topic under another name.
+    pub fn renames_deliveries(&self) -> bool {
+        self.mapping.iter().any(|link| !link.version.manifest.delivers_as_is)
+    }
+
     /// The name to show a subscriber for a topic of the broker: modules in reverse order. None: unchanged. A module
     /// that fails leaves the name as it is.
     pub fn deliver_name(&self, guests: &mut Guests, scope: &Scope, topic: &str) -> Option<String> {
         let limits = guests.inner().limits.topics;
         let mut shown: Option<String> = None;
-        for link in self.mapping.iter().rev() {
+        for link in self.mapping.iter().rev().filter(|link| !link.version.manifest.delivers_as_is) {
             let current = shown.as_deref().unwrap_or(topic);
             let ask = Ask { chain: self, link, hook: Hook::DeliverName, message: None };
             let answer = guests.ask(
