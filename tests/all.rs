@@ -6,4 +6,7 @@
 mod harness;
 mod house;
 
+mod admin;
+mod durability;
+mod interop;
 mod mqtt;

@@ -1,14 +1,136 @@
-//! The broker under test.
+//! The broker under test: one that all rows share, or one of a row's own; in this process, on ports that the system gives.
 
+use super::http::Admin;
+use host::config::Config;
+use host::server::{self, Running};
+use std::fs;
 use std::net::{SocketAddr, ToSocketAddrs};
+use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
+use tempfile::TempDir;
 
-/// Where the broker that rows share listens for MQTT: the one that `PLIANT_TEST_BROKER=host:port` names.
+/// Where the broker that rows share listens for MQTT: one with defaults, or the one that `PLIANT_TEST_BROKER=host:port`
+/// names.
 pub fn address() -> SocketAddr {
-    outside().expect("PLIANT_TEST_BROKER names a broker")
+    outside().unwrap_or_else(|| shared().address())
+}
+
+/// The admin API of the broker that rows share. None, and a word about it, where that is an outside one.
+pub fn admin() -> Option<Admin> {
+    if is_outside() {
+        eprintln!("left out: this row needs an admin API");
+        return None;
+    }
+    Some(shared().admin())
+}
+
+/// Whether rows run against an outside broker.
+pub fn is_outside() -> bool {
+    outside().is_some()
 }
 
 /// The outside broker, if one is named.
-pub fn outside() -> Option<SocketAddr> {
+fn outside() -> Option<SocketAddr> {
     let named = std::env::var("PLIANT_TEST_BROKER").ok()?;
     Some(named.to_socket_addrs().expect("PLIANT_TEST_BROKER is host:port").next().expect("it has an address"))
+}
+
+fn shared() -> &'static Broker {
+    static SHARED: OnceLock<Broker> = OnceLock::new();
+    SHARED.get_or_init(|| {
+        sweep(Path::new(env!("CARGO_TARGET_TMPDIR")));
+        Broker::launch(|_| {}, data_dir())
+    })
+}
+
+/// A data directory below the target directory, named after this process.
+pub fn data_dir() -> TempDir {
+    let prefix = format!("data-{}-", std::process::id());
+    tempfile::Builder::new().prefix(&prefix).tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("a place for data")
+}
+
+/// Removes what processes have left behind that are no more: a broker that lives as long as its process never tidies up.
+fn sweep(folder: &Path) {
+    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+        let name = entry.file_name().to_string_lossy().into_owned();
+        let process = name.strip_prefix("data-").and_then(|rest| rest.split('-').next()?.parse::<u32>().ok());
+        let is_over = |process| Path::new("/proc").is_dir() && !Path::new(&format!("/proc/{process}")).exists();
+        if process.is_some_and(is_over) {
+            drop(fs::remove_dir_all(entry.path()));
+        }
+    }
+}
+
+/// What a row changes of the defaults.
+pub type Adjust = Box<dyn Fn(&mut Config) + Send + Sync>;
+
+/// A running broker with its data. It stops when it is dropped.
+pub struct Broker {
+    running: Option<Running>,
+    adjust: Adjust,
+    data: TempDir,
+}
+
+impl Broker {
+    /// A broker of the row's own, with defaults. None, and a word about it, where rows run against an outside broker.
+    pub fn start() -> Option<Self> {
+        Self::start_with(|_| {})
+    }
+
+    /// As [`Broker::start`], with other settings.
+    pub fn start_with(adjust: impl Fn(&mut Config) + Send + Sync + 'static) -> Option<Self> {
+        if outside().is_some() {
+            eprintln!("left out: this row needs a broker of its own");
+            return None;
+        }
+        Some(Self::launch(adjust, data_dir()))
+    }
+
+    fn launch(adjust: impl Fn(&mut Config) + Send + Sync + 'static, data: TempDir) -> Self {
+        let adjust: Adjust = Box::new(adjust);
+        let running = server::start(config(&adjust, data.path())).expect("a broker that starts");
+        Self { running: Some(running), adjust, data }
+    }
+
+    /// Stops it in order and starts it again on the same data.
+    pub fn restart(mut self) -> Self {
+        assert!(self.running().stop(), "the disk did not take everything");
+        self.running = Some(server::start(config(&self.adjust, self.data.path())).expect("a broker that starts again"));
+        self
+    }
+
+    fn running(&mut self) -> Running {
+        self.running.take().expect("it runs until it is dropped")
+    }
+
+    fn runs(&self) -> &Running {
+        self.running.as_ref().expect("it runs until it is dropped")
+    }
+
+    /// Where it listens for MQTT.
+    pub fn address(&self) -> SocketAddr {
+        self.runs().address("mqtt").expect("a listener of that name")
+    }
+
+    /// Its admin API.
+    pub fn admin(&self) -> Admin {
+        let address = self.runs().admin_address().expect("an admin API");
+        Admin { address, token: self.runs().admin_token().to_owned() }
+    }
+
+    /// Its data directory.
+    pub fn data(&self) -> PathBuf {
+        self.data.path().to_path_buf()
+    }
+}
+
+fn config(adjust: &Adjust, data: &Path) -> Config {
+    let mut config = Config { data_dir: data.to_path_buf(), ..Config::default() };
+    let any_port = "127.0.0.1:0".parse().expect("an address");
+    config.admin.bind = any_port;
+    for listener in &mut config.listeners {
+        listener.bind = any_port;
+    }
+    adjust(&mut config);
+    config
 }

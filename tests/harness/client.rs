@@ -192,6 +192,11 @@ impl Client {
         message.id
     }
 
+    /// Sends a message that has its identifier; a broker that has closed meanwhile is no error.
+    pub fn try_send_publish(&mut self, message: &Publish) {
+        self.try_send(&writer::publish(self.version, message));
+    }
+
     /// Publishes and goes through the exchange to its end; the code of the PUBACK or the PUBREC.
     pub fn publish(&mut self, message: &Publish) -> u8 {
         let id = self.send_publish(message);

@@ -3,15 +3,19 @@
 mod broker;
 mod client;
 mod connect;
+mod http;
 pub mod packet;
+mod process;
 pub mod property;
 mod reader;
 mod writer;
 
-pub use broker::address;
+pub use broker::{Broker, address, admin};
 pub use client::{Client, End};
 pub use connect::{Connect, Will};
+pub use http::Admin;
 pub use packet::{Connack, Packet, Publish};
+pub use process::{Process, binary};
 pub use property::{Properties, Property};
 pub use writer::{Subscription, hex, raw};
 

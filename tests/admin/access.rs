@@ -1,0 +1,99 @@
+//! Who may call, and what is said to those who may not.
+
+use crate::harness::*;
+
+const GUARDED: &[(&str, &str)] = &[
+    ("GET", "/metrics"),
+    ("GET", "/api/v1/modules"),
+    ("GET", "/api/v1/modules/topic-rules"),
+    ("PUT", "/api/v1/modules/x"),
+    ("DELETE", "/api/v1/modules/topic-rules"),
+    ("GET", "/api/v1/modules/topic-rules/versions"),
+    ("PUT", "/api/v1/modules/topic-rules/config"),
+    ("POST", "/api/v1/modules/topic-rules/rollback"),
+    ("POST", "/api/v1/modules/topic-rules/confirm"),
+    ("GET", "/api/v1/modules/topic-rules/logs"),
+    ("POST", "/api/v1/explain"),
+    ("POST", "/api/v1/publish"),
+    ("GET", "/api/v1/clients"),
+    ("GET", "/api/v1/clients/x"),
+    ("DELETE", "/api/v1/clients/x"),
+    ("GET", "/api/v1/subscriptions"),
+    ("GET", "/api/v1/retained"),
+    ("DELETE", "/api/v1/retained/x"),
+    ("POST", "/api/v1/reload"),
+    ("GET", "/api/v1/openapi.json"),
+    ("GET", "/nowhere"),
+];
+
+/// H02
+#[test]
+fn every_endpoint_wants_the_token() {
+    let Some(admin) = admin() else { return };
+    let mut wrong = admin.token.clone();
+    wrong.replace_range(..1, if wrong.starts_with('a') { "b" } else { "a" });
+    for token in ["", "admin", &wrong] {
+        let stranger = Admin { token: token.to_owned(), ..admin.clone() };
+        for (method, path) in GUARDED {
+            let answer = stranger.send(method, path, &[], b"{}");
+            assert!(answer.head.contains("www-authenticate: bearer"), "{method} {path}: {}", answer.head);
+            answer.problem(401);
+            let asked = stranger.send(method, &format!("{path}?token={}", admin.token), &[], b"{}");
+            assert_eq!(asked.status, 401, "{method} {path} takes a token in its query");
+        }
+    }
+}
+
+/// H09
+#[test]
+fn health_is_open_and_tells_nothing_else() {
+    let Some(admin) = admin() else { return };
+    let stranger = Admin { token: String::new(), ..admin };
+    for path in ["/healthz", "/readyz"] {
+        let answer = stranger.get(path).expect(200);
+        assert!(answer.body.len() < 20 && !answer.text().contains(env!("CARGO_PKG_VERSION")), "{}", answer.text());
+        assert!(!answer.head.contains("server:"), "{}", answer.head);
+    }
+}
+
+/// H04
+#[test]
+fn requests_by_way_of_another_name_or_site_are_refused() {
+    let Some(admin) = admin() else { return };
+    for header in ["Host: evil.example", "Origin: http://evil.example", "Sec-Fetch-Site: cross-site"] {
+        admin.send("GET", "/api/v1/modules", &[header], b"").problem(403);
+    }
+}
+
+#[test]
+fn what_is_not_there_is_a_problem_document() {
+    let Some(admin) = admin() else { return };
+    admin.get("/api/v1/nowhere").problem(404);
+    admin.send("PATCH", "/api/v1/modules", &[], b"").problem(405);
+    admin.get("/api/v1/clients?limit=many").problem(400);
+    admin.get("/api/v1/clients?unknown=1").problem(400);
+}
+
+/// H01
+#[test]
+fn a_body_over_the_bound_is_cut_off() {
+    let Some(admin) = admin() else { return };
+    let long = vec![b' '; (1 << 20) + 1];
+    admin.send("POST", "/api/v1/publish", &["Content-Type: application/json"], &long).problem(413);
+}
+
+/// The token is made at the first start, readable by its owner alone, and stays.
+#[test]
+fn the_token_lies_in_the_data_directory() {
+    let Some(broker) = Broker::start() else { return };
+    let path = broker.data().join("admin.token");
+    let written = std::fs::read_to_string(&path).unwrap();
+    assert_eq!(written.trim(), broker.admin().token);
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+    }
+    let before = broker.admin().token;
+    assert_eq!(broker.restart().admin().token, before);
+}

@@ -1,0 +1,96 @@
+//! Endpoints about clients and subscriptions.
+
+use crate::harness::*;
+
+#[test]
+fn a_client_is_shown_while_it_is_connected_and_while_it_is_expected_back() {
+    let Some(admin) = admin() else { return };
+    let id = unique("shown");
+    let mut client = connect(V5).id(&id).session_expiry(600).open();
+    client.subscribe(&unique("shown"), 1);
+    let path = format!("/api/v1/clients/{id}");
+    let shown = admin.get(&path).expect(200).json();
+    assert_eq!((&shown["id"], &shown["connected"], &shown["subscriptions"]), (&id.clone().into(), &true.into(), &1.into()));
+    assert_eq!((&shown["protocol"], &shown["listener"]), (&"mqtt".into(), &"mqtt".into()));
+    client.disconnect();
+    assert_eq!(admin.get(&path).expect(200).json()["connected"], false);
+    connect(V5).id(&id).open().disconnect();
+    admin.get(&path).problem(404);
+}
+
+/// H06, F23: an id of any characters is one segment or several of the path, escaped.
+#[test]
+fn an_id_with_special_characters_is_found_and_shown_escaped() {
+    let Some(admin) = admin() else { return };
+    let id = unique("a/b#\"+ü");
+    let _client = connect(V5).id(&id).open();
+    let path: String = id.bytes().map(|byte| format!("%{byte:02X}")).collect();
+    assert_eq!(admin.get(&format!("/api/v1/clients/{path}")).expect(200).json()["id"], id);
+}
+
+#[test]
+fn a_client_can_be_thrown_out() {
+    let Some(admin) = admin() else { return };
+    for version in BOTH {
+        let id = unique("out");
+        let mut client = connect(version).id(&id).open();
+        admin.delete(&format!("/api/v1/clients/{id}")).expect(204);
+        assert_eq!(client.expect_closed(), (version == V5).then_some(0x98));
+        admin.delete(&format!("/api/v1/clients/{id}")).problem(404);
+    }
+}
+
+/// Its will is published: it did not say goodbye.
+#[test]
+fn a_client_that_is_thrown_out_leaves_its_will() {
+    let Some(admin) = admin() else { return };
+    let (id, topic) = (unique("out"), unique("out"));
+    let mut watcher = client(V5);
+    watcher.subscribe(&topic, 1);
+    let _client = connect(V5).id(&id).will(Will::new(&topic, "thrown out")).open();
+    admin.delete(&format!("/api/v1/clients/{id}")).expect(204);
+    watcher.expect(&topic, "thrown out", 0);
+}
+
+#[test]
+fn lists_come_in_pages() {
+    let Some(broker) = Broker::start() else { return };
+    let admin = broker.admin();
+    let mut clients: Vec<Client> =
+        (0..5).map(|number| connect(V5).at(broker.address()).id(&format!("page-{number}")).open()).collect();
+    for client in &mut clients {
+        let topic = client.id.clone();
+        client.subscribe(&topic, 1);
+    }
+    for (list, key) in [("clients", "id"), ("subscriptions", "client")] {
+        let (mut after, mut got) = (String::new(), Vec::new());
+        loop {
+            let page = admin.get(&format!("/api/v1/{list}?limit=2{after}")).expect(200).json();
+            let items = page["items"].as_array().unwrap();
+            assert!(items.len() <= 2);
+            got.extend(items.iter().map(|item| item[key].as_str().unwrap().to_owned()));
+            match page["next"].as_str() {
+                Some(next) => after = format!("&after={next}"),
+                None => break,
+            }
+        }
+        assert_eq!(got, ["page-0", "page-1", "page-2", "page-3", "page-4"], "{list}");
+    }
+}
+
+#[test]
+fn subscriptions_are_shown_with_their_options() {
+    let Some(broker) = Broker::start() else { return };
+    let mut client = connect(V5).at(broker.address()).id("options").open();
+    let one = Subscription::new("a/+", 2).no_local().retain_as_published().retain_handling(1);
+    let identifier = Property::Variable(property::SUBSCRIPTION_IDENTIFIER, 5);
+    client.subscribe_with([identifier], &[one]);
+    client.subscribe("$share/g/b/#", 1);
+    let mut items = broker.admin().get("/api/v1/subscriptions").expect(200).json()["items"].as_array().unwrap().clone();
+    items.sort_by_key(|item| item["filter"].as_str().unwrap().to_owned());
+    let first = &items[0];
+    assert_eq!((&first["client"], &first["filter"], &first["qos"]), (&"options".into(), &"a/+".into(), &2.into()));
+    assert_eq!((&first["no_local"], &first["retain_as_published"]), (&true.into(), &true.into()));
+    assert_eq!((&first["retain_handling"], &first["identifier"]), (&"if-new".into(), &5.into()));
+    assert_eq!((&items[1]["filter"], &items[1]["share"]), (&"b/#".into(), &"g".into()));
+}

@@ -1,0 +1,8 @@
+//! The admin API, endpoint by endpoint.
+
+mod access;
+mod clients;
+mod modules;
+mod publish;
+mod retained;
+mod service;

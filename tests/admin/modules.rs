@@ -1,0 +1,119 @@
+//! Endpoints about modules: the bundled ones, and what is refused.
+
+use crate::harness::*;
+use serde_json::json;
+
+#[test]
+fn the_bundled_modules_run_in_the_default_set_up() {
+    let Some(admin) = admin() else { return };
+    let listed = admin.get("/api/v1/modules").expect(200).json();
+    for (name, hook) in [("retain-rules", "retain-policy"), ("topic-rules", "topic-mapping"), ("will-rules", "will-handling")] {
+        let module = listed["items"].as_array().unwrap().iter().find(|module| module["name"] == name);
+        let module = module.unwrap_or_else(|| panic!("{name} in {listed}"));
+        assert_eq!(module["state"], "active");
+        assert!(module["hooks"].as_array().unwrap().contains(&hook.into()), "{module}");
+        assert!(module["digest"].as_str().unwrap().starts_with("sha256:"));
+        assert_eq!(admin.get(&format!("/api/v1/modules/{name}")).expect(200).json()["name"], name);
+    }
+}
+
+#[test]
+fn a_configuration_is_a_version_of_its_own_and_can_be_rolled_back() {
+    let Some(broker) = Broker::start() else { return };
+    let admin = broker.admin();
+    let path = "/api/v1/modules/topic-rules";
+    let rules = |to: &str| json!({ "rules": [{ "from": "in/{rest...}", "to": format!("{to}/{{rest...}}") }] });
+    let mapped = || admin.post("/api/v1/explain", &json!({ "topic": "in/a" })).expect(200).json()["topic"].clone();
+    assert_eq!(mapped(), "in/a");
+    let first = admin.put(&format!("{path}/config"), &rules("one")).expect(200).json();
+    assert_eq!(mapped(), "one/a");
+    let second = admin.put(&format!("{path}/config"), &rules("two")).expect(200).json();
+    assert_eq!(mapped(), "two/a");
+    assert!(second["generation"].as_u64() > first["generation"].as_u64());
+    let versions = admin.get(&format!("{path}/versions")).expect(200).json();
+    assert!(versions["items"].as_array().unwrap().len() >= 3, "{versions}");
+    admin.post(&format!("{path}/rollback?to={}", first["version"]), &json!({})).expect(200);
+    assert_eq!(mapped(), "one/a");
+    admin.post(&format!("{path}/rollback?to=9999"), &json!({})).problem(404);
+    assert_eq!(mapped(), "one/a");
+}
+
+#[test]
+fn a_configuration_that_the_module_does_not_take_changes_nothing() {
+    let Some(broker) = Broker::start() else { return };
+    let admin = broker.admin();
+    let before = admin.get("/api/v1/modules/topic-rules").expect(200).json();
+    let reason = admin.put("/api/v1/modules/topic-rules/config", &json!({ "rulez": [] })).problem(422);
+    assert!(reason.contains("rulez"), "{reason}");
+    admin.send("PUT", "/api/v1/modules/topic-rules/config", &[], b"{").problem(400);
+    assert_eq!(admin.get("/api/v1/modules/topic-rules").expect(200).json(), before);
+}
+
+/// Point "bad input" of the list of modules: not Wasm, not a component.
+#[test]
+fn what_is_no_component_is_refused_with_its_reason() {
+    let Some(broker) = Broker::start() else { return };
+    let admin = broker.admin();
+    let before = admin.get("/api/v1/modules").expect(200).json();
+    let core_module = hex("00 61 73 6D 01 00 00 00");
+    let empty_component = hex("00 61 73 6D 0D 00 01 00");
+    for bytes in [&b""[..], b"not wasm", &core_module, &empty_component, &[0; 100_000]] {
+        let reason = admin.deploy("/api/v1/modules/bad", bytes).problem(422);
+        assert!(!reason.is_empty());
+    }
+    assert_eq!(admin.get("/api/v1/modules").expect(200).json(), before);
+    admin.get("/api/v1/modules/bad").problem(404);
+}
+
+/// H03
+#[test]
+fn a_name_that_is_none_is_refused() {
+    let Some(admin) = admin() else { return };
+    let long = "x".repeat(10_240);
+    for name in ["..%2F..%2Fx", "UPPER", "a%20b", "%C3%BC", "a.b%00", long.as_str()] {
+        let answer = admin.deploy(&format!("/api/v1/modules/{name}"), b"\0asm");
+        assert!(matches!(answer.status, 422 | 404 | 414), "{name}: {}", answer.status);
+    }
+}
+
+#[test]
+fn what_does_not_exist_is_not_found() {
+    let Some(admin) = admin() else { return };
+    for (method, path) in [
+        ("GET", ""),
+        ("DELETE", ""),
+        ("GET", "/versions"),
+        ("GET", "/logs"),
+        ("PUT", "/config"),
+        ("POST", "/rollback"),
+        ("POST", "/confirm"),
+    ] {
+        let answer = admin.send(method, &format!("/api/v1/modules/nobody{path}"), &[], b"{}");
+        assert_eq!(answer.status, 404, "{method} {path}: {}", answer.text());
+    }
+}
+
+#[test]
+fn a_bundled_module_can_be_switched_off_and_on_again() {
+    let Some(broker) = Broker::start() else { return };
+    let admin = broker.admin();
+    let path = "/api/v1/modules/topic-rules";
+    let rules = json!({ "rules": [{ "from": "in/{rest...}", "to": "out/{rest...}" }] });
+    admin.put(&format!("{path}/config"), &rules).expect(200);
+    admin.delete(path).expect(200);
+    assert_eq!(admin.get(path).expect(200).json()["state"], "off");
+    let mut client = connect(V5).at(broker.address()).open();
+    client.subscribe("in/#", 1);
+    client.say("in/a", "unmapped", 1);
+    client.expect("in/a", "unmapped", 1);
+    admin.post(&format!("{path}/enable"), &json!({})).expect(200);
+    assert_eq!(admin.get(path).expect(200).json()["state"], "active");
+    let explained = admin.post("/api/v1/explain", &json!({ "topic": "in/a" })).expect(200).json();
+    assert_eq!(explained["topic"], "out/a");
+}
+
+#[test]
+fn logs_of_a_module_are_shown() {
+    let Some(admin) = admin() else { return };
+    admin.get("/api/v1/modules/topic-rules/logs").expect(200).json();
+}

@@ -1,0 +1,101 @@
+//! The real binary in a process of its own, so that it can be killed.
+
+use super::broker::is_outside;
+use super::http::Admin;
+use crate::house::root;
+use std::fs;
+use std::io::{BufRead, BufReader, Read};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::OnceLock;
+use tempfile::TempDir;
+
+/// A `pliant serve` with its data. It is killed when it is dropped.
+pub struct Process {
+    child: Child,
+    address: SocketAddr,
+    admin: SocketAddr,
+    data: TempDir,
+}
+
+impl Process {
+    /// Starts the binary on new data. None, and a word about it, where rows run against an outside broker.
+    pub fn start() -> Option<Self> {
+        if is_outside() {
+            eprintln!("left out: this row needs a broker of its own");
+            return None;
+        }
+        Some(Self::launch(super::broker::data_dir()))
+    }
+
+    fn launch(data: TempDir) -> Self {
+        let mut command = Command::new(binary());
+        command.arg("serve").arg("--data-dir").arg(data.path()).args(["--log", "info", "--log-format", "json"]);
+        command.args(["--set", "listener.mqtt.bind=127.0.0.1:0", "--set", "admin.bind=127.0.0.1:0"]);
+        let mut child = command.stderr(Stdio::piped()).spawn().expect("pliant can be started");
+        let mut lines = BufReader::new(child.stderr.take().expect("its log is piped"));
+        let (mut address, mut admin, mut log) = (None, None, String::new());
+        while address.is_none() || admin.is_none() {
+            let begin = log.len();
+            assert_ne!(lines.read_line(&mut log).unwrap(), 0, "pliant ended before it listened:\n{log}");
+            let line: serde_json::Value = serde_json::from_str(&log[begin..]).unwrap_or_default();
+            let at = line["address"].as_str().and_then(|text| text.parse().ok());
+            match line["listener"].as_str() {
+                Some("mqtt") => address = at.or(address),
+                Some(_) => {}
+                None => admin = at.or(admin),
+            }
+        }
+        // Its log is read on, so that the broker never waits for us.
+        std::thread::spawn(move || lines.read_to_end(&mut Vec::new()));
+        Self { child, address: address.expect("just seen"), admin: admin.expect("just seen"), data }
+    }
+
+    /// Where it listens for MQTT.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Its admin API.
+    pub fn admin(&self) -> Admin {
+        let token = fs::read_to_string(self.data.path().join("admin.token")).expect("a token");
+        Admin { address: self.admin, token: token.trim().to_owned() }
+    }
+
+    /// Kills it as `kill -9` does, and starts it again on the same data.
+    pub fn kill_and_start(mut self) -> Self {
+        self.kill();
+        let data = std::mem::replace(&mut self.data, TempDir::new().expect("a temporary directory"));
+        Self::launch(data)
+    }
+
+    /// Kills it as `kill -9` does.
+    pub fn kill(&mut self) {
+        drop(self.child.kill());
+        drop(self.child.wait());
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+/// The binary beside this test, built now if need be.
+pub fn binary() -> &'static Path {
+    static BINARY: OnceLock<PathBuf> = OnceLock::new();
+    BINARY.get_or_init(|| {
+        let test = std::env::current_exe().expect("this test has a path");
+        let profile = test.ancestors().nth(2).expect("tests lie in target/PROFILE/deps");
+        let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+        cargo.current_dir(root()).args(["build", "--quiet", "--package", "host", "--bin", "pliant"]);
+        cargo.arg("--target-dir").arg(profile.parent().expect("the target directory"));
+        if profile.ends_with("release") {
+            cargo.arg("--release");
+        }
+        assert!(cargo.status().is_ok_and(|status| status.success()), "the binary does not build");
+        profile.join(format!("pliant{}", std::env::consts::EXE_SUFFIX))
+    })
+}
