@@ -10,7 +10,10 @@ fn a_client_is_shown_while_it_is_connected_and_while_it_is_expected_back() {
     client.subscribe(&unique("shown"), 1);
     let path = format!("/api/v1/clients/{id}");
     let shown = admin.get(&path).expect(200).json();
-    assert_eq!((&shown["id"], &shown["connected"], &shown["subscriptions"]), (&id.clone().into(), &true.into(), &1.into()));
+    assert_eq!(
+        (&shown["id"], &shown["connected"], &shown["subscriptions"]),
+        (&id.clone().into(), &true.into(), &1.into())
+    );
     assert_eq!((&shown["protocol"], &shown["listener"]), (&"mqtt".into(), &"mqtt".into()));
     client.disconnect();
     assert_eq!(admin.get(&path).expect(200).json()["connected"], false);

@@ -7,7 +7,9 @@ use serde_json::json;
 fn the_bundled_modules_run_in_the_default_set_up() {
     let Some(admin) = admin() else { return };
     let listed = admin.get("/api/v1/modules").expect(200).json();
-    for (name, hook) in [("retain-rules", "retain-policy"), ("topic-rules", "topic-mapping"), ("will-rules", "will-handling")] {
+    for (name, hook) in
+        [("retain-rules", "retain-policy"), ("topic-rules", "topic-mapping"), ("will-rules", "will-handling")]
+    {
         let module = listed["items"].as_array().unwrap().iter().find(|module| module["name"] == name);
         let module = module.unwrap_or_else(|| panic!("{name} in {listed}"));
         assert_eq!(module["state"], "active");

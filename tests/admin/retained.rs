@@ -11,7 +11,8 @@ fn retained_messages_are_listed_shown_and_deleted() {
         client.publish(&Publish::new(topic, payload, 1).retained());
     }
     let listed = admin.get("/api/v1/retained").expect(200).json();
-    let topics: Vec<_> = listed["items"].as_array().unwrap().iter().map(|item| item["topic"].as_str().unwrap()).collect();
+    let topics: Vec<_> =
+        listed["items"].as_array().unwrap().iter().map(|item| item["topic"].as_str().unwrap()).collect();
     assert_eq!(topics, ["r/1", "r/2", "s/ü"]);
     let page = admin.get("/api/v1/retained?limit=1&after=r/1").expect(200).json();
     assert_eq!((&page["items"][0]["topic"], &page["next"]), (&"r/2".into(), &"r/2".into()));
