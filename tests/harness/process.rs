@@ -84,7 +84,7 @@ impl Drop for Process {
 }
 
 /// The binary beside this test, built now if need be.
-pub fn binary() -> &'static Path {
+fn binary() -> &'static Path {
     static BINARY: OnceLock<PathBuf> = OnceLock::new();
     BINARY.get_or_init(|| {
         let test = std::env::current_exe().expect("this test has a path");

@@ -4,7 +4,7 @@ use super::{is_there, run};
 use crate::harness::{Broker, address, unique};
 use std::io::{BufRead, BufReader, Read};
 use std::net::SocketAddr;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, ChildStdout, Command, Stdio};
 
 const VERSIONS: [&str; 3] = ["mqttv31", "mqttv311", "mqttv5"];
 
@@ -26,7 +26,7 @@ fn subscribe(broker: SocketAddr, version: &str, arguments: &[&str]) -> Vec<Strin
 }
 
 /// A mosquitto_sub that has subscribed and runs on.
-fn subscriber(broker: SocketAddr, version: &str, arguments: &[&str]) -> (Child, BufReader<impl Read>) {
+fn subscriber(broker: SocketAddr, version: &str, arguments: &[&str]) -> (Child, BufReader<ChildStdout>) {
     let mut command = Command::new("mosquitto_sub");
     command.args(["-d", "-h", "127.0.0.1", "-p", &broker.port().to_string(), "-V", version, "-W", "30"]);
     let mut child = command.args(arguments).stdout(Stdio::piped()).spawn().expect("mosquitto_sub");
