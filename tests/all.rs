@@ -9,4 +9,5 @@ mod house;
 mod admin;
 mod durability;
 mod interop;
+mod modules;
 mod mqtt;

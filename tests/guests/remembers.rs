@@ -34,7 +34,7 @@ impl Routing for Remembers {
         let says = envelope
             .property("publisher", &publisher.id)
             .property("seen", seen)
-            .property("first", format!("{first:?} {again:?} {too_large:?}"))
+            .property("first", format!("{:?} {:?} {}", first.ok(), again.ok(), too_large.is_err()))
             .property("first-topic", String::from_utf8_lossy(&state::get("first").unwrap_or_default()))
             .property("brief", brief.to_string())
             .property("filled", filled.to_string())

@@ -3,6 +3,7 @@
 mod broker;
 mod client;
 mod connect;
+pub mod guests;
 mod http;
 pub mod packet;
 mod process;

@@ -9,11 +9,15 @@ use super::services::Services;
 use crate::message::Message;
 use std::sync::Arc;
 use wasmtime::component::HasData;
-use wasmtime::{ResourceLimiter, Store};
+use wasmtime::{ResourceLimiter, Store, UpdateDeadline};
 
 /// Stands for the payload of the message that the instance is being asked about; there is never more than one, and the
 /// guest holds it no longer than the call lasts. The bytes stay in the [`Cell`].
 pub struct Payload;
+
+/// A guest is stopped when it was seen running at this many ticks after its deadline. Deadlines are told by the wall
+/// clock: a guest that did nothing but wait for a processor finds its own in the past, and is not to blame.
+const GRACE_TICKS: u32 = 2;
 
 /// What the host keeps beside an instance: all that an import can reach.
 pub(super) struct Cell {
@@ -25,6 +29,8 @@ pub(super) struct Cell {
     pub(super) handles: u32,
     /// What the guest wrote to standard output and standard error since the last end of line.
     pub(super) lines: [Vec<u8>; 2],
+    /// Ticks that the guest may still be seen running at after its deadline.
+    grace: u32,
     /// State of the sequence behind `wasi:random`.
     pub(super) random: u64,
     bounds: Bounds,
@@ -102,6 +108,7 @@ impl Instance {
             message: None,
             handles: 0,
             lines: [Vec::new(), Vec::new()],
+            grace: GRACE_TICKS,
             random: services.seed(),
             bounds: Bounds {
                 memory_left: limits.memory_bytes_max,
@@ -112,6 +119,14 @@ impl Instance {
         let mut store = Store::new(&engine.wasmtime, cell);
         store.limiter(|cell| &mut cell.bounds);
         store.set_hostcall_fuel(limits.hostcall_bytes_max);
+        store.epoch_deadline_callback(|mut store| {
+            let cell = store.data_mut();
+            if cell.grace == 0 {
+                return Ok(UpdateDeadline::Interrupt);
+            }
+            cell.grace -= 1;
+            Ok(UpdateDeadline::Continue(1))
+        });
         engine.ticker.touch();
         store.set_epoch_deadline(engine.configure_ticks);
         let made = compiled.instantiate(&mut store);
@@ -131,8 +146,10 @@ impl Instance {
     ) -> Result<R, Fault> {
         engine.ticker.touch();
         self.store.set_epoch_deadline(engine.call_ticks);
+        let cell = self.store.data_mut();
+        cell.grace = GRACE_TICKS;
         if let Some(message) = message {
-            self.store.data_mut().message = Some(message.clone());
+            cell.message = Some(message.clone());
         }
         let answer = call(&self.exports, &mut self.store);
         if message.is_some() {

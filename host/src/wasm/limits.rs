@@ -5,7 +5,8 @@ use crate::topic;
 /// Bounds of the module room. Each holds for every module alike.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
-    /// Milliseconds that one hook call may take before it is stopped. Default 5.
+    /// Milliseconds that one hook call may take. Whoever is seen running after that is stopped, two milliseconds later
+    /// at most; the time that the thread waits for a processor is forgiven. Default 5.
     pub call_milliseconds_max: u64,
     /// Milliseconds that `configure` may take, the making of the instance included. Default 1,000.
     pub configure_milliseconds_max: u64,

@@ -1,0 +1,325 @@
+//! Deploy, configure, go back, remove, restart: always one whole version, and nothing changed by an error.
+
+use super::rig::{Rig, client, limits, message, property};
+use crate::harness::guests::component;
+use OnFailure::Refuse;
+use host::message::Time;
+use host::metrics::Metrics;
+use host::store::{Durability, Limits as StoreLimits, Store};
+use host::wasm::{
+    Binding, DeployError, DeployOptions, Kept, Limits, ModuleState, Modules, OnFailure, OpenError, Outcome,
+};
+use std::path::Path;
+use std::sync::Arc;
+use std::thread;
+
+const ONE: &str = r#"{"version": "one"}"#;
+const TWO: &str = r#"{"version": "two"}"#;
+
+fn version(rig: &mut Rig) -> Option<String> {
+    property(&rig.route("t", b""), "version")
+}
+
+fn configured(config: &str) -> DeployOptions {
+    DeployOptions { config: Some(config.to_owned()), ..DeployOptions::default() }
+}
+
+#[test]
+fn a_refused_deployment_says_why_and_changes_nothing() {
+    let mut rig = Rig::with(Limits { configure_milliseconds_max: 100, component_bytes_max: 1 << 20, ..limits() });
+    rig.deploy("m", "echoes-version", 1, Refuse, ONE);
+    let echo = component("echoes-version");
+    let cut = &echo[..echo.len() / 2];
+    let core = b"\0asm\x01\0\0\0";
+    let empty = b"\0asm\x0d\0\x01\0";
+    let digest = DeployOptions { digest: Some("sha256:00".into()), ..DeployOptions::default() };
+    let rows: Vec<(&str, Vec<u8>, DeployOptions, &str)> = vec![
+        ("m", b"hello".to_vec(), configured(TWO), "not WebAssembly"),
+        ("m", Vec::new(), configured(TWO), "not WebAssembly"),
+        ("m", core.to_vec(), configured(TWO), "a core module, not a component"),
+        ("m", empty.to_vec(), configured(TWO), "it does not export `pliant:broker/lifecycle`"),
+        ("m", cut.to_vec(), configured(TWO), "not a valid component"),
+        ("m", vec![0; (1 << 20) + 1], configured(TWO), "the component has 1048577 bytes; 1048576 are allowed"),
+        ("m", component("lies-about-its-world"), configured(TWO), "it imports `pliant:broker/secrets@0.1.0`"),
+        ("m", component("traps-in-configure"), configured("{}"), "it failed in `configure`: trapped"),
+        ("m", component("traps-in-configure"), configured(r#"{"forever": true}"#), "it failed in `configure`: stopped"),
+        ("m", echo.clone(), configured("{}"), "it refuses its configuration: configuration: missing field `version`"),
+        ("m", echo.clone(), configured("{"), "it refuses its configuration: "),
+        ("m", echo.clone(), digest, "the component's digest is sha256:"),
+        ("", echo.clone(), configured(TWO), "`` is no name for a module"),
+        ("../m", echo.clone(), configured(TWO), "`../m` is no name for a module"),
+        ("new", b"hello".to_vec(), configured(TWO), "not WebAssembly"),
+    ];
+    let before = (rig.modules.generation(), rig.modules.versions("m").unwrap().len(), rig.modules.list().len());
+    for (name, bytes, options, expected) in rows {
+        let error = rig.modules.deploy(name, &bytes, options).expect_err(expected).to_string();
+        assert!(error.starts_with(expected), "{error}");
+        let after = (rig.modules.generation(), rig.modules.versions("m").unwrap().len(), rig.modules.list().len());
+        assert_eq!(before, after, "{expected}");
+        assert_eq!(version(&mut rig).as_deref(), Some("one"));
+    }
+    assert!(rig.modules.configure("m", "{}").is_err());
+    assert_eq!(rig.modules.configure("none", "{}"), Err(DeployError::NoModule("none".into())));
+    let missing = DeployError::NoVersion { name: "m".into(), version: 9 };
+    assert_eq!(rig.modules.rollback("m", Some(9)), Err(missing));
+    assert_eq!(rig.modules.rollback("m", None), Err(DeployError::NothingOlder("m".into())));
+    assert_eq!(version(&mut rig).as_deref(), Some("one"));
+}
+
+#[test]
+fn versions_follow_each_other_and_one_can_go_back() {
+    let mut rig = Rig::new();
+    let first = rig.deploy("m", "echoes-version", 3, Refuse, ONE);
+    assert_eq!((first.version, first.generation), (Some(1), rig.modules.generation()));
+    let second = rig.modules.configure("m", TWO).unwrap();
+    assert_eq!((second.version, &second.digest), (Some(2), &first.digest));
+    assert_eq!(version(&mut rig).as_deref(), Some("two"));
+    let third = rig.modules.deploy("m", &component("router"), configured("{}")).unwrap();
+    assert_ne!(third.digest, first.digest);
+    assert_eq!((rig.modules.show("m").unwrap().order, version(&mut rig)), (3, None));
+    assert_eq!(rig.modules.rollback("m", None).unwrap().version, Some(2));
+    assert_eq!(version(&mut rig).as_deref(), Some("two"));
+    assert_eq!(rig.modules.rollback("m", Some(1)).unwrap().version, Some(1));
+    assert_eq!(version(&mut rig).as_deref(), Some("one"));
+    assert_eq!(rig.modules.rollback("m", Some(3)).unwrap().version, Some(3));
+    // Options that are not given stay: here the configuration.
+    rig.modules.rollback("m", Some(2)).unwrap();
+    rig.modules.deploy("m", &component("echoes-version"), DeployOptions::default()).unwrap();
+    assert_eq!(version(&mut rig).as_deref(), Some("two"));
+    let active: Vec<_> = rig.modules.versions("m").unwrap().iter().map(|v| (v.version, v.active)).collect();
+    assert_eq!(active, [(1, false), (2, false), (3, false), (4, true)]);
+}
+
+#[test]
+fn only_so_many_versions_are_kept_and_never_without_the_active_one() {
+    let mut rig = Rig::with(Limits { versions_kept: 3, ..limits() });
+    rig.deploy("m", "echoes-version", 1, Refuse, ONE);
+    for n in 2..=6 {
+        rig.modules.configure("m", &format!(r#"{{"version": "{n}"}}"#)).unwrap();
+        assert_eq!(version(&mut rig), Some(n.to_string()));
+    }
+    let kept: Vec<_> = rig.modules.versions("m").unwrap().iter().map(|v| v.version).collect();
+    assert_eq!(kept, [4, 5, 6]);
+    rig.modules.rollback("m", Some(4)).unwrap();
+    rig.modules.configure("m", TWO).unwrap();
+    let kept: Vec<_> = rig.modules.versions("m").unwrap().iter().map(|v| v.version).collect();
+    assert_eq!(kept, [5, 6, 7]);
+}
+
+#[test]
+fn modules_are_switched_off_and_on_and_removed() {
+    let mut rig = Rig::new();
+    rig.deploy("m", "echoes-version", 1, Refuse, ONE);
+    assert_eq!(rig.modules.set_enabled("m", false).unwrap().version, None);
+    assert_eq!((version(&mut rig), rig.modules.show("m").unwrap().state), (None, ModuleState::Off));
+    assert_eq!(rig.modules.set_enabled("m", true).unwrap().version, Some(1));
+    assert_eq!(version(&mut rig).as_deref(), Some("one"));
+    rig.modules.remove("m").unwrap();
+    assert_eq!(version(&mut rig), None);
+    assert!(rig.modules.show("m").is_err());
+    // The bundled one was known all the time, and off.
+    let names: Vec<_> = rig.modules.list().iter().map(|info| (info.name.to_string(), info.state)).collect();
+    assert_eq!(names, [("renames".to_owned(), ModuleState::Off)]);
+}
+
+#[test]
+fn a_message_that_began_on_a_chain_ends_on_it() {
+    let mut rig = Rig::new();
+    rig.deploy("m", "echoes-version", 1, Refuse, ONE);
+    let old = rig.chain();
+    rig.modules.configure("m", TWO).unwrap();
+    let new = rig.chain();
+    for (chain, expected) in [(&old, "one"), (&new, "two"), (&old, "one"), (&new, "two")] {
+        let verdict = chain.route(&mut rig.guests, &client(), message("t", b""));
+        assert_eq!(property(&verdict, "version").as_deref(), Some(expected));
+    }
+    // The instance of the old version went with the first call on the new chain after it.
+    assert_eq!(rig.guests.instances(), 1);
+}
+
+#[test]
+fn modules_change_while_a_call_is_running() {
+    let rig = Rig::with(Limits { call_milliseconds_max: 300, ..limits() });
+    rig.deploy("m", "loops-forever", 1, OnFailure::Bypass, "{}");
+    let (modules, old) = (rig.modules.clone(), rig.chain());
+    let (begins, begun) = std::sync::mpsc::channel();
+    let caller = thread::spawn(move || {
+        let mut guests = host::wasm::Guests::new(&modules);
+        old.route(&mut guests, &client(), message("good", b""));
+        begins.send(()).unwrap();
+        let verdict = old.route(&mut guests, &client(), message("bad", b""));
+        (verdict, guests.failures())
+    });
+    begun.recv().unwrap();
+    rig.modules.remove("m").unwrap();
+    assert!(!rig.chain().wants_routing("bad"));
+    let (verdict, failures) = caller.join().unwrap();
+    assert!(matches!(verdict.outcome, Outcome::Pass(_)));
+    assert_eq!(failures, 1);
+}
+
+#[test]
+fn many_threads_see_one_version_a_message_while_it_is_changed() {
+    let rig = Rig::new();
+    rig.deploy("a", "echoes-version", 1, Refuse, r#"{"version": "0"}"#);
+    let stop = Arc::new(std::sync::atomic::AtomicBool::new(false));
+    let callers: Vec<_> = (0..3)
+        .map(|_| {
+            let (modules, stop) = (rig.modules.clone(), stop.clone());
+            thread::spawn(move || {
+                let mut guests = host::wasm::Guests::new(&modules);
+                let mut last = 0;
+                while !stop.load(std::sync::atomic::Ordering::Relaxed) {
+                    let verdict = modules.chain().route(&mut guests, &client(), message("t", b""));
+                    let seen: u32 = property(&verdict, "version").expect("a version").parse().unwrap();
+                    assert!(seen >= last, "{seen} after {last}");
+                    last = seen;
+                }
+                (last, guests.failures())
+            })
+        })
+        .collect();
+    for n in 1..=30 {
+        rig.modules.configure("a", &format!(r#"{{"version": "{n}"}}"#)).unwrap();
+    }
+    stop.store(true, std::sync::atomic::Ordering::Relaxed);
+    for caller in callers {
+        assert_eq!(caller.join().unwrap().1, 0);
+    }
+}
+
+/// A broker's modules in a data directory, as at a start.
+fn start(directory: &Path, configured: Vec<Binding>) -> Result<(Rig, Store), OpenError> {
+    let metrics = Arc::new(Metrics::default());
+    let (store, mut loaded) =
+        Store::open(directory, &StoreLimits::default(), Durability::Commit, metrics, Time(1_000_000)).unwrap();
+    let kept = Kept::take(&mut loaded);
+    Rig::open(limits(), store.clone(), kept, configured).map(|rig| (rig, store))
+}
+
+fn binding(prefix: &str) -> Binding {
+    Binding {
+        name: "renames".into(),
+        component: None,
+        order: 10,
+        on_failure: Refuse,
+        config: format!(r#"{{"prefix": "{prefix}"}}"#),
+        enabled: true,
+    }
+}
+
+fn mapped(rig: &mut Rig) -> Option<String> {
+    rig.chain().publish_topic(&mut rig.guests, &super::rig::scope(), "x").unwrap()
+}
+
+#[test]
+fn a_restart_brings_back_versions_configuration_order_and_state() {
+    let directory = tempfile::tempdir().unwrap();
+    let (mut rig, store) = start(directory.path(), Vec::new()).unwrap();
+    rig.deploy("m", "echoes-version", 4, OnFailure::Bypass, ONE);
+    rig.modules.configure("m", TWO).unwrap();
+    rig.modules.rollback("m", Some(1)).unwrap();
+    rig.deploy("counts", "remembers", 5, Refuse, "{}");
+    assert_eq!(property(&rig.route("t", b""), "seen").as_deref(), Some("1"));
+    rig.deploy("gone", "router", 1, Refuse, "{}");
+    rig.modules.remove("gone").unwrap();
+    rig.deploy("off", "router", 1, Refuse, "{}");
+    rig.modules.set_enabled("off", false).unwrap();
+    let before: Vec<_> = rig.modules.list().iter().map(|info| (info.name.clone(), info.version, info.order)).collect();
+    drop(rig);
+    assert!(store.close());
+    drop(store);
+    let (mut rig, _store) = start(directory.path(), Vec::new()).unwrap();
+    let after: Vec<_> = rig.modules.list().iter().map(|info| (info.name.clone(), info.version, info.order)).collect();
+    assert_eq!(before, after);
+    let verdict = rig.route("t", b"");
+    assert_eq!(property(&verdict, "version").as_deref(), Some("one"));
+    assert_eq!(property(&verdict, "seen").as_deref(), Some("2"));
+    assert_eq!(rig.modules.show("m").unwrap().on_failure, OnFailure::Bypass);
+    assert_eq!(rig.modules.configure("m", TWO).unwrap().version, Some(3));
+}
+
+#[test]
+fn what_was_deployed_wins_over_the_configuration_until_it_is_removed() {
+    let directory = tempfile::tempdir().unwrap();
+    let (mut rig, store) = start(directory.path(), vec![binding("file/")]).unwrap();
+    assert_eq!(mapped(&mut rig).as_deref(), Some("file/x"));
+    assert_eq!(rig.modules.show("renames").unwrap().version, Some(0));
+    assert_eq!(rig.modules.configure("renames", r#"{"prefix": "api/"}"#).unwrap().version, Some(1));
+    assert_eq!(mapped(&mut rig).as_deref(), Some("api/x"));
+    drop(rig);
+    assert!(store.close());
+    drop(store);
+    let (mut rig, store) = start(directory.path(), vec![binding("file2/")]).unwrap();
+    assert_eq!(mapped(&mut rig).as_deref(), Some("api/x"));
+    assert_eq!(rig.modules.rollback("renames", None).unwrap().version, Some(0));
+    assert_eq!(mapped(&mut rig).as_deref(), Some("file2/x"));
+    assert_eq!(rig.modules.remove("renames").unwrap().version, None);
+    assert_eq!(mapped(&mut rig), None);
+    drop(rig);
+    assert!(store.close());
+    drop(store);
+    let (mut rig, _store) = start(directory.path(), vec![binding("file3/")]).unwrap();
+    assert_eq!(mapped(&mut rig), None);
+    assert_eq!(rig.modules.set_enabled("renames", true).unwrap().version, Some(0));
+    assert_eq!(mapped(&mut rig).as_deref(), Some("file3/x"));
+}
+
+#[test]
+fn a_configured_module_that_does_not_run_is_an_error_at_start() {
+    for (wrong, expected) in [
+        (Binding { config: "{}".into(), ..binding("") }, "module renames: it refuses its configuration"),
+        (Binding { component: Some(b"x".as_slice().into()), ..binding("") }, "module renames: not WebAssembly"),
+        (Binding { name: "unknown".into(), ..binding("") }, "module unknown: there is no module `unknown`"),
+    ] {
+        let directory = tempfile::tempdir().unwrap();
+        let error = start(directory.path(), vec![wrong]).map(|_| ()).unwrap_err().to_string();
+        assert!(error.starts_with(expected), "{error}");
+    }
+}
+
+/// Rewrites what the store kept, as a newer broker with a narrower contract would find it.
+fn spoil(kept: &mut Kept) {
+    for version in &mut kept.versions {
+        let mut bytes = version.component.to_vec();
+        bytes.truncate(bytes.len() - 10);
+        version.component = bytes.into();
+    }
+}
+
+#[test]
+fn a_deployed_module_that_does_not_run_any_more_is_left_out_and_access_stays_closed() {
+    for (guest, closed) in [("router", false), ("guards", true)] {
+        let directory = tempfile::tempdir().unwrap();
+        let (rig, store) = start(directory.path(), Vec::new()).unwrap();
+        rig.deploy("m", guest, 1, Refuse, "{}");
+        drop(rig);
+        assert!(store.close());
+        drop(store);
+        let metrics = Arc::new(Metrics::default());
+        let (store, mut loaded) =
+            Store::open(directory.path(), &StoreLimits::default(), Durability::Commit, metrics, Time(0)).unwrap();
+        let mut kept = Kept::take(&mut loaded);
+        spoil(&mut kept);
+        let mut rig = Rig::open(limits(), store, kept, Vec::new()).unwrap();
+        let info = rig.modules.show("m").unwrap();
+        assert_eq!(info.state, ModuleState::Broken);
+        assert!(info.problem.unwrap().starts_with("not a valid component"));
+        let chain = rig.chain();
+        assert_eq!(chain.wants_access(), closed);
+        let answer = chain.authorize(&mut rig.guests, &client(), host::wasm::Action::Subscribe, "a");
+        assert_eq!(answer, closed.then_some(false));
+        assert_eq!(rig.routed("t"), "pass t");
+        // A fresh deployment repairs it.
+        rig.deploy("m", "router", 1, Refuse, "{}");
+        assert!(!rig.chain().wants_access());
+    }
+}
+
+#[test]
+fn modules_are_counted() {
+    let rig = Rig::with(Limits { modules_max: 2, ..limits() });
+    rig.deploy("a", "router", 1, Refuse, "{}");
+    let modules: &Modules = &rig.modules;
+    assert_eq!(modules.deploy("b", &component("router"), configured("{}")), Err(DeployError::TooMany(2)));
+}
