@@ -1,6 +1,10 @@
 //! `pliant check`: is the configuration right, and do the modules it names work?
 
+use super::trial::Trial;
 use super::{ConfigArgs, Failure, Outcome, output};
+use crate::config::{Config, ConfigError, Origins, Problem};
+use crate::server;
+use crate::wasm::DeployError;
 use clap::Args;
 
 #[derive(Debug, Clone, Args)]
@@ -13,10 +17,48 @@ pub(crate) struct CheckArgs {
 }
 
 pub(crate) fn run(args: &CheckArgs) -> Outcome {
-    let config = args.config.sources().load().map_err(Failure::failed)?;
+    let (config, origins) = args.config.sources().load_with_origins().map_err(Failure::failed)?;
+    let wrong = modules(&config, &origins)?;
+    if !wrong.is_empty() {
+        return Err(Failure::Failed(ConfigError(wrong).to_string()));
+    }
     let effective = crate::config::effective(&config);
     if args.json {
         return output::json(&effective.into_iter().collect::<serde_json::Map<_, _>>());
     }
-    output::line(&format!("the configuration is right: {} settings", effective.len()))
+    output::line(&format!(
+        "the configuration is right: {} settings, {} listeners, {} modules",
+        effective.len(),
+        config.listeners.iter().filter(|listener| listener.enabled).count(),
+        config.modules.iter().filter(|module| module.enabled).count()
+    ))
+}
+
+/// What is wrong with the modules that are to run.
+fn modules(config: &Config, origins: &Origins) -> Result<Vec<Problem>, Failure> {
+    let trial = Trial::new(config.wasm)?;
+    let mut wrong = Vec::new();
+    for module in config.modules.iter().filter(|module| module.enabled) {
+        let name = &module.name;
+        let mut say = |key: &str, message: String| {
+            wrong.push(Problem { origin: origins.near(&format!("module.{name}.{key}")), message });
+        };
+        let component = match server::component(module, config.wasm.component_bytes_max) {
+            Ok(component) => component,
+            Err(error) => {
+                say("path", error.to_string());
+                continue;
+            }
+        };
+        if let Err(error) = trial.run(name, &component, module.config.to_string()) {
+            let key = match error {
+                DeployError::Configure(_) | DeployError::RefusedConfig(_) | DeployError::ConfigTooBig { .. } => {
+                    "config"
+                }
+                _ => "path",
+            };
+            say(key, format!("module {name}: {error}"));
+        }
+    }
+    Ok(wrong)
 }

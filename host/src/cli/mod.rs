@@ -12,6 +12,7 @@ mod publish;
 mod serve;
 mod store;
 mod subscribe;
+mod trial;
 
 use clap::{Args, Parser, Subcommand};
 use std::path::PathBuf;

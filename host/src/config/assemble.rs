@@ -27,13 +27,25 @@ pub struct Sources {
     pub flags: Vec<String>,
 }
 
+/// Where each key was last written, for problems that only show when all is read.
+#[derive(Debug, Clone, Default)]
+pub struct Origins(HashMap<String, Origin>);
+
 impl Sources {
     /// Reads all sources and checks what they say.
     ///
     /// # Errors
     /// All problems that were found, each with its place.
     pub fn load(&self) -> Result<Config, ConfigError> {
-        let mut assembly = Assembly { config: Config::default(), origins: HashMap::new(), problems: Vec::new() };
+        self.load_with_origins().map(|(config, _)| config)
+    }
+
+    /// The same, with the places of all keys for whoever finds more that is wrong.
+    ///
+    /// # Errors
+    /// As [`Sources::load`].
+    pub fn load_with_origins(&self) -> Result<(Config, Origins), ConfigError> {
+        let mut assembly = Assembly { config: Config::default(), origins: Origins::default(), problems: Vec::new() };
         if let Some(path) = &self.file {
             let given = read(path).and_then(|text| written::from_file(path, &text));
             assembly.layer(given);
@@ -57,8 +69,7 @@ fn read(path: &Path) -> Result<String, Vec<Problem>> {
 
 struct Assembly {
     config: Config,
-    /// Where each key was last written, for problems that only show when all is read.
-    origins: HashMap<String, Origin>,
+    origins: Origins,
     problems: Vec<Problem>,
 }
 
@@ -90,7 +101,7 @@ impl Assembly {
         let key = path.join(".");
         let message = match outcome {
             Some(Ok(())) => {
-                self.origins.insert(key, given.origin.clone());
+                self.origins.0.insert(key, given.origin.clone());
                 return;
             }
             Some(Err(message)) => format!("{key}: {message}"),
@@ -99,7 +110,7 @@ impl Assembly {
         self.problems.push(Problem { origin: Some(given.origin.clone()), message });
     }
 
-    fn finish(mut self) -> Result<Config, ConfigError> {
+    fn finish(mut self) -> Result<(Config, Origins), ConfigError> {
         self.config.listeners.sort_by(|a, b| a.name.cmp(&b.name));
         self.config.modules.sort_by(|a, b| a.name.cmp(&b.name));
         let mut found = Vec::new();
@@ -131,21 +142,21 @@ impl Assembly {
             }
         }
         for (key, message) in found {
-            let origin = self.origin_near(&key);
+            let origin = self.origins.near(&key);
             self.problems.push(Problem { origin, message });
         }
         let topic = self.config.topic;
         (self.config.mqtt.topic, self.config.broker.topic, self.config.wasm.topics) = (topic, topic, topic);
-        if self.problems.is_empty() { Ok(self.config) } else { Err(ConfigError(self.problems)) }
+        if self.problems.is_empty() { Ok((self.config, self.origins)) } else { Err(ConfigError(self.problems)) }
     }
 }
 
-impl Assembly {
-    /// Where the key was written, or else anything of its section.
-    fn origin_near(&self, key: &str) -> Option<Origin> {
+impl Origins {
+    /// Where the key was written, or else anything of its section; none where all of that is the default.
+    pub fn near(&self, key: &str) -> Option<Origin> {
         let section = &key[..=key.rfind('.').unwrap_or(0)];
-        let of_section = || self.origins.iter().filter(|(k, _)| k.starts_with(section)).min_by_key(|(k, _)| k.as_str());
-        self.origins.get(key).or_else(|| of_section().map(|(_, origin)| origin)).cloned()
+        let of_section = || self.0.iter().filter(|(k, _)| k.starts_with(section)).min_by_key(|(k, _)| k.as_str());
+        self.0.get(key).or_else(|| of_section().map(|(_, origin)| origin)).cloned()
     }
 }
 

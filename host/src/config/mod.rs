@@ -8,7 +8,7 @@ mod problem;
 mod settings;
 mod written;
 
-pub use assemble::Sources;
+pub use assemble::{Origins, Sources};
 pub use meant::{Admin, Config, DurabilityName, Listener, Module, OnFailure, ProtocolName, Transport};
 pub use problem::{ConfigError, Origin, Problem};
 pub use settings::{Change, differences, effective};

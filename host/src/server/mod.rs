@@ -8,5 +8,8 @@ mod start;
 
 pub use bundled::BUNDLED;
 pub use error::StartError;
-pub use modules::bindings;
+pub use modules::{bindings, component};
 pub use start::{Running, start, start_from};
+
+#[cfg(test)]
+mod tests;

@@ -1,8 +1,10 @@
 //! Modules of the configuration as the module room wants them: their components read.
 
+use super::BUNDLED;
 use super::error::StartError;
 use crate::config::{Config, Module, OnFailure};
 use crate::wasm::{self, Binding};
+use std::borrow::Cow;
 use std::io::{self, ErrorKind, Read};
 use std::path::Path;
 
@@ -16,17 +18,9 @@ pub fn bindings(config: &Config) -> Result<Vec<Binding>, StartError> {
 
 /// One of them.
 pub(super) fn binding(module: &Module, bytes_max: usize) -> Result<Binding, StartError> {
-    let component = match module.path.as_os_str().is_empty() {
-        true => None,
-        false => Some(read(&module.path, bytes_max).map_err(|error| StartError::ModuleFile {
-            name: module.name.clone(),
-            path: module.path.clone(),
-            error,
-        })?),
-    };
     Ok(Binding {
         name: module.name.clone(),
-        component: component.map(Into::into),
+        component: Some(component(module, bytes_max)?.into()),
         order: module.order,
         on_failure: match module.on_failure {
             OnFailure::Refuse => wasm::OnFailure::Refuse,
@@ -36,6 +30,19 @@ pub(super) fn binding(module: &Module, bytes_max: usize) -> Result<Binding, Star
         config: module.config.to_string(),
         enabled: module.enabled,
     })
+}
+
+/// The bytes of a module: of its file, or the bundled ones of its name.
+///
+/// # Errors
+/// The file cannot be read, or is larger than allowed.
+pub fn component(module: &Module, bytes_max: usize) -> Result<Cow<'static, [u8]>, StartError> {
+    let bundled = BUNDLED.iter().find(|(name, _)| *name == module.name && module.path.as_os_str().is_empty());
+    if let Some((_, bytes)) = bundled {
+        return Ok(Cow::Borrowed(bytes));
+    }
+    let failed = |error| StartError::ModuleFile { name: module.name.clone(), path: module.path.clone(), error };
+    read(&module.path, bytes_max).map(Cow::Owned).map_err(failed)
 }
 
 fn read(path: &Path, bytes_max: usize) -> io::Result<Vec<u8>> {

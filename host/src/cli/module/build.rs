@@ -1,6 +1,8 @@
 //! `pliant module build` and `pliant module check`: from a crate to a component, and what is in a component.
 
+use crate::cli::trial::Trial;
 use crate::cli::{Failure, Outcome, output};
+use crate::wasm::DeployError;
 use clap::Args;
 use serde_json::Value as Json;
 use std::path::{Path, PathBuf};
@@ -23,6 +25,9 @@ pub(super) struct BuildArgs {
 pub(super) struct CheckArgs {
     /// The component
     file: PathBuf,
+    /// Configuration: a file with a JSON document, or the document itself
+    #[arg(long, value_name = "FILE|JSON")]
+    config: Option<String>,
     /// Print JSON
     #[arg(long)]
     json: bool,
@@ -84,8 +89,26 @@ fn target_is_there(folder: &Path) -> Outcome {
 pub(super) fn check(args: &CheckArgs) -> Outcome {
     let file = args.file.display();
     let bytes = std::fs::read(&args.file).map_err(|error| Failure::Failed(format!("cannot read {file}: {error}")))?;
-    let _ = (bytes, args.json);
-    Ok(())
+    let config = args.config.as_deref().map(super::document).transpose()?;
+    let trial = Trial::new(crate::wasm::Limits::default())?;
+    let tried = trial.run("on-trial", &bytes, config.unwrap_or_else(|| "{}".to_owned()));
+    let found = tried.map_err(|error| match (&error, &args.config) {
+        (DeployError::RefusedConfig(_), None) => {
+            Failure::Failed(format!("{file}: {error} (give it one with --config)"))
+        }
+        _ => Failure::Failed(format!("{file}: {error}")),
+    })?;
+    let (hooks, digest) = (found.hooks.join(", "), &*found.digest);
+    if args.json {
+        return output::json(&serde_json::json!({
+            "bytes": bytes.len(),
+            "digest": digest,
+            "hooks": found.hooks,
+            "description": found.description,
+            "version": found.module_version,
+        }));
+    }
+    output::line(&format!("{file} can be deployed: {hooks}; {} bytes, {digest}", bytes.len()))
 }
 
 #[cfg(test)]

@@ -4,9 +4,10 @@ mod build;
 mod create;
 mod remote;
 
-use super::Outcome;
 use super::admin::AdminArgs;
+use super::{Failure, Outcome};
 use clap::{Args, Subcommand};
+use std::io::Read;
 
 #[derive(Debug, Args)]
 pub(crate) struct ModuleArgs {
@@ -45,4 +46,19 @@ pub(crate) fn run(args: &ModuleArgs) -> Outcome {
         ModuleCommand::Check(args) => build::check(args),
         ModuleCommand::Remote(command) => remote::run(command),
     }
+}
+
+/// A JSON document: itself, of a file, or of standard input.
+fn document(given: &str) -> Result<String, Failure> {
+    let text = if given.trim_start().starts_with('{') {
+        given.to_owned()
+    } else if given == "-" {
+        let mut text = String::new();
+        std::io::stdin().read_to_string(&mut text).map_err(Failure::failed)?;
+        text
+    } else {
+        std::fs::read_to_string(given).map_err(|error| Failure::Failed(format!("cannot read {given}: {error}")))?
+    };
+    let parsed: Result<serde_json::Value, _> = serde_json::from_str(&text);
+    parsed.map(|_| text).map_err(|error| Failure::Failed(format!("the configuration is no JSON document: {error}")))
 }

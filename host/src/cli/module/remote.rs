@@ -1,12 +1,11 @@
 //! The verbs of the admin API on modules, against a running broker.
 
-use super::Remote;
+use super::{Remote, document};
 use crate::cli::admin::{AdminArgs, Api, Body, escape};
 use crate::cli::{Failure, Outcome, output};
 use clap::{Args, Subcommand};
 use serde_json::{Value as Json, json};
-use std::io::Read;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum RemoteCommand {
@@ -26,6 +25,12 @@ pub(super) enum RemoteCommand {
         after_help = "Examples:\n  pliant module config topic-rules\n  pliant module config topic-rules rules.json\n  pliant module config topic-rules '{\"rules\": []}'"
     )]
     Config(Remote<ConfigureArgs>),
+    /// Switch a module on again
+    #[command(after_help = "Example:\n  pliant module enable topic-rules")]
+    Enable(Remote<NameArgs>),
+    /// Switch a module off; its versions stay
+    #[command(after_help = "Example:\n  pliant module disable topic-rules")]
+    Disable(Remote<NameArgs>),
     /// Go back to an earlier version
     #[command(after_help = "Examples:\n  pliant module rollback name-site\n  pliant module rollback name-site --to 3")]
     Rollback(Remote<RollbackArgs>),
@@ -142,6 +147,8 @@ pub(super) fn run(command: &RemoteCommand) -> Outcome {
         RemoteCommand::List(Remote { admin, what }) => list(&admin.connect()?, what.json),
         RemoteCommand::Show(Remote { admin, what }) => show(&admin.connect()?, what),
         RemoteCommand::Config(Remote { admin, what }) => configure(admin, what),
+        RemoteCommand::Enable(Remote { admin, what }) => switch(&admin.connect()?, what, "enable", "is asked again"),
+        RemoteCommand::Disable(Remote { admin, what }) => switch(&admin.connect()?, what, "disable", "is switched off"),
         RemoteCommand::Rollback(Remote { admin, what }) => rollback(&admin.connect()?, what),
         RemoteCommand::Remove(Remote { admin, what }) => remove(&admin.connect()?, what),
         RemoteCommand::Logs(Remote { admin, what }) => logs(&admin.connect()?, what),
@@ -221,6 +228,11 @@ fn rollback(api: &Api, args: &RollbackArgs) -> Outcome {
     said(&answer, &format!("{} went back", args.name), args.json)
 }
 
+fn switch(api: &Api, args: &NameArgs, verb: &str, done: &str) -> Outcome {
+    let answer = api.call("POST", &format!("/api/v1/modules/{}/{verb}", escape(&args.name)), None)?;
+    said(&answer, &format!("{} {done}", args.name), args.json)
+}
+
 fn remove(api: &Api, args: &NameArgs) -> Outcome {
     let answer = api.call("DELETE", &format!("/api/v1/modules/{}", escape(&args.name)), None)?;
     said(&answer, &format!("{} is taken out", args.name), args.json)
@@ -298,22 +310,6 @@ fn said(answer: &Json, sentence: &str, json: bool) -> Outcome {
 fn name_of(file: &Path) -> Result<String, Failure> {
     let stem = file.file_stem().and_then(|stem| stem.to_str()).map(|stem| stem.replace('_', "-"));
     stem.ok_or_else(|| Failure::Usage(format!("{} gives the module no name; write NAME FILE", file.display())))
-}
-
-/// A JSON document: itself, of a file, or of standard input.
-fn document(given: &str) -> Result<String, Failure> {
-    let text = if given.trim_start().starts_with('{') {
-        given.to_owned()
-    } else if given == "-" {
-        let mut text = String::new();
-        std::io::stdin().read_to_string(&mut text).map_err(Failure::failed)?;
-        text
-    } else {
-        let path = PathBuf::from(given);
-        std::fs::read_to_string(&path).map_err(|error| Failure::Failed(format!("cannot read {given}: {error}")))?
-    };
-    let parsed: Result<Json, _> = serde_json::from_str(&text);
-    parsed.map(|_| text).map_err(|error| Failure::Failed(format!("the configuration is no JSON document: {error}")))
 }
 
 fn hook_name(hook: &Json) -> String {

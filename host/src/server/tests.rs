@@ -1,0 +1,282 @@
+//! Rows for the house as a whole: the admin API over loopback, start-up errors, reload, a restart.
+
+use super::{Running, StartError, start, start_from};
+use crate::admin::Reloaded;
+use crate::config::{Config, Sources};
+use serde_json::{Value as Json, json};
+use std::net::TcpListener;
+use std::path::Path;
+use std::time::Duration;
+
+fn sources(dir: &Path, flags: &[&str]) -> Sources {
+    let own =
+        ["listener.mqtt.bind=127.0.0.1:0".to_owned(), "admin.bind=127.0.0.1:0".to_owned(), "workers=1".to_owned()];
+    let data_dir = format!("data_dir={}", dir.display());
+    let flags = own.into_iter().chain([data_dir]).chain(flags.iter().map(|flag| flag.to_string())).collect();
+    Sources { flags, ..Sources::default() }
+}
+
+fn config(dir: &Path, flags: &[&str]) -> Config {
+    sources(dir, flags).load().expect("the rows are right")
+}
+
+fn refused(config: Config) -> StartError {
+    match start(config) {
+        Ok(_) => panic!("it started"),
+        Err(error) => error,
+    }
+}
+
+/// A caller of one broker's admin API.
+struct Caller<'a>(&'a Running);
+
+struct Answer {
+    status: u16,
+    kind: String,
+    text: String,
+}
+
+impl Answer {
+    fn json(&self) -> Json {
+        serde_json::from_str(&self.text).unwrap_or(Json::Null)
+    }
+}
+
+impl Caller<'_> {
+    fn send(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Answer {
+        let url = format!("http://{}{path}", self.0.admin_address().expect("it runs"));
+        let mut request = ureq::http::Request::builder().method(method).uri(url);
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let agent: ureq::Agent = ureq::Agent::config_builder()
+            .http_status_as_error(false)
+            .timeout_global(Some(Duration::from_secs(60)))
+            .build()
+            .into();
+        let mut response = match method {
+            "GET" | "DELETE" => agent.run(request.body(()).unwrap()),
+            _ => agent.run(request.body(body).unwrap()),
+        }
+        .expect("the API answers");
+        let kind = response.headers().get("content-type").map(|kind| kind.to_str().unwrap().to_owned());
+        let text = response.body_mut().read_to_string().unwrap_or_default();
+        Answer { status: response.status().as_u16(), kind: kind.unwrap_or_default(), text }
+    }
+
+    fn call(&self, method: &str, path: &str, body: &[u8]) -> Answer {
+        let bearer = format!("Bearer {}", self.0.admin_token());
+        self.send(method, path, &[("authorization", &bearer)], body)
+    }
+
+    fn get(&self, path: &str) -> Json {
+        let answer = self.call("GET", path, b"");
+        assert_eq!(answer.status, 200, "{path}: {}", answer.text);
+        answer.json()
+    }
+
+    fn post(&self, path: &str, body: Json) -> Answer {
+        self.call("POST", path, body.to_string().as_bytes())
+    }
+}
+
+#[test]
+fn only_health_is_open() {
+    let dir = tempfile::tempdir().unwrap();
+    let running = start(config(dir.path(), &[])).unwrap();
+    let caller = Caller(&running);
+    for (path, expected) in [
+        ("/healthz", 200),
+        ("/readyz", 200),
+        ("/metrics", 401),
+        ("/api/v1/modules", 401),
+        ("/api/v1/openapi.json", 401),
+        ("/nonsense", 401),
+        ("/api/v1/clients?token=x", 401),
+    ] {
+        let answer = caller.send("GET", path, &[], b"");
+        assert_eq!(answer.status, expected, "{path}");
+        if expected == 401 {
+            assert_eq!(answer.kind, "application/problem+json", "{path}");
+        }
+    }
+}
+
+#[test]
+fn endpoints_answer_and_problems_say_why() {
+    let dir = tempfile::tempdir().unwrap();
+    let running = start(config(dir.path(), &["wasm.component_bytes_max=400000", "admin.body_bytes_max=2048"])).unwrap();
+    let caller = Caller(&running);
+    let long = vec![b' '; 4096];
+    for (method, path, body, expected, says) in [
+        ("GET", "/api/v1/modules?limit=1", &b""[..], 200, r#""next":"retain-rules""#),
+        ("GET", "/api/v1/modules?limit=x", b"", 400, "invalid digit"),
+        ("GET", "/api/v1/modules?limits=1", b"", 400, "unknown field"),
+        ("GET", "/api/v1/modules/topic-rules", b"", 200, r#""config":{}"#),
+        ("GET", "/api/v1/modules/none", b"", 404, "there is no module"),
+        ("GET", "/api/v1/modules/topic-rules/versions", b"", 200, r#""active":true"#),
+        ("GET", "/api/v1/modules/topic-rules/config", b"", 200, "{}"),
+        ("PUT", "/api/v1/modules/own", b"nonsense", 422, "not WebAssembly"),
+        ("PUT", "/api/v1/modules/own", b"\0asm\x01\0\0\0", 422, "core module"),
+        ("PUT", "/api/v1/modules/..%2Fown", b"\0asm", 422, "no name for a module"),
+        ("PUT", "/api/v1/modules/own?canary=5", b"\0asm", 501, "canaries"),
+        ("PUT", "/api/v1/modules/own?nonsense=5", b"\0asm", 400, "unknown field"),
+        ("PUT", "/api/v1/modules/own?on_failure=ignore", b"\0asm", 400, "unknown variant"),
+        ("PUT", "/api/v1/modules/topic-rules/config", br#"{"nonsense":1}"#, 422, "refuses its configuration"),
+        ("PUT", "/api/v1/modules/topic-rules/config", b"{", 400, "not the JSON"),
+        ("PUT", "/api/v1/modules/topic-rules/config", &long, 413, "larger"),
+        ("POST", "/api/v1/modules/topic-rules/rollback", b"", 422, "no older version"),
+        ("POST", "/api/v1/modules/topic-rules/rollback?to=9", b"", 404, "no version 9"),
+        ("POST", "/api/v1/modules/topic-rules/confirm", b"", 422, "no canary"),
+        ("DELETE", "/api/v1/modules/none", b"", 404, "there is no module"),
+        ("GET", "/api/v1/clients", b"", 200, r#""items":[]"#),
+        ("GET", "/api/v1/clients/a%2Fb", b"", 404, "no such client"),
+        ("DELETE", "/api/v1/clients/x", b"", 404, "no client"),
+        ("GET", "/api/v1/subscriptions", b"", 200, r#""items":[]"#),
+        ("GET", "/api/v1/retained/none", b"", 404, "nothing is retained"),
+        ("POST", "/api/v1/publish", br#"{"topic":"a/#"}"#, 422, "wildcard"),
+        ("POST", "/api/v1/publish", br#"{"topic":"a","client":{}}"#, 400, "explain only"),
+        ("POST", "/api/v1/reload", b"", 200, r#""applied":[]"#),
+        ("GET", "/api/v1/nonsense", b"", 404, "openapi"),
+        ("POST", "/api/v1/modules", b"", 405, "method"),
+        ("GET", "/api/v1/openapi.json", b"", 200, "3.1.0"),
+    ] {
+        let answer = caller.call(method, path, body);
+        assert_eq!(answer.status, expected, "{method} {path}: {}", answer.text);
+        assert!(answer.text.contains(says), "{method} {path}: {}", answer.text);
+        let kind = if expected == 200 { "application/json" } else { "application/problem+json" };
+        assert_eq!(answer.kind, kind, "{method} {path}");
+    }
+    // Cut off while it comes in: the caller may not even get to hear why.
+    let huge = vec![0; 2_000_000];
+    assert_eq!(caller.call("PUT", "/api/v1/modules/own", &huge).status, 413);
+    assert_eq!(caller.call("PUT", "/api/v1/modules/own", &huge[..500_000]).status, 422);
+    assert_eq!(caller.get("/api/v1/modules")["items"].as_array().unwrap().len(), 3);
+}
+
+#[test]
+fn a_published_message_is_retained_explained_counted_and_forgotten() {
+    let dir = tempfile::tempdir().unwrap();
+    let running = start(config(dir.path(), &[])).unwrap();
+    let caller = Caller(&running);
+    for (topic, payload) in [("a/b", json!({"payload": "ü"})), ("/a", json!({"payload_base64": "/w=="}))] {
+        let mut message = json!({ "topic": topic, "retain": true, "qos": 1, "properties": { "user": [["x", "y"]] } });
+        message.as_object_mut().unwrap().extend(payload.as_object().unwrap().clone());
+        let answer = caller.post("/api/v1/publish", message);
+        assert_eq!((answer.status, answer.json()), (200, json!({ "matched": false })), "{topic}");
+    }
+    let kept = caller.get("/api/v1/retained");
+    assert_eq!(kept["items"][0]["topic"], "/a");
+    assert_eq!(kept["items"][0]["payload_base64"], "/w==");
+    assert_eq!(kept["items"][1]["payload"], "ü");
+    let first = caller.get("/api/v1/retained?limit=1");
+    assert_eq!((&first["items"][0]["topic"], &first["next"]), (&json!("/a"), &json!("/a")));
+    assert_eq!(caller.get("/api/v1/retained?limit=1&after=%2Fa")["items"][0]["topic"], "a/b");
+    let explained = caller.post("/api/v1/explain", json!({ "topic": "a/b", "client": { "id": "c" } })).json();
+    assert_eq!(explained["topic"], "a/b");
+    assert_eq!(explained["decisions"][0]["module"], "topic-rules");
+    assert!(explained["decisions"][0]["microseconds"].as_f64().unwrap() > 0.0);
+    for path in ["/api/v1/retained/a%2Fb", "/api/v1/retained//a"] {
+        assert_eq!(caller.call("DELETE", path, b"").status, 204, "{path}");
+        assert_eq!(caller.call("DELETE", path, b"").status, 404, "{path}");
+    }
+    let metrics = caller.call("GET", "/metrics", b"").text;
+    for line in [
+        "pliant_messages_received_total 2",
+        "pliant_retained_messages 0",
+        "pliant_store_healthy 1",
+        "hook=\"topic-mapping.publish-topic\"",
+    ] {
+        assert!(metrics.contains(line), "{line} is not in\n{metrics}");
+    }
+}
+
+#[test]
+fn modules_are_configured_rolled_back_switched_off_and_kept_over_a_restart() {
+    let dir = tempfile::tempdir().unwrap();
+    let rules = json!({ "rules": [{ "from": "home/{rest...}", "to": "site/{rest...}" }] });
+    let topic = |caller: &Caller| caller.post("/api/v1/explain", json!({ "topic": "home/x" })).json()["topic"].clone();
+    {
+        let running = start(config(dir.path(), &[])).unwrap();
+        let caller = Caller(&running);
+        assert_eq!(topic(&caller), "home/x");
+        let done = caller.call("PUT", "/api/v1/modules/topic-rules/config", rules.to_string().as_bytes());
+        assert_eq!((done.status, &done.json()["version"]), (200, &json!(1)), "{}", done.text);
+        assert_eq!(topic(&caller), "site/x");
+        assert_eq!(caller.get("/api/v1/modules/topic-rules/config"), rules);
+        for (verb, expected) in
+            [("rollback?to=0", "home/x"), ("rollback?to=1", "site/x"), ("disable", "home/x"), ("enable", "site/x")]
+        {
+            let done = caller.post(&format!("/api/v1/modules/topic-rules/{verb}"), json!({}));
+            assert_eq!(done.status, 200, "{verb}: {}", done.text);
+            assert_eq!(topic(&caller), expected, "{verb}");
+        }
+        assert!(running.stop());
+    }
+    let running = start(config(dir.path(), &[])).unwrap();
+    assert_eq!(topic(&Caller(&running)), "site/x");
+}
+
+#[test]
+fn a_reload_takes_over_modules_and_says_what_needs_a_restart() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("c.toml");
+    std::fs::write(&file, "").unwrap();
+    let sources = Sources { file: Some(file.clone()), ..sources(&dir.path().join("data"), &[]) };
+    let running = start_from(sources.load().unwrap(), sources).unwrap();
+    let caller = Caller(&running);
+    let topic = || caller.post("/api/v1/explain", json!({ "topic": "home/x" })).json()["topic"].clone();
+    let rules = "[module.topic-rules.config]\nrules = [{ from = \"home/{r...}\", to = \"site/{r...}\" }]\n";
+    let applied = |key: &str| Reloaded { applied: vec![key.into()], ..Reloaded::default() };
+    let restart = |key: &str| Reloaded { restart_needed: vec![key.into()], ..Reloaded::default() };
+    for (text, expected, mapped) in [
+        ("", Reloaded::default(), "home/x"),
+        (rules, applied("module.topic-rules.config"), "site/x"),
+        (rules, Reloaded::default(), "site/x"),
+        ("", applied("module.topic-rules.config"), "home/x"),
+        ("[net]\nconnections_max = 5", restart("net.connections_max"), "home/x"),
+        ("[net]\nconnections_max = 5", restart("net.connections_max"), "home/x"),
+    ] {
+        std::fs::write(&file, text).unwrap();
+        assert_eq!(running.reload().unwrap(), expected, "{text}");
+        assert_eq!(topic(), mapped, "{text}");
+    }
+    std::fs::write(&file, "nonsense = 1").unwrap();
+    let answer = caller.post("/api/v1/reload", json!({}));
+    assert_eq!(answer.status, 422);
+    assert!(answer.text.contains("c.toml:1: unknown key nonsense"), "{}", answer.text);
+    std::fs::write(&file, "[module.topic-rules.config]\nnonsense = 1").unwrap();
+    assert!(running.reload().unwrap().failed[0].contains("topic-rules"), "a module may refuse");
+    assert_eq!(topic(), "home/x");
+}
+
+#[test]
+fn what_keeps_a_broker_from_starting_is_said_in_one_line() {
+    let dir = tempfile::tempdir().unwrap();
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = taken.local_addr().unwrap().port();
+    let file = dir.path().join("file");
+    std::fs::write(&file, "no component").unwrap();
+    let path = |name: &str| dir.path().join(name);
+    for (data_dir, flag, expected) in [
+        (path("a"), format!("listener.mqtt.bind=127.0.0.1:{port}"), "another program uses that port"),
+        (path("a"), format!("admin.bind=127.0.0.1:{port}"), "another program uses that port"),
+        (path("file"), "workers=1".to_owned(), "data directory: cannot use"),
+        (path("a"), format!("module.own.path={}", path("none").display()), "module own: cannot read"),
+        (path("a"), format!("module.own.path={}", file.display()), "module own: not WebAssembly"),
+        (
+            path("a"),
+            "module.topic-rules.config={\"x\":1}".to_owned(),
+            "module topic-rules: it refuses its configuration",
+        ),
+        (path("a"), format!("admin.token_file={}", file.display()), "cannot use the admin token"),
+    ] {
+        let said = refused(config(&data_dir, &[&flag])).to_string();
+        assert!(said.contains(expected) && said.lines().count() == 1, "{flag}: {said}");
+    }
+    let running = start(config(&path("b"), &[])).unwrap();
+    let said = refused(config(&path("b"), &[])).to_string();
+    assert!(said.contains("in use by another process"), "{said}");
+    assert!(running.stop());
+    assert!(start(config(&path("b"), &[])).is_ok(), "the lock goes with the broker");
+}
