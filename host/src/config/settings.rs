@@ -28,7 +28,10 @@ macro_rules! number {
         Setting {
             key: $key,
             live: settings_live!($($live)?),
-            set: |to, value| Ok(to.$($field).+ = number(value, $range, $unit)?),
+            set: |to, value| {
+                to.$($field).+ = number(value, $range, $unit)?;
+                Ok(())
+            },
             get: |from| Json::from(from.$($field).+),
         }
     };
@@ -40,7 +43,10 @@ macro_rules! milliseconds {
         Setting {
             key: $key,
             live: settings_live!($($live)?),
-            set: |to, value| Ok(to.$($field).+ = Duration::from_millis(number(value, $range, "milliseconds")?)),
+            set: |to, value| {
+                to.$($field).+ = Duration::from_millis(number(value, $range, "milliseconds")?);
+                Ok(())
+            },
             get: |from| Json::from(u64::try_from(from.$($field).+.as_millis()).unwrap_or(u64::MAX)),
         }
     };
@@ -52,7 +58,10 @@ macro_rules! text {
         Setting {
             key: $key,
             live: settings_live!($($live)?),
-            set: |to, value| Ok(to.$($field).+ = text(value)?),
+            set: |to, value| {
+                to.$($field).+ = text(value)?;
+                Ok(())
+            },
             get: |from| Json::from(from.$($field).+.to_string()),
         }
     };
@@ -64,7 +73,10 @@ macro_rules! path {
         Setting {
             key: $key,
             live: false,
-            set: |to, value| Ok(to.$($field).+ = text::<String>(value)?.into()),
+            set: |to, value| {
+                to.$($field).+ = text::<String>(value)?.into();
+                Ok(())
+            },
             get: |from| Json::from(from.$($field).+.display().to_string()),
         }
     };
@@ -76,7 +88,10 @@ macro_rules! flag {
         Setting {
             key: $key,
             live: settings_live!($($live)?),
-            set: |to, value| Ok(to.$($field).+ = flag(value)?),
+            set: |to, value| {
+                to.$($field).+ = flag(value)?;
+                Ok(())
+            },
             get: |from| Json::from(from.$($field).+),
         }
     };
@@ -186,7 +201,10 @@ pub(super) const MODULE: &[Setting<Module>] = &[
     Setting {
         key: "config",
         live: true,
-        set: |to, value| Ok(to.config = document(value)?),
+        set: |to, value| {
+            to.config = document(value)?;
+            Ok(())
+        },
         get: |from| from.config.clone(),
     },
 ];

@@ -69,7 +69,7 @@ fn component(messages: &[u8]) -> Option<String> {
         let names = message["filenames"].as_array().cloned().unwrap_or_default();
         names.into_iter().filter_map(|name| name.as_str().map(str::to_owned))
     });
-    files.filter(|name| name.ends_with(".wasm")).last()
+    files.filter(|name| name.ends_with(".wasm")).reduce(|_, last| last)
 }
 
 /// Says what to type where the Wasm target is missing. Where rustc cannot be asked, cargo will say what is wrong.
