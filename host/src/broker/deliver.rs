@@ -1,11 +1,11 @@
 //! From a message and its targets to copies in mailboxes, and to the store where a copy has to outlive the process.
 //!
-//! Copies above at-most-once for a durable mailbox leave after their commit only: a crash would otherwise let the mailbox
-//! give the same handle to another message, which an exactly-once receiver would take for the one it has.
+//! The publisher hears of a durable copy after its commit. The copy itself waits for that only if it is exactly-once (see
+//! [`super::mailbox::Mailbox::submitted`]).
 
 use super::Broker;
 use super::attach::Link;
-use super::mailbox::{Mailbox, Offered, Queued};
+use super::mailbox::{Mailbox, Offered, Queued, Submitted};
 use super::retain::Keep;
 use super::route::{Route, Single, Target};
 use super::worker::Worker;
@@ -90,7 +90,7 @@ impl Broker {
         {
             changes.push(Change::Seen(mailbox, handle));
         }
-        Ok((self.submit(message, changes, pending), routed))
+        Ok((self.submit(worker, message, changes, pending), routed))
     }
 
     fn offer_single(
@@ -135,7 +135,7 @@ impl Broker {
     }
 
     /// Tells the store about all effects of one message at once, and the mailboxes when their copies may leave.
-    fn submit(&self, message: &Message, mut changes: Vec<Change>, pending: Pending) -> Sequence {
+    fn submit(&self, worker: &mut Worker, message: &Message, mut changes: Vec<Change>, pending: Pending) -> Sequence {
         if changes.is_empty() {
             return 0;
         }
@@ -151,8 +151,10 @@ impl Broker {
         }
         let after = self.store.submit(changes);
         for (mailbox, number) in pending {
-            if let Some(outlet) = mailbox.submitted(number, after) {
-                self.await_answer(after, outlet);
+            match mailbox.submitted(number, after) {
+                Submitted::Known => {}
+                Submitted::Await(outlet) => self.await_answer(after, outlet),
+                Submitted::Flush(outlet) => worker.touched.push(outlet),
             }
         }
         after
@@ -165,7 +167,7 @@ impl Broker {
         if let Offered::Queued(_, outlet) = self.offer(mailbox, copy, &mut changes, &mut pending) {
             worker.touched.extend(outlet);
         }
-        self.submit(&message, changes, pending);
+        self.submit(worker, &message, changes, pending);
     }
 
     /// The mailbox that has no room for this target's copy.

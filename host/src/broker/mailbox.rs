@@ -151,8 +151,8 @@ pub struct State {
     pub gone: bool,
     /// Somebody has promised to flush.
     pub touched: bool,
-    /// Somebody will wake the outlet at the next commit.
-    pub awaits_commit: bool,
+    /// The outlet will be woken when so much is on disk; 0: it will not.
+    pub awaited: Sequence,
 }
 
 /// What became of a copy that was offered.
@@ -163,6 +163,16 @@ pub enum Offered {
     Dropped,
     /// Nobody is there and nothing is kept.
     Nobody,
+}
+
+/// Who has to do something about an entry that is with the store now.
+pub enum Submitted {
+    /// Nobody, or somebody who has promised already.
+    Known,
+    /// This outlet is to be woken after the commit.
+    Await(Arc<dyn Outlet>),
+    /// This outlet is to be flushed at the end of the batch.
+    Flush(Arc<dyn Outlet>),
 }
 
 /// What is left after a drain.
@@ -211,7 +221,7 @@ impl Mailbox {
                 detached: None,
                 gone: false,
                 touched: false,
-                awaits_commit: false,
+                awaited: 0,
             }),
         }
     }
@@ -251,7 +261,7 @@ impl Mailbox {
     pub fn set_outlet(&self, state: &mut State, outlet: Option<Arc<dyn Outlet>>) -> Option<Arc<dyn Outlet>> {
         self.attached.store(outlet.is_some(), Ordering::Release);
         state.touched = false;
-        state.awaits_commit = false;
+        state.awaited = 0;
         state.attachment += 1;
         std::mem::replace(&mut state.outlet, outlet)
     }
@@ -305,17 +315,24 @@ impl Mailbox {
         Offered::Queued(0, state.outlet.clone())
     }
 
-    /// Says what the store answered for an entry that was offered; whoever is to be woken for it comes back.
-    pub fn submitted(&self, number: u64, after: Sequence) -> Option<Arc<dyn Outlet>> {
+    /// Says what the store answered for an entry that was offered. An exactly-once copy leaves when that is on disk: a
+    /// crash would otherwise let the mailbox give its handle to another message, which the receiver would take for the
+    /// one it has. An at-least-once copy may leave at once; one that is settled soon never reaches the disk.
+    pub fn submitted(&self, number: u64, after: Sequence) -> Submitted {
         let mut state = self.lock();
-        let at = state.queue.iter().rev().position(|queued| queued.number == number)?;
-        let at = state.queue.len() - 1 - at;
-        state.queue[at].after = after;
-        if state.awaits_commit {
-            return None;
+        let Some(at) = state.queue.iter().rposition(|queued| queued.number == number) else { return Submitted::Known };
+        let waits = state.queue[at].guarantee == Guarantee::ExactlyOnce;
+        state.queue[at].after = if waits { after } else { 0 };
+        let Some(outlet) = state.outlet.clone() else { return Submitted::Known };
+        if waits && state.awaited == 0 {
+            state.awaited = after;
+            return Submitted::Await(outlet);
         }
-        state.awaits_commit = true;
-        state.outlet.clone()
+        if !waits && !state.touched {
+            state.touched = true;
+            return Submitted::Flush(outlet);
+        }
+        Submitted::Known
     }
 
     fn count(&self, queued: &Queued, more: bool) {
@@ -392,6 +409,9 @@ impl Mailbox {
             return drained;
         }
         state.touched = false;
+        if state.awaited <= committed {
+            state.awaited = 0;
+        }
         if state.window.has_resend() && !resend(state, sink) {
             return drained;
         }
@@ -404,8 +424,11 @@ impl Mailbox {
             let source = if replaying { &mut state.replayed } else { &mut state.queue };
             let Some(next) = source.front() else { break };
             if next.after > committed {
-                drained.awaits = next.after;
-                state.awaits_commit = true;
+                // An entry on its way to the store is looked at again by whoever takes it there.
+                if next.after != NOT_SUBMITTED && state.awaited == 0 {
+                    drained.awaits = next.after;
+                    state.awaited = next.after;
+                }
                 break;
             }
             let windowed = next.guarantee != Guarantee::AtMostOnce;

@@ -192,10 +192,6 @@ impl Broker {
 
     /// Wakes `outlet` once so much is on disk.
     pub fn await_answer(&self, after: Sequence, outlet: Arc<dyn Outlet>) {
-        // An entry whose number is not known yet is looked at again when its publisher knows it.
-        if after == mailbox::NOT_SUBMITTED {
-            return;
-        }
         self.receipts.watch(after, outlet);
         let committed = self.store.committed();
         if committed >= after {

@@ -12,7 +12,8 @@ pub type Sequence = u64;
 /// Names a mailbox for ever. Never 0.
 pub type MailboxId = u64;
 
-/// One fact. Later ones win over earlier ones; removing what is not there is no error.
+/// One fact. Later ones win over earlier ones; removing what is not there is no error. Numbers in the message log and in
+/// a mailbox's queue are used once, so that what is added and removed in one batch need never be written.
 #[derive(Debug, Clone)]
 pub enum Change {
     /// This mailbox exists, or its record changed.
