@@ -2,6 +2,7 @@
 
 use super::connect::{ConnectArgs, qos};
 use super::{Failure, Outcome, output};
+use crate::topic::{Limits, Topic};
 use clap::Args;
 use rumqttc::Outgoing;
 use rumqttc::v5::mqttbytes::v5::{Packet, PubAckReason, PubCompReason, PubRecReason, PublishProperties};
@@ -74,6 +75,7 @@ struct Sent {
 
 pub(crate) fn run(args: &PublishArgs) -> Outcome {
     let properties = args.properties()?;
+    Topic::new(&args.topic, &Limits::default()).map_err(|error| Failure::Usage(format!("{:?}: {error}", args.topic)))?;
     let (client, events) = AsyncClient::new(args.connect.options()?, AHEAD);
     let (payloads, more) = mpsc::channel(AHEAD);
     let (source, times) = (args.source()?, args.count);

@@ -3,6 +3,7 @@
 use super::connect::{ConnectArgs, qos};
 use super::publish::goodbye;
 use super::{Failure, Outcome, output};
+use crate::topic::{self, Limits};
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use clap::Args;
@@ -39,6 +40,10 @@ pub(crate) struct SubscribeArgs {
 }
 
 pub(crate) fn run(args: &SubscribeArgs) -> Outcome {
+    for filter in &args.filters {
+        let checked = topic::Filter::new(filter, &Limits::default());
+        checked.map_err(|error| Failure::Usage(format!("{filter:?}: {error}")))?;
+    }
     let (client, mut events) = AsyncClient::new(args.connect.options()?, 16);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Failure::failed)?;
     runtime.block_on(async {
