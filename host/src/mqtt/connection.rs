@@ -27,7 +27,7 @@ pub struct Inbound {
     /// The longest packet that the client takes.
     pub(super) client_bytes_max: u32,
     pub(super) version: Version,
-    /// The session ends with the connection, and may not be given an expiry on leaving (MQTT-3.14.2-2).
+    /// The session ends with the connection, and may not be given an expiry on leaving (5.0, 3.14.2.2.2).
     pub(super) is_brief: bool,
 }
 

@@ -44,7 +44,7 @@ pub(super) fn read<'b>(inbound: &'b mut Inbound, first: u8, body: &'b [u8]) -> R
         kind::PINGREQ => return Err(Violation::TrailingBytes),
         kind::DISCONNECT => Request::Detach(detach(inbound, body)?),
         kind::AUTH => {
-            // No method is ever agreed on in CONNECT, so that there is nothing to go on with (MQTT-4.12.0-6).
+            // No method is ever agreed on in CONNECT, so that there is nothing to go on with (MQTT-4.12.0-7).
             auth::read(body, user_max)?;
             return Err(Violation::NoAuthentication);
         }

@@ -252,7 +252,7 @@ impl Outbound {
         }
     }
 
-    /// Writes CONNACK. Stays at its stage if the client does not take a packet of that length.
+    /// Writes CONNACK. If the client does not take a packet of that length, nothing else can be said to it either.
     fn attached(&mut self, attached: &Attached, out: &mut Vec<u8>) -> Outcome {
         let Stage::Connecting(Some(greeting)) = std::mem::replace(&mut self.stage, Stage::Connected) else {
             return Outcome::MustClose;
@@ -281,7 +281,11 @@ impl Outbound {
         if greeting.wants_response_information && !limits.response_information.is_empty() {
             properties.response_information = Some(limits.response_information.to_string());
         }
-        self.bounded(out, |out| control::connack_v5(attached.resumed, 0, properties, out))
+        let outcome = self.bounded(out, |out| control::connack_v5(attached.resumed, 0, properties, out));
+        if outcome == Outcome::MustClose {
+            self.stage = Stage::Mute;
+        }
+        outcome
     }
 
     fn refused(&mut self, refusal: &Refusal, out: &mut Vec<u8>) -> Outcome {

@@ -61,7 +61,7 @@ impl Quota {
         Arc::clone(&self.returned)
     }
 
-    /// Takes a place (MQTT-3.3.4-9).
+    /// Takes a place (MQTT-3.3.4-7).
     #[inline]
     pub fn take(&mut self) -> Result<(), Violation> {
         // Below 0 if the hall ended something that this connection did not begin.
@@ -130,7 +130,7 @@ mod tests {
 
     #[test]
     fn places_come_back_with_the_acknowledgement() {
-        // MQTT-3.3.4-9
+        // MQTT-3.3.4-7
         let mut quota = Quota::new(2);
         let returned = quota.returned();
         assert_eq!((quota.take(), quota.take(), quota.take()), (Ok(()), Ok(()), Err(Violation::ReceiveMaximum)));

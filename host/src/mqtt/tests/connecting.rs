@@ -83,7 +83,12 @@ const REFUSED: &[(&str, &[u8], Violation, Option<u8>)] = &[
     ("F13", b"\x10\x0E\0\x04MQTT\x04\x02\0\x3C\0\x01a\0", Violation::TrailingBytes, None),
     ("F13", b"\x10\x0F\0\x04MQTT\x05\x02\0\x3C\0\0\x01a\0", Violation::TrailingBytes, Some(0x81)),
     ("F14", b"\x10\x0D\0\x04MQTT\x04\x02\0\x3C\xFF\xFFa", Violation::Truncated, None),
-    ("F16, MQTT-3.1.2-22", b"\x10\x10\0\x04MQTT\x04\x42\0\x3C\0\x01a\0\x01p", Violation::PasswordWithoutUserName, None),
+    (
+        "F16, MQTT-3.1.2-22 of 3.1.1",
+        b"\x10\x10\0\x04MQTT\x04\x42\0\x3C\0\x01a\0\x01p",
+        Violation::PasswordWithoutUserName,
+        None,
+    ),
     ("F17, MQTT-3.1.2-3", b"\x10\x0D\0\x04MQTT\x04\x03\0\x3C\0\x01a", Violation::ConnectFlags, None),
     ("F17", b"\x10\x0E\0\x04MQTT\x05\x03\0\x3C\0\0\x01a", Violation::ConnectFlags, Some(0x81)),
     ("F18, MQTT-3.1.2-11", b"\x10\x0D\0\x04MQTT\x04\x0A\0\x3C\0\x01a", Violation::WillFlags, None),
@@ -95,7 +100,7 @@ const REFUSED: &[(&str, &[u8], Violation, Option<u8>)] = &[
     ("F21, MQTT-3.1.2-2", b"\x10\x0D\0\x04MQTT\x06\x02\0\x3C\0\x01a", Violation::ProtocolLevel, Some(0x84)),
     ("F21", b"\x10\x0D\0\x04MQTT\x03\x02\0\x3C\0\x01a", Violation::ProtocolMismatch, Some(1)),
     ("a bridge's level", b"\x10\x0D\0\x04MQTT\x84\x02\0\x3C\0\x01a", Violation::ProtocolMismatch, Some(1)),
-    ("F22, MQTT-3.1.3-8", b"\x10\x0C\0\x04MQTT\x04\0\0\x3C\0\0", Violation::ClientIdMissing, Some(2)),
+    ("F22, MQTT-3.1.3-8 of 3.1.1", b"\x10\x0C\0\x04MQTT\x04\0\0\x3C\0\0", Violation::ClientIdMissing, Some(2)),
     ("F22, 3.1", b"\x10\x0E\0\x06MQIsdp\x03\x02\0\x3C\0\0", Violation::ClientIdMissing, Some(2)),
     ("F23", b"\x10\x0F\0\x04MQTT\x05\x02\0\x3C\0\0\x02a\0", Violation::ClientId, Some(0x85)),
     ("F23", b"\x10\x0E\0\x04MQTT\x04\x02\0\x3C\0\x02\r\n", Violation::ClientId, None),
@@ -290,6 +295,7 @@ fn a_greeting_that_does_not_fit_is_not_sent() {
         connect[17] = bytes;
         let mut c = Connection::new(Limits::default());
         c.send(&connect);
+        c.outbound.as_mut().unwrap().violation(&Violation::KeepAliveExpired, &mut c.sent);
         assert_eq!((c.closed, c.sent.len()), (true, 0));
     }
 }

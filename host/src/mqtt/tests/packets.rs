@@ -30,7 +30,7 @@ fn good_packets_become_requests() {
         (C5, b"\x70\x03\0\x05\x92", "Settle(5, Completed)"),
         (C3, b"\xE0\0", "Detach(Detach { departure: Clean, expiry_seconds: None })"),
         (C5, b"\xE0\0", "Detach(Detach { departure: Clean, expiry_seconds: None })"),
-        (C5, b"\xE0\x01\x04", "Detach(Detach { departure: OnRequest, expiry_seconds: None })"), // MQTT-3.14.4-3
+        (C5, b"\xE0\x01\x04", "Detach(Detach { departure: OnRequest, expiry_seconds: None })"), // 3.14.2.1
         (C5, b"\xE0\x01\x82", "Detach(Detach { departure: OnRequest, expiry_seconds: None })"),
         (C5, b"\xE0\x07\0\x05\x11\0\0\0\0", "Detach(Detach { departure: Clean, expiry_seconds: Some(0) })"),
     ] {
@@ -180,7 +180,7 @@ const BROKEN: &[Row] = &[
     ("P13", C5, b"\xF0\0", NoAuthentication, 0x82),
     ("P13", C5, b"\xF0\x06\x18\x04\x15\0\x01m", NoAuthentication, 0x82),
     ("P14, MQTT-3.3.2-14", C5, b"\x30\x08\0\x01a\x04\x08\0\x01+", ResponseTopic, 0x82),
-    ("P15, MQTT-3.14.2-2", C5, b"\xE0\x07\0\x05\x11\0\0\0\x01", SessionExpiryRaised, 0x82),
+    ("P15, 3.14.2.2.2", C5, b"\xE0\x07\0\x05\x11\0\0\0\x01", SessionExpiryRaised, 0x82),
     ("P16", C5, b"\xE0\x01\x05", ReasonCode, 0x82),
     ("3.4.2.1", C5, b"\x40\x03\0\x01\xFF", ReasonCode, 0x82),
     ("3.14, MQTT 3.1.1", C3, b"\xE0\x01\0", TrailingBytes, 0),
@@ -270,7 +270,7 @@ fn many_user_properties_are_refused() {
 
 #[test]
 fn an_alias_stands_for_its_topic() {
-    // MQTT-3.3.2-10, -11, -12
+    // MQTT-3.3.2-12
     let mut c = Connection::open(C5);
     c.send(b"\x30\x0A\0\x04room\x03\x23\0\x01").send(b"\x30\x06\0\0\x03\x23\0\x01");
     assert_eq!(c.requests.len(), 2);
@@ -289,7 +289,7 @@ fn aliases_have_a_budget() {
 
 #[test]
 fn a_session_that_lasts_may_be_given_another_end() {
-    // MQTT-3.14.2-2
+    // 3.14.2.2.2
     let mut c = Connection::open(b"\x10\x13\0\x04MQTT\x05\0\0\x3C\x05\x11\0\0\0\x09\0\x01a");
     c.send(b"\xE0\x07\0\x05\x11\0\0\0\x63");
     assert_eq!(c.requests, ["Detach(Detach { departure: Clean, expiry_seconds: Some(99) })"]);
@@ -307,7 +307,7 @@ fn nothing_is_read_after_disconnect() {
 
 #[test]
 fn receive_maximum_is_enforced() {
-    // Q02, MQTT-3.3.4-9
+    // Q02, MQTT-3.3.4-7
     let limits = || Limits { receive_maximum: 3, receive_maximum_untold: 4, ..Limits::default() };
     for (connect, allowed, reason) in [(C5, 3, Some((0xE0, 0x93))), (C3, 4, None)] {
         let mut c = Connection::open_with(connect, limits());
