@@ -1,5 +1,7 @@
-//! The module runtime: hooks, failures, limits, versions; without sockets.
+//! The module runtime: hooks, failures, limits, versions; the bundled modules as components. Without sockets.
 
+mod bundled;
+mod components;
 mod failures;
 mod hooks;
 mod imports;
