@@ -1,6 +1,6 @@
 //! Topic filters, as MQTT has them: which names match one, and how two of them relate.
 
-use alloc::{borrow::ToOwned, string::String, vec::Vec};
+use alloc::{borrow::ToOwned, string::String};
 
 /// The longest topic or filter, in bytes (MQTT 5.0 section 1.5.4).
 pub const LONGEST: usize = 65_535;
@@ -103,11 +103,6 @@ fn related(wide: &str, narrow: &str, both_ways: bool) -> bool {
             _ => return false,
         }
     }
-}
-
-/// The levels of a topic or filter.
-pub fn levels(text: &str) -> Vec<&str> {
-    text.split('/').collect()
 }
 
 #[cfg(test)]
