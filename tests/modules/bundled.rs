@@ -31,8 +31,7 @@ fn properties(message: &Message) -> Vec<(&str, &str)> {
 
 #[test]
 fn each_exports_the_hooks_it_is_there_for_and_needs_no_configuration() {
-    let modules = [("topic-rules", "{}"), ("retain-rules", "{}"), ("will-rules", "{}")];
-    let (modules, _directory) = runtime(&modules);
+    let modules = runtime(&[("topic-rules", "{}"), ("retain-rules", "{}"), ("will-rules", "{}")]);
     for (name, hooks) in [
         ("topic-rules", vec!["topic-mapping"]),
         ("retain-rules", vec!["retain-policy"]),
@@ -58,7 +57,7 @@ fn none_asks_for_anything_but_the_contract() {
 #[test]
 fn topic_rules_map_there_and_back() {
     let config = r#"{"rules": [{"from": "home/{room}/{rest...}", "to": "site/1/{room}/{rest...}"}]}"#;
-    let (modules, _directory) = runtime(&[("topic-rules", config)]);
+    let modules = runtime(&[("topic-rules", config)]);
     let (chain, mut guests) = (modules.chain(), Guests::new(&modules));
     let scope = scope(None);
     let topic = chain.publish_topic(&mut guests, &scope, "home/hall/t").expect("no refusal");
@@ -72,7 +71,7 @@ fn topic_rules_map_there_and_back() {
 
 #[test]
 fn topic_rules_refuse_with_their_reason() {
-    let (modules, _directory) = runtime(&[("topic-rules", r#"{"mount": "tenant/{user}/"}"#)]);
+    let modules = runtime(&[("topic-rules", r#"{"mount": "tenant/{user}/"}"#)]);
     let (chain, mut guests) = (modules.chain(), Guests::new(&modules));
     let topic = chain.publish_topic(&mut guests, &scope(Some("ann")), "a").expect("no refusal");
     assert_eq!(topic.as_deref(), Some("tenant/ann/a"));
@@ -84,7 +83,7 @@ fn topic_rules_refuse_with_their_reason() {
 #[test]
 fn retain_rules_decide_and_may_be_remembered_unless_a_size_counts() {
     let config = r#"{"rules": [{"filter": "a/#", "keep": "always", "expire_after": 9, "replay": 3}]}"#;
-    let (modules, _directory) = runtime(&[("retain-rules", config)]);
+    let modules = runtime(&[("retain-rules", config)]);
     let (chain, mut guests) = (modules.chain(), Guests::new(&modules));
     assert_eq!(chain.wants_retain("a/b", false), RetainAsk::PerTopic);
     assert_eq!(chain.wants_retain("b", false), RetainAsk::Never);
@@ -106,7 +105,7 @@ fn retain_rules_decide_and_may_be_remembered_unless_a_size_counts() {
 fn will_rules_add_reason_time_and_presence() {
     let config = r##"{"rules": [{"filter": "#", "least_delay": 30, "add_reason": true, "add_time": true}],
         "presence": "presence/{client}"}"##;
-    let (modules, _directory) = runtime(&[("will-rules", config)]);
+    let modules = runtime(&[("will-rules", config)]);
     let (chain, mut guests) = (modules.chain(), Guests::new(&modules));
     let will = Will { message: message("status", false, b"gone"), delay_seconds: 0 };
     let kept = chain.will_registered(&mut guests, &client(), will).expect("no refusal").expect("a will");
@@ -121,7 +120,7 @@ fn will_rules_add_reason_time_and_presence() {
 
 #[test]
 fn the_example_adds_its_property() {
-    let (modules, _directory) = runtime(&[("add-property", r#"{"name": "site", "value": "plant 7"}"#)]);
+    let modules = runtime(&[("add-property", r#"{"name": "site", "value": "plant 7"}"#)]);
     let (chain, mut guests) = (modules.chain(), Guests::new(&modules));
     let verdict = chain.route(&mut guests, &client(), message("a", false, b"1"));
     let Outcome::Pass(passed) = verdict.outcome else { panic!("it passes") };
@@ -131,7 +130,7 @@ fn the_example_adds_its_property() {
 
 #[test]
 fn a_wrong_configuration_is_refused_in_the_modules_words() {
-    let (modules, _directory) = runtime(&[]);
+    let modules = runtime(&[]);
     let deploy = |modules: &Modules, config: &str| {
         let options = DeployOptions { config: Some(config.into()), ..DeployOptions::default() };
         modules.deploy("topic-rules", &component("topic-rules"), options)

@@ -6,7 +6,9 @@ use std::sync::Arc;
 use host::message::Time;
 use host::metrics::Metrics;
 use host::store::{self, Durability, Store};
-use host::wasm::{Binding, Kept, Limits, Modules, OnFailure};
+use host::wasm::{Binding, Kept, Modules, OnFailure};
+
+use super::rig::limits;
 
 /// 2025-12-31T23:59:59.001Z.
 pub const NOW: Time = Time(1_767_225_599_001);
@@ -21,13 +23,10 @@ pub fn component(name: &str) -> Arc<[u8]> {
     std::fs::read(&path).unwrap_or_else(|why| panic!("{}: {why}", path.display())).into()
 }
 
-/// A runtime with these modules, each with a configuration; its store lives as long as the directory.
-pub fn runtime(modules: &[(&str, &str)]) -> (Modules, tempfile::TempDir) {
-    let directory = tempfile::tempdir().expect("a temporary directory");
+/// A runtime with these modules, each with a configuration, and nothing on disk.
+pub fn runtime(modules: &[(&str, &str)]) -> Modules {
     let metrics = Arc::new(Metrics::default());
-    let (store, mut loaded) =
-        Store::open(directory.path(), &store::Limits::default(), Durability::Relaxed, metrics.clone(), NOW)
-            .expect("a fresh store");
+    let (store, _) = Store::in_memory(&store::Limits::default(), Durability::Relaxed, metrics.clone());
     let bindings = modules.iter().map(|(name, config)| Binding {
         name: (*name).to_owned(),
         component: Some(component(name)),
@@ -36,9 +35,6 @@ pub fn runtime(modules: &[(&str, &str)]) -> (Modules, tempfile::TempDir) {
         config: (*config).to_owned(),
         enabled: true,
     });
-    let kept = Kept::take(&mut loaded);
     let clock = Arc::new(|| NOW);
-    let modules = Modules::open(Limits::default(), store, kept, &[], bindings.collect(), metrics, clock)
-        .expect("modules that run");
-    (modules, directory)
+    Modules::open(limits(), store, Kept::default(), &[], bindings.collect(), metrics, clock).expect("modules that run")
 }
