@@ -1,6 +1,7 @@
 //! The command line as a caller of the admin API of a running broker.
 
 use super::Failure;
+use super::progress::Progress;
 use crate::admin::Token;
 use clap::Args;
 use serde_json::Value as Json;
@@ -70,7 +71,9 @@ impl Api {
 
     /// One call; the answer's document, null where it has none.
     pub(crate) fn call(&self, method: &str, path: &str, body: Option<Body<'_>>) -> Result<Json, Failure> {
+        let progress = Progress::start("waiting for the broker");
         let (status, answer) = self.send(method, path, body, |response| read(response.into_reader()))?;
+        drop(progress);
         let document =
             if answer.is_empty() { Json::Null } else { serde_json::from_slice(&answer).unwrap_or(Json::Null) };
         if (200..300).contains(&status) {

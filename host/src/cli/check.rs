@@ -1,5 +1,6 @@
 //! `pliant check`: is the configuration right, and do the modules it names work?
 
+use super::progress::Progress;
 use super::trial::Trial;
 use super::{ConfigArgs, Failure, Outcome, output};
 use crate::config::{Config, ConfigError, Origins, Problem};
@@ -27,7 +28,7 @@ pub(crate) fn run(args: &CheckArgs) -> Outcome {
         return output::json(&effective.into_iter().collect::<serde_json::Map<_, _>>());
     }
     output::line(&format!(
-        "the configuration is right: {} settings, {} listeners, {} modules",
+        "the configuration is right; settings: {}, listeners: {}, modules: {}",
         effective.len(),
         config.listeners.iter().filter(|listener| listener.enabled).count(),
         config.modules.iter().filter(|module| module.enabled).count()
@@ -36,6 +37,7 @@ pub(crate) fn run(args: &CheckArgs) -> Outcome {
 
 /// What is wrong with the modules that are to run.
 fn modules(config: &Config, origins: &Origins) -> Result<Vec<Problem>, Failure> {
+    let _progress = Progress::start("checking modules");
     let trial = Trial::new(config.wasm)?;
     let mut wrong = Vec::new();
     for module in config.modules.iter().filter(|module| module.enabled) {

@@ -8,6 +8,7 @@ mod connect;
 mod log;
 mod module;
 mod output;
+mod progress;
 mod publish;
 mod serve;
 mod store;

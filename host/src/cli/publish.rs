@@ -75,7 +75,8 @@ struct Sent {
 
 pub(crate) fn run(args: &PublishArgs) -> Outcome {
     let properties = args.properties()?;
-    Topic::new(&args.topic, &Limits::default()).map_err(|error| Failure::Usage(format!("{:?}: {error}", args.topic)))?;
+    Topic::new(&args.topic, &Limits::default())
+        .map_err(|error| Failure::Usage(format!("{:?}: {error}", args.topic)))?;
     let (client, events) = AsyncClient::new(args.connect.options()?, AHEAD);
     let (payloads, more) = mpsc::channel(AHEAD);
     let (source, times) = (args.source()?, args.count);

@@ -1,5 +1,6 @@
 //! `pliant store`: look after a data directory while no broker uses it.
 
+use super::progress::Progress;
 use super::{Failure, Outcome, output};
 use crate::store::{self, Limits};
 use clap::{Args, Subcommand};
@@ -35,7 +36,9 @@ pub(crate) fn run(args: &StoreArgs) -> Outcome {
 }
 
 fn check(args: &StoreArgs) -> Outcome {
+    let progress = Progress::start("reading the store");
     let checked = store::check(&args.data_dir, &Limits::default()).map_err(Failure::failed)?;
+    drop(progress);
     let (loaded, intact) = (&checked.loaded, checked.intact && checked.loaded.damaged == 0);
     if args.json {
         output::json(&serde_json::json!({
@@ -60,7 +63,9 @@ fn check(args: &StoreArgs) -> Outcome {
 }
 
 fn compact(args: &StoreArgs) -> Outcome {
+    let progress = Progress::start("compacting the store");
     let (before, after) = store::compact(&args.data_dir, &Limits::default()).map_err(Failure::failed)?;
+    drop(progress);
     match args.json {
         true => output::json(&serde_json::json!({ "bytes_before": before, "bytes_after": after })),
         false => output::line(&format!("{before} bytes before, {after} bytes now")),

@@ -1,5 +1,6 @@
 //! `pliant module build` and `pliant module check`: from a crate to a component, and what is in a component.
 
+use crate::cli::progress::Progress;
 use crate::cli::trial::Trial;
 use crate::cli::{Failure, Outcome, output};
 use crate::wasm::DeployError;
@@ -90,8 +91,10 @@ pub(super) fn check(args: &CheckArgs) -> Outcome {
     let file = args.file.display();
     let bytes = std::fs::read(&args.file).map_err(|error| Failure::Failed(format!("cannot read {file}: {error}")))?;
     let config = args.config.as_deref().map(super::document).transpose()?;
+    let progress = Progress::start("compiling");
     let trial = Trial::new(crate::wasm::Limits::default())?;
     let tried = trial.run("on-trial", &bytes, config.unwrap_or_else(|| "{}".to_owned()));
+    drop(progress);
     let found = tried.map_err(|error| match (&error, &args.config) {
         (DeployError::RefusedConfig(_), None) => {
             Failure::Failed(format!("{file}: {error} (give it one with --config)"))

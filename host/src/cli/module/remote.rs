@@ -243,7 +243,8 @@ fn logs(api: &Api, args: &LogsArgs) -> Outcome {
     let print = |line: &Json| match args.json {
         true => output::json(line),
         false => {
-            output::line(&format!("{:>5} {:5} {}", text(&line["number"]), text(&line["level"]), text(&line["line"])))
+            let time = output::time(line["time_milliseconds"].as_u64().unwrap_or_default());
+            output::line(&format!("{time} {:5} {}", text(&line["level"]), text(&line["line"])))
         }
     };
     if args.follow {
