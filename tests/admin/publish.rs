@@ -73,7 +73,7 @@ fn explaining_publishes_nothing() {
     let message = json!({ "topic": topic, "payload": "x", "qos": 1, "retain": true, "client": { "id": "somebody" } });
     let explained = admin.post("/api/v1/explain", &message).expect(200).json();
     assert_eq!(explained["topic"], topic);
-    assert_eq!(explained["retained"], true);
+    assert_eq!(explained["retained"], "set");
     assert!(explained["subscribers"].as_array().is_some_and(|all| all.len() == 1), "{explained}");
     subscriber.expect_nothing();
     admin.get(&format!("/api/v1/retained/{topic}")).problem(404);
@@ -91,7 +91,7 @@ fn explaining_names_module_version_and_time_of_each_decision() {
     let decisions = explained["decisions"].as_array().expect("decisions");
     let by = |name: &str| decisions.iter().find(|decision| decision["module"] == name);
     let mapping = by("topic-rules").unwrap_or_else(|| panic!("{explained}"));
-    assert_eq!(mapping["version"], 2);
+    assert_eq!(mapping["version"], 1);
     assert!(by("retain-rules").is_some(), "{explained}");
     for decision in decisions {
         let time = decision.as_object().unwrap().iter().find(|(key, _)| key.ends_with("seconds"));

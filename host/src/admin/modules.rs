@@ -125,9 +125,13 @@ pub(super) async fn disable(State(api): State<Api>, Path(name): Path<String>) ->
     change(&api, move |api| api.modules().set_enabled(&name, false)).await
 }
 
-/// Out, with its versions and its state; a bundled one is switched off.
+/// Out, with its versions and its state; one that came with the broker or its configuration is switched off.
 pub(super) async fn remove(State(api): State<Api>, Path(name): Path<String>) -> Result<Response, Problem> {
-    change(&api, move |api| api.modules().remove(&name)).await
+    change(&api, move |api| match api.modules().show(&name)?.bundled {
+        true => api.modules().set_enabled(&name, false),
+        false => api.modules().remove(&name),
+    })
+    .await
 }
 
 async fn change(

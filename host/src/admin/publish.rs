@@ -35,6 +35,10 @@ pub(super) async fn explain(
     let explained =
         api.with_worker(move |broker, worker, now| broker.explain(worker, now, &client, &publish.request()));
     let explained = explained.await?;
+    if explained.topic.is_none() && explained.decisions.is_empty() {
+        // No module had a say: the message itself is none.
+        return Err(Problem::refused(explained.outcome));
+    }
     Ok(json(&json!({
         "generation": explained.generation,
         "topic": explained.topic,

@@ -41,7 +41,9 @@ fn the_example_file_is_the_default_and_mentions_every_key() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("example.toml");
     let text = std::fs::read_to_string(&path).unwrap();
     let config = Sources { file: Some(path.clone()), ..Sources::default() }.load().unwrap();
-    assert_eq!(effective(&config), effective(&Config::default()));
+    for (written, default) in effective(&config).into_iter().zip(effective(&Config::default())) {
+        assert_eq!(written, default, "example.toml and the default differ");
+    }
     let given: HashSet<_> =
         written::from_file(&path, &text).unwrap().into_iter().map(|given| given.path.join(".")).collect();
     let list = |list: &str, entry: &str| (list.to_owned(), entry.to_owned());

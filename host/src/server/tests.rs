@@ -4,9 +4,9 @@ use super::{Running, StartError, start, start_from};
 use crate::admin::Reloaded;
 use crate::config::{Config, Sources};
 use serde_json::{Value as Json, json};
-use std::net::TcpListener;
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
 use std::path::Path;
-use std::time::Duration;
 
 fn sources(dir: &Path, flags: &[&str]) -> Sources {
     let own =
@@ -43,25 +43,22 @@ impl Answer {
 }
 
 impl Caller<'_> {
+    /// One request on a connection of its own. The answer may come, and the connection end, before all is sent.
     fn send(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Answer {
-        let url = format!("http://{}{path}", self.0.admin_address().expect("it runs"));
-        let mut request = ureq::http::Request::builder().method(method).uri(url);
-        for (name, value) in headers {
-            request = request.header(*name, *value);
-        }
-        let agent: ureq::Agent = ureq::Agent::config_builder()
-            .http_status_as_error(false)
-            .timeout_global(Some(Duration::from_secs(60)))
-            .build()
-            .into();
-        let mut response = match method {
-            "GET" | "DELETE" => agent.run(request.body(()).unwrap()),
-            _ => agent.run(request.body(body).unwrap()),
-        }
-        .expect("the API answers");
-        let kind = response.headers().get("content-type").map(|kind| kind.to_str().unwrap().to_owned());
-        let text = response.body_mut().read_to_string().unwrap_or_default();
-        Answer { status: response.status().as_u16(), kind: kind.unwrap_or_default(), text }
+        let mut stream = TcpStream::connect(self.0.admin_address().expect("it runs")).expect("it listens");
+        let headers: String = headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
+        let length = body.len();
+        let head = format!(
+            "{method} {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\ncontent-length: {length}\r\n{headers}\r\n"
+        );
+        let _ = stream.write_all(&[head.as_bytes(), body].concat());
+        let mut answer = Vec::new();
+        let _ = stream.read_to_end(&mut answer);
+        let answer = String::from_utf8(answer).expect("it answers in UTF-8");
+        let (head, text) = answer.split_once("\r\n\r\n").unwrap_or_else(|| panic!("{method} {path}: no answer"));
+        let status = head.split(' ').nth(1).and_then(|status| status.parse().ok()).expect("a status");
+        let kind = head.lines().find_map(|line| line.strip_prefix("content-type: ")).unwrap_or_default();
+        Answer { status, kind: kind.to_owned(), text: text.to_owned() }
     }
 
     fn call(&self, method: &str, path: &str, body: &[u8]) -> Answer {
