@@ -240,7 +240,7 @@ fn a_restart_brings_back_versions_configuration_order_and_state() {
 }
 
 #[test]
-fn what_was_deployed_wins_over_the_configuration_until_it_is_removed() {
+fn what_was_deployed_wins_over_the_configuration() {
     let directory = tempfile::tempdir().unwrap();
     let (mut rig, store) = start(directory.path(), vec![binding("file/")]).unwrap();
     assert_eq!(mapped(&mut rig).as_deref(), Some("file/x"));
@@ -254,15 +254,35 @@ fn what_was_deployed_wins_over_the_configuration_until_it_is_removed() {
     assert_eq!(mapped(&mut rig).as_deref(), Some("api/x"));
     assert_eq!(rig.modules.rollback("renames", None).unwrap().version, Some(0));
     assert_eq!(mapped(&mut rig).as_deref(), Some("file2/x"));
-    assert_eq!(rig.modules.remove("renames").unwrap().version, None);
-    assert_eq!(mapped(&mut rig), None);
     drop(rig);
     assert!(store.close());
     drop(store);
     let (mut rig, _store) = start(directory.path(), vec![binding("file3/")]).unwrap();
-    assert_eq!(mapped(&mut rig), None);
-    assert_eq!(rig.modules.set_enabled("renames", true).unwrap().version, Some(0));
     assert_eq!(mapped(&mut rig).as_deref(), Some("file3/x"));
+}
+
+#[test]
+fn a_bundled_module_is_not_removed_but_switched_off() {
+    let directory = tempfile::tempdir().unwrap();
+    let (mut rig, store) = start(directory.path(), vec![binding("file/")]).unwrap();
+    rig.modules.configure("renames", r#"{"prefix": "api/"}"#).unwrap();
+    for (back_to, expected) in [(None, "api/x"), (Some(0), "file/x"), (Some(1), "api/x")] {
+        if let Some(number) = back_to {
+            rig.modules.rollback("renames", Some(number)).unwrap();
+        }
+        assert_eq!(rig.modules.remove("renames").unwrap().version, None);
+        assert_eq!(mapped(&mut rig), None);
+        rig.modules.set_enabled("renames", true).unwrap();
+        assert_eq!(mapped(&mut rig).as_deref(), Some(expected));
+    }
+    rig.modules.remove("renames").unwrap();
+    drop(rig);
+    assert!(store.close());
+    drop(store);
+    let (mut rig, _store) = start(directory.path(), vec![binding("file/")]).unwrap();
+    assert_eq!(mapped(&mut rig), None);
+    assert_eq!(rig.modules.set_enabled("renames", true).unwrap().version, Some(1));
+    assert_eq!(mapped(&mut rig).as_deref(), Some("api/x"));
 }
 
 #[test]

@@ -148,7 +148,7 @@ impl Modules {
         self.0.activate(entry, number)
     }
 
-    /// Switches a module off, or on again with its newest version.
+    /// Switches a module off, or on again with the version that was asked before; after a restart with the newest.
     pub fn set_enabled(&self, name: &str, enabled: bool) -> Result<Deployed, DeployError> {
         let _changing = self.0.changing.lock();
         let mut entry = self.0.registry.lock().entry(name)?.clone();
@@ -158,34 +158,26 @@ impl Modules {
         }
         let number = match entry.chosen {
             Some(number) => number,
-            None => entry.newest().ok_or_else(|| DeployError::NoModule(name.to_owned()))?,
+            None => entry.last().ok_or_else(|| DeployError::NoModule(name.to_owned()))?,
         };
         self.0.activate(entry, number)
     }
 
-    /// Takes a module out, with its versions and its state. What came with the broker or its configuration loses what
-    /// was deployed in its place and is switched off.
+    /// Takes a module out, with its versions and its state. One that came with the broker or its configuration is only
+    /// switched off.
     pub fn remove(&self, name: &str) -> Result<Deployed, DeployError> {
         let _changing = self.0.changing.lock();
         let mut entry = self.0.registry.lock().entry(name)?.clone();
-        let digest = entry.info().digest;
-        let mut changes = vec![Change::ModuleGone(name.into())];
-        entry.choose(None);
-        entry.stored.clear();
-        entry.warm = None;
-        if let Some(base) = &entry.base {
-            (entry.order, entry.on_failure) = (base.order, base.on_failure);
-            changes.push(entry.record());
+        if entry.base.is_some() {
+            entry.choose(None);
+            return self.0.commit(entry, Vec::new());
         }
-        self.0.persist(changes, || self.0.undo(name))?;
+        let digest = entry.info().digest;
+        self.0.persist(vec![Change::ModuleGone(name.into())], || self.0.undo(name))?;
         entry.services.state.clear();
         let module = entry.services.module.clone();
         let mut registry = self.0.registry.lock();
-        if entry.base.is_some() {
-            registry.entries.insert(name.into(), entry);
-        } else {
-            registry.entries.remove(name);
-        }
+        registry.entries.remove(name);
         let generation = self.0.swap(&mut registry);
         tracing::info!(module = name, generation, "module removed");
         Ok(Deployed { name: module, version: None, digest, generation })

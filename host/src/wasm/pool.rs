@@ -89,24 +89,25 @@ impl Guests {
     pub(super) fn ask<R, A>(
         &mut self,
         ask: &Ask<'_>,
-        call: impl FnOnce(&Exports, &mut Store<Cell>) -> wasmtime::Result<R>,
-        judge: impl FnOnce(R) -> Result<A, String>,
+        call: impl FnOnce(&Inner, &Exports, &mut Store<Cell>) -> wasmtime::Result<R>,
+        judge: impl FnOnce(&Inner, R) -> Result<A, String>,
         show: impl FnOnce(&A) -> String,
     ) -> Option<A> {
         self.meet(ask.chain);
         let index = self.slot(&ask.link.version);
+        // Borrowed, not cloned: a count that all workers share would travel between their processors at each call.
+        let inner = &*self.inner;
         let slot = &mut self.slots[index];
         let version = &slot.version;
         if slot.instance.is_none() {
-            slot.instance =
-                make(&self.inner, version).inspect_err(|fault| version.tell_failure("configure", fault)).ok();
+            slot.instance = make(inner, version).inspect_err(|fault| version.tell_failure("configure", fault)).ok();
         }
         let begun = Instant::now();
         let answer = match &mut slot.instance {
-            Some(instance) => instance.call(&self.inner.engine, ask.message, call),
+            Some(instance) => instance.call(&inner.engine, ask.message, |exports, store| call(inner, exports, store)),
             None => Err(Fault::NotMade("it could not be configured".to_owned())),
         };
-        let answer = answer.and_then(|answer| judge(answer).map_err(Fault::Answer));
+        let answer = answer.and_then(|answer| judge(inner, answer).map_err(Fault::Answer));
         let nanoseconds = u64::try_from(begun.elapsed().as_nanos()).unwrap_or(u64::MAX);
         slot.meter.record(ask.hook, nanoseconds, answer.is_err());
         if let Some(trace) = &mut self.trace {

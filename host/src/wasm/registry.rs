@@ -98,7 +98,13 @@ impl Entry {
         stored.or_else(|| (chosen > 0 && self.base.is_some()).then_some(0))
     }
 
-    /// The version to ask when the module is switched on again.
+    /// The version to ask when the module is switched on again: the one that was asked before.
+    pub(super) fn last(&self) -> Option<u64> {
+        let warm = self.warm.as_ref().map(|version| version.number);
+        warm.filter(|number| self.material(*number).is_some()).or_else(|| self.newest())
+    }
+
+    /// The newest version.
     pub(super) fn newest(&self) -> Option<u64> {
         self.stored.keys().next_back().copied().or_else(|| self.base.is_some().then_some(0))
     }

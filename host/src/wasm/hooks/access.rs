@@ -49,7 +49,7 @@ impl Chain {
             let ask = Ask { chain: self, link, hook: Hook::Authenticate, message: None };
             let answer = guests.ask(
                 &ask,
-                |exports, store| match &exports.access {
+                |_, exports, store| match &exports.access {
                     Some(guest) => {
                         let credentials = wit::Credentials {
                             client: translate::client(who.client),
@@ -61,7 +61,7 @@ impl Chain {
                     }
                     None => Ok(None),
                 },
-                |answer| match answer {
+                |_, answer| match answer {
                     Some(Ok(identity)) if identity.is_empty() => Err("an empty identity".to_owned()),
                     Some(Ok(identity)) => Ok(Some(Ok(identity))),
                     Some(Err(refusal)) => Ok(Some(Err(translate::refusal(refusal)))),
@@ -97,11 +97,11 @@ impl Chain {
             let ask = Ask { chain: self, link, hook: Hook::Authorize, message: None };
             let answer = guests.ask(
                 &ask,
-                |exports, store| match &exports.access {
+                |_, exports, store| match &exports.access {
                     Some(guest) => guest.call_authorize(store, translate::client(client), action, topic),
                     None => Ok(None),
                 },
-                Ok,
+                |_, answer| Ok(answer),
                 |answer| match answer {
                     Some(true) => "yes".to_owned(),
                     Some(false) => "no".to_owned(),

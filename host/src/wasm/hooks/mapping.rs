@@ -72,11 +72,11 @@ impl Chain {
             let ask = Ask { chain: self, link, hook, message: None };
             let answer = guests.ask(
                 &ask,
-                |exports, store| match &exports.topic_mapping {
+                |_, exports, store| match &exports.topic_mapping {
                     Some(guest) => function(guest, store, translate::scope(scope), current),
                     None => Ok(Ok(current.to_owned())),
                 },
-                |answer| match answer {
+                |_, answer| match answer {
                     Ok(name) => match check(&name, &limits) {
                         // What was invalid before is the client's fault and told by the caller.
                         Err(_) if name == current => Ok(Ok(name)),
@@ -117,11 +117,11 @@ impl Chain {
             let ask = Ask { chain: self, link, hook: Hook::DeliverName, message: None };
             let answer = guests.ask(
                 &ask,
-                |exports, store| match &exports.topic_mapping {
+                |_, exports, store| match &exports.topic_mapping {
                     Some(guest) => guest.call_deliver_name(store, translate::scope(scope), current),
                     None => Ok(current.to_owned()),
                 },
-                |name| match Topic::new(&name, &limits) {
+                |_, name| match Topic::new(&name, &limits) {
                     Ok(_) => Ok(name),
                     Err(error) => Err(format!("{:?}: {error}", shortened(&name))),
                 },

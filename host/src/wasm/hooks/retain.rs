@@ -85,12 +85,11 @@ impl Chain {
         publisher: &Client,
         message: &Message,
     ) -> Option<Result<Retention, Refusal>> {
-        let inner = guests.inner().clone();
         let pairs = translate::pairs(message.envelope());
         let ask = Ask { chain: self, link, hook: Hook::Retain, message: Some(message) };
         guests.ask(
             &ask,
-            |exports, store| match &exports.retain_policy {
+            |inner, exports, store| match &exports.retain_policy {
                 Some(guest) => {
                     let envelope = translate::envelope(message, &pairs, || (inner.clock)());
                     let payload = Resource::<Payload>::new_borrow(0);
@@ -98,7 +97,7 @@ impl Chain {
                 }
                 None => Ok(wit::Retention::AsFlagged),
             },
-            |answer| {
+            |_, answer| {
                 Ok(Ok(match answer {
                     wit::Retention::AsFlagged => Retention::AsFlagged,
                     wit::Retention::Store(seconds) => Retention::Store(seconds),
@@ -130,11 +129,11 @@ impl Chain {
             let ask = Ask { chain: self, link, hook: Hook::Replay, message: None };
             let answer = guests.ask(
                 &ask,
-                |exports, store| match &exports.retain_policy {
+                |_, exports, store| match &exports.retain_policy {
                     Some(guest) => guest.call_on_subscribe(store, translate::client(subscriber), filter, matching),
                     None => Ok(wit::Replay::All),
                 },
-                |answer| {
+                |_, answer| {
                     Ok(match answer {
                         wit::Replay::All => Replay::All,
                         wit::Replay::None => Replay::None,

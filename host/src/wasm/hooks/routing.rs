@@ -5,6 +5,7 @@ use super::super::chain::{Chain, OnFailure};
 use super::super::fault;
 use super::super::instance::Payload;
 use super::super::meter::Hook;
+use super::super::modules::Inner;
 use super::super::pool::{Ask, Guests};
 use super::super::translate::{self, Incoming};
 use crate::client::Client;
@@ -94,38 +95,43 @@ fn finish(guests: &Guests, outcome: Outcome, mut wishes: Vec<Message>) -> Verdic
 }
 
 fn route_one(guests: &mut Guests, ask: &Ask<'_>, publisher: &Client, message: &Message) -> Option<Decided> {
-    let inner = guests.inner().clone();
-    let now = || (inner.clock)();
     let pairs = translate::pairs(message.envelope());
-    let judge = |decision: wit::Decision| {
-        let hops = message.envelope().hops;
-        let mut left = inner.limits.wish_bytes_max;
-        let incoming = Incoming { limits: &inner.limits, now: now(), about: Some(message), hops };
-        let step = match decision.verdict {
-            wit::Verdict::Keep => Step::Keep,
-            wit::Verdict::Readdress(envelope) => {
-                let envelope = incoming.envelope(envelope)?;
-                Step::Change(Message::new(envelope, message.publisher(), message.payload()))
-            }
-            wit::Verdict::Replace(new) => Step::Change(incoming.message(new, message.publisher(), &mut left)?),
-            wit::Verdict::Discard => Step::Discard,
-            wit::Verdict::Refuse(refusal) => Step::Refuse(translate::refusal(refusal)),
-        };
-        let wishes = Incoming { hops: hops.saturating_add(1), about: None, ..incoming };
-        Ok(Decided { step, also: wishes.messages(decision.also, &mut left)? })
-    };
     guests.ask(
         ask,
-        |exports, store| match &exports.routing {
+        |inner, exports, store| match &exports.routing {
             Some(guest) => {
-                let envelope = translate::envelope(message, &pairs, now);
+                let envelope = translate::envelope(message, &pairs, || (inner.clock)());
                 guest.call_on_publish(store, translate::client(publisher), envelope, Resource::<Payload>::new_borrow(0))
             }
             None => Ok(wit::Decision { verdict: wit::Verdict::Keep, also: Vec::new() }),
         },
-        judge,
+        |inner, decision| match decision {
+            // What most messages get needs neither the time nor a look at bounds.
+            wit::Decision { verdict: wit::Verdict::Keep, also } if also.is_empty() => {
+                Ok(Decided { step: Step::Keep, also: Vec::new() })
+            }
+            decision => judge(inner, message, decision),
+        },
         show,
     )
+}
+
+fn judge(inner: &Inner, message: &Message, decision: wit::Decision) -> Result<Decided, String> {
+    let hops = message.envelope().hops;
+    let mut left = inner.limits.wish_bytes_max;
+    let incoming = Incoming { limits: &inner.limits, now: (inner.clock)(), about: Some(message), hops };
+    let step = match decision.verdict {
+        wit::Verdict::Keep => Step::Keep,
+        wit::Verdict::Readdress(envelope) => {
+            let envelope = incoming.envelope(envelope)?;
+            Step::Change(Message::new(envelope, message.publisher(), message.payload()))
+        }
+        wit::Verdict::Replace(new) => Step::Change(incoming.message(new, message.publisher(), &mut left)?),
+        wit::Verdict::Discard => Step::Discard,
+        wit::Verdict::Refuse(refusal) => Step::Refuse(translate::refusal(refusal)),
+    };
+    let wishes = Incoming { hops: hops.saturating_add(1), about: None, ..incoming };
+    Ok(Decided { step, also: wishes.messages(decision.also, &mut left)? })
 }
 
 fn show(decided: &Decided) -> String {

@@ -3,6 +3,7 @@
 use super::super::chain::{Chain, Link, OnFailure};
 use super::super::fault;
 use super::super::meter::Hook;
+use super::super::modules::Inner;
 use super::super::pool::{Ask, Guests};
 use super::super::translate::{self, Incoming};
 use crate::client::{Client, Departure};
@@ -36,30 +37,22 @@ impl Chain {
         owner: &Client,
         will: &Will,
     ) -> Option<Result<Option<Will>, Refusal>> {
-        let inner = guests.inner().clone();
-        let now = || (inner.clock)();
         let pairs = translate::pairs(will.message.envelope());
-        let incoming = Incoming {
-            limits: &inner.limits,
-            now: now(),
-            about: Some(&will.message),
-            hops: will.message.envelope().hops,
-        };
         let ask = Ask { chain: self, link, hook: Hook::WillRegistered, message: None };
         guests.ask(
             &ask,
-            |exports, store| match &exports.will_handling {
+            |inner, exports, store| match &exports.will_handling {
                 Some(guest) => {
-                    let will = translate::will(will, &pairs, now);
+                    let will = translate::will(will, &pairs, || (inner.clock)());
                     guest.call_on_register(store, translate::client(owner), will).map(Some)
                 }
                 None => Ok(None),
             },
-            |answer| {
+            |inner, answer| {
                 Ok(match answer {
                     None => Ok(Some(will.clone())),
                     Some(Ok(None)) => Ok(None),
-                    Some(Ok(Some(new))) => Ok(Some(incoming.will(new, will.message.publisher())?)),
+                    Some(Ok(Some(new))) => Ok(Some(incoming(inner, will).will(new, will.message.publisher())?)),
                     Some(Err(refusal)) => Err(translate::refusal(refusal)),
                 })
             },
@@ -101,30 +94,22 @@ impl Chain {
         will: &Will,
         how: Departure,
     ) -> Option<Vec<Message>> {
-        let inner = guests.inner().clone();
-        let now = || (inner.clock)();
         let pairs = translate::pairs(will.message.envelope());
-        let incoming = Incoming {
-            limits: &inner.limits,
-            now: now(),
-            about: Some(&will.message),
-            hops: will.message.envelope().hops,
-        };
         let ask = Ask { chain: self, link, hook: Hook::WillDue, message: None };
         guests.ask(
             &ask,
-            |exports, store| match &exports.will_handling {
+            |inner, exports, store| match &exports.will_handling {
                 Some(guest) => {
-                    let will = translate::will(will, &pairs, now);
+                    let will = translate::will(will, &pairs, || (inner.clock)());
                     guest.call_on_departure(store, translate::client(owner), will, translate::departure(how)).map(Some)
                 }
                 None => Ok(None),
             },
-            |answer| match answer {
+            |inner, answer| match answer {
                 None => Ok(vec![will.message.clone()]),
                 Some(messages) => {
                     let mut left = inner.limits.wish_bytes_max;
-                    incoming.messages(messages, &mut left)
+                    incoming(inner, will).messages(messages, &mut left)
                 }
             },
             |messages| {
@@ -133,4 +118,9 @@ impl Chain {
             },
         )
     }
+}
+
+fn incoming<'a>(inner: &'a Inner, will: &'a Will) -> Incoming<'a> {
+    let hops = will.message.envelope().hops;
+    Incoming { limits: &inner.limits, now: (inner.clock)(), about: Some(&will.message), hops }
 }
