@@ -67,6 +67,21 @@ impl Topic {
     pub fn as_str(&self) -> &str {
         &self.0
     }
+
+    /// Whether only the broker itself publishes here (MQTT 5.0, 4.7.2): all below `$SYS` but the state of bridges, and
+    /// what looks like a shared subscription.
+    pub fn is_reserved(&self) -> bool {
+        let Some(rest) = self.0.strip_prefix('$') else { return false };
+        let mut levels = levels(rest);
+        match levels.next() {
+            Some("SYS") => {
+                let rest: Vec<&str> = levels.take(5).collect();
+                !matches!(rest[..], ["broker", "connection", _, "state"])
+            }
+            Some("share" | "CONTROL") => true,
+            _ => false,
+        }
+    }
 }
 
 impl Filter {
@@ -192,6 +207,24 @@ mod tests {
             ("a#", Err(NameError::Wildcard)),
         ] {
             assert_eq!(topic(name).map(|_| ()), expected, "{name:?}");
+        }
+    }
+
+    #[test]
+    fn some_names_are_the_brokers_own() {
+        for (name, reserved) in [
+            ("$SYS", true),
+            ("$SYS/broker/uptime", true),
+            ("$SYS/broker/connection/me", true),
+            ("$SYS/broker/connection/me/state", false),
+            ("$SYS/broker/connection/me/state/x", true),
+            ("$share/g/a", true),
+            ("$CONTROL/x", true),
+            ("$test/test", false),
+            ("$SYSTEM", false),
+            ("a/$SYS", false),
+        ] {
+            assert_eq!(topic(name).unwrap().is_reserved(), reserved, "{name}");
         }
     }
 

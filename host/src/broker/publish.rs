@@ -169,6 +169,10 @@ impl Broker {
             let verdict = chain.route(&mut worker.guests, publisher, message);
             wishes = verdict.wishes;
             match verdict.outcome {
+                Outcome::Pass(passed) if passed.topic().is_reserved() => {
+                    let reason = "a module gave it a topic that is the broker's own";
+                    return Passed::Refused(Refusal::new(RefusalKind::NotAuthorized, reason));
+                }
                 Outcome::Pass(passed) => {
                     if passed.topic() != &route.topic {
                         route = self.route_of(worker, passed.topic());
@@ -239,19 +243,23 @@ impl Broker {
         wish: Message,
         waiting: &mut std::collections::VecDeque<Message>,
     ) -> Sequence {
+        if wish.topic().is_reserved() {
+            self.metrics.module_wishes_refused_total.add(1);
+            return 0;
+        }
         let mut route = self.route_of(worker, wish.topic());
         let mut wish = wish;
         if route.wants_routing {
             let verdict = chain.route(&mut worker.guests, &self.module_client, wish);
             waiting.extend(verdict.wishes);
             match verdict.outcome {
-                Outcome::Pass(passed) => {
+                Outcome::Pass(passed) if !passed.topic().is_reserved() => {
                     if passed.topic() != &route.topic {
                         route = self.route_of(worker, passed.topic());
                     }
                     wish = passed;
                 }
-                Outcome::Refuse(_) | Outcome::Discard => {
+                Outcome::Pass(_) | Outcome::Refuse(_) | Outcome::Discard => {
                     self.metrics.messages_discarded_total.add(1);
                     return 0;
                 }

@@ -178,10 +178,14 @@ impl Broker {
         let invalid = |error: crate::topic::NameError| Refusal::new(RefusalKind::TopicInvalid, error.to_string());
         // What the client said is checked before a guest sees it, and what the guest said after.
         let topic = Topic::new(name, &self.limits.topic).map_err(invalid)?;
-        match chain.publish_topic(guests, scope, name)? {
-            Some(mapped) => Topic::new(&mapped, &self.limits.topic).map_err(invalid),
-            None => Ok(topic),
+        let topic = match chain.publish_topic(guests, scope, name)? {
+            Some(mapped) => Topic::new(&mapped, &self.limits.topic).map_err(invalid)?,
+            None => topic,
+        };
+        if topic.is_reserved() {
+            return Err(Refusal::new(RefusalKind::NotAuthorized, "only the broker itself publishes there"));
         }
+        Ok(topic)
     }
 
     /// Works out the way of a topic.

@@ -8,7 +8,7 @@ use super::outlet::Outlet;
 use crate::broker::{Answer, Link, nobody};
 use crate::client::{Departure, Protocol};
 use crate::dialogue::{Closed, Detach, Event, Request};
-use crate::message::Time;
+use crate::message::{Guarantee, Time};
 use crate::mqtt::{Action, Inbound, Step, Violation};
 use crate::store::Sequence;
 use std::collections::VecDeque;
@@ -294,24 +294,31 @@ impl Connection {
         ended
     }
 
+    /// Says what may be said. A message that comes back to its publisher goes before the acknowledgement that ends its
+    /// publication, as clients know it from other brokers.
     fn answer(&mut self, now: Time) -> Result<(), End> {
         let Self { answers, inbound, outlet, context, link, .. } = self;
         let mut ended = Ok(());
         outlet.send(now, |out, bytes| {
+            let mut filled = false;
             while let Some((after, say)) = answers.pop_front() {
                 if !context.broker.is_committed(after) {
                     answers.push_front((after, say));
                     break;
+                }
+                if !filled && ends_publication(&say) && link.attachment().is_some_and(|own| own.mailbox.depth() > 0) {
+                    filled = true;
+                    outlet.fill(out, bytes, now);
                 }
                 if let Say::Event(event) = &say {
                     inbound.answered(event);
                 }
                 let said = out.writer.say(&say, bytes);
                 match &say {
+                    _ if !said => ended = Err(End::Refused(Departure::ClosedByBroker)),
                     Say::Event(Event::Attached(_)) => out.attachment = link.attachment().cloned(),
                     Say::Event(Event::Refused(_)) => ended = Err(End::Refused(Departure::ClosedByBroker)),
                     Say::Event(Event::Closed(_)) => ended = Err(End::Refused(Departure::ProtocolViolation)),
-                    _ if !said => ended = Err(End::Refused(Departure::ClosedByBroker)),
                     _ => {}
                 }
                 if ended.is_err() {
@@ -347,7 +354,7 @@ impl Connection {
             End::Silent => {
                 metrics.keep_alive_timeouts_total.add(1);
                 self.find_words();
-                self.outlet.violation(now, &Violation::KeepAliveExpired);
+                self.outlet.violation(now, &self.inbound.silence());
                 Some(Departure::KeepAliveExpired)
             }
             End::Closed(why) => {
@@ -368,5 +375,13 @@ impl Connection {
         if !matches!(end, End::Lost) {
             linger(self.outlet.socket(), &mut self.read).await;
         }
+    }
+}
+
+/// Whether this is the last word about a publication.
+fn ends_publication(say: &Say) -> bool {
+    match say {
+        Say::Event(Event::Published { guarantee, .. }) => *guarantee == Guarantee::AtLeastOnce,
+        _ => false,
     }
 }

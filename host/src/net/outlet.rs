@@ -183,7 +183,8 @@ impl Outlet {
         }
     }
 
-    fn fill(&self, out: &mut Out, scratch: &mut Vec<u8>, now: Time) {
+    /// Puts what the mailbox holds behind what is there, up to a batch.
+    pub fn fill(&self, out: &mut Out, scratch: &mut Vec<u8>, now: Time) {
         let Some(attachment) = &out.attachment else { return };
         let writer = &mut out.writer;
         loop {
