@@ -21,7 +21,7 @@ pub fn ensure(workspace: &Path) -> Result<(), String> {
         arguments.extend(["--toolchain", toolchain.as_str()]);
     }
     arguments.push(TARGET);
-    let added = Command::new("rustup").args(&arguments).current_dir(workspace).output();
+    let added = Command::new("rustup").args(&arguments).env_remove("RUST_BACKTRACE").current_dir(workspace).output();
     // Looked at again whatever rustup says: another build may have added it meanwhile, and the
     // compiler in use may not be one of rustup's.
     if installed() {
@@ -29,11 +29,11 @@ pub fn ensure(workspace: &Path) -> Result<(), String> {
     }
     let why = match added {
         Ok(output) if output.status.success() => "rustup added it to another toolchain than the one in use".to_owned(),
-        Ok(output) => last_line(&output.stderr),
+        Ok(output) => error_line(&output.stderr),
         Err(why) => format!("rustup does not run: {why}"),
     };
     let command = arguments.join(" ");
-    Err(format!("the Rust target {TARGET} is missing and could not be added ({why}); type: rustup {command}"))
+    Err(format!("the Rust target {TARGET} is missing; type: rustup {command} (adding it here failed: {why})"))
 }
 
 /// Does the compiler in use have the target's standard library?
@@ -45,9 +45,9 @@ fn installed() -> bool {
     output.status.success() && PathBuf::from(String::from_utf8_lossy(&output.stdout).trim()).is_dir()
 }
 
-/// The last line that says something, without rustup's `error: `.
-fn last_line(text: &[u8]) -> String {
+/// Rustup's own word for what went wrong.
+fn error_line(text: &[u8]) -> String {
     let text = String::from_utf8_lossy(text);
-    let line = text.lines().rev().map(str::trim).find(|line| !line.is_empty()).unwrap_or("rustup gave no reason");
-    line.trim_start_matches("error: ").to_owned()
+    let line = text.lines().find_map(|line| line.strip_prefix("error: "));
+    line.or_else(|| text.lines().next()).unwrap_or("rustup gave no reason").trim().to_owned()
 }
