@@ -301,6 +301,8 @@ impl Connection {
         let mut ended = Ok(());
         outlet.send(now, |out, bytes| {
             let mut filled = false;
+            // A client hears that its exactly-once publication was taken before it gets a copy of it.
+            out.holding = answers.iter().any(|(after, say)| is_exactly_once(say) && !context.broker.is_committed(*after));
             while let Some((after, say)) = answers.pop_front() {
                 if !context.broker.is_committed(after) {
                     answers.push_front((after, say));
@@ -376,6 +378,10 @@ impl Connection {
             linger(self.outlet.socket(), &mut self.read).await;
         }
     }
+}
+
+fn is_exactly_once(say: &Say) -> bool {
+    matches!(say, Say::Event(Event::Published { guarantee: Guarantee::ExactlyOnce, .. }))
 }
 
 /// Whether this is the last word about a publication.

@@ -48,6 +48,8 @@ pub struct Out {
     pub writer: Writer,
     /// Where deliveries come from, from the moment at which the client has been told that it is in.
     pub attachment: Option<Attachment>,
+    /// Deliveries wait for an answer that has to go before them.
+    pub holding: bool,
     /// What the socket did not take.
     unsent: Vec<u8>,
     sent: usize,
@@ -70,7 +72,7 @@ thread_local! {
 impl Outlet {
     /// For a connection that has said nothing yet.
     pub fn new(socket: OwnedWriteHalf, broker: Arc<Broker>, limits: &Limits) -> Self {
-        let out = Out { writer: Writer::Silent, attachment: None, unsent: Vec::new(), sent: 0 };
+        let out = Out { writer: Writer::Silent, attachment: None, holding: false, unsent: Vec::new(), sent: 0 };
         Self {
             socket,
             broker,
@@ -185,6 +187,9 @@ impl Outlet {
 
     /// Puts what the mailbox holds behind what is there, up to a batch.
     pub fn fill(&self, out: &mut Out, scratch: &mut Vec<u8>, now: Time) {
+        if out.holding {
+            return;
+        }
         let Some(attachment) = &out.attachment else { return };
         let writer = &mut out.writer;
         loop {
@@ -237,11 +242,6 @@ impl Outlet {
         self.last_word(now, |writer, bytes| {
             writer.say(&say, bytes);
         });
-    }
-
-    /// Whether everything is with the socket.
-    pub fn is_empty(&self) -> bool {
-        self.out.lock().unsent.is_empty()
     }
 }
 
