@@ -216,7 +216,8 @@ fn a_subscribe_of_many_filters_is_answered_whole() {
     let filters: Vec<_> = (0..5000).map(|number| Subscription::new(&format!("{own}/{number}"), 0)).collect();
     let codes = client.subscribe_with([], &filters);
     assert_eq!(codes.len(), 5000);
-    assert!(codes.iter().all(|code| matches!(code, 0 | 0x97)));
+    let granted = codes.iter().take_while(|code| **code == 0).count();
+    assert!(codes[granted..].iter().all(|code| *code == 0x97), "{granted}: {:02x?}", codes.get(granted));
 }
 
 /// T16: coming and going of overlapping filters leaves nothing behind.
