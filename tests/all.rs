@@ -12,3 +12,4 @@ mod interop;
 mod live;
 mod modules;
 mod mqtt;
+mod readme;
