@@ -9,5 +9,7 @@ mod house;
 mod admin;
 mod durability;
 mod interop;
+mod live;
 mod modules;
 mod mqtt;
+mod readme;

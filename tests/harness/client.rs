@@ -162,6 +162,13 @@ impl Client {
         assert_eq!(self.subscribe_with([], &[Subscription::new(filter, qos)]), [qos], "granted for {filter}");
     }
 
+    /// Sends SUBSCRIBE and waits for nothing; its identifier.
+    pub fn send_subscribe(&mut self, filters: &[Subscription]) -> u16 {
+        let id = self.next_id();
+        self.send(&writer::subscribe(self.version, id, &Properties::default(), filters));
+        id
+    }
+
     /// Subscribes to several filters; the codes.
     pub fn subscribe_with(&mut self, properties: impl Into<Properties>, filters: &[Subscription]) -> Vec<u8> {
         let id = self.next_id();

@@ -16,7 +16,7 @@ pub use client::{Client, End};
 pub use connect::{Connect, Will};
 pub use http::Admin;
 pub use packet::{Connack, Packet, Publish};
-pub use process::Process;
+pub use process::{Process, binary};
 pub use property::{Properties, Property};
 pub use writer::{Subscription, hex, raw};
 

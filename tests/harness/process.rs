@@ -57,6 +57,11 @@ impl Process {
         self.address
     }
 
+    /// Its data directory.
+    pub fn data(&self) -> PathBuf {
+        self.data.path().to_path_buf()
+    }
+
     /// Its admin API.
     pub fn admin(&self) -> Admin {
         let token = fs::read_to_string(self.data.path().join("admin.token")).expect("a token");
@@ -84,7 +89,7 @@ impl Drop for Process {
 }
 
 /// The binary beside this test, built now if need be.
-fn binary() -> &'static Path {
+pub fn binary() -> &'static Path {
     static BINARY: OnceLock<PathBuf> = OnceLock::new();
     BINARY.get_or_init(|| {
         let test = std::env::current_exe().expect("this test has a path");

@@ -15,7 +15,7 @@ const EITHER: &[u8] = &[0x81, 0x82];
 const FRAMING: &[Row] = &[
     ("F01 length of five bytes", "C0 FF FF FF FF 01", "C0 FF FF FF FF 01", MALFORMED),
     ("F02 length not minimal", "", "C0 80 80 80 00", MALFORMED),
-    ("F06 packet type 0", "00 00", "00 00", MALFORMED),
+    ("F06 packet type 0", "00 00", "00 00", EITHER),
     ("F06 packet type 15 in 3.1.1", "F0 00", "", MALFORMED),
     ("F07 flags of SUBSCRIBE", "80 06 0001 0001 61 00", "80 07 0001 00 0001 61 00", MALFORMED),
     ("F07 flags of UNSUBSCRIBE", "A0 05 0001 0001 61", "A0 06 0001 00 0001 61", MALFORMED),

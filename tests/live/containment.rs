@@ -1,0 +1,96 @@
+//! A module that loops, one that traps and one that eats memory cost their own messages and nobody else's.
+
+use crate::harness::{Broker, Publish, V5, V311, connect, guests};
+use std::sync::atomic::{AtomicBool, Ordering};
+
+const HOSTILE: [(&str, &str); 3] = [("loops-forever", "deadline"), ("traps", "trapped"), ("eats-memory", "memory")];
+
+/// With `refuse` the publisher hears that its message was not taken; with `discard` it hears nothing, `bypass` passes.
+#[test]
+fn a_failing_module_costs_its_messages_what_its_binding_says() {
+    let Some(broker) = Broker::start() else { return };
+    let admin = broker.admin();
+    let mut client = connect(V5).at(broker.address()).open();
+    client.subscribe("bad/#", 1);
+    client.subscribe("good/#", 1);
+    for (guest, _) in HOSTILE {
+        for (policy, taken, delivered) in [("refuse", false, false), ("discard", true, false), ("bypass", true, true)] {
+            admin
+                .deploy(&format!("/api/v1/modules/{guest}?on_failure={policy}"), &guests::component(guest))
+                .expect(200);
+            let code = client.publish(&Publish::new("bad/x", policy, 1));
+            assert_eq!(code < 0x80, taken, "{guest} {policy}: {code:02x}");
+            if delivered {
+                client.expect("bad/x", policy, 1);
+            }
+            client.say("good/x", "passes", 1);
+            client.expect("good/x", "passes", 1);
+            client.expect_nothing();
+        }
+        admin.delete(&format!("/api/v1/modules/{guest}")).expect(200);
+    }
+}
+
+/// [MQTT-3.3.5-2] of 3.1.1: there is no way to say no, so a success is never acknowledged for what was refused.
+#[test]
+fn a_refused_message_is_not_acknowledged_in_3_1_1() {
+    let Some(broker) = Broker::start() else { return };
+    broker.admin().deploy("/api/v1/modules/m?on_failure=refuse", &guests::component("traps")).expect(200);
+    let mut publisher = connect(V311).at(broker.address()).open();
+    publisher.send_publish(&Publish::new("bad", "x", 1));
+    assert_eq!(publisher.expect_closed(), None);
+}
+
+/// While one client feeds it what it fails on, others are served as if it were not there.
+#[test]
+fn others_are_served_while_a_module_fails() {
+    let Some(broker) = Broker::start() else { return };
+    let admin = broker.admin();
+    let at = broker.address();
+    for (guest, _) in HOSTILE {
+        admin.deploy(&format!("/api/v1/modules/{guest}?on_failure=refuse"), &guests::component(guest)).expect(200);
+        let over = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            let failing = scope.spawn(|| {
+                let mut attacker = connect(V5).at(at).open();
+                let mut failed = 0;
+                while !over.load(Ordering::Relaxed) || failed < 20 {
+                    assert!(attacker.publish(&Publish::new("bad", "x", 1)) >= 0x80);
+                    failed += 1;
+                }
+                failed
+            });
+            let mut client = connect(V5).at(at).open();
+            client.subscribe("good", 2);
+            for number in 0..300u16 {
+                client.say("good", &number.to_string(), 1 + (number % 2) as u8);
+                client.expect("good", &number.to_string(), 1 + (number % 2) as u8);
+            }
+            over.store(true, Ordering::Relaxed);
+            let failed = failing.join().expect("the failing messages are refused");
+            println!("{guest}: {failed} messages refused beside 300 that passed");
+        });
+        admin.delete(&format!("/api/v1/modules/{guest}")).expect(200);
+    }
+}
+
+#[test]
+fn metrics_and_log_say_which_module_failed() {
+    let Some(broker) = Broker::start() else { return };
+    let admin = broker.admin();
+    let mut client = connect(V5).at(broker.address()).open();
+    for (guest, why) in HOSTILE {
+        admin.deploy(&format!("/api/v1/modules/{guest}?on_failure=bypass"), &guests::component(guest)).expect(200);
+        client.say("bad/x", "x", 1);
+        client.say("good/x", "x", 1);
+        let info = admin.get(&format!("/api/v1/modules/{guest}")).expect(200).json();
+        assert_eq!(info["failures"], 1, "{info}");
+        let logs = admin.get(&format!("/api/v1/modules/{guest}/logs")).expect(200);
+        assert!(logs.text().contains(why), "{}", logs.text());
+        let metrics = admin.get("/metrics").expect(200);
+        let counted = |line: &&str| line.contains("failures") && line.contains(&format!("module=\"{guest}\""));
+        let line = metrics.text().lines().find(counted).unwrap_or_else(|| panic!("{guest} in\n{}", metrics.text()));
+        assert!(line.ends_with(" 1"), "{line}");
+        admin.delete(&format!("/api/v1/modules/{guest}")).expect(200);
+    }
+}

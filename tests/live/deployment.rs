@@ -1,0 +1,109 @@
+//! What the admin API does with components, good and bad.
+
+use crate::harness::{Broker, V5, connect, guests};
+use serde_json::json;
+
+#[test]
+fn a_component_is_live_once_it_is_answered_for() {
+    let Some(broker) = Broker::start() else { return };
+    let admin = broker.admin();
+    let mut client = connect(V5).at(broker.address()).open();
+    client.subscribe("#", 1);
+    let config = |version: &str| format!("/api/v1/modules/stamp?order=5&config=%7B%22version%22:%22{version}%22%7D");
+    let first = admin.deploy(&config("one"), &guests::component("echoes-version")).expect(200).json();
+    client.say("a", "x", 1);
+    assert_eq!(client.take().properties.user(), [("version", "one")]);
+    let second = admin.deploy(&config("two"), &guests::component("echoes-version")).expect(200).json();
+    client.say("a", "x", 1);
+    assert_eq!(client.take().properties.user(), [("version", "two")]);
+    assert_eq!((&first["version"], &second["version"]), (&1.into(), &2.into()));
+    assert_eq!(first["digest"], second["digest"]);
+    assert!(second["generation"].as_u64() > first["generation"].as_u64());
+    let info = admin.get("/api/v1/modules/stamp").expect(200).json();
+    assert_eq!((&info["version"], &info["order"], &info["state"]), (&2.into(), &5.into(), &"active".into()));
+    assert!(info["calls"].as_u64().is_some_and(|calls| calls >= 1), "{info}");
+
+    let back = admin.post("/api/v1/modules/stamp/rollback", &json!({})).expect(200).json();
+    client.say("a", "x", 1);
+    assert_eq!(client.take().properties.user(), [("version", "one")], "{back}");
+    admin.delete("/api/v1/modules/stamp").expect(200);
+    client.say("a", "x", 1);
+    assert!(client.take().properties.user().is_empty());
+    admin.get("/api/v1/modules/stamp").problem(404);
+}
+
+/// Bad input: wrong world, traps in `configure`, wrong configuration, wrong digest. The reason is told and nothing changes.
+#[test]
+fn a_component_that_cannot_run_changes_nothing() {
+    let Some(broker) = Broker::start() else { return };
+    let admin = broker.admin();
+    let good = guests::component("echoes-version");
+    admin.deploy("/api/v1/modules/m?config=%7B%22version%22:%221%22%7D", &good).expect(200);
+    let before = admin.get("/api/v1/modules/m").expect(200).json();
+    for (query, component) in [
+        ("", guests::component("traps-in-configure")),
+        ("", guests::component("lies-about-its-world")),
+        ("", good.clone()),
+        ("?config=%7B%22version%22:7%7D", good.clone()),
+        ("?digest=sha256:0000&config=%7B%22version%22:%222%22%7D", good.clone()),
+        ("?config=%7B", good.clone()),
+        ("", good[..good.len() / 2].to_vec()),
+    ] {
+        let reason = admin.deploy(&format!("/api/v1/modules/m{query}"), &component).problem(422);
+        assert!(!reason.is_empty());
+        let after = admin.get("/api/v1/modules/m").expect(200).json();
+        assert_eq!(
+            (&before["version"], &before["digest"], &before["config"]),
+            (&after["version"], &after["digest"], &after["config"])
+        );
+    }
+}
+
+#[test]
+fn a_component_over_the_bound_is_refused() {
+    let Some(broker) = Broker::start_with(|config| config.wasm.component_bytes_max = 10_000) else { return };
+    let component = guests::component("echoes-version");
+    assert!(component.len() > 10_000, "{} bytes", component.len());
+    let answer = broker.admin().deploy("/api/v1/modules/m?config=%7B%22version%22:%221%22%7D", &component);
+    assert!(matches!(answer.status, 413 | 422), "{}", answer.status);
+    broker.admin().get("/api/v1/modules/m").problem(404);
+}
+
+#[test]
+fn deployments_outlive_a_restart() {
+    let Some(broker) = Broker::start() else { return };
+    let component = guests::component("echoes-version");
+    for version in ["one", "two"] {
+        let path = format!("/api/v1/modules/stamp?config=%7B%22version%22:%22{version}%22%7D");
+        broker.admin().deploy(&path, &component).expect(200);
+    }
+    let broker = broker.restart();
+    let mut client = connect(V5).at(broker.address()).open();
+    client.subscribe("a", 1);
+    client.say("a", "x", 1);
+    assert_eq!(client.take().properties.user(), [("version", "two")]);
+    broker.admin().post("/api/v1/modules/stamp/rollback", &json!({})).expect(200);
+    client.say("a", "x", 1);
+    assert_eq!(client.take().properties.user(), [("version", "one")]);
+}
+
+/// One message sees every module of a hook in their order.
+#[test]
+fn modules_are_asked_in_their_order() {
+    let Some(broker) = Broker::start() else { return };
+    let admin = broker.admin();
+    let component = guests::component("echoes-version");
+    for (name, order) in [("b", 2), ("a", 3), ("c", 1)] {
+        let path = format!("/api/v1/modules/{name}?order={order}&config=%7B%22version%22:%22{name}%22%7D");
+        admin.deploy(&path, &component).expect(200);
+    }
+    let mut client = connect(V5).at(broker.address()).open();
+    client.subscribe("a", 1);
+    client.say("a", "x", 1);
+    assert_eq!(client.take().properties.user(), [("version", "c"), ("version", "b"), ("version", "a")]);
+    let explained = admin.post("/api/v1/explain", &json!({ "topic": "a" })).expect(200).json();
+    let routing =
+        explained["decisions"].as_array().unwrap().iter().filter(|d| d["hook"].as_str().unwrap().contains("routing"));
+    let asked: Vec<_> = routing.map(|decision| decision["module"].as_str().unwrap().to_owned()).collect();
+    assert_eq!(asked, ["c", "b", "a"]);
+}

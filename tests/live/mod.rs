@@ -1,0 +1,5 @@
+//! Modules on a running broker, with clients on sockets: replaced under load, failing beside others, explained.
+
+mod containment;
+mod deployment;
+mod reload;
