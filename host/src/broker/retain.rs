@@ -62,6 +62,8 @@ impl Broker {
             Retention::AsFlagged if !flagged => Keep::No,
             Retention::AsFlagged if message.payload().is_empty() => Keep::Delete,
             Retention::AsFlagged => Keep::Set(message.envelope().expires),
+            // A value without content is none (MQTT 5.0, 3.3.1.3), whoever stores it.
+            Retention::Store(_) if message.payload().is_empty() => Keep::Delete,
             Retention::Store(seconds) => {
                 Keep::Set(seconds.map(|seconds| now.plus_seconds(seconds)).or(message.envelope().expires))
             }

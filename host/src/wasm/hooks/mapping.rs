@@ -9,7 +9,7 @@ use super::super::meter::Hook;
 use super::super::pool::{Ask, Guests};
 use super::super::translate::{self, shortened};
 use crate::client::Scope;
-use crate::message::Refusal;
+use crate::message::{Refusal, RefusalKind};
 use crate::topic::{Filter, Limits, NameError, Topic};
 use wasmtime::Store;
 
@@ -80,6 +80,10 @@ impl Chain {
                     Ok(name) => match check(&name, &limits) {
                         // What was invalid before is the client's fault and told by the caller.
                         Err(_) if name == current => Ok(Ok(name)),
+                        // A long name that a rule makes longer is the client's affair: no reason to give up the instance.
+                        Err(error @ (NameError::TooLong | NameError::TooDeep)) => {
+                            Ok(Err(Refusal::new(RefusalKind::TopicInvalid, error.to_string())))
+                        }
                         Err(error) => Err(format!("{:?}: {error}", shortened(&name))),
                         Ok(()) => Ok(Ok(name)),
                     },
