@@ -85,7 +85,7 @@ fn explaining_names_module_version_and_time_of_each_decision() {
     let Some(broker) = Broker::start() else { return };
     let admin = broker.admin();
     let rules = json!({ "rules": [{ "from": "in/{rest...}", "to": "out/{rest...}" }] });
-    let deployed = admin.put("/api/v1/modules/topic-rules/config", &rules).expect(200).json();
+    admin.put("/api/v1/modules/topic-rules/config", &rules).expect(200).json();
     let explained = admin.post("/api/v1/explain", &json!({ "topic": "in/a", "retain": true })).expect(200).json();
     assert_eq!(explained["topic"], "out/a");
     let decisions = explained["decisions"].as_array().expect("decisions");

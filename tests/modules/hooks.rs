@@ -41,9 +41,10 @@ fn names_that_are_no_topics_are_the_modules_fault() {
         let mut rig = Rig::new();
         rig.deploy("names", "renames", 1, policy, r#"{"prefix": "a/"}"#);
         let chain = rig.chain();
-        for (failures, name) in [(1, "wild"), (2, "long"), (3, "forever")] {
+        let too_long = Err(RefusalKind::TopicInvalid);
+        for (failures, name, expected) in [(1, "wild", &expected), (1, "long", &too_long), (2, "forever", &expected)] {
             let answer = chain.publish_topic(&mut rig.guests, &scope(), name);
-            assert_eq!(answer.map_err(|refusal| refusal.kind), expected, "{name}");
+            assert_eq!(&answer.map_err(|refusal| refusal.kind), expected, "{name}");
             assert_eq!(rig.guests.failures(), failures, "{name}");
         }
         assert_eq!(chain.publish_topic(&mut rig.guests, &scope(), "x"), Ok(Some("a/x".to_owned())));

@@ -94,9 +94,10 @@ fn dup_of_the_publisher_is_not_handed_on() {
 /// Q05
 #[test]
 fn releasing_what_was_never_sent_is_answered() {
-    for (version, code) in [(V311, 0), (V5, 0x92)] {
-        let mut client = client(version);
-        assert_eq!(client.release(99).code, code);
+    // 3.7.2.1: 0x92 is allowed, not demanded; clients in the field take it for an error.
+    for (version, codes) in [(V311, &[0][..]), (V5, &[0, 0x92])] {
+        let code = client(version).release(99).code;
+        assert!(codes.contains(&code), "{version:?}: {code:#x}");
     }
 }
 
@@ -105,7 +106,7 @@ fn releasing_what_was_never_sent_is_answered() {
 fn receiving_what_was_never_sent_is_answered() {
     let mut client = client(V5);
     client.ack(0x50, 99);
-    assert_eq!(client.acked(0x62, 99).code, 0x92);
+    assert!([0, 0x92].contains(&client.acked(0x62, 99).code));
     client.ping();
 }
 

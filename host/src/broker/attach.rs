@@ -111,6 +111,12 @@ impl Broker {
         }
         let id = self.directory.next_id();
         let mailbox = Arc::new(Mailbox::new(id, client.clone(), attach.per_subscription, expiry_seconds));
+        let mut state = mailbox.lock();
+        state.window_max = attach.window;
+        // Before others can see the mailbox: whoever takes it over has to find this connection in it.
+        mailbox.set_outlet(&mut state, Some(link.outlet.clone()));
+        let number = state.attachment;
+        drop(state);
         if !self.directory.replace(&client.id, old.as_ref(), mailbox.clone()) {
             return Ok(None);
         }
@@ -119,11 +125,6 @@ impl Broker {
             self.leave(worker, now, &old, Departure::TakenOver, 0);
             self.end_mailbox(worker, now, &old, changes);
         }
-        let mut state = mailbox.lock();
-        state.window_max = attach.window;
-        mailbox.set_outlet(&mut state, Some(link.outlet.clone()));
-        let number = state.attachment;
-        drop(state);
         Ok(Some(Claimed { attachment: Attachment { mailbox, number }, resumed: false }))
     }
 
@@ -253,6 +254,11 @@ impl Broker {
         let subscriptions = std::mem::take(&mut state.subscriptions);
         let left_behind = mailbox.clear(&mut state);
         let client = state.client.clone();
+        // A connection that took the mailbox over in this very moment has to come again.
+        if let Some(outlet) = mailbox.set_outlet(&mut state, None) {
+            self.metrics.clients.add(-1);
+            outlet.close(Closed::TakenOver);
+        }
         drop(state);
         self.directory.remove(&client.id, mailbox.id);
         self.metrics.mailboxes.add(-1);

@@ -179,10 +179,8 @@ impl Broker {
                     single.guarantee != Guarantee::AtMostOnce && mailbox.is_full(&self.limits) && mailbox.takes();
                 in_the_way.then(|| mailbox.clone())
             }
-            Target::Group(group, _) => match group.pick(Guarantee::AtLeastOnce, &self.limits) {
-                Some(_) => None,
-                None => group.any().filter(|mailbox| mailbox.takes()),
-            },
+            Target::Group(group, _) if group.has_room(&self.limits) => None,
+            Target::Group(group, _) => group.any().filter(|mailbox| mailbox.takes()),
         }
     }
 

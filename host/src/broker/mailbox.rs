@@ -38,6 +38,8 @@ pub struct Queued {
     pub identifiers: Identifiers,
     /// Ascending in the mailbox; 0: not given yet, or not needed.
     pub number: u64,
+    /// When it came into the mailbox, compared with others.
+    pub arrival: u64,
     /// May leave when so much is on disk.
     pub after: Sequence,
     /// The group that the copy may go back to when this mailbox goes.
@@ -60,6 +62,7 @@ impl Queued {
             name: None,
             identifiers: Identifiers::new(),
             number: 0,
+            arrival: 0,
             after: 0,
             group: None,
             guarantee: Guarantee::AtMostOnce,
@@ -112,6 +115,8 @@ pub struct Mailbox {
     per_subscription: AtomicBool,
     durable: AtomicBool,
     attached: AtomicBool,
+    /// The window is full: what is above at-most-once has to wait.
+    stuck: AtomicBool,
     depth: AtomicUsize,
     bytes: AtomicUsize,
     state: Mutex<State>,
@@ -129,8 +134,12 @@ pub struct State {
     pub window_max: u16,
     /// Deliveries under way.
     pub window: Window,
-    /// Waiting to be sent.
+    /// Waiting to be sent, above at-most-once.
     pub queue: VecDeque<Queued>,
+    /// Waiting to be sent, at-most-once: these need no window, so a full one does not hold them up.
+    pub express: VecDeque<Queued>,
+    /// Counts what was put into either, so that they leave in the order in which they came.
+    pub arrivals: u64,
     /// Retained messages on their way, before all that waits.
     pub replayed: VecDeque<Queued>,
     /// Retained messages to be fetched when `replayed` is empty.
@@ -202,6 +211,7 @@ impl Mailbox {
             per_subscription: AtomicBool::new(per_subscription),
             durable: AtomicBool::new(expiry_seconds > 0),
             attached: AtomicBool::new(false),
+            stuck: AtomicBool::new(false),
             depth: AtomicUsize::new(0),
             bytes: AtomicUsize::new(0),
             state: Mutex::new(State {
@@ -211,6 +221,8 @@ impl Mailbox {
                 window_max: u16::MAX,
                 window: Window::default(),
                 queue: VecDeque::new(),
+                express: VecDeque::new(),
+                arrivals: 0,
                 replayed: VecDeque::new(),
                 replays: VecDeque::new(),
                 next_number: 1,
@@ -306,7 +318,7 @@ impl Mailbox {
             return Offered::Nobody;
         }
         self.count(&queued, true);
-        state.queue.push_back(queued);
+        state.push(queued);
         // What waits for the disk is flushed when it is there.
         if number != 0 || state.touched {
             return Offered::Queued(number, None);
@@ -360,7 +372,7 @@ impl Mailbox {
                 state.window.restore(InFlight { queued, handle, phase });
             } else {
                 self.count(&queued, true);
-                state.queue.push_back(queued);
+                state.push(queued);
             }
         }
     }
@@ -370,6 +382,7 @@ impl Mailbox {
         let mut all: Vec<Queued> = state.window.drain().map(|flight| flight.queued).collect();
         state.replayed.clear();
         state.replays.clear();
+        self.drop_at_most_once(state);
         for queued in std::mem::take(&mut state.queue) {
             self.count(&queued, false);
             all.push(queued);
@@ -381,16 +394,19 @@ impl Mailbox {
     pub fn drop_at_most_once(&self, state: &mut State) {
         state.replayed.clear();
         state.replays.clear();
-        let depth = &self.depth;
-        let bytes = &self.bytes;
-        state.queue.retain(|queued| {
-            let keep = queued.guarantee != Guarantee::AtMostOnce;
-            if !keep {
-                depth.fetch_sub(1, Ordering::Relaxed);
-                bytes.fetch_sub(queued.message.size(), Ordering::Relaxed);
-            }
-            keep
-        });
+        for queued in std::mem::take(&mut state.express) {
+            self.count(&queued, false);
+        }
+    }
+
+    /// Whether a copy would be sent at once.
+    pub fn is_idle(&self) -> bool {
+        self.depth() == 0 && !self.stuck.load(Ordering::Relaxed)
+    }
+
+    /// Notes whether the window is full.
+    pub fn note_window(&self, state: &State) {
+        self.stuck.store(state.window.outstanding() >= state.window_max, Ordering::Relaxed);
     }
 
     /// Hands out what may leave now, in order, until `sink` has had enough (returns false).
@@ -421,21 +437,18 @@ impl Mailbox {
                 drained.wants_replay = true;
                 break;
             }
-            let source = if replaying { &mut state.replayed } else { &mut state.queue };
-            let Some(next) = source.front() else { break };
-            if next.after > committed {
+            let room = state.window.outstanding() < state.window_max;
+            let Some(source) = state.next_source(room, committed) else {
                 // An entry on its way to the store is looked at again by whoever takes it there.
-                if next.after != NOT_SUBMITTED && state.awaited == 0 {
-                    drained.awaits = next.after;
-                    state.awaited = next.after;
+                let after = state.queue.front().map_or(0, |next| next.after);
+                if room && after > committed && after != NOT_SUBMITTED && state.awaited == 0 {
+                    drained.awaits = after;
+                    state.awaited = after;
                 }
                 break;
-            }
-            let windowed = next.guarantee != Guarantee::AtMostOnce;
-            if windowed && state.window.outstanding() >= state.window_max {
-                break;
-            }
+            };
             let Some(mut queued) = source.pop_front() else { break };
+            let windowed = queued.guarantee != Guarantee::AtMostOnce;
             if !replaying {
                 self.count(&queued, false);
             }
@@ -467,10 +480,49 @@ impl Mailbox {
             }
         }
         shed(&mut state.queue);
+        shed(&mut state.express);
+        self.note_window(state);
         if !state.blocked.is_empty() && self.depth() < limits.queue_messages_max / 2 {
             drained.unblocked = std::mem::take(&mut state.blocked);
         }
         drained
+    }
+}
+
+impl State {
+    fn push(&mut self, mut queued: Queued) {
+        self.arrivals += 1;
+        queued.arrival = self.arrivals;
+        match queued.guarantee {
+            Guarantee::AtMostOnce => self.express.push_back(queued),
+            _ => self.queue.push_back(queued),
+        }
+    }
+
+    /// Whether nothing waits.
+    pub fn has_nothing(&self) -> bool {
+        self.queue.is_empty()
+            && self.express.is_empty()
+            && self.replayed.is_empty()
+            && self.replays.is_empty()
+            && !self.window.has_resend()
+    }
+
+    /// From where the next copy may be taken: retained ones first, then by arrival, but at-most-once ones need not wait
+    /// for the window or the disk (MQTT 5.0, 4.6 and 4.9).
+    fn next_source(&mut self, room: bool, committed: Sequence) -> Option<&mut VecDeque<Queued>> {
+        let ready = |queued: &Queued| queued.guarantee == Guarantee::AtMostOnce || (room && queued.after <= committed);
+        if let Some(next) = self.replayed.front() {
+            return ready(next).then_some(&mut self.replayed);
+        }
+        let waiting = self.queue.front().filter(|queued| ready(queued)).map(|queued| queued.arrival);
+        let express = self.express.front().map(|queued| queued.arrival);
+        match (waiting, express) {
+            (Some(waiting), Some(express)) if express < waiting => Some(&mut self.express),
+            (Some(_), _) => Some(&mut self.queue),
+            (None, Some(_)) => Some(&mut self.express),
+            (None, None) => None,
+        }
     }
 }
 

@@ -26,7 +26,8 @@ impl Broker {
         if let Some(queued) = state.window.settle(handle) {
             queued.forget(mailbox.id, &mut worker.changes);
         }
-        if !state.touched && (!state.queue.is_empty() || !state.replayed.is_empty() || !state.replays.is_empty()) {
+        mailbox.note_window(&state);
+        if !state.touched && !state.has_nothing() {
             state.touched = true;
             worker.touched.extend(state.outlet.clone());
         }

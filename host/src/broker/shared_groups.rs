@@ -53,7 +53,7 @@ impl Group {
         members.is_empty()
     }
 
-    /// Whose turn it is: in turn among those who are there and have nothing waiting, else among those who are there and
+    /// Whose turn it is: in turn among those who are there and would be sent it at once, else among those who are there and
     /// have room, else among those who will be back; none: nobody has room.
     pub fn pick(&self, guarantee: Guarantee, limits: &super::Limits) -> Option<Member> {
         let members = self.members.lock();
@@ -62,13 +62,18 @@ impl Group {
         let there = |member: &&Member| member.mailbox.is_attached();
         let room = |member: &&Member| !member.mailbox.is_full(limits);
         in_turn()
-            .find(|member| there(member) && member.mailbox.depth() == 0)
+            .find(|member| there(member) && member.mailbox.is_idle())
             .or_else(|| in_turn().find(|member| there(member) && room(member)))
             .or_else(|| {
                 let keeps = guarantee != Guarantee::AtMostOnce;
                 in_turn().find(|member| keeps && member.mailbox.is_durable() && room(member))
             })
             .cloned()
+    }
+
+    /// Whether somebody would take a message above at-most-once.
+    pub fn has_room(&self, limits: &super::Limits) -> bool {
+        self.members.lock().iter().any(|member| member.mailbox.takes() && !member.mailbox.is_full(limits))
     }
 
     /// Whether a member is there who has to make room before the next message can be taken; none: nobody at all.

@@ -30,7 +30,7 @@ impl Broker {
             .collect();
         let after = if changes.is_empty() { 0 } else { self.store.submit(changes) };
         let mut state = mailbox.lock();
-        if !state.touched && !(state.replays.is_empty() && state.queue.is_empty()) {
+        if !state.touched && !state.has_nothing() {
             state.touched = true;
             worker.touched.extend(state.outlet.clone());
         }

@@ -302,7 +302,8 @@ impl Connection {
         outlet.send(now, |out, bytes| {
             let mut filled = false;
             // A client hears that its exactly-once publication was taken before it gets a copy of it.
-            out.holding = answers.iter().any(|(after, say)| is_exactly_once(say) && !context.broker.is_committed(*after));
+            out.holding =
+                answers.iter().any(|(after, say)| is_exactly_once(say) && !context.broker.is_committed(*after));
             while let Some((after, say)) = answers.pop_front() {
                 if !context.broker.is_committed(after) {
                     answers.push_front((after, say));
