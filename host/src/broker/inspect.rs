@@ -46,7 +46,7 @@ pub struct SubscriptionInfo {
 impl Broker {
     /// Up to `limit` clients after an id, in the order of ids.
     pub fn clients(&self, after: Option<&str>, limit: usize) -> Vec<ClientInfo> {
-        self.directory.page(after, limit).iter().map(|mailbox| info(mailbox)).collect()
+        self.directory.page(after, limit).iter().map(info).collect()
     }
 
     /// One client.

@@ -38,6 +38,9 @@ pub(super) struct Entry {
     pub(super) claims_access: bool,
 }
 
+/// What a version is made of: component, digest, configuration.
+pub(super) type Material = (Arc<[u8]>, Arc<str>, Arc<str>);
+
 /// A module that needs no deployment.
 pub(super) struct Base {
     pub(super) component: Arc<[u8]>,
@@ -71,7 +74,7 @@ impl Entry {
     }
 
     /// Component, digest and configuration of a version.
-    pub(super) fn material(&self, number: u64) -> Option<(Arc<[u8]>, Arc<str>, Arc<str>)> {
+    pub(super) fn material(&self, number: u64) -> Option<Material> {
         if number == 0 {
             let base = self.base.as_ref()?;
             return Some((base.component.clone(), base.digest.clone(), base.config.clone()));

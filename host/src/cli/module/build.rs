@@ -55,12 +55,21 @@ pub(super) fn run(args: &BuildArgs) -> Outcome {
         return Err(Failure::Failed(format!("{} does not compile", args.folder.display())));
     }
     match component(&built.stdout) {
-        Some(path) => output::line(&path),
+        Some(path) => output::line(&put_beside(&path, &args.folder)?.display().to_string()),
         None => Err(Failure::Failed(format!(
             "{} makes no component; its crate-type must contain cdylib",
             manifest.display()
         ))),
     }
+}
+
+/// Copies the component to where people look for it: `name-site/name-site.wasm`.
+fn put_beside(built: &str, folder: &Path) -> Result<PathBuf, Failure> {
+    let file = Path::new(built).file_name().unwrap_or_default().to_string_lossy().replace('_', "-");
+    let beside = folder.join(file);
+    let copied = std::fs::copy(built, &beside);
+    copied.map_err(|error| Failure::Failed(format!("cannot write {}: {error}", beside.display())))?;
+    Ok(beside)
 }
 
 /// The last component that cargo says it has made.

@@ -41,7 +41,7 @@ pub(super) fn run(args: &NewArgs) -> Outcome {
     };
     std::fs::write(folder.join("Cargo.toml"), fill(MANIFEST)).map_err(failed)?;
     std::fs::write(folder.join("src/lib.rs"), fill(SOURCE)).map_err(failed)?;
-    std::fs::write(folder.join(".gitignore"), "target\n").map_err(failed)?;
+    std::fs::write(folder.join(".gitignore"), "target\n*.wasm\n").map_err(failed)?;
     if sdk.is_none() {
         eprintln!("no checkout of Pliant was found; {name}/Cargo.toml asks for the guest SDK by version");
     }

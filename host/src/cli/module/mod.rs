@@ -20,7 +20,7 @@ enum ModuleCommand {
     /// Write a new module in Rust, ready to build
     #[command(after_help = "Example:\n  pliant module new name-site")]
     New(create::NewArgs),
-    /// Compile a module to a component and print its path
+    /// Compile a module to a component, put it into its folder and print its path
     #[command(after_help = "Example:\n  pliant module build name-site")]
     Build(build::BuildArgs),
     /// Check a component offline: its size, its exports, what it imports
