@@ -41,6 +41,9 @@ class Client:
 
     def publish(self, topic, payload, qos, retain=False):
         self.paho.publish(topic, payload, qos, retain).wait_for_publish(PATIENCE)
+        if qos == 0:
+            # Nothing answers that; an answer to what follows it on this connection does.
+            self.paho.publish(NAME + "/sync", "", 1).wait_for_publish(PATIENCE)
 
     def expect(self, topic, payload, qos, retain=False):
         got = self.inbox.get(timeout=PATIENCE)
