@@ -7,6 +7,7 @@ mod harness;
 mod house;
 
 mod admin;
+mod cli;
 mod durability;
 mod interop;
 mod live;

@@ -1,0 +1,121 @@
+//! Commands against a running broker.
+
+use super::pliant;
+use crate::harness::*;
+use serde_json::Value as Json;
+
+/// Every retained message of a topic arrives, whatever its quality of service and its bytes.
+#[test]
+fn what_pub_sends_sub_prints() {
+    let Some(broker) = Broker::start() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let url = format!("mqtt://{}", broker.address());
+    std::fs::write(folder.path().join("bytes"), [0, 255, 10]).unwrap();
+    for (topic, publish, subscribe, expected) in [
+        ("text", &["21.5", "--qos", "0"][..], &[][..], "21.5\n"),
+        ("verbose", &["x", "--qos", "1"], &["--verbose"], "verbose x\n"),
+        (
+            "bytes",
+            &["--file", "bytes", "--qos", "2"],
+            &["--json"],
+            "{\"payload_base64\":\"AP8K\",\"qos\":2,\"retain\":true,\"topic\":\"bytes\"}\n",
+        ),
+        ("input", &["--file", "-"], &[], "from input\n"),
+        (
+            "said",
+            &["x", "--content-type", "t/s", "--property", "a=b=c"],
+            &["--json"],
+            "{\"payload\":\"x\",\"properties\":{\"content_type\":\"t/s\",\"user\":[[\"a\",\"b=c\"]]},\"qos\":1,\"retain\":true,\"topic\":\"said\"}\n",
+        ),
+    ] {
+        let arguments = [&["pub", topic, "--retain", "--url", &url], publish].concat();
+        pliant(folder.path(), &arguments, b"from input").expect(0, "");
+        let arguments = [&["sub", topic, "--count", "1", "--timeout", "20", "--url", &url], subscribe].concat();
+        let ended = pliant(folder.path(), &arguments, b"");
+        assert_eq!((ended.code, ended.out.as_str()), (Some(0), expected), "{topic}: {}", ended.talk);
+    }
+}
+
+#[test]
+fn lines_are_messages_and_each_is_acknowledged() {
+    let Some(broker) = Broker::start() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let url = format!("mqtt://{}", broker.address());
+    let mut subscriber = connect(V5).at(broker.address()).open();
+    subscriber.subscribe("lines", 2);
+    let ended =
+        pliant(folder.path(), &["pub", "lines", "--lines", "--qos", "2", "--json", "--url", &url], b"one\n\nthree");
+    ended.expect(0, "\"sent\":3");
+    for line in ["one", "", "three"] {
+        subscriber.expect("lines", line, 2);
+    }
+    let ended = pliant(folder.path(), &["pub", "nobody", "x", "--json", "--url", &url], b"");
+    ended.expect(0, "\"no_subscriber\":1");
+}
+
+#[test]
+fn sub_that_waits_in_vain_fails() {
+    let Some(broker) = Broker::start() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let url = format!("mqtt://{}", broker.address());
+    let arguments = ["sub", "nothing", "--count", "1", "--timeout", "1", "--url", &url];
+    pliant(folder.path(), &arguments, b"").expect(1, "0 of 1 messages");
+}
+
+/// The command line finds the admin API and its token in the data directory.
+#[test]
+fn modules_are_managed_by_data_directory_alone() {
+    let Some(broker) = Broker::start() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let data = broker.data().display().to_string();
+    let module = |arguments: &[&str]| {
+        let arguments = [&["module"], arguments, &["--data-dir", &data]].concat();
+        pliant(folder.path(), &arguments, b"{\"rules\":[{\"from\":\"in/{r...}\",\"to\":\"out/{r...}\"}]}")
+    };
+    std::fs::write(folder.path().join("text.wasm"), "no component").unwrap();
+    for (arguments, code, says) in [
+        (&["list"][..], 0, "topic-rules"),
+        (&["show", "topic-rules"], 0, "\"versions\""),
+        (&["show", "none"], 1, "there is no module"),
+        (&["deploy", "text.wasm"], 1, "not WebAssembly"),
+        (&["deploy", "none.wasm"], 1, "cannot read none.wasm"),
+        (&["check", "text.wasm"], 1, "not WebAssembly"),
+        (&["config", "topic-rules", "-"], 0, "version 1"),
+        (&["config", "topic-rules"], 0, "out/{r...}"),
+        (&["config", "topic-rules", "{\"x\":1}"], 1, "refuses its configuration"),
+        (&["config", "topic-rules", "{"], 1, "no JSON document"),
+        (&["explain", "in/x"], 0, "topic: out/x"),
+        (&["rollback", "topic-rules"], 0, "version 0"),
+        (&["explain", "in/x"], 0, "topic: in/x"),
+        (&["rollback", "topic-rules", "--to", "7"], 1, "no version 7"),
+        (&["disable", "topic-rules"], 0, "switched off"),
+        (&["enable", "topic-rules"], 0, "asked again"),
+        (&["logs", "topic-rules"], 0, ""),
+        (&["remove", "none"], 1, "there is no module"),
+    ] {
+        // Checking is offline and has no data directory.
+        match arguments[0] {
+            "check" => pliant(folder.path(), &["module", "check", "text.wasm"], b"").expect(code, says),
+            _ => module(arguments).expect(code, says),
+        }
+    }
+    let list: Json = serde_json::from_str(&module(&["list", "--json"]).out).expect("JSON");
+    assert_eq!(list.as_array().map(Vec::len), Some(3));
+}
+
+#[test]
+fn a_stopped_broker_leaves_a_sound_store() {
+    let Some(broker) = Broker::start() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let data = broker.data().display().to_string();
+    let url = format!("mqtt://{}", broker.address());
+    pliant(folder.path(), &["pub", "kept", "x", "--retain", "--url", &url], b"").expect(0, "");
+    pliant(folder.path(), &["store", "check", "--data-dir", &data], b"").expect(1, "in use by another process");
+    let mut process = Process::start().expect("rows run against brokers of their own");
+    let url = format!("mqtt://{}", process.address());
+    pliant(folder.path(), &["pub", "kept", "x", "--retain", "--url", &url], b"").expect(0, "");
+    process.kill();
+    let data = process.data().display().to_string();
+    pliant(folder.path(), &["store", "check", "--data-dir", &data], b"").expect(0, "1 retained messages");
+    pliant(folder.path(), &["store", "compact", "--data-dir", &data], b"").expect(0, "bytes");
+}

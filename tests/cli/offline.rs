@@ -1,0 +1,97 @@
+//! Commands that need no broker.
+
+use super::pliant;
+use std::fs;
+use std::net::TcpListener;
+
+#[test]
+fn wrong_usage_ends_with_2_and_names_what_is_wrong() {
+    let folder = tempfile::tempdir().unwrap();
+    for (arguments, says) in [
+        (&["nonsense"][..], "unrecognized subcommand"),
+        (&["serve", "--log", "a=b=c"], "--log"),
+        (&["pub", "a/#", "x"], "wildcard"),
+        (&["pub", "a", "x", "--url", "wss://localhost"], "not there yet"),
+        (&["sub", "a#"], "whole"),
+        (&["module", "new", "No Name"], "is no name"),
+        (&["module", "build", "nowhere"], "Cargo.toml"),
+    ] {
+        pliant(folder.path(), arguments, b"").expect(2, says);
+    }
+}
+
+#[test]
+fn help_and_version_end_with_0() {
+    let folder = tempfile::tempdir().unwrap();
+    for (arguments, says) in [
+        (&["--help"][..], "Examples:"),
+        (&["module", "deploy", "--help"], "Examples:"),
+        (&["--version"], env!("CARGO_PKG_VERSION")),
+    ] {
+        let ended = pliant(folder.path(), arguments, b"");
+        assert!(ended.out.contains(says), "{arguments:?}: {}", ended.out);
+        assert_eq!(ended.code, Some(0), "{arguments:?}");
+    }
+}
+
+#[test]
+fn check_says_what_is_wrong_with_file_and_line() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("text"), "no component").unwrap();
+    for (file, code, says) in [
+        ("", 0, "the configuration is right"),
+        ("store.durabilty = \"commit\"", 1, "c.toml:1: unknown key store.durabilty; the nearest is store.durability"),
+        ("\n[[module]]\nname = \"own\"\npath = \"none\"", 1, "c.toml:4: module own: cannot read none"),
+        ("\n[[module]]\nname = \"own\"\npath = \"text\"", 1, "c.toml:4: module own: not WebAssembly"),
+        ("[[module]]\nname = \"topic-rules\"\nconfig = { x = 1 }", 1, "c.toml:3: module topic-rules: "),
+    ] {
+        fs::write(folder.path().join("c.toml"), file).unwrap();
+        pliant(folder.path(), &["check", "--config", "c.toml"], b"").expect(code, says);
+    }
+    assert!(!folder.path().join("data").exists(), "checking starts nothing");
+}
+
+#[test]
+fn a_broker_that_cannot_start_says_why_in_one_line_and_ends_with_1() {
+    let folder = tempfile::tempdir().unwrap();
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let bind = format!("listener.mqtt.bind={}", taken.local_addr().unwrap());
+    fs::write(folder.path().join("file"), "").unwrap();
+    for (set, says) in [
+        (bind.as_str(), "another program uses that port"),
+        ("data_dir=file", "data directory: "),
+        ("listener.mqtt.bind=0.0.0.0:0", "allow_anonymous"),
+        ("listner.mqtt.bind=x", "the nearest is"),
+    ] {
+        let ended = pliant(folder.path(), &["--log", "off", "--set", "admin.bind=127.0.0.1:0", "--set", set], b"");
+        ended.expect(1, says);
+        assert_eq!(ended.talk.lines().count(), 1, "{set}: {}", ended.talk);
+    }
+}
+
+#[test]
+fn a_new_module_is_written_once() {
+    let folder = tempfile::tempdir().unwrap();
+    pliant(folder.path(), &["module", "new", "name-site"], b"").expect(0, "name-site");
+    let source = fs::read_to_string(folder.path().join("name-site/src/lib.rs")).unwrap();
+    assert!(source.contains("struct NameSite;"), "{source}");
+    pliant(folder.path(), &["module", "new", "name-site"], b"").expect(1, "cannot make name-site");
+}
+
+#[test]
+fn a_store_that_is_not_there_is_said() {
+    let folder = tempfile::tempdir().unwrap();
+    for verb in ["check", "compact"] {
+        pliant(folder.path(), &["store", verb, "--data-dir", "none"], b"").expect(1, "there is no store in none");
+    }
+}
+
+#[test]
+fn a_broker_that_is_not_there_is_said() {
+    let folder = tempfile::tempdir().unwrap();
+    pliant(folder.path(), &["module", "list"], b"").expect(1, "cannot read the admin token");
+    fs::write(folder.path().join("token"), "0123456789abcdef").unwrap();
+    let arguments = ["module", "list", "--token-file", "token", "--admin", "http://127.0.0.1:1"];
+    pliant(folder.path(), &arguments, b"").expect(1, "cannot reach the broker's admin API at http://127.0.0.1:1");
+    pliant(folder.path(), &["pub", "a", "b", "--url", "mqtt://127.0.0.1:1"], b"").expect(1, "mqtt://127.0.0.1:1");
+}
