@@ -329,6 +329,8 @@ impl Connection {
                     break;
                 }
             }
+            // The disk may have got further meanwhile: only what is left holds anything up.
+            out.holding = answers.iter().any(|(_, say)| is_exactly_once(say));
         });
         ended
     }
