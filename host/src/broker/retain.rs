@@ -133,7 +133,9 @@ impl Broker {
             return Ok(());
         }
         let chain = worker.chain.clone();
-        let mut replay = Replay { subscription: subscription.clone(), after: None, left: u64::MAX, chosen: None };
+        let until = self.retained.last();
+        let mut replay =
+            Replay { subscription: subscription.clone(), after: None, left: u64::MAX, until, chosen: None };
         if chain.wants_replay() {
             let client = mailbox.lock().client.clone();
             let matching = self.retained.count(&subscription.filter, now, self.limits.retained_max);
@@ -179,7 +181,8 @@ impl Broker {
         let page = self.retained.page(&replay.subscription.filter, replay.after.take(), most, now);
         replay.after = page.next;
         let done = replay.after.is_none();
-        (page.found.into_iter().map(|kept| kept.message).collect(), done)
+        let found = page.found.into_iter().filter(|kept| kept.number <= replay.until);
+        (found.map(|kept| kept.message).collect(), done)
     }
 
     /// Fetches more retained messages for a client that was sent those it had; false: there is nothing to fetch.

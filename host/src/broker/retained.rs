@@ -9,11 +9,14 @@ use parking_lot::RwLock;
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
 use std::ops::Bound;
+use std::sync::atomic::{AtomicU64, Ordering as Order};
 
 /// The last values.
 #[derive(Default)]
 pub struct Retained {
     kept: RwLock<BTreeMap<ByLevel, Kept>>,
+    /// Number of the value that was stored last.
+    last: AtomicU64,
 }
 
 /// A value and when it was stored.
@@ -23,6 +26,8 @@ pub struct Kept {
     pub message: Message,
     /// When.
     pub stored: Time,
+    /// Values are numbered as they are stored, in this process.
+    pub number: u64,
 }
 
 /// A topic ordered level by level.
@@ -68,6 +73,13 @@ impl Retained {
         self.len() == 0
     }
 
+    /// Number of the value that was stored last.
+    pub fn last(&self) -> u64 {
+        // With the lock, so that whoever stores a later one has not yet begun.
+        let _kept = self.kept.read();
+        self.last.load(Order::Relaxed)
+    }
+
     /// The value of exactly this topic.
     pub fn get(&self, topic: &Topic, now: Time) -> Option<Kept> {
         let kept = self.kept.read();
@@ -82,7 +94,9 @@ impl Retained {
     /// Stores a value; true if the topic had none.
     pub fn set(&self, message: Message, stored: Time) -> bool {
         let key = ByLevel(message.topic().clone());
-        self.kept.write().insert(key, Kept { message, stored }).is_none()
+        let mut kept = self.kept.write();
+        let number = self.last.fetch_add(1, Order::Relaxed) + 1;
+        kept.insert(key, Kept { message, stored, number }).is_none()
     }
 
     /// Deletes a value; true if there was one.
