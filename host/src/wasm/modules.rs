@@ -290,9 +290,6 @@ impl Inner {
             None => self.load_version(&entry, number)?,
         };
         entry.choose(Some(version));
-        if let Some(base) = entry.base.as_ref().filter(|_| number == 0) {
-            (entry.order, entry.on_failure) = (base.order, base.on_failure);
-        }
         self.commit(entry, Vec::new())
     }
 
