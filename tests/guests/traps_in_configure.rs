@@ -14,8 +14,10 @@ impl Module for TrapsInConfigure {
     type Config = Config;
 
     fn new(config: Config) -> Result<Self, Refusal> {
-        while config.forever {
-            std::hint::spin_loop();
+        if config.forever {
+            loop {
+                std::hint::spin_loop();
+            }
         }
         panic!("told to trap");
     }
