@@ -4,7 +4,8 @@ use crate::harness::{Admin, Broker, Client, Packet, Property, Publish, V5, conne
 use serde_json::json;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
-use std::sync::{Condvar, Mutex};
+use std::sync::{Condvar, Mutex, MutexGuard};
+use std::time::Duration;
 
 const DEPLOYMENTS: u32 = 200;
 const PUBLISHERS: u32 = 4;
@@ -30,14 +31,20 @@ impl Pace {
         let mut done = self.done.lock().unwrap();
         done.0 += messages;
         self.changed.notify_all();
-        drop(self.changed.wait_while(done, |(sent, versions)| *sent > (*versions + 2) * Self::MESSAGES_A_DEPLOYMENT));
+        self.wait(done, |(sent, versions)| *sent > (*versions + 2) * Self::MESSAGES_A_DEPLOYMENT);
     }
 
     fn deployed(&self) {
         let mut done = self.done.lock().unwrap();
         done.1 += 1;
         self.changed.notify_all();
-        drop(self.changed.wait_while(done, |(sent, versions)| *sent < *versions * Self::MESSAGES_A_DEPLOYMENT));
+        self.wait(done, |(sent, versions)| *sent < *versions * Self::MESSAGES_A_DEPLOYMENT);
+    }
+
+    /// Not for ever: where the other side has failed, this one has to fail, too.
+    fn wait(&self, done: MutexGuard<'_, (u32, u32)>, ahead: impl Fn(&(u32, u32)) -> bool) {
+        let waited = self.changed.wait_timeout_while(done, Duration::from_secs(60), |done| ahead(done));
+        assert!(!waited.unwrap().1.timed_out(), "the other side came to a halt");
     }
 }
 

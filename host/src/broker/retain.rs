@@ -133,7 +133,7 @@ impl Broker {
             return Ok(());
         }
         let chain = worker.chain.clone();
-        let until = self.retained.last();
+        let until = u64::MAX;
         let mut replay =
             Replay { subscription: subscription.clone(), after: None, left: u64::MAX, until, chosen: None };
         if chain.wants_replay() {
@@ -150,6 +150,15 @@ impl Broker {
         }
         mailbox.lock().replays.push_back(replay);
         Ok(())
+    }
+
+    /// The subscription is where publishers find it: what is stored from now on comes live, and is not replayed. Said
+    /// after that and not before, so that a value stored in between comes twice rather than never.
+    pub(super) fn end_replay_here(&self, mailbox: &Mailbox) {
+        let last = self.retained.last();
+        for replay in mailbox.lock().replays.iter_mut().filter(|replay| replay.until == u64::MAX) {
+            replay.until = last;
+        }
     }
 
     /// The most recently stored values, in the order in which they were stored.

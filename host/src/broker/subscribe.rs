@@ -73,6 +73,7 @@ impl Broker {
         let guarantee = subscription.options.guarantee;
         self.put_subscription(mailbox, key, subscription);
         self.subscriptions_changed();
+        self.end_replay_here(mailbox);
         Ok(guarantee)
     }
 
