@@ -133,7 +133,7 @@ impl Plan<'_> {
         };
         let digest = component::digest(&component).into();
         let (order, on_failure) = (binding.order, binding.on_failure);
-        entry.base = Some(Arc::new(Base { component, digest, config: binding.config.into(), order, on_failure }));
+        entry.base = Some(Arc::new(Base { component, digest, config: binding.config.into() }));
         (entry.order, entry.on_failure) = (order, on_failure);
         entry.chosen = binding.enabled.then_some(0);
         Ok(())

@@ -21,7 +21,7 @@ impl Modules {
         let component = binding.component.unwrap_or_else(|| former.component.clone());
         let digest: Arc<str> = component::digest(&component).into();
         let (order, on_failure) = (binding.order, binding.on_failure);
-        entry.base = Some(Arc::new(Base { component, digest, config: binding.config.into(), order, on_failure }));
+        entry.base = Some(Arc::new(Base { component, digest, config: binding.config.into() }));
         if entry.chosen.is_none_or(|number| number == 0) {
             (entry.order, entry.on_failure) = (order, on_failure);
             let version = if binding.enabled { Some(inner.load_version(&entry, 0)?) } else { None };

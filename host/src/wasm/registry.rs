@@ -46,8 +46,6 @@ pub(super) struct Base {
     pub(super) component: Arc<[u8]>,
     pub(super) digest: Arc<str>,
     pub(super) config: Arc<str>,
-    pub(super) order: i32,
-    pub(super) on_failure: OnFailure,
 }
 
 /// A deployed version.
