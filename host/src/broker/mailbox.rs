@@ -102,8 +102,6 @@ pub struct Replay {
     pub subscription: Subscription,
     /// The last topic that was sent.
     pub after: Option<crate::topic::Topic>,
-    /// How many may still be sent.
-    pub left: u64,
     /// Number of the value that was stored last when the client subscribed: later ones come live.
     pub until: u64,
     /// If given: exactly these, instead of a walk through the store.

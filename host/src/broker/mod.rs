@@ -68,6 +68,9 @@ pub struct Limits {
     pub expiry_seconds_max: u32,
     /// Exactly-once publications that a client may have sent and not released. Default 65,535, all there are.
     pub unreleased_max: usize,
+    /// Longest time a publisher waits for a receiver that is there but takes nothing, milliseconds. Two clients that fill
+    /// each other's queues would otherwise wait for each other for ever. Default 10,000.
+    pub publisher_wait_milliseconds_max: u64,
     /// Topics whose way is remembered by each worker thread. Default 131,072.
     pub routes_remembered_max: usize,
     /// Modules' wishes that come of one message, over all hops. Default 256.
@@ -86,6 +89,7 @@ impl Default for Limits {
             mailboxes_max: 1_000_000,
             expiry_seconds_max: u32::MAX,
             unreleased_max: 65_535,
+            publisher_wait_milliseconds_max: 10_000,
             routes_remembered_max: 131_072,
             wishes_per_message_max: 256,
         }
@@ -138,8 +142,8 @@ impl Broker {
         match request {
             Request::Publish(publish) => self.publish(worker, link, now, publish),
             Request::Settle(handle, how) => self.settle(worker, link, handle, how),
-            Request::Received(handle) => self.received(worker, link, handle),
-            Request::Release(handle) => self.release(worker, link, handle),
+            Request::Received(handle) => self.received(link, handle),
+            Request::Release(handle) => self.release(link, handle),
             Request::Subscribe(subscribe) => self.subscribe(worker, link, now, subscribe),
             Request::Unsubscribe(unsubscribe) => self.unsubscribe(worker, link, unsubscribe),
             Request::Attach(attach) => self.attach(worker, link, now, *attach),

@@ -42,10 +42,6 @@ pub(super) struct Parked {
     since: Time,
 }
 
-/// Longest time a publisher waits for a receiver that is there but takes nothing, milliseconds. Two clients that fill
-/// each other's queues would otherwise wait for each other for ever.
-const WAIT_MILLISECONDS_MAX: u64 = 10_000;
-
 impl Broker {
     pub(super) fn publish(&self, worker: &mut Worker, link: &mut Link, now: Time, publish: Publish<'_>) -> Answer {
         let (Some(attachment), Some(client)) = (link.attachment.clone(), link.client.clone()) else {
@@ -92,7 +88,7 @@ impl Broker {
         let seen = (guarantee == Guarantee::ExactlyOnce).then_some((attachment.mailbox.id, handle));
         let passed = self.carry_out(worker, now, decided, seen);
         let passed = match passed {
-            Passed::Full(..) if now.since(since) > WAIT_MILLISECONDS_MAX => {
+            Passed::Full(..) if now.since(since) > self.limits.publisher_wait_milliseconds_max => {
                 Passed::Refused(Refusal::new(RefusalKind::QuotaExceeded, "a receiver's queue stays full"))
             }
             passed => passed,

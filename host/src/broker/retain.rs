@@ -133,9 +133,7 @@ impl Broker {
             return Ok(());
         }
         let chain = worker.chain.clone();
-        let until = u64::MAX;
-        let mut replay =
-            Replay { subscription: subscription.clone(), after: None, left: u64::MAX, until, chosen: None };
+        let mut replay = Replay { subscription: subscription.clone(), after: None, until: u64::MAX, chosen: None };
         if chain.wants_replay() {
             let client = mailbox.lock().client.clone();
             let matching = self.retained.count(&subscription.filter, now, self.limits.retained_max);

@@ -35,7 +35,7 @@ impl Broker {
     }
 
     /// The receiver has an exactly-once delivery; it hears that it may forget the handle when that is on disk.
-    pub(super) fn received(&self, _worker: &mut Worker, link: &Link, handle: Handle) -> Answer {
+    pub(super) fn received(&self, link: &Link, handle: Handle) -> Answer {
         let Some(attachment) = &link.attachment else { return Answer::None };
         let mailbox = &attachment.mailbox;
         let mut state = mailbox.lock();
@@ -61,7 +61,7 @@ impl Broker {
 
     /// The publisher will not send an exactly-once publication again. The answer waits until that is on disk: the handle
     /// may be used anew after it.
-    pub(super) fn release(&self, _worker: &mut Worker, link: &Link, handle: Handle) -> Answer {
+    pub(super) fn release(&self, link: &Link, handle: Handle) -> Answer {
         let Some(attachment) = &link.attachment else { return Answer::None };
         let mailbox = &attachment.mailbox;
         let known = mailbox.lock().seen.remove(&handle);

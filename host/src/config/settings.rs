@@ -156,6 +156,12 @@ pub(super) const GLOBAL: &[Setting<Config>] = &[
     number!("broker.mailboxes_max", broker.mailboxes_max, 1..=1_000_000_000, "mailboxes"),
     number!("broker.expiry_seconds_max", broker.expiry_seconds_max, 0..=4_294_967_295, "seconds"),
     number!("broker.unreleased_max", broker.unreleased_max, 1..=65_535, "messages"),
+    number!(
+        "broker.publisher_wait_milliseconds_max",
+        broker.publisher_wait_milliseconds_max,
+        0..=3_600_000,
+        "milliseconds"
+    ),
     number!("broker.routes_remembered_max", broker.routes_remembered_max, 1..=1_000_000_000, "topics"),
     number!("broker.wishes_per_message_max", broker.wishes_per_message_max, 0..=100_000, "messages"),
     number!("wasm.call_milliseconds_max", wasm.call_milliseconds_max, 1..=60_000, "milliseconds"),
