@@ -8,6 +8,7 @@ pub mod topic;
 pub mod dialogue;
 pub mod store;
 
+pub mod amqp;
 pub mod mqtt;
 pub mod wasm;
 

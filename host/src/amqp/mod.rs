@@ -1,0 +1,33 @@
+//! AMQP 1.0 as a machine without clock or socket: bytes and `now` go in; actions, bytes and the next deadline come out.
+//! It is the side of a broker: the peer connects, opens, begins and attaches.
+//!
+//! [`Connection`] stands whole behind one lock, since every frame in either direction touches what both directions share
+//! (windows, credit, unsettled deliveries). It takes one frame a call, so that whoever reads may stop after each of them
+//! (a full queue pushes back), and it may be asked for deliveries from any thread.
+//!
+//! The order of a batch: [`Connection::receive`] until nothing whole is left, each [`Action`] to the hall; answers as they
+//! come; [`Connection::flush`] once, which says what could be said together (dispositions, credit, windows).
+
+mod action;
+mod condition;
+mod connection;
+mod limits;
+pub mod sections;
+mod state;
+
+pub use action::{
+    Action, Attach, AttachReply, Authenticate, DeliveryId, Detach, Direction, Flow, Forgotten, LinkId, Opening,
+    Outgoing, ReceiverSettles, SaslOutcome, SenderSettles, Settled, Sink, Step, Transfer, Unsettled,
+};
+pub use condition::{
+    AmqpError, ConnectionError, Error, ErrorCondition, Fault, Fields, LinkError, SessionError, TransactionError, error,
+    name,
+};
+pub use connection::{Connection, Profile};
+pub use fe2o3_amqp_types::messaging::{
+    DistributionMode, FilterSet, Source, Target, TerminusDurability, TerminusExpiryPolicy,
+};
+pub use limits::Limits;
+pub use serde_amqp::primitives::{Array, Symbol};
+pub use serde_amqp::{Value, described::Described, descriptor::Descriptor};
+pub use state::{Modified, Outcome, State, Tag, TxnId};
