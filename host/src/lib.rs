@@ -3,6 +3,7 @@
 pub mod client;
 pub mod message;
 pub mod metrics;
+pub mod sections;
 pub mod topic;
 
 pub mod dialogue;

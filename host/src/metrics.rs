@@ -110,6 +110,8 @@ metrics! {
     store_damaged_rows_total: Counter, "Rows of the store found damaged and set aside.";
     /// Wishes of modules that were published.
     module_wishes_total: Counter, "Messages published on behalf of modules.";
+    /// Events that modules were too slow to take.
+    module_events_dropped_total: Counter, "Events dropped because modules did not keep up.";
     /// Wishes refused past the hop limit.
     module_wishes_refused_total: Counter, "Module wishes refused past the hop limit.";
 }

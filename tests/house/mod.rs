@@ -15,17 +15,18 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("topic", &[]),
     ("message", &["client", "topic"]),
     ("metrics", &[]),
+    ("sections", &[]),
     ("dialogue", &["client", "message", "topic"]),
     // Cellar: what survives a restart. Its changes carry subscriptions, which are dialogue.
     ("store", &["client", "dialogue", "message", "topic", "metrics"]),
     // Rooms: translate.
     ("mqtt", &["client", "dialogue", "message", "topic"]),
-    ("amqp", &["client", "dialogue", "message", "topic"]),
-    ("wasm", &["client", "message", "topic", "metrics", "store"]),
+    ("amqp", &["client", "dialogue", "message", "sections", "topic"]),
+    ("wasm", &["client", "message", "sections", "topic", "metrics", "store"]),
     // Hall: who gets which message.
-    ("broker", &["client", "dialogue", "message", "topic", "metrics", "store", "wasm"]),
+    ("broker", &["client", "dialogue", "message", "sections", "topic", "metrics", "store", "wasm"]),
     // Doors: sockets, HTTP, clocks, tasks. Of the store `net` knows the word for how far the disk has got.
-    ("net", &["client", "dialogue", "message", "topic", "mqtt", "amqp", "broker", "metrics", "store"]),
+    ("net", &["client", "dialogue", "message", "sections", "topic", "mqtt", "amqp", "broker", "metrics", "store"]),
     ("admin", &["client", "dialogue", "message", "topic", "broker", "wasm", "metrics", "store"]),
     // Roof: puts the house together.
     ("config", EVERYTHING),

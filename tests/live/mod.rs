@@ -1,5 +1,6 @@
 //! Modules on a running broker, with clients on sockets: replaced under load, failing beside others, explained.
 
+mod beside;
 mod containment;
 mod deployment;
 mod reload;

@@ -1,5 +1,6 @@
 //! The module runtime: hooks, failures, limits, versions; the bundled modules as components. Without sockets.
 
+mod beside;
 mod bundled;
 mod components;
 mod failures;

@@ -9,6 +9,7 @@ use crate::client::{Client, Departure, Protocol, Scope};
 use crate::dialogue::{Attach, Attached, Closed, Detach, Event};
 use crate::message::{Refusal, RefusalKind, Time};
 use crate::store::{Change, MailboxRecord};
+use crate::wasm::{EventKinds, Happening};
 use std::sync::Arc;
 
 /// The hall's side of one connection. Belongs to the task that reads the connection.
@@ -82,6 +83,7 @@ impl Broker {
         link.client = Some(client.clone());
         link.attachment = Some(claimed.attachment);
         self.metrics.clients.add(1);
+        self.happened(EventKinds::CLIENTS, || Happening::Connected(client.clone()));
         Answer::Say(after, Event::Attached(Attached { client, resumed: claimed.resumed, assigned, expiry_seconds }))
     }
 
@@ -174,9 +176,11 @@ impl Broker {
         }
         let outlet = mailbox.set_outlet(&mut state, None);
         mailbox.drop_at_most_once(&mut state);
+        let client = state.client.clone();
         let blocked = std::mem::take(&mut state.blocked);
         drop(state);
         self.metrics.clients.add(-1);
+        self.happened(EventKinds::CLIENTS, || Happening::Disconnected(client, how));
         if let Some(outlet) = outlet.filter(|_| how == Departure::TakenOver) {
             outlet.close(Closed::TakenOver);
         }
@@ -264,6 +268,11 @@ impl Broker {
         self.metrics.mailboxes.add(-1);
         self.metrics.subscriptions.add(-(subscriptions.len() as i64));
         let subscriptions: Vec<_> = subscriptions.into_values().collect();
+        for subscription in &subscriptions {
+            let filter = &subscription.filter;
+            let what = || Happening::Unsubscribed(client.clone(), filter.clone());
+            self.happened(EventKinds::SUBSCRIPTIONS, what);
+        }
         // In slices, so that publishers get their turn.
         for some in subscriptions.chunks(256) {
             let mut trie = self.trie.write();

@@ -12,6 +12,7 @@ use super::worker::Worker;
 use crate::dialogue::{Handle, Routed};
 use crate::message::{Guarantee, Message, Time};
 use crate::store::{Change, MailboxId, QueueEntry, Sequence};
+use crate::wasm::{EventKinds, Happening, Loss};
 use smallvec::SmallVec;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -61,7 +62,7 @@ impl Broker {
         let mut matched = false;
         for target in &route.targets {
             let offered = match target {
-                Target::Single(single) => self.offer_single(message, single, &mut changes, &mut pending),
+                Target::Single(single) => self.offer_single(message, single, route.cleared, &mut changes, &mut pending),
                 Target::Group(group, names) => group.pick(message.envelope().guarantee, &self.limits).map(|member| {
                     let name = names.iter().find(|(id, _)| *id == member.mailbox.id).map(|(_, name)| name.clone());
                     let copy = Queued {
@@ -70,6 +71,7 @@ impl Broker {
                         identifiers: member.options.identifier.into_iter().collect(),
                         name,
                         group: Some(group.clone()),
+                        cleared: route.cleared,
                         ..Queued::new(message.clone())
                     };
                     self.offer(&member.mailbox, copy, &mut changes, &mut pending)
@@ -80,11 +82,17 @@ impl Broker {
                     matched = true;
                     worker.touched.extend(outlet);
                 }
-                Some(Offered::Dropped) => worker.tally.dropped += 1,
+                Some(Offered::Dropped) => {
+                    worker.tally.dropped += 1;
+                    self.happened(EventKinds::LOST, || Happening::Lost(message.clone(), Loss::QueueFull));
+                }
                 Some(Offered::Nobody) | None => {}
             }
         }
         let routed = if matched { Routed::Matched } else { Routed::NoSubscriber };
+        if !matched {
+            self.happened(EventKinds::LOST, || Happening::Lost(message.clone(), Loss::Unroutable));
+        }
         if let Some((mailbox, handle)) = seen
             && self.directory.is_durable(mailbox)
         {
@@ -97,6 +105,7 @@ impl Broker {
         &self,
         message: &Message,
         single: &Single,
+        cleared: u64,
         changes: &mut Vec<Change>,
         pending: &mut Pending,
     ) -> Option<Offered> {
@@ -105,6 +114,7 @@ impl Broker {
         }
         let copy = Queued {
             name: single.name.clone(),
+            cleared,
             identifiers: single.identifiers.clone(),
             guarantee: message.envelope().guarantee.min(single.guarantee),
             retain: message.envelope().retain && single.retain_as_published,

@@ -74,7 +74,7 @@ impl Broker {
         let mut message = Message::new(envelope, 0, publish.payload);
         if chain.wants_routing(topic.as_str()) {
             let verdict = chain.route(&mut worker.guests, client, message);
-            explanation.wishes = verdict.wishes.iter().map(|wish| wish.topic().to_string()).collect();
+            explanation.wishes = verdict.wishes.iter().map(|wish| wish.message.topic().to_string()).collect();
             match verdict.outcome {
                 Outcome::Pass(passed) => message = passed,
                 Outcome::Discard => return "discarded by a module".into(),

@@ -52,6 +52,10 @@ pub struct Queued {
     pub duplicate: bool,
     /// The store has it.
     pub stored: bool,
+    /// Under this generation of delivery modules it may leave: they were asked, or do not want to see it. 0: none.
+    pub cleared: u64,
+    /// What leaves in its place, as a module said.
+    pub instead: Option<Message>,
 }
 
 impl Queued {
@@ -69,12 +73,14 @@ impl Queued {
             retain: false,
             duplicate: false,
             stored: false,
+            cleared: 0,
+            instead: None,
         }
     }
 
     fn delivery(&self, handle: Handle) -> Delivery {
         Delivery {
-            message: self.message.clone(),
+            message: self.instead.as_ref().unwrap_or(&self.message).clone(),
             name: self.name.clone(),
             guarantee: self.guarantee,
             retain: self.retain,
@@ -82,6 +88,11 @@ impl Queued {
             handle,
             identifiers: self.identifiers.clone(),
         }
+    }
+
+    /// Whether it may leave as far as delivery modules are concerned.
+    fn is_cleared(&self, generation: u64) -> bool {
+        generation == 0 || self.cleared == generation
     }
 
     /// Notes in `changes` that the store may forget this copy.
@@ -201,6 +212,23 @@ pub struct Drained {
     pub sent_bytes: u64,
     /// Copies that expired here.
     pub expired: u64,
+    /// Those, if somebody wants to be told.
+    pub lost: Vec<Message>,
+    /// Modules have to be asked about the next copy.
+    pub wants_decision: bool,
+}
+
+/// What a drain is to keep to.
+#[derive(Debug, Clone, Copy)]
+pub struct Terms {
+    /// The time.
+    pub now: Time,
+    /// So much is on disk.
+    pub committed: Sequence,
+    /// Copies leave that are cleared under this generation of delivery modules; 0: all.
+    pub delivery: u64,
+    /// Keep what expires, for those who want to be told.
+    pub tell_lost: bool,
 }
 
 impl Mailbox {
@@ -347,7 +375,8 @@ impl Mailbox {
         Submitted::Known
     }
 
-    fn count(&self, queued: &Queued, more: bool) {
+    /// Counts a copy in or out.
+    pub fn count(&self, queued: &Queued, more: bool) {
         let size = queued.message.size();
         if more {
             self.depth.fetch_add(1, Ordering::Relaxed);
@@ -413,11 +442,11 @@ impl Mailbox {
     pub fn drain(
         &self,
         attachment: u64,
-        now: Time,
-        committed: Sequence,
+        terms: Terms,
         limits: &super::Limits,
         sink: &mut dyn FnMut(Outgoing) -> bool,
     ) -> Drained {
+        let Terms { now, committed, delivery, tell_lost } = terms;
         let mut drained = Drained::default();
         let mut guard = self.lock();
         let state = &mut *guard;
@@ -428,7 +457,7 @@ impl Mailbox {
         if state.awaited <= committed {
             state.awaited = 0;
         }
-        if state.window.has_resend() && !resend(state, sink) {
+        if state.window.has_resend() && !resend(state, delivery, &mut drained, sink) {
             return drained;
         }
         loop {
@@ -447,6 +476,10 @@ impl Mailbox {
                 }
                 break;
             };
+            if source.front().is_some_and(|next| !next.is_cleared(delivery) && !next.message.is_expired(now)) {
+                drained.wants_decision = true;
+                break;
+            }
             let Some(mut queued) = source.pop_front() else { break };
             let windowed = queued.guarantee != Guarantee::AtMostOnce;
             if !replaying {
@@ -454,6 +487,9 @@ impl Mailbox {
             }
             if queued.message.is_expired(now) {
                 drained.expired += 1;
+                if tell_lost {
+                    drained.lost.push(queued.message.clone());
+                }
                 queued.forget(self.id, &mut drained.changes);
                 continue;
             }
@@ -526,9 +562,15 @@ impl State {
     }
 }
 
-/// Sends again what was under way when the last connection ended; false if `sink` has had enough.
-fn resend(state: &mut State, sink: &mut dyn FnMut(Outgoing) -> bool) -> bool {
+/// Sends again what was under way when the last connection ended; false if `sink` has had enough, or modules have to be
+/// asked first.
+fn resend(state: &mut State, delivery: u64, drained: &mut Drained, sink: &mut dyn FnMut(Outgoing) -> bool) -> bool {
     while state.window.outstanding() < state.window_max {
+        let is_next = |flight: &InFlight| flight.phase == Phase::Sent && !flight.queued.is_cleared(delivery);
+        if state.window.peek_resend().is_some_and(is_next) {
+            drained.wants_decision = true;
+            return false;
+        }
         let Some(flight) = state.window.resend() else { return true };
         let outgoing = match flight.phase {
             Phase::Received => Outgoing::Release(flight.handle),

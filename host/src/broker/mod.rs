@@ -4,7 +4,9 @@
 //! Read `publish.rs` first. No lock is held while guest code runs; the locks of mailboxes are leaves.
 
 mod attach;
+mod chores;
 mod deadlines;
+mod decide;
 mod deliver;
 mod directory;
 mod explain;
@@ -28,20 +30,22 @@ mod worker;
 mod tests;
 
 pub use attach::{Link, nobody};
+pub use chores::Chores;
 pub use explain::Explanation;
 pub use inspect::{ClientInfo, SubscriptionInfo};
+use mailbox::Terms;
 pub use mailbox::{Mailbox, Outlet};
 pub use open::Restored;
 pub use subscription_trie::SubscriptionTrie;
 pub use worker::Worker;
 
-use crate::client::{Client, Scope};
+use crate::client::Scope;
 use crate::dialogue::{Closed, Event, Outgoing, Request};
 use crate::message::Time;
 use crate::metrics::Metrics;
 use crate::store::{Sequence, Store};
 use crate::topic;
-use crate::wasm::Modules;
+use crate::wasm::{EventKinds, Happening, Loss, Modules};
 use parking_lot::RwLock;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -75,6 +79,8 @@ pub struct Limits {
     pub routes_remembered_max: usize,
     /// Modules' wishes that come of one message, over all hops. Default 256.
     pub wishes_per_message_max: usize,
+    /// Events that wait for modules; past it they are dropped and counted. Default 10,000.
+    pub events_waiting_max: usize,
 }
 
 impl Default for Limits {
@@ -92,6 +98,7 @@ impl Default for Limits {
             publisher_wait_milliseconds_max: 10_000,
             routes_remembered_max: 131_072,
             wishes_per_message_max: 256,
+            events_waiting_max: 10_000,
         }
     }
 }
@@ -117,8 +124,6 @@ pub struct Broker {
     directory: directory::Directory,
     /// The scope of names that are the broker's already.
     own_scope: Arc<Scope>,
-    /// In whose name modules publish.
-    module_client: Client,
     trie: RwLock<SubscriptionTrie<route::Subscriber>>,
     /// Changes with every subscription, so that remembered routes are known to be stale.
     subscriptions_version: AtomicU64,
@@ -127,6 +132,7 @@ pub struct Broker {
     wills: wills::Wills,
     receipts: receipts::Receipts,
     deadlines: deadlines::Deadlines,
+    happenings: chores::Happenings,
     next_log_id: AtomicU64,
     next_group: AtomicU64,
 }
@@ -158,7 +164,13 @@ impl Broker {
     pub fn drain(&self, link: &Attachment, now: Time, sink: &mut dyn FnMut(Outgoing) -> bool) {
         let mailbox = &link.mailbox;
         let mut full = false;
-        let mut drained = mailbox.drain(link.number, now, self.store.committed(), &self.limits, &mut |outgoing| {
+        let terms = Terms {
+            now,
+            committed: self.store.committed(),
+            delivery: self.modules.delivery_generation(),
+            tell_lost: self.modules.wants_events(EventKinds::LOST),
+        };
+        let mut drained = mailbox.drain(link.number, terms, &self.limits, &mut |outgoing| {
             full = !sink(outgoing);
             !full
         });
@@ -173,8 +185,11 @@ impl Broker {
         if drained.awaits != 0 {
             self.await_commit(mailbox, drained.awaits);
         }
-        // Names have to be asked of guests, so the connection's own thread fetches them.
-        if drained.wants_replay && !full {
+        for message in drained.lost.drain(..) {
+            self.happened(EventKinds::LOST, || Happening::Lost(message, Loss::Expired));
+        }
+        // Guests have to be asked, and the connection's own thread does that.
+        if (drained.wants_replay || drained.wants_decision) && !full {
             self.wake(mailbox);
         }
     }

@@ -1,12 +1,12 @@
 //! Puts the hall together from what the store gave back.
 
 use super::mailbox::{Mailbox, Queued};
-use super::{Broker, Limits, deadlines, directory, publish, receipts, retained, subscribe, wills};
+use super::{Broker, Limits, chores, deadlines, directory, receipts, retained, subscribe, wills};
 use crate::client::{Departure, Protocol};
 use crate::message::{Message, Time};
 use crate::metrics::Metrics;
 use crate::store::{LoadedMailbox, MailboxId, Store, WillRecord};
-use crate::wasm::Modules;
+use crate::wasm::{EventKinds, Happening, Modules};
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
@@ -42,7 +42,6 @@ impl Broker {
             metrics,
             directory: directory::Directory::default(),
             own_scope: Arc::new(super::attach::nobody("", Protocol::Module)),
-            module_client: publish::module_client(),
             trie: Default::default(),
             subscriptions_version: AtomicU64::new(1),
             groups: Default::default(),
@@ -50,6 +49,7 @@ impl Broker {
             wills: wills::Wills::default(),
             receipts: receipts::Receipts::default(),
             deadlines: deadlines::Deadlines::default(),
+            happenings: chores::Happenings::default(),
             next_log_id: AtomicU64::new(restored.next_log_id.max(1)),
             next_group: AtomicU64::new(1),
         };
@@ -96,6 +96,10 @@ impl Broker {
         let mut state = mailbox.lock();
         state.seen = seen.into_iter().collect();
         // A client that was there when the broker ended counts as gone from now on.
+        if record.detached.is_none() {
+            let client = record.client.clone();
+            self.happened(EventKinds::CLIENTS, || Happening::Disconnected(client, Departure::BrokerDown));
+        }
         let detached = record.detached.unwrap_or(now);
         state.detached = Some(detached);
         drop(state);

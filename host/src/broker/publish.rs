@@ -14,8 +14,9 @@ use crate::client::{Client, Protocol, Scope};
 use crate::dialogue::{Event, Handle, Publish, Routed};
 use crate::message::{Envelope, Guarantee, Message, Refusal, RefusalKind, Time};
 use crate::store::{MailboxId, Sequence};
-use crate::wasm::{Chain, Outcome};
-use std::sync::Arc;
+use crate::wasm::{Chain, EventKinds, Outcome, Wish};
+use std::collections::VecDeque;
+use std::sync::{Arc, OnceLock};
 
 /// What became of a message.
 pub(super) enum Passed {
@@ -31,7 +32,7 @@ pub(super) enum Passed {
 pub(super) struct Decided {
     pub message: Message,
     pub keep: Keep,
-    pub wishes: Vec<Message>,
+    pub wishes: Vec<Wish>,
 }
 
 /// A publication that waits for room in a queue.
@@ -69,7 +70,7 @@ impl Broker {
         let scope = link.scope.clone();
         let passed = match self.route(worker, &scope, publish.name) {
             Ok(route) => {
-                let message = make(&route, now, attachment.mailbox.id, publish);
+                let message = self.make(&route, now, attachment.mailbox.id, publish);
                 match message {
                     Some(message) => self.pass(worker, now, &client, message, route, seen),
                     None => Passed::Taken(self.note_seen(seen, &attachment.mailbox), Routed::NoSubscriber),
@@ -212,13 +213,13 @@ impl Broker {
     }
 
     /// Publishes what modules wish for, and what other modules wish for because of that, up to a bound.
-    pub(super) fn grant(&self, worker: &mut Worker, now: Time, chain: &Arc<Chain>, wishes: Vec<Message>) -> Sequence {
+    pub(super) fn grant(&self, worker: &mut Worker, now: Time, chain: &Arc<Chain>, wishes: Vec<Wish>) -> Sequence {
         if wishes.is_empty() {
             return 0;
         }
         let mut after = 0;
         let mut granted = 0;
-        let mut waiting: std::collections::VecDeque<Message> = wishes.into();
+        let mut waiting: VecDeque<Wish> = wishes.into();
         while let Some(wish) = waiting.pop_front() {
             if granted == self.limits.wishes_per_message_max {
                 self.metrics.module_wishes_refused_total.add(waiting.len() as u64 + 1);
@@ -236,17 +237,18 @@ impl Broker {
         worker: &mut Worker,
         now: Time,
         chain: &Arc<Chain>,
-        wish: Message,
-        waiting: &mut std::collections::VecDeque<Message>,
+        wish: Wish,
+        waiting: &mut VecDeque<Wish>,
     ) -> Sequence {
+        let Wish { module, message: mut wish } = wish;
         if wish.topic().is_reserved() {
             self.metrics.module_wishes_refused_total.add(1);
             return 0;
         }
+        let publisher = module_client(module);
         let mut route = self.route_of(worker, wish.topic());
-        let mut wish = wish;
         if route.wants_routing {
-            let verdict = chain.route(&mut worker.guests, &self.module_client, wish);
+            let verdict = chain.route(&mut worker.guests, &publisher, wish);
             waiting.extend(verdict.wishes);
             match verdict.outcome {
                 Outcome::Pass(passed) if !passed.topic().is_reserved() => {
@@ -261,7 +263,7 @@ impl Broker {
                 }
             }
         }
-        let Ok(keep) = self.retention(worker, now, chain, &self.module_client, &wish, &route) else { return 0 };
+        let Ok(keep) = self.retention(worker, now, chain, &publisher, &wish, &route) else { return 0 };
         match self.deliver(worker, now, &wish, &route, keep, None) {
             Ok((after, _)) => after,
             Err(_) => {
@@ -285,8 +287,26 @@ impl Broker {
         worker.tally.received_bytes += publish.payload.len() as u64;
         let scope = Arc::new(client.scope.clone());
         let route = self.route(worker, &scope, publish.name)?;
-        let Some(message) = make(&route, now, 0, publish) else { return Ok((0, Routed::NoSubscriber)) };
+        let Some(message) = self.make(&route, now, 0, publish) else { return Ok((0, Routed::NoSubscriber)) };
         self.publish_message(worker, now, client, message, route)
+    }
+
+    /// The message, unless nothing can come of it.
+    fn make(&self, route: &Route, now: Time, publisher: MailboxId, publish: Publish<'_>) -> Option<Message> {
+        let asked = publish.retain || !matches!(route.unflagged, crate::wasm::RetainAsk::Never);
+        let nothing = route.targets.is_empty() && !asked && !route.wants_routing;
+        if nothing && !self.modules.wants_events(EventKinds::LOST) {
+            return None;
+        }
+        let envelope = Envelope {
+            topic: route.topic.clone(),
+            guarantee: publish.guarantee,
+            retain: publish.retain,
+            expires: publish.expiry_seconds.map(|seconds| now.plus_seconds(seconds)),
+            properties: publish.properties,
+            hops: 0,
+        };
+        Some(Message::new(envelope, publisher, publish.payload))
     }
 
     /// Publishes a message whose topic is the broker's.
@@ -306,29 +326,18 @@ impl Broker {
     }
 }
 
-/// The message, unless nothing can come of it.
-fn make(route: &Route, now: Time, publisher: MailboxId, publish: Publish<'_>) -> Option<Message> {
-    let asked = if publish.retain { true } else { !matches!(route.unflagged, crate::wasm::RetainAsk::Never) };
-    if route.targets.is_empty() && !asked && !route.wants_routing {
-        return None;
-    }
-    let envelope = Envelope {
-        topic: route.topic.clone(),
-        guarantee: publish.guarantee,
-        retain: publish.retain,
-        expires: publish.expiry_seconds.map(|seconds| now.plus_seconds(seconds)),
-        properties: publish.properties,
-        hops: 0,
-    };
-    Some(Message::new(envelope, publisher, publish.payload))
-}
-
 fn published(handle: Handle, guarantee: Guarantee, outcome: Result<Routed, Refusal>) -> Event {
     Event::Published { handle, guarantee, outcome }
 }
 
-/// In whose name modules publish.
-pub(super) fn module_client() -> Client {
-    let scope = Scope { listener: "".into(), protocol: Protocol::Module, identity: None };
-    Client { id: "".into(), scope, peer: "".into() }
+/// The publisher of what a module wishes for.
+pub(super) fn module_client(module: Arc<str>) -> Client {
+    let nothing = nothing();
+    let scope = Scope { listener: nothing.clone(), protocol: Protocol::Module, identity: None };
+    Client { id: module, scope, peer: nothing }
+}
+
+fn nothing() -> Arc<str> {
+    static NOTHING: OnceLock<Arc<str>> = OnceLock::new();
+    NOTHING.get_or_init(|| "".into()).clone()
 }

@@ -192,8 +192,14 @@ impl Broker {
         (found.map(|kept| kept.message).collect(), done)
     }
 
-    /// Fetches more retained messages for a client that was sent those it had; false: there is nothing to fetch.
+    /// Gets ready for a client what only its own thread may: asks modules about copies, and fetches more retained messages
+    /// once it was sent those it had. False: there was nothing to do.
     pub fn refill(&self, worker: &mut Worker, link: &Link, now: Time) -> bool {
+        let fetched = self.fetch_retained(worker, link, now);
+        self.decide(worker, link) || fetched
+    }
+
+    fn fetch_retained(&self, worker: &mut Worker, link: &Link, now: Time) -> bool {
         let Some(attachment) = &link.attachment else { return false };
         let mailbox = &attachment.mailbox;
         let mut state = mailbox.lock();
@@ -207,7 +213,11 @@ impl Broker {
         let copies: Vec<Queued> =
             page.into_iter().map(|message| self.replayed(worker, &link.scope, &replay.subscription, message)).collect();
         let mut state = mailbox.lock();
-        state.replayed.extend(copies);
+        for mut copy in copies {
+            state.arrivals += 1;
+            copy.arrival = state.arrivals;
+            state.replayed.push_back(copy);
+        }
         if !done {
             state.replays.push_front(replay);
         }

@@ -53,6 +53,8 @@ pub struct Route {
     pub topic: Topic,
     /// A routing module wants to see its messages.
     pub wants_routing: bool,
+    /// Under this generation of delivery modules its copies may leave without a question; 0: modules are to be asked.
+    pub cleared: u64,
     /// Whether the retain policy is asked about flagged messages.
     pub flagged: RetainAsk,
     /// Whether it is asked about the others.
@@ -226,6 +228,7 @@ impl Broker {
         targets.extend(singles.into_iter().map(Target::Single));
         Route {
             wants_routing: chain.wants_routing(topic.as_str()),
+            cleared: if chain.wants_delivery(topic.as_str()) { 0 } else { chain.delivery_generation() },
             flagged: chain.wants_retain(topic.as_str(), true),
             unflagged: chain.wants_retain(topic.as_str(), false),
             topic,
@@ -239,7 +242,8 @@ impl Route {
     fn nowhere(topic: Topic) -> Self {
         let never = RetainAsk::Never;
         let targets = Box::default();
-        Self { topic, wants_routing: false, flagged: never, unflagged: never, targets, retention: Default::default() }
+        let retention = Default::default();
+        Self { topic, wants_routing: false, cleared: 0, flagged: never, unflagged: never, targets, retention }
     }
 }
 

@@ -10,6 +10,7 @@ use crate::dialogue::{Event, Subscribe, SubscribeFilter, Subscription, Unsubscri
 use crate::message::{Guarantee, Refusal, RefusalKind, Time};
 use crate::store::Change;
 use crate::topic::Filter;
+use crate::wasm::{EventKinds, Happening};
 use hashbrown::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -71,10 +72,17 @@ impl Broker {
             changes.push(Change::Filter(mailbox.id, Box::new(subscription.clone())));
         }
         let guarantee = subscription.options.guarantee;
+        self.subscribed(link, || subscription.filter.clone());
         self.put_subscription(mailbox, key, subscription);
         self.subscriptions_changed();
         self.end_replay_here(mailbox);
         Ok(guarantee)
+    }
+
+    fn subscribed(&self, link: &Link, filter: impl FnOnce() -> Filter) {
+        if let Some(client) = &link.client {
+            self.happened(EventKinds::SUBSCRIPTIONS, || Happening::Subscribed(client.clone(), filter()));
+        }
     }
 
     /// Puts a subscription where publishers find it. The caller announces the change.
@@ -119,6 +127,10 @@ impl Broker {
         for (name, share) in unsubscribe.filters {
             removed.push(self.broker_filter(worker, link, &name).map(|filter| {
                 let found = self.drop_subscription(mailbox, &filter, share.as_deref());
+                if found && let Some(client) = &link.client {
+                    let what = || Happening::Unsubscribed(client.clone(), filter.clone());
+                    self.happened(EventKinds::SUBSCRIPTIONS, what);
+                }
                 if found && mailbox.is_durable() {
                     changes.push(Change::FilterGone(mailbox.id, filter.as_str().into(), share));
                 }

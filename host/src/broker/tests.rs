@@ -1,7 +1,7 @@
 //! Rows for the hall alone: no sockets, no protocol, a clock that stands still, a store in memory.
 
 use super::*;
-use crate::client::{Departure, Protocol};
+use crate::client::{Client, Departure, Protocol};
 use crate::dialogue::*;
 use crate::message::Guarantee;
 use crate::store::Durability;

@@ -61,8 +61,22 @@ impl Window {
     /// A new connection: everything under way is to be sent again.
     pub fn restart(&mut self) {
         self.flights.retain(|flight| flight.phase != Phase::Settled);
+        // Modules are asked again about what is sent again.
+        for flight in &mut self.flights {
+            flight.queued.cleared = 0;
+        }
         self.resent = 0;
         self.outstanding = 0;
+    }
+
+    /// The next one to send again, left where it is.
+    pub fn peek_resend(&self) -> Option<&InFlight> {
+        self.flights.iter().skip(self.resent).find(|flight| flight.phase != Phase::Settled)
+    }
+
+    /// All that are to be sent again, oldest first.
+    pub fn unsent(&mut self) -> impl Iterator<Item = &mut InFlight> {
+        self.flights.iter_mut().skip(self.resent).filter(|flight| flight.phase == Phase::Sent)
     }
 
     /// The next one to send again, if any.

@@ -1,5 +1,6 @@
 //! The threads that serve connections.
 
+use super::chores::ChoresThread;
 use super::context::Context;
 use super::listener::{Arrival, BindError, accept, bind, take};
 use super::{Clock, Limits};
@@ -42,6 +43,7 @@ pub struct ListenerConfig {
 /// The running threads.
 pub struct Workers {
     threads: Vec<JoinHandle<()>>,
+    chores: ChoresThread,
     addresses: Vec<(String, SocketAddr)>,
     stop: watch::Sender<bool>,
     broker: Arc<Broker>,
@@ -131,7 +133,8 @@ impl Workers {
             let thread = std::thread::Builder::new().name(format!("worker-{at}")).spawn(body);
             threads.push(thread.expect("the system has room for a few threads at the start"));
         }
-        Ok(Self { threads, addresses, stop, broker, crew })
+        let chores = ChoresThread::start(broker.clone(), clock);
+        Ok(Self { threads, chores, addresses, stop, broker, crew })
     }
 
     /// Where a listener is.
@@ -157,6 +160,8 @@ impl Workers {
         for thread in self.threads {
             let _ = thread.join();
         }
+        // After the last client has gone, so that modules hear of it.
+        self.chores.stop();
     }
 }
 

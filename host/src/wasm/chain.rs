@@ -49,6 +49,11 @@ pub struct Chain {
     pub(super) retain: Vec<Arc<Link>>,
     pub(super) wills: Vec<Arc<Link>>,
     pub(super) access: Vec<Arc<Link>>,
+    pub(super) delivery: Vec<Arc<Link>>,
+    pub(super) events: Vec<Arc<Link>>,
+    pub(super) timers: Vec<Arc<Link>>,
+    /// Exactly one module translates: the first.
+    pub(super) translation: Option<Arc<Link>>,
     /// A module that decides over access is installed and cannot be asked: nobody may do anything.
     pub(super) access_closed: bool,
 }
@@ -72,6 +77,10 @@ impl Chain {
             retain: with("retain-policy"),
             wills: with("will-handling"),
             access: with("access"),
+            delivery: with("delivery"),
+            events: with("events"),
+            timers: with("timers"),
+            translation: with("translation").into_iter().next(),
             access_closed,
             links,
         }
@@ -79,6 +88,11 @@ impl Chain {
 
     /// Ascends with every change of the modules. 0: no module was ever installed.
     pub fn generation(&self) -> u64 {
+        self.generation
+    }
+
+    /// As [`Chain::generation`], the same for both sides of a canary.
+    pub(super) fn plan_generation(&self) -> u64 {
         self.generation
     }
 

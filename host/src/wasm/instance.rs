@@ -78,13 +78,9 @@ pub(super) struct Exports {
     pub(super) retain_policy: Option<hooks::retain_policy::Guest>,
     pub(super) will_handling: Option<hooks::will_handling::Guest>,
     pub(super) access: Option<hooks::access::Guest>,
-    #[expect(dead_code, reason = "bound already; the hall does not call it yet")]
     pub(super) delivery: Option<hooks::delivery::Guest>,
-    #[expect(dead_code, reason = "bound already; the hall does not call it yet")]
     pub(super) events: Option<hooks::events::Guest>,
-    #[expect(dead_code, reason = "bound already; the hall does not call it yet")]
     pub(super) translation: Option<hooks::translation::Guest>,
-    #[expect(dead_code, reason = "bound already; the hall does not call it yet")]
     pub(super) timers: Option<hooks::timers::Guest>,
 }
 

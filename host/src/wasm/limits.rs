@@ -38,6 +38,8 @@ pub struct Limits {
     pub wish_bytes_max: usize,
     /// How many wishes may stand between what a client sent and a message. Default 8.
     pub hops_max: u8,
+    /// Shortest time between two ticks of a module, milliseconds; who asks for less gets this. Default 10.
+    pub tick_milliseconds_min: u64,
     /// Recent log lines kept a module. Default 256.
     pub log_lines_kept: usize,
     /// Bytes of one log line; what is longer is cut. Default 1,024.
@@ -80,6 +82,7 @@ impl Default for Limits {
             wishes_max: 64,
             wish_bytes_max: 2 << 20,
             hops_max: 8,
+            tick_milliseconds_min: 10,
             log_lines_kept: 256,
             log_line_bytes_max: 1_024,
             state_bytes_max: 1 << 20,

@@ -18,9 +18,14 @@ pub(super) enum Hook {
     WillDue,
     Authenticate,
     Authorize,
+    Deliver,
+    Events,
+    Tick,
+    ToAmqp,
+    FromAmqp,
 }
 
-const HOOKS: [Hook; 10] = [
+const HOOKS: [Hook; 15] = [
     Hook::PublishTopic,
     Hook::SubscribeFilter,
     Hook::DeliverName,
@@ -31,6 +36,11 @@ const HOOKS: [Hook; 10] = [
     Hook::WillDue,
     Hook::Authenticate,
     Hook::Authorize,
+    Hook::Deliver,
+    Hook::Events,
+    Hook::Tick,
+    Hook::ToAmqp,
+    Hook::FromAmqp,
 ];
 
 impl Hook {
@@ -47,6 +57,11 @@ impl Hook {
             Self::WillDue => "will-handling.on-departure",
             Self::Authenticate => "access.authenticate",
             Self::Authorize => "access.authorize",
+            Self::Deliver => "delivery.on-deliver",
+            Self::Events => "events.on-events",
+            Self::Tick => "timers.on-tick",
+            Self::ToAmqp => "translation.to-amqp",
+            Self::FromAmqp => "translation.from-amqp",
         }
     }
 }

@@ -41,7 +41,10 @@ mod version;
 
 pub use chain::{Chain, OnFailure};
 pub use error::{DeployError, OpenError};
-pub use hooks::{Action, Credentials, Outcome, Replay, RetainAsk, Retention, Verdict};
+pub use hooks::{
+    Action, Credentials, EventKinds, Happening, Leaves, Loss, Outcome, Pulses, Replay, RetainAsk, Retention, Verdict,
+    Wish,
+};
 pub use imports::log::{LogLevel, LogLine};
 pub use imports::metrics::Figure;
 pub use limits::Limits;

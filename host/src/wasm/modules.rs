@@ -4,6 +4,7 @@ use super::chain::{Chain, OnFailure};
 use super::component::{self, Compiled};
 use super::engine::Engine;
 use super::error::{DeployError, OpenError};
+use super::hooks::EventKinds;
 use super::imports::log::{Log, LogLine};
 use super::imports::metrics::{Figure, Figures};
 use super::imports::state::{State, StoredValue};
@@ -17,7 +18,7 @@ use crate::store::{Change, Store};
 use arc_swap::ArcSwap;
 use parking_lot::Mutex;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::time::Duration;
 
 /// All modules of a broker. Cheap to clone.
@@ -36,6 +37,10 @@ pub(super) struct Inner {
     retained: RetainedSlot,
     chain: ArcSwap<Chain>,
     generation: AtomicU64,
+    /// Of the chain that holds now, for those who must not wait to ask it: [`Chain::delivery_generation`] and
+    /// [`Chain::wants_events`].
+    delivery: AtomicU64,
+    events: AtomicU8,
     /// Held for moments only.
     registry: Mutex<Registry>,
     /// Held by whoever changes something, from the first look to the swap.
@@ -73,6 +78,8 @@ impl Modules {
             retained: RetainedSlot::default(),
             chain: ArcSwap::new(Chain::empty()),
             generation: AtomicU64::new(0),
+            delivery: AtomicU64::new(0),
+            events: AtomicU8::new(0),
             registry: Mutex::default(),
             changing: Mutex::new(()),
         })))
@@ -90,6 +97,17 @@ impl Modules {
     /// The generation of that plan: one load, so that a worker sees whether the plan it holds is still the one.
     pub fn generation(&self) -> u64 {
         self.0.generation.load(Ordering::Acquire)
+    }
+
+    /// As [`Chain::delivery_generation`] of that plan.
+    pub fn delivery_generation(&self) -> u64 {
+        self.0.delivery.load(Ordering::Acquire)
+    }
+
+    /// Whether any module wants to be told of such things.
+    #[inline]
+    pub fn wants_events(&self, kinds: EventKinds) -> bool {
+        EventKinds(self.0.events.load(Ordering::Relaxed)).has(kinds)
     }
 
     /// Every bound on modules.
@@ -319,6 +337,8 @@ impl Inner {
     pub(super) fn swap(&self, registry: &mut Registry) -> u64 {
         let chain = registry.next_chain();
         let generation = chain.generation();
+        self.delivery.store(chain.delivery_generation(), Ordering::Release);
+        self.events.store(chain.wants_events().0, Ordering::Release);
         self.chain.store(chain);
         self.generation.store(generation, Ordering::Release);
         generation

@@ -27,7 +27,7 @@ fn protocol(protocol: Protocol) -> wit::Protocol {
     }
 }
 
-fn guarantee_out(guarantee: Guarantee) -> wit::Guarantee {
+pub(super) fn guarantee_out(guarantee: Guarantee) -> wit::Guarantee {
     match guarantee {
         Guarantee::AtMostOnce => wit::Guarantee::AtMostOnce,
         Guarantee::AtLeastOnce => wit::Guarantee::AtLeastOnce,

@@ -4,6 +4,7 @@ use super::bindings::exports::pliant::broker::lifecycle;
 use super::component::Compiled;
 use super::engine::Engine;
 use super::error::DeployError;
+use super::hooks::EventKinds;
 use super::imports::log::LogLevel;
 use super::instance::Instance;
 use super::limits::Limits;
@@ -48,11 +49,23 @@ pub(super) struct Manifest {
     pub(super) unflagged_retain: Option<Interest>,
     pub(super) retain_by_topic: bool,
     pub(super) delivers_as_is: bool,
-    /// For the hooks that later steps call.
-    #[expect(dead_code, reason = "read by the delivery hook, which the hall does not call yet")]
     pub(super) delivery: Interest,
-    #[expect(dead_code, reason = "read by the timers hook, which the hall does not call yet")]
     pub(super) tick_milliseconds: Option<u32>,
+    pub(super) events: EventInterest,
+}
+
+/// What the `events` hook wants to be told.
+#[derive(Debug)]
+pub(super) struct EventInterest {
+    pub(super) kinds: EventKinds,
+    /// Topics of lost messages.
+    pub(super) lost: Interest,
+}
+
+impl Default for EventInterest {
+    fn default() -> Self {
+        Self { kinds: EventKinds::ALL, lost: Interest::default() }
+    }
 }
 
 /// The topics that a hook wants to see.
@@ -90,6 +103,7 @@ impl Manifest {
             delivers_as_is: manifest.delivers_as_is,
             delivery: Interest::new(limits, manifest.delivery)?,
             tick_milliseconds: manifest.tick_milliseconds,
+            events: EventInterest::default(),
         })
     }
 }

@@ -8,6 +8,7 @@ use super::super::meter::Hook;
 use super::super::modules::Inner;
 use super::super::pool::{Ask, Guests};
 use super::super::translate::{self, Incoming};
+use super::Wish;
 use crate::client::Client;
 use crate::message::{Message, Refusal};
 use wasmtime::component::Resource;
@@ -19,7 +20,7 @@ pub struct Verdict {
     pub outcome: Outcome,
     /// What the modules want published too, each one hop older; those past [`super::super::Limits::hops_max`] are
     /// already left out and counted. Empty if the message was refused.
-    pub wishes: Vec<Message>,
+    pub wishes: Vec<Wish>,
 }
 
 /// What becomes of the message.
@@ -63,7 +64,7 @@ impl Chain {
             let ask = Ask { chain: self, link, hook: Hook::Route, message: Some(&current) };
             let step = match route_one(guests, &ask, publisher, &current) {
                 Some(decided) => {
-                    wishes.extend(decided.also);
+                    wishes.extend(Wish::of(link, decided.also));
                     decided.step
                 }
                 None => match link.on_failure {
@@ -84,13 +85,8 @@ impl Chain {
 }
 
 /// Wishes past the hop limit end here, so that loops end.
-fn finish(guests: &Guests, outcome: Outcome, mut wishes: Vec<Message>) -> Verdict {
-    if !wishes.is_empty() {
-        let inner = guests.inner();
-        let before = wishes.len();
-        wishes.retain(|wish| wish.envelope().hops <= inner.limits.hops_max);
-        inner.metrics.module_wishes_refused_total.add((before - wishes.len()) as u64);
-    }
+fn finish(guests: &Guests, outcome: Outcome, mut wishes: Vec<Wish>) -> Verdict {
+    Wish::within_hops(guests, &mut wishes);
     Verdict { outcome, wishes }
 }
 

@@ -1,0 +1,95 @@
+//! What modules are called for beside messages: events and timers. One thread does this; nobody waits for it.
+
+use super::Broker;
+use super::worker::Worker;
+use crate::message::Time;
+use crate::wasm::{EventKinds, Happening, Pulses};
+use parking_lot::Mutex;
+use std::collections::VecDeque;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// Events told in one call.
+const EVENTS_A_CALL: usize = 256;
+
+/// What happened and was not told yet.
+#[derive(Default)]
+pub struct Happenings {
+    queue: Mutex<VecDeque<Happening>>,
+    /// Wakes the thread that tells.
+    wake: OnceLock<Box<dyn Fn() + Send + Sync>>,
+    /// It was woken and has not looked yet.
+    woken: AtomicBool,
+}
+
+/// What the one thread that does the chores keeps.
+pub struct Chores {
+    worker: Worker,
+    pulses: Pulses,
+}
+
+impl Chores {
+    /// For one thread only.
+    pub fn new(broker: &Broker) -> Self {
+        Self { worker: broker.worker(), pulses: Pulses::default() }
+    }
+}
+
+impl Broker {
+    /// Sets who is to be woken when there is a chore to do. Later calls do nothing.
+    pub fn on_chore(&self, wake: Box<dyn Fn() + Send + Sync>) {
+        // A second one is ignored, as said.
+        let _ = self.happenings.wake.set(wake);
+    }
+
+    /// Notes what happened, if a module wants to be told of such things.
+    #[inline]
+    pub(super) fn happened(&self, kind: EventKinds, what: impl FnOnce() -> Happening) {
+        if self.modules.wants_events(kind) {
+            self.note(what());
+        }
+    }
+
+    #[cold]
+    fn note(&self, happening: Happening) {
+        let mut queue = self.happenings.queue.lock();
+        if queue.len() >= self.limits.events_waiting_max {
+            drop(queue);
+            return self.metrics.module_events_dropped_total.add(1);
+        }
+        queue.push_back(happening);
+        drop(queue);
+        if !self.happenings.woken.swap(true, Ordering::AcqRel)
+            && let Some(wake) = self.happenings.wake.get()
+        {
+            wake();
+        }
+    }
+
+    /// Tells modules what happened and calls those whose timer is due; returns when to come again at the latest, if no
+    /// event comes before.
+    pub fn do_chores(&self, chores: &mut Chores, now: Time) -> Option<Time> {
+        let Chores { worker, pulses } = chores;
+        self.happenings.woken.store(false, Ordering::Release);
+        loop {
+            worker.refresh(self);
+            let chain = worker.chain.clone();
+            let told: Vec<Happening> = {
+                let mut queue = self.happenings.queue.lock();
+                let count = queue.len().min(EVENTS_A_CALL);
+                queue.drain(..count).collect()
+            };
+            if told.is_empty() {
+                break;
+            }
+            let wishes = chain.tell(&mut worker.guests, &told);
+            self.grant(worker, now, &chain, wishes);
+            worker.flush(self, now);
+        }
+        let chain = worker.chain.clone();
+        let (wishes, next) = chain.tick(&mut worker.guests, pulses, now);
+        self.grant(worker, now, &chain, wishes);
+        worker.flush(self, now);
+        next
+    }
+}

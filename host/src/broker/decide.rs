@@ -1,0 +1,168 @@
+//! Copies that delivery modules have to be asked about before they leave. The connection's own thread asks, under no lock;
+//! other threads send what is cleared and stop before what is not.
+
+use super::Broker;
+use super::attach::Link;
+use super::mailbox::{Mailbox, Queued, State};
+use super::worker::Worker;
+use crate::client::Client;
+use crate::dialogue::Handle;
+use crate::message::{Guarantee, Message};
+use crate::store::Change;
+use crate::wasm::Leaves;
+use std::sync::Arc;
+
+/// Copies decided about at once, so that one client does not hold its thread for long.
+const COPIES_A_TURN: usize = 64;
+
+/// Where a copy stands.
+#[derive(Clone, Copy)]
+enum Place {
+    /// Under way on an earlier connection, to be sent again.
+    Flight(Handle),
+    /// In one of the queues, by its arrival.
+    Waiting(u64),
+}
+
+/// A copy to ask about.
+struct Asked {
+    place: Place,
+    message: Message,
+    guarantee: Guarantee,
+    retain: bool,
+}
+
+impl Asked {
+    fn new(place: Place, queued: &Queued) -> Self {
+        Self { place, message: queued.message.clone(), guarantee: queued.guarantee, retain: queued.retain }
+    }
+}
+
+impl Broker {
+    /// Asks the modules about the next copies that they want to see; false: there were none.
+    pub(super) fn decide(&self, worker: &mut Worker, link: &Link) -> bool {
+        let Some(attachment) = &link.attachment else { return false };
+        let mailbox = &attachment.mailbox;
+        worker.refresh(self);
+        let chain = worker.chain.clone();
+        let generation = chain.delivery_generation();
+        if generation == 0 {
+            return false;
+        }
+        let mut state = mailbox.lock();
+        if state.attachment != attachment.number {
+            return false;
+        }
+        let asked = undecided(&mut state, generation, |topic| chain.wants_delivery(topic));
+        let client: Arc<Client> = state.client.clone();
+        drop(state);
+        if asked.is_empty() {
+            return false;
+        }
+        let answers: Vec<(Place, Leaves)> = asked
+            .into_iter()
+            .map(|Asked { place, message, guarantee, retain }| {
+                (place, chain.leaves(&mut worker.guests, &client, &message, guarantee, retain))
+            })
+            .collect();
+        let mut changes = Vec::new();
+        let mut state = mailbox.lock();
+        if state.attachment == attachment.number {
+            for (place, leaves) in answers {
+                carry_out(mailbox, &mut state, generation, place, leaves, &mut changes);
+            }
+            mailbox.note_window(&state);
+        }
+        drop(state);
+        if !changes.is_empty() {
+            self.store.submit(changes);
+        }
+        true
+    }
+}
+
+/// The next copies about which modules are to be asked, in the order in which they leave; those that no module wants to see
+/// are cleared on the way.
+fn undecided(state: &mut State, generation: u64, wanted: impl Fn(&str) -> bool) -> Vec<Asked> {
+    let mut asked = Vec::new();
+    for flight in state.window.unsent() {
+        if flight.queued.cleared != generation {
+            if wanted(flight.queued.message.topic().as_str()) {
+                asked.push(Asked::new(Place::Flight(flight.handle), &flight.queued));
+            } else {
+                flight.queued.cleared = generation;
+            }
+        }
+        if asked.len() == COPIES_A_TURN {
+            return asked;
+        }
+    }
+    for queue in [&mut state.replayed, &mut state.queue, &mut state.express] {
+        // Each queue has its share, so that none holds up another; what is cleared at the front is bounded by it, too.
+        for queued in queue.iter_mut().take(COPIES_A_TURN * 4) {
+            if queued.cleared == generation {
+                continue;
+            }
+            if wanted(queued.message.topic().as_str()) {
+                asked.push(Asked::new(Place::Waiting(queued.arrival), queued));
+            } else {
+                queued.cleared = generation;
+                queued.instead = None;
+            }
+            if asked.len() >= COPIES_A_TURN {
+                break;
+            }
+        }
+    }
+    asked
+}
+
+fn carry_out(
+    mailbox: &Mailbox,
+    state: &mut State,
+    generation: u64,
+    place: Place,
+    leaves: Leaves,
+    changes: &mut Vec<Change>,
+) {
+    if let Leaves::Not = leaves {
+        return withhold(mailbox, state, place, changes);
+    }
+    let queued = match place {
+        Place::Flight(handle) => state.window.get(handle).map(|flight| &mut flight.queued),
+        Place::Waiting(arrival) => {
+            let queues = [&mut state.replayed, &mut state.queue, &mut state.express];
+            queues.into_iter().flatten().find(|queued| queued.arrival == arrival)
+        }
+    };
+    // It may have gone meanwhile.
+    let Some(queued) = queued else { return };
+    queued.cleared = generation;
+    queued.instead = match leaves {
+        Leaves::Instead(message) => Some(message),
+        Leaves::AsItIs | Leaves::Not => None,
+    };
+}
+
+/// Above at-most-once it counts as delivered.
+fn withhold(mailbox: &Mailbox, state: &mut State, place: Place, changes: &mut Vec<Change>) {
+    let gone = match place {
+        Place::Flight(handle) => state.window.settle(handle),
+        Place::Waiting(arrival) => {
+            let is_it = |queued: &Queued| queued.arrival == arrival;
+            if let Some(at) = state.replayed.iter().position(is_it) {
+                state.replayed.remove(at)
+            } else {
+                let waiting = [&mut state.queue, &mut state.express];
+                let found = waiting.into_iter().find_map(|queue| {
+                    let at = queue.iter().position(is_it)?;
+                    queue.remove(at)
+                });
+                found.inspect(|queued| mailbox.count(queued, false))
+            }
+        }
+    };
+    if let Some(queued) = gone {
+        queued.forget(mailbox.id, changes);
+    }
+}

@@ -1,0 +1,53 @@
+//! The thread that calls modules for what nobody waits for: events and timers.
+
+use super::Clock;
+use crate::broker::{Broker, Chores};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+/// Longest sleep: a module that begins to want ticks is noticed after this.
+const SLEEP_MAX: Duration = Duration::from_millis(100);
+
+/// The running thread.
+pub struct ChoresThread {
+    thread: JoinHandle<()>,
+    stop: Arc<AtomicBool>,
+}
+
+impl ChoresThread {
+    /// Starts it.
+    pub fn start(broker: Arc<Broker>, clock: Clock) -> Self {
+        let stop = Arc::new(AtomicBool::new(false));
+        let stopped = stop.clone();
+        let hall = broker.clone();
+        let body = move || {
+            let mut chores = Chores::new(&hall);
+            loop {
+                // Looked at first, so that what happened before the end is told after it was set.
+                let last = stopped.load(Ordering::Acquire);
+                let now = clock.now();
+                let next = hall.do_chores(&mut chores, now);
+                if last {
+                    return;
+                }
+                let sleep = next.map_or(SLEEP_MAX, |at| Duration::from_millis(at.since(now)).min(SLEEP_MAX));
+                thread::park_timeout(sleep.max(Duration::from_millis(1)));
+            }
+        };
+        let thread = thread::Builder::new().name("chores".into()).spawn(body);
+        let thread = thread.expect("the system has room for a few threads at the start");
+        let waked = thread.thread().clone();
+        broker.on_chore(Box::new(move || waked.unpark()));
+        Self { thread, stop }
+    }
+
+    /// Tells what is left to tell, and ends.
+    pub fn stop(self) {
+        self.stop.store(true, Ordering::Release);
+        self.thread.thread().unpark();
+        // A panic in it was printed; there is nothing more to do about it.
+        let _ = self.thread.join();
+    }
+}

@@ -1,0 +1,55 @@
+//! `timers`: a module's own pulse.
+
+use super::super::chain::{Chain, Link};
+use super::super::meter::Hook;
+use super::super::pool::{Ask, Guests};
+use super::super::translate::Incoming;
+use super::Wish;
+use crate::message::Time;
+use hashbrown::HashMap;
+use std::sync::Arc;
+
+/// When which module is to be called next. Belongs to the one thread that calls.
+#[derive(Default)]
+pub struct Pulses {
+    /// By what names a version in this process.
+    next: HashMap<u64, Time>,
+}
+
+impl Chain {
+    /// Calls every module whose time has come, and tells what they want published, and when the next one is due. A tick
+    /// that was missed is left out; a failed call publishes nothing.
+    pub fn tick(&self, guests: &mut Guests, pulses: &mut Pulses, now: Time) -> (Vec<Wish>, Option<Time>) {
+        let mut wishes = Vec::new();
+        pulses.next.retain(|id, _| self.timers.iter().any(|link| link.version.id == *id));
+        for link in &self.timers {
+            let Some(milliseconds) = link.version.manifest.tick_milliseconds else { continue };
+            let milliseconds = u64::from(milliseconds).max(guests.inner().limits.tick_milliseconds_min);
+            let next = pulses.next.entry(link.version.id).or_insert_with(|| now.plus_milliseconds(milliseconds));
+            if *next > now {
+                continue;
+            }
+            *next = now.plus_milliseconds(milliseconds);
+            wishes.extend(self.tick_one(guests, link, now));
+        }
+        Wish::within_hops(guests, &mut wishes);
+        (wishes, pulses.next.values().min().copied())
+    }
+
+    fn tick_one(&self, guests: &mut Guests, link: &Arc<Link>, now: Time) -> Vec<Wish> {
+        let ask = Ask { chain: self, link, hook: Hook::Tick, message: None };
+        let answer = guests.ask(
+            &ask,
+            |_, exports, store| match &exports.timers {
+                Some(guest) => guest.call_on_tick(store, now.0),
+                None => Ok(Vec::new()),
+            },
+            |inner, messages| {
+                let incoming = Incoming { limits: &inner.limits, now, about: None, hops: 1 };
+                incoming.messages(messages, &mut { inner.limits.wish_bytes_max })
+            },
+            |messages| format!("{} to publish", messages.len()),
+        );
+        Wish::of(link, answer.unwrap_or_default()).collect()
+    }
+}

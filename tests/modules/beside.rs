@@ -1,0 +1,118 @@
+//! The hooks beside the way of a message: copies, events, timers, translation.
+
+use super::rig::{Rig, client, envelope, limits, message};
+use OnFailure::{Bypass, Discard, Refuse};
+use host::client::Departure;
+use host::message::{Envelope, Guarantee, Message, RefusalKind, Time};
+use host::sections::{Body, Sections, Value};
+use host::wasm::{EventKinds, Happening, Leaves, Limits, Loss, OnFailure, Pulses};
+use std::sync::Arc;
+
+fn rig(policy: OnFailure, config: &str) -> Rig {
+    let rig = Rig::new();
+    rig.deploy("beside", "beside", 1, policy, config);
+    rig
+}
+
+#[test]
+fn a_copy_is_passed_changed_or_kept_back_for_one_subscriber() {
+    let mut rig = rig(Refuse, r#"{"filters": ["seen/#"]}"#);
+    let chain = rig.chain();
+    assert!(chain.wants_delivery("seen/x") && !chain.wants_delivery("other"));
+    assert_eq!(chain.delivery_generation(), rig.modules.delivery_generation());
+    let mut leave = |id: &str, payload: &[u8]| {
+        let subscriber = host::client::Client { id: id.into(), ..client() };
+        chain.leaves(&mut rig.guests, &subscriber, &message("seen/x", payload), Guarantee::ExactlyOnce, true)
+    };
+    assert!(matches!(leave("ann", b"as it is"), Leaves::AsItIs));
+    assert!(matches!(leave("blind", b"x"), Leaves::Not));
+    let Leaves::Instead(changed) = leave("ann", b"x") else { panic!("it is changed") };
+    assert_eq!(changed.payload(), b"x for ann at 2");
+    let expected = envelope("seen/x");
+    assert_eq!((changed.envelope(), changed.publisher()), (&expected, 7), "topic, guarantee and flag stay");
+}
+
+#[test]
+fn a_failure_keeps_a_copy_back_unless_its_policy_is_to_bypass() {
+    for (policy, passes) in [(Refuse, false), (Discard, false), (Bypass, true)] {
+        let mut rig = rig(policy, "{}");
+        let chain = rig.chain();
+        let leaves = chain.leaves(&mut rig.guests, &client(), &message("a", b"trap"), Guarantee::AtMostOnce, false);
+        assert_eq!(matches!(leaves, Leaves::AsItIs), passes, "{policy:?}");
+    }
+}
+
+#[test]
+fn every_module_is_told_every_event_and_publishes_in_its_own_name() {
+    let mut rig = rig(Refuse, "{}");
+    rig.deploy("another", "beside", 2, Refuse, "{}");
+    let chain = rig.chain();
+    assert_eq!(chain.wants_events(), EventKinds::ALL);
+    let client = Arc::new(client());
+    let filter = host::topic::Filter::new("a/+", &host::topic::Limits::default()).unwrap();
+    let old = Message::new(Envelope { hops: 3, ..envelope("lost/x") }, 0, b"");
+    let happened = [
+        Happening::Connected(client.clone()),
+        Happening::Subscribed(client.clone(), filter.clone()),
+        Happening::Unsubscribed(client.clone(), filter),
+        Happening::Disconnected(client, Departure::KeepAliveExpired),
+        Happening::Lost(old, Loss::QueueFull),
+    ];
+    let wishes = chain.tell(&mut rig.guests, &happened);
+    let told: Vec<_> = wishes[..5].iter().map(|wish| String::from_utf8_lossy(wish.message.payload())).collect();
+    assert_eq!(told, ["c1", "c1 a/+", "c1 a/+", "c1 keep-alive-expired", "lost/x Loss::QueueFull"]);
+    assert!(wishes.iter().all(|wish| wish.message.envelope().hops == 4));
+    let names: Vec<_> = wishes.iter().map(|wish| &*wish.module).collect();
+    assert_eq!(names, [["beside"; 5], ["another"; 5]].concat());
+}
+
+#[test]
+fn a_chain_of_losses_ends_at_the_hop_limit() {
+    let mut rig = rig(Refuse, "{}");
+    let chain = rig.chain();
+    let last = Message::new(Envelope { hops: limits().hops_max, ..envelope("lost") }, 0, b"");
+    assert!(chain.tell(&mut rig.guests, &[Happening::Lost(last, Loss::Unroutable)]).is_empty());
+    assert_eq!(rig.metrics.module_wishes_refused_total.get(), 1);
+}
+
+#[test]
+fn ticks_come_when_they_are_due_and_missed_ones_are_left_out() {
+    let mut rig = rig(Refuse, r#"{"tick_milliseconds": 1000}"#);
+    rig.deploy("hasty", "beside", 2, Refuse, r#"{"tick_milliseconds": 1}"#);
+    let chain = rig.chain();
+    let mut pulses = Pulses::default();
+    let mut ticks = |now: u64| {
+        let (wishes, next) = chain.tick(&mut rig.guests, &mut pulses, Time(now));
+        (wishes.iter().map(|wish| wish.module.to_string()).collect::<Vec<_>>(), next.map(|at| at.0))
+    };
+    assert_eq!(ticks(0), (vec![], Some(Limits::default().tick_milliseconds_min)));
+    assert_eq!(ticks(9).0, Vec::<String>::new());
+    assert_eq!(ticks(10), (vec!["hasty".to_owned()], Some(20)));
+    assert_eq!(ticks(5_000), (vec!["beside".to_owned(), "hasty".to_owned()], Some(5_010)));
+    assert_eq!(ticks(5_010).0, ["hasty"]);
+}
+
+#[test]
+fn messages_cross_to_amqp_and_back() {
+    let mut rig = rig(Refuse, "{}");
+    let chain = rig.chain();
+    assert!(chain.wants_translation());
+    let form = chain.to_amqp(&mut rig.guests, "shown/as", &message("a", b"xy")).unwrap().expect("a module translates");
+    assert_eq!((form.head.to.as_deref(), form.head.durable, form.body), (Some("shown/as"), true, None));
+    assert_eq!(form.head.message_id, Some(Value::Uuid([7; 16])));
+    let refused = chain.to_amqp(&mut rig.guests, "a", &message("a", b"")).unwrap_err();
+    assert_eq!(refused.kind, RefusalKind::PayloadInvalid);
+    let wrong = chain.to_amqp(&mut rig.guests, "a", &message("a", b"1")).unwrap_err();
+    assert_eq!((wrong.kind, rig.guests.failures()), (RefusalKind::Unavailable, 1), "a UUID of 3 bytes");
+    for (body, payload) in [
+        (Body::Data(b"data".to_vec()), "data"),
+        (Body::Value(Value::Int(-5)), "AmqpValue::Int(-5)"),
+        (Body::Sequence(vec![b"a".to_vec(), b"b".to_vec()]), "ab"),
+    ] {
+        let application_properties = vec![("unit".to_owned(), Value::Symbol("C".to_owned()))];
+        let sections = Sections { body, application_properties, ..Sections::default() };
+        let (envelope, bytes) = chain.from_amqp(&mut rig.guests, "b", &sections).unwrap().expect("a module translates");
+        assert_eq!((envelope.topic.as_str(), bytes), ("b", payload.as_bytes().to_vec()));
+        assert_eq!(envelope.properties.unwrap().user, [("unit".into(), "AmqpValue::Symbol(\"C\")".into())]);
+    }
+}
