@@ -287,6 +287,64 @@ pub enum Outgoing {
     Release(Handle),
 }
 
+/// One entry of a mailbox in the hands of one of its consumers, until that one disposes of it.
+#[derive(Debug, Clone)]
+pub struct Consignment {
+    /// What, in the form that consumers take.
+    pub message: Message,
+    /// The topic in this client's words; none: as the broker knows it.
+    pub name: Option<Arc<str>>,
+    /// Names the entry in its mailbox, also after a restart. Never 0.
+    pub number: u64,
+    /// How hard to try.
+    pub guarantee: Guarantee,
+    /// The retain flag to show.
+    pub retain: bool,
+    /// It may have been handed out before.
+    pub duplicate: bool,
+    /// Earlier attempts that failed.
+    pub failures: u32,
+    /// What earlier receivers wrote on it, as they encoded it.
+    pub notes: Option<Arc<[u8]>>,
+    /// Identifiers of the subscriptions that matched.
+    pub identifiers: Identifiers,
+}
+
+/// What becomes of an entry that a consumer had.
+#[derive(Debug, Clone)]
+pub enum Disposal {
+    /// It was dealt with: forget it.
+    Accepted,
+    /// It can never be dealt with: to the dead letters, or forget it.
+    Rejected,
+    /// It was not looked at: for anybody.
+    Released,
+    /// It was looked at.
+    Modified {
+        /// Counts as an attempt that failed.
+        failed: bool,
+        /// Not for this consumer again.
+        elsewhere: bool,
+        /// To be written on it, encoded.
+        notes: Option<Arc<[u8]>>,
+    },
+}
+
+/// A condition on messages, told apart from others by the words in which it was asked for.
+#[derive(Clone)]
+pub struct Predicate {
+    /// The words.
+    pub words: Arc<[u8]>,
+    /// The test, on a message in the form that consumers take. Its time is linear in the message.
+    pub test: Arc<dyn Fn(&Message) -> bool + Send + Sync>,
+}
+
+impl fmt::Debug for Predicate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Predicate").field("words", &self.words).finish_non_exhaustive()
+    }
+}
+
 /// A subscription as others see it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Subscription {

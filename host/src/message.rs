@@ -106,12 +106,27 @@ pub struct Envelope {
     pub hops: u8,
 }
 
+/// What the hall has to know of a message that is kept as its publisher encoded it. Everything else about it stands in
+/// its bytes, which a receiver of the same protocol gets as they are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Bare {
+    /// What the publisher was promised, and so what its own protocol's receivers get. The guarantee in the envelope is the
+    /// one for everybody else.
+    pub handover: Guarantee,
+    /// There is nothing in its body: as a topic's last value it would be none.
+    pub blank: bool,
+}
+
 /// An immutable message, shared behind a pointer: one allocation for envelope and payload.
 #[derive(Clone)]
 pub struct Message(ThinArc<Head, u8>);
 
 struct Head {
     envelope: Envelope,
+    /// If given, the bytes are not a payload but the whole message as its publisher encoded it.
+    bare: Option<Bare>,
+    /// The same message for receivers of the other form, made once; none inside: it has no form there.
+    crossed: OnceLock<Option<Message>>,
     /// The mailbox of the publisher, for subscribers that do not want their own messages; 0: none.
     publisher: u64,
     /// Row in the message log; 0: not in it.
@@ -125,8 +140,19 @@ struct Head {
 impl Message {
     /// Copies the payload into a new message.
     pub fn new(envelope: Envelope, publisher: u64, payload: &[u8]) -> Self {
+        Self::with(envelope, None, publisher, payload)
+    }
+
+    /// Copies a message as its publisher encoded it.
+    pub fn bare(envelope: Envelope, bare: Bare, publisher: u64, encoded: &[u8]) -> Self {
+        Self::with(envelope, Some(bare), publisher, encoded)
+    }
+
+    fn with(envelope: Envelope, bare: Option<Bare>, publisher: u64, payload: &[u8]) -> Self {
         let head = Head {
             envelope,
+            bare,
+            crossed: OnceLock::new(),
             publisher,
             log_id: AtomicU64::new(0),
             log_uses: AtomicU64::new(0),
@@ -145,9 +171,48 @@ impl Message {
         &self.envelope().topic
     }
 
-    /// The payload.
+    /// The payload; for a bare message: the whole of it, encoded.
     pub fn payload(&self) -> &[u8] {
         &self.0.slice
+    }
+
+    /// Whether and how it is kept as its publisher encoded it.
+    pub fn as_bare(&self) -> Option<Bare> {
+        self.0.header.header.bare
+    }
+
+    /// Whether there is no content, so that it cannot be the last value of a topic.
+    pub fn is_blank(&self) -> bool {
+        self.as_bare().map_or(self.payload().is_empty(), |bare| bare.blank)
+    }
+
+    /// The same bytes under another envelope: a message of its own, with no place in the log.
+    pub fn with_envelope(&self, envelope: Envelope) -> Self {
+        Self::with(envelope, self.as_bare(), self.publisher(), self.payload())
+    }
+
+    /// Whether both are one and the same.
+    pub fn is(&self, other: &Self) -> bool {
+        self.0.ptr() == other.0.ptr()
+    }
+
+    /// The message for receivers who want it bare, or want it not so; an error if that form is still to be made
+    /// ([`Message::set_crossed`]) or cannot be made.
+    pub fn in_form(&self, bare: bool) -> Result<&Self, FormMissing> {
+        if self.as_bare().is_some() == bare {
+            return Ok(self);
+        }
+        match self.0.header.header.crossed.get() {
+            None => Err(FormMissing::NotYet),
+            Some(None) => Err(FormMissing::Impossible),
+            Some(Some(crossed)) => Ok(crossed),
+        }
+    }
+
+    /// Keeps the other form, or that there is none. The first word holds.
+    pub fn set_crossed(&self, crossed: Option<Self>) {
+        // Two threads may have made it at the same time; both made the same.
+        let _ = self.0.header.header.crossed.set(crossed);
     }
 
     /// The mailbox of the publisher; 0: none.
@@ -200,6 +265,15 @@ impl Message {
     pub fn encoded_properties(&self, encode: impl FnOnce(&Envelope) -> Box<[u8]>) -> &[u8] {
         self.0.header.header.encoded_properties.get_or_init(|| encode(self.envelope()))
     }
+}
+
+/// Why a message is not there in the form in which it is wanted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FormMissing {
+    /// Nobody has made it yet.
+    NotYet,
+    /// It has no such form.
+    Impossible,
 }
 
 impl fmt::Debug for Message {

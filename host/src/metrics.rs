@@ -86,6 +86,8 @@ metrics! {
     messages_expired_total: Counter, "Message copies that expired in a queue.";
     /// At-most-once copies dropped because a queue was full.
     messages_dropped_total: Counter, "At-most-once copies dropped at a full queue.";
+    /// Queue entries that nobody could deal with.
+    messages_buried_total: Counter, "Queue entries that were rejected, or failed too often.";
     /// Copies too large for the receiver's maximum packet size.
     messages_oversize_total: Counter, "Message copies left out because the receiver's maximum packet size is smaller.";
     /// Times a publisher was made to wait for a full queue.

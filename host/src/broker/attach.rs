@@ -27,6 +27,12 @@ impl Link {
         Self { outlet, client: None, scope, attachment: None, parked: None }
     }
 
+    /// A connection, or a part of one, of a client that is in already.
+    pub fn of(outlet: Arc<dyn Outlet>, client: Arc<Client>) -> Self {
+        let scope = Arc::new(client.scope.clone());
+        Self { outlet, client: Some(client), scope, attachment: None, parked: None }
+    }
+
     /// Its mailbox, once it is attached.
     pub fn attachment(&self) -> Option<&Attachment> {
         self.attachment.as_ref()
@@ -148,6 +154,8 @@ impl Broker {
             return None;
         }
         mailbox.set_per_subscription(attach.per_subscription);
+        mailbox.set_consumed(false);
+        mailbox.set_origin(mailbox.id);
         mailbox.set_expiry(&mut state, expiry_seconds);
         state.client = client.clone();
         state.window_max = attach.window;
@@ -169,18 +177,28 @@ impl Broker {
     }
 
     /// The end of whatever connection a mailbox has: its will, its place.
-    fn leave(&self, worker: &mut Worker, now: Time, mailbox: &Arc<Mailbox>, how: Departure, expiry_seconds: u32) {
+    pub(super) fn leave(
+        &self,
+        worker: &mut Worker,
+        now: Time,
+        mailbox: &Arc<Mailbox>,
+        how: Departure,
+        expiry_seconds: u32,
+    ) {
         let mut state = mailbox.lock();
         if state.outlet.is_none() {
             return;
         }
         let outlet = mailbox.set_outlet(&mut state, None);
         mailbox.drop_at_most_once(&mut state);
+        mailbox.dismiss(&mut state);
         let client = state.client.clone();
         let blocked = std::mem::take(&mut state.blocked);
         drop(state);
-        self.metrics.clients.add(-1);
-        self.happened(EventKinds::CLIENTS, || Happening::Disconnected(client, how));
+        if !mailbox.is_consumed() {
+            self.metrics.clients.add(-1);
+            self.happened(EventKinds::CLIENTS, || Happening::Disconnected(client, how));
+        }
         if let Some(outlet) = outlet.filter(|_| how == Departure::TakenOver) {
             outlet.close(Closed::TakenOver);
         }
@@ -259,8 +277,11 @@ impl Broker {
         let left_behind = mailbox.clear(&mut state);
         let client = state.client.clone();
         // A connection that took the mailbox over in this very moment has to come again.
+        state.consumers.clear();
         if let Some(outlet) = mailbox.set_outlet(&mut state, None) {
-            self.metrics.clients.add(-1);
+            if !mailbox.is_consumed() {
+                self.metrics.clients.add(-1);
+            }
             outlet.close(Closed::TakenOver);
         }
         drop(state);

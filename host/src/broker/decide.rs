@@ -50,7 +50,8 @@ impl Broker {
             return false;
         }
         let mut state = mailbox.lock();
-        if state.attachment != attachment.number {
+        let consumes = state.consumers.iter().any(|consumer| consumer.number == attachment.number);
+        if state.attachment != attachment.number && !consumes {
             return false;
         }
         let asked = undecided(&mut state, generation, |topic| chain.wants_delivery(topic));
@@ -62,12 +63,17 @@ impl Broker {
         let answers: Vec<(Place, Leaves)> = asked
             .into_iter()
             .map(|Asked { place, message, guarantee, retain }| {
-                (place, chain.leaves(&mut worker.guests, &client, &message, guarantee, retain))
+                // What has no form for modules has none for them to decide about.
+                let leaves = match self.shown(worker, &message) {
+                    Ok(shown) => chain.leaves(&mut worker.guests, &client, &shown, guarantee, retain),
+                    Err(_) => Leaves::AsItIs,
+                };
+                (place, leaves)
             })
             .collect();
         let mut changes = Vec::new();
         let mut state = mailbox.lock();
-        if state.attachment == attachment.number {
+        if state.attachment == attachment.number || consumes {
             for (place, leaves) in answers {
                 carry_out(mailbox, &mut state, generation, place, leaves, &mut changes);
             }

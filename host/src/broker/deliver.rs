@@ -4,7 +4,6 @@
 //! [`super::mailbox::Mailbox::submitted`]).
 
 use super::Broker;
-use super::attach::Link;
 use super::mailbox::{Mailbox, Offered, Queued, Submitted};
 use super::retain::Keep;
 use super::route::{Route, Single, Target};
@@ -25,14 +24,16 @@ pub(super) struct Full {
 
 impl Full {
     /// Whether it is worth to wait: somebody is there who may make room, and it is not the publisher itself.
-    pub fn waits_for(&self, link: &Link) -> bool {
-        let own = link.attachment.as_ref().is_some_and(|own| own.mailbox.id == self.mailbox.id);
-        self.mailbox.is_attached() && !own
+    pub fn waits_for(&self, publisher: MailboxId) -> bool {
+        if !self.mailbox.is_consumed() {
+            return self.mailbox.is_attached() && self.mailbox.origin() != publisher;
+        }
+        self.mailbox.lock().consumers.iter().any(|consumer| consumer.origin != publisher)
     }
 }
 
 /// Durable copies whose place in the store is not known yet.
-type Pending = SmallVec<[(Arc<Mailbox>, u64); 4]>;
+pub(super) type Pending = SmallVec<[(Arc<Mailbox>, u64); 4]>;
 
 impl Broker {
     /// Hands copies to all targets, or to none if one that must not be left out is full.
@@ -45,8 +46,9 @@ impl Broker {
         keep: Keep,
         seen: Option<(MailboxId, Handle)>,
     ) -> Result<(Sequence, Routed), Full> {
-        if message.envelope().guarantee != Guarantee::AtMostOnce
-            && let Some(mailbox) = route.targets.iter().find_map(|target| self.full(target))
+        let promised = message.as_bare().map_or(Guarantee::AtMostOnce, |bare| bare.handover);
+        if message.envelope().guarantee.max(promised) != Guarantee::AtMostOnce
+            && let Some(mailbox) = route.targets.iter().find_map(|target| self.full(message, target))
         {
             return Err(Full { mailbox });
         }
@@ -62,11 +64,14 @@ impl Broker {
         let mut matched = false;
         for target in &route.targets {
             let offered = match target {
-                Target::Single(single) => self.offer_single(message, single, route.cleared, &mut changes, &mut pending),
+                Target::Single(single) => {
+                    self.offer_single(worker, message, single, route.cleared, &mut changes, &mut pending)
+                }
                 Target::Group(group, names) => group.pick(message.envelope().guarantee, &self.limits).map(|member| {
+                    self.prepare(worker, message, &member.mailbox);
                     let name = names.iter().find(|(id, _)| *id == member.mailbox.id).map(|(_, name)| name.clone());
                     let copy = Queued {
-                        guarantee: message.envelope().guarantee.min(member.options.guarantee),
+                        guarantee: Self::granted(&member.mailbox, message, member.options.guarantee),
                         retain: message.envelope().retain && member.options.retain_as_published,
                         identifiers: member.options.identifier.into_iter().collect(),
                         name,
@@ -103,20 +108,24 @@ impl Broker {
 
     fn offer_single(
         &self,
+        worker: &mut Worker,
         message: &Message,
         single: &Single,
         cleared: u64,
         changes: &mut Vec<Change>,
         pending: &mut Pending,
     ) -> Option<Offered> {
-        if single.no_local && message.publisher() == single.mailbox.id {
+        if single.no_local && message.publisher() == single.mailbox.origin() {
+            return None;
+        }
+        if !self.prepare(worker, message, &single.mailbox) {
             return None;
         }
         let copy = Queued {
             name: single.name.clone(),
             cleared,
             identifiers: single.identifiers.clone(),
-            guarantee: message.envelope().guarantee.min(single.guarantee),
+            guarantee: Self::granted(&single.mailbox, message, single.guarantee),
             retain: message.envelope().retain && single.retain_as_published,
             ..Queued::new(message.clone())
         };
@@ -159,7 +168,18 @@ impl Broker {
             }
             changes.push(Change::Logged(log_id, message.clone()));
         }
+        if let Some(gathered) = &mut worker.gathering {
+            gathered.changes.append(&mut changes);
+            gathered.pending.extend(pending);
+            return 0;
+        }
         let after = self.store.submit(changes);
+        self.announce(worker, pending, after);
+        after
+    }
+
+    /// Tells mailboxes when the copies that they were given may leave.
+    pub(super) fn announce(&self, worker: &mut Worker, pending: Pending, after: Sequence) {
         for (mailbox, number) in pending {
             match mailbox.submitted(number, after) {
                 Submitted::Known => {}
@@ -167,7 +187,6 @@ impl Broker {
                 Submitted::Flush(outlet) => worker.touched.push(outlet),
             }
         }
-        after
     }
 
     /// Queues one copy outside the way of a message: a retained one, or one that its first receiver left behind.
@@ -181,12 +200,13 @@ impl Broker {
     }
 
     /// The mailbox that has no room for this target's copy.
-    fn full(&self, target: &Target) -> Option<Arc<Mailbox>> {
+    fn full(&self, message: &Message, target: &Target) -> Option<Arc<Mailbox>> {
         match target {
             Target::Single(single) => {
                 let mailbox = &single.mailbox;
-                let in_the_way =
-                    single.guarantee != Guarantee::AtMostOnce && mailbox.is_full(&self.limits) && mailbox.takes();
+                let in_the_way = mailbox.is_full(&self.limits)
+                    && mailbox.takes()
+                    && Self::granted(mailbox, message, single.guarantee) != Guarantee::AtMostOnce;
                 in_the_way.then(|| mailbox.clone())
             }
             Target::Group(group, _) if group.has_room(&self.limits) => None,
@@ -204,9 +224,9 @@ impl Broker {
             if let Some(member) = group.pick(copy.guarantee, &self.limits) {
                 // A message object of its own: its row in the log goes with the mailbox that it was queued in.
                 let old = &copy.message;
-                let message = Message::new(old.envelope().clone(), old.publisher(), old.payload());
+                let message = old.with_envelope(old.envelope().clone());
                 let copy = Queued {
-                    guarantee: old.envelope().guarantee.min(member.options.guarantee),
+                    guarantee: Self::granted(&member.mailbox, old, member.options.guarantee),
                     identifiers: member.options.identifier.into_iter().collect(),
                     group: Some(group),
                     retain: copy.retain,

@@ -1,18 +1,22 @@
 //! One subscriber's queue with its filters, credit and window. An MQTT session has one, an AMQP receiving link has one.
 //!
+//! Whoever speaks for a mailbox either drains it through a window (one connection), or consumes it (one or several
+//! receivers that settle each entry, see [`super::consumers`]).
+//!
 //! The lock of a mailbox is a leaf: whoever holds it takes no other lock but the store's short one and calls no guest.
 
+use super::consumers::{Consumer, Handling, Held};
 use super::shared_groups::Group;
 use super::window::{InFlight, Phase, Window};
 use crate::client::Client;
-use crate::dialogue::{Closed, Delivery, Handle, Identifiers, Outgoing, Subscription};
-use crate::message::{Guarantee, Message, Time};
-use crate::store::{Change, MailboxId, Sequence};
+use crate::dialogue::{Closed, Delivery, Handle, Identifiers, Outgoing, Predicate, Subscription};
+use crate::message::{FormMissing, Guarantee, Message, Time};
+use crate::store::{Change, MailboxId, QueueRecord, Sequence};
 use hashbrown::{HashMap, HashSet};
 use parking_lot::Mutex;
 use std::collections::VecDeque;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 
 /// A sequence number for what is not submitted yet: later than every real one.
 pub const NOT_SUBMITTED: Sequence = Sequence::MAX;
@@ -56,6 +60,8 @@ pub struct Queued {
     pub cleared: u64,
     /// What leaves in its place, as a module said.
     pub instead: Option<Message>,
+    /// What consumers did with it before, if anything.
+    pub handling: Option<Box<Handling>>,
 }
 
 impl Queued {
@@ -75,12 +81,24 @@ impl Queued {
             stored: false,
             cleared: 0,
             instead: None,
+            handling: None,
         }
+    }
+
+    /// What leaves.
+    pub fn content(&self) -> &Message {
+        self.instead.as_ref().unwrap_or(&self.message)
+    }
+
+    /// Whether its publisher was promised nothing, whatever its receiver is.
+    fn dropped_when_full(&self) -> bool {
+        let published = self.message.as_bare().map_or(Guarantee::AtMostOnce, |bare| bare.handover);
+        published.max(self.message.envelope().guarantee) == Guarantee::AtMostOnce
     }
 
     fn delivery(&self, handle: Handle) -> Delivery {
         Delivery {
-            message: self.instead.as_ref().unwrap_or(&self.message).clone(),
+            message: self.content().in_form(false).unwrap_or(&self.message).clone(),
             name: self.name.clone(),
             guarantee: self.guarantee,
             retain: self.retain,
@@ -91,7 +109,7 @@ impl Queued {
     }
 
     /// Whether it may leave as far as delivery modules are concerned.
-    fn is_cleared(&self, generation: u64) -> bool {
+    pub(super) fn is_cleared(&self, generation: u64) -> bool {
         generation == 0 || self.cleared == generation
     }
 
@@ -126,6 +144,15 @@ pub struct Mailbox {
     per_subscription: AtomicBool,
     durable: AtomicBool,
     attached: AtomicBool,
+    /// Its receivers settle every entry, at-most-once ones too, and take messages bare.
+    consumed: AtomicBool,
+    /// Own bounds, below those of [`super::Limits`].
+    messages_max: AtomicUsize,
+    bytes_max: AtomicUsize,
+    /// Publications with this number as their publisher come from this mailbox's client.
+    origin: AtomicU64,
+    /// What its receiver wants of what its filters match.
+    predicate: OnceLock<Predicate>,
     /// The window is full: what is above at-most-once has to wait.
     stuck: AtomicBool,
     depth: AtomicUsize,
@@ -173,6 +200,12 @@ pub struct State {
     pub touched: bool,
     /// The outlet will be woken when so much is on disk; 0: it will not.
     pub awaited: Sequence,
+    /// Receivers that take entries one by one.
+    pub consumers: Vec<Consumer>,
+    /// Entries that they have.
+    pub held: HashMap<u64, Held>,
+    /// If this is a queue: its settings.
+    pub kept_as: Option<Box<QueueRecord>>,
 }
 
 /// What became of a copy that was offered.
@@ -204,6 +237,8 @@ pub struct Drained {
     pub unblocked: Vec<Arc<dyn Outlet>>,
     /// The retained store has to be asked for more.
     pub wants_replay: bool,
+    /// The next entry is not there in the form in which it is wanted.
+    pub wants_form: bool,
     /// The next entry may leave when so much is on disk; 0: nothing waits for the disk.
     pub awaits: Sequence,
     /// Copies handed out.
@@ -214,6 +249,8 @@ pub struct Drained {
     pub expired: u64,
     /// Those, if somebody wants to be told.
     pub lost: Vec<Message>,
+    /// Copies that have no form for their receiver.
+    pub formless: u64,
     /// Modules have to be asked about the next copy.
     pub wants_decision: bool,
 }
@@ -239,6 +276,11 @@ impl Mailbox {
             per_subscription: AtomicBool::new(per_subscription),
             durable: AtomicBool::new(expiry_seconds > 0),
             attached: AtomicBool::new(false),
+            consumed: AtomicBool::new(false),
+            messages_max: AtomicUsize::new(usize::MAX),
+            bytes_max: AtomicUsize::new(usize::MAX),
+            origin: AtomicU64::new(id),
+            predicate: OnceLock::new(),
             stuck: AtomicBool::new(false),
             depth: AtomicUsize::new(0),
             bytes: AtomicUsize::new(0),
@@ -262,6 +304,9 @@ impl Mailbox {
                 gone: false,
                 touched: false,
                 awaited: 0,
+                consumers: Vec::new(),
+                held: HashMap::new(),
+                kept_as: None,
             }),
         }
     }
@@ -313,8 +358,40 @@ impl Mailbox {
 
     /// Whether a copy above at-most-once is to be refused or to wait. Read without the lock: a few more may slip in.
     pub fn is_full(&self, limits: &super::Limits) -> bool {
-        self.depth.load(Ordering::Relaxed) >= limits.queue_messages_max
-            || self.bytes.load(Ordering::Relaxed) >= limits.queue_bytes_max
+        let (messages, bytes) = (self.messages_max.load(Ordering::Relaxed), self.bytes_max.load(Ordering::Relaxed));
+        self.depth.load(Ordering::Relaxed) >= limits.queue_messages_max.min(messages)
+            || self.bytes.load(Ordering::Relaxed) >= limits.queue_bytes_max.min(bytes)
+    }
+
+    /// Sets bounds of its own.
+    pub fn set_bounds(&self, messages_max: usize, bytes_max: usize) {
+        self.messages_max.store(messages_max, Ordering::Relaxed);
+        self.bytes_max.store(bytes_max, Ordering::Relaxed);
+    }
+
+    /// Whether its receivers settle every entry and take messages bare.
+    pub fn is_consumed(&self) -> bool {
+        self.consumed.load(Ordering::Relaxed)
+    }
+
+    /// Sets that.
+    pub fn set_consumed(&self, consumed: bool) {
+        self.consumed.store(consumed, Ordering::Relaxed);
+    }
+
+    /// The number under which its client publishes.
+    pub fn origin(&self) -> u64 {
+        self.origin.load(Ordering::Relaxed)
+    }
+
+    /// Sets that.
+    pub fn set_origin(&self, origin: u64) {
+        self.origin.store(origin, Ordering::Relaxed);
+    }
+
+    /// The condition on what comes in; may be set once.
+    pub fn predicate(&self) -> &OnceLock<Predicate> {
+        &self.predicate
     }
 
     /// Whether a copy above at-most-once would be kept or sent.
@@ -336,6 +413,8 @@ impl Mailbox {
             if self.is_full(limits) {
                 return Offered::Dropped;
             }
+        } else if queued.dropped_when_full() && self.is_full(limits) {
+            return Offered::Dropped;
         } else if self.is_durable() {
             number = state.next_number;
             state.next_number += 1;
@@ -409,6 +488,7 @@ impl Mailbox {
     /// Empties the queue; what was in it comes back.
     pub fn clear(&self, state: &mut State) -> Vec<Queued> {
         let mut all: Vec<Queued> = state.window.drain().map(|flight| flight.queued).collect();
+        all.extend(state.held.drain().map(|(_, held)| held.queued));
         state.replayed.clear();
         state.replays.clear();
         self.drop_at_most_once(state);
@@ -492,6 +572,22 @@ impl Mailbox {
                 }
                 queued.forget(self.id, &mut drained.changes);
                 continue;
+            }
+            match queued.content().in_form(false) {
+                Ok(_) => {}
+                Err(FormMissing::Impossible) => {
+                    drained.formless += 1;
+                    queued.forget(self.id, &mut drained.changes);
+                    continue;
+                }
+                Err(FormMissing::NotYet) => {
+                    if !replaying {
+                        self.count(&queued, true);
+                    }
+                    source.push_front(queued);
+                    drained.wants_form = true;
+                    break;
+                }
             }
             drained.sent += 1;
             drained.sent_bytes += queued.message.payload().len() as u64;

@@ -5,6 +5,9 @@
 
 mod attach;
 mod chores;
+mod bare;
+mod consumers;
+mod crossing;
 mod deadlines;
 mod decide;
 mod deliver;
@@ -14,7 +17,9 @@ mod inspect;
 mod mailbox;
 mod open;
 mod publish;
+mod queues;
 mod receipts;
+mod receive;
 mod retain;
 mod retained;
 mod route;
@@ -27,15 +32,21 @@ mod window;
 mod worker;
 
 #[cfg(test)]
+mod queue_tests;
+#[cfg(test)]
 mod tests;
 
 pub use attach::{Link, nobody};
 pub use chores::Chores;
+pub use bare::{PublishBare, Taken};
+pub use consumers::Take;
 pub use explain::Explanation;
 pub use inspect::{ClientInfo, SubscriptionInfo};
 use mailbox::Terms;
 pub use mailbox::{Mailbox, Outlet};
 pub use open::Restored;
+pub use queues::QueueInfo;
+pub use receive::{Parting, Receive, Received, Source};
 pub use subscription_trie::SubscriptionTrie;
 pub use worker::Worker;
 
@@ -81,6 +92,12 @@ pub struct Limits {
     pub wishes_per_message_max: usize,
     /// Events that wait for modules; past it they are dropped and counted. Default 10,000.
     pub events_waiting_max: usize,
+    /// Failed attempts to deal with an entry of a queue after which it goes to the dead letters, unless the queue says
+    /// otherwise; 0: never. Default 20.
+    pub queue_failures_max: u32,
+    /// Address of the queue for dead letters, unless a queue names another one; empty: they are dropped. Default
+    /// `/queues/dead-letters`.
+    pub dead_letters: String,
 }
 
 impl Default for Limits {
@@ -99,6 +116,8 @@ impl Default for Limits {
             routes_remembered_max: 131_072,
             wishes_per_message_max: 256,
             events_waiting_max: 10_000,
+            queue_failures_max: 20,
+            dead_letters: "/queues/dead-letters".to_owned(),
         }
     }
 }
@@ -135,6 +154,7 @@ pub struct Broker {
     happenings: chores::Happenings,
     next_log_id: AtomicU64,
     next_group: AtomicU64,
+    consumer_numbers: consumers::Numbers,
 }
 
 impl Broker {
@@ -164,20 +184,30 @@ impl Broker {
     pub fn drain(&self, link: &Attachment, now: Time, sink: &mut dyn FnMut(Outgoing) -> bool) {
         let mailbox = &link.mailbox;
         let mut full = false;
-        let terms = Terms {
+        let drained = mailbox.drain(link.number, self.terms(now), &self.limits, &mut |outgoing| {
+            full = !sink(outgoing);
+            !full
+        });
+        self.drained(mailbox, drained, full);
+    }
+
+    /// What a drain keeps to.
+    fn terms(&self, now: Time) -> Terms {
+        Terms {
             now,
             committed: self.store.committed(),
             delivery: self.modules.delivery_generation(),
             tell_lost: self.modules.wants_events(EventKinds::LOST),
-        };
-        let mut drained = mailbox.drain(link.number, terms, &self.limits, &mut |outgoing| {
-            full = !sink(outgoing);
-            !full
-        });
+        }
+    }
+
+    /// What is left to do after a mailbox has handed something out.
+    fn drained(&self, mailbox: &Mailbox, mut drained: mailbox::Drained, full: bool) {
         let metrics = &self.metrics;
         metrics.messages_sent_total.add(drained.sent);
         metrics.payload_sent_bytes_total.add(drained.sent_bytes);
         metrics.messages_expired_total.add(drained.expired);
+        metrics.messages_dropped_total.add(drained.formless);
         if !drained.changes.is_empty() {
             self.store.submit(drained.changes.drain(..));
         }
@@ -189,7 +219,7 @@ impl Broker {
             self.happened(EventKinds::LOST, || Happening::Lost(message, Loss::Expired));
         }
         // Guests have to be asked, and the connection's own thread does that.
-        if (drained.wants_replay || drained.wants_decision) && !full {
+        if (drained.wants_replay || drained.wants_decision || drained.wants_form) && !full {
             self.wake(mailbox);
         }
     }

@@ -1,7 +1,8 @@
 //! Puts the hall together from what the store gave back.
 
+use super::consumers::Handling;
 use super::mailbox::{Mailbox, Queued};
-use super::{Broker, Limits, chores, deadlines, directory, receipts, retained, subscribe, wills};
+use super::{Broker, Limits, chores, deadlines, directory, queues, receipts, retained, subscribe, wills};
 use crate::client::{Departure, Protocol};
 use crate::message::{Message, Time};
 use crate::metrics::Metrics;
@@ -52,6 +53,7 @@ impl Broker {
             happenings: chores::Happenings::default(),
             next_log_id: AtomicU64::new(restored.next_log_id.max(1)),
             next_group: AtomicU64::new(1),
+            consumer_numbers: Default::default(),
         };
         broker.directory.reserve(restored.next_mailbox_id);
         for (message, stored) in restored.retained {
@@ -72,8 +74,12 @@ impl Broker {
     }
 
     fn restore_mailbox(&self, loaded: LoadedMailbox, now: Time) {
-        let LoadedMailbox { id, record, filters, queue, seen } = loaded;
+        let LoadedMailbox { id, record, filters, queue, seen, kept_as } = loaded;
         let mailbox = Arc::new(Mailbox::new(id, record.client.clone(), record.per_subscription, record.expiry_seconds));
+        mailbox.set_consumed(record.client.scope.protocol == Protocol::Amqp);
+        if let Some(kept_as) = kept_as {
+            queues::set_up(&mailbox, &kept_as);
+        }
         self.directory.reserve(id);
         self.directory.replace(&record.client.id, self.directory.get(&record.client.id).as_ref(), mailbox.clone());
         self.metrics.mailboxes.add(1);
@@ -88,6 +94,8 @@ impl Broker {
                 stored: true,
                 // Whether it was sent is known only if the client had gone before the broker did.
                 duplicate: record.detached.is_none() || entry.number <= record.sent_to,
+                handling: (loaded.failures > 0)
+                    .then(|| Box::new(Handling { failures: loaded.failures, ..Default::default() })),
                 ..Queued::new(loaded.message)
             };
             (queued, loaded.handle, loaded.received)

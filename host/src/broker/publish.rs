@@ -84,9 +84,9 @@ impl Broker {
     /// Tries again after a wait.
     pub fn resume(&self, worker: &mut Worker, link: &mut Link, now: Time) -> Answer {
         let Some(parked) = link.parked.take() else { return Answer::None };
-        let Some(attachment) = link.attachment.clone() else { return Answer::None };
         let Parked { decided, guarantee, handle, since } = *parked;
-        let seen = (guarantee == Guarantee::ExactlyOnce).then_some((attachment.mailbox.id, handle));
+        let own = link.attachment.as_ref().filter(|_| guarantee == Guarantee::ExactlyOnce);
+        let seen = own.map(|attachment| (attachment.mailbox.id, handle));
         let passed = self.carry_out(worker, now, decided, seen);
         let passed = match passed {
             Passed::Full(..) if now.since(since) > self.limits.publisher_wait_milliseconds_max => {
@@ -101,7 +101,7 @@ impl Broker {
         answer
     }
 
-    fn answer(
+    pub(super) fn answer(
         &self,
         worker: &mut Worker,
         link: &mut Link,
@@ -120,7 +120,7 @@ impl Broker {
                 (0, Err(refusal))
             }
             Passed::Full(decided, full) => {
-                if full.waits_for(link) {
+                if full.waits_for(decided.message.publisher()) {
                     self.metrics.publishers_paused_total.add(1);
                     full.mailbox.lock().blocked.push(link.outlet.clone());
                     link.parked = Some(Box::new(Parked { decided, guarantee, handle, since: now }));
@@ -163,7 +163,11 @@ impl Broker {
         let chain = worker.chain.clone();
         let (mut message, mut route, mut wishes) = (message, route, Vec::new());
         if route.wants_routing {
-            let verdict = chain.route(&mut worker.guests, publisher, message);
+            let shown = match self.shown(worker, &message) {
+                Ok(shown) => shown,
+                Err(refusal) => return Passed::Refused(refusal),
+            };
+            let verdict = chain.route(&mut worker.guests, publisher, shown.clone());
             wishes = verdict.wishes;
             match verdict.outcome {
                 Outcome::Pass(passed) if passed.topic().is_reserved() => {
@@ -174,7 +178,10 @@ impl Broker {
                     if passed.topic() != &route.topic {
                         route = self.route_of(worker, passed.topic());
                     }
-                    message = passed;
+                    // What no module changed goes on as its publisher encoded it.
+                    if !passed.is(&shown) {
+                        message = passed;
+                    }
                 }
                 Outcome::Refuse(refusal) => return Passed::Refused(refusal),
                 Outcome::Discard => {

@@ -39,6 +39,10 @@ impl Broker {
         route: &Route,
     ) -> Result<Keep, Refusal> {
         let flagged = message.envelope().retain;
+        let ask = |worker: &mut Worker| {
+            let shown = self.shown(worker, message)?;
+            chain.retain(&mut worker.guests, publisher, &shown)
+        };
         let retention = match if flagged { route.flagged } else { route.unflagged } {
             RetainAsk::Never => Retention::AsFlagged,
             RetainAsk::PerTopic => {
@@ -48,7 +52,7 @@ impl Broker {
                     Some(answer) => answer.clone()?,
                     None => {
                         let failures = worker.guests.failures();
-                        let answer = chain.retain(&mut worker.guests, publisher, message);
+                        let answer = ask(worker);
                         if worker.guests.failures() == failures {
                             remembered.get_or_init(|| answer.clone());
                         }
@@ -56,14 +60,14 @@ impl Broker {
                     }
                 }
             }
-            RetainAsk::Each => chain.retain(&mut worker.guests, publisher, message)?,
+            RetainAsk::Each => ask(worker)?,
         };
         let keep = match retention {
             Retention::AsFlagged if !flagged => Keep::No,
-            Retention::AsFlagged if message.payload().is_empty() => Keep::Delete,
+            Retention::AsFlagged if message.is_blank() => Keep::Delete,
             Retention::AsFlagged => Keep::Set(message.envelope().expires),
             // A value without content is none (MQTT 5.0, 3.3.1.3), whoever stores it.
-            Retention::Store(_) if message.payload().is_empty() => Keep::Delete,
+            Retention::Store(_) if message.is_blank() => Keep::Delete,
             Retention::Store(seconds) => {
                 Keep::Set(seconds.map(|seconds| now.plus_seconds(seconds)).or(message.envelope().expires))
             }
@@ -86,7 +90,7 @@ impl Broker {
                     message.clone()
                 } else {
                     let envelope = Envelope { expires, ..message.envelope().clone() };
-                    Message::new(envelope, message.publisher(), message.payload())
+                    message.with_envelope(envelope)
                 };
                 if self.retained.set(message.clone(), now) {
                     self.metrics.retained_messages.add(1);
@@ -202,16 +206,24 @@ impl Broker {
     fn fetch_retained(&self, worker: &mut Worker, link: &Link, now: Time) -> bool {
         let Some(attachment) = &link.attachment else { return false };
         let mailbox = &attachment.mailbox;
+        self.make_forms(worker, mailbox);
         let mut state = mailbox.lock();
-        if state.attachment != attachment.number || !state.replayed.is_empty() {
+        let consumes = state.consumers.iter().any(|consumer| consumer.number == attachment.number);
+        if (state.attachment != attachment.number && !consumes) || !state.replayed.is_empty() {
             return false;
         }
         let Some(mut replay) = state.replays.pop_front() else { return false };
         drop(state);
         worker.refresh(self);
         let (page, done) = self.next_page(&mut replay, now, PAGE);
-        let copies: Vec<Queued> =
-            page.into_iter().map(|message| self.replayed(worker, &link.scope, &replay.subscription, message)).collect();
+        let copies: Vec<Queued> = page
+            .into_iter()
+            .map(|message| self.replayed(worker, mailbox, &link.scope, &replay.subscription, message))
+            .collect();
+        for copy in &copies {
+            self.prepare(worker, &copy.message, mailbox);
+        }
+        let copies = copies.into_iter().filter(|copy| self.fits(mailbox, &copy.message));
         let mut state = mailbox.lock();
         for mut copy in copies {
             state.arrivals += 1;
@@ -224,12 +236,19 @@ impl Broker {
         true
     }
 
-    fn replayed(&self, worker: &mut Worker, scope: &Scope, subscription: &Subscription, message: Message) -> Queued {
+    fn replayed(
+        &self,
+        worker: &mut Worker,
+        mailbox: &Mailbox,
+        scope: &Scope,
+        subscription: &Subscription,
+        message: Message,
+    ) -> Queued {
         let chain = worker.chain.clone();
         let name = chain.deliver_name(&mut worker.guests, scope, message.topic().as_str());
         let options = &subscription.options;
         Queued {
-            guarantee: message.envelope().guarantee.min(options.guarantee),
+            guarantee: Self::granted(mailbox, &message, options.guarantee),
             retain: true,
             identifiers: options.identifier.into_iter().collect(),
             name: name.map(Into::into),
@@ -253,8 +272,11 @@ impl Broker {
                     return Err(Refusal::new(RefusalKind::QuotaExceeded, reason));
                 }
                 // A message object of its own: the one in the retained store may stand in the log for others.
-                let message = Message::new(message.envelope().clone(), message.publisher(), message.payload());
-                let copy = self.replayed(worker, &scope, &replay.subscription, message);
+                let message = message.with_envelope(message.envelope().clone());
+                let copy = self.replayed(worker, mailbox, &scope, &replay.subscription, message);
+                if !self.prepare(worker, &copy.message, mailbox) {
+                    continue;
+                }
                 self.queue_one(worker, mailbox, copy);
             }
             if done {

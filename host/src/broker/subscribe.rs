@@ -39,7 +39,7 @@ impl Broker {
         Answer::Say(after, Event::Subscribed { handle: subscribe.handle, granted })
     }
 
-    fn subscribe_one(
+    pub(super) fn subscribe_one(
         &self,
         worker: &mut Worker,
         link: &Link,
@@ -142,7 +142,7 @@ impl Broker {
         Answer::Say(after, Event::Unsubscribed { handle: unsubscribe.handle, removed })
     }
 
-    fn drop_subscription(&self, mailbox: &Arc<Mailbox>, filter: &Filter, share: Option<&str>) -> bool {
+    pub(super) fn drop_subscription(&self, mailbox: &Arc<Mailbox>, filter: &Filter, share: Option<&str>) -> bool {
         let mut state = mailbox.lock();
         if state.subscriptions.remove(&key(filter, share)).is_none() {
             return false;

@@ -10,9 +10,9 @@ use parking_lot::Mutex;
 
 /// Stands in for a connection: remembers what was sent and why it was ended.
 #[derive(Default)]
-struct Probe {
+pub(super) struct Probe {
     wakes: std::sync::atomic::AtomicUsize,
-    closed: Mutex<Option<Closed>>,
+    pub(super) closed: Mutex<Option<Closed>>,
 }
 
 impl Outlet for Probe {
@@ -25,18 +25,18 @@ impl Outlet for Probe {
     }
 }
 
-struct Hall {
-    broker: Arc<Broker>,
-    worker: Worker,
-    now: Time,
+pub(super) struct Hall {
+    pub broker: Arc<Broker>,
+    pub worker: Worker,
+    pub now: Time,
 }
 
-struct Peer {
-    link: Link,
-    probe: Arc<Probe>,
+pub(super) struct Peer {
+    pub link: Link,
+    pub probe: Arc<Probe>,
 }
 
-fn hall(limits: Limits) -> Hall {
+pub(super) fn hall(limits: Limits) -> Hall {
     let metrics = Arc::new(Metrics::default());
     let (store, mut loaded) = Store::in_memory(&Default::default(), Durability::Commit, metrics.clone());
     let kept = wasm::Kept::take(&mut loaded);
@@ -49,7 +49,7 @@ fn hall(limits: Limits) -> Hall {
 }
 
 impl Hall {
-    fn attach(&mut self, id: &str, clean: bool, expiry_seconds: u32, window: u16) -> (Peer, bool) {
+    pub fn attach(&mut self, id: &str, clean: bool, expiry_seconds: u32, window: u16) -> (Peer, bool) {
         let probe = Arc::new(Probe::default());
         let mut link = Link::new(probe.clone(), Arc::new(nobody("mqtt", Protocol::Mqtt)));
         let client = Client { id: id.into(), scope: nobody("mqtt", Protocol::Mqtt), peer: "".into() };
@@ -60,13 +60,13 @@ impl Hall {
         (Peer { link, probe }, attached.resumed)
     }
 
-    fn ask(&mut self, peer: &mut Peer, request: Request<'_>) -> Answer {
+    pub fn ask(&mut self, peer: &mut Peer, request: Request<'_>) -> Answer {
         let answer = self.broker.handle(&mut self.worker, &mut peer.link, self.now, request);
         self.worker.flush(&self.broker, self.now);
         answer
     }
 
-    fn subscribe(&mut self, peer: &mut Peer, filter: &str, guarantee: Guarantee) {
+    pub fn subscribe(&mut self, peer: &mut Peer, filter: &str, guarantee: Guarantee) {
         let options = SubscribeOptions { guarantee, ..Default::default() };
         let (share, name) = match filter.strip_prefix("$share/").and_then(|rest| rest.split_once('/')) {
             Some((share, name)) => (Some(share.into()), name),
@@ -78,13 +78,13 @@ impl Hall {
         assert_eq!(granted, [Ok(guarantee)]);
     }
 
-    fn publish(&mut self, peer: &mut Peer, name: &str, guarantee: Guarantee, handle: u16, payload: &[u8]) -> Answer {
+    pub fn publish(&mut self, peer: &mut Peer, name: &str, guarantee: Guarantee, handle: u16, payload: &[u8]) -> Answer {
         let publish =
             Publish { name, guarantee, retain: false, handle, expiry_seconds: None, properties: None, payload };
         self.ask(peer, Request::Publish(publish))
     }
 
-    fn take(&self, peer: &Peer) -> Vec<(Handle, String, bool)> {
+    pub fn take(&self, peer: &Peer) -> Vec<(Handle, String, bool)> {
         let mut taken = Vec::new();
         self.broker.drain(peer.link.attachment().unwrap(), self.now, &mut |outgoing| {
             taken.push(match outgoing {
@@ -99,15 +99,15 @@ impl Hall {
         taken
     }
 
-    fn settle(&mut self, peer: &mut Peer, handle: Handle) {
+    pub fn settle(&mut self, peer: &mut Peer, handle: Handle) {
         self.ask(peer, Request::Settle(handle, Settlement::Acknowledged));
     }
 
-    fn commit(&self) {
+    pub fn commit(&self) {
         assert!(self.broker.store.flush_blocking(std::time::Duration::from_secs(10)));
     }
 
-    fn lose(&mut self, peer: &mut Peer) {
+    pub fn lose(&mut self, peer: &mut Peer) {
         let detach = Detach { departure: Departure::ConnectionLost, expiry_seconds: None };
         self.broker.handle(&mut self.worker, &mut peer.link, self.now, Request::Detach(detach));
         self.worker.flush(&self.broker, self.now);

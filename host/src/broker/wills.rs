@@ -140,5 +140,5 @@ impl Broker {
 fn counted_from(now: Time, registered: Time, message: &Message) -> Message {
     let Some(expires) = message.envelope().expires else { return message.clone() };
     let expires = Some(now.plus_milliseconds(expires.since(registered)));
-    Message::new(Envelope { expires, ..message.envelope().clone() }, message.publisher(), message.payload())
+    message.with_envelope(Envelope { expires, ..message.envelope().clone() })
 }

@@ -20,6 +20,15 @@ pub struct Worker {
     /// For the store, waited for by nobody.
     pub(super) changes: Vec<Change>,
     pub(super) tally: Tally,
+    /// Where durable effects go while a transaction is carried out.
+    pub(super) gathering: Option<Box<Gathered>>,
+}
+
+/// Durable effects of several requests that are to be told to the store at once.
+#[derive(Default)]
+pub(super) struct Gathered {
+    pub changes: Vec<Change>,
+    pub pending: super::deliver::Pending,
 }
 
 /// Figures of one batch, added to the shared ones at its end.
@@ -40,6 +49,7 @@ impl Worker {
             touched: Vec::new(),
             changes: Vec::new(),
             tally: Tally::default(),
+            gathering: None,
         }
     }
 

@@ -165,6 +165,8 @@ pub(super) const GLOBAL: &[Setting<Config>] = &[
     number!("broker.routes_remembered_max", broker.routes_remembered_max, 1..=1_000_000_000, "topics"),
     number!("broker.wishes_per_message_max", broker.wishes_per_message_max, 0..=100_000, "messages"),
     number!("broker.events_waiting_max", broker.events_waiting_max, 0..=100_000_000, "events"),
+    number!("broker.queue_failures_max", broker.queue_failures_max, 0..=1_000_000, "attempts"),
+    text!("broker.dead_letters", broker.dead_letters),
     number!("wasm.call_milliseconds_max", wasm.call_milliseconds_max, 1..=60_000, "milliseconds"),
     number!("wasm.configure_milliseconds_max", wasm.configure_milliseconds_max, 1..=600_000, "milliseconds"),
     number!("wasm.memory_bytes_max", wasm.memory_bytes_max, 65_536..=1 << 32, "bytes"),

@@ -68,10 +68,17 @@ impl<'t> Batch<'t> {
                 self.put(Table::Handles, key.number(*id).then_number(*number), handle)
             }
             Change::QueuedReceived(id, number) => self.put(Table::Received, key.number(*id).then_number(*number), &()),
+            Change::QueuedFailed(id, number, failures) => {
+                self.put(Table::Failures, key.number(*id).then_number(*number), failures)
+            }
+            Change::Queue(id, record) => self.put(Table::Queues, key.number(*id), &**record),
+            Change::Tag(link, tag) => self.put(Table::Tags, key.name(link).then_bytes(tag), &()),
+            Change::TagGone(link, tag) => self.remove(Table::Tags, key.name(link).then_bytes(tag)),
             Change::QueuedGone(id, number) => {
                 let key = key.number(*id).then_number(*number);
                 self.remove(Table::Queue, key)?;
                 self.remove(Table::Handles, key)?;
+                self.remove(Table::Failures, key)?;
                 self.remove(Table::Received, key)
             }
             Change::Seen(id, handle) => self.put(Table::Seen, key.number(*id).then_handle(*handle), &()),
@@ -112,7 +119,8 @@ impl<'t> Batch<'t> {
         key.number(id);
         self.remove(Table::Mailboxes, key)?;
         self.remove(Table::Wills, key)?;
-        for table in [Table::Filters, Table::Queue, Table::Handles, Table::Received, Table::Seen] {
+        self.remove(Table::Queues, key)?;
+        for table in [Table::Filters, Table::Queue, Table::Handles, Table::Received, Table::Failures, Table::Seen] {
             self.remove_all(table, key.bytes())?;
         }
         Ok(())

@@ -35,6 +35,14 @@ pub enum Change {
     QueuedHandle(MailboxId, u64, u16),
     /// The receiver of exactly-once said that it has the entry with this number.
     QueuedReceived(MailboxId, u64),
+    /// So many attempts to have the entry with this number dealt with have failed.
+    QueuedFailed(MailboxId, u64, u32),
+    /// The mailbox is a queue, with these settings.
+    Queue(MailboxId, Box<QueueRecord>),
+    /// An exactly-once publication under this tag of this link was taken, and its publisher does not know it yet.
+    Tag(Box<str>, Box<[u8]>),
+    /// It knows.
+    TagGone(Box<str>, Box<[u8]>),
     /// The entry with this number is settled, expired or dropped.
     QueuedGone(MailboxId, u64),
     /// An exactly-once publication under this handle was taken and not yet released.
@@ -77,6 +85,23 @@ pub struct MailboxRecord {
     /// When its client went: the queue's entries up to this number were sent, the others not. Not known while a client
     /// is attached.
     pub sent_to: u64,
+}
+
+/// How a queue is to be kept, where that is not as the hall's bounds say.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct QueueRecord {
+    /// Address that gets what nobody could deal with; empty: nobody gets it.
+    pub dead_letters: Option<Box<str>>,
+    /// Failed attempts after which an entry goes there; 0: never.
+    pub failures_max: Option<u32>,
+    /// Most entries that wait.
+    pub messages_max: Option<u64>,
+    /// Most bytes that wait.
+    pub bytes_max: Option<u64>,
+    /// Longest time that an entry may wait, in milliseconds.
+    pub expiry_milliseconds: Option<u64>,
+    /// Further filters whose messages it gets, in the broker's words.
+    pub bindings: Vec<Box<str>>,
 }
 
 /// One message waiting in a durable mailbox.

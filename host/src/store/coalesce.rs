@@ -43,9 +43,9 @@ impl Coalescer {
                     self.queue_gone.insert((*mailbox, *number), place);
                     false
                 }
-                Change::QueuedHandle(mailbox, number, _) | Change::QueuedReceived(mailbox, number) => {
-                    self.queue_gone.contains_key(&(*mailbox, *number))
-                }
+                Change::QueuedHandle(mailbox, number, _)
+                | Change::QueuedFailed(mailbox, number, _)
+                | Change::QueuedReceived(mailbox, number) => self.queue_gone.contains_key(&(*mailbox, *number)),
                 Change::Queued(mailbox, entry) => self.queue_gone.get(&(*mailbox, entry.number)).is_some_and(|end| {
                     self.skip[*end] = true;
                     true

@@ -1,10 +1,10 @@
 //! Reading everything back at start. Whatever fails its checksum is set aside and counted, never handed on.
 
 use super::apply::Batch;
-use super::change::{MailboxId, MailboxRecord, ModuleRecord, ModuleVersion, QueueEntry, WillRecord};
+use super::change::{MailboxId, MailboxRecord, ModuleRecord, ModuleVersion, QueueEntry, QueueRecord, WillRecord};
 use super::encoding::Damage;
 use super::row::{Counters, Row, StateRow, VersionRow, unseal};
-use super::tables::{COUNTERS_KEY, Table, leading_number, number_and_handle, two_numbers};
+use super::tables::{COUNTERS_KEY, Table, leading_number, name_and_rest, number_and_handle, two_numbers};
 use crate::dialogue::Subscription;
 use crate::message::{Message, Time};
 use hashbrown::HashMap;
@@ -31,6 +31,8 @@ pub struct Loaded {
     pub module_versions: Vec<ModuleVersion>,
     /// What modules keep; values that have expired are left out.
     pub state: Vec<LoadedState>,
+    /// Exactly-once publications that were taken and whose publishers do not know it yet: link and tag.
+    pub tags: Vec<(Box<str>, Box<[u8]>)>,
     /// The least mailbox id that was certainly never given; at least 1.
     pub next_mailbox_id: MailboxId,
     /// The least log id that was certainly never given; at least 1.
@@ -52,6 +54,8 @@ pub struct LoadedMailbox {
     pub queue: Vec<LoadedEntry>,
     /// Handles of exactly-once publications that were taken and not yet released.
     pub seen: Vec<u16>,
+    /// If it is a queue: how that is to be kept.
+    pub kept_as: Option<QueueRecord>,
 }
 
 /// One entry of a queue. All entries of one log row share the message.
@@ -65,6 +69,8 @@ pub struct LoadedEntry {
     pub handle: Option<u16>,
     /// The receiver of exactly-once has it.
     pub received: bool,
+    /// Attempts to have it dealt with that failed.
+    pub failures: u32,
 }
 
 /// A value that a module keeps.
@@ -198,7 +204,8 @@ impl Loader {
         self.each(Table::Mailboxes, parse(Table::Mailboxes), |this, key, record: MailboxRecord| {
             let id = leading_number(key)?;
             this.places.insert(id, this.loaded.mailboxes.len());
-            let mailbox = LoadedMailbox { id, record, filters: Vec::new(), queue: Vec::new(), seen: Vec::new() };
+            let mailbox =
+                LoadedMailbox { id, record, filters: Vec::new(), queue: Vec::new(), seen: Vec::new(), kept_as: None };
             this.loaded.mailboxes.push(mailbox);
             this.given(id, 0);
             Ok(Verdict::Keep)
@@ -219,7 +226,13 @@ impl Loader {
             let (message, uses) = this.log.get_mut(&entry.log_id).ok_or(Damage("its message is not there"))?;
             *uses += 1;
             let message = message.clone();
-            this.loaded.mailboxes[place].queue.push(LoadedEntry { entry, message, handle: None, received: false });
+            this.loaded.mailboxes[place].queue.push(LoadedEntry {
+                entry,
+                message,
+                handle: None,
+                received: false,
+                failures: 0,
+            });
             Ok(Verdict::Keep)
         })?;
         for (id, (message, uses)) in std::mem::take(&mut self.log) {
@@ -251,6 +264,23 @@ impl Loader {
                 entry.received = true;
                 Verdict::Keep
             }))
+        })?;
+        self.each(Table::Failures, parse(Table::Failures), |this, key, failures: u32| {
+            let (id, number) = two_numbers(key)?;
+            Ok(this.entry(id, number).map_or(Verdict::Drop, |entry| {
+                entry.failures = failures;
+                Verdict::Keep
+            }))
+        })?;
+        self.each(Table::Queues, parse(Table::Queues), |this, key, record: QueueRecord| {
+            let Some(mailbox) = this.mailbox(leading_number(key)?) else { return this.stray() };
+            mailbox.kept_as = Some(record);
+            Ok(Verdict::Keep)
+        })?;
+        self.each(Table::Tags, parse(Table::Tags), |this, key, (): ()| {
+            let (link, tag) = name_and_rest(key)?;
+            this.loaded.tags.push((link.into(), tag.into()));
+            Ok(Verdict::Keep)
         })?;
         self.each(Table::Seen, parse(Table::Seen), |this, key, (): ()| {
             let (id, handle) = number_and_handle(key)?;

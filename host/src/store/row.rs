@@ -4,12 +4,12 @@
 //! conspicuous as one that changed. Decoding never panics and trusts no length; whatever it does not understand is
 //! [`Damage`].
 
-use super::change::{MailboxRecord, ModuleRecord, QueueEntry, WillRecord};
+use super::change::{MailboxRecord, ModuleRecord, QueueEntry, QueueRecord, WillRecord};
 use super::encoding::{Damage, Decoder, bytes, number, option, text};
 use super::tables::Table;
 use crate::client::{Client, Departure, Protocol, Scope};
 use crate::dialogue::{RetainHandling, SubscribeOptions, Subscription};
-use crate::message::{Envelope, Guarantee, Message, Properties, Time, Will};
+use crate::message::{Bare, Envelope, Guarantee, Message, Properties, Time, Will};
 use crate::topic::{self, Filter, Topic};
 use std::sync::Arc;
 use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
@@ -181,7 +181,7 @@ impl Row<'_> for Message {
     fn encode(&self, out: &mut Vec<u8>) {
         let envelope = self.envelope();
         text(out, envelope.topic.as_str());
-        out.push(envelope.guarantee.level());
+        out.push(envelope.guarantee.level() | bare_bits(self.as_bare()));
         out.push(u8::from(envelope.retain));
         option(out, envelope.expires, time);
         option(out, envelope.properties.as_deref(), |out, properties| properties.encode(out));
@@ -190,17 +190,37 @@ impl Row<'_> for Message {
         bytes(out, self.payload());
     }
     fn decode(from: &mut Decoder<'_>) -> Result<Self, Damage> {
+        let topic = Topic::new(from.text()?, &ANY_NAME).map_err(|_| Damage("not a topic"))?;
+        let bits = from.byte()?;
+        let bare = read_bare(bits)?;
         let envelope = Envelope {
-            topic: Topic::new(from.text()?, &ANY_NAME).map_err(|_| Damage("not a topic"))?,
-            guarantee: read_guarantee(from)?,
+            topic,
+            guarantee: Guarantee::from_level(bits & 3).ok_or(Damage("not a guarantee"))?,
             retain: from.flag()?,
             expires: from.option(read_time)?,
             properties: from.option(Properties::decode)?.map(Box::new),
             hops: from.byte()?,
         };
         let publisher = from.number()?;
-        Ok(Self::new(envelope, publisher, from.bytes()?))
+        let payload = from.bytes()?;
+        Ok(match bare {
+            Some(bare) => Self::bare(envelope, bare, publisher, payload),
+            None => Self::new(envelope, publisher, payload),
+        })
     }
+}
+
+/// Beside the two bits of the guarantee: kept bare, blank, and two bits of what the publisher was promised.
+fn bare_bits(bare: Option<Bare>) -> u8 {
+    bare.map_or(0, |bare| 0x80 | u8::from(bare.blank) << 6 | bare.handover.level() << 4)
+}
+
+fn read_bare(bits: u8) -> Result<Option<Bare>, Damage> {
+    if bits & 0x80 == 0 {
+        return if bits & !3 == 0 { Ok(None) } else { Err(Damage("not a guarantee")) };
+    }
+    let handover = Guarantee::from_level(bits >> 4 & 3).ok_or(Damage("not a guarantee"))?;
+    Ok(Some(Bare { handover, blank: bits & 0x40 != 0 }))
 }
 
 impl Row<'_> for Properties {
@@ -246,6 +266,28 @@ impl Row<'_> for QueueEntry {
             retain: from.flag()?,
             name: from.option(Decoder::text)?.map(Arc::from),
             identifiers: from.list(Decoder::small)?.into_iter().collect(),
+        })
+    }
+}
+
+impl Row<'_> for QueueRecord {
+    fn encode(&self, out: &mut Vec<u8>) {
+        option(out, self.dead_letters.as_deref(), text);
+        option(out, self.failures_max.map(u64::from), number);
+        option(out, self.messages_max, number);
+        option(out, self.bytes_max, number);
+        option(out, self.expiry_milliseconds, number);
+        number(out, self.bindings.len() as u64);
+        self.bindings.iter().for_each(|filter| text(out, filter));
+    }
+    fn decode(from: &mut Decoder<'_>) -> Result<Self, Damage> {
+        Ok(Self {
+            dead_letters: from.option(Decoder::text)?.map(Box::from),
+            failures_max: from.option(Decoder::small)?,
+            messages_max: from.option(Decoder::number)?,
+            bytes_max: from.option(Decoder::number)?,
+            expiry_milliseconds: from.option(Decoder::number)?,
+            bindings: from.list(|from| from.text().map(Box::from))?,
         })
     }
 }

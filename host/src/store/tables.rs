@@ -48,11 +48,17 @@ pub(super) enum Table {
     State = 13,
     /// Table and key of a row that was not what was once written: its bytes, set aside.
     Damaged = 14,
+    /// Mailbox, number: failed attempts to have that entry dealt with.
+    Failures = 15,
+    /// Mailbox that is a queue.
+    Queues = 16,
+    /// Link, tag: a publication that was taken and whose publisher does not know it yet.
+    Tags = 17,
 }
 
 impl Table {
     /// All of them, each at the place of its number.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 18] = [
         Self::Meta,
         Self::Mailboxes,
         Self::Filters,
@@ -68,6 +74,9 @@ impl Table {
         Self::Modules,
         Self::State,
         Self::Damaged,
+        Self::Failures,
+        Self::Queues,
+        Self::Tags,
     ];
 
     /// Its name in the database.
@@ -88,6 +97,9 @@ impl Table {
             Self::Modules => "modules",
             Self::State => "state",
             Self::Damaged => "damaged",
+            Self::Failures => "failures",
+            Self::Queues => "queues",
+            Self::Tags => "tags",
         }
     }
 
@@ -152,7 +164,12 @@ impl Key {
 
     /// Ends with a text.
     pub fn then_text(&mut self, value: &str) -> &mut Self {
-        self.0.extend_from_slice(value.as_bytes());
+        self.then_bytes(value.as_bytes())
+    }
+
+    /// Ends with bytes.
+    pub fn then_bytes(&mut self, value: &[u8]) -> &mut Self {
+        self.0.extend_from_slice(value);
         self
     }
 
@@ -181,6 +198,14 @@ pub(super) fn two_numbers(key: &[u8]) -> Result<(u64, u64), Damage> {
 pub(super) fn number_and_handle(key: &[u8]) -> Result<(u64, u16), Damage> {
     let handle = key.get(8..10).and_then(|bytes| bytes.first_chunk()).ok_or(Damage("the key is too short"))?;
     Ok((leading_number(key)?, u16::from_be_bytes(*handle)))
+}
+
+/// The name that a key begins with, and what follows it.
+pub(super) fn name_and_rest(key: &[u8]) -> Result<(&str, &[u8]), Damage> {
+    let length = usize::try_from(leading_number(key)?).map_err(|_| Damage("the key is too short"))?;
+    let (name, rest) = key[8..].split_at_checked(length).ok_or(Damage("the key is too short"))?;
+    let name = std::str::from_utf8(name).map_err(|_| Damage("a name in a key is not UTF-8"))?;
+    Ok((name, rest))
 }
 
 /// The first key behind all that begin with `prefix`; none: there is none.

@@ -1,0 +1,98 @@
+//! Publications that are kept as their publisher encoded them, and the other form of a message where it crosses over.
+
+use super::attach::Link;
+use super::publish::Passed;
+use super::route::Route;
+use super::worker::Worker;
+use super::{Answer, Broker};
+use crate::dialogue::{Event, Routed};
+use crate::message::{Bare, Envelope, Guarantee, Message, Refusal, Time};
+use crate::store::Sequence;
+
+/// A message as its publisher encoded it, with what the hall has to know of it.
+#[derive(Debug)]
+pub struct PublishBare<'a> {
+    /// Where to, in the client's words.
+    pub name: &'a str,
+    /// For receivers of other protocols.
+    pub guarantee: Guarantee,
+    /// Keep it as the topic's last value.
+    pub retain: bool,
+    /// Milliseconds until the message is worthless; none: never.
+    pub expiry_milliseconds: Option<u64>,
+    /// What the publisher is promised, and whether there is any content.
+    pub bare: Bare,
+    /// The number under which the client publishes.
+    pub origin: u64,
+    /// The message.
+    pub encoded: &'a [u8],
+}
+
+/// What became of it.
+#[derive(Debug)]
+pub enum Taken {
+    /// It was taken; its durable effects are on disk after the sequence.
+    Yes(Sequence, Routed),
+    /// It was not.
+    No(Refusal),
+    /// It waits for room in somebody's queue: read nothing more from this client, and call [`Broker::resume_bare`] when its
+    /// outlet is woken.
+    Parked,
+}
+
+impl Broker {
+    /// Takes a message as its publisher encoded it. The caller flushes the worker after a batch.
+    pub fn publish_bare(&self, worker: &mut Worker, link: &mut Link, now: Time, publish: PublishBare<'_>) -> Taken {
+        let Some(client) = link.client.clone() else { return Taken::Yes(0, Routed::NoSubscriber) };
+        worker.refresh(self);
+        worker.tally.received += 1;
+        worker.tally.received_bytes += publish.encoded.len() as u64;
+        let guarantee = publish.bare.handover;
+        let scope = link.scope.clone();
+        let passed = match self.route(worker, &scope, publish.name) {
+            Ok(route) => match make(&route, now, publish) {
+                Some(message) => self.pass(worker, now, &client, message, route, None),
+                None => Passed::Taken(0, Routed::NoSubscriber),
+            },
+            Err(refusal) => Passed::Refused(refusal),
+        };
+        let answer = self.answer(worker, link, now, passed, guarantee, 0);
+        taken(link, answer)
+    }
+
+    /// Tries again after a wait.
+    pub fn resume_bare(&self, worker: &mut Worker, link: &mut Link, now: Time) -> Taken {
+        let answer = self.resume(worker, link, now);
+        taken(link, answer)
+    }
+}
+
+/// An at-most-once publication has no answer.
+fn taken(link: &Link, answer: Answer) -> Taken {
+    match answer {
+        Answer::Parked => Taken::Parked,
+        Answer::Say(after, Event::Published { outcome: Ok(routed), .. }) => Taken::Yes(after, routed),
+        Answer::Say(_, Event::Published { outcome: Err(refusal), .. }) => Taken::No(refusal),
+        _ => {
+            debug_assert!(!link.is_parked());
+            Taken::Yes(0, Routed::Matched)
+        }
+    }
+}
+
+/// The message, unless nothing can come of it.
+fn make(route: &Route, now: Time, publish: PublishBare<'_>) -> Option<Message> {
+    let asked = publish.retain || !matches!(route.unflagged, crate::wasm::RetainAsk::Never);
+    if route.targets.is_empty() && !asked && !route.wants_routing {
+        return None;
+    }
+    let envelope = Envelope {
+        topic: route.topic.clone(),
+        guarantee: publish.guarantee,
+        retain: publish.retain,
+        expires: publish.expiry_milliseconds.map(|milliseconds| now.plus_milliseconds(milliseconds)),
+        properties: None,
+        hops: 0,
+    };
+    Some(Message::bare(envelope, publish.bare, publish.origin, publish.encoded))
+}

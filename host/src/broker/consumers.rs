@@ -1,0 +1,352 @@
+//! Receivers that take entries of a mailbox one by one and settle each: one on a subscription of its own, or several that
+//! compete for a queue.
+//!
+//! An entry is in the queue or held by one consumer. What a consumer leaves behind goes back to its old place, so that the
+//! order holds for whoever comes next.
+
+use super::mailbox::{Drained, Mailbox, NOT_SUBMITTED, Outlet, Queued, State, Terms};
+use crate::dialogue::{Closed, Consignment, Disposal, Predicate};
+use crate::message::{FormMissing, Time};
+use crate::store::{Change, Sequence};
+use parking_lot::Mutex;
+use smallvec::SmallVec;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+/// One receiver.
+pub struct Consumer {
+    /// Names it for ever.
+    pub number: u64,
+    /// Where it sends.
+    pub outlet: Arc<dyn Outlet>,
+    /// The number under which its connection publishes.
+    pub origin: u64,
+    /// It gets copies and takes nothing away.
+    pub browses: bool,
+    /// What it wants of the queue; none: everything.
+    pub predicate: Option<Predicate>,
+    /// It has looked at the entries up to this number.
+    pub seen_to: u64,
+}
+
+impl Consumer {
+    /// Whether it takes what is next, whatever it is.
+    fn takes_any(&self) -> bool {
+        !self.browses && self.predicate.is_none()
+    }
+}
+
+/// An entry in the hands of a consumer.
+pub struct Held {
+    /// What.
+    pub queued: Queued,
+    /// Who.
+    pub holder: u64,
+}
+
+/// What consumers did with an entry before.
+#[derive(Debug, Clone, Default)]
+pub struct Handling {
+    /// Attempts that failed.
+    pub failures: u32,
+    /// Consumers that are not to get it again.
+    pub not_for: SmallVec<[u64; 2]>,
+    /// What they wrote on it.
+    pub notes: Option<Arc<[u8]>>,
+}
+
+/// What a sink makes of an entry.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Take {
+    /// It took it, and more may come.
+    More,
+    /// It took it and has had enough.
+    Enough,
+}
+
+/// What is to become of an entry after a disposal.
+pub enum Aftermath {
+    /// It is over.
+    Forget(Queued),
+    /// It waits again.
+    Back,
+    /// It is over, and the dead letters get it.
+    Bury(Queued),
+}
+
+impl Mailbox {
+    /// Adds a receiver.
+    pub fn join(&self, state: &mut State, consumer: Consumer) {
+        state.consumers.push(consumer);
+        self.reconnect(state);
+    }
+
+    /// Takes a receiver out; what it held comes back, oldest first. False: it was not there.
+    pub fn part(&self, state: &mut State, number: u64) -> Option<Vec<Queued>> {
+        let at = state.consumers.iter().position(|consumer| consumer.number == number)?;
+        state.consumers.remove(at);
+        self.reconnect(state);
+        let mut left: Vec<Queued> =
+            state.held.extract_if(|_, held| held.holder == number).map(|(_, held)| held.queued).collect();
+        left.sort_unstable_by_key(|queued| queued.number);
+        Some(left)
+    }
+
+    /// Takes all receivers out; what they held goes back.
+    pub fn dismiss(&self, state: &mut State) {
+        state.consumers.clear();
+        let held: Vec<Queued> = state.held.drain().map(|(_, held)| held.queued).collect();
+        for queued in held {
+            self.put_back(state, Queued { duplicate: true, ..queued });
+        }
+    }
+
+    fn reconnect(&self, state: &mut State) {
+        let outlet: Option<Arc<dyn Outlet>> = match &state.consumers[..] {
+            [] => None,
+            [one] => Some(one.outlet.clone()),
+            many => Some(Arc::new(Several {
+                outlets: many.iter().map(|consumer| consumer.outlet.clone()).collect(),
+                turn: Mutex::new(0),
+            })),
+        };
+        self.set_outlet(state, outlet);
+    }
+
+    /// Hands out what a consumer may have now, in order, until `sink` has had enough. `settle`: each is over as soon as it
+    /// is handed out.
+    pub fn acquire(
+        &self,
+        consumer: u64,
+        terms: Terms,
+        settle: bool,
+        sink: &mut dyn FnMut(Consignment) -> Take,
+    ) -> Drained {
+        let Terms { now, committed, delivery, tell_lost } = terms;
+        let mut drained = Drained::default();
+        let mut guard = self.lock();
+        let state = &mut *guard;
+        let Some(at) = state.consumers.iter().position(|one| one.number == consumer) else { return drained };
+        state.touched = false;
+        if state.awaited <= committed {
+            state.awaited = 0;
+        }
+        loop {
+            let Some((mut queued, replayed)) = self.next_for(state, at, committed, &mut drained) else { break };
+            if queued.message.is_expired(now) {
+                drained.expired += 1;
+                if tell_lost {
+                    drained.lost.push(queued.message.clone());
+                }
+                queued.forget(self.id, &mut drained.changes);
+                continue;
+            }
+            let cleared = queued.is_cleared(delivery);
+            let message = match queued.content().in_form(true) {
+                _ if !cleared => Err(FormMissing::NotYet),
+                found => found,
+            };
+            let message = match message {
+                Ok(message) => message.clone(),
+                Err(FormMissing::Impossible) => {
+                    drained.formless += 1;
+                    queued.forget(self.id, &mut drained.changes);
+                    continue;
+                }
+                Err(FormMissing::NotYet) => {
+                    drained.wants_form = cleared;
+                    drained.wants_decision = !cleared;
+                    if replayed {
+                        state.replayed.push_front(queued);
+                    } else {
+                        self.put_back(state, queued);
+                    }
+                    break;
+                }
+            };
+            if queued.number == 0 {
+                queued.number = state.next_number;
+                state.next_number += 1;
+            }
+            drained.sent += 1;
+            drained.sent_bytes += message.payload().len() as u64;
+            let take = sink(consignment(&queued, message));
+            let consumer = &mut state.consumers[at];
+            if consumer.browses {
+                consumer.seen_to = queued.number;
+                self.put_back(state, queued);
+            } else if settle {
+                queued.forget(self.id, &mut drained.changes);
+            } else {
+                state.held.insert(queued.number, Held { queued, holder: consumer.number });
+            }
+            if take == Take::Enough {
+                break;
+            }
+        }
+        if state.queue.is_empty() && state.queue.capacity() > 64 {
+            state.queue = Default::default();
+        }
+        drained
+    }
+
+    /// The next entry for a consumer, out of the queue, and whether it is a retained message that was fetched for it.
+    fn next_for(
+        &self,
+        state: &mut State,
+        at: usize,
+        committed: Sequence,
+        drained: &mut Drained,
+    ) -> Option<(Queued, bool)> {
+        if let Some(queued) = state.replayed.pop_front() {
+            return Some((queued, true));
+        }
+        if !state.replays.is_empty() {
+            drained.wants_replay = true;
+            return None;
+        }
+        let from = self.first_for(state, at, committed, drained)?;
+        let queued = state.queue.remove(from)?;
+        self.count(&queued, false);
+        Some((queued, false))
+    }
+
+    /// Where in the queue the next entry for a consumer stands.
+    fn first_for(&self, state: &mut State, at: usize, committed: Sequence, drained: &mut Drained) -> Option<usize> {
+        let consumer = &mut state.consumers[at];
+        let start = match consumer.takes_any() {
+            true => 0,
+            false => state.queue.partition_point(|queued| queued.number <= consumer.seen_to),
+        };
+        for (place, queued) in state.queue.iter().enumerate().skip(start) {
+            if queued.after > committed {
+                if queued.after != NOT_SUBMITTED && state.awaited == 0 {
+                    drained.awaits = queued.after;
+                    state.awaited = queued.after;
+                }
+                return None;
+            }
+            let shunned = |handling: &Handling| handling.not_for.contains(&consumer.number);
+            if queued.handling.as_deref().is_some_and(shunned) {
+                continue;
+            }
+            let Some(predicate) = &consumer.predicate else { return Some(place) };
+            match queued.message.in_form(true) {
+                Ok(message) if !(predicate.test)(message) => consumer.seen_to = queued.number,
+                // What has no form is taken out on the way; what has none yet is asked for.
+                _ => return Some(place),
+            }
+        }
+        None
+    }
+
+    /// Puts an entry to its old place.
+    pub fn put_back(&self, state: &mut State, queued: Queued) {
+        self.count(&queued, true);
+        let number = queued.number;
+        for consumer in state.consumers.iter_mut().filter(|consumer| !consumer.browses) {
+            consumer.seen_to = consumer.seen_to.min(number.saturating_sub(1));
+        }
+        let at = state.queue.partition_point(|other| other.number < number);
+        state.queue.insert(at, queued);
+    }
+
+    /// A consumer disposes of an entry; none: it does not have it. `failures_max`: so many failed attempts are the last; 0:
+    /// no number is.
+    pub fn dispose(
+        &self,
+        state: &mut State,
+        consumer: u64,
+        number: u64,
+        how: &Disposal,
+        failures_max: u32,
+        changes: &mut Vec<Change>,
+    ) -> Option<Aftermath> {
+        if state.held.get(&number)?.holder != consumer {
+            return None;
+        }
+        let Held { mut queued, .. } = state.held.remove(&number)?;
+        let (failed, elsewhere, notes) = match how {
+            Disposal::Accepted => return Some(Aftermath::Forget(queued)),
+            Disposal::Rejected => return Some(Aftermath::Bury(queued)),
+            Disposal::Released => (false, false, &None),
+            Disposal::Modified { failed, elsewhere, notes } => (*failed, *elsewhere, notes),
+        };
+        queued.duplicate = true;
+        if failed || elsewhere || notes.is_some() {
+            let handling = queued.handling.get_or_insert_default();
+            handling.failures += u32::from(failed);
+            if elsewhere && !handling.not_for.contains(&consumer) {
+                handling.not_for.push(consumer);
+            }
+            if notes.is_some() {
+                handling.notes.clone_from(notes);
+            }
+            if failed && failures_max != 0 && handling.failures >= failures_max {
+                return Some(Aftermath::Bury(queued));
+            }
+            if failed && queued.stored {
+                changes.push(Change::QueuedFailed(self.id, number, handling.failures));
+            }
+        }
+        self.put_back(state, queued);
+        Some(Aftermath::Back)
+    }
+}
+
+fn consignment(queued: &Queued, message: crate::message::Message) -> Consignment {
+    let handling = queued.handling.as_deref();
+    Consignment {
+        message,
+        name: queued.name.clone(),
+        number: queued.number,
+        guarantee: queued.guarantee,
+        retain: queued.retain,
+        duplicate: queued.duplicate,
+        failures: handling.map_or(0, |handling| handling.failures),
+        notes: handling.and_then(|handling| handling.notes.clone()),
+        identifiers: queued.identifiers.clone(),
+    }
+}
+
+/// The way from a queue to its consumers. Each time another one comes first.
+struct Several {
+    outlets: Vec<Arc<dyn Outlet>>,
+    turn: Mutex<usize>,
+}
+
+impl Several {
+    fn in_turn(&self) -> impl Iterator<Item = &Arc<dyn Outlet>> {
+        let first = {
+            let mut turn = self.turn.lock();
+            *turn = (*turn + 1) % self.outlets.len().max(1);
+            *turn
+        };
+        self.outlets[first..].iter().chain(&self.outlets[..first])
+    }
+}
+
+impl Outlet for Several {
+    fn flush(&self, now: Time) {
+        self.in_turn().for_each(|outlet| outlet.flush(now));
+    }
+
+    fn wake(&self) {
+        self.in_turn().for_each(|outlet| outlet.wake());
+    }
+
+    fn close(&self, why: Closed) {
+        self.outlets.iter().for_each(|outlet| outlet.close(why));
+    }
+}
+
+/// Numbers of consumers: one sequence for all, so that a late word is known as such.
+#[derive(Debug, Default)]
+pub struct Numbers(AtomicUsize);
+
+impl Numbers {
+    /// The next one. The topmost bit keeps them apart from the numbers of connections that drain a mailbox.
+    pub fn next(&self) -> u64 {
+        self.0.fetch_add(1, Ordering::Relaxed) as u64 | 1 << 63
+    }
+}

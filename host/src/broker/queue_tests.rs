@@ -1,0 +1,259 @@
+//! Rows for consumers, queues and messages that are kept as their publisher encoded them.
+
+use super::tests::{Hall, Probe, hall};
+use super::*;
+use crate::client::{Client, Protocol};
+use crate::dialogue::{Consignment, Disposal, Predicate, RetainHandling, SubscribeFilter, SubscribeOptions};
+use crate::message::{Bare, Guarantee};
+
+const QUEUE: &str = "/queues/q";
+
+struct Consumer {
+    link: Link,
+    probe: Arc<Probe>,
+}
+
+fn client(id: &str) -> Client {
+    Client { id: id.into(), scope: nobody("amqp", Protocol::Amqp), peer: "".into() }
+}
+
+impl Hall {
+    fn consumer(&mut self, source: Source, origin: u64, predicate: Option<Predicate>) -> Consumer {
+        let probe = Arc::new(Probe::default());
+        let receive = Receive { client: client("c"), origin, source, predicate };
+        let received = self.broker.receive(&mut self.worker, self.now, probe.clone(), receive).ok().expect("let in");
+        self.worker.flush(&self.broker, self.now);
+        Consumer { link: received.link, probe }
+    }
+
+    fn at_queue(&mut self, browses: bool) -> Consumer {
+        self.consumer(Source::Queue { address: QUEUE.into(), browses }, 77, None)
+    }
+
+    fn send(&mut self, name: &str, handover: Guarantee, text: &str) -> Taken {
+        let probe = Arc::new(Probe::default());
+        let mut link = Link::of(probe, Arc::new(client("p")));
+        let publish = PublishBare {
+            name,
+            guarantee: Guarantee::AtMostOnce,
+            retain: false,
+            expiry_milliseconds: None,
+            bare: Bare { handover, blank: false },
+            origin: 5,
+            encoded: text.as_bytes(),
+        };
+        let taken = self.broker.publish_bare(&mut self.worker, &mut link, self.now, publish);
+        self.worker.flush(&self.broker, self.now);
+        taken
+    }
+
+    fn fill(&mut self, count: usize) {
+        for n in 0..count {
+            assert!(
+                matches!(self.send(QUEUE, Guarantee::AtLeastOnce, &n.to_string()), Taken::Yes(after, _) if after > 0)
+            );
+        }
+    }
+
+    fn consume(&self, consumer: &Consumer, most: usize) -> Vec<Consignment> {
+        let mut got = Vec::new();
+        self.broker.consume(consumer.link.attachment().unwrap(), self.now, false, &mut |consignment| {
+            got.push(consignment);
+            if got.len() < most { Take::More } else { Take::Enough }
+        });
+        got
+    }
+
+    fn dispose(&mut self, consumer: &Consumer, number: u64, how: Disposal) {
+        let at = consumer.link.attachment().unwrap();
+        self.broker.dispose(&mut self.worker, self.now, at, &[number], &how);
+        self.worker.flush(&self.broker, self.now);
+    }
+
+    fn part(&mut self, consumer: Consumer, how: Parting) {
+        self.broker.part(&mut self.worker, self.now, &consumer.link, how);
+        self.worker.flush(&self.broker, self.now);
+    }
+}
+
+fn texts(got: &[Consignment]) -> Vec<String> {
+    got.iter().map(|one| String::from_utf8(one.message.payload().to_vec()).unwrap()).collect()
+}
+
+#[test]
+fn a_queue_keeps_what_came_before_its_first_consumer_and_shares_by_credit() {
+    let mut hall = hall(Limits::default());
+    drop(hall.at_queue(false));
+    hall.fill(10);
+    let (one, two) = (hall.at_queue(false), hall.at_queue(false));
+    assert_eq!(texts(&hall.consume(&one, 4)), ["0", "1", "2", "3"]);
+    assert_eq!(texts(&hall.consume(&two, 4)), ["4", "5", "6", "7"]);
+}
+
+#[test]
+fn an_at_most_once_publication_waits_in_a_queue_too() {
+    let mut hall = hall(Limits::default());
+    let one = hall.at_queue(false);
+    hall.part(one, Parting::Closed);
+    assert!(matches!(hall.send(QUEUE, Guarantee::AtMostOnce, "x"), Taken::Yes(..)));
+    let two = hall.at_queue(false);
+    assert_eq!(texts(&hall.consume(&two, 9)), ["x"]);
+}
+
+#[test]
+fn what_is_given_back_comes_again_at_its_place_and_counts_only_if_it_failed() {
+    let mut hall = hall(Limits::default());
+    let one = hall.at_queue(false);
+    hall.fill(3);
+    let got = hall.consume(&one, 2);
+    hall.dispose(&one, got[0].number, Disposal::Released);
+    let got = hall.consume(&one, 1);
+    assert_eq!((texts(&got), got[0].failures, got[0].duplicate), (vec!["0".into()], 0, true));
+    let failed = Disposal::Modified { failed: true, elsewhere: false, notes: None };
+    hall.dispose(&one, got[0].number, failed);
+    let got = hall.consume(&one, 9);
+    assert_eq!(texts(&got), ["0", "2"]);
+    assert_eq!((got[0].failures, got[1].failures), (1, 0));
+}
+
+#[test]
+fn an_entry_that_failed_too_often_goes_to_the_dead_letters_and_so_does_a_rejected_one() {
+    let mut hall = hall(Limits { queue_failures_max: 2, ..Default::default() });
+    let one = hall.at_queue(false);
+    hall.fill(2);
+    let got = hall.consume(&one, 9);
+    hall.dispose(&one, got[1].number, Disposal::Rejected);
+    for _ in 0..2 {
+        hall.dispose(&one, got[0].number, Disposal::Modified { failed: true, elsewhere: false, notes: None });
+        hall.consume(&one, 9);
+    }
+    assert_eq!(hall.consume(&one, 9).len(), 0);
+    let dead = hall.consumer(Source::Queue { address: "/queues/dead-letters".into(), browses: false }, 1, None);
+    assert_eq!(texts(&hall.consume(&dead, 9)), ["1", "0"]);
+}
+
+#[test]
+fn an_entry_for_elsewhere_goes_to_another_consumer_only() {
+    let mut hall = hall(Limits::default());
+    let (one, two) = (hall.at_queue(false), hall.at_queue(false));
+    hall.fill(2);
+    let got = hall.consume(&one, 1);
+    hall.dispose(&one, got[0].number, Disposal::Modified { failed: false, elsewhere: true, notes: None });
+    assert_eq!(texts(&hall.consume(&one, 9)), ["1"]);
+    assert_eq!(texts(&hall.consume(&two, 9)), ["0"]);
+}
+
+#[test]
+fn what_a_lost_consumer_had_comes_again_in_order_and_counts_as_failed() {
+    let mut hall = hall(Limits::default());
+    let one = hall.at_queue(false);
+    hall.fill(4);
+    let got = hall.consume(&one, 3);
+    hall.dispose(&one, got[1].number, Disposal::Accepted);
+    hall.part(one, Parting::Lost(0));
+    let two = hall.at_queue(false);
+    let got = hall.consume(&two, 9);
+    assert_eq!(texts(&got), ["0", "2", "3"]);
+    assert_eq!(got.iter().map(|one| one.failures).collect::<Vec<_>>(), [1, 1, 0]);
+}
+
+#[test]
+fn browsing_takes_nothing_away() {
+    let mut hall = hall(Limits::default());
+    let (one, browser) = (hall.at_queue(false), hall.at_queue(true));
+    hall.fill(3);
+    assert_eq!(texts(&hall.consume(&browser, 9)), ["0", "1", "2"]);
+    assert_eq!(hall.consume(&browser, 9).len(), 0);
+    assert_eq!(texts(&hall.consume(&one, 9)), ["0", "1", "2"]);
+}
+
+#[test]
+fn a_consumer_of_a_queue_takes_only_what_its_condition_holds_for() {
+    let mut hall = hall(Limits::default());
+    let test = Arc::new(|message: &crate::message::Message| message.payload() != b"1");
+    let predicate = Predicate { words: Arc::from(*b"not 1"), test };
+    let source = Source::Queue { address: QUEUE.into(), browses: false };
+    let (one, two) = (hall.consumer(source, 1, Some(predicate)), hall.at_queue(false));
+    hall.fill(3);
+    assert_eq!(texts(&hall.consume(&one, 9)), ["0", "2"]);
+    assert_eq!(texts(&hall.consume(&two, 9)), ["1"]);
+}
+
+fn subscription(expiry_seconds: u32) -> Source {
+    let options = SubscribeOptions {
+        guarantee: Guarantee::ExactlyOnce,
+        no_local: true,
+        retain_handling: RetainHandling::Always,
+        ..Default::default()
+    };
+    let filter = Some(SubscribeFilter { name: "a/+".into(), share: None, options });
+    Source::Subscription { filter, expiry_seconds, clean: false }
+}
+
+#[test]
+fn a_subscription_without_no_receiver_keeps_for_as_long_as_it_was_asked_to() {
+    let mut hall = hall(Limits::default());
+    let one = hall.consumer(subscription(60), 1, None);
+    hall.send("a/b", Guarantee::AtLeastOnce, "0");
+    let got = hall.consume(&one, 9);
+    assert_eq!(texts(&got), ["0"]);
+    hall.part(one, Parting::Kept(60));
+    hall.send("a/b", Guarantee::AtLeastOnce, "1");
+    let one = hall.consumer(subscription(60), 1, None);
+    assert_eq!(hall.broker.still_waiting(one.link.attachment().unwrap(), &[got[0].number, 99]), [got[0].number]);
+    assert_eq!(texts(&hall.consume(&one, 9)), ["0", "1"]);
+    hall.part(one, Parting::Closed);
+    hall.send("a/b", Guarantee::AtLeastOnce, "2");
+    let one = hall.consumer(subscription(0), 1, None);
+    assert_eq!(hall.consume(&one, 9).len(), 0);
+}
+
+#[test]
+fn a_receiver_that_comes_under_the_same_name_takes_over() {
+    let mut hall = hall(Limits::default());
+    let one = hall.consumer(subscription(60), 1, None);
+    hall.send("a/b", Guarantee::AtLeastOnce, "0");
+    hall.consume(&one, 9);
+    let two = hall.consumer(subscription(60), 1, None);
+    assert_eq!(*one.probe.closed.lock(), Some(Closed::TakenOver));
+    assert_eq!(hall.consume(&one, 9).len(), 0);
+    assert_eq!(texts(&hall.consume(&two, 9)), ["0"]);
+    assert_eq!(*two.probe.closed.lock(), None);
+}
+
+#[test]
+fn what_a_connection_publishes_itself_is_left_out_if_it_says_so() {
+    let mut hall = hall(Limits::default());
+    let (own, other) = (hall.consumer(subscription(0), 5, None), 6);
+    hall.send("a/b", Guarantee::AtLeastOnce, "0");
+    assert_eq!(hall.consume(&own, 9).len(), 0);
+    hall.part(own, Parting::Closed);
+    let own = hall.consumer(subscription(0), other, None);
+    hall.send("a/b", Guarantee::AtLeastOnce, "0");
+    assert_eq!(hall.consume(&own, 9).len(), 1);
+}
+
+#[test]
+fn a_full_queue_refuses_a_publisher_if_nobody_is_there() {
+    let mut hall = hall(Limits { queue_messages_max: 2, ..Default::default() });
+    let one = hall.at_queue(false);
+    hall.part(one, Parting::Closed);
+    hall.fill(2);
+    assert!(matches!(hall.send(QUEUE, Guarantee::AtLeastOnce, "x"), Taken::No(_)));
+    // One that was promised nothing is dropped.
+    assert!(matches!(hall.send(QUEUE, Guarantee::AtMostOnce, "x"), Taken::Yes(..)));
+    let one = hall.at_queue(false);
+    assert_eq!(texts(&hall.consume(&one, 9)), ["0", "1"]);
+}
+
+#[test]
+fn a_queue_that_is_removed_tells_its_consumers_and_is_empty_when_it_comes_again() {
+    let mut hall = hall(Limits::default());
+    let one = hall.at_queue(false);
+    hall.fill(2);
+    let scope = nobody("amqp", Protocol::Amqp);
+    assert!(hall.broker.delete_queue(&mut hall.worker, hall.now, &scope, QUEUE).unwrap().is_some());
+    assert!(one.probe.closed.lock().is_some());
+    let one = hall.at_queue(false);
+    assert_eq!(hall.consume(&one, 9).len(), 0);
+}

@@ -1,0 +1,263 @@
+//! Queues: durable mailboxes of nobody, each filled by the topic of its address and by what is bound to it, and consumed by
+//! whoever comes.
+
+use super::mailbox::{Mailbox, Queued, State};
+use super::worker::Worker;
+use super::{Broker, subscribe};
+use crate::client::{Client, Protocol, Scope};
+use crate::dialogue::{Closed, RetainHandling, SubscribeOptions, Subscription};
+use crate::message::{Envelope, Guarantee, Refusal, RefusalKind, Time};
+use crate::store::{Change, MailboxRecord, QueueRecord, Sequence};
+use crate::topic::{Filter, Topic};
+use std::sync::Arc;
+
+/// Owns all queues. No client has this name: it cannot be said in any protocol's credentials.
+const OWNER: &str = "\0queue";
+
+/// Whether a mailbox with this owner is a queue.
+pub(super) fn is_queue(client: &Client) -> bool {
+    client.scope.identity.as_deref() == Some(OWNER)
+}
+
+/// A queue as others see it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct QueueInfo {
+    /// Its address in the broker's words.
+    pub address: Arc<str>,
+    /// How it is kept.
+    pub record: QueueRecord,
+    /// Entries that wait.
+    pub waiting: usize,
+    /// Entries that consumers have.
+    pub held: usize,
+    /// Its consumers.
+    pub consumers: usize,
+}
+
+fn owner(address: &str) -> Client {
+    let scope = Scope { listener: "".into(), protocol: Protocol::Amqp, identity: Some(OWNER.into()) };
+    Client { id: address.into(), scope, peer: "".into() }
+}
+
+/// What a queue wants of its topics: everything, once.
+const OPTIONS: SubscribeOptions = SubscribeOptions {
+    guarantee: Guarantee::ExactlyOnce,
+    no_local: false,
+    retain_as_published: true,
+    retain_handling: RetainHandling::Never,
+    identifier: None,
+};
+
+impl Broker {
+    /// The queue of an address in a client's words, made if it is not there; and when that is on disk.
+    pub fn queue(
+        &self,
+        worker: &mut Worker,
+        now: Time,
+        scope: &Scope,
+        address: &str,
+    ) -> Result<(Arc<Mailbox>, Sequence), Refusal> {
+        worker.refresh(self);
+        let chain = worker.chain.clone();
+        let topic = self.mapped(&chain, &mut worker.guests, scope, address)?;
+        match self.find_queue(&topic)? {
+            Some(queue) => Ok((queue, 0)),
+            None => self.make_queue(now, &topic, QueueRecord::default()),
+        }
+    }
+
+    fn find_queue(&self, topic: &Topic) -> Result<Option<Arc<Mailbox>>, Refusal> {
+        let Some(mailbox) = self.directory.get(topic.as_str()) else { return Ok(None) };
+        if !self.is_queue(&mailbox) {
+            return Err(Refusal::new(RefusalKind::NotAuthorized, "a client has this name"));
+        }
+        Ok(Some(mailbox))
+    }
+
+    /// Makes a queue, unless somebody else was faster.
+    fn make_queue(&self, now: Time, topic: &Topic, record: QueueRecord) -> Result<(Arc<Mailbox>, Sequence), Refusal> {
+        if self.directory.len() >= self.limits.mailboxes_max {
+            return Err(Refusal::new(RefusalKind::QuotaExceeded, "no more queues are made"));
+        }
+        let id = self.directory.next_id();
+        let client = Arc::new(owner(topic.as_str()));
+        let mailbox = Arc::new(Mailbox::new(id, client.clone(), false, u32::MAX));
+        mailbox.set_consumed(true);
+        set_up(&mailbox, &record);
+        if !self.directory.replace(&client.id, None, mailbox.clone()) {
+            return match self.find_queue(topic)? {
+                Some(queue) => Ok((queue, self.store.submitted())),
+                None => Err(Refusal::new(RefusalKind::Unavailable, "the queue goes at this moment")),
+            };
+        }
+        self.metrics.mailboxes.add(1);
+        let kept = MailboxRecord {
+            client,
+            expiry_seconds: u32::MAX,
+            detached: Some(now),
+            per_subscription: false,
+            sent_to: 0,
+        };
+        let mut changes = vec![Change::Mailbox(id, Box::new(kept)), Change::Queue(id, Box::new(record.clone()))];
+        for filter in std::iter::once(topic.as_str()).chain(record.bindings.iter().map(|filter| &**filter)) {
+            self.bind(&mailbox, filter, &mut changes)?;
+        }
+        self.subscriptions_changed();
+        Ok((mailbox, self.store.submit(changes)))
+    }
+
+    fn bind(&self, mailbox: &Arc<Mailbox>, filter: &str, changes: &mut Vec<Change>) -> Result<(), Refusal> {
+        let invalid = |error: crate::topic::NameError| Refusal::new(RefusalKind::TopicInvalid, error.to_string());
+        let filter = Filter::new(filter, &self.limits.topic).map_err(invalid)?;
+        let key = subscribe::key(&filter, None);
+        let subscription = Subscription { filter, name: None, share: None, options: OPTIONS };
+        changes.push(Change::Filter(mailbox.id, Box::new(subscription.clone())));
+        if !mailbox.lock().subscriptions.contains_key(&key) {
+            self.metrics.subscriptions.add(1);
+        }
+        self.put_subscription(mailbox, key, subscription);
+        Ok(())
+    }
+
+    /// What a queue's settings say, or else the hall's bounds.
+    pub(super) fn failures_max(&self, _mailbox: &Mailbox, state: &State) -> u32 {
+        if !is_queue(&state.client) {
+            return 0;
+        }
+        let own = state.kept_as.as_ref().and_then(|record| record.failures_max);
+        own.unwrap_or(self.limits.queue_failures_max)
+    }
+
+    /// Gives what nobody could deal with to the dead letters, if a queue says so; else forgets it.
+    pub(super) fn bury(
+        &self,
+        worker: &mut Worker,
+        now: Time,
+        mailbox: &Arc<Mailbox>,
+        queued: Queued,
+        changes: &mut Vec<Change>,
+    ) {
+        let address = {
+            let state = mailbox.lock();
+            let own = state.kept_as.as_ref().and_then(|record| record.dead_letters.clone());
+            own.unwrap_or_else(|| self.limits.dead_letters.as_str().into())
+        };
+        queued.forget(mailbox.id, changes);
+        self.metrics.messages_buried_total.add(1);
+        let is_queue = self.is_queue(mailbox);
+        let Ok(topic) = Topic::new(&address, &self.limits.topic) else { return };
+        let from_there = &*mailbox.lock().client.id == topic.as_str();
+        if !is_queue || from_there {
+            return;
+        }
+        let made = self.find_queue(&topic).and_then(|queue| match queue {
+            None => self.make_queue(now, &topic, QueueRecord::default()).map(drop),
+            Some(_) => Ok(()),
+        });
+        if let Err(refusal) = made {
+            tracing::warn!(%address, reason = refusal.reason, "dead letters have no queue");
+        }
+        let envelope = Envelope { topic: topic.clone(), retain: false, ..queued.message.envelope().clone() };
+        let message = queued.message.with_envelope(envelope);
+        let route = self.route_of(worker, &topic);
+        let scope = Scope { listener: "".into(), protocol: Protocol::Module, identity: None };
+        let client = Client { id: "".into(), scope, peer: "".into() };
+        if let Err(refusal) = self.publish_message(worker, now, &client, message, route) {
+            self.metrics.messages_dropped_total.add(1);
+            tracing::warn!(%address, reason = refusal.reason, "a dead letter was refused");
+        }
+    }
+
+    /// Makes a queue with settings of its own, or changes those of one that is there.
+    ///
+    /// # Errors
+    /// A bound is reached or a name is not one.
+    pub fn declare_queue(
+        &self,
+        worker: &mut Worker,
+        now: Time,
+        scope: &Scope,
+        address: &str,
+        record: QueueRecord,
+    ) -> Result<(Sequence, bool), Refusal> {
+        worker.refresh(self);
+        let chain = worker.chain.clone();
+        let topic = self.mapped(&chain, &mut worker.guests, scope, address)?;
+        for filter in record.bindings.iter().map(|filter| &**filter) {
+            Filter::new(filter, &self.limits.topic)
+                .map_err(|error| Refusal::new(RefusalKind::TopicInvalid, error.to_string()))?;
+        }
+        let Some(mailbox) = self.find_queue(&topic)? else {
+            let (_, after) = self.make_queue(now, &topic, record)?;
+            return Ok((after, true));
+        };
+        let mut changes = vec![Change::Queue(mailbox.id, Box::new(record.clone()))];
+        let before = mailbox.lock().kept_as.as_deref().map_or_else(Vec::new, |record| record.bindings.clone());
+        for filter in before.iter().filter(|filter| !record.bindings.contains(filter)) {
+            if let Ok(filter) = Filter::new(filter, &self.limits.topic)
+                && self.drop_subscription(&mailbox, &filter, None)
+            {
+                changes.push(Change::FilterGone(mailbox.id, filter.as_str().into(), None));
+            }
+        }
+        for filter in record.bindings.iter().filter(|filter| !before.contains(filter)) {
+            self.bind(&mailbox, filter, &mut changes)?;
+        }
+        set_up(&mailbox, &record);
+        self.subscriptions_changed();
+        Ok((self.store.submit(changes), false))
+    }
+
+    /// Removes a queue with all that waits in it; none: there is none. Its consumers are told.
+    pub fn delete_queue(
+        &self,
+        worker: &mut Worker,
+        now: Time,
+        scope: &Scope,
+        address: &str,
+    ) -> Result<Option<Sequence>, Refusal> {
+        worker.refresh(self);
+        let chain = worker.chain.clone();
+        let topic = self.mapped(&chain, &mut worker.guests, scope, address)?;
+        let Some(mailbox) = self.find_queue(&topic)? else { return Ok(None) };
+        let outlet = mailbox.lock().outlet.clone();
+        if let Some(outlet) = outlet {
+            outlet.close(Closed::ByOperator);
+        }
+        let mut changes = Vec::new();
+        self.end_mailbox(worker, now, &mailbox, &mut changes);
+        Ok(Some(self.store.submit(changes)))
+    }
+
+    /// A queue as others see it.
+    pub fn queue_info(&self, worker: &mut Worker, scope: &Scope, address: &str) -> Result<Option<QueueInfo>, Refusal> {
+        worker.refresh(self);
+        let chain = worker.chain.clone();
+        let topic = self.mapped(&chain, &mut worker.guests, scope, address)?;
+        Ok(self.find_queue(&topic)?.map(|mailbox| info(&mailbox)))
+    }
+
+    /// Up to `most` queues.
+    pub fn queues(&self, most: usize) -> Vec<QueueInfo> {
+        let all = self.directory.all();
+        all.iter().filter(|mailbox| self.is_queue(mailbox)).take(most).map(|mailbox| info(mailbox)).collect()
+    }
+}
+
+fn info(mailbox: &Mailbox) -> QueueInfo {
+    let state = mailbox.lock();
+    QueueInfo {
+        address: state.client.id.clone(),
+        record: state.kept_as.as_deref().cloned().unwrap_or_default(),
+        waiting: mailbox.depth(),
+        held: state.held.len(),
+        consumers: state.consumers.len(),
+    }
+}
+
+/// Puts settings in force.
+pub(super) fn set_up(mailbox: &Mailbox, record: &QueueRecord) {
+    let bound = |bound: Option<u64>| bound.map_or(usize::MAX, |bound| usize::try_from(bound).unwrap_or(usize::MAX));
+    mailbox.set_bounds(bound(record.messages_max), bound(record.bytes_max));
+    mailbox.lock().kept_as = Some(Box::new(record.clone()));
+}

@@ -1,0 +1,342 @@
+//! Receivers that consume a mailbox come and go: on a subscription, or on a queue.
+
+use super::attach::Link;
+use super::consumers::{Aftermath, Consumer, Take};
+use super::mailbox::{Mailbox, Outlet, Queued};
+use super::worker::Worker;
+use super::{Attachment, Broker, queues};
+use crate::client::{Client, Departure};
+use crate::dialogue::{Consignment, Disposal, Predicate, SubscribeFilter};
+use crate::message::{Guarantee, Refusal, RefusalKind, Time};
+use crate::store::{Change, MailboxRecord, Sequence};
+use std::sync::Arc;
+
+/// A receiver that wants to consume.
+pub struct Receive {
+    /// Who, under the name of the mailbox if that is one of its own.
+    pub client: Client,
+    /// Publications under this number come from the same connection.
+    pub origin: u64,
+    /// Of what.
+    pub source: Source,
+    /// What it wants of it; none: everything.
+    pub predicate: Option<Predicate>,
+}
+
+/// What a receiver consumes.
+pub enum Source {
+    /// Its own mailbox, which its filters fill.
+    Subscription {
+        /// What it subscribes to when it comes. None: it has its filters from before.
+        filter: Option<SubscribeFilter>,
+        /// Seconds for which the mailbox outlives the receiver; `u32::MAX`: for ever; 0: not at all.
+        expiry_seconds: u32,
+        /// Begin with nothing.
+        clean: bool,
+    },
+    /// A queue, made on first use.
+    Queue {
+        /// Its address, which is the topic that fills it.
+        address: Box<str>,
+        /// Copies only, nothing is taken away.
+        browses: bool,
+    },
+}
+
+/// A receiver is there.
+pub struct Received {
+    /// Its hold on the mailbox.
+    pub link: Link,
+    /// The mailbox was there before.
+    pub resumed: bool,
+    /// What is durable about it is on disk after that.
+    pub after: Sequence,
+}
+
+/// How a receiver goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Parting {
+    /// For good: a mailbox of its own goes with it.
+    Closed,
+    /// A mailbox of its own stays for so many seconds.
+    Kept(u32),
+    /// As before, and what it held counts as a failed attempt: it did not say goodbye.
+    Lost(u32),
+}
+
+impl Broker {
+    /// Lets a receiver in.
+    ///
+    /// # Errors
+    /// A bound is reached, the address is not one, or the mailbox is somebody else's.
+    pub fn receive(
+        &self,
+        worker: &mut Worker,
+        now: Time,
+        outlet: Arc<dyn Outlet>,
+        receive: Receive,
+    ) -> Result<Received, Refusal> {
+        worker.refresh(self);
+        let Receive { client, origin, source, predicate } = receive;
+        let client = Arc::new(client);
+        match source {
+            Source::Queue { address, browses } => {
+                let mut link = Link::of(outlet.clone(), client);
+                let (mailbox, after) = self.queue(worker, now, &link.scope, &address)?;
+                let number = self.consumer_numbers.next();
+                let consumer = Consumer { number, outlet, origin, browses, predicate, seen_to: 0 };
+                self.start(worker, &mailbox, consumer);
+                link.attachment = Some(Attachment { mailbox, number });
+                Ok(Received { link, resumed: true, after })
+            }
+            Source::Subscription { filter, expiry_seconds, clean } => {
+                let (mailbox, resumed) = loop {
+                    if let Some(found) = self.own_mailbox(worker, now, &client, expiry_seconds, clean)? {
+                        break found;
+                    }
+                };
+                mailbox.set_origin(origin);
+                if let Some(predicate) = &predicate {
+                    mailbox.predicate().get_or_init(|| predicate.clone());
+                }
+                let mut link = Link::of(outlet.clone(), client.clone());
+                let number = self.consumer_numbers.next();
+                link.attachment = Some(Attachment { mailbox: mailbox.clone(), number });
+                let mut changes = Vec::new();
+                if expiry_seconds > 0 {
+                    changes.push(Change::Mailbox(mailbox.id, Box::new(record(&client, expiry_seconds, None))));
+                }
+                let consumer = Consumer { number, outlet, origin, browses: false, predicate: None, seen_to: 0 };
+                self.start(worker, &mailbox, consumer);
+                if let Some(filter) = filter
+                    && let Err(refusal) = self.subscribe_one(worker, &link, now, &mailbox, filter, &mut changes)
+                {
+                    self.part(worker, now, &link, Parting::Closed);
+                    return Err(refusal);
+                }
+                let after = if changes.is_empty() { 0 } else { self.store.submit(changes) };
+                Ok(Received { link, resumed, after })
+            }
+        }
+    }
+
+    fn start(&self, worker: &mut Worker, mailbox: &Arc<Mailbox>, consumer: Consumer) {
+        let mut state = mailbox.lock();
+        mailbox.join(&mut state, consumer);
+        state.detached = None;
+        // What waits is sent at the end of this batch, behind the answer.
+        state.touched = true;
+        worker.touched.extend(state.outlet.clone());
+    }
+
+    /// The mailbox of the client's name, taken from whoever had it, or a new one; none: look again.
+    fn own_mailbox(
+        &self,
+        worker: &mut Worker,
+        now: Time,
+        client: &Arc<Client>,
+        expiry_seconds: u32,
+        clean: bool,
+    ) -> Result<Option<(Arc<Mailbox>, bool)>, Refusal> {
+        let old = self.directory.get(&client.id);
+        if let Some(old) = &old {
+            if old.lock().client.scope.identity != client.scope.identity {
+                return Err(Refusal::new(RefusalKind::NotAuthorized, "the name belongs to somebody else"));
+            }
+            self.leave(worker, now, old, Departure::TakenOver, u32::MAX);
+            if !clean && old.is_durable() {
+                let mut state = old.lock();
+                if state.gone {
+                    return Ok(None);
+                }
+                // Another protocol may have left deliveries under way: they are as unsettled as all the rest.
+                let under_way: Vec<_> = state.window.drain().collect();
+                for flight in under_way {
+                    if flight.phase != super::window::Phase::Received {
+                        old.put_back(&mut state, Queued { duplicate: true, ..flight.queued });
+                    } else {
+                        flight.queued.forget(old.id, &mut worker.changes);
+                    }
+                }
+                old.set_consumed(true);
+                old.set_expiry(&mut state, expiry_seconds);
+                state.client = client.clone();
+                drop(state);
+                // Names are relative to the listener and the protocol, which may be others now.
+                self.subscriptions_changed();
+                return Ok(Some((old.clone(), true)));
+            }
+        } else if self.directory.len() >= self.limits.mailboxes_max {
+            return Err(Refusal::new(RefusalKind::QuotaExceeded, "no more receivers are taken"));
+        }
+        let mailbox = Arc::new(Mailbox::new(self.directory.next_id(), client.clone(), false, expiry_seconds));
+        mailbox.set_consumed(true);
+        if !self.directory.replace(&client.id, old.as_ref(), mailbox.clone()) {
+            return Ok(None);
+        }
+        self.metrics.mailboxes.add(1);
+        if let Some(old) = old {
+            let mut changes = Vec::new();
+            self.end_mailbox(worker, now, &old, &mut changes);
+            worker.changes.append(&mut changes);
+        }
+        Ok(Some((mailbox, false)))
+    }
+
+    /// A receiver goes. What it held goes back, for others or for its return.
+    pub fn part(&self, worker: &mut Worker, now: Time, link: &Link, how: Parting) {
+        let Some(Attachment { mailbox, number }) = &link.attachment else { return };
+        let is_queue = self.is_queue(mailbox);
+        let mut state = mailbox.lock();
+        let Some(left) = mailbox.part(&mut state, *number) else { return };
+        let failures_max = self.failures_max(mailbox, &state);
+        let mut buried = Vec::new();
+        for mut queued in left {
+            queued.duplicate = true;
+            if is_queue && matches!(how, Parting::Lost(_)) {
+                let handling = queued.handling.get_or_insert_default();
+                handling.failures += 1;
+                if failures_max != 0 && handling.failures >= failures_max {
+                    buried.push(queued);
+                    continue;
+                }
+                if queued.stored {
+                    worker.changes.push(Change::QueuedFailed(mailbox.id, queued.number, handling.failures));
+                }
+            }
+            mailbox.put_back(&mut state, queued);
+        }
+        let others = state.outlet.clone();
+        if others.is_some() && !state.queue.is_empty() && !state.touched {
+            state.touched = true;
+            worker.touched.extend(others.clone());
+        }
+        let blocked = if others.is_none() { std::mem::take(&mut state.blocked) } else { Vec::new() };
+        drop(state);
+        blocked.into_iter().for_each(|outlet| outlet.wake());
+        let mut changes = Vec::new();
+        for queued in buried {
+            self.bury(worker, now, mailbox, queued, &mut changes);
+        }
+        worker.changes.append(&mut changes);
+        if is_queue || others.is_some() {
+            return;
+        }
+        let expiry_seconds = match how {
+            Parting::Closed => 0,
+            Parting::Kept(seconds) | Parting::Lost(seconds) => seconds.min(self.limits.expiry_seconds_max),
+        };
+        let mut changes = Vec::new();
+        if expiry_seconds == 0 {
+            self.end_mailbox(worker, now, mailbox, &mut changes);
+        } else {
+            let mut state = mailbox.lock();
+            mailbox.set_expiry(&mut state, expiry_seconds);
+            state.detached = Some(now);
+            let record = record(&state.client, expiry_seconds, Some(now));
+            drop(state);
+            changes.push(Change::Mailbox(mailbox.id, Box::new(record)));
+            if expiry_seconds != u32::MAX {
+                self.deadlines.mailbox(now.plus_seconds(expiry_seconds), mailbox.id);
+            }
+        }
+        worker.changes.append(&mut changes);
+    }
+
+    /// Hands out what a receiver may have now, in order, until `sink` has had enough. `settle`: without waiting for what it
+    /// says about them.
+    pub fn consume(&self, link: &Attachment, now: Time, settle: bool, sink: &mut dyn FnMut(Consignment) -> Take) {
+        let mailbox = &link.mailbox;
+        let mut full = false;
+        let drained = mailbox.acquire(link.number, self.terms(now), settle, &mut |consignment| {
+            let take = sink(consignment);
+            full = take == Take::Enough;
+            take
+        });
+        self.drained(mailbox, drained, full);
+    }
+
+    /// A receiver disposes of entries that it has. Returns what to wait for until that is on disk.
+    pub fn dispose(
+        &self,
+        worker: &mut Worker,
+        now: Time,
+        link: &Attachment,
+        numbers: &[u64],
+        how: &Disposal,
+    ) -> Sequence {
+        let mailbox = &link.mailbox;
+        let mut changes = Vec::new();
+        let mut buried = Vec::new();
+        let mut state = mailbox.lock();
+        let failures_max = self.failures_max(mailbox, &state);
+        for number in numbers {
+            match mailbox.dispose(&mut state, link.number, *number, how, failures_max, &mut changes) {
+                Some(Aftermath::Forget(queued)) => queued.forget(mailbox.id, &mut changes),
+                Some(Aftermath::Bury(queued)) => buried.push(queued),
+                Some(Aftermath::Back) | None => {}
+            }
+        }
+        let room = !state.blocked.is_empty() && mailbox.depth() < self.limits.queue_messages_max / 2;
+        let blocked = if room { std::mem::take(&mut state.blocked) } else { Vec::new() };
+        if !state.touched && !state.queue.is_empty() {
+            state.touched = true;
+            worker.touched.extend(state.outlet.clone());
+        }
+        drop(state);
+        blocked.into_iter().for_each(|outlet| outlet.wake());
+        for queued in buried {
+            self.bury(worker, now, mailbox, queued, &mut changes);
+        }
+        match &mut worker.gathering {
+            _ if changes.is_empty() => 0,
+            Some(gathered) => {
+                gathered.changes.append(&mut changes);
+                0
+            }
+            None => self.store.submit(changes),
+        }
+    }
+
+    /// Those of these entries that the mailbox has still, held by nobody: a receiver that comes back asks about what it
+    /// remembers.
+    pub fn still_waiting(&self, link: &Attachment, numbers: &[u64]) -> Vec<u64> {
+        let state = link.mailbox.lock();
+        let has = |number: &u64| state.queue.binary_search_by_key(number, |queued| queued.number).is_ok();
+        numbers.iter().copied().filter(has).collect()
+    }
+
+    /// A receiver that came back says that it is done with entries that it was handed in an earlier life.
+    pub fn forget_waiting(&self, link: &Attachment, numbers: &[u64]) -> Sequence {
+        let mailbox = &link.mailbox;
+        let mut changes = Vec::new();
+        let mut state = mailbox.lock();
+        for number in numbers {
+            let Ok(at) = state.queue.binary_search_by_key(number, |queued| queued.number) else { continue };
+            if let Some(queued) = state.queue.remove(at) {
+                mailbox.count(&queued, false);
+                queued.forget(mailbox.id, &mut changes);
+            }
+        }
+        drop(state);
+        if changes.is_empty() { 0 } else { self.store.submit(changes) }
+    }
+
+    pub(super) fn is_queue(&self, mailbox: &Mailbox) -> bool {
+        queues::is_queue(&mailbox.lock().client)
+    }
+
+    /// The copy of a message that a consumed mailbox gets is settled by its receiver, whatever was published.
+    pub(super) fn granted(mailbox: &Mailbox, message: &crate::message::Message, wanted: Guarantee) -> Guarantee {
+        let published = message.envelope().guarantee;
+        if !mailbox.is_consumed() {
+            return published.min(wanted);
+        }
+        let handover = message.as_bare().map_or(published, |bare| bare.handover.max(published));
+        handover.min(wanted).max(Guarantee::AtLeastOnce)
+    }
+}
+
+fn record(client: &Arc<Client>, expiry_seconds: u32, detached: Option<Time>) -> MailboxRecord {
+    MailboxRecord { client: client.clone(), expiry_seconds, detached, per_subscription: false, sent_to: 0 }
+}
