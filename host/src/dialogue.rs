@@ -44,7 +44,7 @@ pub struct Attach {
     pub expiry_seconds: u32,
     /// Most deliveries above at-most-once that may be under way at the same time; at least 1.
     pub window: u16,
-    /// One delivery for each matching filter that carries an identifier (MQTT 5.0), or one for all (3.1.1).
+    /// One delivery for each matching filter, or one for all.
     pub per_subscription: bool,
     /// What to publish when it is gone.
     pub will: Option<WillRequest>,
@@ -241,13 +241,25 @@ pub struct Attached {
     pub expiry_seconds: u32,
 }
 
+/// Where a client is to go instead.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Elsewhere {
+    /// Where that is, in words that the protocol's clients understand; MQTT's: `host` or `host:port`, several of them
+    /// separated by spaces (MQTT 5.0, 4.11). Empty: nothing is said of it.
+    pub server: Arc<str>,
+    /// For good, or for now.
+    pub permanent: bool,
+}
+
 /// Why the broker ends a connection.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Closed {
     /// Another connection of the same client id took over.
     TakenOver,
     /// An operator asked for it.
     ByOperator,
+    /// An operator wants it at another server.
+    Elsewhere(Elsewhere),
     /// The broker shuts down.
     ShuttingDown,
     /// A delivery was settled in a way that its guarantee does not know, or too early.

@@ -62,8 +62,12 @@ metrics! {
     connections_total: Counter, "Connections accepted.";
     /// Clients that are attached.
     clients: Gauge, "Attached clients.";
+    /// Clients that were ever let in.
+    clients_total: Counter, "Clients let in.";
     /// Mailboxes, attached or waiting for their client.
     mailboxes: Gauge, "Mailboxes, attached or not.";
+    /// Mailboxes that ended because nobody came back to them in time.
+    mailboxes_expired_total: Counter, "Mailboxes that nobody came back to in time.";
     /// Subscriptions.
     subscriptions: Gauge, "Subscriptions.";
     /// Retained messages.
@@ -96,6 +100,10 @@ metrics! {
     protocol_violations_total: Counter, "Connections closed because the client broke its protocol.";
     /// Connections closed for silence.
     keep_alive_timeouts_total: Counter, "Connections closed because the client was silent too long.";
+    /// Packets of the protocol read, of any kind.
+    packets_received_total: Counter, "Protocol packets received, of any kind.";
+    /// Packets of the protocol written that are no messages: answers of all kinds.
+    answers_sent_total: Counter, "Protocol packets sent that are no messages.";
     /// Bytes read from sockets.
     bytes_received_total: Counter, "Bytes read from sockets.";
     /// Bytes written to sockets.

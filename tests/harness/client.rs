@@ -151,6 +151,14 @@ impl Client {
         }
     }
 
+    /// The messages that have come or were on their way; two rounds as in [`Self::expect_nothing`].
+    pub fn messages(&mut self) -> Vec<Publish> {
+        self.ping();
+        self.ping();
+        let messages = self.waiting.drain(..);
+        messages.filter_map(|packet| if let Packet::Publish(message) = packet { Some(message) } else { None }).collect()
+    }
+
     /// Sends PINGREQ and waits for its answer; what else comes waits.
     pub fn ping(&mut self) {
         self.send(&writer::raw(0xC0, &[]));

@@ -151,6 +151,16 @@ fn reasons_are_not_told_to_whom_does_not_want_them() {
     assert_eq!(unknown.properties, Properties::default());
 }
 
+/// [MQTT-3.2.2-19], [MQTT-3.1.2-24]: also where the answer is no.
+#[test]
+fn a_refusal_leaves_its_reason_out_where_it_does_not_fit() {
+    for (bytes_max, explained) in [(30, false), (200, true)] {
+        let refused = connect(V5).with(Property::Four(MAXIMUM_PACKET_SIZE, bytes_max)).will(Will::new("#", "x"));
+        let Packet::Connack(answer) = refused.sent().receive() else { panic!("expected CONNACK") };
+        assert_eq!((answer.code, answer.properties.text(REASON_STRING).is_some()), (0x90, explained));
+    }
+}
+
 /// [MQTT-3.14.4-1], [MQTT-3.14.4-2]: the client says goodbye and the broker closes.
 #[test]
 fn after_disconnect_nothing_is_said() {
@@ -158,5 +168,20 @@ fn after_disconnect_nothing_is_said() {
         let mut client = client(version);
         client.send(&hex("E0 00"));
         assert_eq!(client.expect_closed(), None);
+    }
+}
+
+/// [MQTT-3.1.4-6], [MQTT-3.1.4-5] of 3.1.1: what follows a CONNECT that was refused is not looked at.
+#[test]
+fn what_follows_a_refused_connect_is_ignored() {
+    for version in ALL {
+        let topic = unique("ignored");
+        let mut watcher = client(version);
+        watcher.subscribe(&topic, 0);
+        let mut refused = connect(version).will(Will::new("#", "x")).sent();
+        refused.try_send_publish(&Publish::new(&topic, "x", 0));
+        while refused.try_receive().is_ok() {}
+        client(version).say(&topic, "y", 0);
+        watcher.expect(&topic, "y", 0);
     }
 }

@@ -101,12 +101,15 @@ fn subscribing_again_replaces_the_subscription() {
     }
 }
 
-/// [MQTT-3.3.4-2], [MQTT-3.3.5-1] of 3.1.1: one copy at the highest QoS that is granted.
+/// [MQTT-3.3.4-2], [MQTT-3.3.5-1] of 3.1.1: one copy at the highest QoS that is granted. In 5.0 only if the operator
+/// wants it so.
 #[test]
-fn overlapping_filters_without_identifiers_bring_one_copy_at_the_highest_qos() {
-    for version in BOTH {
+fn overlapping_filters_bring_one_copy_at_the_highest_qos() {
+    let Some(broker) = Broker::start_with(|config| config.mqtt.copy_per_subscription = false) else { return };
+    for version in ALL {
         let topic = unique("overlap");
-        let (mut publisher, mut subscriber) = (client(version), client(version));
+        let open = || connect(version).at(broker.address()).open();
+        let (mut publisher, mut subscriber) = (open(), open());
         for (below, qos) in [("", 0), ("/#", 2), ("/+", 1), ("/a", 0)] {
             subscriber.subscribe(&format!("{topic}{below}"), qos);
         }
@@ -118,6 +121,21 @@ fn overlapping_filters_without_identifiers_bring_one_copy_at_the_highest_qos() {
         subscriber.expect(&format!("{topic}/a"), "y", 1);
         subscriber.expect_nothing();
     }
+}
+
+/// [MQTT-3.3.4-2]: the copies after the first, one for each further subscription, at the QoS of each.
+#[test]
+fn overlapping_filters_of_a_v5_client_bring_a_copy_each() {
+    let topic = unique("overlap");
+    let (mut publisher, mut subscriber) = (client(V5), client(V5));
+    for (below, qos) in [("/#", 2), ("/+", 1), ("/a", 0), ("/b", 2)] {
+        subscriber.subscribe(&format!("{topic}{below}"), qos);
+    }
+    publisher.say(&format!("{topic}/a"), "x", 2);
+    let mut granted: Vec<u8> = (0..3).map(|_| subscriber.take().qos).collect();
+    granted.sort_unstable();
+    assert_eq!(granted, [0, 1, 2]);
+    subscriber.expect_nothing();
 }
 
 /// [MQTT-3.10.4-1], [MQTT-3.10.4-2]: filters are compared letter by letter.

@@ -2,6 +2,7 @@
 
 use super::api::Api;
 use super::body::{Ask, PageQuery, json, page};
+use super::drain::elsewhere;
 use super::error::Problem;
 use crate::broker::{ClientInfo, SubscriptionInfo};
 use crate::client::Protocol;
@@ -24,9 +25,27 @@ pub(super) async fn show(State(api): State<Api>, Path(id): Path<String>) -> Resu
     Ok(json(&shown(&client)))
 }
 
-/// Ends a client's connection. What belongs to it stays for as long as it asked for.
-pub(super) async fn disconnect(State(api): State<Api>, Path(id): Path<String>) -> Result<StatusCode, Problem> {
-    match api.broker().disconnect(&id) {
+/// `?server=` and `?permanent=` of a client that is to go elsewhere.
+#[derive(Debug, Default, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct DisconnectQuery {
+    server: Option<String>,
+    #[serde(default)]
+    permanent: bool,
+}
+
+/// Ends a client's connection, and tells it where to go if that is said. What belongs to it stays for as long as it asked
+/// for.
+pub(super) async fn disconnect(
+    State(api): State<Api>,
+    Path(id): Path<String>,
+    Ask(query): Ask<DisconnectQuery>,
+) -> Result<StatusCode, Problem> {
+    let ended = match query.server {
+        Some(server) => api.broker().send_elsewhere(&id, elsewhere(&server, query.permanent)?),
+        None => api.broker().disconnect(&id),
+    };
+    match ended {
         true => Ok(StatusCode::NO_CONTENT),
         false => Err(Problem::not_found("no client of that id is connected")),
     }

@@ -9,6 +9,7 @@
 //! | `PUT …/config`; `POST …/rollback?to=N`, `…/confirm`, `…/enable`, `…/disable` | `modules` |
 //! | `GET /api/v1/modules/{name}/logs` | `logs` |
 //! | `GET /api/v1/clients`; `GET`, `DELETE /api/v1/clients/{id}`; `GET /api/v1/subscriptions` | `clients` |
+//! | `GET`, `PUT`, `DELETE /api/v1/drain` | `drain` |
 //! | `GET /api/v1/retained`; `GET`, `DELETE /api/v1/retained/{topic}` | `retained` |
 //! | `POST /api/v1/publish`, `/api/v1/explain` | `publish` |
 //! | `POST /api/v1/reload`; `GET /api/v1/openapi.json` | `reload`, `openapi` |
@@ -18,6 +19,7 @@
 mod api;
 mod body;
 mod clients;
+mod drain;
 mod error;
 mod exposition;
 mod guard;

@@ -3,7 +3,7 @@
 use super::api::Api;
 use super::error::Problem;
 use super::guard::{self, Guard};
-use super::{clients, health, logs, metrics, modules, openapi, publish, reload, retained};
+use super::{clients, drain, health, logs, metrics, modules, openapi, publish, reload, retained};
 use axum::extract::DefaultBodyLimit;
 use axum::http::StatusCode;
 use axum::routing::{get, post, put};
@@ -33,6 +33,7 @@ pub(super) fn router(api: Api, guard: Guard) -> Router {
         .route("/api/v1/modules/{name}/logs", get(logs::logs))
         .route("/api/v1/clients", get(clients::list))
         .route("/api/v1/clients/{*id}", get(clients::show).delete(clients::disconnect))
+        .route("/api/v1/drain", get(drain::show).put(drain::begin).delete(drain::end))
         .route("/api/v1/subscriptions", get(clients::subscriptions))
         .route("/api/v1/retained", get(retained::list))
         .route("/api/v1/retained/{*topic}", get(retained::show).delete(retained::remove))

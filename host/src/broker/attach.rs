@@ -57,6 +57,9 @@ struct Claimed {
 
 impl Broker {
     pub(super) fn attach(&self, worker: &mut Worker, link: &mut Link, now: Time, attach: Attach) -> Answer {
+        if let Some(elsewhere) = self.elsewhere() {
+            return Answer::Say(0, Event::Closed(Closed::Elsewhere(elsewhere)));
+        }
         worker.refresh(self);
         let mut client = attach.client.clone();
         let assigned = client.id.is_empty();
@@ -90,6 +93,7 @@ impl Broker {
         link.attachment = Some(claimed.attachment);
         self.metrics.clients.add(1);
         self.happened(EventKinds::CLIENTS, || Happening::Connected(client.clone()));
+        self.metrics.clients_total.add(1);
         Answer::Say(after, Event::Attached(Attached { client, resumed: claimed.resumed, assigned, expiry_seconds }))
     }
 
@@ -153,7 +157,10 @@ impl Broker {
         if state.gone {
             return None;
         }
-        mailbox.set_per_subscription(attach.per_subscription);
+        if mailbox.per_subscription() != attach.per_subscription {
+            mailbox.set_per_subscription(attach.per_subscription);
+            self.subscriptions_changed();
+        }
         mailbox.set_consumed(false);
         mailbox.set_origin(mailbox.id);
         mailbox.set_expiry(&mut state, expiry_seconds);
@@ -256,6 +263,7 @@ impl Broker {
         drop(state);
         let mut changes = Vec::new();
         self.end_mailbox(worker, now, &mailbox, &mut changes);
+        self.metrics.mailboxes_expired_total.add(1);
         self.store.submit(changes);
     }
 

@@ -85,6 +85,31 @@ impl Directory {
         self.inner.read().by_client.values().cloned().collect()
     }
 
+    /// Copies waiting in all mailboxes, and their bytes. Holds the lock for a part of them at a time.
+    pub fn waiting(&self) -> (u64, u64) {
+        const AT_ONCE: usize = 4096;
+        let (mut copies, mut bytes) = (0, 0);
+        let mut after: Option<Arc<str>> = None;
+        loop {
+            let inner = self.inner.read();
+            let from = after.as_deref().map_or(Bound::Unbounded, Bound::Excluded);
+            let mut seen = 0;
+            let mut last = None;
+            for (client, mailbox) in inner.by_client.range::<str, _>((from, Bound::Unbounded)).take(AT_ONCE) {
+                copies += mailbox.depth() as u64;
+                bytes += mailbox.size() as u64;
+                seen += 1;
+                last = Some(client);
+            }
+            if seen < AT_ONCE {
+                return (copies, bytes);
+            }
+            let last = last.cloned();
+            drop(inner);
+            after = last;
+        }
+    }
+
     /// Up to `most` after a client id, in the order of client ids.
     pub fn page(&self, after: Option<&str>, most: usize) -> Vec<Arc<Mailbox>> {
         let from = after.map_or(Bound::Unbounded, Bound::Excluded);

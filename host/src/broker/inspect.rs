@@ -1,5 +1,6 @@
 //! What operators may see and do.
 
+use super::sys;
 use super::worker::Worker;
 use super::{Broker, Mailbox};
 use crate::client::Protocol;
@@ -56,9 +57,13 @@ impl Broker {
 
     /// Ends a client's connection; false: it has none.
     pub fn disconnect(&self, id: &str) -> bool {
+        self.close_one(id, Closed::ByOperator)
+    }
+
+    pub(super) fn close_one(&self, id: &str, why: Closed) -> bool {
         let Some(mailbox) = self.directory.get(id) else { return false };
         let outlet = mailbox.lock().outlet.clone();
-        outlet.map(|outlet| outlet.close(Closed::ByOperator)).is_some()
+        outlet.map(|outlet| outlet.close(why)).is_some()
     }
 
     /// Subscriptions of up to `limit` clients after a client id.
@@ -81,7 +86,11 @@ impl Broker {
     /// Up to `limit` retained messages after a topic, and when each was stored.
     pub fn retained(&self, after: Option<&str>, limit: usize) -> Vec<(Message, Time)> {
         let after = after.and_then(|after| Topic::new(after, &self.limits.topic).ok());
-        self.retained.list(after.as_ref(), limit).into_iter().map(|kept| (kept.message, kept.stored)).collect()
+        // The broker's own values are no messages that somebody left.
+        let own = sys::VALUES_MAX;
+        let kept = self.retained.list(after.as_ref(), limit.saturating_add(own)).into_iter();
+        let others = kept.filter(|kept| !kept.message.topic().as_str().starts_with("$SYS/"));
+        others.take(limit).map(|kept| (kept.message, kept.stored)).collect()
     }
 
     /// The retained message of exactly this topic.

@@ -356,6 +356,11 @@ impl Mailbox {
         self.depth.load(Ordering::Relaxed)
     }
 
+    /// Bytes of those.
+    pub fn size(&self) -> usize {
+        self.bytes.load(Ordering::Relaxed)
+    }
+
     /// Whether a copy above at-most-once is to be refused or to wait. Read without the lock: a few more may slip in.
     pub fn is_full(&self, limits: &super::Limits) -> bool {
         let (messages, bytes) = (self.messages_max.load(Ordering::Relaxed), self.bytes_max.load(Ordering::Relaxed));
@@ -485,9 +490,14 @@ impl Mailbox {
         }
     }
 
-    /// Empties the queue; what was in it comes back.
+    /// Empties the queue; what was in it comes back. An exactly-once copy whose delivery has begun belongs to no group any
+    /// more: nobody else may be sent it (MQTT 5.0, 4.8.2).
     pub fn clear(&self, state: &mut State) -> Vec<Queued> {
-        let mut all: Vec<Queued> = state.window.drain().map(|flight| flight.queued).collect();
+        let begun = |queued: Queued| match queued.guarantee {
+            Guarantee::ExactlyOnce => Queued { group: None, ..queued },
+            _ => queued,
+        };
+        let mut all: Vec<Queued> = state.window.drain().map(|flight| begun(flight.queued)).collect();
         all.extend(state.held.drain().map(|(_, held)| held.queued));
         state.replayed.clear();
         state.replays.clear();

@@ -12,6 +12,7 @@ mod deadlines;
 mod decide;
 mod deliver;
 mod directory;
+mod drain;
 mod explain;
 mod inspect;
 mod mailbox;
@@ -27,6 +28,7 @@ mod settle;
 mod shared_groups;
 mod subscribe;
 mod subscription_trie;
+mod sys;
 mod wills;
 mod window;
 mod worker;
@@ -40,6 +42,7 @@ pub use attach::{Link, nobody};
 pub use chores::Chores;
 pub use bare::{PublishBare, Taken};
 pub use consumers::Take;
+pub use drain::Drain;
 pub use explain::Explanation;
 pub use inspect::{ClientInfo, SubscriptionInfo};
 use mailbox::Terms;
@@ -48,6 +51,7 @@ pub use open::Restored;
 pub use queues::QueueInfo;
 pub use receive::{Parting, Receive, Received, Source};
 pub use subscription_trie::SubscriptionTrie;
+pub use sys::SysTree;
 pub use worker::Worker;
 
 use crate::client::Scope;
@@ -152,6 +156,7 @@ pub struct Broker {
     receipts: receipts::Receipts,
     deadlines: deadlines::Deadlines,
     happenings: chores::Happenings,
+    draining: drain::Draining,
     next_log_id: AtomicU64,
     next_group: AtomicU64,
     consumer_numbers: consumers::Numbers,
@@ -259,11 +264,11 @@ impl Broker {
     }
 
     /// Ends every connection.
-    pub fn close_all(&self, why: Closed) {
+    pub fn close_all(&self, why: &Closed) {
         for mailbox in self.directory.all() {
             let outlet = mailbox.lock().outlet.clone();
             if let Some(outlet) = outlet {
-                outlet.close(why);
+                outlet.close(why.clone());
             }
         }
     }

@@ -2,7 +2,7 @@
 
 use super::consumers::Handling;
 use super::mailbox::{Mailbox, Queued};
-use super::{Broker, Limits, chores, deadlines, directory, queues, receipts, retained, subscribe, wills};
+use super::{Broker, Limits, chores, deadlines, directory, drain, queues, receipts, retained, subscribe, wills};
 use crate::client::{Departure, Protocol};
 use crate::message::{Message, Time};
 use crate::metrics::Metrics;
@@ -51,6 +51,7 @@ impl Broker {
             receipts: receipts::Receipts::default(),
             deadlines: deadlines::Deadlines::default(),
             happenings: chores::Happenings::default(),
+            draining: drain::Draining::default(),
             next_log_id: AtomicU64::new(restored.next_log_id.max(1)),
             next_group: AtomicU64::new(1),
             consumer_numbers: Default::default(),

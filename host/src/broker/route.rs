@@ -258,14 +258,14 @@ fn single(mailbox: &Arc<Mailbox>, options: &SubscribeOptions) -> Single {
     }
 }
 
-/// Makes one copy of those that go to the same client: all of them for a client that wants one for all, those without
-/// an identifier for one that wants one for each identifier (MQTT 5.0, 3.3.4). The copy has the highest guarantee.
+/// Makes one copy of those that go to the same client, unless it wants one for each subscription (MQTT 5.0, 3.3.4). The
+/// copy has the highest guarantee and all identifiers.
 fn merge(singles: &mut Vec<Single>) {
-    let separate = |single: &Single| single.mailbox.per_subscription() && !single.identifiers.is_empty();
+    let separate = |single: &Single| single.mailbox.per_subscription();
     // Stable, so that copies for the same client stand side by side in the order of the walk.
-    singles.sort_by_key(|single| (single.mailbox.id, separate(single)));
+    singles.sort_by_key(|single| single.mailbox.id);
     singles.dedup_by(|next, first| {
-        let same = next.mailbox.id == first.mailbox.id && !separate(next) && !separate(first);
+        let same = next.mailbox.id == first.mailbox.id && !separate(first);
         if same {
             first.guarantee = first.guarantee.max(next.guarantee);
             first.no_local &= next.no_local;

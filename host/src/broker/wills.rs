@@ -125,7 +125,8 @@ impl Broker {
             }
         }
         worker.flush(self, now);
-        self.deadlines.next()
+        let drain = self.drain_due(now);
+        [self.deadlines.next(), drain].into_iter().flatten().min()
     }
 
     fn will_due(&self, worker: &mut Worker, now: Time, id: MailboxId) {

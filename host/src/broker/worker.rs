@@ -34,6 +34,7 @@ pub(super) struct Gathered {
 /// Figures of one batch, added to the shared ones at its end.
 #[derive(Default)]
 pub(super) struct Tally {
+    pub packets: u64,
     pub received: u64,
     pub received_bytes: u64,
     pub unroutable: u64,
@@ -60,6 +61,12 @@ impl Worker {
         }
     }
 
+    /// Counts a packet of whatever protocol.
+    #[inline]
+    pub fn packet_read(&mut self) {
+        self.tally.packets += 1;
+    }
+
     /// Ends a batch: tells the store, and sends what the batch put into mailboxes.
     pub fn flush(&mut self, broker: &Broker, now: Time) {
         if !self.changes.is_empty() {
@@ -67,6 +74,7 @@ impl Worker {
         }
         let tally = std::mem::take(&mut self.tally);
         let metrics = &broker.metrics;
+        metrics.packets_received_total.add(tally.packets);
         metrics.messages_received_total.add(tally.received);
         metrics.payload_received_bytes_total.add(tally.received_bytes);
         metrics.messages_unroutable_total.add(tally.unroutable);

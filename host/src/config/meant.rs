@@ -26,6 +26,10 @@ pub struct Config {
     pub net: net::Limits,
     /// Bounds of MQTT.
     pub mqtt: mqtt::Limits,
+    /// What the broker tells about itself in messages.
+    pub sys: Sys,
+    /// Where clients are to go instead.
+    pub redirect: Redirect,
     /// Bounds of queues, subscriptions and retained messages.
     pub broker: broker::Limits,
     /// Bounds on modules.
@@ -51,6 +55,22 @@ pub struct Listener {
     pub bind: Bind,
     /// Let clients in that do not say who they are, also from other machines. Default false.
     pub allow_anonymous: bool,
+}
+
+/// What the broker tells about itself in messages.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Sys {
+    /// Seconds between two looks at what the `$SYS` topics tell; 0: there are none. Default 10.
+    pub interval_seconds: u32,
+}
+
+/// Where clients are to go instead.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Redirect {
+    /// `host` or `host:port`, several of them separated by spaces; empty: clients are welcome here. Default empty.
+    pub server: String,
+    /// For good, or for now. Default for now.
+    pub permanent: bool,
 }
 
 /// Address and port; port 0 asks the system for one.
@@ -140,6 +160,8 @@ impl Default for Config {
             store: store::Limits::default(),
             net: net::Limits::default(),
             mqtt: mqtt::Limits::default(),
+            sys: Sys { interval_seconds: 10 },
+            redirect: Redirect::default(),
             broker: broker::Limits::default(),
             wasm: wasm::Limits::default(),
             topic: topic::Limits::default(),

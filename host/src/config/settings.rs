@@ -128,6 +128,9 @@ pub(super) const GLOBAL: &[Setting<Config>] = &[
     number!("net.connections_max", net.connections_max, 1..=100_000_000, "connections"),
     number!("net.batch_bytes", net.batch_bytes, 1024..=1 << 30, "bytes"),
     number!("net.answers_waiting_max", net.answers_waiting_max, 1..=10_000_000, "answers"),
+    text!("redirect.server", redirect.server),
+    flag!("redirect.permanent", redirect.permanent),
+    number!("sys.interval_seconds", sys.interval_seconds, 0..=86_400, "seconds"),
     number!("mqtt.packet_bytes_max", mqtt.packet_bytes_max, 1024..=268_435_460, "bytes"),
     number!("mqtt.connect_bytes_max", mqtt.connect_bytes_max, 128..=268_435_460, "bytes"),
     number!("mqtt.receive_maximum", mqtt.receive_maximum, 1..=65_535, "messages"),
@@ -143,6 +146,8 @@ pub(super) const GLOBAL: &[Setting<Config>] = &[
     number!("mqtt.user_properties_max", mqtt.user_properties_max, 0..=1_000_000, "properties"),
     number!("mqtt.filters_per_packet_max", mqtt.filters_per_packet_max, 1..=1_000_000, "filters"),
     flag!("mqtt.tell_unknown_identifiers", mqtt.tell_unknown_identifiers),
+    flag!("mqtt.copy_per_subscription", mqtt.copy_per_subscription),
+    text!("mqtt.response_information", mqtt.response_information),
     number!("broker.queue_messages_max", broker.queue_messages_max, 1..=1_000_000_000, "messages"),
     number!("broker.queue_bytes_max", broker.queue_bytes_max, 1024..=1 << 50, "bytes"),
     number!(

@@ -4,8 +4,9 @@
 use super::inbound;
 use super::limits::Limits;
 use super::outbound::{Greeting, Outbound};
+use super::packet::connect::{self, AnswerBounds};
 use super::packet::reader::Reader;
-use super::packet::{Version, connect, header, kind};
+use super::packet::{Version, header, kind};
 use super::quota::Quota;
 use super::topic_alias::IncomingAliases;
 use super::violation::Violation;
@@ -36,7 +37,7 @@ enum Phase {
     /// Before CONNECT.
     First(Box<Peer>),
     /// CONNECT was read as far as its version, and broke a rule then.
-    Refused,
+    Refused(AnswerBounds),
     /// CONNECT was read; what the other half needs waits here until it is made.
     Open(Option<Box<Greeting>>),
     /// DISCONNECT was read.
@@ -111,7 +112,7 @@ impl Inbound {
                 self.limits.packet_bytes_max
             }
             Phase::First(_) if first >> 4 == kind::CONNECT => self.limits.connect_bytes_max,
-            Phase::First(_) | Phase::Refused => return Err(Violation::NotConnect),
+            Phase::First(_) | Phase::Refused(_) => return Err(Violation::NotConnect),
             Phase::Over => return Ok(Step::NeedMore { length: None }),
         };
         let Some(header) = header::read(bytes)? else {
@@ -144,13 +145,16 @@ impl Inbound {
         let mut reader = Reader::new(body);
         let version = connect::version(&mut reader)?;
         self.version = version;
-        let Phase::First(peer) = std::mem::replace(&mut self.phase, Phase::Refused) else {
+        let Phase::First(peer) = std::mem::replace(&mut self.phase, Phase::Refused(AnswerBounds::default())) else {
             return Err(Violation::SecondConnect);
         };
         if !minimal && version == Version::V5 {
             return Err(Violation::NumberNotMinimal);
         }
-        let connect = connect::read(first, reader, version, &self.limits)?;
+        let mut bounds = AnswerBounds::default();
+        let connect = connect::read(first, reader, version, &self.limits, &mut bounds);
+        self.phase = Phase::Refused(bounds);
+        let connect = connect?;
         if connect.properties.authentication_method.is_some() {
             return Err(Violation::AuthenticationMethod);
         }
@@ -189,7 +193,7 @@ impl Inbound {
         match self.phase {
             Phase::First(_) => Some(self.heard.plus_seconds(self.limits.connect_seconds_max)),
             Phase::Open(_) if self.silence_max > 0 => Some(self.heard.plus_milliseconds(self.silence_max.into())),
-            Phase::Open(_) | Phase::Refused | Phase::Over => None,
+            Phase::Open(_) | Phase::Refused(_) | Phase::Over => None,
         }
     }
 
@@ -209,7 +213,7 @@ impl Inbound {
                 Some(greeting) => Outbound::new(self.version, greeting, self.quota.returned()),
                 None => Outbound::mute(),
             },
-            Phase::Refused => Outbound::refusing(self.version),
+            Phase::Refused(bounds) => Outbound::refusing(self.version, *bounds),
             Phase::First(_) | Phase::Over => Outbound::mute(),
         }
     }

@@ -128,7 +128,7 @@ pub(super) fn attach(
         clean: connect.clean,
         expiry_seconds: expiry_seconds.min(limits.session_expiry_seconds_max),
         window: connect.properties.receive_maximum.min(limits.deliveries_in_flight_max).max(1),
-        per_subscription: version == Version::V5,
+        per_subscription: version == Version::V5 && limits.copy_per_subscription,
         will: connect.will,
         credentials: connect.credentials,
     }

@@ -40,9 +40,13 @@ pub struct Limits {
     /// Answer a PUBREL or PUBREC for an unknown packet identifier with reason 0x92 instead of 0x00 (5.0). Default no: the
     /// identifier is free, which is all the client wants to know, and 0x92 is no error after a lost session.
     pub tell_unknown_identifiers: bool,
+    /// Send a 5.0 client one copy of a message for each of its subscriptions that match, at that subscription's QoS and with
+    /// its identifier, as Mosquitto does. Otherwise, and always before 5.0, it gets one copy at the highest QoS with all
+    /// identifiers (MQTT-3.3.4-2 allows both). Default yes.
+    pub copy_per_subscription: bool,
     /// What a 5.0 client that asks for Response Information is told to build its response topics on; empty: nothing.
     /// Default empty.
-    pub response_information: Box<str>,
+    pub response_information: String,
     /// Bounds on topic names and filters.
     pub topic: topic::Limits,
 }
@@ -65,7 +69,8 @@ impl Default for Limits {
             user_properties_max: 1000,
             filters_per_packet_max: 8192,
             tell_unknown_identifiers: false,
-            response_information: Box::default(),
+            copy_per_subscription: true,
+            response_information: String::new(),
             topic: topic::Limits::default(),
         }
     }

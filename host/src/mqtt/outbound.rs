@@ -2,6 +2,7 @@
 //! something to say may say it.
 
 use super::limits::Limits;
+use super::packet::connect::AnswerBounds;
 use super::packet::control::{self, ConnAckProperties};
 use super::packet::property::id;
 use super::packet::publish::{Parts, PropertyParts};
@@ -77,8 +78,14 @@ impl Outbound {
     }
 
     /// For a CONNECT that broke a rule.
-    pub(super) fn refusing(version: Version) -> Self {
-        Self { stage: Stage::Connecting(None), version, ..Self::mute() }
+    pub(super) fn refusing(version: Version, bounds: AnswerBounds) -> Self {
+        Self {
+            stage: Stage::Connecting(None),
+            version,
+            packet_bytes_max: bounds.packet_bytes_max,
+            wants_problem_information: bounds.wants_problem_information,
+            ..Self::mute()
+        }
     }
 
     /// For a client that said nothing it could be answered.
@@ -113,7 +120,7 @@ impl Outbound {
             Event::Refused(refusal) => self.refused(refusal, out),
             Event::Subscribed { handle, granted } => self.subscribed(*handle, granted, out),
             Event::Unsubscribed { handle, removed } => self.unsubscribed(*handle, removed, out),
-            Event::Closed(closed) => self.closed(*closed, out),
+            Event::Closed(closed) => self.closed(closed, out),
         }
     }
 
@@ -279,7 +286,7 @@ impl Outbound {
         }
         properties.server_keep_alive = greeting.server_keep_alive;
         if greeting.wants_response_information && !limits.response_information.is_empty() {
-            properties.response_information = Some(limits.response_information.to_string());
+            properties.response_information = Some(limits.response_information.clone());
         }
         let outcome = self.bounded(out, |out| control::connack_v5(attached.resumed, 0, properties, out));
         if outcome == Outcome::MustClose {
@@ -316,24 +323,47 @@ impl Outbound {
 
     fn disconnect(&self, reason: u8, words: Option<&str>, out: &mut Vec<u8>) {
         let words = words.filter(|words| self.wants_words(words));
-        if self.bounded(out, |out| control::disconnect(reason, words, out)) == Outcome::MustClose {
-            let _ = self.bounded(out, |out| control::disconnect(reason, None, out));
+        if self.bounded(out, |out| control::disconnect(reason, words, None, out)) == Outcome::MustClose {
+            let _ = self.bounded(out, |out| control::disconnect(reason, None, None, out));
         }
     }
 
-    fn closed(&mut self, closed: Closed, out: &mut Vec<u8>) -> Outcome {
-        let stage = std::mem::replace(&mut self.stage, Stage::Mute);
-        if matches!(stage, Stage::Connected) && self.version == Version::V5 {
-            let reason = match closed {
-                Closed::TakenOver => 0x8E,
-                Closed::ByOperator => 0x98,
-                Closed::ShuttingDown => 0x8B,
-                Closed::HandleMisused => 0x82,
-                Closed::QuotaExceeded => 0x97,
-            };
-            self.disconnect(reason, None, out);
+    /// DISCONNECT, or CONNACK where that is still to come.
+    fn closed(&mut self, closed: &Closed, out: &mut Vec<u8>) -> Outcome {
+        let reason = match closed {
+            Closed::TakenOver => 0x8E,
+            Closed::ByOperator => 0x98,
+            Closed::Elsewhere(to) if to.permanent => 0x9D,
+            Closed::Elsewhere(_) => 0x9C,
+            Closed::ShuttingDown => 0x8B,
+            Closed::HandleMisused => 0x82,
+            Closed::QuotaExceeded => 0x97,
+        };
+        let server = match closed {
+            Closed::Elsewhere(to) if !to.server.is_empty() && text::is_text(&to.server) => Some(&*to.server),
+            _ => None,
+        };
+        match std::mem::replace(&mut self.stage, Stage::Mute) {
+            Stage::Connected if self.version == Version::V5 => self.depart(reason, server, out),
+            Stage::Connecting(_) if !matches!(closed, Closed::Elsewhere(_)) => {}
+            Stage::Connecting(_) if self.version == Version::V5 => self.turn_away(reason, server, out),
+            // It may come back, or try the next server that it knows.
+            Stage::Connecting(_) => control::connack(false, 3, out),
+            Stage::Connected | Stage::Mute => {}
         }
         Outcome::MustClose
+    }
+
+    /// A DISCONNECT, or nothing where it does not fit.
+    fn depart(&self, reason: u8, server: Option<&str>, out: &mut Vec<u8>) {
+        let _ = self.bounded(out, |out| control::disconnect(reason, None, server, out));
+    }
+
+    /// A CONNACK, likewise.
+    fn turn_away(&self, reason: u8, server: Option<&str>, out: &mut Vec<u8>) {
+        let mut properties = ConnAckProperties::new();
+        properties.server_reference = server.map(str::to_owned);
+        let _ = self.bounded(out, |out| control::connack_v5(false, reason, properties, out));
     }
 
     fn subscribed(&self, handle: u16, granted: &[Result<Guarantee, Refusal>], out: &mut Vec<u8>) -> Outcome {

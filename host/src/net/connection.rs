@@ -238,6 +238,7 @@ impl Connection {
                 Err(violation) => return (used, Err(End::Violation(violation))),
             };
             used += length;
+            worker.packet_read();
             let request = match action {
                 Action::Request(request) => request,
                 Action::Pong => {
@@ -298,7 +299,7 @@ impl Connection {
     /// publication, as clients know it from other brokers.
     fn answer(&mut self, now: Time) -> Result<(), End> {
         let Self { answers, inbound, outlet, context, link, .. } = self;
-        let mut ended = Ok(());
+        let (mut ended, mut said_so_far) = (Ok(()), 0);
         outlet.send(now, |out, bytes| {
             let mut filled = false;
             // A client hears that its exactly-once publication was taken before it gets a copy of it.
@@ -317,6 +318,7 @@ impl Connection {
                     inbound.answered(event);
                 }
                 let said = out.writer.say(&say, bytes);
+                said_so_far += u64::from(said);
                 match &say {
                     _ if !said => ended = Err(End::Refused(Departure::ClosedByBroker)),
                     Say::Event(Event::Attached(_)) => out.attachment = link.attachment().cloned(),
@@ -332,6 +334,7 @@ impl Connection {
             // The disk may have got further meanwhile: only what is left holds anything up.
             out.holding = answers.iter().any(|(_, say)| is_exactly_once(say));
         });
+        context.broker.metrics().answers_sent_total.add(said_so_far);
         ended
     }
 
@@ -363,7 +366,7 @@ impl Connection {
                 Some(Departure::KeepAliveExpired)
             }
             End::Closed(why) => {
-                self.outlet.farewell(now, *why);
+                self.outlet.farewell(now, why.clone());
                 Some(match why {
                     Closed::ShuttingDown => Departure::BrokerDown,
                     _ => Departure::ClosedByBroker,

@@ -11,10 +11,12 @@ mod linger;
 mod listener;
 mod machine;
 mod outlet;
+mod sys;
 mod workers;
 
 pub use clock::Clock;
 pub use listener::BindError;
+pub use sys::SysClock;
 pub use workers::{ListenerConfig, NetConfig, Workers};
 
 /// Bounds of this floor.

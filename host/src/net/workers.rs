@@ -151,7 +151,7 @@ impl Workers {
     pub fn stop(self) {
         let until = Instant::now() + FAREWELL;
         // A clock of its own would do as well: nothing here is compared with other times.
-        self.broker.close_all(Closed::ShuttingDown);
+        self.broker.close_all(&Closed::ShuttingDown);
         while self.crew.connections() > 0 && Instant::now() < until {
             std::thread::sleep(Duration::from_millis(5));
         }

@@ -3,19 +3,22 @@
 use super::error::StartError;
 use super::{BUNDLED, bindings, reload};
 use crate::admin::{self, Api, Reload, Reloaded, Token};
-use crate::broker::{Broker, Restored};
+use crate::broker::{Broker, Drain, Restored};
 use crate::config::{Config, Sources};
+use crate::dialogue::Elsewhere;
 use crate::metrics::Metrics;
-use crate::net::{self, Clock, NetConfig, Workers};
+use crate::net::{self, Clock, NetConfig, SysClock, Workers};
 use crate::store::Store;
 use crate::wasm::{Kept, Modules};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// A broker that runs. [`Running::stop`] takes it down; dropping it does the same without telling how it went.
 pub struct Running {
     workers: Option<Workers>,
+    sys: Option<SysClock>,
     admin: Option<admin::Server>,
     api: Api,
     broker: Arc<Broker>,
@@ -65,10 +68,16 @@ fn build(config: Config, sources: Option<Sources>) -> Result<Running, StartError
     let broker =
         Broker::open(config.broker.clone(), store.clone(), restored, Arc::new(modules.clone()), metrics, clock.now());
     introduce(&broker, &store, &modules, clock);
+    if !config.redirect.server.is_empty() {
+        let to = Elsewhere { server: config.redirect.server.as_str().into(), permanent: config.redirect.permanent };
+        broker.set_drain(Some(Drain { to, clients_per_second: 0 }));
+    }
     // Taken before the listeners serve: a client that is let in has a broker that can be watched.
     let address = config.admin.bind.address();
     let admin_listener = admin::bind(address).map_err(|error| StartError::admin(address, &error))?;
     let workers = Workers::start(broker.clone(), clock, net_config(&config))?;
+    let interval = Duration::from_secs(config.sys.interval_seconds.into());
+    let sys = (!interval.is_zero()).then(|| SysClock::start(broker.clone(), clock, interval));
     let reload = match sources {
         Some(sources) => reload::from_sources(sources, config.clone(), modules.clone()),
         None => Arc::new(|| Ok(Reloaded::default())) as Reload,
@@ -77,7 +86,7 @@ fn build(config: Config, sources: Option<Sources>) -> Result<Running, StartError
     let admin = admin::Server::start(admin_listener, api.clone(), token.clone())
         .map_err(|error| StartError::admin(address, &error))?;
     let url_file = config.data_dir.join("admin.url");
-    let running = Running { workers: Some(workers), admin: Some(admin), api, broker, store, token, reload, url_file };
+    let running = Running { workers: Some(workers), sys, admin: Some(admin), api, broker, store, token, reload, url_file };
     running.announce(&config);
     Ok(running)
 }
@@ -147,6 +156,7 @@ impl Running {
     fn take_down(&mut self) -> bool {
         let Some(workers) = self.workers.take() else { return true };
         self.api.set_ready(false);
+        self.sys = None;
         workers.stop();
         self.admin = None;
         // Only says where a running broker is; a file that stays behind is written anew at the next start.

@@ -36,6 +36,21 @@ pub struct ConnectProperties<'b> {
     pub authentication_data: Option<&'b [u8]>,
 }
 
+/// What the answer to a CONNECT has to respect, as far as the CONNECT could be read before it broke a rule.
+#[derive(Debug, Clone, Copy)]
+pub struct AnswerBounds {
+    /// The longest packet that the client takes (MQTT-3.1.2-24).
+    pub packet_bytes_max: u32,
+    /// Whether it wants to be told why (MQTT-3.1.2-29).
+    pub wants_problem_information: bool,
+}
+
+impl Default for AnswerBounds {
+    fn default() -> Self {
+        Self { packet_bytes_max: u32::MAX, wants_problem_information: true }
+    }
+}
+
 impl Default for ConnectProperties<'_> {
     fn default() -> Self {
         Self {
@@ -86,12 +101,14 @@ pub fn version(reader: &mut Reader<'_>) -> Result<Version, Violation> {
     }
 }
 
-/// Reads what follows the protocol level. `first` is the first byte of the packet.
+/// Reads what follows the protocol level. `first` is the first byte of the packet. `bounds` is told of what the answer has
+/// to respect, also where the packet turns out to break a rule.
 pub fn read<'b>(
     first: u8,
     mut reader: Reader<'b>,
     version: Version,
     limits: &Limits,
+    bounds: &mut AnswerBounds,
 ) -> Result<Connect<'b>, Violation> {
     if first & 0x0F != 0 && version > Version::V31 {
         return Err(Violation::ReservedFlags);
@@ -100,7 +117,7 @@ pub fn read<'b>(
     check_flags(flags, version)?;
     let keep_alive = reader.u16()?;
     let properties = match version {
-        Version::V5 => properties(&mut reader, limits)?,
+        Version::V5 => properties(&mut reader, limits, bounds)?,
         _ => ConnectProperties::default(),
     };
     let client_id = client_id(&mut reader, limits)?;
@@ -132,17 +149,27 @@ fn check_flags(flags: u8, version: Version) -> Result<(), Violation> {
     Ok(())
 }
 
-fn properties<'b>(reader: &mut Reader<'b>, limits: &Limits) -> Result<ConnectProperties<'b>, Violation> {
+fn properties<'b>(
+    reader: &mut Reader<'b>,
+    limits: &Limits,
+    bounds: &mut AnswerBounds,
+) -> Result<ConnectProperties<'b>, Violation> {
     let mut properties = Properties::take(reader, ALLOWED, limits.user_properties_max)?;
     let mut found = ConnectProperties::default();
     while let Some((identifier, value)) = properties.next()? {
         match (identifier, value) {
             (id::SESSION_EXPIRY, Value::Number(seconds)) => found.session_expiry = seconds,
             (id::RECEIVE_MAXIMUM, Value::Number(count)) => found.receive_maximum = count as u16,
-            (id::MAXIMUM_PACKET_SIZE, Value::Number(bytes)) => found.packet_bytes_max = bytes,
+            (id::MAXIMUM_PACKET_SIZE, Value::Number(bytes)) => {
+                found.packet_bytes_max = bytes;
+                bounds.packet_bytes_max = bytes;
+            }
             (id::TOPIC_ALIAS_MAXIMUM, Value::Number(count)) => found.topic_alias_maximum = count as u16,
             (id::REQUEST_RESPONSE_INFORMATION, Value::Number(wanted)) => found.wants_response_information = wanted == 1,
-            (id::REQUEST_PROBLEM_INFORMATION, Value::Number(wanted)) => found.wants_problem_information = wanted == 1,
+            (id::REQUEST_PROBLEM_INFORMATION, Value::Number(wanted)) => {
+                found.wants_problem_information = wanted == 1;
+                bounds.wants_problem_information = wanted == 1;
+            }
             (id::AUTHENTICATION_METHOD, Value::Text(method)) => found.authentication_method = Some(method),
             (id::AUTHENTICATION_DATA, Value::Data(data)) => found.authentication_data = Some(data),
             _ => {}

@@ -100,13 +100,14 @@ pub fn unsuback(version: Version, handle: u16, reasons: &[u8], text: Option<&str
 }
 
 /// A DISCONNECT of 5.0.
-pub fn disconnect(reason: u8, text: Option<&str>, out: &mut Vec<u8>) {
+pub fn disconnect(reason: u8, text: Option<&str>, server: Option<&str>, out: &mut Vec<u8>) {
     let mut packet = v5::Disconnect::new();
     packet.reason_code =
         v5::DisconnectReasonCode::try_from(reason).unwrap_or(v5::DisconnectReasonCode::UnspecifiedError);
-    packet.properties = text.map(|text| {
+    packet.properties = (text.is_some() || server.is_some()).then(|| {
         let mut properties = v5::DisconnectProperties::new();
-        properties.reason_string = Some(cut(text));
+        properties.reason_string = text.map(cut);
+        properties.server_reference = server.map(str::to_owned);
         properties
     });
     append(out, |buffer| packet.write(buffer));
@@ -159,8 +160,9 @@ mod tests {
             (written(|out| suback(Version::V5, 1, &[0x87], Some("no"), out)), b"\x90\x09\0\x01\x05\x1F\0\x02no\x87"),
             (written(|out| unsuback(Version::V311, 1, &[0], None, out)), b"\xB0\x02\0\x01"),
             (written(|out| unsuback(Version::V5, 1, &[0, 0x11], None, out)), b"\xB0\x05\0\x01\0\0\x11"),
-            (written(|out| disconnect(0x81, None, out)), b"\xE0\x01\x81"),
-            (written(|out| disconnect(0x82, Some("no"), out)), b"\xE0\x07\x82\x05\x1F\0\x02no"),
+            (written(|out| disconnect(0x81, None, None, out)), b"\xE0\x01\x81"),
+            (written(|out| disconnect(0x82, Some("no"), None, out)), b"\xE0\x07\x82\x05\x1F\0\x02no"),
+            (written(|out| disconnect(0x9C, None, Some("b"), out)), b"\xE0\x06\x9C\x04\x1C\0\x01b"),
             (
                 written(|out| refuse_filters(kind::SUBACK, Version::V5, 1, 0x97, 3, out)),
                 b"\x90\x06\0\x01\0\x97\x97\x97",
