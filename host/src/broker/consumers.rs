@@ -336,7 +336,7 @@ impl Outlet for Several {
     }
 
     fn close(&self, why: Closed) {
-        self.outlets.iter().for_each(|outlet| outlet.close(why));
+        self.outlets.iter().for_each(|outlet| outlet.close(why.clone()));
     }
 }
 
