@@ -10,6 +10,7 @@ pub mod dialogue;
 pub mod store;
 
 pub mod amqp;
+pub mod identity;
 pub mod mqtt;
 pub mod wasm;
 

@@ -64,6 +64,12 @@ metrics! {
     clients: Gauge, "Attached clients.";
     /// Clients that were ever let in.
     clients_total: Counter, "Clients let in.";
+    /// Clients that proved who they are.
+    authentications_total: Counter, "Clients that proved who they are.";
+    /// Clients that were turned away since they did not.
+    authentications_failed_total: Counter, "Clients turned away because they did not prove who they are.";
+    /// Connections that were ended since their proof was withdrawn or ran out.
+    logins_withdrawn_total: Counter, "Connections ended because their proof was withdrawn or ran out.";
     /// Mailboxes, attached or waiting for their client.
     mailboxes: Gauge, "Mailboxes, attached or not.";
     /// Mailboxes that ended because nobody came back to them in time.

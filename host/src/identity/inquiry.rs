@@ -1,0 +1,428 @@
+//! One client's way to a name. Whoever serves the client drives it: [`Inquiry::advance`] until it comes to an end.
+//!
+//! The configured ways are tried in their order; the first that knows the client decides. A proof that is wrong ends the
+//! inquiry, one that is unknown is handed to the next way. Nobody who brought a proof comes in as a stranger where proofs are
+//! checked.
+
+use super::keyring::{Keyring, Voucher};
+use super::scram::Scram;
+use super::scram_keys::Hash;
+use super::settings::{Method, NAME_BYTES_MAX, TOKEN_BYTES_MAX};
+use super::{Identity, certificate, sasl, token};
+use crate::message::{Refusal, RefusalKind, Time};
+use base64::prelude::{BASE64_STANDARD, Engine as _};
+use parking_lot::Mutex;
+use std::fmt;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+/// Where a client comes from.
+#[derive(Debug, Clone)]
+pub struct Circumstances {
+    /// The configured name of the listener.
+    pub listener: Arc<str>,
+    /// `address:port` of the peer, or `unix` and what follows.
+    pub peer: Arc<str>,
+    /// The certificate that was verified in the TLS handshake, in DER.
+    pub certificate: Option<Arc<[u8]>>,
+}
+
+/// What a client brings. Never shown.
+pub enum Claim {
+    /// Nothing.
+    Nothing,
+    /// A name, a password, or both. The password may be a token.
+    Password {
+        /// The name.
+        user: Option<Box<str>>,
+        /// Any bytes.
+        password: Option<Box<[u8]>>,
+    },
+    /// The first step of an exchange.
+    Mechanism {
+        /// Its name in SASL's registry.
+        name: Box<str>,
+        /// What the client sent along.
+        initial: Option<Box<[u8]>>,
+    },
+}
+
+impl fmt::Debug for Claim {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Nothing => "Nothing",
+            Self::Password { .. } => "Password",
+            Self::Mechanism { .. } => "Mechanism",
+        })
+    }
+}
+
+/// Who it is.
+#[derive(Debug, Clone)]
+pub struct Identified {
+    /// The name; none: a stranger who may come in.
+    pub name: Option<Arc<str>>,
+    /// When the proof runs out; none: never.
+    pub expires: Option<Time>,
+    /// What the client is to be told at the end of an exchange.
+    pub data: Option<Box<[u8]>>,
+    pub(super) voucher: Voucher,
+}
+
+/// How far an inquiry has got.
+#[derive(Debug)]
+pub enum Progress {
+    /// Send this to the client, hand its answer to [`Inquiry::respond`], and go on.
+    Challenge(Box<[u8]>),
+    /// Ask the modules about [`Inquiry::question`], hand what they say to [`Inquiry::modules_said`], and go on.
+    AskModules,
+    /// Go on when the waker was called.
+    Waiting,
+    /// It may come in.
+    Admitted(Box<Identified>),
+    /// It may not.
+    Denied(Refusal),
+}
+
+/// What modules are asked about.
+#[derive(Clone, Copy)]
+pub struct Question<'a> {
+    /// As the client said.
+    pub user: Option<&'a str>,
+    /// As the client said.
+    pub password: Option<&'a [u8]>,
+    /// Subject of its certificate.
+    pub certificate_subject: Option<&'a str>,
+}
+
+/// See the head of this file.
+pub struct Inquiry {
+    identity: Identity,
+    keyring: Arc<Keyring>,
+    circumstances: Circumstances,
+    certificate: Option<certificate::Read>,
+    user: Option<Box<str>>,
+    password: Option<Box<[u8]>>,
+    state: State,
+}
+
+/// What a hashing thread found: none as long as it has not.
+type Found = Arc<Mutex<Option<Hashed>>>;
+
+enum Hashed {
+    Right(Arc<str>, [u8; 32]),
+    Wrong,
+    Unknown,
+}
+
+enum State {
+    /// The next way to try.
+    Way(usize),
+    /// A password is being hashed; the way after that.
+    Hashing(Found, usize),
+    /// Modules are asked; the way after that.
+    Asking(usize),
+    /// A mechanism has begun and wants the client's first message.
+    Empty(Mechanism),
+    /// The client's answer is here.
+    Answered(Mechanism, Box<[u8]>),
+    /// Waits for the client's last message.
+    Scram(Box<Scram>),
+    ScramAnswered(Box<Scram>, Box<[u8]>),
+    Denied(Refusal),
+    Over,
+}
+
+#[derive(Clone, Copy)]
+enum Mechanism {
+    Plain,
+    External,
+    Bearer,
+    Anonymous,
+    Scram(Hash),
+}
+
+/// Makes something that a hashing thread can call.
+pub type WakerMaker<'a> = &'a dyn Fn() -> Box<dyn FnOnce() + Send>;
+
+impl Inquiry {
+    /// Begins.
+    pub fn new(identity: &Identity, circumstances: Circumstances, claim: Claim) -> Self {
+        let keyring = identity.0.keyring.load_full();
+        let source = keyring.certificate_name();
+        let certificate = circumstances.certificate.as_deref().and_then(|der| certificate::read(der, source));
+        let identity = identity.clone();
+        let state = State::Way(0);
+        let mut inquiry = Self { identity, keyring, circumstances, certificate, user: None, password: None, state };
+        match claim {
+            Claim::Nothing => {}
+            Claim::Password { user, password } => (inquiry.user, inquiry.password) = (user, password),
+            Claim::Mechanism { name, initial } => inquiry.state = inquiry.mechanism(&name, initial),
+        }
+        inquiry
+    }
+
+    fn mechanism(&self, name: &str, initial: Option<Box<[u8]>>) -> State {
+        let offered = sasl::offered(&self.keyring, &self.circumstances).contains(&name);
+        let mechanism = match name {
+            _ if !offered => None,
+            "PLAIN" => Some(Mechanism::Plain),
+            "EXTERNAL" => Some(Mechanism::External),
+            "OAUTHBEARER" => Some(Mechanism::Bearer),
+            "ANONYMOUS" => Some(Mechanism::Anonymous),
+            _ => Hash::of_mechanism(name).map(Mechanism::Scram),
+        };
+        match (mechanism, initial) {
+            (None, _) => State::Denied(Refusal::new(RefusalKind::NotSupported, "the mechanism is not offered")),
+            // A trace of the client, if any, changes nothing.
+            (Some(Mechanism::Anonymous), _) => State::Answered(Mechanism::Anonymous, Box::default()),
+            (Some(mechanism), Some(initial)) => State::Answered(mechanism, initial),
+            (Some(mechanism), None) => State::Empty(mechanism),
+        }
+    }
+
+    /// What the client answered to a challenge.
+    pub fn respond(&mut self, data: &[u8]) {
+        let too_long = data.len() > TOKEN_BYTES_MAX;
+        self.state = match std::mem::replace(&mut self.state, State::Over) {
+            State::Empty(mechanism) if !too_long => State::Answered(mechanism, data.into()),
+            State::Scram(scram) if !too_long => State::ScramAnswered(scram, data.into()),
+            _ => State::Denied(denied()),
+        };
+    }
+
+    /// What modules are to be asked.
+    pub fn question(&self) -> Question<'_> {
+        Question {
+            user: self.user.as_deref(),
+            password: self.password.as_deref(),
+            certificate_subject: self.certificate.as_ref().map(|read| &*read.subject),
+        }
+    }
+
+    /// What the modules said: a name, no opinion, or a refusal.
+    pub fn modules_said(&mut self, said: Result<Option<String>, Refusal>) {
+        let State::Asking(next) = self.state else { return };
+        self.state = match said {
+            Ok(None) => State::Way(next),
+            Ok(Some(name)) if super::check_name(&name).is_ok() => {
+                self.user = Some(name.into());
+                State::Way(usize::MAX)
+            }
+            Ok(Some(_)) => State::Denied(denied()),
+            Err(refusal) => State::Denied(refusal),
+        };
+    }
+
+    /// Goes on as far as it can. `waker` is asked for one only where the inquiry has to wait.
+    pub fn advance(&mut self, now: Time, waker: WakerMaker<'_>) -> Progress {
+        loop {
+            let progress = match std::mem::replace(&mut self.state, State::Over) {
+                State::Way(usize::MAX) => {
+                    let name = self.user.take().map(Into::into);
+                    Some(self.admitted(name, None, Voucher::Standing))
+                }
+                State::Way(at) => self.way(at, now, waker),
+                State::Hashing(found, next) => self.hashed(found, next),
+                State::Asking(next) => {
+                    self.state = State::Asking(next);
+                    Some(Progress::AskModules)
+                }
+                State::Empty(mechanism) => {
+                    self.state = State::Empty(mechanism);
+                    Some(Progress::Challenge(Box::default()))
+                }
+                State::Answered(mechanism, data) => self.answered(mechanism, &data, now),
+                State::Scram(_) => Some(self.deny()),
+                State::ScramAnswered(scram, data) => Some(match scram.end(&data) {
+                    Some(proved) => {
+                        let voucher = Voucher::User(proved.name.clone(), proved.mark);
+                        let progress = self.admitted(Some(proved.name), None, voucher);
+                        with_data(progress, proved.last)
+                    }
+                    None => self.deny(),
+                }),
+                State::Denied(refusal) => {
+                    self.identity.0.metrics.authentications_failed_total.add(1);
+                    Some(Progress::Denied(refusal))
+                }
+                State::Over => Some(Progress::Denied(denied())),
+            };
+            if let Some(progress) = progress {
+                return progress;
+            }
+        }
+    }
+
+    /// Tries one way; none: look at the state again.
+    fn way(&mut self, at: usize, now: Time, waker: WakerMaker<'_>) -> Option<Progress> {
+        let Some(method) = self.keyring.settings.order.get(at).copied() else { return Some(self.at_the_end()) };
+        self.state = State::Way(at + 1);
+        match method {
+            Method::Certificate => {
+                let read = self.certificate.as_ref()?;
+                let (name, expires) = (read.name.clone()?, read.expires);
+                (expires > now).then(|| self.admitted(Some(name), Some(expires), Voucher::Standing))
+            }
+            Method::Password => self.password(at + 1, waker),
+            Method::Jwt => {
+                let token = self.password.take_if(|password| token::is_token(password));
+                let tokens = self.keyring.tokens.as_ref();
+                token.zip(tokens).map(|(token, tokens)| tokens.verify(now, &token)).map(|found| self.token(found))
+            }
+            Method::Module => {
+                self.state = State::Asking(at + 1);
+                None
+            }
+        }
+    }
+
+    fn password(&mut self, next: usize, waker: WakerMaker<'_>) -> Option<Progress> {
+        let (Some(name), Some(password)) = (&self.user, &self.password) else { return None };
+        if self.keyring.users.is_none() || (self.keyring.checks_tokens() && token::is_token(password)) {
+            return None;
+        }
+        if name.len() > NAME_BYTES_MAX {
+            return Some(self.deny());
+        }
+        let (known, user) = self.keyring.user(name);
+        if let Some(name) = &known
+            && self.keyring.was_proved(name, password)
+        {
+            return Some(self.admitted(known.clone(), None, Voucher::User(name.clone(), user.mark)));
+        }
+        let found = Found::default();
+        let (result, keyring, password, wake) = (found.clone(), self.keyring.clone(), password.clone(), waker());
+        let job = move || {
+            let right = user.verify(&password);
+            *result.lock() = Some(match known {
+                Some(name) if right => {
+                    keyring.note_proof(&name, &password);
+                    Hashed::Right(name, user.mark)
+                }
+                Some(_) => Hashed::Wrong,
+                None => Hashed::Unknown,
+            });
+            wake();
+        };
+        let from = self.circumstances.peer.parse::<SocketAddr>().ok().map(|peer| peer.ip());
+        if !self.identity.0.hashing.submit(from, Box::new(job)) {
+            self.state = State::Denied(Refusal::new(RefusalKind::Unavailable, "the server is busy; try again later"));
+            return None;
+        }
+        self.state = State::Hashing(found, next);
+        Some(Progress::Waiting)
+    }
+
+    fn hashed(&mut self, found: Found, next: usize) -> Option<Progress> {
+        let hashed = found.lock().take();
+        match hashed {
+            None => {
+                self.state = State::Hashing(found, next);
+                Some(Progress::Waiting)
+            }
+            Some(Hashed::Right(name, mark)) => {
+                Some(self.admitted(Some(name.clone()), None, Voucher::User(name, mark)))
+            }
+            Some(Hashed::Wrong) => Some(self.deny()),
+            Some(Hashed::Unknown) => {
+                self.state = State::Way(next);
+                None
+            }
+        }
+    }
+
+    fn token(&mut self, found: Result<token::Token, &'static str>) -> Progress {
+        match found {
+            Ok(token) => self.admitted(Some(token.name), Some(token.expires), Voucher::Token(token.mark)),
+            Err(why) => {
+                tracing::debug!(why, peer = &*self.circumstances.peer, "a token was refused");
+                self.deny()
+            }
+        }
+    }
+
+    /// The client's message of a mechanism is here.
+    fn answered(&mut self, mechanism: Mechanism, data: &[u8], now: Time) -> Option<Progress> {
+        match mechanism {
+            Mechanism::Plain => {
+                let Some((name, password)) = sasl::plain(data) else { return Some(self.deny()) };
+                (self.user, self.password) = (Some(name.into()), Some(password.into()));
+                self.state = State::Way(0);
+                None
+            }
+            Mechanism::External => {
+                let read = self.certificate.as_ref().filter(|read| read.expires > now);
+                let found = read.and_then(|read| Some((read.name.clone()?, read.expires)));
+                let found = found.filter(|(name, _)| data.is_empty() || data == name.as_bytes());
+                Some(match found {
+                    Some((name, expires)) => self.admitted(Some(name), Some(expires), Voucher::Standing),
+                    None => self.deny(),
+                })
+            }
+            Mechanism::Bearer => {
+                let found = match (sasl::bearer(data), &self.keyring.tokens) {
+                    (Some(token), Some(tokens)) => tokens.verify(now, token),
+                    _ => Err("there is no token"),
+                };
+                Some(self.token(found))
+            }
+            Mechanism::Anonymous => Some(self.stranger()),
+            Mechanism::Scram(hash) => {
+                let nonce = BASE64_STANDARD.encode(rand::random::<[u8; 18]>());
+                let Some((scram, answer)) = Scram::begin(&self.keyring, hash, data, &nonce) else {
+                    return Some(self.deny());
+                };
+                self.state = State::Scram(Box::new(scram));
+                Some(Progress::Challenge(answer))
+            }
+        }
+    }
+
+    /// No way has led to a name.
+    fn at_the_end(&mut self) -> Progress {
+        let brought = self.user.is_some() || self.password.is_some();
+        let checked = self.keyring.checks_passwords() || self.keyring.checks_tokens();
+        if brought && checked { self.deny() } else { self.stranger() }
+    }
+
+    fn stranger(&mut self) -> Progress {
+        if self.keyring.admits_anonymous(&self.circumstances.listener, &self.circumstances.peer) {
+            let name = self.keyring.settings.default_user.clone();
+            return self.admitted(name, None, Voucher::Standing);
+        }
+        self.identity.0.metrics.authentications_failed_total.add(1);
+        Progress::Denied(Refusal::new(RefusalKind::NotAuthorized, "nobody comes in here without a name"))
+    }
+
+    fn admitted(&mut self, name: Option<Arc<str>>, expires: Option<Time>, voucher: Voucher) -> Progress {
+        self.state = State::Over;
+        self.password = None;
+        if name.is_some() {
+            self.identity.0.metrics.authentications_total.add(1);
+        }
+        Progress::Admitted(Box::new(Identified { name, expires, data: None, voucher }))
+    }
+
+    fn deny(&mut self) -> Progress {
+        self.state = State::Over;
+        self.password = None;
+        self.identity.0.metrics.authentications_failed_total.add(1);
+        Progress::Denied(denied())
+    }
+}
+
+/// The same words for every wrong proof.
+pub(super) fn denied() -> Refusal {
+    Refusal::new(RefusalKind::NotAuthorized, "the user name or password is wrong")
+}
+
+fn with_data(progress: Progress, data: Box<[u8]>) -> Progress {
+    match progress {
+        Progress::Admitted(mut identified) => {
+            identified.data = Some(data);
+            Progress::Admitted(identified)
+        }
+        other => other,
+    }
+}

@@ -1,0 +1,147 @@
+//! Users and keys as they were read last.
+
+use super::certificate::NameSource;
+use super::password_file::{PasswordFile, User};
+use super::settings::{Anonymous, Method, Settings};
+use super::token::Tokens;
+use hashbrown::HashMap;
+use parking_lot::Mutex;
+use sha2::{Digest, Sha256};
+use std::net::SocketAddr;
+use std::sync::{Arc, LazyLock};
+
+/// Why users or keys cannot be used.
+#[derive(Debug, Clone, thiserror::Error)]
+#[error("{0}")]
+pub struct LoadError(String);
+
+/// By what somebody came in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Voucher {
+    /// Nothing that could be withdrawn: a certificate, a module's word, or nobody asked.
+    Standing,
+    /// The password file, with the mark of the entry.
+    User(Arc<str>, [u8; 32]),
+    /// A token, with the mark of the key that has signed it.
+    Token([u8; 32]),
+}
+
+/// Remembered proofs; at this number all are forgotten.
+const REMEMBERED_MAX: usize = 100_000;
+
+/// Someone of whom nobody knows the password.
+static DECOY: LazyLock<User> =
+    LazyLock::new(|| User::new(&rand::random::<[u8; 32]>(), false).expect("a password of 32 bytes will do"));
+
+/// Makes what is shown of users that do not exist look like what is shown of those that do.
+static SECRET: LazyLock<[u8; 32]> = LazyLock::new(rand::random);
+
+/// See the head of this file.
+pub(crate) struct Keyring {
+    pub(super) settings: Settings,
+    pub(super) users: Option<PasswordFile>,
+    pub(super) tokens: Option<Tokens>,
+    /// Of users whose password was right: a digest under a secret that dies with the process, so that clients that all come
+    /// back at once need not all be hashed again.
+    proved: Mutex<HashMap<Arc<str>, [u8; 32]>>,
+}
+
+impl Keyring {
+    pub fn load(settings: Settings) -> Result<Self, LoadError> {
+        let named = |key: &'static str| move |why: String| LoadError(format!("{key}: {why}"));
+        let users = settings.password_file.as_deref().map(PasswordFile::read).transpose();
+        let tokens = settings.tokens.as_ref().map(Tokens::load).transpose();
+        let keyring = Self {
+            users: users.map_err(named("auth.password_file"))?,
+            tokens: tokens.map_err(named("auth.jwt.keys_file"))?,
+            settings,
+            proved: Mutex::default(),
+        };
+        if keyring.users.is_some() {
+            LazyLock::force(&DECOY);
+        }
+        Ok(keyring)
+    }
+
+    /// Whether somebody who came in by this may stay.
+    pub fn holds(&self, voucher: &Voucher) -> bool {
+        match voucher {
+            Voucher::Standing => true,
+            Voucher::User(name, mark) => {
+                let users = self.users.as_ref();
+                users.and_then(|users| users.get(name)).is_some_and(|(_, user)| user.mark == *mark)
+            }
+            Voucher::Token(mark) => self.tokens.as_ref().is_some_and(|tokens| tokens.has(mark)),
+        }
+    }
+
+    /// Whether passwords can be checked here.
+    pub fn checks_passwords(&self) -> bool {
+        self.tries(Method::Password) && self.users.is_some()
+    }
+
+    /// Whether tokens can be checked here.
+    pub fn checks_tokens(&self) -> bool {
+        self.tries(Method::Jwt) && self.tokens.is_some()
+    }
+
+    /// Whether a method stands in the order.
+    pub fn tries(&self, method: Method) -> bool {
+        self.settings.order.contains(&method)
+    }
+
+    /// Which part of a certificate is the name.
+    pub fn certificate_name(&self) -> NameSource {
+        self.settings.certificate_name
+    }
+
+    /// A user, or the decoy.
+    pub fn user(&self, name: &str) -> (Option<Arc<str>>, User) {
+        match self.users.as_ref().and_then(|users| users.get(name)) {
+            Some((name, user)) => (Some(name.clone()), user.clone()),
+            None => (None, DECOY.clone()),
+        }
+    }
+
+    /// Bytes that follow from a name and from nothing that can be known.
+    pub fn pretence(&self, name: &str) -> [u8; 32] {
+        let digest = super::scram_keys::Hash::Sha256.mac(&*SECRET, &[b"salt", name.as_bytes()]);
+        digest.try_into().expect("SHA-256 has 32 bytes")
+    }
+
+    /// Whether the user has proved to know this password before.
+    pub fn was_proved(&self, name: &str, password: &[u8]) -> bool {
+        let tag = tag(name, password);
+        // Both digests are beyond whoever asks, so that how far they agree tells nothing.
+        self.proved.lock().get(name).is_some_and(|known| Sha256::digest(known) == Sha256::digest(tag))
+    }
+
+    /// The user has.
+    pub fn note_proof(&self, name: &Arc<str>, password: &[u8]) {
+        let tag = tag(name, password);
+        let mut proved = self.proved.lock();
+        if proved.len() >= REMEMBERED_MAX {
+            proved.clear();
+        }
+        proved.insert(name.clone(), tag);
+    }
+
+    /// Whether a client from there may come in by this listener without saying who it is.
+    pub fn admits_anonymous(&self, listener: &str, peer: &str) -> bool {
+        match self.settings.anonymous.get(listener) {
+            Some(Anonymous::Always) => true,
+            // The peer decides, not the listener: a proxy on this machine may bring strangers (W07).
+            Some(Anonymous::Loopback) => {
+                peer.parse::<SocketAddr>().is_ok_and(|peer| peer.ip().to_canonical().is_loopback())
+                    || peer.starts_with("unix")
+            }
+            Some(Anonymous::Never) | None => false,
+        }
+    }
+}
+
+fn tag(name: &str, password: &[u8]) -> [u8; 32] {
+    let length = (name.len() as u64).to_le_bytes();
+    let digest = super::scram_keys::Hash::Sha256.mac(&*SECRET, &[b"proof", &length, name.as_bytes(), password]);
+    digest.try_into().expect("SHA-256 has 32 bytes")
+}
