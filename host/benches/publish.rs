@@ -50,6 +50,8 @@ fn attach(broker: &Broker, worker: &mut Worker, id: &str) -> Link {
         per_subscription: false,
         will: None,
         credentials: None,
+        exchange: None,
+        proof: None,
     };
     broker.handle(worker, &mut link, Time(1), Request::Attach(Box::new(attach)));
     link

@@ -16,6 +16,9 @@ pub type Handle = u16;
 pub enum Request<'a> {
     /// Come in. The first request of a connection, and the only one of its kind.
     Attach(Box<Attach>),
+    /// The next step of an exchange by which the client proves who it is. For whoever authenticates; the hall knows
+    /// nothing of it.
+    Authenticate(Authenticate),
     /// Take this message.
     Publish(Publish<'a>),
     /// The publication under this handle will not be sent again (MQTT PUBREL).
@@ -50,6 +53,38 @@ pub struct Attach {
     pub will: Option<WillRequest>,
     /// What it brought to prove who it is. Checked by whoever authenticates, before the hall sees the request.
     pub credentials: Option<Credentials>,
+    /// The beginning of an exchange by which it proves who it is, instead of that.
+    pub exchange: Option<Exchange>,
+    /// What it is to be told at the end of that exchange. Said by whoever authenticates.
+    pub proof: Option<Box<[u8]>>,
+}
+
+/// How an exchange begins.
+pub struct Exchange {
+    /// Its mechanism, as SASL calls it.
+    pub mechanism: Box<str>,
+    /// What the client sent along; never shown.
+    pub initial: Option<Box<[u8]>>,
+}
+
+impl fmt::Debug for Exchange {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Exchange").field("mechanism", &self.mechanism).finish_non_exhaustive()
+    }
+}
+
+/// A step of an exchange.
+pub struct Authenticate {
+    /// What the client sent; never shown.
+    pub data: Box<[u8]>,
+    /// A new exchange begins, by a client that is in.
+    pub again: Option<Box<str>>,
+}
+
+impl fmt::Debug for Authenticate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Authenticate").field("again", &self.again).finish_non_exhaustive()
+    }
 }
 
 /// A name and a proof of it.
@@ -188,6 +223,10 @@ pub enum Event {
     Attached(Attached),
     /// It is not; the connection ends.
     Refused(Refusal),
+    /// The next step of the exchange is the client's.
+    Challenge(Box<[u8]>),
+    /// A client that is in has proved again who it is; what it is to be told at the end.
+    Authenticated(Option<Box<[u8]>>),
     /// The broker has the message, or does not want it. Never sent for at-most-once.
     Published {
         /// As in the request.
@@ -239,6 +278,8 @@ pub struct Attached {
     pub assigned: bool,
     /// What it was granted; may be less than it asked for.
     pub expiry_seconds: u32,
+    /// As in [`Attach::proof`].
+    pub proof: Option<Box<[u8]>>,
 }
 
 /// Where a client is to go instead.
@@ -266,6 +307,8 @@ pub enum Closed {
     HandleMisused,
     /// A full queue left no other way to refuse a message (protocols without a negative acknowledgement).
     QuotaExceeded,
+    /// What the client proved itself by was withdrawn, or has run out, or it could not prove it again.
+    NotAuthorized,
 }
 
 /// One copy of a message on its way to one client.

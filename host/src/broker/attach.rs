@@ -61,6 +61,8 @@ impl Broker {
             return Answer::Say(0, Event::Closed(Closed::Elsewhere(elsewhere)));
         }
         worker.refresh(self);
+        let mut attach = attach;
+        let proof = attach.proof.take();
         let mut client = attach.client.clone();
         let assigned = client.id.is_empty();
         if assigned {
@@ -94,7 +96,8 @@ impl Broker {
         self.metrics.clients.add(1);
         self.happened(EventKinds::CLIENTS, || Happening::Connected(client.clone()));
         self.metrics.clients_total.add(1);
-        Answer::Say(after, Event::Attached(Attached { client, resumed: claimed.resumed, assigned, expiry_seconds }))
+        let resumed = claimed.resumed;
+        Answer::Say(after, Event::Attached(Attached { client, resumed, assigned, expiry_seconds, proof }))
     }
 
     /// Takes the client's mailbox, or makes one; none: somebody else was faster, look again.

@@ -3,6 +3,7 @@
 //!
 //! Read `publish.rs` first. No lock is held while guest code runs; the locks of mailboxes are leaves.
 
+mod access;
 mod attach;
 mod chores;
 mod bare;
@@ -38,6 +39,7 @@ mod queue_tests;
 #[cfg(test)]
 mod tests;
 
+pub use access::Proof;
 pub use attach::{Link, nobody};
 pub use chores::Chores;
 pub use bare::{PublishBare, Taken};
@@ -178,6 +180,8 @@ impl Broker {
             Request::Subscribe(subscribe) => self.subscribe(worker, link, now, subscribe),
             Request::Unsubscribe(unsubscribe) => self.unsubscribe(worker, link, unsubscribe),
             Request::Attach(attach) => self.attach(worker, link, now, *attach),
+            // Whoever authenticates has heard it before.
+            Request::Authenticate(_) => Answer::None,
             Request::Detach(detach) => {
                 self.detach(worker, link, now, detach);
                 Answer::None

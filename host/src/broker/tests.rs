@@ -54,7 +54,7 @@ impl Hall {
         let mut link = Link::new(probe.clone(), Arc::new(nobody("mqtt", Protocol::Mqtt)));
         let client = Client { id: id.into(), scope: nobody("mqtt", Protocol::Mqtt), peer: "".into() };
         let attach =
-            Attach { client, clean, expiry_seconds, window, per_subscription: false, will: None, credentials: None };
+            Attach { client, clean, expiry_seconds, window, per_subscription: false, will: None, credentials: None, exchange: None, proof: None };
         let answer = self.broker.handle(&mut self.worker, &mut link, self.now, Request::Attach(Box::new(attach)));
         let Answer::Say(_, Event::Attached(attached)) = answer else { panic!("{answer:?}") };
         (Peer { link, probe }, attached.resumed)
@@ -291,6 +291,8 @@ fn somebody_elses_client_id_is_refused_and_nothing_happens_to_it() {
         per_subscription: false,
         will: None,
         credentials: None,
+        exchange: None,
+        proof: None,
     };
     let answer = hall.broker.handle(&mut hall.worker, &mut link, hall.now, Request::Attach(Box::new(attach)));
     assert!(matches!(answer, Answer::Say(0, Event::Refused(_))), "{answer:?}");

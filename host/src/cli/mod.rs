@@ -14,6 +14,7 @@ mod serve;
 mod store;
 mod subscribe;
 mod trial;
+mod user;
 
 use clap::{Args, Parser, Subcommand};
 use std::path::PathBuf;
@@ -78,6 +79,11 @@ enum Command {
     /// Check or compact the data directory of a broker that does not run
     #[command(after_help = "Example:\n  pliant store check --data-dir data")]
     Store(store::StoreArgs),
+    /// Add, remove and list the users of a password file
+    #[command(
+        after_help = "Examples:\n  pliant user --file users add ann\n  printf %s \"$PASSWORD\" | pliant user --file users add meter-7\n  pliant user --file users list\n  pliant user --file users remove ann\n\nThe broker reads the file with auth.password_file = \"users\", and again on SIGHUP or POST /api/v1/reload."
+    )]
+    User(user::UserArgs),
 }
 
 /// Where the configuration comes from.
@@ -121,6 +127,7 @@ pub fn main() -> ExitCode {
         Some(Command::Pub(args)) => publish::run(&args),
         Some(Command::Sub(args)) => subscribe::run(&args),
         Some(Command::Store(args)) => store::run(&args),
+        Some(Command::User(args)) => user::run(&args),
     };
     match outcome {
         Ok(()) | Err(Failure::OutputClosed) => ExitCode::SUCCESS,

@@ -4,6 +4,7 @@ use super::meant::{Config, Listener, Module};
 use super::problem::{ConfigError, Origin, Problem};
 use super::settings::{GLOBAL, LISTENER, MODULE, Setting};
 use super::written::{self, Given};
+use crate::identity::Anonymous;
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
@@ -14,7 +15,7 @@ const FILE_BYTES_MAX: u64 = 16 << 20;
 const NAME_LENGTH_MAX: usize = 64;
 
 /// Keys of the operator's guide that this version does not have.
-const NOT_YET: [&str; 6] = ["auth", "bridge", "tls", "client_ca", "websocket", "proxy_protocol"];
+const NOT_YET: [&str; 5] = ["bridge", "tls", "client_ca", "websocket", "proxy_protocol"];
 
 /// Where a configuration is read from. Kept, so that it can be read again.
 #[derive(Debug, Clone, Default)]
@@ -145,6 +146,10 @@ impl Assembly {
             let origin = self.origins.near(&key);
             self.problems.push(Problem { origin, message });
         }
+        if let Some((key, message)) = self.config.auth.problem() {
+            let problem = Problem { origin: self.origins.near(key), message: format!("{key}: {message}") };
+            self.problems.push(problem);
+        }
         let topic = self.config.topic;
         (self.config.mqtt.topic, self.config.broker.topic, self.config.wasm.topics) = (topic, topic, topic);
         if self.problems.is_empty() { Ok((self.config, self.origins)) } else { Err(ConfigError(self.problems)) }
@@ -166,10 +171,13 @@ fn listener_problem(listener: &Listener, others: &[Listener], config: &Config) -
     let Some(address) = listener.bind.0 else {
         return Some(format!("listener {name} needs bind, an address and a port"));
     };
-    if !listener.bind.is_loopback() && !listener.allow_anonymous {
+    // Where nobody is known the broker would stand open, or let nobody in; a module of the operator's may be a gatekeeper.
+    let asks = config.auth.knows_somebody()
+        || config.modules.iter().any(|module| module.enabled && !module.path.as_os_str().is_empty());
+    if !listener.bind.is_loopback() && listener.allow_anonymous.0 != Anonymous::Always && !asks {
         return Some(format!(
             "listener {name} binds {address}, which other machines reach, and nothing would ask them who they are; \
-             bind a loopback address, or say allow_anonymous = true in its section"
+             bind a loopback address, name auth.password_file, or say allow_anonymous = true in its section"
         ));
     }
     let same = others.iter().filter(|other| other.enabled).find(|other| other.bind == listener.bind);

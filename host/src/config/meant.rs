@@ -1,5 +1,6 @@
 //! The configuration as meant: what the rooms are built from. Its `Default` is what runs without any configuration.
 
+use super::auth::{AllowAnonymous, Auth};
 use crate::{admin, broker, mqtt, net, store, topic, wasm};
 use serde_json::Value as Json;
 use std::fmt;
@@ -16,6 +17,8 @@ pub struct Config {
     pub workers: usize,
     /// Where clients come in, by name. Default: `mqtt`.
     pub listeners: Vec<Listener>,
+    /// How clients prove who they are.
+    pub auth: Auth,
     /// The admin API.
     pub admin: Admin,
     /// When a message counts as kept.
@@ -53,8 +56,8 @@ pub struct Listener {
     pub transport: Transport,
     /// Address and port. Needed.
     pub bind: Bind,
-    /// Let clients in that do not say who they are, also from other machines. Default false.
-    pub allow_anonymous: bool,
+    /// Let clients in that do not say who they are. Default: those that come from this machine.
+    pub allow_anonymous: AllowAnonymous,
 }
 
 /// What the broker tells about itself in messages.
@@ -155,6 +158,7 @@ impl Default for Config {
             data_dir: "data".into(),
             workers: 0,
             listeners: vec![mqtt],
+            auth: Auth::default(),
             admin: Admin::default(),
             durability: DurabilityName::Commit,
             store: store::Limits::default(),
@@ -185,7 +189,7 @@ impl Listener {
             protocol: ProtocolName::Mqtt,
             transport: Transport::Tcp,
             bind: Bind(None),
-            allow_anonymous: false,
+            allow_anonymous: AllowAnonymous::default(),
         }
     }
 }

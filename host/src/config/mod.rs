@@ -3,12 +3,14 @@
 //! Rooms never see TOML; what is wrong is said with file and line.
 
 mod assemble;
+mod auth;
 mod meant;
 mod problem;
 mod settings;
 mod written;
 
 pub use assemble::{Origins, Sources};
+pub use auth::{AllowAnonymous, Auth, Order};
 pub use meant::{Admin, Config, DurabilityName, Listener, Module, OnFailure, ProtocolName, Transport};
 pub use problem::{ConfigError, Origin, Problem};
 pub use settings::{Change, differences, effective};

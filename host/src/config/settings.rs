@@ -2,6 +2,7 @@
 //!
 //! One line a setting. Defaults stand in the types that the settings fill, prose in `example.toml`.
 
+use super::auth::Order;
 use super::meant::{Config, Listener, Module};
 use super::written::Value;
 use serde_json::Value as Json;
@@ -69,10 +70,10 @@ macro_rules! text {
 
 /// A path.
 macro_rules! path {
-    ($key:literal, $($field:ident).+) => {
+    ($key:literal, $($field:ident).+ $(, $live:ident)?) => {
         Setting {
             key: $key,
-            live: false,
+            live: settings_live!($($live)?),
             set: |to, value| {
                 to.$($field).+ = text::<String>(value)?.into();
                 Ok(())
@@ -112,6 +113,38 @@ pub(super) const GLOBAL: &[Setting<Config>] = &[
     number!("workers", workers, 0..=1024, "threads"),
     text!("admin.bind", admin.bind),
     path!("admin.token_file", admin.token_file),
+    Setting {
+        key: "auth.order",
+        live: true,
+        set: |to, value| {
+            let wrong = || "expected a list of words".to_owned();
+            to.auth.order = match value {
+                Value::Typed(Json::Array(words)) => {
+                    let words: Option<Vec<&str>> = words.iter().map(Json::as_str).collect();
+                    Order::read(words.ok_or_else(wrong)?.into_iter())?
+                }
+                Value::Text(words) => Order::read(words.split(',').filter(|word| !word.is_empty()))?,
+                Value::Typed(_) => return Err(wrong()),
+            };
+            Ok(())
+        },
+        get: |from| Json::from(from.auth.order.words()),
+    },
+    path!("auth.password_file", auth.password_file, live),
+    path!("auth.jwt.keys_file", auth.jwt.keys_file, live),
+    text!("auth.jwt.issuer", auth.jwt.issuer, live),
+    text!("auth.jwt.audience", auth.jwt.audience, live),
+    text!("auth.jwt.name_claim", auth.jwt.name_claim, live),
+    text!("auth.certificate_name", auth.certificate_name, live),
+    text!("auth.default_user", auth.default_user, live),
+    number!("auth.hashing_threads", auth.limits.hashing_threads, 1..=256, "threads"),
+    number!("auth.hashing_queue_max", auth.limits.hashing_queue_max, 2..=1_000_000, "passwords"),
+    number!(
+        "auth.connections_per_identity_max",
+        auth.limits.connections_per_identity_max,
+        1..=100_000_000,
+        "connections"
+    ),
     number!("admin.body_bytes_max", admin.limits.body_bytes_max, 1024..=1 << 30, "bytes"),
     number!("admin.page_max", admin.limits.page_max, 1..=100_000, "entries"),
     number!("admin.calls_max", admin.limits.calls_max, 1..=10_000, "calls"),
@@ -204,7 +237,22 @@ pub(super) const LISTENER: &[Setting<Listener>] = &[
     text!("protocol", protocol),
     text!("transport", transport),
     text!("bind", bind),
-    flag!("allow_anonymous", allow_anonymous),
+    Setting {
+        key: "allow_anonymous",
+        live: true,
+        set: |to, value| {
+            let word = match value {
+                Value::Typed(Json::Bool(flag)) => Value::Text(flag.to_string()),
+                other => other.clone(),
+            };
+            to.allow_anonymous = text(&word)?;
+            Ok(())
+        },
+        get: |from| match from.allow_anonymous.to_string().as_str() {
+            word @ ("true" | "false") => Json::from(word == "true"),
+            word => Json::from(word),
+        },
+    },
 ];
 
 /// Settings of one module.

@@ -47,11 +47,15 @@ pub(super) fn read(der: &[u8], source: NameSource) -> Option<Read> {
             let first = names.next().and_then(|name| text(name.as_str().ok()?));
             first.filter(|_| names.next().is_none())
         }
-        NameSource::Dns => alternative(|name| if let GeneralName::DNSName(n) = name { Some((*n).to_owned()) } else { None }),
+        NameSource::Dns => {
+            alternative(|name| if let GeneralName::DNSName(n) = name { Some((*n).to_owned()) } else { None })
+        }
         NameSource::Email => {
             alternative(|name| if let GeneralName::RFC822Name(n) = name { Some((*n).to_owned()) } else { None })
         }
-        NameSource::Uri => alternative(|name| if let GeneralName::URI(n) = name { Some((*n).to_owned()) } else { None }),
+        NameSource::Uri => {
+            alternative(|name| if let GeneralName::URI(n) = name { Some((*n).to_owned()) } else { None })
+        }
         NameSource::Subject => Some(subject.clone()),
     };
     let seconds = u64::try_from(certificate.validity().not_after.timestamp()).unwrap_or(0);

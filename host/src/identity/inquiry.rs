@@ -321,9 +321,7 @@ impl Inquiry {
                 self.state = State::Hashing(found, next);
                 Some(Progress::Waiting)
             }
-            Some(Hashed::Right(name, mark)) => {
-                Some(self.admitted(Some(name.clone()), None, Voucher::User(name, mark)))
-            }
+            Some(Hashed::Right(name, mark)) => Some(self.admitted(Some(name.clone()), None, Voucher::User(name, mark))),
             Some(Hashed::Wrong) => Some(self.deny()),
             Some(Hashed::Unknown) => {
                 self.state = State::Way(next);

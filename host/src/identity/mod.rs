@@ -31,7 +31,7 @@ mod token;
 mod tests;
 
 pub use certificate::NameSource;
-pub use inquiry::{Circumstances, Claim, Identified, Inquiry, Progress};
+pub use inquiry::{Circumstances, Claim, Identified, Inquiry, Progress, Question};
 pub use keyring::LoadError;
 pub use ledger::{Login, Withdrawn};
 pub use password_file::{PasswordFile, User, WriteError, check_name};

@@ -6,7 +6,7 @@ use hmac::{Hmac, KeyInit, Mac};
 use sha2::{Digest, Sha256, Sha512};
 
 /// Iterations for new users.
-pub(super) const ITERATIONS: u32 = 50_000;
+pub(super) const ITERATIONS: u32 = 16_384;
 /// Fewer are not read (RFC 7677, 4), nor more, which would be the client's burden.
 const ITERATIONS_RANGE: std::ops::RangeInclusive<u32> = 4096..=10_000_000;
 
@@ -64,13 +64,21 @@ impl Hash {
 
     /// Hi: PBKDF2 with one block.
     fn salted(self, password: &[u8], salt: &[u8], iterations: u32) -> Vec<u8> {
-        let mut block = self.mac(password, &[salt, &[0, 0, 0, 1]]);
-        let mut sum = block.clone();
-        for _ in 1..iterations {
-            block = self.mac(password, &[&block]);
-            sum.iter_mut().zip(&block).for_each(|(sum, byte)| *sum ^= byte);
+        fn salted<M: Mac + KeyInit + Clone>(password: &[u8], salt: &[u8], iterations: u32) -> Vec<u8> {
+            // Keyed once: the key costs as much as a round.
+            let keyed = <M as KeyInit>::new_from_slice(password).expect("HMAC takes keys of any length");
+            let mut block = keyed.clone().chain_update(salt).chain_update([0, 0, 0, 1]).finalize().into_bytes();
+            let mut sum = block.to_vec();
+            for _ in 1..iterations {
+                block = keyed.clone().chain_update(&block).finalize().into_bytes();
+                sum.iter_mut().zip(&block).for_each(|(sum, byte)| *sum ^= byte);
+            }
+            sum
         }
-        sum
+        match self {
+            Self::Sha256 => salted::<Hmac<Sha256>>(password, salt, iterations),
+            Self::Sha512 => salted::<Hmac<Sha512>>(password, salt, iterations),
+        }
     }
 }
 
@@ -100,7 +108,7 @@ impl ScramKeys {
         Self { hash, iterations, salt: salt.to_vec(), stored, server }
     }
 
-    /// As in the password file: `SCRAM-SHA-256$50000$salt$stored$server`.
+    /// As in the password file: `SCRAM-SHA-256$16384$salt$stored$server`.
     pub fn to_text(&self) -> String {
         let encode = |bytes: &[u8]| BASE64_STANDARD.encode(bytes);
         let (salt, stored, server) = (encode(&self.salt), encode(&self.stored), encode(&self.server));

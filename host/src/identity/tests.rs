@@ -1,1 +1,426 @@
-//! Rows.
+//! Rows for inquiries: what a client brings, and what comes of it.
+
+use super::keyring::Voucher;
+use super::scram_keys::{Hash, ScramKeys};
+use super::*;
+use crate::message::RefusalKind;
+use base64::prelude::{BASE64_STANDARD, BASE64_URL_SAFE_NO_PAD, Engine as _};
+use jsonwebtoken::{Algorithm, EncodingKey, Header};
+use serde_json::{Value, json};
+use std::path::PathBuf;
+use std::sync::mpsc;
+
+const SECRET: &[u8] = b"a secret of at least 32 bytes, as it has to be";
+const NOW: Time = Time(1_700_000_000_000);
+
+struct Rig {
+    folder: tempfile::TempDir,
+    settings: Settings,
+}
+
+impl Rig {
+    /// Users ann and bob with `secret`, tokens under one secret; strangers may come in by `open` and not by `closed`.
+    fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let tokens = TokenSettings {
+            keys_file: folder.path().join("jwks.json"),
+            issuer: "us".into(),
+            audience: "broker".into(),
+            name_claim: "sub".into(),
+        };
+        let anonymous = [("open".into(), Anonymous::Loopback), ("closed".into(), Anonymous::Never)].into();
+        let password_file = Some(folder.path().join("users"));
+        let rig = Self {
+            settings: Settings { password_file, tokens: Some(tokens), anonymous, ..Default::default() },
+            folder,
+        };
+        rig.users(&[("ann", "secret"), ("bob", "secret")]);
+        rig.keys(json!([{ "kty": "oct", "kid": "1", "k": BASE64_URL_SAFE_NO_PAD.encode(SECRET) }]));
+        rig
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    fn users(&self, users: &[(&str, &str)]) {
+        let mut file = PasswordFile::default();
+        for (name, password) in users {
+            file.add(name, User::new(password.as_bytes(), true).unwrap()).unwrap();
+        }
+        file.write(&self.path("users")).unwrap();
+    }
+
+    fn keys(&self, keys: Value) {
+        std::fs::write(self.path("jwks.json"), json!({ "keys": keys }).to_string()).unwrap();
+    }
+
+    fn open(&self) -> Identity {
+        Identity::open(self.settings.clone(), Limits::default(), Arc::default()).unwrap()
+    }
+}
+
+fn circumstances(listener: &str, peer: &str) -> Circumstances {
+    Circumstances { listener: listener.into(), peer: peer.into(), certificate: None }
+}
+
+fn password(user: &str, password: &[u8]) -> Claim {
+    Claim::Password { user: Some(user.into()), password: Some(password.into()) }
+}
+
+/// Goes on until there is something to tell; modules have no opinion.
+fn drive(inquiry: &mut Inquiry) -> Progress {
+    let (wake, woken) = mpsc::channel();
+    let waker = || -> Box<dyn FnOnce() + Send> {
+        let wake = wake.clone();
+        Box::new(move || wake.send(()).unwrap())
+    };
+    loop {
+        match inquiry.advance(NOW, &waker) {
+            Progress::Waiting => woken.recv().unwrap(),
+            Progress::AskModules => inquiry.modules_said(Ok(None)),
+            progress => return progress,
+        }
+    }
+}
+
+/// The name, `-` for a stranger, or the kind of refusal.
+fn outcome(progress: Progress) -> String {
+    match progress {
+        Progress::Admitted(identified) => identified.name.as_deref().unwrap_or("-").to_owned(),
+        Progress::Denied(refusal) => format!("{:?}", refusal.kind),
+        other => format!("{other:?}"),
+    }
+}
+
+fn ask(identity: &Identity, listener: &str, claim: Claim) -> String {
+    outcome(drive(&mut Inquiry::new(identity, circumstances(listener, "127.0.0.1:5"), claim)))
+}
+
+fn token(claims: Value) -> Vec<u8> {
+    let header = Header { kid: Some("1".into()), ..Header::new(Algorithm::HS256) };
+    jsonwebtoken::encode(&header, &claims, &EncodingKey::from_secret(SECRET)).unwrap().into_bytes()
+}
+
+fn good_claims() -> Value {
+    json!({ "sub": "cleo", "iss": "us", "aud": ["other", "broker"], "exp": NOW.0 / 1000 + 60 })
+}
+
+#[test]
+fn a_password_leads_to_its_user_and_to_nobody_else() {
+    let identity = Rig::new().open();
+    for (user, word, expected) in [
+        ("ann", "secret", "ann"),
+        ("ann", "secret", "ann"),
+        ("ann", "Secret", "NotAuthorized"),
+        ("ann", "", "NotAuthorized"),
+        ("bob", "secret", "bob"),
+        ("nobody", "secret", "NotAuthorized"),
+        ("", "secret", "NotAuthorized"),
+        ("ANN", "secret", "NotAuthorized"),
+    ] {
+        assert_eq!(ask(&identity, "open", password(user, word.as_bytes())), expected, "{user} {word}");
+    }
+    let half = |user: Option<&str>, word: Option<&[u8]>| Claim::Password {
+        user: user.map(Into::into),
+        password: word.map(Into::into),
+    };
+    for claim in [half(Some("ann"), None), half(None, Some(b"secret")), half(None, None)] {
+        let expected =
+            if matches!(claim, Claim::Password { user: None, password: None }) { "-" } else { "NotAuthorized" };
+        assert_eq!(ask(&identity, "open", claim), expected);
+    }
+}
+
+/// W07: the peer decides, not only the listener.
+#[test]
+fn strangers_come_in_where_they_may() {
+    let mut rig = Rig::new();
+    let strange = |identity: &Identity, listener: &str, peer: &str| {
+        outcome(drive(&mut Inquiry::new(identity, circumstances(listener, peer), Claim::Nothing)))
+    };
+    let identity = rig.open();
+    for (listener, peer, expected) in [
+        ("open", "127.0.0.1:5", "-"),
+        ("open", "[::1]:5", "-"),
+        ("open", "[::ffff:127.0.0.1]:5", "-"),
+        ("open", "192.0.2.1:5", "NotAuthorized"),
+        ("open", "", "NotAuthorized"),
+        ("closed", "127.0.0.1:5", "NotAuthorized"),
+        ("unknown", "127.0.0.1:5", "NotAuthorized"),
+    ] {
+        assert_eq!(strange(&identity, listener, peer), expected, "{listener} {peer}");
+    }
+    rig.settings.default_user = Some("guest".into());
+    assert_eq!(strange(&rig.open(), "open", "127.0.0.1:5"), "guest");
+    // Where nothing is checked, what a client says of itself is no hindrance, and no name.
+    (rig.settings.default_user, rig.settings.password_file, rig.settings.tokens) = (None, None, None);
+    assert_eq!(ask(&rig.open(), "open", password("ann", b"x")), "-");
+    assert_eq!(ask(&rig.open(), "closed", password("ann", b"x")), "NotAuthorized");
+}
+
+/// S15
+#[test]
+fn a_token_is_believed_after_its_signature_and_as_long_as_it_says() {
+    let identity = Rig::new().open();
+    let with = |key: &str, value: Value| {
+        let mut claims = good_claims();
+        claims[key] = value;
+        token(claims)
+    };
+    let now = NOW.0 / 1000;
+    for (token, expected) in [
+        (token(good_claims()), "cleo"),
+        (with("aud", json!("broker")), "cleo"),
+        (with("aud", json!("other")), "NotAuthorized"),
+        (with("aud", Value::Null), "NotAuthorized"),
+        (with("iss", json!("them")), "NotAuthorized"),
+        (with("exp", json!(now)), "NotAuthorized"),
+        (with("exp", json!(now as f64 + 60.5)), "NotAuthorized"),
+        (with("exp", json!((now + 60).to_string())), "NotAuthorized"),
+        (with("exp", json!(0)), "NotAuthorized"),
+        (with("exp", json!(-1)), "NotAuthorized"),
+        (with("exp", json!(u64::MAX)), "NotAuthorized"),
+        (with("exp", Value::Null), "NotAuthorized"),
+        (with("nbf", json!(now + 30)), "cleo"),
+        (with("nbf", json!(now + 90)), "NotAuthorized"),
+        (with("nbf", json!("soon")), "NotAuthorized"),
+        (with("sub", json!("")), "NotAuthorized"),
+        (with("sub", json!("a\u{0}")), "NotAuthorized"),
+        (with("sub", json!(7)), "NotAuthorized"),
+    ] {
+        let shown = String::from_utf8_lossy(&token).into_owned();
+        assert_eq!(ask(&identity, "closed", password("anything", &token)), expected, "{shown}");
+        let message = format!("n,,\u{1}auth=Bearer {shown}\u{1}\u{1}");
+        let claim = Claim::Mechanism { name: "OAUTHBEARER".into(), initial: Some(message.into_bytes().into()) };
+        assert_eq!(ask(&identity, "closed", claim), expected, "{shown}");
+    }
+}
+
+#[test]
+fn a_token_with_another_signature_is_refused() {
+    let identity = Rig::new().open();
+    let good = String::from_utf8(token(good_claims())).unwrap();
+    let (said, signature) = good.rsplit_once('.').unwrap();
+    let body = said.split_once('.').unwrap().1;
+    let header = |value: Value| BASE64_URL_SAFE_NO_PAD.encode(value.to_string());
+    let other = EncodingKey::from_secret(&[7; 32]);
+    let forged = jsonwebtoken::encode(&Header::new(Algorithm::HS256), &good_claims(), &other).unwrap();
+    let larger =
+        jsonwebtoken::encode(&Header::new(Algorithm::HS512), &good_claims(), &EncodingKey::from_secret(SECRET));
+    let extended = Header { kid: Some("2".into()), ..Header::new(Algorithm::HS256) };
+    let extended = jsonwebtoken::encode(&extended, &good_claims(), &EncodingKey::from_secret(SECRET)).unwrap();
+    for token in [
+        format!("{said}."),
+        format!("{said}.{}", &signature[1..]),
+        format!("{}.{body}.", header(json!({ "alg": "none" }))),
+        format!("{}.{body}.{signature}", header(json!({ "alg": "HS256", "crit": ["x"], "x": 1 }))),
+        forged,
+        larger.unwrap(),
+        extended,
+    ] {
+        assert_eq!(ask(&identity, "closed", password("", token.as_bytes())), "NotAuthorized", "{token}");
+    }
+}
+
+#[test]
+fn a_key_set_that_is_none_is_refused_with_nothing_of_its_content() {
+    let rig = Rig::new();
+    let short = BASE64_URL_SAFE_NO_PAD.encode("planted");
+    for (keys, why) in [
+        (json!([]), "no key for"),
+        (json!("planted"), "not a JSON Web Key Set"),
+        (json!([{ "kty": "oct", "k": short }]), "at least 32 bytes"),
+        (json!([{ "kty": "oct" }]), "no key for"),
+        (json!([7]), "not a key"),
+        (json!([{ "kty": "RSA", "use": "enc", "n": "AQAB", "e": "AQAB" }]), "no key for"),
+        (json!([{ "kty": "oct", "alg": "HS512", "k": BASE64_URL_SAFE_NO_PAD.encode(SECRET) }]), "no key for"),
+    ] {
+        rig.keys(keys.clone());
+        let error = Identity::open(rig.settings.clone(), Limits::default(), Arc::default()).err().unwrap().to_string();
+        assert!(error.starts_with("auth.jwt.keys_file: ") && error.contains(why), "{keys}: {error}");
+        assert!(!error.contains("planted") && !error.contains(&short), "{error}");
+    }
+}
+
+/// A client's side of SCRAM, written from RFC 5802.
+fn scram(identity: &Identity, hash: Hash, user: &str, word: &str, spoil: impl Fn(&mut String)) -> (String, bool) {
+    let first = format!("n={user},r=abc");
+    let initial = format!("n,,{first}").into_bytes().into();
+    let claim = Claim::Mechanism { name: hash.mechanism().into(), initial: Some(initial) };
+    let mut inquiry = Inquiry::new(identity, circumstances("closed", "127.0.0.1:5"), claim);
+    let Progress::Challenge(challenge) = drive(&mut inquiry) else { panic!("no challenge") };
+    let challenge = String::from_utf8(challenge.into()).unwrap();
+    let field = |at: usize, name: &str| challenge.split(',').nth(at).unwrap().strip_prefix(name).unwrap().to_owned();
+    let (nonce, salt, count) = (field(0, "r="), field(1, "s="), field(2, "i="));
+    assert!(nonce.starts_with("abc") && nonce.len() > 20, "{nonce}");
+    let salt = BASE64_STANDARD.decode(salt).unwrap();
+    let mut salted = hash.mac(word.as_bytes(), &[&salt, &[0, 0, 0, 1]]);
+    let mut block = salted.clone();
+    for _ in 1..count.parse().unwrap() {
+        block = hash.mac(word.as_bytes(), &[&block]);
+        salted.iter_mut().zip(&block).for_each(|(sum, byte)| *sum ^= byte);
+    }
+    let key = hash.mac(&salted, &[b"Client Key"]);
+    let without_proof = format!("c=biws,r={nonce}");
+    let said = format!("{first},{challenge},{without_proof}");
+    let signature = hash.mac(&hash.digest(&key), &[said.as_bytes()]);
+    let proof: Vec<u8> = key.iter().zip(&signature).map(|(key, sign)| key ^ sign).collect();
+    let mut last = format!("{without_proof},p={}", BASE64_STANDARD.encode(proof));
+    spoil(&mut last);
+    inquiry.respond(last.as_bytes());
+    let progress = drive(&mut inquiry);
+    let server = hash.mac(&hash.mac(&salted, &[b"Server Key"]), &[said.as_bytes()]);
+    let expected = format!("v={}", BASE64_STANDARD.encode(server)).into_bytes();
+    let proved = matches!(&progress, Progress::Admitted(who) if who.data.as_deref() == Some(&expected[..]));
+    (outcome(progress), proved)
+}
+
+/// RFC 7677, RFC 5802
+#[test]
+fn scram_proves_both_sides_to_each_other() {
+    let identity = Rig::new().open();
+    for hash in [Hash::Sha256, Hash::Sha512] {
+        assert_eq!(scram(&identity, hash, "ann", "secret", |_| {}), ("ann".to_owned(), true));
+        let denied = ("NotAuthorized".to_owned(), false);
+        assert_eq!(scram(&identity, hash, "ann", "Secret", |_| {}), denied);
+        assert_eq!(scram(&identity, hash, "nobody", "secret", |_| {}), denied);
+        assert_eq!(scram(&identity, hash, "ann", "secret", |last| last.insert(2, 'x')), denied);
+        assert_eq!(scram(&identity, hash, "ann", "secret", |last| *last = last.replace("r=abc", "r=abd")), denied);
+        assert_eq!(scram(&identity, hash, "ann", "secret", |last| *last = last.replace(",p=", ",q=")), denied);
+    }
+}
+
+/// The numbers of RFC 7677, section 3.
+#[test]
+fn scram_keys_are_those_of_the_standard() {
+    let salt = BASE64_STANDARD.decode("W22ZaJ0SNY7soEsUEjb6gQ==").unwrap();
+    let keys = ScramKeys::new(Hash::Sha256, b"pencil", &salt, 4096);
+    let said = "n=user,r=rOprNGfwEbeRWgbNEkqO,r=rOprNGfwEbeRWgbNEkqO%hvYDpWUa2RaTCAfuxFIlj)hNlF$k0,\
+                s=W22ZaJ0SNY7soEsUEjb6gQ==,i=4096,c=biws,r=rOprNGfwEbeRWgbNEkqO%hvYDpWUa2RaTCAfuxFIlj)hNlF$k0";
+    let signature = Hash::Sha256.mac(&keys.server, &[said.as_bytes()]);
+    assert_eq!(BASE64_STANDARD.encode(signature), "6rriTRBi23WpRR/wtup+mMhUZUn/dB5nLTJRsjl95G4=");
+    assert_eq!(ScramKeys::from_text(&keys.to_text()), Some(keys));
+}
+
+/// A09 and its like: what is no message of the mechanism is a refusal, and nothing else.
+#[test]
+fn exchanges_that_make_no_sense_are_refused() {
+    let identity = Rig::new().open();
+    let begin =
+        |mechanism: &str, initial: &[u8]| Claim::Mechanism { name: mechanism.into(), initial: Some(initial.into()) };
+    for (mechanism, initial, expected) in [
+        ("NONE", &b"x"[..], "NotSupported"),
+        ("EXTERNAL", b"", "NotSupported"),
+        ("ANONYMOUS", b"me", "NotSupported"),
+        ("PLAIN", b"\0ann\0secret", "ann"),
+        ("PLAIN", b"ann\0ann\0secret", "ann"),
+        ("PLAIN", b"bob\0ann\0secret", "NotAuthorized"),
+        ("PLAIN", b"ann secret", "NotAuthorized"),
+        ("PLAIN", b"\0\0secret", "NotAuthorized"),
+        ("PLAIN", b"\0ann\0", "NotAuthorized"),
+        ("PLAIN", b"\0ann\0secret\0", "NotAuthorized"),
+        ("PLAIN", b"\0\xff\0secret", "NotAuthorized"),
+        ("PLAIN", &[0; 65_536], "NotAuthorized"),
+        ("OAUTHBEARER", b"n,,\x01auth=Bearer x\x01\x01", "NotAuthorized"),
+        ("OAUTHBEARER", b"", "NotAuthorized"),
+        ("SCRAM-SHA-256", b"", "NotAuthorized"),
+        ("SCRAM-SHA-256", b"p=tls-unique,,n=ann,r=abc", "NotAuthorized"),
+        ("SCRAM-SHA-256", b"n,a=bob,n=ann,r=abc", "NotAuthorized"),
+        ("SCRAM-SHA-256", b"n,,m=x,n=ann,r=abc", "NotAuthorized"),
+        ("SCRAM-SHA-256", b"n,,n=ann,r=", "NotAuthorized"),
+        ("SCRAM-SHA-256", b"n,,n=a=nn,r=abc", "NotAuthorized"),
+        ("SCRAM-SHA-256", b"n,,n=\xff,r=abc", "NotAuthorized"),
+    ] {
+        let shown = String::from_utf8_lossy(&initial[..initial.len().min(40)]);
+        assert_eq!(ask(&identity, "closed", begin(mechanism, initial)), expected, "{mechanism} {shown}");
+    }
+    // Without a first message it is asked for, and a second answer where one is expected ends it.
+    let mut inquiry =
+        Inquiry::new(&identity, circumstances("closed", ""), Claim::Mechanism { name: "PLAIN".into(), initial: None });
+    assert!(matches!(drive(&mut inquiry), Progress::Challenge(data) if data.is_empty()));
+    inquiry.respond(b"\0ann\0secret");
+    inquiry.respond(b"\0ann\0secret");
+    assert_eq!(outcome(drive(&mut inquiry)), "NotAuthorized");
+}
+
+#[test]
+fn mechanisms_are_offered_where_they_can_succeed() {
+    let mut rig = Rig::new();
+    let scram = ["SCRAM-SHA-512", "SCRAM-SHA-256", "OAUTHBEARER", "PLAIN"];
+    assert_eq!(rig.open().mechanisms(&circumstances("closed", "127.0.0.1:5")), scram);
+    assert_eq!(rig.open().mechanisms(&circumstances("open", "127.0.0.1:5")), [&scram[..], &["ANONYMOUS"]].concat());
+    (rig.settings.password_file, rig.settings.tokens) = (None, None);
+    assert_eq!(rig.open().mechanisms(&circumstances("open", "127.0.0.1:5")), ["PLAIN", "ANONYMOUS"]);
+}
+
+/// S13: what was withdrawn ends the connections that came in by it, and no others.
+#[test]
+fn a_reload_ends_the_connections_of_those_who_are_gone() {
+    let rig = Rig::new();
+    let identity = rig.open();
+    let (closed, ended) = mpsc::channel();
+    let mut logins = Vec::new();
+    let claims = [
+        ("ann", password("ann", b"secret")),
+        ("bob", password("bob", b"secret")),
+        ("cleo", password("", &token(good_claims()))),
+    ];
+    for (name, claim) in claims {
+        let Progress::Admitted(who) = drive(&mut Inquiry::new(&identity, circumstances("closed", ""), claim)) else {
+            panic!("{name}")
+        };
+        let closed = closed.clone();
+        logins.push(identity.admit(&who, Box::new(move |why| closed.send((name, why)).unwrap())).unwrap());
+    }
+    assert_eq!(identity.reload(rig.settings.clone()).unwrap(), 0);
+    rig.users(&[("bob", "secret")]);
+    // Bob's line is another one, since its salt is.
+    assert_eq!(identity.reload(rig.settings.clone()).unwrap(), 2);
+    let mut gone: Vec<_> = ended.try_iter().collect();
+    gone.sort_by_key(|(name, _)| *name);
+    assert_eq!(gone, [("ann", Withdrawn::Revoked), ("bob", Withdrawn::Revoked)]);
+    identity.tick(NOW);
+    identity.tick(Time(NOW.0 + 59_999));
+    assert!(ended.try_recv().is_err());
+    identity.tick(Time(NOW.0 + 60_000));
+    assert_eq!(ended.try_recv().unwrap(), ("cleo", Withdrawn::Expired));
+    drop(logins);
+    std::fs::write(rig.path("users"), "nonsense").unwrap();
+    assert!(identity.reload(rig.settings.clone()).is_err());
+    assert_eq!(ask(&identity, "closed", password("bob", b"secret")), "bob", "the old users stay");
+}
+
+#[test]
+fn connections_of_one_identity_are_counted() {
+    let rig = Rig::new();
+    let limits = Limits { connections_per_identity_max: 2, ..Limits::default() };
+    let identity = Identity::open(rig.settings.clone(), limits, Arc::default()).unwrap();
+    let who = |name: Option<&str>| Identified {
+        name: name.map(Into::into),
+        expires: None,
+        data: None,
+        voucher: Voucher::Standing,
+    };
+    let enter = |name| identity.admit(&who(name), Box::new(|_| {}));
+    let (_first, second) = (enter(Some("ann")).unwrap(), enter(Some("ann")).unwrap());
+    assert_eq!(enter(Some("ann")).err().map(|refusal| refusal.kind), Some(RefusalKind::QuotaExceeded));
+    let strangers = [enter(None), enter(None), enter(None)];
+    assert!(strangers.iter().all(Result::is_ok) && enter(Some("bob")).is_ok());
+    drop(second);
+    assert!(enter(Some("ann")).is_ok());
+}
+
+#[test]
+fn the_file_of_users_is_its_owners_alone_and_replaced_as_a_whole() {
+    let rig = Rig::new();
+    let path = rig.path("users");
+    rig.users(&[("zoe", "secret")]);
+    assert_eq!(PasswordFile::read(&path).unwrap().names().map(|(name, _)| name).collect::<Vec<_>>(), ["zoe"]);
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+    }
+    assert_eq!(std::fs::read_dir(rig.folder.path()).unwrap().count(), 2);
+}

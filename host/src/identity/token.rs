@@ -44,7 +44,8 @@ pub(super) struct Token {
 /// Whether this looks like a token. What does is never taken for a password where tokens are in use, so that the time an
 /// answer takes tells nothing about users.
 pub(super) fn is_token(bytes: &[u8]) -> bool {
-    let fits = |part: &[u8]| !part.is_empty() && part.iter().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_'));
+    let fits =
+        |part: &[u8]| !part.is_empty() && part.iter().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_'));
     bytes.starts_with(b"eyJ") && bytes.split(|b| *b == b'.').filter(|part| fits(part)).count() == 3
 }
 

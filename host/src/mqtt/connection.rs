@@ -1,6 +1,7 @@
 //! The life of a connection on the side that reads: CONNECT first, then packets in any order, then DISCONNECT; and the
 //! time by which the client must have been heard.
 
+use super::authentication::Authentication;
 use super::inbound;
 use super::limits::Limits;
 use super::outbound::{Greeting, Outbound};
@@ -23,6 +24,10 @@ pub struct Inbound {
     heard: Time,
     /// Milliseconds of silence that the keep-alive time allows; 0: any.
     silence_max: u32,
+    /// The exchange that was agreed on in CONNECT, if any.
+    pub(super) authentication: Option<Box<Authentication>>,
+    /// When the connection was opened.
+    opened: Time,
     pub(super) quota: Quota,
     pub(super) aliases: Option<Box<IncomingAliases>>,
     /// The longest packet that the client takes.
@@ -87,6 +92,8 @@ impl Inbound {
             phase: Phase::First(Box::new(Peer { listener, address: peer })),
             heard: now,
             silence_max: 0,
+            authentication: None,
+            opened: now,
             quota: Quota::new(0),
             aliases: None,
             client_bytes_max: u32::MAX,
@@ -133,6 +140,9 @@ impl Inbound {
         if !header.is_minimal() && self.version == Version::V5 {
             return Err(Violation::NumberNotMinimal);
         }
+        if let Some(authentication) = &self.authentication {
+            authentication.check(first >> 4)?;
+        }
         if first >> 4 == kind::DISCONNECT {
             self.phase = Phase::Over;
         }
@@ -155,8 +165,8 @@ impl Inbound {
         let connect = connect::read(first, reader, version, &self.limits, &mut bounds);
         self.phase = Phase::Refused(bounds);
         let connect = connect?;
-        if connect.properties.authentication_method.is_some() {
-            return Err(Violation::AuthenticationMethod);
+        if let Some(method) = connect.properties.authentication_method {
+            self.authentication = Some(Box::new(Authentication::begin(method)?));
         }
         let limits = &self.limits;
         let is_v5 = version == Version::V5;
@@ -177,21 +187,34 @@ impl Inbound {
             wants_problem_information: connect.properties.wants_problem_information,
             packet_bytes_max: connect.properties.packet_bytes_max,
             topic_alias_maximum: connect.properties.topic_alias_maximum.min(limits.topic_alias_out_maximum),
+            authentication_method: self.authentication.as_ref().map(|authentication| authentication.method()),
         };
         let attach = inbound::attach(connect, *peer, version, expiry_seconds, limits);
         self.phase = Phase::Open(Some(Box::new(greeting)));
         Ok(Request::Attach(Box::new(attach)))
     }
 
-    /// Hears what the broker answered. All that a connection must know of that is shared between its halves, so that
-    /// there is nothing to do yet; here stands what an authentication in several steps will need.
-    pub fn answered(&mut self, _event: &Event) {}
+    /// Hears what the client is told, as far as that decides which packets may come next.
+    pub fn answered(&mut self, event: &Event) {
+        if let Some(authentication) = &mut self.authentication {
+            authentication.answered(event);
+        }
+    }
+
+    /// Whether the client has still to prove who it is, in an exchange that it agreed to.
+    fn is_authenticating(&self) -> bool {
+        self.authentication.as_ref().is_some_and(|authentication| authentication.is_connecting())
+    }
 
     /// When the client has been silent for too long: [`Violation::ConnectTimeout`] before CONNECT was read,
     /// [`Violation::KeepAliveExpired`] after it; none: never.
     pub fn deadline(&self) -> Option<Time> {
         match self.phase {
             Phase::First(_) => Some(self.heard.plus_seconds(self.limits.connect_seconds_max)),
+            // All of the exchange has to come within the time for CONNECT.
+            Phase::Open(_) if self.is_authenticating() => {
+                Some(self.opened.plus_seconds(self.limits.connect_seconds_max))
+            }
             Phase::Open(_) if self.silence_max > 0 => Some(self.heard.plus_milliseconds(self.silence_max.into())),
             Phase::Open(_) | Phase::Refused(_) | Phase::Over => None,
         }
@@ -201,6 +224,7 @@ impl Inbound {
     pub fn silence(&self) -> Violation {
         match self.phase {
             Phase::First(_) => Violation::ConnectTimeout,
+            Phase::Open(_) if self.is_authenticating() => Violation::ConnectTimeout,
             _ => Violation::KeepAliveExpired,
         }
     }

@@ -7,7 +7,7 @@ use super::packet::subscribe::{self, Filters};
 use super::packet::{Version, acknowledgement, auth, control, disconnect, kind, publish};
 use super::violation::Violation;
 use crate::client::{Client, Departure, Protocol, Scope};
-use crate::dialogue::{Attach, Detach, Publish, Request, Settlement};
+use crate::dialogue::{Attach, Detach, Exchange, Publish, Request, Settlement};
 use crate::message::Guarantee;
 
 /// Reads one packet whose first byte was checked. `body` is what follows its fixed header.
@@ -44,9 +44,12 @@ pub(super) fn read<'b>(inbound: &'b mut Inbound, first: u8, body: &'b [u8]) -> R
         kind::PINGREQ => return Err(Violation::TrailingBytes),
         kind::DISCONNECT => Request::Detach(detach(inbound, body)?),
         kind::AUTH => {
-            // No method is ever agreed on in CONNECT, so that there is nothing to go on with (MQTT-4.12.0-7).
-            auth::read(body, user_max)?;
-            return Err(Violation::NoAuthentication);
+            // Without a method agreed on in CONNECT there is nothing to go on with (MQTT-4.12.0-7).
+            let Some(authentication) = &mut inbound.authentication else {
+                auth::read(body, user_max)?;
+                return Err(Violation::NoAuthentication);
+            };
+            Request::Authenticate(authentication.read(body, user_max)?)
         }
         _ => return Err(Violation::ReservedType),
     };
@@ -131,5 +134,10 @@ pub(super) fn attach(
         per_subscription: version == Version::V5 && limits.copy_per_subscription,
         will: connect.will,
         credentials: connect.credentials,
+        exchange: connect.properties.authentication_method.map(|method| Exchange {
+            mechanism: method.into(),
+            initial: connect.properties.authentication_data.map(Into::into),
+        }),
+        proof: None,
     }
 }

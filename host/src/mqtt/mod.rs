@@ -12,6 +12,7 @@
 //! ones, are written here without allocation, and so is what `mqttbytes` does not know (AUTH). Tests hold both readings
 //! against each other.
 
+mod authentication;
 mod connection;
 mod inbound;
 mod limits;

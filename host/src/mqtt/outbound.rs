@@ -6,6 +6,7 @@ use super::packet::connect::AnswerBounds;
 use super::packet::control::{self, ConnAckProperties};
 use super::packet::property::id;
 use super::packet::publish::{Parts, PropertyParts};
+use super::packet::auth::{self, Auth};
 use super::packet::{Version, acknowledgement, text, writer};
 use super::quota::Returned;
 use super::topic_alias::{Alias, OutgoingAliases};
@@ -26,6 +27,8 @@ pub struct Outbound {
     topic_alias_maximum: u16,
     returned: Arc<Returned>,
     aliases: Option<Box<OutgoingAliases>>,
+    /// Of the exchange that CONNECT began, if any.
+    authentication_method: Option<Arc<str>>,
 }
 
 #[derive(Debug)]
@@ -50,6 +53,7 @@ pub(super) struct Greeting {
     pub wants_problem_information: bool,
     pub packet_bytes_max: u32,
     pub topic_alias_maximum: u16,
+    pub authentication_method: Option<Arc<str>>,
 }
 
 /// What became of an event.
@@ -71,6 +75,7 @@ impl Outbound {
             tell_unknown_identifiers: greeting.limits.tell_unknown_identifiers && version == Version::V5,
             packet_bytes_max: greeting.packet_bytes_max,
             topic_alias_maximum: greeting.topic_alias_maximum,
+            authentication_method: greeting.authentication_method.clone(),
             stage: Stage::Connecting(Some(greeting)),
             returned,
             aliases: None,
@@ -97,12 +102,13 @@ impl Outbound {
             tell_unknown_identifiers: false,
             packet_bytes_max: u32::MAX,
             topic_alias_maximum: 0,
+            authentication_method: None,
             returned: Arc::default(),
             aliases: None,
         }
     }
 
-    /// Writes what an event means: CONNACK, PUBACK, PUBREC, PUBREL, PUBCOMP, SUBACK, UNSUBACK or DISCONNECT.
+    /// Writes what an event means: CONNACK, AUTH, PUBACK, PUBREC, PUBREL, PUBCOMP, SUBACK, UNSUBACK or DISCONNECT.
     #[inline]
     pub fn event(&mut self, event: &Event, out: &mut Vec<u8>) -> Outcome {
         match event {
@@ -118,6 +124,8 @@ impl Outbound {
             }
             Event::Attached(attached) => self.attached(attached, out),
             Event::Refused(refusal) => self.refused(refusal, out),
+            Event::Challenge(data) => self.auth(0x18, Some(data), out),
+            Event::Authenticated(data) => self.auth(0x00, data.as_deref(), out),
             Event::Subscribed { handle, granted } => self.subscribed(*handle, granted, out),
             Event::Unsubscribed { handle, removed } => self.unsubscribed(*handle, removed, out),
             Event::Closed(closed) => self.closed(closed, out),
@@ -288,11 +296,19 @@ impl Outbound {
         if greeting.wants_response_information && !limits.response_information.is_empty() {
             properties.response_information = Some(limits.response_information.clone());
         }
+        properties.authentication_method = self.authentication_method.as_deref().map(Into::into);
+        properties.authentication_data = attached.proof.as_deref().map(|data| data.to_vec().into());
         let outcome = self.bounded(out, |out| control::connack_v5(attached.resumed, 0, properties, out));
         if outcome == Outcome::MustClose {
             self.stage = Stage::Mute;
         }
         outcome
+    }
+
+    /// Writes AUTH.
+    fn auth(&self, reason: u8, data: Option<&[u8]>, out: &mut Vec<u8>) -> Outcome {
+        let method = self.authentication_method.as_deref();
+        self.bounded(out, |out| auth::write(&Auth { reason, method, data }, out))
     }
 
     fn refused(&mut self, refusal: &Refusal, out: &mut Vec<u8>) -> Outcome {
@@ -338,6 +354,7 @@ impl Outbound {
             Closed::ShuttingDown => 0x8B,
             Closed::HandleMisused => 0x82,
             Closed::QuotaExceeded => 0x97,
+            Closed::NotAuthorized => 0x87,
         };
         let server = match closed {
             Closed::Elsewhere(to) if !to.server.is_empty() && text::is_text(&to.server) => Some(&*to.server),

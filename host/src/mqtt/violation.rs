@@ -97,7 +97,10 @@ pub enum Violation {
     /// The authentication method is none that the broker knows.
     #[error("the authentication method is not supported")]
     AuthenticationMethod,
-    /// AUTH without an authentication that is under way, or authentication data without a method.
+    /// Anything but AUTH or DISCONNECT while the client has still to prove who it is.
+    #[error("only AUTH and DISCONNECT may come before the authentication is over")]
+    Unauthenticated,
+    /// AUTH without an authentication that is under way, with another method, or authentication data without a method.
     #[error("there is no authentication to go on with")]
     NoAuthentication,
 
@@ -205,6 +208,7 @@ impl Violation {
             | Self::ProtocolName
             | Self::PasswordWithoutUserName
             | Self::NoAuthentication
+            | Self::Unauthenticated
             | Self::TopicMissing
             | Self::ResponseTopic
             | Self::AliasUnknown
@@ -275,6 +279,7 @@ impl Violation {
             Self::ClientId => "MQTT-3.1.3-4",
             Self::ClientIdMissing => "MQTT-3.1.3-8 of 3.1.1",
             Self::AuthenticationMethod => "MQTT-4.12.0-1",
+            Self::Unauthenticated => "MQTT-3.1.2-30",
             Self::NoAuthentication => "MQTT-4.12.0-7, MQTT 5.0, 3.1.2.11.10",
             Self::QosInvalid => "MQTT-3.3.1-4",
             Self::DuplicateOfQosZero => "MQTT-3.3.1-2",

@@ -1,6 +1,7 @@
 //! The drive loop of one connection: waits for bytes, signals and deadlines, and moves them between socket, protocol
 //! machine and hall.
 
+use super::authentication::Admission;
 use super::context::Context;
 use super::linger::linger;
 use super::machine::{Say, Writer};
@@ -26,16 +27,17 @@ use tokio::time::{Instant, Sleep};
 /// How often a publisher that waits for room looks again, even if nobody wakes it.
 const PARKED_RETRY: Duration = Duration::from_secs(1);
 
-struct Connection {
-    context: Rc<Context>,
+pub(super) struct Connection {
+    pub(super) context: Rc<Context>,
     read: OwnedReadHalf,
-    outlet: Arc<Outlet>,
-    link: Link,
+    pub(super) outlet: Arc<Outlet>,
+    pub(super) link: Link,
+    pub(super) admission: Admission,
     inbound: Inbound,
     /// The beginning of a packet that is not yet whole, and what follows a publication that waits for room.
     partial: Vec<u8>,
     /// Answers that wait for the disk, in the order of their requests.
-    answers: VecDeque<(Sequence, Say)>,
+    pub(super) answers: VecDeque<(Sequence, Say)>,
     /// For which of them the hall will wake this connection.
     awaited: Sequence,
     /// When a publication that waits for room is looked at again, even if nobody wakes this connection.
@@ -53,7 +55,7 @@ enum Turn {
 }
 
 /// How a connection ends.
-enum End {
+pub(super) enum End {
     /// The client said goodbye: the hall knows.
     Detached,
     /// Nobody is there to hear anything.
@@ -77,6 +79,7 @@ pub async fn serve(context: Rc<Context>, stream: TcpStream, listener: Arc<str>, 
         read,
         outlet,
         link,
+        admission: Admission::default(),
         inbound,
         partial: Vec::new(),
         answers: VecDeque::new(),
@@ -130,9 +133,12 @@ impl Connection {
         self.poll_timer(task)
     }
 
-    /// Whether more is to be read: not while a publication waits for room, or too many answers wait for the disk.
+    /// Whether more is to be read: not while a publication waits for room, a proof is looked at, or too many answers wait
+    /// for the disk.
     fn reads(&self) -> bool {
-        !self.link.is_parked() && self.answers.len() < self.context.limits.answers_waiting_max
+        !self.link.is_parked()
+            && !self.admission.waits()
+            && self.answers.len() < self.context.limits.answers_waiting_max
     }
 
     /// The timer is set when it is first needed and moved only when it has come, so that traffic does not touch it.
@@ -159,6 +165,7 @@ impl Connection {
         match (keep_alive, self.retry) {
             // A client that is not read from cannot be blamed for silence.
             (_, Some(retry)) => Some(retry),
+            _ if self.admission.waits() => None,
             (keep_alive, None) => keep_alive,
         }
     }
@@ -182,6 +189,14 @@ impl Connection {
             return Err(End::Closed(why));
         }
         if signals.wake {
+            if self.admission.waits() {
+                let context = self.context.clone();
+                self.inquire(&mut context.worker.borrow_mut(), now)?;
+                self.flush(now)?;
+                let ended = self.partial_packets(now);
+                self.flush(now)?;
+                return ended;
+            }
             self.context.broker.refill(&mut self.context.worker.borrow_mut(), &self.link, now);
             if self.link.is_parked() {
                 return self.resume(now);
@@ -251,13 +266,19 @@ impl Connection {
                 }
             };
             let detaches = matches!(request, Request::Detach(_));
-            let attaches = matches!(request, Request::Attach(_));
-            let answer = context.broker.handle(&mut worker, &mut self.link, now, request);
-            if let Answer::Say(after, event) = answer {
-                self.answers.push_back((after, Say::Event(event)));
-            }
-            if attaches {
-                self.outlet.lock().writer = Writer::Mqtt(self.inbound.outbound());
+            let taken = match request {
+                Request::Attach(attach) => self.arrive(&mut worker, now, attach),
+                Request::Authenticate(step) => self.step(&mut worker, now, step),
+                request => {
+                    let answer = context.broker.handle(&mut worker, &mut self.link, now, request);
+                    if let Answer::Say(after, event) = answer {
+                        self.answers.push_back((after, Say::Event(event)));
+                    }
+                    Ok(())
+                }
+            };
+            if taken.is_err() {
+                return (used, taken);
             }
             if detaches {
                 return (used, Err(End::Detached));
@@ -339,7 +360,7 @@ impl Connection {
     }
 
     /// A client that never came in has to hear why, too.
-    fn find_words(&mut self) {
+    pub(super) fn find_words(&mut self) {
         let mut out = self.outlet.lock();
         if matches!(out.writer, Writer::Silent) {
             out.writer = Writer::Mqtt(self.inbound.outbound());

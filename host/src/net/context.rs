@@ -2,6 +2,7 @@
 
 use super::{Clock, Limits};
 use crate::broker::{Broker, Worker};
+use crate::identity::Identity;
 use crate::mqtt;
 use std::cell::RefCell;
 use std::sync::Arc;
@@ -11,6 +12,8 @@ use std::sync::atomic::AtomicUsize;
 pub struct Context {
     /// The hall.
     pub broker: Arc<Broker>,
+    /// Who may come in.
+    pub identity: Identity,
     /// This thread's hold on it.
     pub worker: RefCell<Worker>,
     /// Time.

@@ -6,6 +6,7 @@ use super::listener::{Arrival, BindError, accept, bind, take};
 use super::{Clock, Limits};
 use crate::broker::Broker;
 use crate::dialogue::Closed;
+use crate::identity::Identity;
 use crate::message::Time;
 use crate::mqtt;
 use std::cell::RefCell;
@@ -26,6 +27,8 @@ pub struct NetConfig {
     pub workers: usize,
     /// Where clients come in.
     pub listeners: Vec<ListenerConfig>,
+    /// Who may come in.
+    pub identity: Identity,
     /// Bounds of this floor.
     pub limits: Limits,
     /// Bounds of MQTT.
@@ -115,6 +118,7 @@ impl Workers {
         let mut threads = Vec::new();
         for (at, receiver) in receivers.into_iter().enumerate() {
             let connections = crew.members[at].connections.clone();
+            let identity = config.identity.clone();
             let (broker, limits, mqtt) = (broker.clone(), config.limits.clone(), config.mqtt.clone());
             let (crew, stopped, first) = (crew.clone(), stopped.clone(), first.take());
             let body = move || {
@@ -122,6 +126,7 @@ impl Workers {
                 let context = Rc::new(Context {
                     worker: RefCell::new(broker.worker()),
                     broker,
+                    identity,
                     clock,
                     read_buffer: RefCell::new(vec![0; limits.batch_bytes]),
                     limits,
@@ -204,6 +209,7 @@ async fn work(
 async fn tick(context: Rc<Context>) {
     loop {
         let now = context.clock.now();
+        context.identity.tick(now);
         let next = context.broker.tick(&mut context.worker.borrow_mut(), now);
         let wait = next.map_or(TICK_MAX, |at: Time| Duration::from_millis(at.since(now)).min(TICK_MAX));
         tokio::time::sleep(wait.max(Duration::from_millis(1))).await;

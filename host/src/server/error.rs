@@ -1,6 +1,6 @@
 //! Why a broker does not start: one line each, for people.
 
-use crate::{net, store, wasm};
+use crate::{identity, net, store, wasm};
 use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -32,6 +32,9 @@ pub enum StartError {
     /// A module does not run.
     #[error(transparent)]
     Modules(#[from] wasm::OpenError),
+    /// Users or keys cannot be read.
+    #[error(transparent)]
+    Identity(#[from] identity::LoadError),
     /// A listener cannot be opened.
     #[error(transparent)]
     Listener(#[from] net::BindError),

@@ -2,29 +2,53 @@
 
 use super::modules::binding;
 use crate::admin::{Reload, Reloaded};
-use crate::config::{Config, Module, Sources, differences};
+use crate::config::{Auth, Config, Module, Sources, differences};
+use crate::identity::Identity;
 use crate::wasm::Modules;
 use parking_lot::Mutex;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
 /// Compares what the sources say now with what they said last, and takes over what can be taken over: modules.
-pub(super) fn from_sources(sources: Sources, config: Config, modules: Modules) -> Reload {
+pub(super) fn from_sources(sources: Sources, config: Config, modules: Modules, identity: Identity) -> Reload {
     let current = Mutex::new(config);
     Arc::new(move || {
         let mut current = current.lock();
         let new = sources.load().map_err(|error| error.to_string())?;
-        Ok(take_over(&mut current, new, &modules))
+        Ok({
+            let mut reloaded = Reloaded::default();
+            users(&mut current, &new, &identity, &mut reloaded);
+            take_over(&mut current, new, &modules, reloaded)
+        })
     })
 }
 
+/// Users and keys are read again whether or not a setting has changed: the files may have.
+fn users(current: &mut Config, new: &Config, identity: &Identity, reloaded: &mut Reloaded) {
+    match identity.reload(new.auth.settings(&new.listeners)) {
+        Ok(ended) => {
+            tracing::info!(connections_ended = ended, "users and keys read again");
+            let changes = differences(current, new).into_iter().filter(|change| change.live).map(|change| change.key);
+            let taken = |key: &String| key.starts_with("auth.") || key.ends_with(".allow_anonymous");
+            reloaded.applied.extend(changes.filter(taken));
+            let limits = std::mem::take(&mut current.auth.limits);
+            current.auth = Auth { limits, ..new.auth.clone() };
+            for listener in &mut current.listeners {
+                let known = new.listeners.iter().find(|known| known.name == listener.name);
+                listener.allow_anonymous = known.map_or(listener.allow_anonymous, |known| known.allow_anonymous);
+            }
+        }
+        Err(error) => reloaded.failed.push(error.to_string()),
+    }
+}
+
 /// What needs a start stays as it is in `current`, so that the next reload says so again.
-fn take_over(current: &mut Config, new: Config, modules: &Modules) -> Reloaded {
-    let mut reloaded = Reloaded::default();
+fn take_over(current: &mut Config, new: Config, modules: &Modules, mut reloaded: Reloaded) -> Reloaded {
     let changes = differences(current, &new);
     let (live, rest): (Vec<_>, Vec<_>) = changes.into_iter().partition(|change| change.live);
     reloaded.restart_needed = rest.into_iter().map(|change| change.key).collect();
-    let names: BTreeSet<_> = live.iter().filter_map(|change| change.key.split('.').nth(1)).collect();
+    let of_modules = live.iter().filter(|change| change.key.starts_with("module."));
+    let names: BTreeSet<_> = of_modules.filter_map(|change| change.key.split('.').nth(1)).collect();
     for name in names {
         let Some(module) = new.modules.iter().find(|module| module.name == name) else { continue };
         let Some(known) = current.modules.iter_mut().find(|known| known.name == name) else { continue };

@@ -6,6 +6,7 @@ use crate::admin::{self, Api, Reload, Reloaded, Token};
 use crate::broker::{Broker, Drain, Restored};
 use crate::config::{Config, Sources};
 use crate::dialogue::Elsewhere;
+use crate::identity::Identity;
 use crate::metrics::Metrics;
 use crate::net::{self, Clock, NetConfig, SysClock, Workers};
 use crate::store::Store;
@@ -50,6 +51,8 @@ fn build(config: Config, sources: Option<Sources>) -> Result<Running, StartError
     let metrics = Arc::new(Metrics::default());
     let (store, loaded) =
         Store::open(&config.data_dir, &config.store, config.durability.into(), metrics.clone(), clock.now())?;
+    let auth = config.auth.settings(&config.listeners);
+    let identity = Identity::open(auth, config.auth.limits.clone(), metrics.clone())?;
     let token_path = match config.admin.token_file.as_os_str().is_empty() {
         true => config.data_dir.join("admin.token"),
         false => config.admin.token_file.clone(),
@@ -75,11 +78,11 @@ fn build(config: Config, sources: Option<Sources>) -> Result<Running, StartError
     // Taken before the listeners serve: a client that is let in has a broker that can be watched.
     let address = config.admin.bind.address();
     let admin_listener = admin::bind(address).map_err(|error| StartError::admin(address, &error))?;
-    let workers = Workers::start(broker.clone(), clock, net_config(&config))?;
+    let workers = Workers::start(broker.clone(), clock, net_config(&config, identity.clone()))?;
     let interval = Duration::from_secs(config.sys.interval_seconds.into());
     let sys = (!interval.is_zero()).then(|| SysClock::start(broker.clone(), clock, interval));
     let reload = match sources {
-        Some(sources) => reload::from_sources(sources, config.clone(), modules.clone()),
+        Some(sources) => reload::from_sources(sources, config.clone(), modules.clone(), identity),
         None => Arc::new(|| Ok(Reloaded::default())) as Reload,
     };
     let api = Api::new(broker.clone(), Arc::new(now), config.admin.limits.clone(), reload.clone());
@@ -103,7 +106,7 @@ fn introduce(broker: &Arc<Broker>, store: &Store, modules: &Modules, clock: Cloc
     modules.set_retained(Arc::new(move |topic| hall.upgrade()?.retained_message(topic, clock.now())));
 }
 
-fn net_config(config: &Config) -> NetConfig {
+fn net_config(config: &Config, identity: Identity) -> NetConfig {
     let processors = || std::thread::available_parallelism().map_or(1, usize::from);
     NetConfig {
         workers: if config.workers == 0 { processors() } else { config.workers },
@@ -113,6 +116,7 @@ fn net_config(config: &Config) -> NetConfig {
             .filter(|listener| listener.enabled)
             .map(|listener| net::ListenerConfig { name: listener.name.clone(), bind: listener.bind.address() })
             .collect(),
+        identity,
         limits: config.net.clone(),
         mqtt: Arc::new(config.mqtt.clone()),
     }

@@ -43,7 +43,6 @@ pub fn read(body: &[u8], user_max: usize) -> Result<Auth<'_>, Violation> {
 }
 
 /// Appends the packet.
-#[cfg_attr(not(test), expect(dead_code, reason = "written once an authentication method is offered"))]
 pub fn write(auth: &Auth<'_>, out: &mut Vec<u8>) {
     let mut properties = Vec::new();
     if let Some(method) = auth.method {

@@ -214,7 +214,7 @@ fn a_second_connect_ends_the_connection() {
 fn attached(resumed: bool, assigned: bool, expiry_seconds: u32) -> Event {
     let scope = Scope { listener: "mqtt".into(), protocol: Protocol::Mqtt, identity: None };
     let client = Arc::new(Client { id: "made-up".into(), scope, peer: "p".into() });
-    Event::Attached(Attached { client, resumed, assigned, expiry_seconds })
+    Event::Attached(Attached { client, resumed, assigned, expiry_seconds, proof: None })
 }
 
 /// What a client hears that is let in.

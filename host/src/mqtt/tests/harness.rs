@@ -117,7 +117,9 @@ fn grant(request: Request<'_>, refuse: Option<RefusalKind>) -> Option<Event> {
             resumed: false,
             assigned: false,
             expiry_seconds: attach.expiry_seconds,
+            proof: None,
         }),
+        Request::Authenticate(_) => Event::Challenge(Box::default()),
         Request::Publish(publish) if publish.guarantee == Guarantee::AtMostOnce => return None,
         Request::Publish(publish) => Event::Published {
             handle: publish.handle,

@@ -1,0 +1,156 @@
+//! A client says who it is: what it brings goes to the identity room and, where the order says so, to modules; the hall hears
+//! of it only when it has a name, or may come in without one.
+
+use super::connection::{Connection, End};
+use super::machine::Say;
+use crate::broker::{Answer, Outlet as _, Proof, Worker};
+use crate::client::Client;
+use crate::dialogue::{Attach, Authenticate, Closed, Event, Request};
+use crate::identity::{Circumstances, Claim, Identified, Inquiry, Login, Progress, Question};
+use crate::message::{RefusalKind, Time};
+use crate::mqtt::Violation;
+use std::sync::Arc;
+
+/// What a connection knows of its client's identity.
+#[derive(Default)]
+pub(super) struct Admission {
+    pending: Option<Box<Pending>>,
+    /// Held as long as the client is in.
+    login: Option<Login>,
+}
+
+struct Pending {
+    inquiry: Inquiry,
+    /// What is to be asked of the hall in the end; none: the client is in and proves again who it is.
+    attach: Option<Box<Attach>>,
+    client: Arc<Client>,
+    circumstances: Circumstances,
+    /// A hashing thread has it.
+    waits: bool,
+}
+
+impl Admission {
+    /// Whether nothing more is to be read before a hashing thread is done.
+    pub fn waits(&self) -> bool {
+        self.pending.as_ref().is_some_and(|pending| pending.waits)
+    }
+}
+
+impl Connection {
+    /// A client wants to come in.
+    pub(super) fn arrive(&mut self, worker: &mut Worker, now: Time, mut attach: Box<Attach>) -> Result<(), End> {
+        self.find_words();
+        let claim = match (attach.exchange.as_mut(), attach.credentials.take()) {
+            (Some(exchange), _) => {
+                Claim::Mechanism { name: exchange.mechanism.clone(), initial: exchange.initial.take() }
+            }
+            (None, Some(brought)) => Claim::Password { user: brought.user_name, password: brought.password },
+            (None, None) => Claim::Nothing,
+        };
+        let client = Arc::new(attach.client.clone());
+        let circumstances =
+            Circumstances { listener: client.scope.listener.clone(), peer: client.peer.clone(), certificate: None };
+        let inquiry = Inquiry::new(&self.context.identity, circumstances.clone(), claim);
+        let pending = Pending { inquiry, attach: Some(attach), client, circumstances, waits: false };
+        self.admission.pending = Some(Box::new(pending));
+        self.inquire(worker, now)
+    }
+
+    /// A client takes the next step of its exchange, or begins another one.
+    pub(super) fn step(&mut self, worker: &mut Worker, now: Time, step: Authenticate) -> Result<(), End> {
+        let Authenticate { data, again } = step;
+        match (again, &mut self.admission.pending) {
+            (None, Some(pending)) => pending.inquiry.respond(&data),
+            (Some(mechanism), None) => {
+                let Some(client) = self.link.client().cloned() else { return Err(End::Closed(Closed::NotAuthorized)) };
+                let circumstances = Circumstances {
+                    listener: client.scope.listener.clone(),
+                    peer: client.peer.clone(),
+                    certificate: None,
+                };
+                let claim = Claim::Mechanism { name: mechanism, initial: Some(data) };
+                let inquiry = Inquiry::new(&self.context.identity, circumstances.clone(), claim);
+                let pending = Pending { inquiry, attach: None, client, circumstances, waits: false };
+                self.admission.pending = Some(Box::new(pending));
+            }
+            _ => return Err(End::Violation(Violation::NoAuthentication)),
+        }
+        self.inquire(worker, now)
+    }
+
+    /// Goes on with an inquiry, if there is one.
+    pub(super) fn inquire(&mut self, worker: &mut Worker, now: Time) -> Result<(), End> {
+        let Some(mut pending) = self.admission.pending.take() else { return Ok(()) };
+        let outlet = &self.outlet;
+        let waker = || -> Box<dyn FnOnce() + Send> {
+            let outlet = outlet.clone();
+            Box::new(move || outlet.wake())
+        };
+        loop {
+            match pending.inquiry.advance(now, &waker) {
+                Progress::AskModules => {
+                    let Question { user, password, certificate_subject } = pending.inquiry.question();
+                    let proof = Proof { user, password, certificate_subject };
+                    let said = self.context.broker.authenticate(worker, &pending.client, proof);
+                    pending.inquiry.modules_said(said);
+                }
+                Progress::Waiting => {
+                    pending.waits = true;
+                    self.admission.pending = Some(pending);
+                    return Ok(());
+                }
+                Progress::Challenge(data) => {
+                    pending.waits = false;
+                    self.admission.pending = Some(pending);
+                    self.answers.push_back((0, Say::Event(Event::Challenge(data))));
+                    return Ok(());
+                }
+                Progress::Denied(refusal) => {
+                    let Some(attach) = pending.attach else { return Err(End::Closed(Closed::NotAuthorized)) };
+                    tracing::debug!(
+                        client = %attach.client.id.escape_debug(),
+                        peer = &*pending.circumstances.peer,
+                        reason = refusal.reason,
+                        "a client was turned away"
+                    );
+                    if attach.exchange.is_some() && refusal.kind == RefusalKind::NotSupported {
+                        return Err(End::Violation(Violation::AuthenticationMethod));
+                    }
+                    self.answers.push_back((0, Say::Event(Event::Refused(refusal))));
+                    return Ok(());
+                }
+                Progress::Admitted(identified) => return self.admit(worker, now, *pending, *identified),
+            }
+        }
+    }
+
+    fn admit(&mut self, worker: &mut Worker, now: Time, pending: Pending, identified: Identified) -> Result<(), End> {
+        // Not while a former login of this connection counts.
+        self.admission.login = None;
+        let outlet = self.outlet.clone();
+        let close = Box::new(move |_| outlet.close(Closed::NotAuthorized));
+        let login = self.context.identity.admit(&identified, close);
+        let Some(mut attach) = pending.attach else {
+            if login.is_err() || identified.name != pending.client.scope.identity {
+                return Err(End::Closed(Closed::NotAuthorized));
+            }
+            self.admission.login = login.ok();
+            self.answers.push_back((0, Say::Event(Event::Authenticated(identified.data))));
+            return Ok(());
+        };
+        match login {
+            Ok(login) => self.admission.login = Some(login),
+            Err(refusal) => {
+                self.answers.push_back((0, Say::Event(Event::Refused(refusal))));
+                return Ok(());
+            }
+        }
+        attach.client.scope.identity = identified.name;
+        attach.proof = identified.data;
+        let broker = self.context.broker.clone();
+        if let Answer::Say(after, event) = broker.handle(worker, &mut self.link, now, Request::Attach(attach)) {
+            self.answers.push_back((after, Say::Event(event)));
+        }
+        Ok(())
+    }
+}
