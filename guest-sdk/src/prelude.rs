@@ -14,7 +14,7 @@ pub use serde::Deserialize;
 pub use crate::access::{Access, Action, Credentials};
 pub use crate::config::NoConfig;
 pub use crate::delivery::{Delivery, Outcome};
-pub use crate::events::{Event, Events, Loss};
+pub use crate::events::{Event, EventInterest, Events, Loss};
 pub use crate::filter::Filter;
 pub use crate::lifecycle::{Interest, Manifest, Module};
 pub use crate::retain_policy::{Replay, RetainPolicy, Retention};

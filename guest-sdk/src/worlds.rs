@@ -18,12 +18,12 @@ macro_rules! world {
                 export_macro_name: $macro,
                 additional_derives: [PartialEq],
                 with: {
-                    "pliant:broker/types@0.1.0": crate::worlds::every_module::pliant::broker::types,
-                    "pliant:broker/log@0.1.0": crate::worlds::every_module::pliant::broker::log,
-                    "pliant:broker/state@0.1.0": crate::worlds::every_module::pliant::broker::state,
-                    "pliant:broker/metrics@0.1.0": crate::worlds::every_module::pliant::broker::metrics,
-                    "pliant:broker/clock@0.1.0": crate::worlds::every_module::pliant::broker::clock,
-                    "pliant:broker/retained@0.1.0": crate::worlds::every_module::pliant::broker::retained,
+                    "pliant:broker/types@0.1.1": crate::worlds::every_module::pliant::broker::types,
+                    "pliant:broker/log@0.1.1": crate::worlds::every_module::pliant::broker::log,
+                    "pliant:broker/state@0.1.1": crate::worlds::every_module::pliant::broker::state,
+                    "pliant:broker/metrics@0.1.1": crate::worlds::every_module::pliant::broker::metrics,
+                    "pliant:broker/clock@0.1.1": crate::worlds::every_module::pliant::broker::clock,
+                    "pliant:broker/retained@0.1.1": crate::worlds::every_module::pliant::broker::retained,
                 },
             });
         }

@@ -128,6 +128,10 @@ metrics! {
     module_wishes_total: Counter, "Messages published on behalf of modules.";
     /// Events that modules were too slow to take.
     module_events_dropped_total: Counter, "Events dropped because modules did not keep up.";
+    /// Versions of modules put into quarantine because they failed again and again.
+    module_quarantines_total: Counter, "Versions of modules put into quarantine.";
+    /// Times that a module went back to an older version by itself.
+    module_rollbacks_total: Counter, "Times that a module went back to an older version by itself.";
     /// Wishes refused past the hop limit.
     module_wishes_refused_total: Counter, "Module wishes refused past the hop limit.";
 }

@@ -41,7 +41,7 @@ fn log_and_figures_say_which_module_failed_and_why() {
 
 #[test]
 fn a_loop_is_stopped_at_its_deadline() {
-    let mut rig = Rig::with(Limits { call_milliseconds_max: 5, ..limits() });
+    let mut rig = Rig::with(Limits { call_milliseconds_max: 5, failures_max: 0, ..limits() });
     rig.deploy("m", "loops-forever", 1, Refuse, "{}");
     rig.routed("good");
     let mut took = Vec::new();

@@ -110,7 +110,11 @@ fn wishes_are_one_hop_older_and_end_at_the_hop_limit() {
     let mut message = message("t", b"");
     for (hops, refused) in [(1, 0), (2, 0)] {
         let verdict = rig.chain().route(&mut rig.guests, &client(), message);
-        let seen: Vec<_> = verdict.wishes.iter().map(|w| (w.message.envelope().hops, w.message.payload(), w.message.publisher())).collect();
+        let seen: Vec<_> = verdict
+            .wishes
+            .iter()
+            .map(|w| (w.message.envelope().hops, w.message.payload(), w.message.publisher()))
+            .collect();
         assert_eq!(seen, [(hops, &b"w"[..], 0), (hops, &b"w"[..], 0)]);
         assert_eq!(rig.metrics.module_wishes_refused_total.get(), refused);
         message = verdict.wishes[0].message.clone();

@@ -2,9 +2,11 @@
 
 mod beside;
 mod bundled;
+mod canary;
 mod components;
 mod failures;
 mod hooks;
 mod imports;
+mod quarantine;
 mod rig;
 mod versions;

@@ -62,7 +62,15 @@ impl Rig {
             order: Some(order),
             on_failure: Some(on_failure),
             config: Some(config.to_owned()),
+            canary: None,
         };
+        self.modules.deploy(name, &guests::component(guest), options).expect("deploys")
+    }
+
+    /// Deploys a guest as a canary.
+    pub fn canary(&self, name: &str, guest: &str, percent: u8, config: &str) -> Deployed {
+        let options =
+            DeployOptions { canary: Some(percent), config: Some(config.to_owned()), ..DeployOptions::default() };
         self.modules.deploy(name, &guests::component(guest), options).expect("deploys")
     }
 
@@ -72,7 +80,7 @@ impl Rig {
 
     pub fn route(&mut self, topic: &str, payload: &[u8]) -> Verdict {
         let chain = self.chain();
-        chain.route(&mut self.guests, &client(), message(topic, payload))
+        chain.side_of("c1").route(&mut self.guests, &client(), message(topic, payload))
     }
 
     /// What came of it, in a word.

@@ -224,6 +224,8 @@ fn a_restart_brings_back_versions_configuration_order_and_state() {
     rig.deploy("gone", "router", 1, Refuse, "{}");
     rig.modules.remove("gone").unwrap();
     rig.deploy("off", "router", 1, Refuse, "{}");
+    rig.modules.configure("off", r#"{"verdict": "discard"}"#).unwrap();
+    rig.modules.rollback("off", None).unwrap();
     rig.modules.set_enabled("off", false).unwrap();
     let before: Vec<_> = rig.modules.list().iter().map(|info| (info.name.clone(), info.version, info.order)).collect();
     drop(rig);
@@ -237,6 +239,8 @@ fn a_restart_brings_back_versions_configuration_order_and_state() {
     assert_eq!(property(&verdict, "seen").as_deref(), Some("2"));
     assert_eq!(rig.modules.show("m").unwrap().on_failure, OnFailure::Bypass);
     assert_eq!(rig.modules.configure("m", TWO).unwrap().version, Some(3));
+    // What was switched off comes back as the version that was asked, not as the newest.
+    assert_eq!(rig.modules.set_enabled("off", true).unwrap().version, Some(1));
 }
 
 #[test]
@@ -342,4 +346,15 @@ fn modules_are_counted() {
     rig.deploy("a", "router", 1, Refuse, "{}");
     let modules: &Modules = &rig.modules;
     assert_eq!(modules.deploy("b", &component("router"), configured("{}")), Err(DeployError::TooMany(2)));
+}
+
+/// What `wit/README.md` promises: an older version of the contract with the same middle number.
+#[test]
+fn a_module_built_for_an_older_minor_version_runs() {
+    let mut rig = Rig::new();
+    rig.deploy("old", "built-for-0-1-0", 1, Refuse, "{}");
+    assert_eq!(property(&rig.route("t", b"abc"), "old").as_deref(), Some("3 bytes at 1000000"));
+    let info = rig.modules.show("old").unwrap();
+    assert_eq!((&*info.description, &*info.hooks), ("built for 0.1.0", &["routing", "events"][..]));
+    assert_eq!(rig.chain().wants_events(), host::wasm::EventKinds::ALL);
 }

@@ -19,7 +19,7 @@ pub(super) struct DeployQuery {
     order: Option<i32>,
     on_failure: Option<OnFailure>,
     config: Option<String>,
-    canary: Option<String>,
+    canary: Option<u8>,
 }
 
 /// Where to go back to.
@@ -75,14 +75,8 @@ pub(super) async fn deploy(
     Ask(query): Ask<DeployQuery>,
     Raw(bytes): Raw,
 ) -> Result<Response, Problem> {
-    if query.canary.is_some() {
-        return Err(Problem::new(
-            StatusCode::NOT_IMPLEMENTED,
-            "canaries are not there yet; without ?canary= the version takes every message at once",
-        ));
-    }
-    let DeployQuery { digest, order, on_failure, config, .. } = query;
-    let options = DeployOptions { digest, order, on_failure, config };
+    let DeployQuery { digest, order, on_failure, config, canary } = query;
+    let options = DeployOptions { digest, order, on_failure, config, canary };
     change(&api, move |api| api.modules().deploy(&name, &bytes, options)).await
 }
 
@@ -109,10 +103,9 @@ pub(super) async fn rollback(
     change(&api, move |api| api.modules().rollback(&name, query.to)).await
 }
 
-/// Ends a canary; there never is one in this version.
+/// Ends a canary: every client follows it.
 pub(super) async fn confirm(State(api): State<Api>, Path(name): Path<String>) -> Result<Response, Problem> {
-    api.modules().show(&name)?;
-    Err(Problem::refused(format!("{name} has no canary to confirm; canaries are not there yet")))
+    change(&api, move |api| api.modules().confirm(&name)).await
 }
 
 /// On again.

@@ -68,6 +68,7 @@ impl Broker {
         if assigned {
             client.id = format!("pliant-{:032x}", rand::random::<u128>()).into();
         }
+        worker.refresh_for(self, &client.id);
         let client = Arc::new(client);
         let will = match attach.will.as_ref().map(|will| self.register_will(worker, now, &client, will)).transpose() {
             Ok(will) => will.flatten(),

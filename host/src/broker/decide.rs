@@ -43,7 +43,9 @@ impl Broker {
     pub(super) fn decide(&self, worker: &mut Worker, link: &Link) -> bool {
         let Some(attachment) = &link.attachment else { return false };
         let mailbox = &attachment.mailbox;
-        worker.refresh(self);
+        if let Some(client) = &link.client {
+            worker.refresh_for(self, &client.id);
+        }
         let chain = worker.chain.clone();
         let generation = chain.delivery_generation();
         if generation == 0 {

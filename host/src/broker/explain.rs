@@ -32,7 +32,7 @@ pub struct Explanation {
 impl Broker {
     /// Explains one message.
     pub fn explain(&self, worker: &mut Worker, now: Time, client: &Client, publish: &Publish<'_>) -> Explanation {
-        worker.refresh(self);
+        worker.refresh_for(self, &client.id);
         let chain = worker.chain.clone();
         worker.guests.trace = Some(Vec::new());
         let mut explanation = Explanation {

@@ -48,7 +48,7 @@ impl Broker {
         let (Some(attachment), Some(client)) = (link.attachment.clone(), link.client.clone()) else {
             return Answer::None;
         };
-        worker.refresh(self);
+        worker.refresh_for(self, &client.id);
         worker.tally.received += 1;
         worker.tally.received_bytes += publish.payload.len() as u64;
         let (guarantee, handle) = (publish.guarantee, publish.handle);
@@ -289,7 +289,7 @@ impl Broker {
         client: &Client,
         publish: Publish<'_>,
     ) -> Result<(Sequence, Routed), Refusal> {
-        worker.refresh(self);
+        worker.refresh_for(self, &client.id);
         worker.tally.received += 1;
         worker.tally.received_bytes += publish.payload.len() as u64;
         let scope = Arc::new(client.scope.clone());

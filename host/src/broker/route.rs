@@ -228,7 +228,7 @@ impl Broker {
         targets.extend(singles.into_iter().map(Target::Single));
         Route {
             wants_routing: chain.wants_routing(topic.as_str()),
-            cleared: if chain.wants_delivery(topic.as_str()) { 0 } else { chain.delivery_generation() },
+            cleared: chain.clears_delivery(topic.as_str()),
             flagged: chain.wants_retain(topic.as_str(), true),
             unflagged: chain.wants_retain(topic.as_str(), false),
             topic,

@@ -21,7 +21,7 @@ pub(super) type Groups = HashMap<(Box<str>, Filter), Arc<Group>>;
 impl Broker {
     pub(super) fn subscribe(&self, worker: &mut Worker, link: &Link, now: Time, subscribe: Subscribe) -> Answer {
         let Some(attachment) = &link.attachment else { return Answer::None };
-        worker.refresh(self);
+        worker.refresh_for(self, link.client.as_ref().map_or("", |client| &client.id));
         let mailbox = &attachment.mailbox;
         let mut changes = Vec::new();
         let granted = subscribe
@@ -120,7 +120,7 @@ impl Broker {
 
     pub(super) fn unsubscribe(&self, worker: &mut Worker, link: &Link, unsubscribe: Unsubscribe) -> Answer {
         let Some(attachment) = &link.attachment else { return Answer::None };
-        worker.refresh(self);
+        worker.refresh_for(self, link.client.as_ref().map_or("", |client| &client.id));
         let mailbox = &attachment.mailbox;
         let mut changes = Vec::new();
         let mut removed = Vec::new();

@@ -12,7 +12,9 @@ use std::sync::Arc;
 pub struct Worker {
     /// Warm instances of modules.
     pub guests: Guests,
-    /// The plan that new messages follow.
+    /// The plan that holds now.
+    plan: Arc<Chain>,
+    /// What the message at hand follows: the plan, or the side of its canary.
     pub(super) chain: Arc<Chain>,
     pub(super) routes: Routes,
     /// Outlets to flush at the end of the batch.
@@ -45,6 +47,7 @@ impl Worker {
     pub(super) fn new(broker: &Broker) -> Self {
         Self {
             guests: Guests::new(&broker.modules),
+            plan: broker.modules.chain(),
             chain: broker.modules.chain(),
             routes: Routes::new(broker.limits.routes_remembered_max),
             touched: Vec::new(),
@@ -56,8 +59,19 @@ impl Worker {
 
     /// Takes up the newest chain. Called between messages only: one message sees one generation.
     pub(super) fn refresh(&mut self, broker: &Broker) {
-        if broker.modules.generation() != self.chain.generation() {
-            self.chain = broker.modules.chain();
+        if broker.modules.generation() != self.plan.generation() {
+            self.plan = broker.modules.chain();
+            self.chain = self.plan.clone();
+        } else if self.plan.is_split() {
+            self.chain = self.plan.clone();
+        }
+    }
+
+    /// As [`Worker::refresh`], for what this client does.
+    pub(super) fn refresh_for(&mut self, broker: &Broker, client: &str) {
+        self.refresh(broker);
+        if self.plan.is_split() {
+            self.chain = self.plan.side_of(client).clone();
         }
     }
 

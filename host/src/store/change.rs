@@ -159,6 +159,8 @@ pub struct ModuleRecord {
     pub name: Box<str>,
     /// The version that is asked; none: switched off.
     pub active: Option<u64>,
+    /// The version to ask when one that is switched off is switched on again.
+    pub resting: Option<u64>,
     /// Modules of a hook are asked by ascending order, then by name.
     pub order: i32,
     /// `refuse`, `bypass` or `discard`.

@@ -121,6 +121,11 @@ impl<'a> Decoder<'a> {
         Ok(items)
     }
 
+    /// Whether everything was read.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// Nothing may be left.
     pub fn finish(self) -> Result<(), Damage> {
         if self.0.is_empty() { Ok(()) } else { Err(Damage("the row goes on after its end")) }

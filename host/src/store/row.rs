@@ -371,6 +371,7 @@ impl Row<'_> for ModuleRecord {
         option(out, self.active, number);
         out.extend_from_slice(&self.order.to_le_bytes());
         text(out, &self.on_failure);
+        option(out, self.resting, number);
     }
     fn decode(from: &mut Decoder<'_>) -> Result<Self, Damage> {
         Ok(Self {
@@ -378,6 +379,8 @@ impl Row<'_> for ModuleRecord {
             active: from.option(Decoder::number)?,
             order: from.take(4)?.first_chunk().map(|bytes| i32::from_le_bytes(*bytes)).ok_or(Damage("no order"))?,
             on_failure: from.text()?.into(),
+            // Rows of older brokers end here.
+            resting: if from.is_empty() { None } else { from.option(Decoder::number)? },
         })
     }
 }

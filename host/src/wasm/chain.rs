@@ -1,6 +1,7 @@
 //! An immutable plan: which versions see which messages, in which order. One message sees one plan from its first
 //! call to its last; what is asked of the modules stands in `hooks/`, one file a hook.
 
+use super::canary::Side;
 use super::version::Version;
 use std::sync::Arc;
 
@@ -43,13 +44,22 @@ pub(super) struct Link {
 /// The plan of one generation.
 pub struct Chain {
     generation: u64,
-    links: Vec<Arc<Link>>,
+    /// Of the plan that this is one side of.
+    plan: u64,
+    /// What some of the clients follow instead.
+    pub(super) side: Option<Side>,
+    /// Versions of both sides, by what names them in this process.
+    versions: Vec<u64>,
     pub(super) mapping: Vec<Arc<Link>>,
     pub(super) routing: Vec<Arc<Link>>,
     pub(super) retain: Vec<Arc<Link>>,
     pub(super) wills: Vec<Arc<Link>>,
     pub(super) access: Vec<Arc<Link>>,
     pub(super) delivery: Vec<Arc<Link>>,
+    /// This side or the other has modules that want to see copies.
+    any_delivery: bool,
+    /// This is one of two sides.
+    split: bool,
     pub(super) events: Vec<Arc<Link>>,
     pub(super) timers: Vec<Arc<Link>>,
     /// Exactly one module translates: the first.
@@ -61,11 +71,11 @@ pub struct Chain {
 impl Chain {
     /// No modules: everything stays as it is.
     pub fn empty() -> Arc<Self> {
-        Arc::new(Self::new(0, Vec::new(), false))
+        Arc::new(Self::new(0, Vec::new(), &[], false))
     }
 
-    /// `links` in any order; they are asked by ascending order, then by name.
-    pub(super) fn new(generation: u64, mut links: Vec<Arc<Link>>, access_closed: bool) -> Self {
+    /// `links` in any order; they are asked by ascending order, then by name. `others` are the versions of the other side.
+    pub(super) fn new(generation: u64, mut links: Vec<Arc<Link>>, others: &[u64], access_closed: bool) -> Self {
         links.sort_by(|a, b| (a.order, &a.version.services.module).cmp(&(b.order, &b.version.services.module)));
         let with = |hook: &str| {
             links.iter().filter(|link| link.version.compiled.hooks.contains(&hook)).cloned().collect::<Vec<_>>()
@@ -81,9 +91,23 @@ impl Chain {
             events: with("events"),
             timers: with("timers"),
             translation: with("translation").into_iter().next(),
+            any_delivery: links.iter().any(|link| link.version.compiled.hooks.contains(&"delivery")),
+            split: false,
             access_closed,
-            links,
+            plan: generation,
+            side: None,
+            versions: links.iter().map(|link| link.version.id).chain(others.iter().copied()).collect(),
         }
+    }
+
+    /// The plan in which some clients follow another chain.
+    pub(super) fn with_side(mut self, mut side: Chain, percent: u8, salt: u64) -> Self {
+        side.plan = self.generation;
+        (self.split, side.split) = (true, true);
+        self.any_delivery |= side.any_delivery;
+        side.any_delivery = self.any_delivery;
+        self.side = Some(Side { salt, percent, chain: Arc::new(side) });
+        self
     }
 
     /// Ascends with every change of the modules. 0: no module was ever installed.
@@ -93,10 +117,18 @@ impl Chain {
 
     /// As [`Chain::generation`], the same for both sides of a canary.
     pub(super) fn plan_generation(&self) -> u64 {
-        self.generation
+        self.plan
+    }
+
+    pub(super) fn is_one_of_two(&self) -> bool {
+        self.split
+    }
+
+    pub(super) fn has_delivery(&self) -> bool {
+        self.any_delivery
     }
 
     pub(super) fn has(&self, version: u64) -> bool {
-        self.links.iter().any(|link| link.version.id == version)
+        self.versions.contains(&version)
     }
 }

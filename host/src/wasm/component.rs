@@ -28,6 +28,7 @@ struct Indices {
     access: Option<hooks::access::GuestIndices>,
     delivery: Option<hooks::delivery::GuestIndices>,
     events: Option<hooks::events::GuestIndices>,
+    event_interest: Option<hooks::event_interest::GuestIndices>,
     translation: Option<hooks::translation::GuestIndices>,
     timers: Option<hooks::timers::GuestIndices>,
 }
@@ -104,7 +105,7 @@ fn check_head(limits: &Limits, bytes: &[u8]) -> Result<(), DeployError> {
     }
 }
 
-/// `pliant:broker/NAME@0.1.0` without what stands around the name.
+/// `pliant:broker/NAME@0.1.1` without what stands around the name.
 fn interface(name: &str) -> Option<&str> {
     name.strip_prefix(PACKAGE)?.split('@').next()
 }
@@ -125,6 +126,7 @@ impl Indices {
             access: find!("access", access),
             delivery: find!("delivery", delivery),
             events: find!("events", events),
+            event_interest: find!("event-interest", event_interest),
             translation: find!("translation", translation),
             timers: find!("timers", timers),
         })
@@ -151,6 +153,7 @@ impl Compiled {
             access: load!(access),
             delivery: load!(delivery),
             events: load!(events),
+            event_interest: load!(event_interest),
             translation: load!(translation),
             timers: load!(timers),
             lifecycle: self.indices.lifecycle.load(&mut *store, &instance)?,

@@ -20,6 +20,18 @@ pub enum DeployError {
     /// Nothing older is kept.
     #[error("there is no older version of `{0}` to go back to")]
     NothingOlder(String),
+    /// There is none to confirm.
+    #[error("no canary of `{0}` is on trial")]
+    NoCanary(String),
+    /// Not from 1 to 100.
+    #[error("{0} is no percentage for a canary: 1 to 100")]
+    CanaryPercent(u8),
+    /// Nothing runs that it could run beside.
+    #[error("no version of `{0}` is active that a canary could run beside")]
+    CanaryAlone(String),
+    /// One at a time.
+    #[error("a canary of `{0}` is on trial; confirm it or roll it back first")]
+    CanaryElsewhere(String),
     /// [`super::Limits::modules_max`].
     #[error("{0} modules are installed, which is as many as allowed")]
     TooMany(usize),

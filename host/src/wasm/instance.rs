@@ -29,11 +29,29 @@ pub(super) struct Cell {
     pub(super) handles: u32,
     /// What the guest wrote to standard output and standard error since the last end of line.
     pub(super) lines: [Vec<u8>; 2],
+    /// Calls of imports that the guest may still make during this call.
+    host_calls_left: u32,
     /// Ticks that the guest may still be seen running at after its deadline.
     grace: u32,
     /// State of the sequence behind `wasi:random`.
     pub(super) random: u64,
     bounds: Bounds,
+}
+
+impl Cell {
+    /// Takes one call of an import off what the guest may make during one call.
+    pub(super) fn spend(&mut self) -> wasmtime::Result<()> {
+        match self.host_calls_left.checked_sub(1) {
+            Some(left) => {
+                self.host_calls_left = left;
+                Ok(())
+            }
+            None => {
+                self.bounds.exceeded = Some("calls of the broker");
+                wasmtime::bail!("more calls of the broker than a module may make at once")
+            }
+        }
+    }
 }
 
 /// Tells the bindings that imports work on the whole [`Cell`].
@@ -80,8 +98,16 @@ pub(super) struct Exports {
     pub(super) access: Option<hooks::access::Guest>,
     pub(super) delivery: Option<hooks::delivery::Guest>,
     pub(super) events: Option<hooks::events::Guest>,
+    pub(super) event_interest: Option<hooks::event_interest::Guest>,
     pub(super) translation: Option<hooks::translation::Guest>,
     pub(super) timers: Option<hooks::timers::Guest>,
+}
+
+/// What a module says about itself when it is configured.
+pub(super) struct Said {
+    pub(super) manifest: hooks::lifecycle::Manifest,
+    /// None: it does not say, and is told everything.
+    pub(super) events: Option<hooks::event_interest::Interest>,
 }
 
 /// A guest that is ready to be asked. After any fault it must not be asked again.
@@ -98,12 +124,13 @@ impl Instance {
         compiled: &Compiled,
         services: &Arc<Services>,
         config: &str,
-    ) -> Result<(Self, Result<hooks::lifecycle::Manifest, String>), Fault> {
+    ) -> Result<(Self, Result<Said, String>), Fault> {
         let cell = Cell {
             services: services.clone(),
             message: None,
             handles: 0,
             lines: [Vec::new(), Vec::new()],
+            host_calls_left: limits.host_calls_max,
             grace: GRACE_TICKS,
             random: services.seed(),
             bounds: Bounds {
@@ -128,8 +155,15 @@ impl Instance {
         let made = compiled.instantiate(&mut store);
         let exports = made.map_err(|error| fault(&error, &store, true))?;
         let answer = exports.lifecycle.call_configure(&mut store, config);
-        let manifest = answer.map_err(|error| fault(&error, &store, false))?;
-        Ok((Self { store, exports }, manifest.map_err(|refusal| refusal.reason)))
+        let answer = answer.map_err(|error| fault(&error, &store, false))?;
+        let said = match answer {
+            Ok(manifest) => {
+                let events = exports.event_interest.as_ref().map(|guest| guest.call_wanted(&mut store)).transpose();
+                Ok(Said { manifest, events: events.map_err(|error| fault(&error, &store, false))? })
+            }
+            Err(refusal) => Err(refusal.reason),
+        };
+        Ok((Self { store, exports }, said))
     }
 
     /// Asks. `message` is whose payload the guest may read meanwhile.
@@ -144,6 +178,7 @@ impl Instance {
         self.store.set_epoch_deadline(engine.call_ticks);
         let cell = self.store.data_mut();
         cell.grace = GRACE_TICKS;
+        cell.host_calls_left = cell.services.limits.host_calls_max;
         if let Some(message) = message {
             cell.message = Some(message.clone());
         }

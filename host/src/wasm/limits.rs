@@ -22,10 +22,16 @@ pub struct Limits {
     pub table_elements_max: usize,
     /// Bytes that one call may hand from the guest to the host. Default 2 MiB and 64 KiB.
     pub hostcall_bytes_max: usize,
+    /// Calls of the broker's imports that one call may make, `configure` included. Default 10,000.
+    pub host_calls_max: u32,
     /// Handles to host objects that one instance may hold at a time. Default 64.
     pub handles_max: u32,
     /// Instances that may live at the same time, over all modules and worker threads. Default 512.
     pub instances_max: u32,
+    /// Failures of a version within the window that put it into quarantine; 0: none ever is. Default 5.
+    pub failures_max: usize,
+    /// For how long a failure counts, milliseconds. Default 10,000.
+    pub failures_window_milliseconds: u64,
     /// Modules that may be installed. Default 64.
     pub modules_max: usize,
     /// Versions of one module that are kept, the active one included. At least 2. Default 5.
@@ -74,8 +80,11 @@ impl Default for Limits {
             stack_bytes_max: 256 << 10,
             table_elements_max: 20_000,
             hostcall_bytes_max: (2 << 20) + (64 << 10),
+            host_calls_max: 10_000,
             handles_max: 64,
             instances_max: 512,
+            failures_max: 5,
+            failures_window_milliseconds: 10_000,
             modules_max: 64,
             versions_kept: 5,
             interest_filters_max: 256,

@@ -7,6 +7,8 @@
 //! | `modules`, `open`, `rebind` | install, configure, go back, remove; what holds at start, and after a reload |
 //! | `registry` | name to versions; builds the next chain |
 //! | `chain`, `hooks/` | an immutable plan: which versions see which messages, in which order; what each is asked |
+//! | `canary` | a new version for some of the clients |
+//! | `breaker`, `quarantine` | a version that fails again and again is not asked any more |
 //! | `pool` | warm instances of one worker thread |
 //! | `version` | one version: compiled, configured, counted |
 //! | `component` | bytes to compiled, exports checked, linked beforehand |
@@ -18,6 +20,8 @@
 //! | `meter`, `report`, `fault`, `error` | what is counted, shown, and can go wrong |
 
 mod bindings;
+mod breaker;
+mod canary;
 mod chain;
 mod component;
 mod engine;
@@ -31,6 +35,7 @@ mod meter;
 mod modules;
 mod open;
 mod pool;
+mod quarantine;
 mod rebind;
 mod registry;
 mod report;
@@ -52,5 +57,5 @@ pub use meter::HookFigures;
 pub use modules::{DeployOptions, Modules};
 pub use open::{Binding, Kept};
 pub use pool::{Decision, Guests};
-pub use report::{Deployed, ModuleInfo, ModuleState, VersionInfo};
+pub use report::{CanaryInfo, Deployed, ModuleInfo, ModuleState, VersionInfo};
 pub use services::{Clock, RetainedLookup};

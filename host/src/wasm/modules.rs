@@ -9,7 +9,7 @@ use super::imports::log::{Log, LogLine};
 use super::imports::metrics::{Figure, Figures};
 use super::imports::state::{State, StoredValue};
 use super::limits::{Limits, NAME_BYTES_MAX};
-use super::registry::{Entry, Registry, Stored};
+use super::registry::{Canary, Entry, Registry, Stored};
 use super::report::{Deployed, ModuleInfo, VersionInfo};
 use super::services::{Clock, RetainedLookup, RetainedSlot, Services};
 use super::version::Version;
@@ -58,6 +58,8 @@ pub struct DeployOptions {
     pub on_failure: Option<OnFailure>,
     /// A JSON document. Default `{}`.
     pub config: Option<String>,
+    /// Of a hundred clients, so many follow the new version until it is confirmed or taken back. Default: all, at once.
+    pub canary: Option<u8>,
 }
 
 /// The order of a module that was given none.
@@ -134,12 +136,24 @@ impl Modules {
             Some(entry) => entry,
             None => self.0.new_entry(name, Vec::new())?,
         };
+        if let Some(percent) = options.canary {
+            self.0.check_canary(&entry, percent)?;
+        }
         let compiled = self.0.compile(&entry, &digest, bytes)?;
         let config = options.config.map(Arc::from).unwrap_or_else(|| entry.info().config);
         let config = if config.is_empty() { "{}".into() } else { config };
         entry.order = options.order.unwrap_or(entry.order);
         entry.on_failure = options.on_failure.unwrap_or(entry.on_failure);
-        self.0.add_version(entry, compiled, digest, bytes.into(), config)
+        self.0.add_version(entry, compiled, digest, bytes.into(), config, options.canary)
+    }
+
+    /// Ends a canary: every client follows it from now on.
+    pub fn confirm(&self, name: &str) -> Result<Deployed, DeployError> {
+        let _changing = self.0.changing.lock();
+        let mut entry = self.0.registry.lock().entry(name)?.clone();
+        let canary = entry.canary.take().ok_or_else(|| DeployError::NoCanary(name.to_owned()))?;
+        entry.choose(Some(canary.version));
+        self.0.commit(entry, Vec::new())
     }
 
     /// Gives a module another configuration (a JSON document), as a version of its own with the same component.
@@ -152,13 +166,17 @@ impl Modules {
         let compiled = self.0.compile(&entry, &digest, &bytes)?;
         let of_base = number == 0 || entry.stored.get(&number).is_some_and(|stored| stored.component.is_empty());
         let kept = if of_base { Arc::from([]) } else { bytes };
-        self.0.add_version(entry, compiled, digest, kept, config.into())
+        self.0.add_version(entry, compiled, digest, kept, config.into(), None)
     }
 
-    /// Goes back to a version that is kept, with its configuration: to this one, or to the newest older one.
+    /// Goes back to a version that is kept, with its configuration: to this one, or to the newest older one. Without a
+    /// number, a canary is taken back and nothing else changes.
     pub fn rollback(&self, name: &str, to: Option<u64>) -> Result<Deployed, DeployError> {
         let _changing = self.0.changing.lock();
-        let entry = self.0.registry.lock().entry(name)?.clone();
+        let mut entry = self.0.registry.lock().entry(name)?.clone();
+        if to.is_none() && entry.canary.take().is_some() {
+            return self.0.commit(entry, Vec::new());
+        }
         let number = match to {
             Some(number) => number,
             None => entry.older().ok_or_else(|| DeployError::NothingOlder(name.to_owned()))?,
@@ -166,7 +184,7 @@ impl Modules {
         self.0.activate(entry, number)
     }
 
-    /// Switches a module off, or on again with the version that was asked before; after a restart with the newest.
+    /// Switches a module off, or on again with the version that was asked before.
     pub fn set_enabled(&self, name: &str, enabled: bool) -> Result<Deployed, DeployError> {
         let _changing = self.0.changing.lock();
         let mut entry = self.0.registry.lock().entry(name)?.clone();
@@ -198,7 +216,7 @@ impl Modules {
         registry.entries.remove(name);
         let generation = self.0.swap(&mut registry);
         tracing::info!(module = name, generation, "module removed");
-        Ok(Deployed { name: module, version: None, digest, generation })
+        Ok(Deployed { name: module, version: None, digest, generation, canary: None })
     }
 
     /// All modules, by name.
@@ -257,7 +275,8 @@ impl Inner {
 
     /// Compiles, unless a version of the same component is ready.
     pub(super) fn compile(&self, entry: &Entry, digest: &str, bytes: &[u8]) -> Result<Arc<Compiled>, DeployError> {
-        let ready = [&entry.running, &entry.warm];
+        let on_trial = entry.canary.as_ref().map(|canary| &canary.version);
+        let ready = [entry.running.as_ref(), entry.warm.as_ref(), on_trial];
         match ready.into_iter().flatten().find(|version| &*version.digest == digest) {
             Some(version) => Ok(version.compiled.clone()),
             None => component::compile(&self.engine, &self.limits, bytes).map(Arc::new),
@@ -288,13 +307,17 @@ impl Inner {
         digest: Arc<str>,
         component: Arc<[u8]>,
         config: Arc<str>,
+        canary: Option<u8>,
     ) -> Result<Deployed, DeployError> {
         let number = entry.next_number();
         let version = self.rehearse(&entry, number, compiled, digest, config.clone())?;
         let digest = if component.is_empty() { component::digest(&component).into() } else { version.digest.clone() };
         let stored = Stored { digest, component, config, installed: (self.clock)() };
         entry.stored.insert(number, Arc::new(stored));
-        entry.choose(Some(version));
+        match canary {
+            Some(percent) => entry.canary = Some(Canary { version, percent }),
+            None => entry.choose(Some(version)),
+        }
         let mut changes: Vec<Change> = entry.version_change(number).into_iter().collect();
         let name: Box<str> = (*entry.services.module).into();
         let gone = entry.prune(self.limits.versions_kept);
@@ -307,8 +330,27 @@ impl Inner {
             Some(version) => version,
             None => self.load_version(&entry, number)?,
         };
+        // Whoever asks for it by name wants it asked, whatever it did before.
+        version.breaker.reset();
+        entry.quarantined.remove(&number);
         entry.choose(Some(version));
         self.commit(entry, Vec::new())
+    }
+
+    /// A canary needs an active version beside it, and is the only one.
+    fn check_canary(&self, entry: &Entry, percent: u8) -> Result<(), DeployError> {
+        if !(1..=100).contains(&percent) {
+            return Err(DeployError::CanaryPercent(percent));
+        }
+        if entry.running.is_none() {
+            return Err(DeployError::CanaryAlone((*entry.services.module).into()));
+        }
+        let registry = self.registry.lock();
+        let other = registry.entries.values().find(|other| other.canary.is_some());
+        match other.filter(|other| other.services.module != entry.services.module) {
+            Some(other) => Err(DeployError::CanaryElsewhere((*other.services.module).into())),
+            None => Ok(()),
+        }
     }
 
     /// Compiles and rehearses a version that is kept.
@@ -327,11 +369,17 @@ impl Inner {
         self.persist(changes, || self.undo(&name))?;
         let digest = entry.info().digest;
         let version = entry.chosen;
+        let canary = entry.canary.as_ref().map(|canary| canary.version.number);
+        let generation = self.put(entry);
+        tracing::info!(module = &*name, version, canary, digest = &*digest, generation, "module changed");
+        Ok(Deployed { name, version, digest, generation, canary })
+    }
+
+    /// Makes a changed entry the one that holds, in memory.
+    pub(super) fn put(&self, entry: Entry) -> u64 {
         let mut registry = self.registry.lock();
-        registry.entries.insert((*name).into(), entry);
-        let generation = self.swap(&mut registry);
-        tracing::info!(module = &*name, version, digest = &*digest, generation, "module changed");
-        Ok(Deployed { name, version, digest, generation })
+        registry.entries.insert((*entry.services.module).into(), entry);
+        self.swap(&mut registry)
     }
 
     pub(super) fn swap(&self, registry: &mut Registry) -> u64 {
@@ -373,6 +421,15 @@ impl Inner {
     /// The right to change something; one at a time.
     pub(super) fn changing(&self) -> parking_lot::MutexGuard<'_, ()> {
         self.changing.lock()
+    }
+
+    /// As [`Inner::changing`], unless somebody changes something at the moment.
+    pub(super) fn try_changing(&self) -> Option<parking_lot::MutexGuard<'_, ()>> {
+        self.changing.try_lock()
+    }
+
+    pub(super) fn store(&self) -> &Store {
+        &self.store
     }
 
     pub(super) fn registry(&self) -> &Mutex<Registry> {

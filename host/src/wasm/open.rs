@@ -162,6 +162,7 @@ impl Plan<'_> {
                 continue;
             }
             entry.chosen = record.active;
+            entry.resting = record.resting;
             if record.active != Some(0) {
                 entry.order = record.order;
                 entry.on_failure = OnFailure::from_name(&record.on_failure).unwrap_or_default();

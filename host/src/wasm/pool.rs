@@ -60,6 +60,40 @@ pub(super) struct Ask<'a> {
     pub(super) link: &'a Link,
     pub(super) hook: Hook,
     pub(super) message: Option<&'a Message>,
+    /// Topic, name or client that the call is about.
+    pub(super) about: &'a str,
+}
+
+impl Ask<'_> {
+    /// What the call is about, as a number.
+    fn what(&self) -> u64 {
+        xxhash_rust::xxh3::xxh3_64_with_seed(self.about.as_bytes(), self.hook as u64)
+    }
+
+    fn decision(&self, answer: String, nanoseconds: u64) -> Decision {
+        let version = &self.link.version;
+        Decision {
+            hook: self.hook.name(),
+            module: version.services.module.clone(),
+            version: version.number,
+            generation: self.chain.generation(),
+            answer,
+            microseconds: nanoseconds as f64 / 1_000.0,
+        }
+    }
+
+    /// Costs one look at a flag where nobody traces modules.
+    fn span(&self) -> tracing::Span {
+        let version = &self.link.version;
+        tracing::trace_span!(
+            target: "module",
+            "call",
+            module = &*version.services.module,
+            version = version.number,
+            hook = self.hook.name(),
+            about = self.about
+        )
+    }
 }
 
 impl Guests {
@@ -99,33 +133,44 @@ impl Guests {
         let inner = &*self.inner;
         let slot = &mut self.slots[index];
         let version = &slot.version;
-        if slot.instance.is_none() {
-            slot.instance = make(inner, version).inspect_err(|fault| version.tell_failure("configure", fault)).ok();
+        if version.breaker.is_open() && version.breaker.blocks(&inner.limits, (inner.clock)(), ask.what()) {
+            self.failures += 1;
+            if let Some(trace) = &mut self.trace {
+                trace.push(ask.decision("not asked: it is in quarantine".to_owned(), 0));
+            }
+            return None;
         }
+        let span = ask.span();
+        let entered = span.enter();
         let begun = Instant::now();
-        let answer = match &mut slot.instance {
-            Some(instance) => instance.call(&inner.engine, ask.message, |exports, store| call(inner, exports, store)),
-            None => Err(Fault::NotMade("it could not be configured".to_owned())),
+        let made =
+            if slot.instance.is_none() { make(inner, version).map(|made| slot.instance = Some(made)) } else { Ok(()) };
+        let answer = match (&mut slot.instance, made) {
+            (Some(instance), Ok(())) => {
+                instance.call(&inner.engine, ask.message, |exports, store| call(inner, exports, store))
+            }
+            (_, Err(fault)) => Err(fault),
+            (None, Ok(())) => Err(Fault::NotMade("there is none".to_owned())),
         };
         let answer = answer.and_then(|answer| judge(inner, answer).map_err(Fault::Answer));
         let nanoseconds = u64::try_from(begun.elapsed().as_nanos()).unwrap_or(u64::MAX);
+        drop(entered);
         slot.meter.record(ask.hook, nanoseconds, answer.is_err());
         if let Some(trace) = &mut self.trace {
-            trace.push(Decision {
-                hook: ask.hook.name(),
-                module: version.services.module.clone(),
-                version: version.number,
-                generation: ask.chain.generation(),
-                answer: answer.as_ref().map_or_else(|fault| format!("failed: {fault}"), show),
-                microseconds: nanoseconds as f64 / 1_000.0,
-            });
+            let said = answer.as_ref().map_or_else(|fault| format!("failed: {fault}"), show);
+            trace.push(ask.decision(said, nanoseconds));
         }
         match answer {
             Ok(answer) => Some(answer),
             Err(fault) => {
                 slot.instance = None;
                 self.failures += 1;
+                let version = version.clone();
                 version.tell_failure(ask.hook.name(), &fault);
+                // A system without room for an instance is not the version's fault.
+                if !matches!(fault, Fault::NotMade(_)) {
+                    Inner::blame(&self.inner, &version, ask.what(), ask.hook.name(), &fault);
+                }
                 None
             }
         }

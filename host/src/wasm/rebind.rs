@@ -35,6 +35,6 @@ impl Modules {
         registry.entries.insert((*name).into(), entry);
         let generation = inner.swap(&mut registry);
         tracing::info!(module = &*name, version, digest = &*digest, generation, "module bound anew");
-        Ok(Deployed { name, version, digest, generation })
+        Ok(Deployed { name, version, digest, generation, canary: None })
     }
 }

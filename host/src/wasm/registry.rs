@@ -2,7 +2,7 @@
 
 use super::chain::{Chain, Link, OnFailure};
 use super::error::DeployError;
-use super::report::{ModuleInfo, ModuleState, VersionInfo};
+use super::report::{CanaryInfo, ModuleInfo, ModuleState, VersionInfo};
 use super::services::Services;
 use super::version::Version;
 use crate::message::Time;
@@ -34,8 +34,22 @@ pub(super) struct Entry {
     /// The one that was asked before, ready to be asked again.
     pub(super) warm: Option<Arc<Version>>,
     pub(super) problem: Option<String>,
+    /// A newer version that some of the clients follow.
+    pub(super) canary: Option<Canary>,
+    /// The version to ask when the module is switched on again.
+    pub(super) resting: Option<u64>,
+    /// Versions that failed too often since they were last put to work, and how.
+    pub(super) quarantined: BTreeMap<u64, Box<str>>,
     /// The chosen version says that it decides over access.
     pub(super) claims_access: bool,
+}
+
+/// A version on trial.
+#[derive(Clone)]
+pub(super) struct Canary {
+    pub(super) version: Arc<Version>,
+    /// Of a hundred clients, how many follow it.
+    pub(super) percent: u8,
 }
 
 /// What a version is made of: component, digest, configuration.
@@ -57,6 +71,19 @@ pub(super) struct Stored {
     pub(super) installed: Time,
 }
 
+impl Canary {
+    fn info(&self) -> CanaryInfo {
+        let figures = self.version.figures();
+        CanaryInfo {
+            version: self.version.number,
+            percent: self.percent,
+            calls: figures.iter().map(|figure| figure.calls).sum(),
+            failures: figures.iter().map(|figure| figure.failures).sum(),
+            figures,
+        }
+    }
+}
+
 impl Entry {
     pub(super) fn new(services: Arc<Services>) -> Self {
         Self {
@@ -70,6 +97,9 @@ impl Entry {
             warm: None,
             problem: None,
             claims_access: false,
+            canary: None,
+            resting: None,
+            quarantined: BTreeMap::new(),
         }
     }
 
@@ -101,8 +131,7 @@ impl Entry {
 
     /// The version to ask when the module is switched on again: the one that was asked before.
     pub(super) fn last(&self) -> Option<u64> {
-        let warm = self.warm.as_ref().map(|version| version.number);
-        warm.filter(|number| self.material(*number).is_some()).or_else(|| self.newest())
+        self.resting.filter(|number| self.material(*number).is_some()).or_else(|| self.newest())
     }
 
     /// The newest version.
@@ -112,6 +141,10 @@ impl Entry {
 
     /// What this number means for the entry: chosen, running, and the former one kept warm.
     pub(super) fn choose(&mut self, version: Option<Arc<Version>>) {
+        if version.is_none() {
+            self.resting = self.chosen.or(self.resting);
+        }
+        self.canary = None;
         self.chosen = version.as_ref().map(|version| version.number);
         self.claims_access = version.as_ref().is_some_and(|version| version.compiled.hooks.contains(&"access"));
         self.problem = None;
@@ -124,7 +157,7 @@ impl Entry {
     /// Forgets the oldest versions beyond `kept`, never the chosen one; returns their numbers.
     pub(super) fn prune(&mut self, kept: usize) -> Vec<u64> {
         let surplus = self.stored.len().saturating_sub(kept.max(2));
-        let chosen = self.chosen;
+        let chosen = self.chosen.or(self.resting);
         let newest = self.stored.keys().next_back().copied();
         let may_go = |number: &&u64| Some(**number) != chosen && Some(**number) != newest;
         let gone: Vec<u64> = self.stored.keys().filter(may_go).take(surplus).copied().collect();
@@ -143,6 +176,7 @@ impl Entry {
         Change::Module(Box::new(ModuleRecord {
             name: (*self.services.module).into(),
             active: self.chosen,
+            resting: if self.chosen.is_none() { self.resting } else { None },
             order: self.order,
             on_failure: self.on_failure.as_str().into(),
         }))
@@ -167,6 +201,8 @@ impl Entry {
             config: base.config.clone(),
             installed_milliseconds: None,
             active: self.chosen == Some(0),
+            canary_percent: None,
+            quarantined: self.quarantined.get(&0).map(|why| why.to_string()),
         });
         let stored = self.stored.iter().map(|(number, stored)| VersionInfo {
             version: *number,
@@ -174,6 +210,8 @@ impl Entry {
             config: stored.config.clone(),
             installed_milliseconds: Some(stored.installed.0),
             active: self.chosen == Some(*number),
+            canary_percent: self.canary.as_ref().filter(|it| it.version.number == *number).map(|it| it.percent),
+            quarantined: self.quarantined.get(number).map(|why| why.to_string()),
         });
         base.chain(stored).collect()
     }
@@ -195,10 +233,13 @@ impl Entry {
             hooks: running.map(|version| version.compiled.hooks.clone()).unwrap_or_default(),
             state: match (self.chosen, running) {
                 (None, _) => ModuleState::Off,
+                (Some(_), Some(running)) if running.breaker.is_open() => ModuleState::Quarantined,
                 (Some(_), Some(_)) => ModuleState::Active,
                 (Some(_), None) => ModuleState::Broken,
             },
             problem: self.problem.clone(),
+            canary: self.canary.as_ref().map(|canary| canary.info()),
+            quarantined: self.quarantined.keys().copied().collect(),
             bundled: self.base.is_some(),
             calls: figures.iter().map(|figure| figure.calls).sum(),
             failures: figures.iter().map(|figure| figure.failures).sum(),
@@ -219,12 +260,26 @@ impl Registry {
     /// The plan of the next generation.
     pub(super) fn next_chain(&mut self) -> Arc<Chain> {
         self.generation += 1;
-        let links = self.entries.values().filter_map(|entry| {
-            let version = entry.running.clone()?;
-            Some(Arc::new(Link { version, order: entry.order, on_failure: entry.on_failure }))
-        });
+        let plan = self.generation;
+        let links = |canary: bool| -> Vec<Arc<Link>> {
+            let link = |entry: &Entry| {
+                let on_trial = entry.canary.as_ref().filter(|_| canary).map(|canary| canary.version.clone());
+                let version = on_trial.or_else(|| entry.running.clone())?;
+                Some(Arc::new(Link { version, order: entry.order, on_failure: entry.on_failure }))
+            };
+            self.entries.values().filter_map(link).collect()
+        };
         let broken = |entry: &Entry| entry.chosen.is_some() && entry.running.is_none() && entry.claims_access;
         let access_closed = self.entries.values().any(broken);
-        Arc::new(Chain::new(self.generation, links.collect(), access_closed))
+        let Some(canary) = self.entries.values().find_map(|entry| entry.canary.as_ref()) else {
+            return Arc::new(Chain::new(plan, links(false), &[], access_closed));
+        };
+        let (straight, side) = (links(false), links(true));
+        let ids = |links: &[Arc<Link>]| links.iter().map(|link| link.version.id).collect::<Vec<_>>();
+        let (of_straight, of_side) = (ids(&straight), ids(&side));
+        let (percent, salt) = (canary.percent, canary.version.id);
+        self.generation += 1;
+        let side = Chain::new(self.generation, side, &of_straight, access_closed);
+        Arc::new(Chain::new(plan, straight, &of_side, access_closed).with_side(side, percent, salt))
     }
 }

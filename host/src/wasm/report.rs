@@ -12,6 +12,9 @@ pub enum ModuleState {
     Active,
     /// It is switched off.
     Off,
+    /// It failed again and again and there is no older version to go back to: what fails is given the failure policy
+    /// without asking.
+    Quarantined,
     /// It should be asked and cannot; see [`ModuleInfo::problem`].
     Broken,
 }
@@ -33,8 +36,12 @@ pub struct ModuleInfo {
     pub hooks: Vec<&'static str>,
     /// What it does.
     pub state: ModuleState,
-    /// Why it is broken.
+    /// What is wrong: why it is broken, or which version went into quarantine and why.
     pub problem: Option<String>,
+    /// A newer version that some of the clients follow.
+    pub canary: Option<CanaryInfo>,
+    /// Versions that failed too often since they were last put to work.
+    pub quarantined: Vec<u64>,
     /// It came with the broker or its configuration: it can be switched off, not removed.
     pub bundled: bool,
     /// Calls of the active version since this process made it.
@@ -66,6 +73,25 @@ pub struct VersionInfo {
     pub installed_milliseconds: Option<u64>,
     /// It is asked.
     pub active: bool,
+    /// It is on trial: so many of a hundred clients follow it.
+    pub canary_percent: Option<u8>,
+    /// It failed too often since it was last put to work; how.
+    pub quarantined: Option<String>,
+}
+
+/// A version on trial.
+#[derive(Debug, Clone, serde::Serialize)]
+pub struct CanaryInfo {
+    /// Its number.
+    pub version: u64,
+    /// Of a hundred clients, how many follow it.
+    pub percent: u8,
+    /// Its calls since it was deployed.
+    pub calls: u64,
+    /// Those that failed.
+    pub failures: u64,
+    /// The same by function, with times.
+    pub figures: Vec<HookFigures>,
 }
 
 /// What a change came to.
@@ -79,4 +105,7 @@ pub struct Deployed {
     pub digest: Arc<str>,
     /// Messages that arrive from now on see this generation or a later one.
     pub generation: u64,
+    /// The version that is on trial beside it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub canary: Option<u64>,
 }

@@ -1,12 +1,13 @@
 //! One version of a module: compiled, with its configuration, and what it said about itself.
 
-use super::bindings::exports::pliant::broker::lifecycle;
+use super::bindings::exports::pliant::broker::{event_interest, lifecycle};
+use super::breaker::Breaker;
 use super::component::Compiled;
 use super::engine::Engine;
 use super::error::DeployError;
 use super::hooks::EventKinds;
 use super::imports::log::LogLevel;
-use super::instance::Instance;
+use super::instance::{Instance, Said};
 use super::limits::Limits;
 use super::meter::{HookFigures, Meter};
 use super::services::Services;
@@ -25,6 +26,7 @@ pub(super) struct Version {
     pub(super) services: Arc<Services>,
     pub(super) config: Arc<str>,
     pub(super) manifest: Manifest,
+    pub(super) breaker: Breaker,
     meters: Mutex<Meters>,
     /// When a failure was last told in the broker's log, in milliseconds, and how many were not since.
     told: AtomicU64,
@@ -62,6 +64,18 @@ pub(super) struct EventInterest {
     pub(super) lost: Interest,
 }
 
+impl EventInterest {
+    fn new(limits: &Limits, interest: event_interest::Interest) -> Result<Self, String> {
+        let bits = |wanted: bool, kinds: EventKinds| if wanted { kinds.0 } else { 0 };
+        let kinds = bits(interest.clients, EventKinds::CLIENTS)
+            | bits(interest.subscriptions, EventKinds::SUBSCRIPTIONS)
+            | bits(interest.lost.is_some(), EventKinds::LOST);
+        let filters = interest.lost.unwrap_or_default();
+        let lost = Interest::new(limits, lifecycle::Interest { filters })?;
+        Ok(Self { kinds: EventKinds(kinds), lost })
+    }
+}
+
 impl Default for EventInterest {
     fn default() -> Self {
         Self { kinds: EventKinds::ALL, lost: Interest::default() }
@@ -89,7 +103,8 @@ impl Interest {
 }
 
 impl Manifest {
-    fn new(limits: &Limits, manifest: lifecycle::Manifest) -> Result<Self, String> {
+    fn new(limits: &Limits, said: Said) -> Result<Self, String> {
+        let Said { manifest, events } = said;
         let mut description = manifest.description;
         description.truncate(description.floor_char_boundary(limits.log_line_bytes_max));
         let mut version = manifest.version;
@@ -103,7 +118,10 @@ impl Manifest {
             delivers_as_is: manifest.delivers_as_is,
             delivery: Interest::new(limits, manifest.delivery)?,
             tick_milliseconds: manifest.tick_milliseconds,
-            events: EventInterest::default(),
+            events: match events {
+                Some(interest) => EventInterest::new(limits, interest)?,
+                None => EventInterest::default(),
+            },
         })
     }
 }
@@ -122,8 +140,7 @@ impl Version {
         static NEXT: AtomicU64 = AtomicU64::new(1);
         let (_, manifest) = Instance::new(engine, limits, &compiled, &services, &config)
             .map_err(|fault| DeployError::Configure(fault.to_string()))?;
-        let manifest =
-            manifest.and_then(|manifest| Manifest::new(limits, manifest)).map_err(DeployError::RefusedConfig)?;
+        let manifest = manifest.and_then(|said| Manifest::new(limits, said)).map_err(DeployError::RefusedConfig)?;
         Ok(Self {
             id: NEXT.fetch_add(1, Ordering::Relaxed),
             number,
@@ -132,6 +149,7 @@ impl Version {
             services,
             config,
             manifest,
+            breaker: Breaker::default(),
             meters: Mutex::default(),
             told: AtomicU64::new(0),
             untold: AtomicU64::new(0),

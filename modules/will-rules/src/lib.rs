@@ -29,9 +29,9 @@
 //! written as `%25`, `%2F`, `%2B`, `%23` and `%00`, so an id is always one level. A client whose
 //! connection is taken over stays online.
 //!
-//! Arrivals, and departures of clients that left no will, are told by the `events` hook; where a
-//! host does not call it, only the `offline` of clients with a will is published. A client with a
-//! will may be announced as offline twice, once when it goes and once when its will is due.
+//! A client with a will may be announced as offline twice, once when it goes and once when its will is due.
+//! Where the broker is killed, clients with a session that outlives their connection are announced as offline at its
+//! next start; those without stay as they were until they come back.
 #![cfg_attr(target_family = "wasm", no_std)]
 
 mod presence;
@@ -122,6 +122,10 @@ impl Events for WillRules {
             _ => None,
         };
         events.into_iter().filter_map(announce).collect()
+    }
+
+    fn wanted(&self) -> EventInterest {
+        EventInterest { clients: self.presence.is_some(), subscriptions: false, lost: None }
     }
 }
 

@@ -116,7 +116,13 @@ fn version(name: &str, version: u64, digest: &str) -> Change {
 }
 
 fn module(name: &str, active: Option<u64>) -> Change {
-    Change::Module(Box::new(ModuleRecord { name: name.into(), active, order: -5, on_failure: "bypass".into() }))
+    Change::Module(Box::new(ModuleRecord {
+        name: name.into(),
+        active,
+        resting: None,
+        order: -5,
+        on_failure: "bypass".into(),
+    }))
 }
 
 fn will(due: Option<(Time, Departure)>) -> Box<WillRecord> {

@@ -46,7 +46,7 @@ impl Chain {
             return Err(fault::refusal());
         }
         for link in &self.access {
-            let ask = Ask { chain: self, link, hook: Hook::Authenticate, message: None };
+            let ask = Ask { chain: self, link, hook: Hook::Authenticate, message: None, about: &who.client.id };
             let answer = guests.ask(
                 &ask,
                 |_, exports, store| match &exports.access {
@@ -94,7 +94,7 @@ impl Chain {
             Action::Receive => wit::Action::Receive,
         };
         for link in &self.access {
-            let ask = Ask { chain: self, link, hook: Hook::Authorize, message: None };
+            let ask = Ask { chain: self, link, hook: Hook::Authorize, message: None, about: topic };
             let answer = guests.ask(
                 &ask,
                 |_, exports, store| match &exports.access {

@@ -29,7 +29,14 @@ impl Chain {
 
     /// A number that changes whenever another answer to [`Chain::wants_delivery`] is possible; 0: no module has the hook.
     pub fn delivery_generation(&self) -> u64 {
-        if self.delivery.is_empty() { 0 } else { self.plan_generation() }
+        if self.has_delivery() { self.plan_generation() } else { 0 }
+    }
+
+    /// The generation under which copies of this topic may leave without a question, whoever gets them; 0: modules are to
+    /// be asked.
+    pub fn clears_delivery(&self, topic: &str) -> u64 {
+        // Beside a canary it depends on the subscriber.
+        if self.is_one_of_two() || self.wants_delivery(topic) { 0 } else { self.delivery_generation() }
     }
 
     /// Asks the modules in order, each about what the former made of the copy. A failure keeps the copy back, unless its
@@ -49,7 +56,13 @@ impl Chain {
             }
             let current = instead.as_ref().unwrap_or(message).clone();
             let pairs = translate::pairs(current.envelope());
-            let ask = Ask { chain: self, link, hook: Hook::Deliver, message: Some(&current) };
+            let ask = Ask {
+                chain: self,
+                link,
+                hook: Hook::Deliver,
+                message: Some(&current),
+                about: current.topic().as_str(),
+            };
             let answer = guests.ask(
                 &ask,
                 |inner, exports, store| match &exports.delivery {

@@ -105,7 +105,7 @@ impl Chain {
             }
             let hops = told.iter().map(|it| it.hops()).max().unwrap_or(0);
             let pairs: Vec<Pairs<'_>> = told.iter().map(|it| pairs(it)).collect();
-            let ask = Ask { chain: self, link, hook: Hook::Events, message: None };
+            let ask = Ask { chain: self, link, hook: Hook::Events, message: None, about: "" };
             let answer = guests.ask(
                 &ask,
                 |inner, exports, store| match &exports.events {

@@ -69,7 +69,7 @@ impl Chain {
         let mut mapped: Option<String> = None;
         for link in &self.mapping {
             let current = mapped.as_deref().unwrap_or(name);
-            let ask = Ask { chain: self, link, hook, message: None };
+            let ask = Ask { chain: self, link, hook, message: None, about: current };
             let answer = guests.ask(
                 &ask,
                 |_, exports, store| match &exports.topic_mapping {
@@ -118,7 +118,7 @@ impl Chain {
         let mut shown: Option<String> = None;
         for link in self.mapping.iter().rev().filter(|link| !link.version.manifest.delivers_as_is) {
             let current = shown.as_deref().unwrap_or(topic);
-            let ask = Ask { chain: self, link, hook: Hook::DeliverName, message: None };
+            let ask = Ask { chain: self, link, hook: Hook::DeliverName, message: None, about: current };
             let answer = guests.ask(
                 &ask,
                 |_, exports, store| match &exports.topic_mapping {

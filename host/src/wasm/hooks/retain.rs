@@ -86,7 +86,8 @@ impl Chain {
         message: &Message,
     ) -> Option<Result<Retention, Refusal>> {
         let pairs = translate::pairs(message.envelope());
-        let ask = Ask { chain: self, link, hook: Hook::Retain, message: Some(message) };
+        let ask =
+            Ask { chain: self, link, hook: Hook::Retain, message: Some(message), about: message.topic().as_str() };
         guests.ask(
             &ask,
             |inner, exports, store| match &exports.retain_policy {
@@ -126,7 +127,7 @@ impl Chain {
     /// policy is `bypass`.
     pub fn replay(&self, guests: &mut Guests, subscriber: &Client, filter: &str, matching: u64) -> Replay {
         for link in &self.retain {
-            let ask = Ask { chain: self, link, hook: Hook::Replay, message: None };
+            let ask = Ask { chain: self, link, hook: Hook::Replay, message: None, about: filter };
             let answer = guests.ask(
                 &ask,
                 |_, exports, store| match &exports.retain_policy {

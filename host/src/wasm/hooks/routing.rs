@@ -61,7 +61,8 @@ impl Chain {
             if !link.version.manifest.routing.covers(current.topic().as_str()) {
                 continue;
             }
-            let ask = Ask { chain: self, link, hook: Hook::Route, message: Some(&current) };
+            let ask =
+                Ask { chain: self, link, hook: Hook::Route, message: Some(&current), about: current.topic().as_str() };
             let step = match route_one(guests, &ask, publisher, &current) {
                 Some(decided) => {
                     wishes.extend(Wish::of(link, decided.also));

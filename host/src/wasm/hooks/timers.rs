@@ -37,7 +37,7 @@ impl Chain {
     }
 
     fn tick_one(&self, guests: &mut Guests, link: &Arc<Link>, now: Time) -> Vec<Wish> {
-        let ask = Ask { chain: self, link, hook: Hook::Tick, message: None };
+        let ask = Ask { chain: self, link, hook: Hook::Tick, message: None, about: "" };
         let answer = guests.ask(
             &ask,
             |_, exports, store| match &exports.timers {

@@ -27,7 +27,7 @@ impl Chain {
     pub fn to_amqp(&self, guests: &mut Guests, name: &str, message: &Message) -> Result<Option<Form>, Refusal> {
         let Some(link) = &self.translation else { return Ok(None) };
         let pairs = translate::pairs(message.envelope());
-        let ask = Ask { chain: self, link, hook: Hook::ToAmqp, message: Some(message) };
+        let ask = Ask { chain: self, link, hook: Hook::ToAmqp, message: Some(message), about: name };
         let answer = guests.ask(
             &ask,
             |inner, exports, store| match &exports.translation {
@@ -67,7 +67,7 @@ impl Chain {
     ) -> Result<Option<(Envelope, Vec<u8>)>, Refusal> {
         let Some(link) = &self.translation else { return Ok(None) };
         let lists = Lists::new(sections);
-        let ask = Ask { chain: self, link, hook: Hook::FromAmqp, message: None };
+        let ask = Ask { chain: self, link, hook: Hook::FromAmqp, message: None, about: topic };
         let answer = guests.ask(
             &ask,
             |_, exports, store| match &exports.translation {

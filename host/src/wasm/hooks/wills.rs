@@ -38,7 +38,8 @@ impl Chain {
         will: &Will,
     ) -> Option<Result<Option<Will>, Refusal>> {
         let pairs = translate::pairs(will.message.envelope());
-        let ask = Ask { chain: self, link, hook: Hook::WillRegistered, message: None };
+        let ask =
+            Ask { chain: self, link, hook: Hook::WillRegistered, message: None, about: will.message.topic().as_str() };
         guests.ask(
             &ask,
             |inner, exports, store| match &exports.will_handling {
@@ -95,7 +96,7 @@ impl Chain {
         how: Departure,
     ) -> Option<Vec<Message>> {
         let pairs = translate::pairs(will.message.envelope());
-        let ask = Ask { chain: self, link, hook: Hook::WillDue, message: None };
+        let ask = Ask { chain: self, link, hook: Hook::WillDue, message: None, about: will.message.topic().as_str() };
         guests.ask(
             &ask,
             |inner, exports, store| match &exports.will_handling {

@@ -96,7 +96,8 @@ impl Cell {
 }
 
 impl Host for Cell {
-    fn write(&mut self, level: Level, line: String) {
+    fn write(&mut self, level: Level, line: String) -> wasmtime::Result<()> {
+        self.spend()?;
         let level = match level {
             Level::Trace => LogLevel::Trace,
             Level::Debug => LogLevel::Debug,
@@ -105,6 +106,7 @@ impl Host for Cell {
             Level::Error => LogLevel::Error,
         };
         self.write_line(level, &line);
+        Ok(())
     }
 }
 

@@ -7,15 +7,17 @@ use wasmtime::component::Resource;
 impl Host for Cell {}
 
 impl HostPayload for Cell {
-    fn size(&mut self, _: Resource<Payload>) -> u64 {
-        self.message.as_ref().map_or(0, |message| message.payload().len() as u64)
+    fn size(&mut self, _: Resource<Payload>) -> wasmtime::Result<u64> {
+        self.spend()?;
+        Ok(self.message.as_ref().map_or(0, |message| message.payload().len() as u64))
     }
 
-    fn read(&mut self, _: Resource<Payload>, offset: u64, length: u32) -> Vec<u8> {
+    fn read(&mut self, _: Resource<Payload>, offset: u64, length: u32) -> wasmtime::Result<Vec<u8>> {
+        self.spend()?;
         let bytes = self.message.as_ref().map_or(&[][..], |message| message.payload());
         let start = usize::try_from(offset).unwrap_or(usize::MAX).min(bytes.len());
         let end = start.saturating_add(length as usize).min(bytes.len());
-        bytes[start..end].to_vec()
+        Ok(bytes[start..end].to_vec())
     }
 
     fn drop(&mut self, _: Resource<Payload>) -> wasmtime::Result<()> {

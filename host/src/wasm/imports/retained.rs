@@ -5,9 +5,9 @@ use super::super::instance::Cell;
 use super::super::translate;
 
 impl Host for Cell {
-    fn get(&mut self, topic: String) -> Option<Message> {
-        let lookup = self.services.retained.get()?;
-        let message = lookup(&topic)?;
-        Some(translate::message_out(&message, (self.services.clock)()))
+    fn get(&mut self, topic: String) -> wasmtime::Result<Option<Message>> {
+        self.spend()?;
+        let message = self.services.retained.get().and_then(|lookup| lookup(&topic));
+        Ok(message.map(|message| translate::message_out(&message, (self.services.clock)())))
     }
 }

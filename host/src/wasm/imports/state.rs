@@ -137,38 +137,53 @@ impl Cell {
 }
 
 impl Host for Cell {
-    fn get(&mut self, key: String) -> Option<Vec<u8>> {
-        self.services.state.get(&key, self.now())
+    fn get(&mut self, key: String) -> wasmtime::Result<Option<Vec<u8>>> {
+        self.spend()?;
+        Ok(self.services.state.get(&key, self.now()))
     }
 
-    fn set(&mut self, key: String, value: Vec<u8>, ttl_seconds: Option<u32>) -> Result<(), StateError> {
+    fn set(
+        &mut self,
+        key: String,
+        value: Vec<u8>,
+        ttl_seconds: Option<u32>,
+    ) -> wasmtime::Result<Result<(), StateError>> {
+        self.spend()?;
         let now = self.now();
         let expires = ttl_seconds.map(|seconds| now.plus_seconds(seconds));
         let new = Some((value.into_boxed_slice(), expires));
-        self.services.state.change(&self.services.limits, now, &key, |_| ((), new))
+        Ok(self.services.state.change(&self.services.limits, now, &key, |_| ((), new)))
     }
 
-    fn delete(&mut self, key: String) -> Result<(), StateError> {
+    fn delete(&mut self, key: String) -> wasmtime::Result<Result<(), StateError>> {
+        self.spend()?;
         self.services.state.delete(&key);
-        Ok(())
+        Ok(Ok(()))
     }
 
-    fn compare_and_set(&mut self, key: String, expected: Option<Vec<u8>>, value: Vec<u8>) -> Result<bool, StateError> {
+    fn compare_and_set(
+        &mut self,
+        key: String,
+        expected: Option<Vec<u8>>,
+        value: Vec<u8>,
+    ) -> wasmtime::Result<Result<bool, StateError>> {
+        self.spend()?;
         let now = self.now();
-        self.services.state.change(&self.services.limits, now, &key, |old| {
+        Ok(self.services.state.change(&self.services.limits, now, &key, |old| {
             let same = old.map(|value| &*value.bytes) == expected.as_deref();
             (same, same.then(|| (value.into_boxed_slice(), old.and_then(|value| value.expires))))
-        })
+        }))
     }
 
-    fn add(&mut self, key: String, delta: i64) -> Result<i64, StateError> {
+    fn add(&mut self, key: String, delta: i64) -> wasmtime::Result<Result<i64, StateError>> {
+        self.spend()?;
         let now = self.now();
-        self.services.state.change(&self.services.limits, now, &key, |old| {
+        Ok(self.services.state.change(&self.services.limits, now, &key, |old| {
             // A counter is kept as its decimal digits, so that `get` shows something that can be read.
             let text = old.and_then(|value| std::str::from_utf8(&value.bytes).ok());
             let sum = text.and_then(|text| text.parse::<i64>().ok()).unwrap_or(0).wrapping_add(delta);
             let bytes = sum.to_string().into_bytes().into_boxed_slice();
             (sum, Some((bytes, old.and_then(|value| value.expires))))
-        })
+        }))
     }
 }

@@ -68,6 +68,7 @@ fn add_resource(offered: &mut LinkerInstance<'_, Cell>, name: &str) -> wasmtime:
 fn add_function(offered: &mut LinkerInstance<'_, Cell>, interface: &str, name: &str) -> wasmtime::Result<()> {
     let answer = Answer::to(interface, name);
     offered.func_new(name, move |mut store, ty, params, results| {
+        store.data_mut().spend()?;
         if let Some(result) = results.first_mut() {
             let ty = ty.results().next();
             *result = answer.give(&mut store, params, ty)?;

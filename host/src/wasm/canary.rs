@@ -1,0 +1,36 @@
+//! A new version beside the active one, for some of the clients. Who belongs to it follows from the client's id, so the
+//! order of one client's messages holds.
+
+use super::chain::Chain;
+use std::sync::Arc;
+
+/// The other side of a plan while a canary runs.
+pub(super) struct Side {
+    /// Makes the choice of clients another one for each canary.
+    pub(super) salt: u64,
+    /// Of a hundred clients, how many.
+    pub(super) percent: u8,
+    /// What they follow.
+    pub(super) chain: Arc<Chain>,
+}
+
+impl Side {
+    fn takes(&self, client: &str) -> bool {
+        xxhash_rust::xxh3::xxh3_64_with_seed(client.as_bytes(), self.salt) % 100 < u64::from(self.percent)
+    }
+}
+
+impl Chain {
+    /// Whether some clients follow another chain.
+    pub fn is_split(&self) -> bool {
+        self.side.is_some()
+    }
+
+    /// The chain that a client follows: this one, or that of the canary.
+    pub fn side_of<'a>(self: &'a Arc<Self>, client: &str) -> &'a Arc<Self> {
+        match &self.side {
+            Some(side) if side.takes(client) => &side.chain,
+            _ => self,
+        }
+    }
+}

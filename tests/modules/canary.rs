@@ -1,0 +1,87 @@
+//! A new version for some of the clients.
+
+use super::rig::{Rig, client, message, property};
+use OnFailure::Refuse;
+use host::client::Client;
+use host::wasm::{DeployError, OnFailure};
+
+fn version(rig: &mut Rig, id: &str) -> String {
+    let client = Client { id: id.into(), ..client() };
+    let plan = rig.chain();
+    let verdict = plan.side_of(id).route(&mut rig.guests, &client, message("t", b""));
+    property(&verdict, "version").expect("a version")
+}
+
+fn rig(percent: u8) -> Rig {
+    let rig = Rig::new();
+    rig.deploy("m", "echoes-version", 1, Refuse, r#"{"version": "old"}"#);
+    rig.canary("m", "echoes-version", percent, r#"{"version": "new"}"#);
+    rig
+}
+
+/// Keyed by client: one of them never sees both.
+#[test]
+fn so_many_of_a_hundred_clients_follow_it_and_stay_with_it() {
+    for percent in [1, 5, 50, 99, 100] {
+        let mut rig = rig(percent);
+        let mut new = 0;
+        for n in 0..1_000 {
+            let id = format!("client-{n}");
+            let seen = version(&mut rig, &id);
+            assert_eq!(version(&mut rig, &id), seen);
+            new += u32::from(seen == "new");
+        }
+        let expected = u32::from(percent) * 10;
+        assert!(new.abs_diff(expected) <= 50, "{new} of 1000 at {percent} %");
+        assert!(percent < 100 || new == 1_000);
+        let info = rig.modules.show("m").unwrap();
+        assert_eq!(info.version, Some(1));
+        let canary = info.canary.expect("it is on trial");
+        assert_eq!((canary.version, canary.percent, canary.calls), (2, percent, u64::from(new) * 2));
+        assert_eq!(rig.modules.versions("m").unwrap()[1].canary_percent, Some(percent));
+    }
+}
+
+#[test]
+fn confirmed_it_is_for_everybody_and_taken_back_for_nobody() {
+    for (confirm, expected) in [(true, "new"), (false, "old")] {
+        let mut rig = rig(50);
+        let ended = if confirm { rig.modules.confirm("m") } else { rig.modules.rollback("m", None) }.unwrap();
+        assert_eq!((ended.version, ended.canary), (Some(if confirm { 2 } else { 1 }), None));
+        for n in 0..100 {
+            assert_eq!(version(&mut rig, &format!("client-{n}")), expected);
+        }
+        assert!(rig.modules.show("m").unwrap().canary.is_none());
+        assert_eq!(rig.modules.confirm("m"), Err(DeployError::NoCanary("m".into())));
+    }
+    // One step further back than a canary that was confirmed is what ran beside it.
+    let mut rig = rig(50);
+    rig.modules.confirm("m").unwrap();
+    assert_eq!(rig.modules.rollback("m", None).unwrap().version, Some(1));
+    assert_eq!(version(&mut rig, "c"), "old");
+}
+
+#[test]
+fn a_canary_needs_something_beside_it_and_is_the_only_one() {
+    let rig = rig(50);
+    let echo = crate::harness::guests::component("echoes-version");
+    let options = |percent| host::wasm::DeployOptions {
+        canary: Some(percent),
+        config: Some(r#"{"version": "x"}"#.into()),
+        ..Default::default()
+    };
+    let alone = rig.modules.deploy("other", &echo, options(5));
+    assert_eq!(alone, Err(DeployError::CanaryAlone("other".into())));
+    assert!(rig.modules.show("other").is_err());
+    for percent in [0, 101] {
+        assert_eq!(rig.modules.deploy("m", &echo, options(percent)), Err(DeployError::CanaryPercent(percent)));
+    }
+    rig.deploy("other", "echoes-version", 2, Refuse, r#"{"version": "x"}"#);
+    assert_eq!(rig.modules.deploy("other", &echo, options(5)), Err(DeployError::CanaryElsewhere("m".into())));
+    // Other modules change meanwhile, and a newer canary takes the place of the first.
+    rig.modules.configure("other", r#"{"version": "y"}"#).unwrap();
+    assert_eq!(rig.modules.deploy("m", &echo, options(7)).unwrap().canary, Some(3));
+    // A version for everybody ends it.
+    rig.deploy("m", "echoes-version", 1, Refuse, r#"{"version": "all"}"#);
+    assert!(rig.modules.show("m").unwrap().canary.is_none() && !rig.chain().is_split());
+}

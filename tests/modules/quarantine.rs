@@ -1,0 +1,117 @@
+//! A version that fails again and again: the one before it comes back; without one, only what fails is kept away from it.
+
+use super::rig::{Rig, limits, property};
+use OnFailure::{Bypass, Refuse};
+use host::wasm::{Limits, ModuleState, OnFailure};
+
+fn version(rig: &mut Rig, topic: &str) -> Option<String> {
+    property(&rig.route(topic, b""), "version")
+}
+
+#[test]
+fn the_version_before_comes_back_after_five_failures() {
+    let mut rig = Rig::new();
+    rig.deploy("m", "fickle", 1, Refuse, r#"{"version": "one"}"#);
+    rig.deploy("m", "fickle", 1, Refuse, r#"{"version": "two", "fails": ["bad"]}"#);
+    for _ in 0..4 {
+        assert_eq!(rig.routed("bad"), "refuse Unavailable");
+    }
+    assert_eq!(version(&mut rig, "good").as_deref(), Some("two"));
+    assert_eq!(rig.routed("bad"), "refuse Unavailable");
+    assert_eq!(version(&mut rig, "bad").as_deref(), Some("one"));
+    let info = rig.modules.show("m").unwrap();
+    assert_eq!((info.version, info.state, &*info.quarantined), (Some(1), ModuleState::Active, &[2][..]));
+    assert!(info.problem.unwrap().starts_with("version 2 was put into quarantine: 5 failures within 10000 ms"));
+    let versions = rig.modules.versions("m").unwrap();
+    assert!(versions[1].quarantined.as_ref().unwrap().contains("routing.on-publish: trapped"));
+    let metrics = &rig.metrics;
+    assert_eq!((metrics.module_quarantines_total.get(), metrics.module_rollbacks_total.get()), (1, 1));
+    let lines = rig.modules.logs("m").unwrap();
+    assert!(lines.iter().any(|line| line.line.starts_with("version 2 is put into quarantine")));
+}
+
+#[test]
+fn a_version_is_asked_again_when_the_operator_says_so() {
+    let mut rig = Rig::new();
+    rig.deploy("m", "fickle", 1, Bypass, r#"{"version": "one"}"#);
+    rig.deploy("m", "fickle", 1, Bypass, r#"{"version": "two", "fails": ["bad"]}"#);
+    (0..5).for_each(|_| assert_eq!(rig.routed("bad"), "pass bad"));
+    assert_eq!(version(&mut rig, "good").as_deref(), Some("one"));
+    rig.modules.rollback("m", Some(2)).unwrap();
+    assert_eq!(version(&mut rig, "good").as_deref(), Some("two"));
+    assert!(rig.modules.show("m").unwrap().quarantined.is_empty());
+    (0..5).for_each(|_| assert_eq!(rig.routed("bad"), "pass bad"));
+    assert_eq!(version(&mut rig, "good").as_deref(), Some("one"));
+}
+
+#[test]
+fn failures_far_apart_are_no_reason() {
+    let mut rig = Rig::new();
+    rig.deploy("m", "fickle", 1, Refuse, r#"{"version": "one"}"#);
+    rig.deploy("m", "fickle", 1, Refuse, r#"{"version": "two", "fails": ["bad"]}"#);
+    for _ in 0..20 {
+        rig.routed("bad");
+        rig.pass_milliseconds(2_500);
+    }
+    assert_eq!(version(&mut rig, "good").as_deref(), Some("two"));
+}
+
+/// Nobody else pays for what somebody makes it fail on.
+#[test]
+fn without_a_version_before_only_what_fails_is_kept_away() {
+    let mut rig = Rig::new();
+    rig.deploy("m", "fickle", 1, Refuse, r#"{"version": "one", "fails": ["bad/#"]}"#);
+    (0..5).for_each(|_| assert_eq!(rig.routed("bad/1"), "refuse Unavailable"));
+    assert_eq!(rig.modules.show("m").unwrap().state, ModuleState::Quarantined);
+    let calls = |rig: &Rig| rig.modules.show("m").unwrap().calls;
+    assert_eq!(calls(&rig), 5);
+    for _ in 0..10 {
+        assert_eq!(rig.routed("bad/1"), "refuse Unavailable");
+        assert_eq!(version(&mut rig, "good").as_deref(), Some("one"));
+    }
+    assert_eq!(calls(&rig), 15, "what failed was not asked about again");
+    rig.pass_milliseconds(10_000);
+    assert_eq!(rig.routed("bad/1"), "refuse Unavailable");
+    let info = rig.modules.show("m").unwrap();
+    assert_eq!((info.calls, info.state), (16, ModuleState::Active), "after a quiet time it is asked again");
+}
+
+#[test]
+fn where_everything_fails_nothing_is_asked_for_a_while() {
+    let mut rig = Rig::new();
+    rig.deploy("m", "fickle", 1, Bypass, r#"{"version": "one", "fails": ["bad/#"]}"#);
+    for n in 0..200 {
+        assert_eq!(rig.routed(&format!("bad/{n}")), format!("pass bad/{n}"));
+    }
+    assert!(rig.modules.show("m").unwrap().calls < 80);
+    assert_eq!((version(&mut rig, "good"), rig.routed("good")), (None, "pass good".to_owned()));
+    rig.pass_milliseconds(10_000);
+    assert_eq!(version(&mut rig, "good").as_deref(), Some("one"));
+}
+
+#[test]
+fn access_stays_closed_while_its_module_is_in_quarantine() {
+    let mut rig = Rig::with(Limits { failures_max: 2, ..limits() });
+    rig.deploy("m", "guards", 1, Bypass, "{}");
+    let chain = rig.chain();
+    let mut may = |topic| chain.authorize(&mut rig.guests, &super::rig::client(), host::wasm::Action::Publish, topic);
+    for _ in 0..5 {
+        assert_eq!(may("trap"), Some(false));
+    }
+    assert_eq!(rig.modules.show("m").unwrap().state, ModuleState::Quarantined);
+}
+
+#[test]
+fn a_failing_canary_is_taken_back_by_itself() {
+    let mut rig = Rig::new();
+    rig.deploy("m", "fickle", 1, Refuse, r#"{"version": "one"}"#);
+    rig.canary("m", "fickle", 100, r#"{"version": "two", "fine": 1}"#);
+    assert_eq!(version(&mut rig, "good").as_deref(), Some("two"));
+    // An instance that failed makes way for a fresh one, which is fine once more.
+    for _ in 0..9 {
+        rig.routed("good");
+    }
+    assert_eq!(version(&mut rig, "good").as_deref(), Some("one"));
+    let info = rig.modules.show("m").unwrap();
+    assert_eq!((info.version, info.canary.is_none(), &*info.quarantined), (Some(1), true, &[2][..]));
+}
