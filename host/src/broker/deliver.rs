@@ -95,7 +95,7 @@ impl Broker {
             }
         }
         let routed = if matched { Routed::Matched } else { Routed::NoSubscriber };
-        if !matched {
+        if !matched && !message.topic().is_reserved() {
             self.happened(EventKinds::LOST, || Happening::Lost(message.clone(), Loss::Unroutable));
         }
         if let Some((mailbox, handle)) = seen
