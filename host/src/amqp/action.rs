@@ -201,9 +201,9 @@ pub struct Attach {
     pub sender_settles: SenderSettles,
     /// Wanted, or what the client does if it receives.
     pub receiver_settles: ReceiverSettles,
-    /// None: nothing (any more). Always there for an outgoing link unless it resumes or closes one.
+    /// Always there for an outgoing link.
     pub source: Option<Box<Source>>,
-    /// None: nothing (any more). Always there for an incoming link unless it resumes or closes one.
+    /// Always there for an incoming link.
     pub sink: Option<Sink>,
     /// What the client remembers. None: it begins from nothing.
     pub unsettled: Option<Unsettled>,
@@ -290,7 +290,7 @@ pub struct Transfer<'b> {
 /// What a receiving client said of one delivery (2.7.6).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settled {
-    /// On which link. May be gone by now: an outcome can come after the detach, as long as the session lives.
+    /// On which link.
     pub link: LinkId,
     /// As [`Connection::deliver`](super::Connection::deliver) said.
     pub delivery: DeliveryId,
@@ -360,4 +360,13 @@ pub struct Outgoing<'m> {
     pub state: Option<&'m State>,
     /// The sections, in as many pieces as is convenient.
     pub parts: &'m [&'m [u8]],
+}
+
+/// Why a message was not sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Undelivered {
+    /// There is no room, or the link is gone.
+    NoRoom,
+    /// The client takes no message of this size.
+    TooLarge,
 }

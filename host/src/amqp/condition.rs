@@ -46,3 +46,17 @@ pub fn name(condition: &ErrorCondition) -> String {
     };
     symbol.0
 }
+
+/// Longest description that is sent, in bytes: the error has to fit into the shortest frame that a client may insist on.
+const DESCRIPTION_BYTES_MAX: usize = 300;
+
+/// The error with a description that fits.
+pub(super) fn fitting(mut error: Error) -> Error {
+    if let Some(description) = &mut error.description
+        && description.len() > DESCRIPTION_BYTES_MAX
+    {
+        let end = (0..=DESCRIPTION_BYTES_MAX).rev().find(|end| description.is_char_boundary(*end)).unwrap_or(0);
+        description.truncate(end);
+    }
+    error
+}

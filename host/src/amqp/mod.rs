@@ -9,15 +9,33 @@
 //! come; [`Connection::flush`] once, which says what could be said together (dispositions, credit, windows).
 
 mod action;
+mod attach;
+mod codec;
 mod condition;
 mod connection;
+mod disposition;
+mod flow;
+mod frame;
+mod incoming_link;
+mod ledger;
 mod limits;
+mod link;
+mod live;
+mod outgoing_link;
+mod performative;
+mod sasl;
 pub mod sections;
+mod session;
 mod state;
+mod transaction;
+mod trouble;
+
+#[cfg(test)]
+mod tests;
 
 pub use action::{
     Action, Attach, AttachReply, Authenticate, DeliveryId, Detach, Direction, Flow, Forgotten, LinkId, Opening,
-    Outgoing, ReceiverSettles, SaslOutcome, SenderSettles, Settled, Sink, Step, Transfer, Unsettled,
+    Outgoing, ReceiverSettles, SaslOutcome, SenderSettles, Settled, Sink, Step, Transfer, Undelivered, Unsettled,
 };
 pub use condition::{
     AmqpError, ConnectionError, Error, ErrorCondition, Fault, Fields, LinkError, SessionError, TransactionError, error,

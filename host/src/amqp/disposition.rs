@@ -1,0 +1,88 @@
+//! Dispositions (2.7.6): what one side says of deliveries in either direction.
+
+use super::action::{Action, Forgotten, Settled};
+use super::condition::AmqpError;
+use super::ledger::is_before;
+use super::live::Live;
+use super::performative::DispositionFrame;
+use super::state::State;
+use super::trouble::{Found, Trouble};
+use smallvec::SmallVec;
+
+impl Live {
+    /// A disposition came.
+    #[inline]
+    pub fn on_disposition(
+        &mut self,
+        at: u16,
+        frame: &DispositionFrame<'_>,
+        out: &mut Vec<u8>,
+    ) -> Found<Option<Action<'static>>> {
+        if is_before(frame.last, frame.first) {
+            return Err(Trouble::session(AmqpError::InvalidField, "last comes before first"));
+        }
+        let state = match frame.state {
+            Some(raw) => Some(State::read(raw).map_err(Trouble::Session)?),
+            None => None,
+        };
+        if frame.by_receiver { self.hear_outcome(at, frame, state) } else { self.hear_settled(at, frame, out) }
+    }
+
+    /// The client got something.
+    #[inline]
+    fn hear_outcome(
+        &mut self,
+        at: u16,
+        frame: &DispositionFrame<'_>,
+        state: Option<State>,
+    ) -> Found<Option<Action<'static>>> {
+        let Some(session) = self.sessions.at(at) else { return Ok(None) };
+        if !session.was_sent(frame.last) {
+            return Err(Trouble::session(AmqpError::InvalidField, "no delivery of this delivery-id was sent"));
+        }
+        if !frame.settled && state.is_none() {
+            return Ok(None);
+        }
+        let mut outcomes: SmallVec<[Settled; 2]> = SmallVec::new();
+        session.sent.visit(frame.first, frame.last, |delivery, sent| {
+            let (link, token) = (sent.link, sent.token);
+            outcomes.push(Settled { link, delivery, token, settled: frame.settled, state: state.clone() });
+            !frame.settled
+        });
+        Ok((!outcomes.is_empty()).then_some(Action::Outcomes(outcomes)))
+    }
+
+    /// The client sent something, and forgets it now.
+    fn hear_settled(
+        &mut self,
+        at: u16,
+        frame: &DispositionFrame<'_>,
+        out: &mut Vec<u8>,
+    ) -> Found<Option<Action<'static>>> {
+        let Some(session) = self.sessions.at(at) else { return Ok(None) };
+        if session.last_arrived.is_none_or(|last| is_before(last, frame.last)) {
+            return Err(Trouble::session(AmqpError::InvalidField, "no delivery of this delivery-id has come"));
+        }
+        if !frame.settled {
+            return Ok(None);
+        }
+        let mut forgotten: SmallVec<[Forgotten; 2]> = SmallVec::new();
+        session.arrived.visit(frame.first, frame.last, |delivery, arrived| {
+            forgotten.push(Forgotten { link: arrived.link, delivery, tag: arrived.tag.clone() });
+            false
+        });
+        if forgotten.is_empty() {
+            return Ok(None);
+        }
+        // The broker forgets, too, and says so: the client need not listen.
+        session.say_held(out);
+        session.write_disposition(true, frame.first, frame.last, true, frame.state, out);
+        for gone in &forgotten {
+            if let Some(end) = self.links.get(gone.link).and_then(|link| link.incoming()) {
+                end.unanswered = end.unanswered.saturating_sub(1);
+            }
+            self.mark_link(gone.link);
+        }
+        Ok(Some(Action::Forgotten(forgotten)))
+    }
+}

@@ -1,0 +1,111 @@
+//! Flow frames (2.7.4): how much the client takes, of a session and of a link.
+
+use super::action::{Action, Flow};
+use super::condition::{Fields, SessionError};
+use super::link::LinkEnd;
+use super::live::Live;
+use super::performative::{FlowFrame, invalid};
+use super::trouble::{Found, Trouble};
+use crate::message::Time;
+
+impl Live {
+    /// A flow frame came.
+    pub fn on_flow(
+        &mut self,
+        now: Time,
+        at: u16,
+        frame: &FlowFrame<'_>,
+        out: &mut Vec<u8>,
+    ) -> Found<Option<Action<'static>>> {
+        let frame_max = self.frame_max();
+        let Some(session) = self.sessions.at(at) else { return Ok(None) };
+        let before = session.outgoing_room();
+        let was_full = before == 0 || session.pending.is_some();
+        session.hear_window(frame.next_incoming_id, frame.incoming_window);
+        let has_moved = session.outgoing_room() != before;
+        session.send_pending(frame_max, out);
+        let has_opened = was_full && session.outgoing_room() > 0 && session.pending.is_none();
+        let Some(handle) = frame.handle else {
+            if frame.echo {
+                session.write_flow(FlowFrame::default(), out);
+            }
+            if has_opened {
+                return Ok(Some(Action::Flow(Flow::of_session())));
+            }
+            if !has_moved {
+                self.count_idle(now).map_err(Trouble::Connection)?;
+            }
+            return Ok(None);
+        };
+        let action = self.on_link_flow(now, at, handle, frame, out)?;
+        // All links of the session may go on, not only this one.
+        Ok(if has_opened && !matches!(&action, Some(Action::Flow(flow)) if flow.properties.is_some()) {
+            Some(Action::Flow(Flow::of_session()))
+        } else {
+            action
+        })
+    }
+
+    fn on_link_flow(
+        &mut self,
+        now: Time,
+        at: u16,
+        handle: u32,
+        frame: &FlowFrame<'_>,
+        out: &mut Vec<u8>,
+    ) -> Found<Option<Action<'static>>> {
+        let unknown = || Trouble::session(SessionError::UnattachedHandle, "no link is attached under this handle");
+        let Some(session) = self.sessions.at(at) else { return Ok(None) };
+        let link = session.link_at(handle).ok_or_else(unknown)?;
+        let Some(link) = self.links.at(link) else { return Ok(None) };
+        if !link.is_up() {
+            return Ok(None);
+        }
+        let (id, own_handle, is_told) = (link.id, link.handle_out, link.is_told);
+        match &mut link.end {
+            LinkEnd::Outgoing(end) => {
+                let before = (end.credit, end.drain);
+                end.hear_credit(frame);
+                if frame.echo && !frame.drain && is_told {
+                    session.write_flow(end.flow(own_handle, false), out);
+                }
+                let properties = match frame.properties {
+                    Some(raw) => Some(Box::new(fields(raw)?)),
+                    None => None,
+                };
+                let flow = Flow { link: Some(id), credit: end.credit, drain: end.drain, available: 0, properties };
+                if before == (flow.credit, flow.drain) && flow.properties.is_none() {
+                    self.count_idle(now).map_err(Trouble::Connection)?;
+                }
+                Ok(Some(Action::Flow(flow)))
+            }
+            LinkEnd::Incoming(end) => {
+                // The sender may have moved on without sending (2.6.7).
+                if let Some(count) = frame.delivery_count {
+                    let skipped = count.wrapping_sub(end.delivery_count);
+                    if (1..=end.credit).contains(&skipped) {
+                        end.credit -= skipped;
+                        end.delivery_count = count;
+                    }
+                }
+                if frame.echo && is_told {
+                    session.write_flow(end.flow(own_handle), out);
+                }
+                self.mark_link(id);
+                self.count_idle(now).map_err(Trouble::Connection)?;
+                Ok(None)
+            }
+        }
+    }
+}
+
+impl Flow {
+    fn of_session() -> Self {
+        Self { link: None, credit: 0, drain: false, available: 0, properties: None }
+    }
+}
+
+/// Fields that were checked with the frame around them.
+fn fields(raw: &[u8]) -> Found<Fields> {
+    serde_amqp::from_slice(raw).map_err(|_| Trouble::Session(invalid("properties are not a map with symbols for keys")))
+}

@@ -1,0 +1,332 @@
+//! A link on which the client sends (2.6, 2.7.5): credit, and messages that come in several frames.
+
+use super::action::{Action, DeliveryId, LinkId, Transfer};
+use super::condition::{AmqpError, LinkError, SessionError};
+use super::ledger::is_before;
+use super::live::Live;
+use super::performative::{FlowFrame, TransferFrame};
+use super::session::Arrived;
+use super::state::{State, Tag};
+use super::transaction;
+use super::trouble::{Found, Trouble};
+use crate::message::Time;
+use std::borrow::Cow;
+
+/// Longest delivery-tag (2.8.7).
+const TAG_BYTES_MAX: usize = 32;
+
+/// See the head of this file.
+#[derive(Debug)]
+pub struct IncomingLink {
+    /// Deliveries that the client may have unanswered.
+    pub credit_max: u32,
+    /// How many it may still begin.
+    pub credit: u32,
+    /// How many it has begun, and where that began.
+    pub delivery_count: u32,
+    /// How many are not settled here.
+    pub unanswered: u32,
+    /// Longest message, in bytes.
+    pub message_bytes_max: u64,
+    /// Its messages are about transactions.
+    pub is_coordinator: bool,
+    /// The receiver settles second: what came is remembered until the client has forgotten it.
+    pub settles_second: bool,
+    /// Waits in the list of those whose credit is looked at at the end of the batch.
+    pub is_marked: bool,
+    /// A message that is not whole.
+    pub partial: Option<Box<Partial>>,
+}
+
+/// A message of which not all has come.
+#[derive(Debug)]
+pub struct Partial {
+    delivery: DeliveryId,
+    tag: Tag,
+    format: u32,
+    settled: bool,
+    resume: bool,
+    state: Option<Box<State>>,
+    /// What has come.
+    pub bytes: Vec<u8>,
+    /// When the last of it came.
+    pub touched: Time,
+}
+
+impl IncomingLink {
+    /// A link that has no credit yet.
+    pub fn new(delivery_count: u32, message_bytes_max: u64, is_coordinator: bool) -> Self {
+        Self {
+            credit_max: 0,
+            credit: 0,
+            delivery_count,
+            unanswered: 0,
+            message_bytes_max,
+            is_coordinator,
+            settles_second: false,
+            is_marked: false,
+            partial: None,
+        }
+    }
+
+    /// Gives credit if enough was used up to be worth a frame; whether it did.
+    #[inline]
+    fn top_up(&mut self) -> bool {
+        let used = self.credit_max.saturating_sub(self.credit).saturating_sub(self.unanswered);
+        let worth_it = used > 0 && used >= self.credit_max / 2;
+        if worth_it {
+            self.credit += used;
+        }
+        worth_it
+    }
+
+    /// What a flow of this link says.
+    pub fn flow(&self, handle: u32) -> FlowFrame<'static> {
+        FlowFrame {
+            handle: Some(handle),
+            delivery_count: Some(self.delivery_count),
+            link_credit: Some(self.credit),
+            ..FlowFrame::default()
+        }
+    }
+}
+
+impl Live {
+    /// A transfer frame came.
+    #[inline]
+    pub fn on_transfer<'b>(
+        &mut self,
+        now: Time,
+        at: u16,
+        frame: &TransferFrame<'_>,
+        payload: &'b [u8],
+    ) -> Found<Option<Action<'b>>> {
+        let Some(session) = self.sessions.at(at) else { return Ok(None) };
+        if !session.take_incoming() {
+            return Err(Trouble::session(SessionError::WindowViolation, "more transfers than the window has room for"));
+        }
+        if session.is_window_low() {
+            self.mark_session(at);
+        }
+        let link = self.link_of(at, frame.handle)?;
+        let Some(link) = self.links.at(link) else { return Ok(None) };
+        let id = link.id;
+        if !link.is_up() {
+            return self.ignore_transfer(at, frame);
+        }
+        let Some(end) = link.incoming() else {
+            return Err(Trouble::link(id, AmqpError::NotAllowed, "the broker is the sender on this link"));
+        };
+        if let Some(partial) = &mut end.partial {
+            partial.go_on(frame)?;
+            return self.part(now, at, id, frame, payload);
+        }
+        self.first_part(now, at, id, frame, payload)
+    }
+
+    /// A transfer on a link that is going down.
+    fn ignore_transfer<'b>(&mut self, at: u16, frame: &TransferFrame<'_>) -> Found<Option<Action<'b>>> {
+        if let (Some(session), Some(delivery)) = (self.sessions.at(at), frame.delivery_id)
+            && session.last_arrived.is_none_or(|last| is_before(last, delivery))
+        {
+            session.last_arrived = Some(delivery);
+        }
+        Ok(None)
+    }
+
+    /// The first frame of a delivery came.
+    #[inline]
+    fn first_part<'b>(
+        &mut self,
+        now: Time,
+        at: u16,
+        id: LinkId,
+        frame: &TransferFrame<'_>,
+        payload: &'b [u8],
+    ) -> Found<Option<Action<'b>>> {
+        let invalid = |why| Trouble::session(AmqpError::InvalidField, why);
+        let delivery = frame.delivery_id.ok_or_else(|| invalid("delivery-id is missing"))?;
+        let tag = frame.tag.ok_or_else(|| invalid("delivery-tag is missing"))?;
+        if tag.is_empty() || tag.len() > TAG_BYTES_MAX {
+            return Err(invalid("a delivery-tag has 1 to 32 bytes"));
+        }
+        let unsettled_max = self.limits.unsettled_max as usize;
+        let Some(session) = self.sessions.at(at) else { return Ok(None) };
+        if session.last_arrived.is_some_and(|last| !is_before(last, delivery)) {
+            return Err(invalid("delivery-id does not come after the last one"));
+        }
+        session.last_arrived = Some(delivery);
+        if session.arrived.len() >= unsettled_max {
+            return Err(Trouble::session(AmqpError::ResourceLimitExceeded, "too many deliveries are not settled"));
+        }
+        let Some(end) = self.links.get(id).and_then(|link| link.incoming()) else { return Ok(None) };
+        end.credit = end.credit.checked_sub(1).ok_or_else(|| {
+            Trouble::link(id, LinkError::TransferLimitExceeded, "more deliveries than there was credit for")
+        })?;
+        end.delivery_count = end.delivery_count.wrapping_add(1);
+        if frame.aborted {
+            self.mark_link(id);
+            return Ok(None);
+        }
+        let state = match frame.state {
+            Some(raw) => Some(Box::new(State::read(raw).map_err(Trouble::Session)?)),
+            None => None,
+        };
+        let (settled, format) = (frame.settled.unwrap_or(false), frame.format.unwrap_or(0));
+        if frame.more {
+            let partial = Partial {
+                delivery,
+                tag: Tag::from_slice(tag),
+                format,
+                settled,
+                resume: frame.resume,
+                state,
+                bytes: Vec::new(),
+                touched: now,
+            };
+            end.partial = Some(Box::new(partial));
+            self.partials += 1;
+            return self.part(now, at, id, frame, payload);
+        }
+        if payload.len() as u64 > end.message_bytes_max {
+            return Err(too_large(id));
+        }
+        let bytes = Cow::Borrowed(payload);
+        let tag = Tag::from_slice(tag);
+        self.whole(at, Transfer { link: id, delivery, tag, format, settled, resume: frame.resume, state, bytes })
+    }
+
+    /// Adds to the message that is not whole, or drops it.
+    fn part<'b>(
+        &mut self,
+        now: Time,
+        at: u16,
+        id: LinkId,
+        frame: &TransferFrame<'_>,
+        payload: &'b [u8],
+    ) -> Found<Option<Action<'b>>> {
+        if frame.aborted {
+            self.drop_partial(id);
+            self.mark_link(id);
+            return Ok(None);
+        }
+        let bytes_max = self.limits.partial_bytes_max;
+        let Some(end) = self.links.get(id).and_then(|link| link.incoming()) else { return Ok(None) };
+        let Some(partial) = &mut end.partial else { return Ok(None) };
+        if (partial.bytes.len() + payload.len()) as u64 > end.message_bytes_max {
+            return Err(too_large(id));
+        }
+        if self.partial_bytes + payload.len() as u64 > bytes_max {
+            let why = "the messages of this connection that are not whole take too much room";
+            return Err(Trouble::link(id, AmqpError::ResourceLimitExceeded, why));
+        }
+        self.partial_bytes += payload.len() as u64;
+        partial.bytes.extend_from_slice(payload);
+        partial.touched = now;
+        if frame.more {
+            return Ok(None);
+        }
+        let Some(Partial { delivery, tag, format, settled, resume, state, bytes, .. }) = self.take_partial(id) else {
+            return Ok(None);
+        };
+        let bytes = Cow::Owned(bytes);
+        self.whole(at, Transfer { link: id, delivery, tag, format, settled, resume, state, bytes })
+    }
+
+    /// A whole message is there.
+    #[inline]
+    fn whole<'b>(&mut self, at: u16, transfer: Transfer<'b>) -> Found<Option<Action<'b>>> {
+        let id = transfer.link;
+        let Some(end) = self.links.get(id).and_then(|link| link.incoming()) else { return Ok(None) };
+        let is_coordinator = end.is_coordinator;
+        if transfer.settled {
+            self.mark_link(id);
+        } else {
+            end.unanswered += 1;
+            let tag = if end.settles_second { transfer.tag.clone() } else { Tag::new() };
+            if let Some(session) = self.sessions.at(at) {
+                session.arrived.push(transfer.delivery, Arrived { link: id, tag });
+            }
+        }
+        if is_coordinator {
+            return transaction::read(&transfer, &self.limits).map(Some);
+        }
+        Ok(Some(Action::Transfer(transfer)))
+    }
+
+    /// Takes what has come of a message.
+    fn take_partial(&mut self, id: LinkId) -> Option<Partial> {
+        let partial = self.links.get(id)?.incoming()?.partial.take()?;
+        self.partials -= 1;
+        self.partial_bytes -= partial.bytes.len() as u64;
+        Some(*partial)
+    }
+
+    /// Forgets what has come of a message.
+    pub fn drop_partial(&mut self, id: LinkId) {
+        drop(self.take_partial(id));
+    }
+
+    /// See [`Connection::grant`](super::Connection::grant).
+    pub fn grant(&mut self, id: LinkId, credit: u32, out: &mut Vec<u8>) {
+        let Some(end) = self.links.get(id).filter(|link| link.is_up()).and_then(|link| link.incoming()) else { return };
+        end.credit_max = credit;
+        self.top_up(id, out);
+    }
+
+    /// Tells the client of more credit if that is worth a frame.
+    pub fn top_up(&mut self, id: LinkId, out: &mut Vec<u8>) {
+        let Some(link) = self.links.get(id).filter(|link| link.is_up() && link.is_told) else { return };
+        let (at, handle) = (link.session, link.handle_out);
+        let Some(end) = link.incoming() else { return };
+        if end.top_up() {
+            let flow = end.flow(handle);
+            if let Some(session) = self.sessions.at(at) {
+                session.write_flow(flow, out);
+            }
+        }
+    }
+
+    /// See [`Connection::settle`](super::Connection::settle).
+    #[inline]
+    pub fn settle(&mut self, id: LinkId, delivery: DeliveryId, state: &State, settled: bool, out: &mut Vec<u8>) {
+        let Some(link) = self.links.get(id) else { return };
+        let at = link.session;
+        let Some(end) = link.incoming() else { return };
+        let Some(session) = self.sessions.at(at) else { return };
+        if session.arrived.get(delivery).is_none_or(|arrived| arrived.link != id) {
+            return;
+        }
+        if settled {
+            session.arrived.remove(delivery);
+            end.unanswered = end.unanswered.saturating_sub(1);
+        }
+        session.answer(delivery, state, settled, out);
+        self.mark_session(at);
+        if settled {
+            self.mark_link(id);
+        }
+    }
+}
+
+impl Partial {
+    /// Whether a frame goes on with this delivery (2.7.5): what it repeats must be the same.
+    fn go_on(&mut self, frame: &TransferFrame<'_>) -> Found<()> {
+        let same = frame.delivery_id.is_none_or(|id| id == self.delivery)
+            && frame.tag.is_none_or(|tag| tag == self.tag.as_slice())
+            && frame.format.is_none_or(|format| format == self.format);
+        if !same {
+            let why = "a delivery begins on a link before the one before it is whole";
+            return Err(Trouble::session(AmqpError::InvalidField, why));
+        }
+        self.settled |= frame.settled.unwrap_or(false);
+        if let Some(raw) = frame.state {
+            self.state = Some(Box::new(State::read(raw).map_err(Trouble::Session)?));
+        }
+        Ok(())
+    }
+}
+
+fn too_large(id: LinkId) -> Trouble {
+    Trouble::link(id, LinkError::MessageSizeExceeded, "the message is longer than this link takes")
+}

@@ -1,0 +1,145 @@
+//! Deliveries of a session that are not settled, by delivery-id: a serial number (RFC 1982) that only grows.
+
+use std::collections::VecDeque;
+
+/// Whether `a` comes before `b`.
+pub fn is_before(a: u32, b: u32) -> bool {
+    (a.wrapping_sub(b) as i32) < 0
+}
+
+/// See the head of this file. What is taken out of the middle leaves a gap until all before it is gone.
+#[derive(Debug)]
+pub struct Ledger<T> {
+    entries: VecDeque<(u32, Option<T>)>,
+    live: usize,
+}
+
+impl<T> Default for Ledger<T> {
+    fn default() -> Self {
+        Self { entries: VecDeque::new(), live: 0 }
+    }
+}
+
+impl<T> Ledger<T> {
+    /// Entries with their gaps: what bounds the memory.
+    pub fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// Adds one whose id comes after all others.
+    #[inline]
+    pub fn push(&mut self, id: u32, entry: T) {
+        self.entries.push_back((id, Some(entry)));
+        self.live += 1;
+    }
+
+    fn position(&self, id: u32) -> Option<usize> {
+        let first = self.entries.front()?.0;
+        let offset = id.wrapping_sub(first);
+        // Without jumps in the ids, which is usual, the distance is the place.
+        let guess = offset as usize;
+        if self.entries.get(guess).is_some_and(|entry| entry.0 == id) {
+            return Some(guess);
+        }
+        self.entries.binary_search_by_key(&offset, |entry| entry.0.wrapping_sub(first)).ok()
+    }
+
+    /// The entry of this id.
+    pub fn get(&self, id: u32) -> Option<&T> {
+        self.entries.get(self.position(id)?)?.1.as_ref()
+    }
+
+    /// Takes the entry of this id out.
+    #[inline]
+    pub fn remove(&mut self, id: u32) -> Option<T> {
+        let at = self.position(id)?;
+        let entry = self.entries.get_mut(at)?.1.take()?;
+        self.live -= 1;
+        self.close_gaps();
+        Some(entry)
+    }
+
+    /// Visits what lies from `first` to `last`, both included; what `keep` does not want goes. The work is bound by what is
+    /// there.
+    pub fn visit(&mut self, first: u32, last: u32, mut keep: impl FnMut(u32, &T) -> bool) {
+        let Some(front) = self.entries.front().map(|entry| entry.0) else { return };
+        let start = if is_before(first, front) {
+            0
+        } else {
+            let offset = first.wrapping_sub(front);
+            self.entries.partition_point(|entry| entry.0.wrapping_sub(front) < offset)
+        };
+        for (id, slot) in self.entries.range_mut(start..) {
+            if is_before(last, *id) {
+                break;
+            }
+            if slot.as_ref().is_some_and(|entry| !keep(*id, entry)) {
+                *slot = None;
+                self.live -= 1;
+            }
+        }
+        self.close_gaps();
+    }
+
+    /// Takes out what `keep` does not want.
+    pub fn retain(&mut self, keep: impl Fn(&T) -> bool) {
+        for (_, slot) in &mut self.entries {
+            if slot.as_ref().is_some_and(|entry| !keep(entry)) {
+                *slot = None;
+                self.live -= 1;
+            }
+        }
+        self.close_gaps();
+    }
+
+    fn close_gaps(&mut self) {
+        if self.live == 0 {
+            self.entries.clear();
+            return;
+        }
+        while self.entries.front().is_some_and(|entry| entry.1.is_none()) {
+            self.entries.pop_front();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ids(ledger: &mut Ledger<char>, first: u32, last: u32) -> Vec<u32> {
+        let mut seen = Vec::new();
+        ledger.visit(first, last, |id, _| {
+            seen.push(id);
+            true
+        });
+        seen
+    }
+
+    #[test]
+    fn ids_wrap_around() {
+        let mut ledger = Ledger::default();
+        for id in [u32::MAX - 1, u32::MAX, 0, 1] {
+            ledger.push(id, 'x');
+        }
+        assert_eq!(ids(&mut ledger, u32::MAX, 0), [u32::MAX, 0]);
+        assert_eq!(ledger.remove(0), Some('x'));
+        assert_eq!(ledger.remove(0), None);
+        assert_eq!(ids(&mut ledger, u32::MAX - 5, 9), [u32::MAX - 1, u32::MAX, 1]);
+    }
+
+    #[test]
+    fn ids_may_jump() {
+        let mut ledger = Ledger::default();
+        for id in [3, 10, 11, 500] {
+            ledger.push(id, 'x');
+        }
+        assert_eq!(ledger.get(4), None);
+        assert!(ledger.get(500).is_some());
+        assert_eq!(ids(&mut ledger, 4, 499), [10, 11]);
+        ledger.visit(0, 11, |_, _| false);
+        assert_eq!(ledger.len(), 1);
+        assert_eq!(ledger.remove(500), Some('x'));
+        assert_eq!(ledger.len(), 0);
+    }
+}

@@ -1,0 +1,255 @@
+//! A link on which the client receives: credit, drain, and messages that take several frames.
+
+use super::action::{DeliveryId, LinkId, Outgoing, Undelivered};
+use super::frame::{self, Kind};
+use super::live::Live;
+use super::performative::{FlowFrame, TransferFrame};
+use super::session::{Sent, Session};
+use super::state::{State, Tag};
+
+/// See the head of this file.
+#[derive(Debug, Default)]
+pub struct OutgoingLink {
+    /// Deliveries that the client takes now.
+    pub credit: u32,
+    /// How many have begun.
+    pub delivery_count: u32,
+    /// The client wants to hear when nothing is left, and has not heard it yet.
+    pub drain: bool,
+    /// Deliveries that wait for it.
+    pub available: u32,
+    /// Longest message that the client takes, in bytes; 0: any.
+    pub message_bytes_max: u64,
+}
+
+impl OutgoingLink {
+    /// Hears how much the client takes (2.6.7). What it has not heard of yet counts as used.
+    pub fn hear_credit(&mut self, frame: &FlowFrame<'_>) {
+        if let Some(credit) = frame.link_credit {
+            let ahead = self.delivery_count.wrapping_sub(frame.delivery_count.unwrap_or(0));
+            let ahead = if (ahead as i32) < 0 { 0 } else { ahead };
+            self.credit = credit.saturating_sub(ahead);
+        }
+        self.drain = frame.drain;
+    }
+
+    /// What a flow of this link says.
+    pub fn flow(&self, handle: u32, drain: bool) -> FlowFrame<'static> {
+        FlowFrame {
+            handle: Some(handle),
+            delivery_count: Some(self.delivery_count),
+            link_credit: Some(self.credit),
+            available: Some(self.available),
+            drain,
+            ..FlowFrame::default()
+        }
+    }
+}
+
+/// The rest of a delivery of which the window did not take all. Nothing else is delivered in its session before it.
+#[derive(Debug)]
+pub struct Pending {
+    /// On which link.
+    pub link: LinkId,
+    handle: u32,
+    delivery: DeliveryId,
+    tag: Tag,
+    format: u32,
+    settled: bool,
+    bytes: Vec<u8>,
+    sent: usize,
+}
+
+/// Bytes of a message in pieces, taken from the front.
+struct Pieces<'p, 'm> {
+    parts: &'p [&'m [u8]],
+    /// Taken of the first part.
+    taken: usize,
+    left: usize,
+}
+
+impl<'p, 'm> Pieces<'p, 'm> {
+    fn new(parts: &'p [&'m [u8]]) -> Self {
+        Self { parts, taken: 0, left: parts.iter().map(|part| part.len()).sum() }
+    }
+
+    #[inline]
+    fn take(&mut self, mut count: usize, out: &mut Vec<u8>) {
+        self.left -= count;
+        while let Some(part) = self.parts.first() {
+            let part = &part[self.taken..];
+            if count < part.len() {
+                out.extend_from_slice(&part[..count]);
+                self.taken += count;
+                return;
+            }
+            out.extend_from_slice(part);
+            count -= part.len();
+            self.taken = 0;
+            self.parts = &self.parts[1..];
+        }
+    }
+}
+
+impl Session {
+    /// Writes transfer frames until nothing is left, or the window is full.
+    #[inline]
+    fn write_transfers(
+        &mut self,
+        head: &TransferFrame<'_>,
+        pieces: &mut Pieces<'_, '_>,
+        frame_max: usize,
+        out: &mut Vec<u8>,
+    ) {
+        loop {
+            let start = out.len();
+            frame::write(Kind::Amqp, self.channel_out, out, |out| {
+                let body = out.len();
+                head.write(out);
+                let room = frame_max.saturating_sub(out.len() - start).max(1);
+                if pieces.left > room {
+                    out.truncate(body);
+                    TransferFrame { more: true, ..*head }.write(out);
+                }
+                pieces.take(pieces.left.min(room), out);
+            });
+            self.take_outgoing();
+            if pieces.left == 0 || self.outgoing_room() == 0 {
+                return;
+            }
+        }
+    }
+
+    /// Goes on with the delivery that the window did not take.
+    pub fn send_pending(&mut self, frame_max: usize, out: &mut Vec<u8>) {
+        if self.outgoing_room() == 0 {
+            return;
+        }
+        let Some(mut pending) = self.pending.take() else { return };
+        let head = TransferFrame {
+            handle: pending.handle,
+            delivery_id: Some(pending.delivery),
+            tag: Some(&pending.tag),
+            format: Some(pending.format),
+            settled: Some(pending.settled),
+            ..TransferFrame::default()
+        };
+        let parts = [&pending.bytes[pending.sent..]];
+        let mut pieces = Pieces::new(&parts);
+        self.write_transfers(&head, &mut pieces, frame_max, out);
+        pending.sent = pending.bytes.len() - pieces.left;
+        if pieces.left > 0 {
+            self.pending = Some(pending);
+        }
+    }
+}
+
+impl Live {
+    /// See [`Connection::room`](super::Connection::room).
+    #[inline]
+    pub fn room(&self, id: LinkId) -> u32 {
+        let Some(link) = self.links.look(id).filter(|link| link.is_up() && link.is_told) else { return 0 };
+        let super::link::LinkEnd::Outgoing(end) = &link.end else { return 0 };
+        let Some(session) = self.sessions.look(link.session) else { return 0 };
+        if session.pending.is_some() {
+            return 0;
+        }
+        let unsettled = (self.limits.unsettled_max as usize).saturating_sub(session.sent.len());
+        let unsettled = u32::try_from(unsettled).unwrap_or(u32::MAX);
+        end.credit.min(session.outgoing_room()).min(unsettled)
+    }
+
+    /// See [`Connection::deliver`](super::Connection::deliver).
+    #[inline]
+    pub fn deliver(
+        &mut self,
+        id: LinkId,
+        outgoing: &Outgoing<'_>,
+        out: &mut Vec<u8>,
+    ) -> Result<DeliveryId, Undelivered> {
+        if self.room(id) == 0 {
+            return Err(Undelivered::NoRoom);
+        }
+        let frame_max = self.frame_max();
+        let link = self.links.get(id).ok_or(Undelivered::NoRoom)?;
+        let (at, handle) = (link.session, link.handle_out);
+        let end = link.outgoing().ok_or(Undelivered::NoRoom)?;
+        let mut pieces = Pieces::new(outgoing.parts);
+        if end.message_bytes_max > 0 && pieces.left as u64 > end.message_bytes_max {
+            return Err(Undelivered::TooLarge);
+        }
+        let session = self.sessions.at(at).ok_or(Undelivered::NoRoom)?;
+        end.credit -= 1;
+        end.delivery_count = end.delivery_count.wrapping_add(1);
+        let delivery = session.next_delivery();
+        if !outgoing.settled {
+            session.sent.push(delivery, Sent { link: id, token: outgoing.token });
+        }
+        let encoded = outgoing.state.map(|state| {
+            let mut encoded = Vec::new();
+            state.write(&mut encoded);
+            encoded
+        });
+        let head = TransferFrame {
+            handle,
+            delivery_id: Some(delivery),
+            tag: Some(outgoing.tag),
+            format: Some(outgoing.format),
+            settled: Some(outgoing.settled),
+            more: false,
+            state: encoded.as_deref(),
+            resume: outgoing.resume,
+            aborted: false,
+        };
+        session.write_transfers(&head, &mut pieces, frame_max, out);
+        if pieces.left > 0 {
+            let mut bytes = Vec::with_capacity(pieces.left);
+            pieces.take(pieces.left, &mut bytes);
+            session.pending = Some(Pending {
+                link: id,
+                handle,
+                delivery,
+                tag: Tag::from_slice(outgoing.tag),
+                format: outgoing.format,
+                settled: outgoing.settled,
+                bytes,
+                sent: 0,
+            });
+        }
+        Ok(delivery)
+    }
+
+    /// See [`Connection::drained`](super::Connection::drained).
+    pub fn drained(&mut self, id: LinkId, out: &mut Vec<u8>) {
+        let Some(link) = self.links.get(id).filter(|link| link.is_up() && link.is_told) else { return };
+        let (at, handle) = (link.session, link.handle_out);
+        let Some(end) = link.outgoing().filter(|end| end.drain) else { return };
+        let Some(session) = self.sessions.at(at) else { return };
+        end.drain = false;
+        end.delivery_count = end.delivery_count.wrapping_add(end.credit);
+        end.credit = 0;
+        session.write_flow(end.flow(handle, true), out);
+    }
+
+    /// See [`Connection::drains`](super::Connection::drains).
+    pub fn drains(&self, id: LinkId) -> bool {
+        let link = self.links.look(id).filter(|link| link.is_up());
+        link.is_some_and(|link| matches!(&link.end, super::link::LinkEnd::Outgoing(end) if end.drain))
+    }
+
+    /// See [`Connection::settle_outgoing`](super::Connection::settle_outgoing).
+    pub fn settle_outgoing(&mut self, id: LinkId, delivery: DeliveryId, state: Option<&State>, out: &mut Vec<u8>) {
+        let Some(at) = self.links.get(id).map(|link| link.session) else { return };
+        let Some(session) = self.sessions.at(at) else { return };
+        if session.sent.get(delivery).is_none_or(|sent| sent.link != id) {
+            return;
+        }
+        session.sent.remove(delivery);
+        let encoded = state.map(|state| {
+            let mut encoded = Vec::new();
+            state.write(&mut encoded);
+            encoded
+        });
+        session.write_disposition(false, delivery, delivery, true, encoded.as_deref(), out);
+    }
+}
