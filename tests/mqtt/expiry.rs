@@ -83,3 +83,33 @@ fn the_greatest_interval_is_taken() {
     publisher.publish(&expiring(&topic, "x", u32::MAX));
     assert!(subscriber.take().properties.number(MESSAGE_EXPIRY).is_none_or(|left| left >= u32::MAX - 2));
 }
+
+/// [MQTT-4.3.3-7]: once it was sent, a QoS 2 message is brought to its end whatever its age.
+#[test]
+fn a_delivery_that_has_begun_does_not_expire() {
+    let (id, topic) = (unique("begun"), unique("begun"));
+    let mut subscriber = connect(V5).id(&id).kept().open();
+    subscriber.subscribe(&topic, 2);
+    client(V5).publish(&Publish { qos: 2, ..expiring(&topic, "x", 1) });
+    let message = subscriber.delivery();
+    subscriber.cut();
+    pass(2);
+    let mut subscriber = connect(V5).id(&id).kept().resume();
+    let again = subscriber.delivery();
+    assert_eq!((again.id, again.text(), again.duplicate), (message.id, "x", true));
+    subscriber.ack(0x50, message.id);
+    assert_eq!(subscriber.acked(0x62, message.id).code, 0);
+    subscriber.ack(0x70, message.id);
+    subscriber.expect_nothing();
+}
+
+/// [MQTT-4.3.3-13]: a publisher is answered to the end, also about a message that has expired meanwhile.
+#[test]
+fn a_publication_that_expired_is_acknowledged_to_the_end() {
+    let topic = unique("acknowledged");
+    let mut publisher = client(V5);
+    let id = publisher.send_publish(&Publish { qos: 2, ..expiring(&topic, "x", 1) });
+    assert!(publisher.acked(0x50, id).code < 0x80);
+    pass(2);
+    assert_eq!(publisher.release(id).code, 0);
+}

@@ -2,12 +2,14 @@
 //! and 5.0 number one statement differently, the one of 5.0 comes first.
 
 mod alias;
+mod bounds;
 mod connect;
 mod expiry;
 mod identifiers;
 mod keep_alive;
 mod malformed;
 mod options;
+mod order;
 mod properties;
 mod qos;
 mod redirect;
@@ -15,6 +17,7 @@ mod resend;
 mod retained;
 mod session;
 mod shared;
+mod statements;
 mod subscribe;
 mod sys;
 mod take_over;

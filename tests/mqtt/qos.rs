@@ -220,3 +220,54 @@ fn deliveries_under_way_have_identifiers_of_their_own() {
     ids.dedup();
     assert_eq!(ids.len(), 15);
 }
+
+/// [MQTT-4.3.2-5], [MQTT-4.3.3-12]: an identifier whose exchange is over stands for a new message, whatever DUP says.
+#[test]
+fn an_identifier_may_be_used_again_once_its_exchange_is_over() {
+    for version in ALL {
+        for qos in [1, 2] {
+            let topic = unique("again");
+            let (mut publisher, mut subscriber) = (client(version), client(version));
+            subscriber.subscribe(&topic, qos);
+            for payload in ["first", "second", "third"] {
+                let message = Publish::new(&topic, payload, qos).id(7);
+                let message = if payload == "third" { message.duplicate() } else { message };
+                assert!(publisher.publish(&message) < 0x80);
+                subscriber.expect(&topic, payload, qos);
+            }
+            subscriber.expect_nothing();
+        }
+    }
+}
+
+/// [MQTT-4.6.0-2], [MQTT-4.6.0-3], [MQTT-4.6.0-4] on the broker's side: answers come in the order of what they answer.
+#[test]
+fn acknowledgements_come_in_the_order_of_the_messages() {
+    for version in ALL {
+        let topic = unique("order");
+        let mut subscriber = client(version);
+        subscriber.subscribe(&topic, 2);
+        let mut publisher = client(version);
+        for (qos, answer) in [(1, 0x40), (2, 0x50)] {
+            for id in 1..=100 {
+                publisher.send_publish(&Publish::new(&topic, "x", qos).id(id));
+            }
+            for id in 1..=100 {
+                let got = publisher.receive();
+                let in_order = match &got {
+                    Packet::Puback(ack) => answer == 0x40 && ack.id == id,
+                    Packet::Pubrec(ack) => answer == 0x50 && ack.id == id,
+                    _ => false,
+                };
+                assert!(in_order, "{version:?} QoS {qos}: {got:?} in the place of {id}");
+            }
+        }
+        for id in 1..=100 {
+            publisher.ack(0x62, id);
+        }
+        for id in 1..=100 {
+            let got = publisher.receive();
+            assert!(matches!(&got, Packet::Pubcomp(ack) if ack.id == id), "{got:?} in the place of {id}");
+        }
+    }
+}

@@ -117,3 +117,34 @@ fn a_narrower_window_holds_for_what_comes_again() {
     assert_eq!(subscriber.delivery().text(), "2");
     subscriber.expect_nothing();
 }
+
+/// [MQTT-4.4.0-2]: a delivery that was answered with an error is over.
+#[test]
+fn a_delivery_that_was_refused_does_not_come_again() {
+    for qos in [1, 2] {
+        let (id, topic) = (unique("refused"), unique("refused"));
+        let mut subscriber = connect(V5).id(&id).kept().open();
+        subscriber.subscribe(&topic, qos);
+        client(V5).say(&topic, "x", qos);
+        let message = subscriber.delivery();
+        subscriber.send(&raw([0, 0x40, 0x50][usize::from(qos)], &[&message.id.to_be_bytes()[..], &[0x97]].concat()));
+        subscriber.ping();
+        subscriber.cut();
+        connect(V5).id(&id).kept().resume().expect_nothing();
+    }
+}
+
+/// [MQTT-4.4.0-1]: at no other time than after a reconnect.
+#[test]
+fn nothing_is_sent_again_on_a_connection_that_lasts() {
+    for version in ALL {
+        let topic = unique("patience");
+        let mut subscriber = client(version);
+        subscriber.subscribe(&topic, 2);
+        client(version).say(&topic, "x", 2);
+        client(version).say(&topic, "y", 1);
+        assert_eq!((subscriber.delivery().text(), subscriber.delivery().text()), ("x", "y"));
+        pass(2);
+        subscriber.expect_nothing();
+    }
+}

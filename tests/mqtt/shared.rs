@@ -151,3 +151,65 @@ fn a_group_of_one_queues_while_its_member_is_away() {
     client(V5).say(&topic, "x", 1);
     connect(V5).id(&id).kept().resume().expect(&topic, "x", 1);
 }
+
+/// [MQTT-4.8.2-3]: each member gets its copies at the QoS that it was granted.
+#[test]
+fn a_member_gets_no_more_than_its_qos() {
+    let topic = unique("granted");
+    for granted in [0, 1, 2] {
+        let mut member = group(&topic, 1, granted).remove(0);
+        client(V5).say(&topic, "x", 2);
+        member.expect(&topic, "x", granted);
+        member.disconnect();
+    }
+}
+
+/// [MQTT-4.8.2-4]: a delivery at QoS 2 that has begun is brought to its end with the same member.
+#[test]
+fn a_qos_2_message_under_way_waits_for_its_member() {
+    let (id, topic) = (unique("begun"), unique("begun"));
+    let filter = format!("$share/group/{topic}");
+    let mut chosen = connect(V5).id(&id).kept().open();
+    chosen.subscribe(&filter, 2);
+    client(V5).say(&topic, "x", 2);
+    let message = chosen.delivery();
+    let mut other = group(&topic, 1, 2).remove(0);
+    chosen.cut();
+    other.expect_nothing();
+    let again = connect(V5).id(&id).kept().resume().take();
+    assert_eq!((again.id, again.text(), again.duplicate), (message.id, "x", true));
+    other.expect_nothing();
+}
+
+/// [MQTT-4.8.2-5]: if that member's session ends, nobody gets it. What was not yet sent goes to others.
+#[test]
+fn a_qos_2_message_under_way_to_a_member_that_goes_reaches_nobody_else() {
+    let topic = unique("ended");
+    let mut chosen = connect(V5).with(Property::Two(property::RECEIVE_MAXIMUM, 1)).open();
+    chosen.subscribe(&format!("$share/group/{topic}"), 2);
+    let mut publisher = client(V5);
+    publisher.say(&topic, "begun", 2);
+    publisher.say(&topic, "waiting", 2);
+    assert_eq!(chosen.delivery().text(), "begun");
+    let mut other = group(&topic, 1, 2).remove(0);
+    chosen.disconnect();
+    other.expect(&topic, "waiting", 2);
+    other.expect_nothing();
+}
+
+/// [MQTT-4.8.2-6]: what its member refuses is not offered to another one.
+#[test]
+fn a_message_that_its_member_refuses_is_over() {
+    for qos in [1, 2] {
+        let topic = unique("refused");
+        let mut chosen = group(&topic, 1, qos).remove(0);
+        client(V5).say(&topic, "x", qos);
+        let message = chosen.delivery();
+        let mut other = group(&topic, 1, qos).remove(0);
+        chosen.send(&raw([0, 0x40, 0x50][usize::from(qos)], &[&message.id.to_be_bytes()[..], &[0x83]].concat()));
+        chosen.ping();
+        other.expect_nothing();
+        chosen.disconnect();
+        other.expect_nothing();
+    }
+}

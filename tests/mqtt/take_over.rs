@@ -110,3 +110,39 @@ fn of_many_that_come_at_once_one_remains() {
     });
     assert_eq!(served.filter(|served| *served).count(), 1);
 }
+
+/// S03: one owner at any time, and nothing that was acknowledged is lost, while an id is taken over again and again.
+#[test]
+fn taking_over_again_and_again_loses_nothing() {
+    let (id, topic) = (unique("relay"), unique("relay"));
+    let mut subscriber = connect(V5).id(&id).kept().open();
+    subscriber.subscribe(&topic, 1);
+    let told = topic.clone();
+    let publisher = std::thread::spawn(move || {
+        let mut publisher = client(V5);
+        for number in 0..400 {
+            publisher.say(&told, &number.to_string(), 1);
+        }
+    });
+    let mut seen = std::collections::BTreeSet::new();
+    for _ in 0..100 {
+        let mut next = connect(V5).id(&id).kept().resume();
+        assert_eq!(
+            std::iter::from_fn(|| subscriber.try_receive().ok()).find_map(|packet| match packet {
+                Packet::Disconnect(farewell) => Some(farewell.code),
+                _ => None,
+            }),
+            Some(0x8E)
+        );
+        for message in next.messages() {
+            next.ack(0x40, message.id);
+            seen.insert(message.text().to_owned());
+        }
+        subscriber = next;
+    }
+    publisher.join().unwrap();
+    while seen.len() < 400 {
+        seen.insert(subscriber.take().text().to_owned());
+    }
+    subscriber.expect_nothing();
+}

@@ -75,7 +75,9 @@ impl Broker {
             Retention::Delete => Keep::Delete,
         };
         let is_new = || !self.retained.contains(message.topic());
-        if matches!(keep, Keep::Set(_)) && self.retained.len() >= self.limits.retained_max && is_new() {
+        // The broker's own values do not count.
+        let is_full = || self.metrics.retained_messages.get() >= self.limits.retained_max as i64;
+        if matches!(keep, Keep::Set(_)) && is_full() && is_new() {
             return Err(Refusal::new(RefusalKind::QuotaExceeded, "no more retained messages are taken"));
         }
         Ok(keep)
