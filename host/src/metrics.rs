@@ -60,6 +60,14 @@ metrics! {
     connections: Gauge, "Open connections.";
     /// Connections that were ever accepted.
     connections_total: Counter, "Connections accepted.";
+    /// Connections turned away because there were too many.
+    connections_refused_total: Counter, "Connections turned away by a bound on connections.";
+    /// Times that accepting waited for the bound on its rate.
+    accepts_delayed_total: Counter, "Times that accepting connections waited for the bound on its rate.";
+    /// Clients cut off because they took nothing.
+    write_timeouts_total: Counter, "Connections closed because the client took nothing of what waited for it.";
+    /// Clients cut off before they said who they are.
+    opening_timeouts_total: Counter, "Connections closed because the client did not say in time who it is.";
     /// Clients that are attached.
     clients: Gauge, "Attached clients.";
     /// Clients that were ever let in.
@@ -104,6 +112,8 @@ metrics! {
     publishers_paused_total: Counter, "Times that a publisher had to wait for a full queue.";
     /// Clients that broke the rules of their protocol.
     protocol_violations_total: Counter, "Connections closed because the client broke its protocol.";
+    /// Clients that broke the rules of TLS, WebSocket or PROXY.
+    transport_faults_total: Counter, "Connections closed because the client broke TLS, WebSocket or PROXY rules.";
     /// Connections closed for silence.
     keep_alive_timeouts_total: Counter, "Connections closed because the client was silent too long.";
     /// Packets of the protocol read, of any kind.

@@ -126,10 +126,10 @@ impl Broker {
 
 fn config(adjust: &Adjust, data: &Path) -> Config {
     let mut config = Config { data_dir: data.to_path_buf(), ..Config::default() };
-    let any_port = "127.0.0.1:0".parse().expect("an address");
-    config.admin.bind = any_port;
+    let any_port: host::config::Bind = "127.0.0.1:0".parse().expect("an address");
+    config.admin.bind = any_port.clone();
     for listener in &mut config.listeners {
-        listener.bind = any_port;
+        listener.bind = any_port.clone();
     }
     adjust(&mut config);
     config

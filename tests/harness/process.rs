@@ -32,7 +32,9 @@ impl Process {
     fn launch(data: TempDir) -> Self {
         let mut command = Command::new(binary());
         command.arg("serve").arg("--data-dir").arg(data.path()).args(["--log", "info", "--log-format", "json"]);
-        command.args(["--set", "listener.mqtt.bind=127.0.0.1:0", "--set", "admin.bind=127.0.0.1:0"]);
+        for key in ["listener.mqtt.bind", "listener.ws.bind", "admin.bind"] {
+            command.args(["--set", &format!("{key}=127.0.0.1:0")]);
+        }
         let mut child = command.stderr(Stdio::piped()).spawn().expect("pliant can be started");
         let mut lines = BufReader::new(child.stderr.take().expect("its log is piped"));
         let (mut address, mut admin, mut log) = (None, None, String::new());

@@ -1,6 +1,6 @@
 //! From the sources to a checked configuration: file, then environment, then flags; what comes later wins.
 
-use super::meant::{Config, Listener, Module};
+use super::meant::{Bind, ClientCertificate, Config, Listener, Module, ProtocolName, Transport};
 use super::problem::{ConfigError, Origin, Problem};
 use super::settings::{GLOBAL, LISTENER, MODULE, Setting};
 use super::written::{self, Given};
@@ -15,7 +15,7 @@ const FILE_BYTES_MAX: u64 = 16 << 20;
 const NAME_LENGTH_MAX: usize = 64;
 
 /// Keys of the operator's guide that this version does not have.
-const NOT_YET: [&str; 5] = ["bridge", "tls", "client_ca", "websocket", "proxy_protocol"];
+const NOT_YET: [&str; 1] = ["bridge"];
 
 /// Where a configuration is read from. Kept, so that it can be read again.
 #[derive(Debug, Clone, Default)]
@@ -87,7 +87,10 @@ impl Assembly {
         let outcome = match path.as_slice() {
             ["listener", name, key @ ..] => {
                 match entry(&mut self.config.listeners, name, given, |l| &l.name, Listener::named) {
-                    Ok(listener) => set(LISTENER, listener, &key.join("."), given),
+                    Ok(listener) => {
+                        listener.implied = false;
+                        set(LISTENER, listener, &key.join("."), given)
+                    }
                     Err(message) => Some(Err(message)),
                 }
             }
@@ -116,11 +119,13 @@ impl Assembly {
         self.config.modules.sort_by(|a, b| a.name.cmp(&b.name));
         let mut found = Vec::new();
         for (n, listener) in self.config.listeners.iter().enumerate().filter(|(_, listener)| listener.enabled) {
-            let key = format!("listener.{}.bind", listener.name);
             let others = &self.config.listeners[..n];
-            if let Some(message) = listener_problem(listener, others, &self.config) {
-                found.push((key, message));
+            if let Some((key, message)) = listener_problem(listener, others, &self.config) {
+                found.push((format!("listener.{}.{key}", listener.name), message));
             }
+        }
+        if matches!(self.config.admin.bind, Bind::Path(_)) {
+            found.push(("admin.bind".to_owned(), "the admin API is served at an address and a port".to_owned()));
         }
         if !self.config.admin.bind.is_loopback() {
             found.push((
@@ -165,26 +170,50 @@ impl Origins {
     }
 }
 
-/// What is wrong with a listener as a whole.
-fn listener_problem(listener: &Listener, others: &[Listener], config: &Config) -> Option<String> {
+/// What is wrong with a listener as a whole, and under which key.
+fn listener_problem(listener: &Listener, others: &[Listener], config: &Config) -> Option<(&'static str, String)> {
     let name = &listener.name;
-    let Some(address) = listener.bind.0 else {
-        return Some(format!("listener {name} needs bind, an address and a port"));
-    };
+    let (tls, transport) = (&listener.tls, listener.transport);
+    if listener.protocol == ProtocolName::Amqp {
+        return Some(("protocol", "amqp is not there yet; this version has mqtt".to_owned()));
+    }
+    if listener.bind == Bind::Unset {
+        return Some(("bind", format!("listener {name} needs bind, an address and a port")));
+    }
+    if matches!(listener.bind, Bind::Path(_)) != (transport == Transport::Unix) {
+        return Some(("bind", format!("listener {name} binds a path if its transport is unix, else address:port")));
+    }
+    let given = |path: &std::path::Path| !path.as_os_str().is_empty();
+    if given(&tls.certificate) != given(&tls.key) || (transport.is_tls() && !given(&tls.certificate)) {
+        return Some(("tls.certificate", format!("listener {name} needs tls.certificate and tls.key, two PEM files")));
+    }
+    if given(&tls.client_ca) != (tls.client_certificate != ClientCertificate::None) {
+        let message =
+            "needs tls.client_ca, and tls.client_certificate = optional or required, to check clients' certificates";
+        return Some(("tls.client_ca", format!("listener {name} {message}")));
+    }
+    if transport.is_web() && !listener.path.starts_with('/') {
+        return Some(("path", format!("listener {name} needs a path that begins with /")));
+    }
     // Where nobody is known the broker would stand open, or let nobody in; a module of the operator's may be a gatekeeper.
     let asks = config.auth.knows_somebody()
+        || tls.client_certificate == ClientCertificate::Required
         || config.modules.iter().any(|module| module.enabled && !module.path.as_os_str().is_empty());
     if !listener.bind.is_loopback() && listener.allow_anonymous.0 != Anonymous::Always && !asks {
-        return Some(format!(
-            "listener {name} binds {address}, which other machines reach, and nothing would ask them who they are; \
-             bind a loopback address, name auth.password_file, or say allow_anonymous = true in its section"
-        ));
+        let message = format!(
+            "listener {name} binds {}, which other machines reach, and nothing would ask them who they are; \
+             bind a loopback address, name auth.password_file, or say allow_anonymous = true in its section",
+            listener.bind
+        );
+        return Some(("bind", message));
     }
     let same = others.iter().filter(|other| other.enabled).find(|other| other.bind == listener.bind);
     let taken = same
         .map(|other| format!("listener {}", other.name))
         .or_else(|| (config.admin.bind == listener.bind).then(|| "the admin API".to_owned()));
-    taken.filter(|_| address.port() != 0).map(|other| format!("listener {name} binds {address} like {other}"))
+    let any = matches!(listener.bind, Bind::Address(address) if address.port() == 0);
+    let other = taken.filter(|_| !any)?;
+    Some(("bind", format!("listener {name} binds {} like {other}", listener.bind)))
 }
 
 /// Sets one key; none if it does not exist.

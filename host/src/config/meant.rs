@@ -2,6 +2,7 @@
 
 use super::auth::{AllowAnonymous, Auth};
 use crate::{admin, broker, mqtt, net, store, topic, wasm};
+use ipnet::IpNet;
 use serde_json::Value as Json;
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -15,7 +16,7 @@ pub struct Config {
     pub data_dir: PathBuf,
     /// Threads that serve connections; 0: one for each processor. Default 0.
     pub workers: usize,
-    /// Where clients come in, by name. Default: `mqtt`.
+    /// Where clients come in, by name. Default: `mqtt` and `ws`.
     pub listeners: Vec<Listener>,
     /// How clients prove who they are.
     pub auth: Auth,
@@ -50,12 +51,23 @@ pub struct Listener {
     pub name: String,
     /// Whether it is opened. Default true.
     pub enabled: bool,
+    /// Nobody asked for it: it is there by default, and the broker starts without it where its address is taken.
+    pub implied: bool,
     /// What is spoken. Default `mqtt`.
     pub protocol: ProtocolName,
     /// By what means. Default `tcp`.
     pub transport: Transport,
-    /// Address and port. Needed.
+    /// Address and port, or the path of a Unix socket. Needed.
     pub bind: Bind,
+    /// Certificates; needed for `tls` and `wss`. On a `tcp` listener AMQP clients may ask for TLS if there is one.
+    pub tls: Tls,
+    /// Path of WebSockets. Default `/mqtt`.
+    pub path: String,
+    /// Pages whose scripts may open WebSockets, as `https://host:port`; `*`: all. Default none but this machine's own.
+    pub origins: List<String>,
+    /// Load balancers that begin each connection with a PROXY header, as networks. If there are any, nobody else may
+    /// connect. Default none.
+    pub proxy_protocol: List<IpNet>,
     /// Let clients in that do not say who they are. Default: those that come from this machine.
     pub allow_anonymous: AllowAnonymous,
 }
@@ -76,15 +88,61 @@ pub struct Redirect {
     pub permanent: bool,
 }
 
-/// Address and port; port 0 asks the system for one.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Bind(pub Option<SocketAddr>);
+/// The files behind a listener's TLS, in PEM form. All empty: no TLS.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Tls {
+    /// The broker's certificate, then those that lead to its root.
+    pub certificate: PathBuf,
+    /// The private key of the first certificate.
+    pub key: PathBuf,
+    /// Roots of clients' certificates.
+    pub client_ca: PathBuf,
+    /// Whether clients are asked for a certificate. Default `none`.
+    pub client_certificate: ClientCertificate,
+}
+
+/// Whether clients are asked for a certificate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum ClientCertificate {
+    /// No.
+    #[default]
+    None,
+    /// Those that have one may show it.
+    Optional,
+    /// Those that have none are turned away.
+    Required,
+}
+
+/// Where a listener is; port 0 asks the system for one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Bind {
+    /// Not said.
+    Unset,
+    /// Address and port.
+    Address(SocketAddr),
+    /// Path of a Unix socket.
+    Path(PathBuf),
+}
+
+/// Values of one kind, written as a list, or as text with commas between them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct List<T>(pub Vec<T>);
+
+impl<T> Default for List<T> {
+    fn default() -> Self {
+        Self(Vec::new())
+    }
+}
 
 /// Protocols that a listener can speak.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ProtocolName {
-    /// MQTT 3.1.1 and 5.0.
+    /// MQTT 3.1, 3.1.1 and 5.0.
     Mqtt,
+    /// AMQP 1.0.
+    Amqp,
+    /// Either; the first bytes tell.
+    Any,
 }
 
 /// When a message counts as kept.
@@ -110,6 +168,26 @@ impl From<DurabilityName> for store::Durability {
 pub enum Transport {
     /// Plain TCP.
     Tcp,
+    /// TLS over TCP.
+    Tls,
+    /// WebSocket over TCP.
+    Ws,
+    /// WebSocket over TLS.
+    Wss,
+    /// A Unix socket.
+    Unix,
+}
+
+impl Transport {
+    /// TLS begins with the first byte.
+    pub fn is_tls(self) -> bool {
+        matches!(self, Self::Tls | Self::Wss)
+    }
+
+    /// What is spoken comes in WebSocket frames.
+    pub fn is_web(self) -> bool {
+        matches!(self, Self::Ws | Self::Wss)
+    }
 }
 
 /// The admin API.
@@ -153,11 +231,17 @@ pub enum OnFailure {
 
 impl Default for Config {
     fn default() -> Self {
-        let mqtt = Listener { bind: Bind(Some(loopback(1883))), ..Listener::named("mqtt") };
+        let mqtt = Listener { bind: Bind::Address(loopback(1883)), ..Listener::named("mqtt") };
+        let ws = Listener {
+            implied: true,
+            transport: Transport::Ws,
+            bind: Bind::Address(loopback(8083)),
+            ..Listener::named("ws")
+        };
         Self {
             data_dir: "data".into(),
             workers: 0,
-            listeners: vec![mqtt],
+            listeners: vec![mqtt, ws],
             auth: Auth::default(),
             admin: Admin::default(),
             durability: DurabilityName::Commit,
@@ -176,7 +260,7 @@ impl Default for Config {
 
 impl Default for Admin {
     fn default() -> Self {
-        Self { bind: Bind(Some(loopback(9880))), token_file: PathBuf::new(), limits: admin::Limits::default() }
+        Self { bind: Bind::Address(loopback(9880)), token_file: PathBuf::new(), limits: admin::Limits::default() }
     }
 }
 
@@ -186,9 +270,14 @@ impl Listener {
         Self {
             name: name.to_owned(),
             enabled: true,
+            implied: false,
             protocol: ProtocolName::Mqtt,
             transport: Transport::Tcp,
-            bind: Bind(None),
+            bind: Bind::Unset,
+            tls: Tls::default(),
+            path: "/mqtt".to_owned(),
+            origins: List::default(),
+            proxy_protocol: List::default(),
             allow_anonymous: AllowAnonymous::default(),
         }
     }
@@ -209,20 +298,30 @@ impl Module {
 }
 
 impl Bind {
-    /// The address; of none, any address and port. A checked configuration has one.
-    pub fn address(self) -> SocketAddr {
-        self.0.unwrap_or_else(|| loopback(0))
+    /// The address; of anything else any address and port. A checked configuration has one where it is asked.
+    pub fn address(&self) -> SocketAddr {
+        match self {
+            Self::Address(address) => *address,
+            Self::Unset | Self::Path(_) => loopback(0),
+        }
     }
 
     /// Whether only this machine can reach it. True for none.
-    pub fn is_loopback(self) -> bool {
-        self.0.is_none_or(|address| address.ip().to_canonical().is_loopback())
+    pub fn is_loopback(&self) -> bool {
+        match self {
+            Self::Address(address) => address.ip().to_canonical().is_loopback(),
+            Self::Unset | Self::Path(_) => true,
+        }
     }
 }
 
 impl fmt::Display for Bind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.map_or(Ok(()), |address| address.fmt(f))
+        match self {
+            Self::Unset => Ok(()),
+            Self::Address(address) => address.fmt(f),
+            Self::Path(path) => path.display().fmt(f),
+        }
     }
 }
 
@@ -230,16 +329,29 @@ impl FromStr for Bind {
     type Err = &'static str;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
+        if text.contains('/') {
+            return Ok(Self::Path(text.into()));
+        }
         let text = text.replace("localhost:", "127.0.0.1:");
-        text.parse()
-            .map(|address| Self(Some(address)))
-            .map_err(|_| "expected address:port, as in 127.0.0.1:1883 or [::1]:1883")
+        text.parse().map(Self::Address).map_err(
+            |_| "expected address:port, as in 127.0.0.1:1883 or [::1]:1883; for transport unix a path with a /",
+        )
+    }
+}
+
+impl<T: FromStr> FromStr for List<T> {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let parts = text.split(',').map(str::trim).filter(|part| !part.is_empty());
+        let each = parts.map(|part| part.parse().map_err(|_| format!("{part} is none of those")));
+        each.collect::<Result<_, _>>().map(Self)
     }
 }
 
 /// A closed set of words in the configuration.
 macro_rules! words {
-    ($type:ident: $($word:literal => $variant:ident),+ $(; later $($later:literal),+)?) => {
+    ($type:ident: $($word:literal => $variant:ident),+) => {
         impl fmt::Display for $type {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str(match self { $(Self::$variant => $word),+ })
@@ -253,7 +365,6 @@ macro_rules! words {
                 let known = [$($word),+].join(", ");
                 match text {
                     $($word => Ok(Self::$variant),)+
-                    $($($later)|+ => Err(format!("{text} is not there yet; this version has {known}")),)?
                     _ => Err(format!("expected one of {known}")),
                 }
             }
@@ -261,8 +372,9 @@ macro_rules! words {
     };
 }
 
-words!(ProtocolName: "mqtt" => Mqtt; later "amqp", "any");
-words!(Transport: "tcp" => Tcp; later "tls", "ws", "wss", "unix");
+words!(ProtocolName: "mqtt" => Mqtt, "amqp" => Amqp, "any" => Any);
+words!(Transport: "tcp" => Tcp, "tls" => Tls, "ws" => Ws, "wss" => Wss, "unix" => Unix);
+words!(ClientCertificate: "none" => None, "optional" => Optional, "required" => Required);
 words!(OnFailure: "refuse" => Refuse, "bypass" => Bypass, "discard" => Discard);
 words!(DurabilityName: "commit" => Commit, "relaxed" => Relaxed);
 

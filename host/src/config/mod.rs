@@ -11,7 +11,10 @@ mod written;
 
 pub use assemble::{Origins, Sources};
 pub use auth::{AllowAnonymous, Auth, Order};
-pub use meant::{Admin, Config, DurabilityName, Listener, Module, OnFailure, ProtocolName, Transport};
+pub use meant::{
+    Admin, Bind, ClientCertificate, Config, DurabilityName, List, Listener, Module, OnFailure, ProtocolName, Tls,
+    Transport,
+};
 pub use problem::{ConfigError, Origin, Problem};
 pub use settings::{Change, differences, effective};
 

@@ -3,7 +3,7 @@
 //! One line a setting. Defaults stand in the types that the settings fill, prose in `example.toml`.
 
 use super::auth::Order;
-use super::meant::{Config, Listener, Module};
+use super::meant::{Config, List, Listener, Module};
 use super::written::Value;
 use serde_json::Value as Json;
 use std::fmt::Display;
@@ -98,6 +98,21 @@ macro_rules! flag {
     };
 }
 
+/// A list of texts.
+macro_rules! list {
+    ($key:literal, $($field:ident).+) => {
+        Setting {
+            key: $key,
+            live: false,
+            set: |to, value| {
+                to.$($field).+ = list(value)?;
+                Ok(())
+            },
+            get: |from| from.$($field).+.0.iter().map(|entry| Json::from(entry.to_string())).collect(),
+        }
+    };
+}
+
 macro_rules! settings_live {
     () => {
         false
@@ -159,8 +174,17 @@ pub(super) const GLOBAL: &[Setting<Config>] = &[
     milliseconds!("store.retry_interval_milliseconds", store.retry_interval, 1..=3_600_000),
     flag!("store.quick_repair", store.quick_repair),
     number!("net.connections_max", net.connections_max, 1..=100_000_000, "connections"),
+    number!("net.connections_per_address_max", net.connections_per_address_max, 1..=100_000_000, "connections"),
+    number!("net.accepts_per_second_max", net.accepts_per_second_max, 1..=1_000_000, "connections"),
+    number!("net.unauthenticated_max", net.unauthenticated_max, 1..=100_000_000, "connections"),
+    number!("net.unauthenticated_bytes_max", net.unauthenticated_bytes_max, 512..=1 << 30, "bytes"),
+    number!("net.unauthenticated_reserve_bytes", net.unauthenticated_reserve_bytes, 0..=1 << 40, "bytes"),
+    number!("net.write_seconds_max", net.write_seconds_max, 1..=86_400, "seconds"),
     number!("net.batch_bytes", net.batch_bytes, 1024..=1 << 30, "bytes"),
     number!("net.answers_waiting_max", net.answers_waiting_max, 1..=10_000_000, "answers"),
+    number!("net.opening_seconds_max", net.opening_seconds_max, 1..=3600, "seconds"),
+    number!("net.unauthenticated_seconds_max", net.unauthenticated_seconds_max, 1..=3600, "seconds"),
+    number!("net.websocket_message_bytes_max", net.websocket_message_bytes_max, 1024..=1 << 40, "bytes"),
     text!("redirect.server", redirect.server),
     flag!("redirect.permanent", redirect.permanent),
     number!("sys.interval_seconds", sys.interval_seconds, 0..=86_400, "seconds"),
@@ -240,6 +264,13 @@ pub(super) const LISTENER: &[Setting<Listener>] = &[
     text!("protocol", protocol),
     text!("transport", transport),
     text!("bind", bind),
+    path!("tls.certificate", tls.certificate),
+    path!("tls.key", tls.key),
+    path!("tls.client_ca", tls.client_ca),
+    text!("tls.client_certificate", tls.client_certificate),
+    text!("path", path),
+    list!("origins", origins),
+    list!("proxy_protocol", proxy_protocol),
     Setting {
         key: "allow_anonymous",
         live: true,
@@ -342,6 +373,19 @@ fn text<T: FromStr<Err: Display>>(value: &Value) -> Result<T, String> {
     match value {
         Value::Typed(Json::String(text)) | Value::Text(text) => text.parse().map_err(|error: T::Err| error.to_string()),
         Value::Typed(_) => Err("expected text in quotes".to_owned()),
+    }
+}
+
+fn list<T: FromStr>(value: &Value) -> Result<List<T>, String> {
+    match value {
+        Value::Text(text) => text.parse(),
+        Value::Typed(Json::Array(entries)) if entries.iter().all(Json::is_string) => {
+            let each = entries.iter().filter_map(Json::as_str);
+            each.map(|entry| entry.parse().map_err(|_| format!("{entry} is none of those")))
+                .collect::<Result<_, _>>()
+                .map(List)
+        }
+        Value::Typed(_) => Err("expected a list of texts in quotes".to_owned()),
     }
 }
 

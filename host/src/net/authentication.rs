@@ -48,12 +48,19 @@ impl Connection {
             (None, None) => Claim::Nothing,
         };
         let client = Arc::new(attach.client.clone());
-        let circumstances =
-            Circumstances { listener: client.scope.listener.clone(), peer: client.peer.clone(), certificate: None };
+        let circumstances = self.circumstances(&client);
         let inquiry = Inquiry::new(&self.context.identity, circumstances.clone(), claim);
         let pending = Pending { inquiry, attach: Some(attach), client, circumstances, waits: false };
         self.admission.pending = Some(Box::new(pending));
         self.inquire(worker, now)
+    }
+
+    fn circumstances(&self, client: &Client) -> Circumstances {
+        Circumstances {
+            listener: client.scope.listener.clone(),
+            peer: client.peer.clone(),
+            certificate: self.newcomer.certificate().cloned(),
+        }
     }
 
     /// A client takes the next step of its exchange, or begins another one.
@@ -63,11 +70,7 @@ impl Connection {
             (None, Some(pending)) => pending.inquiry.respond(&data),
             (Some(mechanism), None) => {
                 let Some(client) = self.link.client().cloned() else { return Err(End::Closed(Closed::NotAuthorized)) };
-                let circumstances = Circumstances {
-                    listener: client.scope.listener.clone(),
-                    peer: client.peer.clone(),
-                    certificate: None,
-                };
+                let circumstances = self.circumstances(&client);
                 let claim = Claim::Mechanism { name: mechanism, initial: Some(data) };
                 let inquiry = Inquiry::new(&self.context.identity, circumstances.clone(), claim);
                 let pending = Pending { inquiry, attach: None, client, circumstances, waits: false };

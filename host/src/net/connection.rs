@@ -3,14 +3,19 @@
 
 use super::authentication::Admission;
 use super::context::Context;
+use super::detect::{AMQP_TLS, Detected, detect};
+use super::gate::Crowded;
 use super::linger::linger;
-use super::machine::{Say, Writer};
+use super::machine::{Machine, Say, Writer};
+use super::opening::Newcomer;
 use super::outlet::Outlet;
+use super::session::Fault;
+use super::transport::{Reading, Stream};
 use crate::broker::{Answer, Link, nobody};
 use crate::client::{Departure, Protocol};
 use crate::dialogue::{Closed, Detach, Event, Request};
 use crate::message::{Guarantee, Time};
-use crate::mqtt::{Action, Inbound, Step, Violation};
+use crate::mqtt::{Action, Step, Violation};
 use crate::store::Sequence;
 use std::collections::VecDeque;
 use std::future::{Future, poll_fn};
@@ -19,9 +24,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context as TaskContext, Poll};
 use std::time::Duration;
-use tokio::io::{AsyncRead, ReadBuf};
-use tokio::net::TcpStream;
-use tokio::net::tcp::OwnedReadHalf;
+use tokio::io::ReadBuf;
 use tokio::time::{Instant, Sleep};
 
 /// How often a publisher that waits for room looks again, even if nobody wakes it.
@@ -29,11 +32,16 @@ const PARKED_RETRY: Duration = Duration::from_secs(1);
 
 pub(super) struct Connection {
     pub(super) context: Rc<Context>,
-    read: OwnedReadHalf,
+    read: Reading,
     pub(super) outlet: Arc<Outlet>,
     pub(super) link: Link,
     pub(super) admission: Admission,
-    inbound: Inbound,
+    pub(super) newcomer: Newcomer,
+    machine: Machine,
+    /// Something lies between socket and protocol.
+    layered: bool,
+    /// What happened on the way from the socket, to be acted on when all that came before is worked off.
+    fault: Option<Fault>,
     /// The beginning of a packet that is not yet whole, and what follows a publication that waits for room.
     partial: Vec<u8>,
     /// Answers that wait for the disk, in the order of their requests.
@@ -42,6 +50,8 @@ pub(super) struct Connection {
     awaited: Sequence,
     /// When a publication that waits for room is looked at again, even if nobody wakes this connection.
     retry: Option<Instant>,
+    /// The client takes nothing: until when it may, and how much it had taken when that began.
+    stalled: Option<(Instant, u64)>,
     timer: Option<Pin<Box<Sleep>>>,
 }
 
@@ -49,6 +59,7 @@ pub(super) struct Connection {
 enum Turn {
     Bytes(usize),
     EndOfFile,
+    Fault,
     Signal,
     Writable,
     Deadline,
@@ -61,6 +72,12 @@ pub(super) enum End {
     /// Nobody is there to hear anything.
     Lost,
     Violation(Violation),
+    /// The transport broke its rules, and was told.
+    Fault(Fault),
+    /// A bound on connections was reached.
+    Crowded(Crowded),
+    /// It takes nothing of what waits for it.
+    Stalled,
     Silent,
     Closed(Closed),
     /// What had to be said was said.
@@ -68,23 +85,34 @@ pub(super) enum End {
 }
 
 /// Serves a connection to its end.
-pub async fn serve(context: Rc<Context>, stream: TcpStream, listener: Arc<str>, peer: Arc<str>) {
-    let (read, write) = stream.into_split();
-    let now = context.clock.now();
-    let outlet = Arc::new(Outlet::new(write, context.broker.clone(), &context.limits));
-    let link = Link::new(outlet.clone(), Arc::new(nobody(&listener, Protocol::Mqtt)));
-    let inbound = Inbound::new(context.mqtt.clone(), listener, peer, now);
+pub async fn serve(context: Rc<Context>, stream: Stream, newcomer: Newcomer) {
+    let (read, write) = stream.split();
+    let session = match newcomer.session() {
+        Ok(session) => session,
+        Err(error) => return tracing::warn!(%error, "TLS cannot be offered"),
+    };
+    let layered = session.is_some();
+    let outlet = Arc::new(Outlet::new(write, session, context.broker.clone(), &context.limits));
+    let link = Link::new(outlet.clone(), Arc::new(nobody(&newcomer.entrance.name, Protocol::Mqtt)));
+    let machine = match newcomer.entrance.only() {
+        Some(protocol) if !layered => newcomer.machine(protocol, &context.mqtt).unwrap_or(Machine::Unknown),
+        _ => Machine::Unknown,
+    };
     let mut connection = Connection {
         context,
         read,
         outlet,
         link,
         admission: Admission::default(),
-        inbound,
+        newcomer,
+        machine,
+        layered,
+        fault: None,
         partial: Vec::new(),
         answers: VecDeque::new(),
         awaited: 0,
         retry: None,
+        stalled: None,
         timer: None,
     };
     let end = loop {
@@ -102,10 +130,15 @@ impl Connection {
         match turn {
             Turn::Bytes(count) => self.bytes(now, count),
             Turn::EndOfFile => Err(End::Lost),
+            Turn::Fault => Err(match self.fault.take() {
+                None | Some(Fault::Closed) => End::Lost,
+                Some(fault) => End::Fault(fault),
+            }),
             Turn::Signal => self.signal(now),
             Turn::Writable => {
+                let held_back = !self.reads();
                 crate::broker::Outlet::flush(&*self.outlet, now);
-                Ok(())
+                self.go_on(now, held_back)
             }
             Turn::Deadline => self.deadline(now),
         }
@@ -116,14 +149,22 @@ impl Connection {
         if self.outlet.has_signals() {
             return Poll::Ready(Turn::Signal);
         }
-        if self.outlet.is_blocked() && self.outlet.socket().poll_write_ready(task).is_ready() {
-            return Poll::Ready(Turn::Writable);
+        if self.outlet.is_blocked() {
+            if self.outlet.socket().poll_ready(task).is_ready() {
+                return Poll::Ready(Turn::Writable);
+            }
+            self.stalled.get_or_insert_with(|| self.context.until_stalled(self.outlet.taken()));
+        } else {
+            self.stalled = None;
         }
         if self.reads() {
+            if self.fault.is_some() {
+                return Poll::Ready(Turn::Fault);
+            }
             let context = self.context.clone();
             let mut buffer = context.read_buffer.borrow_mut();
             let mut into = ReadBuf::new(&mut buffer);
-            if let Poll::Ready(result) = Pin::new(&mut self.read).poll_read(task, &mut into) {
+            if let Poll::Ready(result) = self.read.poll_read(task, &mut into) {
                 return Poll::Ready(match (result, into.filled().len()) {
                     (Err(_), _) | (Ok(()), 0) => Turn::EndOfFile,
                     (Ok(()), count) => Turn::Bytes(count),
@@ -133,12 +174,13 @@ impl Connection {
         self.poll_timer(task)
     }
 
-    /// Whether more is to be read: not while a publication waits for room, a proof is looked at, or too many answers wait
-    /// for the disk.
+    /// Whether more is to be read: not while a publication waits for room, a proof is looked at, too many answers wait for the disk, or too
+    /// many bytes for the client.
     fn reads(&self) -> bool {
         !self.link.is_parked()
             && !self.admission.waits()
             && self.answers.len() < self.context.limits.answers_waiting_max
+            && !self.outlet.is_congested()
     }
 
     /// The timer is set when it is first needed and moved only when it has come, so that traffic does not touch it.
@@ -161,20 +203,36 @@ impl Connection {
     }
 
     fn next_deadline(&self) -> Option<Instant> {
-        let keep_alive = self.inbound.deadline().map(|at| Instant::from_std(self.context.clock.instant(at)));
-        match (keep_alive, self.retry) {
+        let keep_alive = self.patience().map(|at| Instant::from_std(self.context.clock.instant(at)));
+        let next = match (keep_alive, self.retry) {
             // A client that is not read from cannot be blamed for silence.
             (_, Some(retry)) => Some(retry),
             _ if self.admission.waits() => None,
             (keep_alive, None) => keep_alive,
+        };
+        let stalled = self.stalled.map(|(until, _)| until);
+        next.into_iter().chain(stalled).min()
+    }
+
+    /// When the client has been silent for too long.
+    fn patience(&self) -> Option<Time> {
+        match &self.machine {
+            Machine::Unknown => Some(self.newcomer.deadline(&self.context.limits)),
+            machine => machine.deadline(),
         }
     }
 
     fn deadline(&mut self, now: Time) -> Result<(), End> {
-        if self.retry.is_some() {
-            return self.resume(now);
+        if let Some((_, taken)) = self.stalled.take_if(|(until, _)| *until <= Instant::now())
+            && self.outlet.is_blocked()
+            && self.outlet.taken() == taken
+        {
+            return Err(End::Stalled);
         }
-        match self.inbound.deadline() {
+        if let Some(retry) = self.retry {
+            return if retry <= Instant::now() { self.resume(now) } else { Ok(()) };
+        }
+        match self.patience() {
             Some(at) if at <= now => Err(End::Silent),
             _ => Ok(()),
         }
@@ -204,21 +262,57 @@ impl Connection {
             let held_back = !self.reads();
             crate::broker::Outlet::flush(&*self.outlet, now);
             self.flush(now)?;
-            if held_back && self.reads() {
-                let ended = self.partial_packets(now);
-                self.flush(now)?;
-                return ended;
-            }
+            return self.go_on(now, held_back);
         }
         Ok(())
+    }
+
+    /// Works off what was read before nothing more was to be read.
+    fn go_on(&mut self, now: Time, held_back: bool) -> Result<(), End> {
+        if !held_back || !self.reads() {
+            return Ok(());
+        }
+        let ended = self.partial_packets(now);
+        self.flush(now)?;
+        ended
     }
 
     /// Bytes came into the shared buffer.
     fn bytes(&mut self, now: Time, count: usize) -> Result<(), End> {
         let context = self.context.clone();
         context.broker.metrics().bytes_received_total.add(count as u64);
+        if self.newcomer.ticket.is_outside() {
+            self.newcomer.ticket.charge(count).map_err(End::Crowded)?;
+        }
         let buffer = context.read_buffer.borrow();
         let bytes = &buffer[..count];
+        if !self.layered {
+            return self.plain(now, bytes);
+        }
+        let mut plain = context.plain_buffer.borrow_mut();
+        plain.clear();
+        self.fault = self.outlet.receive(now, bytes, &mut plain).err();
+        if matches!(self.machine, Machine::Unknown) {
+            self.learn()?;
+        }
+        self.plain(now, &plain)
+    }
+
+    /// Takes note of what the transport has found out.
+    fn learn(&mut self) -> Result<(), End> {
+        let mut out = self.outlet.lock();
+        if let Some(session) = &out.session {
+            self.newcomer.learn(session).map_err(End::Crowded)?;
+        }
+        if out.session.as_ref().is_some_and(|session| session.is_over()) {
+            out.session = None;
+            self.layered = false;
+        }
+        Ok(())
+    }
+
+    /// Bytes came for the protocol.
+    fn plain(&mut self, now: Time, bytes: &[u8]) -> Result<(), End> {
         let ended = if self.partial.is_empty() {
             let (used, ended) = self.packets(now, bytes);
             self.partial.extend_from_slice(&bytes[used..]);
@@ -229,6 +323,32 @@ impl Connection {
         };
         self.flush(now)?;
         ended
+    }
+
+    /// Looks at the first bytes for the protocol; how many of them were not its own.
+    fn recognise(&mut self, now: Time, bytes: &[u8]) -> Result<usize, End> {
+        let detected = match self.newcomer.subprotocol() {
+            Some(protocol) => Detected::Protocol(protocol),
+            None => detect(self.newcomer.entrance.speaks, self.newcomer.can_upgrade(), bytes),
+        };
+        match detected {
+            Detected::More => Ok(0),
+            Detected::Protocol(protocol) => {
+                let machine = self.newcomer.machine(protocol, &self.context.mqtt);
+                self.machine = machine.ok_or(End::Refused(Departure::ProtocolViolation))?;
+                Ok(0)
+            }
+            Detected::AmqpTls => {
+                self.outlet.send(now, |_, bytes| bytes.extend_from_slice(AMQP_TLS));
+                let session = self.newcomer.upgrade().map_err(|error| End::Fault(Fault::Tls(error)))?;
+                self.outlet.lock().session = Some(session);
+                self.layered = true;
+                // What came behind the header is the handshake's; a protocol cannot have begun yet.
+                let mut plain = Vec::new();
+                self.fault = self.outlet.receive(now, &bytes[AMQP_TLS.len()..], &mut plain).err();
+                Ok(bytes.len())
+            }
+        }
     }
 
     fn partial_packets(&mut self, now: Time) -> Result<(), End> {
@@ -243,11 +363,18 @@ impl Connection {
 
     /// Works off whole packets; how many bytes those were.
     fn packets(&mut self, now: Time, bytes: &[u8]) -> (usize, Result<(), End>) {
+        let mut used = 0;
+        if matches!(self.machine, Machine::Unknown) && !bytes.is_empty() {
+            match self.recognise(now, bytes) {
+                Ok(count) => used = count,
+                Err(end) => return (bytes.len(), Err(end)),
+            }
+        }
         let context = self.context.clone();
         let mut worker = context.worker.borrow_mut();
-        let mut used = 0;
         while used < bytes.len() && self.reads() {
-            let (length, action) = match self.inbound.receive(now, &bytes[used..]) {
+            let Machine::Mqtt(inbound) = &mut self.machine else { break };
+            let (length, action) = match inbound.receive(now, &bytes[used..]) {
                 Ok(Step::Packet { length, action }) => (length, action),
                 Ok(Step::NeedMore { .. }) => break,
                 Err(violation) => return (used, Err(End::Violation(violation))),
@@ -319,7 +446,7 @@ impl Connection {
     /// Says what may be said. A message that comes back to its publisher goes before the acknowledgement that ends its
     /// publication, as clients know it from other brokers.
     fn answer(&mut self, now: Time) -> Result<(), End> {
-        let Self { answers, inbound, outlet, context, link, .. } = self;
+        let Self { answers, machine, newcomer, outlet, context, link, .. } = self;
         let (mut ended, mut said_so_far) = (Ok(()), 0);
         outlet.send(now, |out, bytes| {
             let mut filled = false;
@@ -336,13 +463,16 @@ impl Connection {
                     outlet.fill(out, bytes, now);
                 }
                 if let Say::Event(event) = &say {
-                    inbound.answered(event);
+                    machine.answered(event);
                 }
                 let said = out.writer.say(&say, bytes);
                 said_so_far += u64::from(said);
                 match &say {
                     _ if !said => ended = Err(End::Refused(Departure::ClosedByBroker)),
-                    Say::Event(Event::Attached(_)) => out.attachment = link.attachment().cloned(),
+                    Say::Event(Event::Attached(_)) => {
+                        newcomer.ticket.let_in();
+                        out.attachment = link.attachment().cloned();
+                    }
                     Say::Event(Event::Refused(_)) => ended = Err(End::Refused(Departure::ClosedByBroker)),
                     Say::Event(Event::Closed(_)) => ended = Err(End::Refused(Departure::ProtocolViolation)),
                     _ => {}
@@ -363,7 +493,7 @@ impl Connection {
     pub(super) fn find_words(&mut self) {
         let mut out = self.outlet.lock();
         if matches!(out.writer, Writer::Silent) {
-            out.writer = Writer::Mqtt(self.inbound.outbound());
+            out.writer = self.machine.writer();
         }
     }
 
@@ -380,10 +510,30 @@ impl Connection {
                 tracing::debug!(%violation, "a client broke the rules");
                 Some(Departure::ProtocolViolation)
             }
+            End::Fault(fault) => {
+                metrics.transport_faults_total.add(1);
+                tracing::debug!(%fault, peer = %self.newcomer.peer, "a client broke the rules of its transport");
+                Some(Departure::ProtocolViolation)
+            }
+            End::Crowded(bound) => {
+                tracing::debug!(%bound, peer = %self.newcomer.peer, "a connection was turned away");
+                Some(Departure::ProtocolViolation)
+            }
+            End::Stalled => {
+                metrics.write_timeouts_total.add(1);
+                tracing::debug!(peer = %self.newcomer.peer, "a client that takes nothing was cut off");
+                Some(Departure::ConnectionLost)
+            }
+            End::Silent if self.newcomer.ticket.is_outside() => {
+                metrics.opening_timeouts_total.add(1);
+                Some(Departure::KeepAliveExpired)
+            }
             End::Silent => {
                 metrics.keep_alive_timeouts_total.add(1);
                 self.find_words();
-                self.outlet.violation(now, &self.inbound.silence());
+                if let Some(violation) = self.machine.silence() {
+                    self.outlet.violation(now, &violation);
+                }
                 Some(Departure::KeepAliveExpired)
             }
             End::Closed(why) => {
@@ -401,7 +551,8 @@ impl Connection {
             self.context.broker.detach(&mut worker, &mut self.link, now, detach);
         }
         self.context.worker.borrow_mut().flush(&self.context.broker, now);
-        if !matches!(end, End::Lost) {
+        if !matches!(end, End::Lost | End::Stalled | End::Crowded(_)) {
+            self.outlet.close_session(now);
             linger(self.outlet.socket(), &mut self.read).await;
         }
     }

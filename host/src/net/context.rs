@@ -7,6 +7,8 @@ use crate::mqtt;
 use std::cell::RefCell;
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
+use std::time::Duration;
+use tokio::time::Instant;
 
 /// See the head of this file.
 pub struct Context {
@@ -20,10 +22,19 @@ pub struct Context {
     pub clock: Clock,
     /// What the socket has is read into this; a connection keeps only the bytes of a packet that is not yet whole.
     pub read_buffer: RefCell<Vec<u8>>,
+    /// Beside it, for what TLS or WebSocket make of it.
+    pub plain_buffer: RefCell<Vec<u8>>,
     /// Bounds of this floor.
     pub limits: Limits,
     /// Bounds of MQTT.
     pub mqtt: Arc<mqtt::Limits>,
     /// Connections of this thread.
     pub connections: Arc<AtomicUsize>,
+}
+
+impl Context {
+    /// Until when a client that has taken so many bytes may take no more, and that number.
+    pub fn until_stalled(&self, taken: u64) -> (Instant, u64) {
+        (Instant::now() + Duration::from_secs(self.limits.write_seconds_max.into()), taken)
+    }
 }

@@ -1,30 +1,90 @@
-//! Accepts connections and gives each to the worker with the fewest.
+//! Opens listeners, accepts connections and gives each to the worker with the fewest.
 
 use super::context::Context;
+use super::detect::Speaks;
+use super::opening::Newcomer;
+use super::tls::{Offer, TlsError, TlsFiles};
+use super::transport::{Accepted, Stream};
+use super::websocket::WebSocketRules;
 use super::workers::Crew;
+use ipnet::IpNet;
+use std::fmt;
 use std::io;
 use std::net::SocketAddr;
+use std::os::unix::fs::FileTypeExt;
+use std::path::PathBuf;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Duration;
-use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use std::time::{Duration, Instant};
+use tokio::net::{TcpListener, TcpSocket, UnixListener};
+
+/// One listener as it is wanted.
+#[derive(Debug, Clone)]
+pub struct ListenerConfig {
+    /// Its configured name.
+    pub name: String,
+    /// Where.
+    pub bind: Address,
+    /// What is spoken.
+    pub speaks: Speaks,
+    /// TLS: from the first byte on, or where the protocol asks for it.
+    pub tls: Option<TlsFiles>,
+    /// TLS begins with the first byte.
+    pub starts_with_tls: bool,
+    /// WebSocket, inside of TLS if there is TLS.
+    pub web: Option<WebSocketRules>,
+    /// Load balancers that begin each connection with a PROXY header. If there are any, nobody else may connect.
+    pub proxies: Vec<IpNet>,
+    /// Go on without it where its address is taken.
+    pub optional: bool,
+}
+
+/// Where a listener is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Address {
+    /// TCP; port 0 asks the system for one.
+    Tcp(SocketAddr),
+    /// A Unix socket at this path.
+    Unix(PathBuf),
+}
+
+impl fmt::Display for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tcp(address) => address.fmt(f),
+            Self::Unix(path) => path.display().fmt(f),
+        }
+    }
+}
 
 /// Why a listener cannot be opened.
 #[derive(Debug, thiserror::Error)]
-#[error("listener {listener} cannot be opened at {address}: {}", explain(.error))]
-pub struct BindError {
-    /// Its configured name.
-    pub listener: String,
-    /// Where it was to be.
-    pub address: SocketAddr,
-    /// What the system says.
-    #[source]
-    pub error: io::Error,
+pub enum BindError {
+    /// The address cannot be had.
+    #[error("listener {listener} cannot be opened at {address}: {}", explain(.error))]
+    Address {
+        /// Its configured name.
+        listener: String,
+        /// Where it was to be.
+        address: Address,
+        /// What the system says.
+        #[source]
+        error: io::Error,
+    },
+    /// Its TLS cannot be offered.
+    #[error("listener {listener} cannot offer TLS: {error}")]
+    Tls {
+        /// Its configured name.
+        listener: String,
+        /// Which file, and why.
+        #[source]
+        error: TlsError,
+    },
 }
 
 fn explain(error: &io::Error) -> String {
     match error.kind() {
-        io::ErrorKind::AddrInUse => "another program uses that port".into(),
+        io::ErrorKind::AddrInUse => "another program uses it".into(),
         io::ErrorKind::PermissionDenied => "no permission (ports below 1024 need it)".into(),
         io::ErrorKind::AddrNotAvailable => "this machine has no such address".into(),
         _ => error.to_string(),
@@ -36,42 +96,135 @@ const BACKLOG: u32 = 4096;
 /// Wait after the system had no file descriptor left.
 const BREATH: Duration = Duration::from_millis(100);
 
+/// What all connections of one listener share.
+pub struct Entrance {
+    /// Its configured name.
+    pub name: Arc<str>,
+    /// What is spoken.
+    pub speaks: Speaks,
+    /// What TLS offers.
+    pub tls: Option<Offer>,
+    /// TLS begins with the first byte.
+    pub starts_with_tls: bool,
+    /// What a WebSocket's opening must say.
+    pub web: Option<Arc<WebSocketRules>>,
+    /// Load balancers that begin each connection with a PROXY header.
+    pub proxies: Vec<IpNet>,
+}
+
 /// A connection on its way to its worker.
 pub struct Arrival {
     /// The socket.
-    pub stream: std::net::TcpStream,
-    /// Where it came in.
-    pub listener: Arc<str>,
-    /// From where.
-    pub peer: Arc<str>,
+    pub socket: Accepted,
+    /// What is known of it.
+    pub newcomer: Newcomer,
 }
 
-/// Opens a listener; has to be called where its runtime is entered.
-pub fn bind(listener: &str, address: SocketAddr) -> Result<TcpListener, BindError> {
-    let open = || {
-        let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
-        socket.set_reuseaddr(true)?;
-        socket.bind(address)?;
-        socket.listen(BACKLOG)
-    };
-    open().map_err(|error| BindError { listener: listener.into(), address, error })
+/// An open listener.
+pub struct Listener {
+    /// What its connections share.
+    pub entrance: Arc<Entrance>,
+    socket: Socket,
+}
+
+enum Socket {
+    Tcp(TcpListener),
+    Unix(UnixListener, PathBuf),
+}
+
+impl Drop for Listener {
+    fn drop(&mut self) {
+        if let Socket::Unix(_, path) = &self.socket {
+            // A file that stays behind is replaced by the next start.
+            let _ = std::fs::remove_file(path);
+        }
+    }
+}
+
+impl Listener {
+    /// Opens a listener; has to be called where its runtime is entered.
+    ///
+    /// # Errors
+    /// What is in the way.
+    pub fn open(config: &ListenerConfig) -> Result<Self, BindError> {
+        let listener = &config.name;
+        let tls = config.tls.clone().map(Offer::open).transpose();
+        let tls = tls.map_err(|error| BindError::Tls { listener: listener.clone(), error })?;
+        let socket = match &config.bind {
+            Address::Tcp(address) => tcp(*address).map(Socket::Tcp),
+            Address::Unix(path) => unix(path).map(|socket| Socket::Unix(socket, path.clone())),
+        };
+        let address = config.bind.clone();
+        let socket = socket.map_err(|error| BindError::Address { listener: listener.clone(), address, error })?;
+        let entrance = Arc::new(Entrance {
+            name: listener.as_str().into(),
+            speaks: config.speaks,
+            tls,
+            starts_with_tls: config.starts_with_tls,
+            web: config.web.clone().map(Arc::new),
+            proxies: config.proxies.clone(),
+        });
+        Ok(Self { entrance, socket })
+    }
+
+    /// Where it is; none for a Unix socket.
+    pub fn address(&self) -> Option<SocketAddr> {
+        match &self.socket {
+            Socket::Tcp(socket) => socket.local_addr().ok(),
+            Socket::Unix(..) => None,
+        }
+    }
+
+    async fn next(&self) -> io::Result<(Stream, Option<SocketAddr>)> {
+        match &self.socket {
+            Socket::Tcp(socket) => {
+                let (stream, peer) = socket.accept().await?;
+                // Without it, small packets wait for the acknowledgement of those before them. It fails on a socket that
+                // is already dead, and the first read will say so.
+                let _ = stream.set_nodelay(true);
+                Ok((Stream::Tcp(stream), Some(peer)))
+            }
+            Socket::Unix(socket, _) => Ok((Stream::Unix(socket.accept().await?.0), None)),
+        }
+    }
+}
+
+fn tcp(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG)
+}
+
+/// A socket file that a broker which was killed left behind is replaced; nothing else is.
+fn unix(path: &PathBuf) -> io::Result<UnixListener> {
+    let is_socket = std::fs::symlink_metadata(path).is_ok_and(|found| found.file_type().is_socket());
+    if is_socket && std::os::unix::net::UnixStream::connect(path).is_err() {
+        std::fs::remove_file(path)?;
+    }
+    UnixListener::bind(path)
 }
 
 /// Accepts for ever.
-pub async fn accept(context: Rc<Context>, crew: Arc<Crew>, listener: TcpListener, name: Arc<str>) {
+pub async fn accept(context: Rc<Context>, crew: Arc<Crew>, listener: Listener) {
+    let name = listener.entrance.name.clone();
     let mut short_of_files = false;
     loop {
-        match listener.accept().await {
+        match listener.next().await {
             Ok((stream, peer)) => {
-                short_of_files = false;
-                context.broker.metrics().connections_total.add(1);
-                if crew.connections() >= context.limits.connections_max {
-                    drop(stream);
-                    continue;
+                if std::mem::take(&mut short_of_files) {
+                    tracing::info!(listener = %name, "connections are accepted again");
                 }
-                // Without it, small packets wait for the acknowledgement of those before them.
-                if stream.set_nodelay(true).is_ok() {
-                    crew.give(&context, stream, name.clone(), peer);
+                context.broker.metrics().connections_total.add(1);
+                if listener.entrance.trusts(peer)
+                    && let Ok(ticket) = crew.gate.admit(peer.map(|peer| peer.ip()))
+                {
+                    let newcomer = Newcomer::new(listener.entrance.clone(), peer, ticket, context.clock.now());
+                    crew.give(&context, stream, newcomer);
+                }
+                if let Some(wait) = crew.gate.pace(Instant::now()) {
+                    context.broker.metrics().accepts_delayed_total.add(1);
+                    tokio::time::sleep(wait).await;
                 }
             }
             Err(error) => {
@@ -85,13 +238,21 @@ pub async fn accept(context: Rc<Context>, crew: Arc<Crew>, listener: TcpListener
     }
 }
 
+impl Entrance {
+    /// Whether this peer may connect at all.
+    fn trusts(&self, peer: Option<SocketAddr>) -> bool {
+        let from = |peer: SocketAddr| self.proxies.iter().any(|net| net.contains(&peer.ip().to_canonical()));
+        self.proxies.is_empty() || peer.is_none_or(from)
+    }
+}
+
 /// Serves a connection on this thread.
-pub fn take(context: &Rc<Context>, stream: TcpStream, listener: Arc<str>, peer: Arc<str>) {
+pub fn take(context: &Rc<Context>, stream: Stream, newcomer: Newcomer) {
     let context = context.clone();
     tokio::task::spawn_local(async move {
         let (connections, metrics) = (context.connections.clone(), context.broker.metrics().clone());
         metrics.connections.add(1);
-        super::connection::serve(context, stream, listener, peer).await;
+        super::connection::serve(context, stream, newcomer).await;
         metrics.connections.add(-1);
         connections.fetch_sub(1, std::sync::atomic::Ordering::Relaxed);
     });

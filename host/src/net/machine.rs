@@ -1,8 +1,66 @@
-//! What a connection speaks, behind one face.
+//! What a connection speaks, behind one face: a half that reads, owned by the connection's task, and a half that writes.
 
+use super::listener::Entrance;
+use crate::client::Protocol;
 use crate::dialogue::{Event, Handle, Outgoing};
 use crate::message::Time;
 use crate::mqtt;
+use std::sync::Arc;
+
+/// The half that reads.
+pub enum Machine {
+    /// The first bytes have not told yet, or the transport is still being agreed on.
+    Unknown,
+    /// MQTT of any version.
+    Mqtt(mqtt::Inbound),
+}
+
+impl Machine {
+    /// The one for a protocol that was recognised; none: this version does not speak it.
+    pub fn new(
+        protocol: Protocol,
+        limits: &Arc<mqtt::Limits>,
+        entrance: &Entrance,
+        peer: Arc<str>,
+        opened: Time,
+    ) -> Option<Self> {
+        match protocol {
+            Protocol::Mqtt => Some(Self::Mqtt(mqtt::Inbound::new(limits.clone(), entrance.name.clone(), peer, opened))),
+            Protocol::Amqp | Protocol::Http | Protocol::Module => None,
+        }
+    }
+
+    /// When the client has been silent for too long; none: never.
+    pub fn deadline(&self) -> Option<Time> {
+        match self {
+            Self::Unknown => None,
+            Self::Mqtt(machine) => machine.deadline(),
+        }
+    }
+
+    /// Which rule is broken when that has passed.
+    pub fn silence(&self) -> Option<mqtt::Violation> {
+        match self {
+            Self::Unknown => None,
+            Self::Mqtt(machine) => Some(machine.silence()),
+        }
+    }
+
+    /// Hears what the broker answered.
+    pub fn answered(&mut self, event: &Event) {
+        if let Self::Mqtt(machine) = self {
+            machine.answered(event);
+        }
+    }
+
+    /// The half that writes.
+    pub fn writer(&mut self) -> Writer {
+        match self {
+            Self::Unknown => Writer::Silent,
+            Self::Mqtt(machine) => Writer::Mqtt(machine.outbound()),
+        }
+    }
+}
 
 /// The half that writes. Any thread may use it, one at a time.
 pub enum Writer {

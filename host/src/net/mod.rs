@@ -8,31 +8,78 @@ mod chores;
 mod clock;
 mod connection;
 mod context;
+mod detect;
+mod frames;
+mod gate;
 mod linger;
 mod listener;
 mod machine;
+mod opening;
 mod outlet;
+mod proxy;
+mod session;
 mod sys;
+mod tls;
+mod transport;
+mod websocket;
 mod workers;
 
 pub use clock::Clock;
-pub use listener::BindError;
+pub use detect::Speaks;
+pub use listener::{Address, BindError, ListenerConfig};
 pub use sys::SysClock;
-pub use workers::{ListenerConfig, NetConfig, Workers};
+pub use tls::{TlsError, TlsFiles};
+pub use websocket::WebSocketRules;
+pub use workers::{Certificates, NetConfig, Workers};
 
 /// Bounds of this floor.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Limits {
     /// Connections that are open at the same time. More are closed as they come. Default 1,000,000.
     pub connections_max: usize,
+    /// Connections from one address; behind a load balancer the address in its header counts. Default 1,000,000: no bound
+    /// of its own.
+    pub connections_per_address_max: usize,
+    /// Connections accepted in a second, over all listeners. More wait in the system's queue. Default 20,000.
+    pub accepts_per_second_max: u32,
+    /// Connections whose clients have not said who they are. Default 20,000.
+    pub unauthenticated_max: usize,
+    /// Bytes that a client may send before it has said who it is, TLS handshake and WebSocket opening included. Default
+    /// 8,192.
+    pub unauthenticated_bytes_max: usize,
+    /// A client with a larger greeting (a will, a chain of certificates) takes what it needs more out of this reserve, which
+    /// all share, in bytes. Default 64 MiB.
+    pub unauthenticated_reserve_bytes: usize,
+    /// Seconds after which a client that takes nothing of what waits for it is cut off. Default 30.
+    pub write_seconds_max: u32,
     /// Bytes that one call reads from a socket, and that are gathered for one write. Default 65,536.
     pub batch_bytes: usize,
     /// Answers of one connection that wait for the disk; at this number nothing more is read from it. Default 10,000.
     pub answers_waiting_max: usize,
+    /// Seconds from the opening of a connection until PROXY header, TLS handshake and the opening of a WebSocket must be
+    /// over. Default 5.
+    pub opening_seconds_max: u32,
+    /// Seconds from the opening of a connection until its protocol must have begun. Default 10.
+    pub unauthenticated_seconds_max: u32,
+    /// Most bytes of one WebSocket message. Default 64 MiB.
+    pub websocket_message_bytes_max: usize,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { connections_max: 1_000_000, batch_bytes: 65_536, answers_waiting_max: 10_000 }
+        Self {
+            connections_max: 1_000_000,
+            connections_per_address_max: 1_000_000,
+            accepts_per_second_max: 20_000,
+            unauthenticated_max: 20_000,
+            unauthenticated_bytes_max: 8192,
+            unauthenticated_reserve_bytes: 64 << 20,
+            write_seconds_max: 30,
+            batch_bytes: 65_536,
+            answers_waiting_max: 10_000,
+            opening_seconds_max: 5,
+            unauthenticated_seconds_max: 10,
+            websocket_message_bytes_max: 64 << 20,
+        }
     }
 }

@@ -6,6 +6,8 @@
 
 use super::Limits;
 use super::machine::{Say, Writer};
+use super::session::{Fault, Session};
+use super::transport::Writing;
 use crate::broker::{Attachment, Broker};
 use crate::dialogue::{Closed, Handle};
 use crate::message::Time;
@@ -16,8 +18,6 @@ use std::cell::RefCell;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
-use tokio::net::TcpStream;
-use tokio::net::tcp::OwnedWriteHalf;
 
 /// Somebody came to write while another one did.
 const AGAIN: u8 = 1;
@@ -29,10 +29,12 @@ const CLOSE: u8 = 4;
 const BLOCKED: u8 = 8;
 /// Writing failed: the connection is dead.
 const BROKEN: u8 = 16;
+/// So much waits for the socket that nothing more is read from the client: it does not read either.
+const CONGESTED: u8 = 32;
 
 /// See the head of this file.
 pub struct Outlet {
-    socket: OwnedWriteHalf,
+    socket: Writing,
     broker: Arc<Broker>,
     batch_bytes: usize,
     flags: AtomicU8,
@@ -50,9 +52,13 @@ pub struct Out {
     pub attachment: Option<Attachment>,
     /// Deliveries wait for an answer that has to go before them.
     pub holding: bool,
-    /// What the socket did not take.
+    /// What lies between the protocol and the socket; none: nothing does.
+    pub session: Option<Box<Session>>,
+    /// What the socket did not take, as it goes to the socket.
     unsent: Vec<u8>,
     sent: usize,
+    /// Bytes that the socket took since the connection was opened.
+    taken: u64,
 }
 
 /// What the task has to look at.
@@ -67,12 +73,27 @@ pub struct Signals {
 
 thread_local! {
     static SCRATCH: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+    /// Beside it, for what is wrapped.
+    static WRAPPED: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+}
+
+impl Out {
+    /// Makes what goes to the socket of what the protocol says.
+    fn wrap(&mut self, scratch: &mut Vec<u8>) {
+        let Some(session) = &mut self.session else { return };
+        WRAPPED.with_borrow_mut(|wrapped| {
+            wrapped.clear();
+            session.wrap(scratch, wrapped);
+            std::mem::swap(scratch, wrapped);
+        });
+    }
 }
 
 impl Outlet {
     /// For a connection that has said nothing yet.
-    pub fn new(socket: OwnedWriteHalf, broker: Arc<Broker>, limits: &Limits) -> Self {
-        let out = Out { writer: Writer::Silent, attachment: None, holding: false, unsent: Vec::new(), sent: 0 };
+    pub fn new(socket: Writing, session: Option<Box<Session>>, broker: Arc<Broker>, limits: &Limits) -> Self {
+        let writer = Writer::Silent;
+        let out = Out { writer, attachment: None, holding: false, session, unsent: Vec::new(), sent: 0, taken: 0 };
         Self {
             socket,
             broker,
@@ -85,8 +106,8 @@ impl Outlet {
     }
 
     /// The socket.
-    pub fn socket(&self) -> &TcpStream {
-        self.socket.as_ref()
+    pub fn socket(&self) -> &Writing {
+        &self.socket
     }
 
     /// Whether the task has to look at something. One load where there is nothing.
@@ -97,6 +118,11 @@ impl Outlet {
     /// Whether bytes wait for the socket.
     pub fn is_blocked(&self) -> bool {
         self.flags.load(Ordering::Acquire) & BLOCKED != 0
+    }
+
+    /// Whether so much waits for the socket that the client has to read before it is read from.
+    pub fn is_congested(&self) -> bool {
+        self.flags.load(Ordering::Relaxed) & CONGESTED != 0
     }
 
     /// Takes the signals.
@@ -111,6 +137,11 @@ impl Outlet {
         self.waker.wake();
     }
 
+    /// How many bytes the socket has taken since the connection was opened.
+    pub fn taken(&self) -> u64 {
+        self.out.lock().taken
+    }
+
     /// The writing half, waiting for it. Nobody holds it for longer than one write takes.
     pub fn lock(&self) -> MutexGuard<'_, Out> {
         self.out.lock()
@@ -120,19 +151,49 @@ impl Outlet {
     pub fn send(&self, now: Time, first: impl FnOnce(&mut Out, &mut Vec<u8>)) {
         SCRATCH.with_borrow_mut(|scratch| {
             let mut out = self.out.lock();
+            scratch.clear();
+            first(&mut out, scratch);
             if out.unsent.is_empty() {
-                scratch.clear();
-                first(&mut out, scratch);
                 self.pump(&mut out, scratch, now);
             } else {
-                let mut unsent = std::mem::take(&mut out.unsent);
-                first(&mut out, &mut unsent);
-                out.unsent = unsent;
+                out.wrap(scratch);
+                self.write(&mut out, scratch);
                 self.pump_unsent(&mut out, scratch, now);
             }
             drop(out);
             self.catch_up(scratch, now);
         });
+    }
+
+    /// Takes what came off the socket through the session, and sends what that has to answer by itself.
+    ///
+    /// # Errors
+    /// Why there will be no more. What stands in `plain` still counts.
+    pub fn receive(&self, now: Time, wire: &[u8], plain: &mut Vec<u8>) -> Result<(), Fault> {
+        self.through_session(now, |session, reply| match session {
+            Some(session) => session.receive(wire, plain, reply),
+            None => {
+                plain.extend_from_slice(wire);
+                Ok(())
+            }
+        })
+    }
+
+    /// Says goodbye in the words of the transport.
+    pub fn close_session(&self, now: Time) {
+        self.through_session(now, |session, wire| session.into_iter().for_each(|session| session.close(wire)));
+    }
+
+    fn through_session<T>(&self, now: Time, ask: impl FnOnce(Option<&mut Session>, &mut Vec<u8>) -> T) -> T {
+        SCRATCH.with_borrow_mut(|scratch| {
+            let mut out = self.out.lock();
+            scratch.clear();
+            let answer = ask(out.session.as_deref_mut(), scratch);
+            self.write(&mut out, scratch);
+            drop(out);
+            self.catch_up(scratch, now);
+            answer
+        })
     }
 
     /// Sends what the mailbox holds, and again while others come with more.
@@ -147,8 +208,11 @@ impl Outlet {
 
     fn pump_unsent(&self, out: &mut Out, scratch: &mut Vec<u8>, now: Time) {
         if !out.unsent.is_empty() {
-            match self.write(&out.unsent[out.sent..]) {
-                Some(count) => out.sent += count,
+            match self.try_write(&out.unsent[out.sent..]) {
+                Some(count) => {
+                    out.sent += count;
+                    out.taken += count as u64;
+                }
                 None => return,
             }
             if out.sent < out.unsent.len() {
@@ -157,7 +221,7 @@ impl Outlet {
             out.unsent = Vec::new();
             out.sent = 0;
         }
-        self.flags.fetch_and(!BLOCKED, Ordering::AcqRel);
+        self.flags.fetch_and(!(BLOCKED | CONGESTED), Ordering::AcqRel);
         scratch.clear();
         self.pump(out, scratch, now);
     }
@@ -169,13 +233,11 @@ impl Outlet {
             if scratch.is_empty() {
                 return;
             }
-            let Some(count) = self.write(scratch) else { return };
-            if count < scratch.len() {
-                out.unsent = scratch[count..].to_vec();
-                out.sent = 0;
-                return self.signal(BLOCKED);
-            }
             let more = scratch.len() >= self.batch_bytes;
+            out.wrap(scratch);
+            if !self.write(out, scratch) {
+                return;
+            }
             scratch.clear();
             // One large message is no reason to keep its memory for ever.
             scratch.shrink_to(4 * self.batch_bytes);
@@ -183,6 +245,24 @@ impl Outlet {
                 return;
             }
         }
+    }
+
+    /// Writes to the socket, behind what it has not taken yet; false: it has had enough, or is dead.
+    fn write(&self, out: &mut Out, wire: &[u8]) -> bool {
+        let count = match out.unsent.is_empty() {
+            true if wire.is_empty() => return true,
+            true => self.try_write(wire),
+            false => Some(0),
+        };
+        let Some(count) = count else { return false };
+        out.taken += count as u64;
+        if count == wire.len() {
+            return out.unsent.is_empty();
+        }
+        out.unsent.extend_from_slice(&wire[count..]);
+        let congested = out.unsent.len() - out.sent > 4 * self.batch_bytes;
+        self.signal(if congested { BLOCKED | CONGESTED } else { BLOCKED });
+        false
     }
 
     /// Puts what the mailbox holds behind what is there, up to a batch.
@@ -209,7 +289,7 @@ impl Outlet {
     }
 
     /// How many bytes the socket took; none: it is dead.
-    fn write(&self, bytes: &[u8]) -> Option<usize> {
+    fn try_write(&self, bytes: &[u8]) -> Option<usize> {
         match self.socket.try_write(bytes) {
             Ok(count) => {
                 self.broker.metrics().bytes_sent_total.add(count as u64);

@@ -2,7 +2,10 @@
 
 use super::chores::ChoresThread;
 use super::context::Context;
-use super::listener::{Arrival, BindError, accept, bind, take};
+use super::gate::Gate;
+use super::listener::{Arrival, BindError, Entrance, Listener, ListenerConfig, accept, take};
+use super::opening::Newcomer;
+use super::transport::Stream;
 use super::{Clock, Limits};
 use crate::broker::Broker;
 use crate::dialogue::Closed;
@@ -16,7 +19,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
-use tokio::net::TcpStream;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::sync::watch;
 use tokio::task::LocalSet;
@@ -35,26 +37,38 @@ pub struct NetConfig {
     pub mqtt: Arc<mqtt::Limits>,
 }
 
-/// One listener.
-pub struct ListenerConfig {
-    /// Its configured name.
-    pub name: String,
-    /// Where; port 0 asks the system for one.
-    pub bind: SocketAddr,
-}
-
 /// The running threads.
 pub struct Workers {
     threads: Vec<JoinHandle<()>>,
     chores: ChoresThread,
     addresses: Vec<(String, SocketAddr)>,
+    entrances: Vec<Arc<Entrance>>,
     stop: watch::Sender<bool>,
     broker: Arc<Broker>,
     crew: Arc<Crew>,
 }
 
+/// The certificates and keys of all listeners.
+#[derive(Clone)]
+pub struct Certificates(Vec<Arc<Entrance>>);
+
+impl Certificates {
+    /// Reads all files again. Connections that are there are not touched. What is wrong with files that cannot be used:
+    /// their listeners go on with what they had.
+    pub fn reload(&self) -> Vec<String> {
+        let offers = self.0.iter().filter_map(|entrance| Some((entrance, entrance.tls.as_ref()?)));
+        let outcomes = offers.map(|(entrance, offer)| (entrance, offer.reload()));
+        let failed = outcomes.filter_map(|(entrance, outcome)| Some((entrance, outcome.err()?)));
+        failed
+            .map(|(entrance, error)| format!("listener {} keeps its old certificate: {error}", entrance.name))
+            .collect()
+    }
+}
+
 /// The threads as the one that accepts sees them.
 pub struct Crew {
+    /// Who may come in.
+    pub gate: Arc<Gate>,
     members: Vec<Member>,
 }
 
@@ -75,15 +89,14 @@ impl Crew {
     }
 
     /// Gives a connection to the thread with the fewest; the first one, which accepts, is the calling one.
-    pub fn give(&self, context: &Rc<Context>, stream: TcpStream, listener: Arc<str>, peer: SocketAddr) {
-        let peer: Arc<str> = peer.to_string().into();
+    pub fn give(&self, context: &Rc<Context>, stream: Stream, newcomer: Newcomer) {
         let least = self.members.iter().enumerate().min_by_key(|(_, m)| m.connections.load(Ordering::Relaxed));
         let Some((at, member)) = least else { return };
         member.connections.fetch_add(1, Ordering::Relaxed);
         if at == 0 {
-            return take(context, stream, listener, peer);
+            return take(context, stream, newcomer);
         }
-        let given = stream.into_std().ok().map(|stream| member.give.send(Arrival { stream, listener, peer }));
+        let given = stream.release().ok().map(|socket| member.give.send(Arrival { socket, newcomer }));
         if !matches!(given, Some(Ok(()))) {
             member.connections.fetch_sub(1, Ordering::Relaxed);
         }
@@ -99,12 +112,18 @@ impl Workers {
         {
             let _entered = first_runtime.enter();
             for listener in &config.listeners {
-                let bound = bind(&listener.name, listener.bind)?;
-                let address = bound.local_addr().unwrap_or(listener.bind);
-                addresses.push((listener.name.clone(), address));
-                listeners.push((Arc::<str>::from(listener.name.as_str()), bound));
+                let open = match Listener::open(listener) {
+                    Err(error @ BindError::Address { .. }) if listener.optional => {
+                        tracing::warn!("{error}; the broker runs without it");
+                        continue;
+                    }
+                    open => open?,
+                };
+                addresses.extend(open.address().map(|address| (listener.name.clone(), address)));
+                listeners.push(open);
             }
         }
+        let entrances = listeners.iter().map(|listener| listener.entrance.clone()).collect();
         let (stop, stopped) = watch::channel(false);
         let mut members = Vec::new();
         let mut receivers = Vec::new();
@@ -113,7 +132,8 @@ impl Workers {
             members.push(Member { connections: Arc::default(), give });
             receivers.push(receiver);
         }
-        let crew = Arc::new(Crew { members });
+        let gate = Arc::new(Gate::new(config.limits.clone(), broker.metrics().clone()));
+        let crew = Arc::new(Crew { gate, members });
         let mut first = Some((first_runtime, listeners));
         let mut threads = Vec::new();
         for (at, receiver) in receivers.into_iter().enumerate() {
@@ -129,6 +149,7 @@ impl Workers {
                     identity,
                     clock,
                     read_buffer: RefCell::new(vec![0; limits.batch_bytes]),
+                    plain_buffer: RefCell::default(),
                     limits,
                     mqtt,
                     connections,
@@ -139,7 +160,7 @@ impl Workers {
             threads.push(thread.expect("the system has room for a few threads at the start"));
         }
         let chores = ChoresThread::start(broker.clone(), clock);
-        Ok(Self { threads, chores, addresses, stop, broker, crew })
+        Ok(Self { threads, chores, addresses, entrances, stop, broker, crew })
     }
 
     /// Where a listener is.
@@ -147,7 +168,12 @@ impl Workers {
         self.addresses.iter().find(|(name, _)| name == listener).map(|(_, address)| *address)
     }
 
-    /// All listeners.
+    /// What reads certificates and keys again.
+    pub fn certificates(&self) -> Certificates {
+        Certificates(self.entrances.clone())
+    }
+
+    /// All listeners at TCP ports.
     pub fn addresses(&self) -> &[(String, SocketAddr)] {
         &self.addresses
     }
@@ -180,13 +206,13 @@ fn runtime() -> tokio::runtime::Runtime {
 async fn work(
     context: Rc<Context>,
     crew: Arc<Crew>,
-    listeners: Vec<(Arc<str>, tokio::net::TcpListener)>,
+    listeners: Vec<Listener>,
     mut arrivals: UnboundedReceiver<Arrival>,
     mut stopped: watch::Receiver<bool>,
     ticks: bool,
 ) {
-    for (name, listener) in listeners {
-        tokio::task::spawn_local(accept(context.clone(), crew.clone(), listener, name));
+    for listener in listeners {
+        tokio::task::spawn_local(accept(context.clone(), crew.clone(), listener));
     }
     if ticks {
         tokio::task::spawn_local(tick(context.clone()));
@@ -194,9 +220,9 @@ async fn work(
     loop {
         tokio::select! {
             arrival = arrivals.recv() => {
-                let Some(Arrival { stream, listener, peer }) = arrival else { return };
-                match TcpStream::from_std(stream) {
-                    Ok(stream) => take(&context, stream, listener, peer),
+                let Some(Arrival { socket, newcomer }) = arrival else { return };
+                match socket.adopt() {
+                    Ok(stream) => take(&context, stream, newcomer),
                     Err(_) => { context.connections.fetch_sub(1, Ordering::Relaxed); }
                 }
             }

@@ -4,22 +4,29 @@ use super::modules::binding;
 use crate::admin::{Reload, Reloaded};
 use crate::config::{Auth, Config, Module, Sources, differences};
 use crate::identity::Identity;
+use crate::net::Certificates;
 use crate::wasm::Modules;
 use parking_lot::Mutex;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-/// Compares what the sources say now with what they said last, and takes over what can be taken over: modules.
-pub(super) fn from_sources(sources: Sources, config: Config, modules: Modules, identity: Identity) -> Reload {
+/// Compares what the sources say now with what they said last, and takes over what can be taken over: modules, users and
+/// keys. Certificates are read again in any case.
+pub(super) fn from_sources(
+    sources: Sources,
+    config: Config,
+    modules: Modules,
+    identity: Identity,
+    certificates: Certificates,
+) -> Reload {
     let current = Mutex::new(config);
     Arc::new(move || {
         let mut current = current.lock();
         let new = sources.load().map_err(|error| error.to_string())?;
-        Ok({
-            let mut reloaded = Reloaded::default();
-            users(&mut current, &new, &identity, &mut reloaded);
-            take_over(&mut current, new, &modules, reloaded)
-        })
+        let mut reloaded = Reloaded::default();
+        users(&mut current, &new, &identity, &mut reloaded);
+        reloaded.failed.extend(certificates.reload());
+        Ok(take_over(&mut current, new, &modules, reloaded))
     })
 }
 

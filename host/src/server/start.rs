@@ -4,7 +4,7 @@ use super::error::StartError;
 use super::{BUNDLED, bindings, reload};
 use crate::admin::{self, Api, Reload, Reloaded, Token};
 use crate::broker::{Broker, Drain, Restored};
-use crate::config::{Config, Sources};
+use crate::config::{Bind, ClientCertificate, Config, Listener, ProtocolName, Sources};
 use crate::dialogue::Elsewhere;
 use crate::identity::Identity;
 use crate::metrics::Metrics;
@@ -82,14 +82,17 @@ fn build(config: Config, sources: Option<Sources>) -> Result<Running, StartError
     let interval = Duration::from_secs(config.sys.interval_seconds.into());
     let sys = (!interval.is_zero()).then(|| SysClock::start(broker.clone(), clock, interval));
     let reload = match sources {
-        Some(sources) => reload::from_sources(sources, config.clone(), modules.clone(), identity),
+        Some(sources) => {
+            reload::from_sources(sources, config.clone(), modules.clone(), identity, workers.certificates())
+        }
         None => Arc::new(|| Ok(Reloaded::default())) as Reload,
     };
     let api = Api::new(broker.clone(), Arc::new(now), config.admin.limits.clone(), reload.clone());
     let admin = admin::Server::start(admin_listener, api.clone(), token.clone())
         .map_err(|error| StartError::admin(address, &error))?;
     let url_file = config.data_dir.join("admin.url");
-    let running = Running { workers: Some(workers), sys, admin: Some(admin), api, broker, store, token, reload, url_file };
+    let running =
+        Running { workers: Some(workers), sys, admin: Some(admin), api, broker, store, token, reload, url_file };
     running.announce(&config);
     Ok(running)
 }
@@ -114,11 +117,44 @@ fn net_config(config: &Config, identity: Identity) -> NetConfig {
             .listeners
             .iter()
             .filter(|listener| listener.enabled)
-            .map(|listener| net::ListenerConfig { name: listener.name.clone(), bind: listener.bind.address() })
+            .map(|listener| listener_config(listener, &config.net))
             .collect(),
         identity,
         limits: config.net.clone(),
         mqtt: Arc::new(config.mqtt.clone()),
+    }
+}
+
+fn listener_config(listener: &Listener, limits: &net::Limits) -> net::ListenerConfig {
+    let (tls, transport) = (&listener.tls, listener.transport);
+    let speaks = match listener.protocol {
+        ProtocolName::Mqtt => net::Speaks::Mqtt,
+        ProtocolName::Amqp => net::Speaks::Amqp,
+        ProtocolName::Any => net::Speaks::Any,
+    };
+    net::ListenerConfig {
+        name: listener.name.clone(),
+        bind: match &listener.bind {
+            Bind::Path(path) => net::Address::Unix(path.clone()),
+            bind => net::Address::Tcp(bind.address()),
+        },
+        speaks,
+        tls: (!tls.certificate.as_os_str().is_empty()).then(|| net::TlsFiles {
+            certificate: tls.certificate.clone(),
+            key: tls.key.clone(),
+            client_ca: (tls.client_certificate != ClientCertificate::None).then(|| tls.client_ca.clone()),
+            client_required: tls.client_certificate == ClientCertificate::Required,
+        }),
+        starts_with_tls: transport.is_tls(),
+        web: transport.is_web().then(|| net::WebSocketRules {
+            path: listener.path.clone(),
+            origins: listener.origins.0.clone(),
+            message_bytes_max: limits.websocket_message_bytes_max,
+            mqtt: speaks != net::Speaks::Amqp,
+            amqp: speaks != net::Speaks::Mqtt,
+        }),
+        proxies: listener.proxy_protocol.0.clone(),
+        optional: listener.implied,
     }
 }
 
@@ -175,8 +211,14 @@ impl Running {
 
     /// Says in the log what runs, and where the command line finds the admin API.
     fn announce(&self, config: &Config) {
-        for (listener, address) in self.workers.iter().flat_map(Workers::addresses) {
-            tracing::info!(listener, %address, "listening for MQTT");
+        for listener in config.listeners.iter().filter(|listener| listener.enabled) {
+            let (protocol, transport) = (listener.protocol, listener.transport);
+            let address = match &listener.bind {
+                Bind::Path(_) => Some(listener.bind.clone()),
+                Bind::Address(_) | Bind::Unset => self.address(&listener.name).map(Bind::Address),
+            };
+            let Some(address) = address else { continue };
+            tracing::info!(listener = listener.name, %address, %protocol, %transport, "listening");
         }
         if let Some(address) = self.admin_address() {
             if let Err(error) = std::fs::write(&self.url_file, format!("http://{address}\n")) {

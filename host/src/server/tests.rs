@@ -9,8 +9,8 @@ use std::net::{TcpListener, TcpStream};
 use std::path::Path;
 
 fn sources(dir: &Path, flags: &[&str]) -> Sources {
-    let own =
-        ["listener.mqtt.bind=127.0.0.1:0".to_owned(), "admin.bind=127.0.0.1:0".to_owned(), "workers=1".to_owned()];
+    let own = ["listener.mqtt.bind=127.0.0.1:0", "listener.ws.bind=127.0.0.1:0", "admin.bind=127.0.0.1:0", "workers=1"]
+        .map(str::to_owned);
     let data_dir = format!("data_dir={}", dir.display());
     let flags = own.into_iter().chain([data_dir]).chain(flags.iter().map(|flag| flag.to_string())).collect();
     Sources { flags, ..Sources::default() }
@@ -256,8 +256,8 @@ fn what_keeps_a_broker_from_starting_is_said_in_one_line() {
     std::fs::write(&file, "no component").unwrap();
     let path = |name: &str| dir.path().join(name);
     for (data_dir, flag, expected) in [
-        (path("a"), format!("listener.mqtt.bind=127.0.0.1:{port}"), "another program uses that port"),
-        (path("a"), format!("admin.bind=127.0.0.1:{port}"), "another program uses that port"),
+        (path("a"), format!("listener.mqtt.bind=127.0.0.1:{port}"), "another program uses"),
+        (path("a"), format!("admin.bind=127.0.0.1:{port}"), "another program uses"),
         (path("file"), "workers=1".to_owned(), "data directory: cannot use"),
         (path("a"), format!("module.own.path={}", path("none").display()), "module own: cannot read"),
         (path("a"), format!("module.own.path={}", file.display()), "module own: not WebAssembly"),

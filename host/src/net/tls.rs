@@ -1,0 +1,184 @@
+//! TLS on the broker's side: what a listener offers, and one connection's part of it. Bytes in, bytes out.
+
+use super::session::Fault;
+use arc_swap::ArcSwap;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::server::WebPkiClientVerifier;
+use rustls::{RootCertStore, ServerConfig, ServerConnection};
+use std::io::{Read, Write};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// The files behind a listener's TLS, and what it asks of clients.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TlsFiles {
+    /// PEM: the broker's certificate, then those that lead to its root.
+    pub certificate: PathBuf,
+    /// PEM: the private key of the first certificate.
+    pub key: PathBuf,
+    /// PEM: roots of clients' certificates; none: clients are not asked for any.
+    pub client_ca: Option<PathBuf>,
+    /// A client without a certificate is turned away.
+    pub client_required: bool,
+}
+
+/// Why TLS cannot be offered.
+#[derive(Debug, thiserror::Error)]
+#[error("{}: {reason}", .path.display())]
+pub struct TlsError {
+    /// The file.
+    pub path: PathBuf,
+    /// What is wrong with it.
+    pub reason: String,
+}
+
+impl TlsFiles {
+    /// Reads the files.
+    ///
+    /// # Errors
+    /// Which one cannot be used, and why.
+    pub fn load(&self) -> Result<Arc<ServerConfig>, TlsError> {
+        let wrong = |path: &Path, reason: String| TlsError { path: path.into(), reason };
+        let chain = certificates(&self.certificate)?;
+        let key = PrivateKeyDer::from_pem_file(&self.key).map_err(|error| wrong(&self.key, explain(&error)))?;
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let builder = ServerConfig::builder_with_provider(provider.clone())
+            .with_safe_default_protocol_versions()
+            .map_err(|error| wrong(&self.certificate, error.to_string()))?;
+        let builder = match &self.client_ca {
+            None => builder.with_no_client_auth(),
+            Some(path) => {
+                let mut roots = RootCertStore::empty();
+                for root in certificates(path)? {
+                    roots.add(root).map_err(|error| wrong(path, error.to_string()))?;
+                }
+                let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider);
+                let verifier = if self.client_required { verifier } else { verifier.allow_unauthenticated() };
+                builder.with_client_cert_verifier(verifier.build().map_err(|error| wrong(path, error.to_string()))?)
+            }
+        };
+        let config = builder.with_single_cert(chain, key).map_err(|error| wrong(&self.key, error.to_string()))?;
+        Ok(Arc::new(config))
+    }
+}
+
+fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
+    let wrong = |reason: String| TlsError { path: path.into(), reason };
+    let read = CertificateDer::pem_file_iter(path).map_err(|error| wrong(explain(&error)))?;
+    let found: Vec<_> = read.collect::<Result<_, _>>().map_err(|error| wrong(explain(&error)))?;
+    if found.is_empty() { Err(wrong("it holds no certificate in PEM form".into())) } else { Ok(found) }
+}
+
+fn explain(error: &rustls::pki_types::pem::Error) -> String {
+    match error {
+        rustls::pki_types::pem::Error::Io(error) => error.to_string(),
+        rustls::pki_types::pem::Error::NoItemsFound => "it holds no key in PEM form".into(),
+        other => other.to_string(),
+    }
+}
+
+/// What a listener offers now; replaced as a whole when its files are read again.
+pub struct Offer {
+    files: TlsFiles,
+    config: ArcSwap<ServerConfig>,
+}
+
+impl Offer {
+    /// Reads the files for the first time.
+    ///
+    /// # Errors
+    /// As [`TlsFiles::load`].
+    pub fn open(files: TlsFiles) -> Result<Self, TlsError> {
+        let config = ArcSwap::from(files.load()?);
+        Ok(Self { files, config })
+    }
+
+    /// Reads them again. Connections that are there go on under what they agreed on.
+    ///
+    /// # Errors
+    /// As [`TlsFiles::load`]; the old offer stands then.
+    pub fn reload(&self) -> Result<(), TlsError> {
+        self.config.store(self.files.load()?);
+        Ok(())
+    }
+
+    /// A new connection's part.
+    ///
+    /// # Errors
+    /// What the library says.
+    pub fn accept(&self) -> Result<Tls, rustls::Error> {
+        let mut connection = ServerConnection::new(self.config.load_full())?;
+        // What is wrapped is taken out at once, so that nothing piles up here.
+        connection.set_buffer_limit(None);
+        Ok(Tls(Box::new(connection)))
+    }
+}
+
+/// One connection's part.
+pub struct Tls(Box<ServerConnection>);
+
+impl Tls {
+    /// Whether keys are still being agreed on.
+    pub fn is_handshaking(&self) -> bool {
+        self.0.is_handshaking()
+    }
+
+    /// The client's own certificate, which was checked against the roots.
+    pub fn certificate(&self) -> Option<Arc<[u8]>> {
+        self.0.peer_certificates()?.first().map(|certificate| certificate.as_ref().into())
+    }
+
+    /// Takes bytes off the wire.
+    pub(super) fn receive(&mut self, mut wire: &[u8], plain: &mut Vec<u8>, reply: &mut Vec<u8>) -> Result<(), Fault> {
+        let mut ended = Ok(());
+        while !wire.is_empty() && ended.is_ok() {
+            // The library's buffers are empty again after each round, so that it takes some each time.
+            let taken = self.0.read_tls(&mut wire);
+            if !matches!(taken, Ok(1..)) {
+                ended = Err(Fault::Tls(rustls::Error::General("a record that is too long".into())));
+                break;
+            }
+            match self.0.process_new_packets() {
+                Err(error) => ended = Err(Fault::Tls(error)),
+                Ok(state) => {
+                    self.take(state.plaintext_bytes_to_read(), plain);
+                    if state.peer_has_closed() {
+                        ended = Err(Fault::Closed);
+                    }
+                }
+            }
+        }
+        self.flush(reply);
+        ended
+    }
+
+    fn take(&mut self, count: usize, plain: &mut Vec<u8>) {
+        let begin = plain.len();
+        plain.resize(begin + count, 0);
+        // It has just said that so much is there.
+        let read = if count == 0 { 0 } else { self.0.reader().read(&mut plain[begin..]).unwrap_or(0) };
+        plain.truncate(begin + read);
+    }
+
+    fn flush(&mut self, wire: &mut Vec<u8>) {
+        while self.0.wants_write() {
+            if !matches!(self.0.write_tls(wire), Ok(1..)) {
+                return;
+            }
+        }
+    }
+
+    /// Encrypts.
+    pub(super) fn wrap(&mut self, plain: &[u8], wire: &mut Vec<u8>) {
+        // Memory takes everything.
+        let _ = self.0.writer().write_all(plain);
+        self.flush(wire);
+    }
+
+    /// Says goodbye.
+    pub(super) fn close(&mut self, wire: &mut Vec<u8>) {
+        self.0.send_close_notify();
+        self.flush(wire);
+    }
+}
