@@ -146,12 +146,6 @@ fn what_is_wrong_is_said_with_its_place() {
         ("listener.mqtt.proxy_protocol = [\"10.0.0.0/33\"]", &[], &[], "proxy_protocol: 10.0.0.0/33 is none of those"),
         ("listener.mqtt.origins = \"x\"", &[], &[], "c.toml:1: listener.mqtt.origins: expected a list"),
         (
-            "[auth]\npassword_file = \"users\"",
-            &[],
-            &[],
-            "c.toml:2: unknown key auth.password_file: auth is not there yet",
-        ),
-        (
             "[[module]]\nname = \"topic-rule\"\norder = 1",
             &[],
             &[],
