@@ -38,11 +38,16 @@ pub struct Client {
 impl Client {
     /// An open socket on which nothing was sent yet.
     pub fn dial(address: SocketAddr, version: Version) -> Self {
-        let stream = TcpStream::connect(address).expect("a broker that listens");
+        Self::try_dial(address, version).expect("a broker that listens")
+    }
+
+    /// As [`Client::dial`]; none: nobody listens.
+    pub fn try_dial(address: SocketAddr, version: Version) -> Option<Self> {
+        let stream = TcpStream::connect(address).ok()?;
         stream.set_nodelay(true).unwrap();
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
         stream.set_write_timeout(Some(PATIENCE)).unwrap();
-        Self {
+        Some(Self {
             id: String::new(),
             connack: Connack::default(),
             version,
@@ -50,7 +55,7 @@ impl Client {
             bytes: Vec::new(),
             waiting: VecDeque::new(),
             last_id: 0,
-        }
+        })
     }
 
     /// Sends these bytes.

@@ -139,6 +139,17 @@ impl Connect {
         client
     }
 
+    /// Connects and must be let in; none: the broker went before it answered.
+    pub fn try_open(self) -> Option<Client> {
+        let mut client = Client::try_dial(self.at.unwrap_or_else(address), self.version)?;
+        client.id.clone_from(&self.id);
+        client.try_send(&super::writer::connect(&self));
+        let Packet::Connack(answer) = client.try_receive().ok()? else { panic!("the first packet is not CONNACK") };
+        assert_eq!(answer.code, 0, "CONNECT was refused");
+        client.connack = answer;
+        Some(client)
+    }
+
     /// Connects, must be let in and find its session.
     pub fn resume(self) -> Client {
         let client = self.open();

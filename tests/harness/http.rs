@@ -53,7 +53,12 @@ impl Admin {
 
     /// Any request.
     pub fn send(&self, method: &str, path: &str, headers: &[&str], body: &[u8]) -> Answer {
-        let mut stream = TcpStream::connect(self.address).expect("an admin API that listens");
+        self.try_send(method, path, headers, body).expect("an admin API that answers")
+    }
+
+    /// As [`Admin::send`]; none: nobody listens, or the broker went before it had answered.
+    pub fn try_send(&self, method: &str, path: &str, headers: &[&str], body: &[u8]) -> Option<Answer> {
+        let mut stream = TcpStream::connect(self.address).ok()?;
         stream.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
         let mut request =
             format!("{method} {path} HTTP/1.1\r\nConnection: close\r\nContent-Length: {}\r\n", body.len());
@@ -66,13 +71,13 @@ impl Admin {
         for header in headers {
             request += &format!("{header}\r\n");
         }
-        stream.write_all(request.as_bytes()).unwrap();
-        stream.write_all(b"\r\n").unwrap();
+        stream.write_all(request.as_bytes()).ok()?;
+        stream.write_all(b"\r\n").ok()?;
         // A server may refuse a large body by its length alone and close.
         drop(stream.write_all(body));
         let mut bytes = Vec::new();
         drop(stream.read_to_end(&mut bytes));
-        Answer::read(&bytes)
+        bytes.windows(4).any(|part| part == b"\r\n\r\n").then(|| Answer::read(&bytes))
     }
 }
 

@@ -9,7 +9,7 @@ pub mod packet;
 mod process;
 pub mod property;
 mod reader;
-mod writer;
+pub mod writer;
 
 pub use broker::{Broker, address, admin};
 pub use client::{Client, End};

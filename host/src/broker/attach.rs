@@ -3,6 +3,7 @@
 use super::mailbox::{Mailbox, Outlet};
 use super::publish::Parked;
 use super::route::Subscriber;
+use super::staged::Staged;
 use super::worker::Worker;
 use super::{Answer, Attachment, Broker};
 use crate::client::{Client, Departure, Protocol, Scope};
@@ -55,6 +56,14 @@ struct Claimed {
     resumed: bool,
 }
 
+/// Which connection goes, how, and for how many seconds its mailbox stays.
+pub(super) struct Leaving {
+    /// None: whichever there is.
+    pub number: Option<u64>,
+    pub how: Departure,
+    pub expiry_seconds: u32,
+}
+
 impl Broker {
     pub(super) fn attach(&self, worker: &mut Worker, link: &mut Link, now: Time, attach: Attach) -> Answer {
         if let Some(elsewhere) = self.elsewhere() {
@@ -70,27 +79,40 @@ impl Broker {
         }
         worker.refresh_for(self, &client.id);
         let client = Arc::new(client);
+        let expiry_seconds = attach.expiry_seconds.min(self.limits.expiry_seconds_max);
+        if expiry_seconds > 0 && !self.store.is_healthy() {
+            let reason = "the disk fails: nothing is taken that would have to be kept";
+            return Answer::Say(0, Event::Refused(Refusal::new(RefusalKind::Unavailable, reason)));
+        }
         let will = match attach.will.as_ref().map(|will| self.register_will(worker, now, &client, will)).transpose() {
             Ok(will) => will.flatten(),
             Err(refusal) => return Answer::Say(0, Event::Refused(refusal)),
         };
-        let expiry_seconds = attach.expiry_seconds.min(self.limits.expiry_seconds_max);
-        let mut changes = Vec::new();
+        let mut staged = worker.stage();
         let claimed = loop {
-            match self.claim(worker, link, now, &attach, &client, expiry_seconds, &mut changes) {
+            match self.claim(worker, link, now, &attach, &client, expiry_seconds, &mut staged) {
                 Ok(Some(claimed)) => break claimed,
                 Ok(None) => {}
-                Err(refusal) => return Answer::Say(0, Event::Refused(refusal)),
+                Err(refusal) => {
+                    self.commit(worker, staged);
+                    return Answer::Say(0, Event::Refused(refusal));
+                }
             }
         };
-        let id = claimed.attachment.mailbox.id;
-        if expiry_seconds > 0 {
-            changes.push(Change::Mailbox(id, Box::new(record(&client, &attach, expiry_seconds))));
+        let Attachment { mailbox, number } = &claimed.attachment;
+        // Under the lock, so that whoever takes the mailbox over tells the store, and leaves its will, after us.
+        let state = mailbox.lock();
+        if state.attachment == *number {
+            if mailbox.is_durable() {
+                staged.change(Change::Mailbox(mailbox.id, Box::new(record(&client, &attach, expiry_seconds))));
+            }
+            if let Some(will) = will {
+                staged.change(self.put_will(mailbox.id, &client, will, now));
+            }
         }
-        if let Some(will) = will {
-            changes.push(self.put_will(id, &client, will, now));
-        }
-        let after = if changes.is_empty() { 0 } else { self.store.submit(changes) };
+        let after = self.submit(&mut staged);
+        drop(state);
+        self.announce(worker, staged, after);
         link.scope = Arc::new(client.scope.clone());
         link.client = Some(client.clone());
         link.attachment = Some(claimed.attachment);
@@ -111,7 +133,7 @@ impl Broker {
         attach: &Attach,
         client: &Arc<Client>,
         expiry_seconds: u32,
-        changes: &mut Vec<Change>,
+        staged: &mut Staged,
     ) -> Result<Option<Claimed>, Refusal> {
         let old = self.directory.get(&client.id);
         if let Some(old) = &old {
@@ -119,8 +141,8 @@ impl Broker {
             if owner != client.scope.identity {
                 return Err(Refusal::new(RefusalKind::NotAuthorized, "the client id belongs to somebody else"));
             }
-            if !attach.clean && old.is_durable() {
-                return Ok(self.take_over(worker, link, now, attach, client, expiry_seconds, old));
+            if !attach.clean && old.is_durable() && !old.lock().is_over(now) {
+                return Ok(self.take_over(worker, link, now, attach, client, expiry_seconds, old, staged));
             }
         } else if self.directory.len() >= self.limits.mailboxes_max {
             return Err(Refusal::new(RefusalKind::QuotaExceeded, "no more clients are taken"));
@@ -138,8 +160,14 @@ impl Broker {
         }
         self.metrics.mailboxes.add(1);
         if let Some(old) = old {
-            self.leave(worker, now, &old, Departure::TakenOver, 0);
-            self.end_mailbox(worker, now, &old, changes);
+            self.leave(
+                worker,
+                now,
+                &old,
+                Leaving { number: None, how: Departure::TakenOver, expiry_seconds: 0 },
+                staged,
+            );
+            self.end_mailbox(worker, now, &old, staged);
         }
         Ok(Some(Claimed { attachment: Attachment { mailbox, number }, resumed: false }))
     }
@@ -154,9 +182,11 @@ impl Broker {
         client: &Arc<Client>,
         expiry_seconds: u32,
         mailbox: &Arc<Mailbox>,
+        staged: &mut Staged,
     ) -> Option<Claimed> {
-        self.leave(worker, now, mailbox, Departure::TakenOver, u32::MAX);
-        self.cancel_will(mailbox.id);
+        let leaving = Leaving { number: None, how: Departure::TakenOver, expiry_seconds: u32::MAX };
+        self.leave(worker, now, mailbox, leaving, staged);
+        self.owner_is_back(worker, now, mailbox.id, staged);
         let mut state = mailbox.lock();
         if state.gone {
             return None;
@@ -187,20 +217,23 @@ impl Broker {
         Some(Claimed { attachment: Attachment { mailbox: mailbox.clone(), number }, resumed: true })
     }
 
-    /// The end of whatever connection a mailbox has: its will, its place.
+    /// The end of a mailbox's connection: its place and its will. Returns what the count of connections is then; none:
+    /// that connection is not there.
     pub(super) fn leave(
         &self,
         worker: &mut Worker,
         now: Time,
         mailbox: &Arc<Mailbox>,
-        how: Departure,
-        expiry_seconds: u32,
-    ) {
+        leaving: Leaving,
+        staged: &mut Staged,
+    ) -> Option<u64> {
+        let Leaving { number, how, expiry_seconds } = leaving;
         let mut state = mailbox.lock();
-        if state.outlet.is_none() {
-            return;
+        if state.outlet.is_none() || number.is_some_and(|number| number != state.attachment) {
+            return None;
         }
         let outlet = mailbox.set_outlet(&mut state, None);
+        let left = state.attachment;
         mailbox.drop_at_most_once(&mut state);
         mailbox.dismiss(&mut state);
         let client = state.client.clone();
@@ -214,7 +247,8 @@ impl Broker {
             outlet.close(Closed::TakenOver);
         }
         blocked.into_iter().for_each(|outlet| outlet.wake());
-        self.owner_left(worker, now, mailbox.id, how, expiry_seconds);
+        self.owner_left(worker, now, mailbox.id, how, expiry_seconds, staged);
+        Some(left)
     }
 
     /// A connection is over. Does nothing if another one has taken its place.
@@ -222,19 +256,22 @@ impl Broker {
         worker.refresh(self);
         link.parked = None;
         let Some(Attachment { mailbox, number }) = link.attachment.take() else { return };
-        let state = mailbox.lock();
-        if state.attachment != number {
+        let wanted = detach.expiry_seconds.unwrap_or(mailbox.lock().expiry_seconds);
+        let expiry_seconds = wanted.min(self.limits.expiry_seconds_max);
+        let mut staged = worker.stage();
+        let leaving = Leaving { number: Some(number), how: detach.departure, expiry_seconds };
+        let Some(left) = self.leave(worker, now, &mailbox, leaving, &mut staged) else {
+            self.commit(worker, staged);
+            return;
+        };
+        if expiry_seconds == 0 {
+            self.end_mailbox(worker, now, &mailbox, &mut staged);
+            self.commit(worker, staged);
             return;
         }
-        let wanted = detach.expiry_seconds.unwrap_or(state.expiry_seconds);
-        let expiry_seconds = wanted.min(self.limits.expiry_seconds_max);
-        drop(state);
-        self.leave(worker, now, &mailbox, detach.departure, expiry_seconds);
-        let mut changes = Vec::new();
-        if expiry_seconds == 0 {
-            self.end_mailbox(worker, now, &mailbox, &mut changes);
-        } else {
-            let mut state = mailbox.lock();
+        // Under the lock, so that whoever comes back tells the store after us.
+        let mut state = mailbox.lock();
+        if state.attachment == left {
             mailbox.set_expiry(&mut state, expiry_seconds);
             state.detached = Some(now);
             let sent_to = state.window.iter().map(|flight| flight.queued.number).max().unwrap_or(0);
@@ -245,40 +282,30 @@ impl Broker {
                 per_subscription: mailbox.per_subscription(),
                 sent_to,
             };
-            drop(state);
-            changes.push(Change::Mailbox(mailbox.id, Box::new(record)));
+            staged.change(Change::Mailbox(mailbox.id, Box::new(record)));
             if expiry_seconds != u32::MAX {
                 self.deadlines.mailbox(now.plus_seconds(expiry_seconds), mailbox.id);
             }
         }
-        if !changes.is_empty() {
-            self.store.submit(changes);
-        }
+        let after = self.submit(&mut staged);
+        drop(state);
+        self.announce(worker, staged, after);
     }
 
     /// A mailbox that nobody came back to in time.
     pub(super) fn expire_mailbox(&self, worker: &mut Worker, now: Time, id: u64) {
         let Some(mailbox) = self.directory.by_id(id) else { return };
-        let state = mailbox.lock();
-        let over = state.detached.is_some_and(|at| at.plus_seconds(state.expiry_seconds) <= now);
-        if !over || state.expiry_seconds == u32::MAX || state.outlet.is_some() {
+        if !mailbox.lock().is_over(now) {
             return;
         }
-        drop(state);
-        let mut changes = Vec::new();
-        self.end_mailbox(worker, now, &mailbox, &mut changes);
+        let mut staged = worker.stage();
+        self.end_mailbox(worker, now, &mailbox, &mut staged);
         self.metrics.mailboxes_expired_total.add(1);
-        self.store.submit(changes);
+        self.commit(worker, staged);
     }
 
     /// Removes a mailbox with all that belongs to it.
-    pub(super) fn end_mailbox(
-        &self,
-        worker: &mut Worker,
-        now: Time,
-        mailbox: &Arc<Mailbox>,
-        changes: &mut Vec<Change>,
-    ) {
+    pub(super) fn end_mailbox(&self, worker: &mut Worker, now: Time, mailbox: &Arc<Mailbox>, staged: &mut Staged) {
         let durable = mailbox.is_durable();
         let mut state = mailbox.lock();
         if state.gone {
@@ -322,13 +349,13 @@ impl Broker {
             self.subscriptions_changed();
         }
         for queued in &left_behind {
-            queued.forget(mailbox.id, changes);
+            queued.forget(mailbox.id, staged.changes());
         }
         if durable {
-            changes.push(Change::MailboxGone(mailbox.id));
+            staged.change(Change::MailboxGone(mailbox.id));
         }
-        self.hand_on(worker, left_behind);
-        self.fire_will(worker, now, mailbox.id);
+        self.hand_on(worker, left_behind, staged);
+        self.fire_will(worker, now, mailbox.id, staged);
     }
 
     /// What stands in the trie for a client's own subscription.

@@ -1,7 +1,7 @@
 //! Publications that are kept as their publisher encoded them, and the other form of a message where it crosses over.
 
 use super::attach::Link;
-use super::publish::Passed;
+use super::publish::{Passed, Publication};
 use super::route::Route;
 use super::worker::Worker;
 use super::{Answer, Broker};
@@ -49,14 +49,15 @@ impl Broker {
         worker.tally.received_bytes += publish.encoded.len() as u64;
         let guarantee = publish.bare.handover;
         let scope = link.scope.clone();
+        let mut staged = worker.stage();
         let passed = match self.route(worker, &scope, publish.name) {
             Ok(route) => match make(&route, now, publish) {
-                Some(message) => self.pass(worker, now, &client, message, route, None),
-                None => Passed::Taken(0, Routed::NoSubscriber),
+                Some(message) => self.pass(worker, now, &client, message, route, &mut staged),
+                None => Passed::Taken(Routed::NoSubscriber),
             },
             Err(refusal) => Passed::Refused(refusal),
         };
-        let answer = self.answer(worker, link, now, passed, guarantee, 0);
+        let answer = self.answer(worker, link, passed, staged, Publication { guarantee, handle: 0, since: now });
         taken(link, answer)
     }
 

@@ -3,9 +3,10 @@
 use super::Broker;
 use super::worker::Worker;
 use crate::message::Time;
-use crate::wasm::{EventKinds, Happening, Pulses};
+use crate::wasm::{Chain, EventKinds, Happening, Pulses, Wish};
 use parking_lot::Mutex;
 use std::collections::VecDeque;
+use std::sync::Arc;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -83,13 +84,19 @@ impl Broker {
                 break;
             }
             let wishes = chain.tell(&mut worker.guests, &told);
-            self.grant(worker, now, &chain, wishes);
+            self.grant_all(worker, now, &chain, wishes);
             worker.flush(self, now);
         }
         let chain = worker.chain.clone();
         let (wishes, next) = chain.tick(&mut worker.guests, pulses, now);
-        self.grant(worker, now, &chain, wishes);
+        self.grant_all(worker, now, &chain, wishes);
         worker.flush(self, now);
         next
+    }
+
+    fn grant_all(&self, worker: &mut Worker, now: Time, chain: &Arc<Chain>, wishes: Vec<Wish>) {
+        let mut staged = worker.stage();
+        self.grant(worker, now, chain, wishes, &mut staged);
+        self.commit(worker, staged);
     }
 }

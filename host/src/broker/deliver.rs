@@ -4,39 +4,51 @@
 //! [`super::mailbox::Mailbox::submitted`]).
 
 use super::Broker;
-use super::mailbox::{Mailbox, Offered, Queued, Submitted};
+use super::mailbox::{Mailbox, Offered, Queued};
 use super::retain::Keep;
 use super::route::{Route, Single, Target};
+use super::staged::Staged;
 use super::worker::Worker;
-use crate::dialogue::{Handle, Routed};
-use crate::message::{Guarantee, Message, Time};
-use crate::store::{Change, MailboxId, QueueEntry, Sequence};
+use crate::dialogue::Routed;
+use crate::message::{Guarantee, Message, Refusal, RefusalKind, Time};
+use crate::store::{Change, MailboxId, QueueEntry};
 use crate::wasm::{EventKinds, Happening, Loss};
-use smallvec::SmallVec;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
-/// A queue in the way of a message above at-most-once.
-pub(super) struct Full {
-    /// Whose.
-    pub mailbox: Arc<Mailbox>,
+/// What is in the way of a message.
+pub(super) enum Full {
+    /// This queue has no room for a copy above at-most-once.
+    Queue(Arc<Mailbox>),
+    /// So much waits for the disk that nothing more is taken before its next commit.
+    Disk,
+    /// The disk fails, and the message would have to be kept.
+    Broken,
 }
 
 impl Full {
     /// Whether it is worth to wait: somebody is there who may make room, and it is not the publisher itself.
     pub fn waits_for(&self, publisher: MailboxId) -> bool {
-        if !self.mailbox.is_consumed() {
-            return self.mailbox.is_attached() && self.mailbox.origin() != publisher;
+        match self {
+            Self::Queue(mailbox) if !mailbox.is_consumed() => mailbox.is_attached() && mailbox.origin() != publisher,
+            Self::Queue(mailbox) => mailbox.lock().consumers.iter().any(|consumer| consumer.origin != publisher),
+            Self::Disk => true,
+            Self::Broken => false,
         }
-        self.mailbox.lock().consumers.iter().any(|consumer| consumer.origin != publisher)
+    }
+
+    /// What a publisher hears for whom nobody waits.
+    pub fn refusal(&self) -> Refusal {
+        let reason = match self {
+            Self::Queue(_) => "a receiver's queue is full",
+            Self::Disk => "too much waits for the disk",
+            Self::Broken => "the disk fails: nothing is taken that would have to be kept",
+        };
+        Refusal::new(RefusalKind::QuotaExceeded, reason)
     }
 }
 
-/// Durable copies whose place in the store is not known yet.
-pub(super) type Pending = SmallVec<[(Arc<Mailbox>, u64); 4]>;
-
 impl Broker {
-    /// Hands copies to all targets, or to none if one that must not be left out is full.
+    /// Hands copies to all targets, or to none if something is in the way. What the store has to know is staged.
     pub(super) fn deliver(
         &self,
         worker: &mut Worker,
@@ -44,29 +56,29 @@ impl Broker {
         message: &Message,
         route: &Arc<Route>,
         keep: Keep,
-        seen: Option<(MailboxId, Handle)>,
-    ) -> Result<(Sequence, Routed), Full> {
+        staged: &mut Staged,
+    ) -> Result<Routed, Full> {
         let promised = message.as_bare().map_or(Guarantee::AtMostOnce, |bare| bare.handover);
-        if message.envelope().guarantee.max(promised) != Guarantee::AtMostOnce
+        let promised = message.envelope().guarantee.max(promised);
+        if promised != Guarantee::AtMostOnce
             && let Some(mailbox) = route.targets.iter().find_map(|target| self.full(message, target))
         {
-            return Err(Full { mailbox });
+            return Err(Full::Queue(mailbox));
         }
-        let mut changes = Vec::new();
+        if !self.store.has_room() {
+            self.strained(promised, route, keep)?;
+        }
         let mut current = None;
         if keep != Keep::No {
-            self.keep(message, now, keep, &mut changes);
+            self.keep(message, now, keep, staged);
             // Whoever subscribed before the value was stored is in this route; whoever comes later finds the value.
             current = Some(self.route_of(worker, &route.topic));
         }
         let route = current.as_ref().unwrap_or(route);
-        let mut pending = Pending::new();
         let mut matched = false;
         for target in &route.targets {
             let offered = match target {
-                Target::Single(single) => {
-                    self.offer_single(worker, message, single, route.cleared, &mut changes, &mut pending)
-                }
+                Target::Single(single) => self.offer_single(worker, message, single, route.cleared, staged),
                 Target::Group(group, names) => group.pick(message.envelope().guarantee, &self.limits).map(|member| {
                     self.prepare(worker, message, &member.mailbox);
                     let name = names.iter().find(|(id, _)| *id == member.mailbox.id).map(|(_, name)| name.clone());
@@ -79,7 +91,7 @@ impl Broker {
                         cleared: route.cleared,
                         ..Queued::new(message.clone())
                     };
-                    self.offer(&member.mailbox, copy, &mut changes, &mut pending)
+                    self.offer(&member.mailbox, copy, staged)
                 }),
             };
             match offered {
@@ -94,16 +106,24 @@ impl Broker {
                 Some(Offered::Nobody) | None => {}
             }
         }
-        let routed = if matched { Routed::Matched } else { Routed::NoSubscriber };
         if !matched && !message.topic().is_reserved() {
             self.happened(EventKinds::LOST, || Happening::Lost(message.clone(), Loss::Unroutable));
         }
-        if let Some((mailbox, handle)) = seen
-            && self.directory.is_durable(mailbox)
-        {
-            changes.push(Change::Seen(mailbox, handle));
+        Ok(if matched { Routed::Matched } else { Routed::NoSubscriber })
+    }
+
+    /// The disk fails or cannot keep up: what need not be kept flows on.
+    fn strained(&self, guarantee: Guarantee, route: &Route, keep: Keep) -> Result<(), Full> {
+        let copies = guarantee != Guarantee::AtMostOnce && route.targets.iter().any(Target::is_durable);
+        if !copies && keep == Keep::No {
+            return Ok(());
         }
-        Ok((self.submit(worker, message, changes, pending), routed))
+        match self.store.is_healthy() {
+            true => Err(Full::Disk),
+            // Of a value that nobody was promised to find again some may be noted for later.
+            false if !copies && guarantee == Guarantee::AtMostOnce && !self.store.is_full() => Ok(()),
+            false => Err(Full::Broken),
+        }
     }
 
     fn offer_single(
@@ -112,8 +132,7 @@ impl Broker {
         message: &Message,
         single: &Single,
         cleared: u64,
-        changes: &mut Vec<Change>,
-        pending: &mut Pending,
+        staged: &mut Staged,
     ) -> Option<Offered> {
         if single.no_local && message.publisher() == single.mailbox.origin() {
             return None;
@@ -129,74 +148,41 @@ impl Broker {
             retain: message.envelope().retain && single.retain_as_published,
             ..Queued::new(message.clone())
         };
-        Some(self.offer(&single.mailbox, copy, changes, pending))
+        Some(self.offer(&single.mailbox, copy, staged))
     }
 
-    fn offer(&self, mailbox: &Arc<Mailbox>, copy: Queued, changes: &mut Vec<Change>, pending: &mut Pending) -> Offered {
+    /// Puts one copy into a mailbox, and notes it for the store where it has to outlive the process.
+    pub(super) fn offer(&self, mailbox: &Arc<Mailbox>, copy: Queued, staged: &mut Staged) -> Offered {
+        if copy.guarantee == Guarantee::AtMostOnce || !mailbox.is_durable() {
+            return mailbox.offer(copy, &self.limits);
+        }
+        let message = copy.message.clone();
         // Built before the copy moves: almost never needed, and then the disk costs more.
-        let durable = copy.guarantee != Guarantee::AtMostOnce && mailbox.is_durable();
-        let entry = durable.then(|| QueueEntry {
+        let entry = QueueEntry {
             number: 0,
-            log_id: 0,
+            log_id: self.log(&message, staged),
             guarantee: copy.guarantee,
             retain: copy.retain,
             name: copy.name.clone(),
             identifiers: copy.identifiers.clone(),
-        });
+        };
         let offered = mailbox.offer(copy, &self.limits);
-        if let (Offered::Queued(number, _), Some(entry)) = (&offered, entry)
-            && *number != 0
-        {
-            changes.push(Change::Queued(mailbox.id, QueueEntry { number: *number, ..entry }));
-            pending.push((mailbox.clone(), *number));
+        match &offered {
+            Offered::Queued(number, _) if *number != 0 => {
+                staged.change(Change::Queued(mailbox.id, QueueEntry { number: *number, ..entry }));
+                staged.copy(mailbox, *number);
+            }
+            // The unit itself still uses it, so this is not the last use.
+            _ => drop(message.drop_log_use()),
         }
         offered
     }
 
-    /// Tells the store about all effects of one message at once, and the mailboxes when their copies may leave.
-    fn submit(&self, worker: &mut Worker, message: &Message, mut changes: Vec<Change>, pending: Pending) -> Sequence {
-        if changes.is_empty() {
-            return 0;
-        }
-        if !pending.is_empty() {
-            let log_id = self.next_log_id.fetch_add(1, Ordering::Relaxed);
-            message.set_logged(log_id, pending.len() as u64);
-            for change in &mut changes {
-                if let Change::Queued(_, entry) = change {
-                    entry.log_id = log_id;
-                }
-            }
-            changes.push(Change::Logged(log_id, message.clone()));
-        }
-        if let Some(gathered) = &mut worker.gathering {
-            gathered.changes.append(&mut changes);
-            gathered.pending.extend(pending);
-            return 0;
-        }
-        let after = self.store.submit(changes);
-        self.announce(worker, pending, after);
-        after
-    }
-
-    /// Tells mailboxes when the copies that they were given may leave.
-    pub(super) fn announce(&self, worker: &mut Worker, pending: Pending, after: Sequence) {
-        for (mailbox, number) in pending {
-            match mailbox.submitted(number, after) {
-                Submitted::Known => {}
-                Submitted::Await(outlet) => self.await_answer(after, outlet),
-                Submitted::Flush(outlet) => worker.touched.push(outlet),
-            }
-        }
-    }
-
     /// Queues one copy outside the way of a message: a retained one, or one that its first receiver left behind.
-    pub(super) fn queue_one(&self, worker: &mut Worker, mailbox: &Arc<Mailbox>, copy: Queued) {
-        let (mut changes, mut pending) = (Vec::new(), Pending::new());
-        let message = copy.message.clone();
-        if let Offered::Queued(_, outlet) = self.offer(mailbox, copy, &mut changes, &mut pending) {
+    pub(super) fn queue_one(&self, worker: &mut Worker, mailbox: &Arc<Mailbox>, copy: Queued, staged: &mut Staged) {
+        if let Offered::Queued(_, outlet) = self.offer(mailbox, copy, staged) {
             worker.touched.extend(outlet);
         }
-        self.submit(worker, &message, changes, pending);
     }
 
     /// The mailbox that has no room for this target's copy.
@@ -215,7 +201,7 @@ impl Broker {
     }
 
     /// Gives copies that a member of a group did not settle to the others (MQTT 5.0, 4.8.2).
-    pub(super) fn hand_on(&self, worker: &mut Worker, left_behind: Vec<Queued>) {
+    pub(super) fn hand_on(&self, worker: &mut Worker, left_behind: Vec<Queued>, staged: &mut Staged) {
         for copy in left_behind {
             let Some(group) = copy.group.clone() else { continue };
             if copy.guarantee == Guarantee::AtMostOnce {
@@ -232,7 +218,7 @@ impl Broker {
                     retain: copy.retain,
                     ..Queued::new(message)
                 };
-                self.queue_one(worker, &member.mailbox, copy);
+                self.queue_one(worker, &member.mailbox, copy, staged);
             }
         }
     }

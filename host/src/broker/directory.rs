@@ -50,11 +50,6 @@ impl Directory {
         self.inner.read().by_id.get(&id).cloned()
     }
 
-    /// Whether the mailbox of this number outlives its connection.
-    pub fn is_durable(&self, id: MailboxId) -> bool {
-        self.inner.read().by_id.get(&id).is_some_and(|mailbox| mailbox.is_durable())
-    }
-
     /// Puts a mailbox in place of what the client had, unless that is not `expected` any more: two connections of one
     /// client may come at the same moment, and one of them has to look again.
     pub fn replace(&self, client: &Arc<str>, expected: Option<&Arc<Mailbox>>, new: Arc<Mailbox>) -> bool {

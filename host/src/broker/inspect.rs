@@ -6,7 +6,7 @@ use super::{Broker, Mailbox};
 use crate::client::Protocol;
 use crate::dialogue::Closed;
 use crate::message::{Message, Time};
-use crate::store::{Change, Sequence};
+use crate::store::Sequence;
 use crate::topic::Topic;
 use std::sync::Arc;
 
@@ -100,9 +100,13 @@ impl Broker {
     }
 
     /// Deletes a retained message; on disk after the sequence; none: there is none.
-    pub fn retained_remove(&self, _worker: &mut Worker, topic: &str) -> Option<Sequence> {
+    pub fn retained_remove(&self, worker: &mut Worker, topic: &str) -> Option<Sequence> {
         let topic = Topic::new(topic, &self.limits.topic).ok()?;
-        self.forget_retained(&topic).then(|| self.store.submit([Change::RetainedGone(topic.as_str().into())]))
+        self.forget_retained(&topic).then(|| {
+            let mut staged = worker.stage();
+            staged.retained(&topic);
+            self.commit(worker, staged)
+        })
     }
 }
 

@@ -131,6 +131,8 @@ pub struct Replay {
     pub subscription: Subscription,
     /// The last topic that was sent.
     pub after: Option<crate::topic::Topic>,
+    /// Values up to this number are left out.
+    pub since: u64,
     /// Number of the value that was stored last when the client subscribed: later ones come live.
     pub until: u64,
     /// If given: exactly these, instead of a walk through the store.
@@ -153,6 +155,8 @@ pub struct Mailbox {
     origin: AtomicU64,
     /// What its receiver wants of what its filters match.
     predicate: OnceLock<Predicate>,
+    /// The count of connections, to be read without the lock.
+    current: AtomicU64,
     /// The window is full: what is above at-most-once has to wait.
     stuck: AtomicBool,
     depth: AtomicUsize,
@@ -281,6 +285,7 @@ impl Mailbox {
             bytes_max: AtomicUsize::new(usize::MAX),
             origin: AtomicU64::new(id),
             predicate: OnceLock::new(),
+            current: AtomicU64::new(0),
             stuck: AtomicBool::new(false),
             depth: AtomicUsize::new(0),
             bytes: AtomicUsize::new(0),
@@ -316,15 +321,25 @@ impl Mailbox {
         self.state.lock()
     }
 
+    /// Whether this is the connection that it has.
+    pub fn is_current(&self, attachment: u64) -> bool {
+        self.current.load(Ordering::Acquire) == attachment
+    }
+
     /// Whether it outlives its connection, and the process.
     pub fn is_durable(&self) -> bool {
         self.durable.load(Ordering::Acquire)
     }
 
-    /// Sets for how long it outlives its connection.
+    /// It is in the store, however short it is to live.
+    pub fn keep(&self) {
+        self.durable.store(true, Ordering::Release);
+    }
+
+    /// Sets for how long it outlives its connection. One that is to end with it stays as durable as what is in it.
     pub fn set_expiry(&self, state: &mut State, seconds: u32) {
         state.expiry_seconds = seconds;
-        self.durable.store(seconds > 0, Ordering::Release);
+        self.durable.fetch_or(seconds > 0, Ordering::AcqRel);
     }
 
     /// Whether it gets one delivery for each filter with an identifier.
@@ -348,6 +363,7 @@ impl Mailbox {
         state.touched = false;
         state.awaited = 0;
         state.attachment += 1;
+        self.current.store(state.attachment, Ordering::Release);
         std::mem::replace(&mut state.outlet, outlet)
     }
 
@@ -639,6 +655,12 @@ impl State {
             Guarantee::AtMostOnce => self.express.push_back(queued),
             _ => self.queue.push_back(queued),
         }
+    }
+
+    /// Whether nobody is there and nobody is waited for any more.
+    pub fn is_over(&self, now: Time) -> bool {
+        let over = self.detached.is_some_and(|at| at.plus_seconds(self.expiry_seconds) <= now);
+        over && self.expiry_seconds != u32::MAX && self.outlet.is_none()
     }
 
     /// Whether nothing waits.

@@ -27,6 +27,7 @@ mod retained;
 mod route;
 mod settle;
 mod shared_groups;
+mod staged;
 mod subscribe;
 mod subscription_trie;
 mod sys;
@@ -172,6 +173,11 @@ impl Broker {
 
     /// Does what a client asks. The caller flushes the worker after a batch of requests.
     pub fn handle(&self, worker: &mut Worker, link: &mut Link, now: Time, request: Request<'_>) -> Answer {
+        // What a connection still says after another one took its place is not heard any more.
+        let taken_over = link.attachment.as_ref().is_some_and(|own| !own.mailbox.is_current(own.number));
+        if taken_over && !matches!(request, Request::Detach(_)) {
+            return Answer::None;
+        }
         match request {
             Request::Publish(publish) => self.publish(worker, link, now, publish),
             Request::Settle(handle, how) => self.settle(worker, link, handle, how),

@@ -81,6 +81,8 @@ impl Broker {
         if let Some(kept_as) = kept_as {
             queues::set_up(&mailbox, &kept_as);
         }
+        // It was to end with its connection, and that ended with the last process: it is over, but still there.
+        mailbox.keep();
         self.directory.reserve(id);
         self.directory.replace(&record.client.id, self.directory.get(&record.client.id).as_ref(), mailbox.clone());
         self.metrics.mailboxes.add(1);

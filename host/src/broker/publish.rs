@@ -8,20 +8,21 @@ use super::attach::Link;
 use super::deliver::Full;
 use super::retain::Keep;
 use super::route::Route;
+use super::staged::Staged;
 use super::worker::Worker;
-use super::{Answer, Broker};
+use super::{Answer, Attachment, Broker};
 use crate::client::{Client, Protocol, Scope};
 use crate::dialogue::{Event, Handle, Publish, Routed};
 use crate::message::{Envelope, Guarantee, Message, Refusal, RefusalKind, Time};
-use crate::store::{MailboxId, Sequence};
+use crate::store::{Change, MailboxId, Sequence};
 use crate::wasm::{Chain, EventKinds, Outcome, Wish};
 use std::collections::VecDeque;
 use std::sync::{Arc, OnceLock};
 
 /// What became of a message.
 pub(super) enum Passed {
-    /// It was taken; durable effects are on disk after the sequence.
-    Taken(Sequence, Routed),
+    /// It was taken; its durable effects are staged.
+    Taken(Routed),
     /// It was not.
     Refused(Refusal),
     /// Decided upon, but a queue is full.
@@ -38,9 +39,17 @@ pub(super) struct Decided {
 /// A publication that waits for room in a queue.
 pub(super) struct Parked {
     decided: Box<Decided>,
-    guarantee: Guarantee,
-    handle: Handle,
-    since: Time,
+    publication: Publication,
+}
+
+/// What its publisher has to be told about.
+#[derive(Clone, Copy)]
+pub(super) struct Publication {
+    pub guarantee: Guarantee,
+    /// 0: its publisher names it in another way.
+    pub handle: Handle,
+    /// When it came.
+    pub since: Time,
 }
 
 impl Broker {
@@ -52,102 +61,117 @@ impl Broker {
         worker.tally.received += 1;
         worker.tally.received_bytes += publish.payload.len() as u64;
         let (guarantee, handle) = (publish.guarantee, publish.handle);
-        let mut seen = None;
-        if guarantee == Guarantee::ExactlyOnce {
-            let state = attachment.mailbox.lock();
-            if state.seen.contains(&handle) {
-                drop(state);
-                // The first copy may still be on its way to the disk.
-                let after = self.store.submitted();
-                return Answer::Say(after, published(handle, guarantee, Ok(Routed::Matched)));
-            }
-            if state.seen.len() >= self.limits.unreleased_max {
-                let refusal = Refusal::new(RefusalKind::QuotaExceeded, "too many publications are not released");
-                return Answer::Say(0, published(handle, guarantee, Err(refusal)));
-            }
-            seen = Some((attachment.mailbox.id, handle));
+        if guarantee == Guarantee::ExactlyOnce
+            && let Err(answer) = self.take_handle(&attachment, handle)
+        {
+            return answer;
         }
+        let mut staged = worker.stage();
         let scope = link.scope.clone();
         let passed = match self.route(worker, &scope, publish.name) {
             Ok(route) => {
                 let message = self.make(&route, now, attachment.mailbox.id, publish);
                 match message {
-                    Some(message) => self.pass(worker, now, &client, message, route, seen),
-                    None => Passed::Taken(self.note_seen(seen, &attachment.mailbox), Routed::NoSubscriber),
+                    Some(message) => self.pass(worker, now, &client, message, route, &mut staged),
+                    None => Passed::Taken(Routed::NoSubscriber),
                 }
             }
             Err(refusal) => Passed::Refused(refusal),
         };
-        self.answer(worker, link, now, passed, guarantee, handle)
+        self.answer(worker, link, passed, staged, Publication { guarantee, handle, since: now })
+    }
+
+    /// Notes that an exactly-once publication under this handle is being taken, so that nobody else takes it.
+    fn take_handle(&self, attachment: &Attachment, handle: Handle) -> Result<(), Answer> {
+        let mut state = attachment.mailbox.lock();
+        if state.attachment != attachment.number {
+            return Err(Answer::None);
+        }
+        let say = |after, outcome| Err(Answer::Say(after, published(handle, Guarantee::ExactlyOnce, outcome)));
+        if state.seen.contains(&handle) {
+            drop(state);
+            // The first copy may still be on its way to the disk.
+            return say(self.store.submitted(), Ok(Routed::Matched));
+        }
+        if state.seen.len() >= self.limits.unreleased_max {
+            return say(0, Err(Refusal::new(RefusalKind::QuotaExceeded, "too many publications are not released")));
+        }
+        if attachment.mailbox.is_durable() && !self.store.is_healthy() {
+            return say(0, Err(Full::Broken.refusal()));
+        }
+        state.seen.insert(handle);
+        Ok(())
     }
 
     /// Tries again after a wait.
     pub fn resume(&self, worker: &mut Worker, link: &mut Link, now: Time) -> Answer {
         let Some(parked) = link.parked.take() else { return Answer::None };
-        let Parked { decided, guarantee, handle, since } = *parked;
-        let own = link.attachment.as_ref().filter(|_| guarantee == Guarantee::ExactlyOnce);
-        let seen = own.map(|attachment| (attachment.mailbox.id, handle));
-        let passed = self.carry_out(worker, now, decided, seen);
+        let attachment = link.attachment.clone();
+        let Parked { decided, publication } = *parked;
+        if publication.guarantee == Guarantee::ExactlyOnce
+            && let Some(attachment) = &attachment
+            && let Err(answer) = self.take_handle(attachment, publication.handle)
+        {
+            return answer;
+        }
+        let mut staged = worker.stage();
+        let passed = self.carry_out(worker, now, decided, &mut staged);
         let passed = match passed {
-            Passed::Full(..) if now.since(since) > self.limits.publisher_wait_milliseconds_max => {
-                Passed::Refused(Refusal::new(RefusalKind::QuotaExceeded, "a receiver's queue stays full"))
+            Passed::Full(_, full) if now.since(publication.since) > self.limits.publisher_wait_milliseconds_max => {
+                Passed::Refused(full.refusal())
             }
             passed => passed,
         };
-        let answer = self.answer(worker, link, now, passed, guarantee, handle);
-        if let Some(parked) = &mut link.parked {
-            parked.since = since;
-        }
-        answer
+        self.answer(worker, link, passed, staged, publication)
     }
 
+    /// Ends the unit of a publication, or lets it wait.
     pub(super) fn answer(
         &self,
         worker: &mut Worker,
         link: &mut Link,
-        now: Time,
         passed: Passed,
-        guarantee: Guarantee,
-        handle: Handle,
+        mut staged: Staged,
+        publication: Publication,
     ) -> Answer {
-        let (after, outcome) = match passed {
-            Passed::Taken(after, routed) => {
+        let Publication { guarantee, handle, .. } = publication;
+        let own = link.attachment.as_ref().filter(|_| guarantee == Guarantee::ExactlyOnce);
+        let exactly_once = own.map(|attachment| attachment.mailbox.clone());
+        let outcome = match passed {
+            Passed::Taken(routed) => {
                 worker.tally.unroutable += u64::from(routed == Routed::NoSubscriber);
-                (after, Ok(routed))
-            }
-            Passed::Refused(refusal) => {
-                self.metrics.messages_refused_total.add(1);
-                (0, Err(refusal))
-            }
-            Passed::Full(decided, full) => {
-                if full.waits_for(decided.message.publisher()) {
-                    self.metrics.publishers_paused_total.add(1);
-                    full.mailbox.lock().blocked.push(link.outlet.clone());
-                    link.parked = Some(Box::new(Parked { decided, guarantee, handle, since: now }));
-                    return Answer::Parked;
+                if let Some(mailbox) = exactly_once.as_ref().filter(|mailbox| mailbox.is_durable()) {
+                    staged.change(Change::Seen(mailbox.id, handle));
                 }
-                self.metrics.messages_refused_total.add(1);
-                (0, Err(Refusal::new(RefusalKind::QuotaExceeded, "a receiver's queue is full")))
+                Ok(routed)
             }
+            Passed::Refused(refusal) => Err(refusal),
+            Passed::Full(decided, full) if full.waits_for(decided.message.publisher()) => {
+                self.metrics.publishers_paused_total.add(1);
+                match full {
+                    Full::Queue(mailbox) => mailbox.lock().blocked.push(link.outlet.clone()),
+                    Full::Disk | Full::Broken => self.await_answer(self.store.committed() + 1, link.outlet.clone()),
+                }
+                link.parked = Some(Box::new(Parked { decided, publication }));
+                self.commit(worker, staged);
+                if let Some(mailbox) = exactly_once {
+                    mailbox.lock().seen.remove(&handle);
+                }
+                return Answer::Parked;
+            }
+            Passed::Full(_, full) => Err(full.refusal()),
         };
+        let after = self.commit(worker, staged);
+        if outcome.is_err() {
+            self.metrics.messages_refused_total.add(1);
+            if let Some(mailbox) = exactly_once {
+                mailbox.lock().seen.remove(&handle);
+            }
+        }
         if guarantee == Guarantee::AtMostOnce {
             return Answer::None;
         }
-        if outcome.is_ok()
-            && guarantee == Guarantee::ExactlyOnce
-            && let Some(attachment) = &link.attachment
-        {
-            attachment.mailbox.lock().seen.insert(handle);
-        }
         Answer::Say(after, published(handle, guarantee, outcome))
-    }
-
-    /// A message that nobody gets still counts as seen.
-    fn note_seen(&self, seen: Option<(MailboxId, Handle)>, mailbox: &super::Mailbox) -> Sequence {
-        match seen {
-            Some((id, handle)) if mailbox.is_durable() => self.store.submit([crate::store::Change::Seen(id, handle)]),
-            _ => 0,
-        }
     }
 
     /// Asks the modules about a message and carries out what they say.
@@ -158,7 +182,7 @@ impl Broker {
         publisher: &Client,
         message: Message,
         route: Arc<Route>,
-        seen: Option<(MailboxId, Handle)>,
+        staged: &mut Staged,
     ) -> Passed {
         let chain = worker.chain.clone();
         let (mut message, mut route, mut wishes) = (message, route, Vec::new());
@@ -186,8 +210,8 @@ impl Broker {
                 Outcome::Refuse(refusal) => return Passed::Refused(refusal),
                 Outcome::Discard => {
                     self.metrics.messages_discarded_total.add(1);
-                    let after = self.grant(worker, now, &chain, wishes);
-                    return Passed::Taken(after, Routed::Matched);
+                    self.grant(worker, now, &chain, wishes, staged);
+                    return Passed::Taken(Routed::Matched);
                 }
             }
         }
@@ -195,36 +219,40 @@ impl Broker {
             Ok(keep) => keep,
             Err(refusal) => return Passed::Refused(refusal),
         };
-        match self.deliver(worker, now, &message, &route, keep, seen) {
-            Ok((after, routed)) => Passed::Taken(after.max(self.grant(worker, now, &chain, wishes)), routed),
+        match self.deliver(worker, now, &message, &route, keep, staged) {
+            Ok(routed) => {
+                self.grant(worker, now, &chain, wishes, staged);
+                Passed::Taken(routed)
+            }
             Err(full) => Passed::Full(Box::new(Decided { message, keep, wishes }), full),
         }
     }
 
     /// Carries out what the modules said, after a wait. Who subscribes may have changed meanwhile.
-    fn carry_out(
-        &self,
-        worker: &mut Worker,
-        now: Time,
-        decided: Box<Decided>,
-        seen: Option<(MailboxId, Handle)>,
-    ) -> Passed {
+    fn carry_out(&self, worker: &mut Worker, now: Time, decided: Box<Decided>, staged: &mut Staged) -> Passed {
         let route = self.route_of(worker, decided.message.topic());
-        match self.deliver(worker, now, &decided.message, &route, decided.keep, seen) {
-            Ok((after, routed)) => {
+        match self.deliver(worker, now, &decided.message, &route, decided.keep, staged) {
+            Ok(routed) => {
                 let chain = worker.chain.clone();
-                Passed::Taken(after.max(self.grant(worker, now, &chain, decided.wishes)), routed)
+                self.grant(worker, now, &chain, decided.wishes, staged);
+                Passed::Taken(routed)
             }
             Err(full) => Passed::Full(decided, full),
         }
     }
 
     /// Publishes what modules wish for, and what other modules wish for because of that, up to a bound.
-    pub(super) fn grant(&self, worker: &mut Worker, now: Time, chain: &Arc<Chain>, wishes: Vec<Wish>) -> Sequence {
+    pub(super) fn grant(
+        &self,
+        worker: &mut Worker,
+        now: Time,
+        chain: &Arc<Chain>,
+        wishes: Vec<Wish>,
+        staged: &mut Staged,
+    ) {
         if wishes.is_empty() {
-            return 0;
+            return;
         }
-        let mut after = 0;
         let mut granted = 0;
         let mut waiting: VecDeque<Wish> = wishes.into();
         while let Some(wish) = waiting.pop_front() {
@@ -234,9 +262,8 @@ impl Broker {
             }
             granted += 1;
             self.metrics.module_wishes_total.add(1);
-            after = after.max(self.grant_one(worker, now, chain, wish, &mut waiting));
+            self.grant_one(worker, now, chain, wish, &mut waiting, staged);
         }
-        after
     }
 
     fn grant_one(
@@ -246,11 +273,12 @@ impl Broker {
         chain: &Arc<Chain>,
         wish: Wish,
         waiting: &mut VecDeque<Wish>,
-    ) -> Sequence {
+        staged: &mut Staged,
+    ) {
         let Wish { module, message: mut wish } = wish;
         if wish.topic().is_reserved() {
             self.metrics.module_wishes_refused_total.add(1);
-            return 0;
+            return;
         }
         let publisher = module_client(module);
         let mut route = self.route_of(worker, wish.topic());
@@ -266,18 +294,14 @@ impl Broker {
                 }
                 Outcome::Pass(_) | Outcome::Refuse(_) | Outcome::Discard => {
                     self.metrics.messages_discarded_total.add(1);
-                    return 0;
+                    return;
                 }
             }
         }
-        let Ok(keep) = self.retention(worker, now, chain, &publisher, &wish, &route) else { return 0 };
-        match self.deliver(worker, now, &wish, &route, keep, None) {
-            Ok((after, _)) => after,
-            Err(_) => {
-                // Nobody waits for a wish, so nobody can be made to wait.
-                self.metrics.messages_dropped_total.add(1);
-                0
-            }
+        let Ok(keep) = self.retention(worker, now, chain, &publisher, &wish, &route) else { return };
+        if self.deliver(worker, now, &wish, &route, keep, staged).is_err() {
+            // Nobody waits for a wish, so nobody can be made to wait.
+            self.metrics.messages_dropped_total.add(1);
         }
     }
 
@@ -295,7 +319,10 @@ impl Broker {
         let scope = Arc::new(client.scope.clone());
         let route = self.route(worker, &scope, publish.name)?;
         let Some(message) = self.make(&route, now, 0, publish) else { return Ok((0, Routed::NoSubscriber)) };
-        self.publish_message(worker, now, client, message, route)
+        let mut staged = worker.stage();
+        let passed = self.pass_now(worker, now, client, message, route, &mut staged);
+        let after = self.commit(worker, staged);
+        Ok((after, passed?))
     }
 
     /// The message, unless nothing can come of it.
@@ -316,19 +343,20 @@ impl Broker {
         Some(Message::new(envelope, publisher, publish.payload))
     }
 
-    /// Publishes a message whose topic is the broker's.
-    pub(super) fn publish_message(
+    /// Publishes a message whose topic is the broker's, for somebody who cannot be made to wait.
+    pub(super) fn pass_now(
         &self,
         worker: &mut Worker,
         now: Time,
         client: &Client,
         message: Message,
         route: Arc<Route>,
-    ) -> Result<(Sequence, Routed), Refusal> {
-        match self.pass(worker, now, client, message, route, None) {
-            Passed::Taken(after, routed) => Ok((after, routed)),
+        staged: &mut Staged,
+    ) -> Result<Routed, Refusal> {
+        match self.pass(worker, now, client, message, route, staged) {
+            Passed::Taken(routed) => Ok(routed),
             Passed::Refused(refusal) => Err(refusal),
-            Passed::Full(..) => Err(Refusal::new(RefusalKind::QuotaExceeded, "a receiver's queue is full")),
+            Passed::Full(_, full) => Err(full.refusal()),
         }
     }
 }

@@ -2,6 +2,7 @@
 //! whoever comes.
 
 use super::mailbox::{Mailbox, Queued, State};
+use super::staged::Staged;
 use super::worker::Worker;
 use super::{Broker, subscribe};
 use crate::client::{Client, Protocol, Scope};
@@ -135,14 +136,14 @@ impl Broker {
         now: Time,
         mailbox: &Arc<Mailbox>,
         queued: Queued,
-        changes: &mut Vec<Change>,
+        staged: &mut Staged,
     ) {
         let address = {
             let state = mailbox.lock();
             let own = state.kept_as.as_ref().and_then(|record| record.dead_letters.clone());
             own.unwrap_or_else(|| self.limits.dead_letters.as_str().into())
         };
-        queued.forget(mailbox.id, changes);
+        queued.forget(mailbox.id, staged.changes());
         self.metrics.messages_buried_total.add(1);
         let is_queue = self.is_queue(mailbox);
         let Ok(topic) = Topic::new(&address, &self.limits.topic) else { return };
@@ -162,7 +163,7 @@ impl Broker {
         let route = self.route_of(worker, &topic);
         let scope = Scope { listener: "".into(), protocol: Protocol::Module, identity: None };
         let client = Client { id: "".into(), scope, peer: "".into() };
-        if let Err(refusal) = self.publish_message(worker, now, &client, message, route) {
+        if let Err(refusal) = self.pass_now(worker, now, &client, message, route, staged) {
             self.metrics.messages_dropped_total.add(1);
             tracing::warn!(%address, reason = refusal.reason, "a dead letter was refused");
         }
@@ -224,9 +225,9 @@ impl Broker {
         if let Some(outlet) = outlet {
             outlet.close(Closed::ByOperator);
         }
-        let mut changes = Vec::new();
-        self.end_mailbox(worker, now, &mailbox, &mut changes);
-        Ok(Some(self.store.submit(changes)))
+        let mut staged = worker.stage();
+        self.end_mailbox(worker, now, &mailbox, &mut staged);
+        Ok(Some(self.commit(worker, staged)))
     }
 
     /// A queue as others see it.

@@ -1,6 +1,6 @@
 //! Receivers that consume a mailbox come and go: on a subscription, or on a queue.
 
-use super::attach::Link;
+use super::attach::{Leaving, Link};
 use super::consumers::{Aftermath, Consumer, Take};
 use super::mailbox::{Mailbox, Outlet, Queued};
 use super::worker::Worker;
@@ -102,19 +102,20 @@ impl Broker {
                 let mut link = Link::of(outlet.clone(), client.clone());
                 let number = self.consumer_numbers.next();
                 link.attachment = Some(Attachment { mailbox: mailbox.clone(), number });
-                let mut changes = Vec::new();
-                if expiry_seconds > 0 {
-                    changes.push(Change::Mailbox(mailbox.id, Box::new(record(&client, expiry_seconds, None))));
+                let mut staged = worker.stage();
+                if mailbox.is_durable() {
+                    staged.change(Change::Mailbox(mailbox.id, Box::new(record(&client, expiry_seconds, None))));
                 }
                 let consumer = Consumer { number, outlet, origin, browses: false, predicate: None, seen_to: 0 };
                 self.start(worker, &mailbox, consumer);
                 if let Some(filter) = filter
-                    && let Err(refusal) = self.subscribe_one(worker, &link, now, &mailbox, filter, &mut changes)
+                    && let Err(refusal) = self.subscribe_one(worker, &link, now, &mailbox, filter, &mut staged)
                 {
+                    self.commit(worker, staged);
                     self.part(worker, now, &link, Parting::Closed);
                     return Err(refusal);
                 }
-                let after = if changes.is_empty() { 0 } else { self.store.submit(changes) };
+                let after = self.commit(worker, staged);
                 Ok(Received { link, resumed, after })
             }
         }
@@ -143,7 +144,10 @@ impl Broker {
             if old.lock().client.scope.identity != client.scope.identity {
                 return Err(Refusal::new(RefusalKind::NotAuthorized, "the name belongs to somebody else"));
             }
-            self.leave(worker, now, old, Departure::TakenOver, u32::MAX);
+            let leaving = Leaving { number: None, how: Departure::TakenOver, expiry_seconds: u32::MAX };
+            let mut staged = worker.stage();
+            self.leave(worker, now, old, leaving, &mut staged);
+            self.commit(worker, staged);
             if !clean && old.is_durable() {
                 let mut state = old.lock();
                 if state.gone {
@@ -155,7 +159,7 @@ impl Broker {
                     if flight.phase != super::window::Phase::Received {
                         old.put_back(&mut state, Queued { duplicate: true, ..flight.queued });
                     } else {
-                        flight.queued.forget(old.id, &mut worker.changes);
+                        flight.queued.forget(old.id, worker.later.changes());
                     }
                 }
                 old.set_consumed(true);
@@ -176,9 +180,9 @@ impl Broker {
         }
         self.metrics.mailboxes.add(1);
         if let Some(old) = old {
-            let mut changes = Vec::new();
-            self.end_mailbox(worker, now, &old, &mut changes);
-            worker.changes.append(&mut changes);
+            let mut staged = worker.stage();
+            self.end_mailbox(worker, now, &old, &mut staged);
+            self.commit(worker, staged);
         }
         Ok(Some((mailbox, false)))
     }
@@ -201,7 +205,7 @@ impl Broker {
                     continue;
                 }
                 if queued.stored {
-                    worker.changes.push(Change::QueuedFailed(mailbox.id, queued.number, handling.failures));
+                    worker.later.change(Change::QueuedFailed(mailbox.id, queued.number, handling.failures));
                 }
             }
             mailbox.put_back(&mut state, queued);
@@ -214,11 +218,11 @@ impl Broker {
         let blocked = if others.is_none() { std::mem::take(&mut state.blocked) } else { Vec::new() };
         drop(state);
         blocked.into_iter().for_each(|outlet| outlet.wake());
-        let mut changes = Vec::new();
+        let mut staged = worker.stage();
         for queued in buried {
-            self.bury(worker, now, mailbox, queued, &mut changes);
+            self.bury(worker, now, mailbox, queued, &mut staged);
         }
-        worker.changes.append(&mut changes);
+        self.commit(worker, staged);
         if is_queue || others.is_some() {
             return;
         }
@@ -226,21 +230,21 @@ impl Broker {
             Parting::Closed => 0,
             Parting::Kept(seconds) | Parting::Lost(seconds) => seconds.min(self.limits.expiry_seconds_max),
         };
-        let mut changes = Vec::new();
+        let mut staged = worker.stage();
         if expiry_seconds == 0 {
-            self.end_mailbox(worker, now, mailbox, &mut changes);
+            self.end_mailbox(worker, now, mailbox, &mut staged);
         } else {
             let mut state = mailbox.lock();
             mailbox.set_expiry(&mut state, expiry_seconds);
             state.detached = Some(now);
             let record = record(&state.client, expiry_seconds, Some(now));
             drop(state);
-            changes.push(Change::Mailbox(mailbox.id, Box::new(record)));
+            staged.change(Change::Mailbox(mailbox.id, Box::new(record)));
             if expiry_seconds != u32::MAX {
                 self.deadlines.mailbox(now.plus_seconds(expiry_seconds), mailbox.id);
             }
         }
-        worker.changes.append(&mut changes);
+        self.commit(worker, staged);
     }
 
     /// Hands out what a receiver may have now, in order, until `sink` has had enough. `settle`: without waiting for what it
@@ -266,13 +270,14 @@ impl Broker {
         how: &Disposal,
     ) -> Sequence {
         let mailbox = &link.mailbox;
-        let mut changes = Vec::new();
+        let mut staged = worker.stage();
+        let changes = staged.changes();
         let mut buried = Vec::new();
         let mut state = mailbox.lock();
         let failures_max = self.failures_max(mailbox, &state);
         for number in numbers {
-            match mailbox.dispose(&mut state, link.number, *number, how, failures_max, &mut changes) {
-                Some(Aftermath::Forget(queued)) => queued.forget(mailbox.id, &mut changes),
+            match mailbox.dispose(&mut state, link.number, *number, how, failures_max, changes) {
+                Some(Aftermath::Forget(queued)) => queued.forget(mailbox.id, changes),
                 Some(Aftermath::Bury(queued)) => buried.push(queued),
                 Some(Aftermath::Back) | None => {}
             }
@@ -286,16 +291,9 @@ impl Broker {
         drop(state);
         blocked.into_iter().for_each(|outlet| outlet.wake());
         for queued in buried {
-            self.bury(worker, now, mailbox, queued, &mut changes);
+            self.bury(worker, now, mailbox, queued, &mut staged);
         }
-        match &mut worker.gathering {
-            _ if changes.is_empty() => 0,
-            Some(gathered) => {
-                gathered.changes.append(&mut changes);
-                0
-            }
-            None => self.store.submit(changes),
-        }
+        self.commit(worker, staged)
     }
 
     /// Those of these entries that the mailbox has still, held by nobody: a receiver that comes back asks about what it

@@ -4,11 +4,11 @@ use super::Broker;
 use super::attach::Link;
 use super::mailbox::{Mailbox, Queued, Replay};
 use super::route::Route;
+use super::staged::Staged;
 use super::worker::Worker;
 use crate::client::{Client, Scope};
 use crate::dialogue::{RetainHandling, Subscription};
 use crate::message::{Envelope, Guarantee, Message, Refusal, RefusalKind, Time};
-use crate::store::Change;
 use crate::topic::Topic;
 use crate::wasm::{Chain, RetainAsk, Retention};
 use std::sync::Arc;
@@ -84,7 +84,7 @@ impl Broker {
     }
 
     /// Does it, and notes it for the store.
-    pub(super) fn keep(&self, message: &Message, now: Time, keep: Keep, changes: &mut Vec<Change>) {
+    pub(super) fn keep(&self, message: &Message, now: Time, keep: Keep, staged: &mut Staged) {
         match keep {
             Keep::No => {}
             Keep::Set(expires) => {
@@ -94,17 +94,18 @@ impl Broker {
                     let envelope = Envelope { expires, ..message.envelope().clone() };
                     message.with_envelope(envelope)
                 };
-                if self.retained.set(message.clone(), now) {
+                let topic = message.topic().clone();
+                if self.retained.set(message, now) {
                     self.metrics.retained_messages.add(1);
                 }
                 if let Some(at) = expires {
-                    self.deadlines.retained(at, message.topic().clone());
+                    self.deadlines.retained(at, topic.clone());
                 }
-                changes.push(Change::Retained(message, now));
+                staged.retained(&topic);
             }
             Keep::Delete => {
                 if self.forget_retained(message.topic()) {
-                    changes.push(Change::RetainedGone(message.topic().as_str().into()));
+                    staged.retained(message.topic());
                 }
             }
         }
@@ -120,7 +121,8 @@ impl Broker {
     }
 
     /// Arranges for a new subscription to be sent what is retained. For a durable mailbox and a guarantee, the copies are
-    /// queued now; a refusal says that they would not fit. For all others they are fetched as they are sent.
+    /// queued now; a refusal says that they would not fit. For all others they are fetched as they are sent. If all were
+    /// queued, the number of the last value that certainly was among them is returned.
     pub(super) fn replay(
         &self,
         worker: &mut Worker,
@@ -128,32 +130,38 @@ impl Broker {
         mailbox: &Arc<Mailbox>,
         subscription: &Subscription,
         is_new: bool,
-    ) -> Result<(), Refusal> {
+        staged: &mut Staged,
+    ) -> Result<Option<u64>, Refusal> {
         let wanted = match subscription.options.retain_handling {
             RetainHandling::Always => true,
             RetainHandling::IfNew => is_new,
             RetainHandling::Never => false,
         };
         // A shared subscription is sent none (MQTT 5.0, 4.8.2).
-        if !wanted || subscription.share.is_some() || self.retained.is_empty() {
-            return Ok(());
+        if !wanted || subscription.share.is_some() {
+            return Ok(None);
         }
         let chain = worker.chain.clone();
-        let mut replay = Replay { subscription: subscription.clone(), after: None, until: u64::MAX, chosen: None };
+        let mut replay =
+            Replay { subscription: subscription.clone(), after: None, since: 0, until: u64::MAX, chosen: None };
         if chain.wants_replay() {
             let client = mailbox.lock().client.clone();
             let matching = self.retained.count(&subscription.filter, now, self.limits.retained_max);
             match chain.replay(&mut worker.guests, &client, subscription.filter.as_str(), matching) {
                 crate::wasm::Replay::All => {}
-                crate::wasm::Replay::None => return Ok(()),
+                crate::wasm::Replay::None => return Ok(None),
                 crate::wasm::Replay::Newest(most) => replay.chosen = Some(self.newest(&replay, now, most as usize)),
             }
         }
         if subscription.options.guarantee != Guarantee::AtMostOnce && mailbox.is_durable() {
-            return self.replay_durably(worker, now, mailbox, replay);
+            let all = replay.chosen.is_none().then(|| self.retained.last());
+            self.replay_durably(worker, now, mailbox, replay, staged)?;
+            return Ok(all);
         }
-        mailbox.lock().replays.push_back(replay);
-        Ok(())
+        if !self.retained.is_empty() {
+            mailbox.lock().replays.push_back(replay);
+        }
+        Ok(None)
     }
 
     /// The subscription is where publishers find it: what is stored from now on comes live, and is not replayed. Said
@@ -194,7 +202,7 @@ impl Broker {
         let page = self.retained.page(&replay.subscription.filter, replay.after.take(), most, now);
         replay.after = page.next;
         let done = replay.after.is_none();
-        let found = page.found.into_iter().filter(|kept| kept.number <= replay.until);
+        let found = page.found.into_iter().filter(|kept| kept.number > replay.since && kept.number <= replay.until);
         (found.map(|kept| kept.message).collect(), done)
     }
 
@@ -258,12 +266,33 @@ impl Broker {
         }
     }
 
+    /// Values that were stored after those that a replay queued, and before live ones could reach the subscription. One
+    /// that came live as well comes twice rather than never.
+    pub(super) fn catch_up(
+        &self,
+        worker: &mut Worker,
+        now: Time,
+        mailbox: &Arc<Mailbox>,
+        subscription: &Subscription,
+        queued_to: u64,
+        staged: &mut Staged,
+    ) -> Result<(), Refusal> {
+        let until = self.retained.last();
+        if until == queued_to {
+            return Ok(());
+        }
+        let subscription = subscription.clone();
+        let replay = Replay { subscription, after: None, since: queued_to, until, chosen: None };
+        self.replay_durably(worker, now, mailbox, replay, staged)
+    }
+
     fn replay_durably(
         &self,
         worker: &mut Worker,
         now: Time,
         mailbox: &Arc<Mailbox>,
         mut replay: Replay,
+        staged: &mut Staged,
     ) -> Result<(), Refusal> {
         let scope = mailbox.lock().client.scope.clone();
         loop {
@@ -279,7 +308,7 @@ impl Broker {
                 if !self.prepare(worker, &copy.message, mailbox) {
                     continue;
                 }
-                self.queue_one(worker, mailbox, copy);
+                self.queue_one(worker, mailbox, copy, staged);
             }
             if done {
                 return Ok(());

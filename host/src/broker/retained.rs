@@ -4,8 +4,9 @@
 //! match and jumping over what it cannot: `a/+/c` on a million topics under `a` costs a jump for each second level.
 
 use crate::message::{Message, Time};
+use crate::store::Change;
 use crate::topic::{Filter, Topic, levels};
-use parking_lot::RwLock;
+use parking_lot::{Mutex, MutexGuard, RwLock};
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
 use std::ops::Bound;
@@ -17,6 +18,7 @@ pub struct Retained {
     kept: RwLock<BTreeMap<ByLevel, Kept>>,
     /// Number of the value that was stored last.
     last: AtomicU64,
+    order: Mutex<()>,
 }
 
 /// A value and when it was stored.
@@ -78,6 +80,19 @@ impl Retained {
         // With the lock, so that whoever stores a later one has not yet begun.
         let _kept = self.kept.read();
         self.last.load(Order::Relaxed)
+    }
+
+    /// Held by whoever tells the store about values, so that it hears of them in the order in which memory changed.
+    pub fn in_order(&self) -> MutexGuard<'_, ()> {
+        self.order.lock()
+    }
+
+    /// What the store has to know about a topic.
+    pub fn change(&self, topic: &Topic) -> Change {
+        match self.kept.read().get(&ByLevel(topic.clone())) {
+            Some(kept) => Change::Retained(kept.message.clone(), kept.stored),
+            None => Change::RetainedGone(topic.as_str().into()),
+        }
     }
 
     /// The value of exactly this topic.

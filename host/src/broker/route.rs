@@ -31,6 +31,16 @@ pub enum Target {
     Group(Arc<Group>, Vec<(MailboxId, Arc<str>)>),
 }
 
+impl Target {
+    /// Whether a copy above at-most-once may have to be kept.
+    pub fn is_durable(&self) -> bool {
+        match self {
+            Self::Single(single) => single.guarantee != Guarantee::AtMostOnce && single.mailbox.is_durable(),
+            Self::Group(group, _) => group.mailboxes().iter().any(|mailbox| mailbox.is_durable()),
+        }
+    }
+}
+
 /// A client that gets a copy.
 pub struct Single {
     /// Where to.

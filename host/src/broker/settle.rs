@@ -24,7 +24,7 @@ impl Broker {
             return Answer::Say(0, Event::Closed(Closed::HandleMisused));
         }
         if let Some(queued) = state.window.settle(handle) {
-            queued.forget(mailbox.id, &mut worker.changes);
+            queued.forget(mailbox.id, worker.later.changes());
         }
         mailbox.note_window(&state);
         if !state.touched && !state.has_nothing() {

@@ -4,6 +4,7 @@ use super::attach::Link;
 use super::mailbox::Mailbox;
 use super::route::Subscriber;
 use super::shared_groups::Group;
+use super::staged::Staged;
 use super::worker::Worker;
 use super::{Answer, Broker};
 use crate::dialogue::{Event, Subscribe, SubscribeFilter, Subscription, Unsubscribe};
@@ -23,13 +24,13 @@ impl Broker {
         let Some(attachment) = &link.attachment else { return Answer::None };
         worker.refresh_for(self, link.client.as_ref().map_or("", |client| &client.id));
         let mailbox = &attachment.mailbox;
-        let mut changes = Vec::new();
+        let mut staged = worker.stage();
         let granted = subscribe
             .filters
             .into_iter()
-            .map(|filter| self.subscribe_one(worker, link, now, mailbox, filter, &mut changes))
+            .map(|filter| self.subscribe_one(worker, link, now, mailbox, filter, &mut staged))
             .collect();
-        let after = if changes.is_empty() { 0 } else { self.store.submit(changes) };
+        let after = self.commit(worker, staged);
         let mut state = mailbox.lock();
         if !state.touched && !state.has_nothing() {
             state.touched = true;
@@ -46,8 +47,12 @@ impl Broker {
         now: Time,
         mailbox: &Arc<Mailbox>,
         wanted: SubscribeFilter,
-        changes: &mut Vec<Change>,
+        staged: &mut Staged,
     ) -> Result<Guarantee, Refusal> {
+        if mailbox.is_durable() && !self.store.is_healthy() {
+            let reason = "the disk fails: nothing is taken that would have to be kept";
+            return Err(Refusal::new(RefusalKind::QuotaExceeded, reason));
+        }
         let filter = self.broker_filter(worker, link, &wanted.name)?;
         let name = (filter.as_str() != &*wanted.name).then_some(wanted.name);
         let subscription = Subscription { filter, name, share: wanted.share, options: wanted.options };
@@ -64,18 +69,22 @@ impl Broker {
             return Err(Refusal::new(RefusalKind::QuotaExceeded, "there are too many subscriptions"));
         }
         // Retained messages go into the queue before live ones can.
-        self.replay(worker, now, mailbox, &subscription, is_new)?;
+        let queued_to = self.replay(worker, now, mailbox, &subscription, is_new, staged)?;
         if is_new {
             self.metrics.subscriptions.add(1);
         }
         if mailbox.is_durable() {
-            changes.push(Change::Filter(mailbox.id, Box::new(subscription.clone())));
+            staged.change(Change::Filter(mailbox.id, Box::new(subscription.clone())));
         }
         let guarantee = subscription.options.guarantee;
         self.subscribed(link, || subscription.filter.clone());
+        let missed = queued_to.map(|queued_to| (queued_to, subscription.clone()));
         self.put_subscription(mailbox, key, subscription);
         self.subscriptions_changed();
         self.end_replay_here(mailbox);
+        if let Some((queued_to, subscription)) = missed {
+            self.catch_up(worker, now, mailbox, &subscription, queued_to, staged)?;
+        }
         Ok(guarantee)
     }
 

@@ -158,7 +158,9 @@ impl Broker {
         self.retained.set(message.clone(), now);
         let route = self.route_of(worker, &topic);
         // Nobody waits for the broker's own word: a full queue goes without it.
-        let _ = self.deliver(worker, now, &message, &route, Keep::No, None);
+        let mut staged = worker.stage();
+        let _ = self.deliver(worker, now, &message, &route, Keep::No, &mut staged);
+        self.commit(worker, staged);
     }
 }
 

@@ -1,5 +1,6 @@
 //! What clients leave to be published when they are gone.
 
+use super::staged::Staged;
 use super::worker::Worker;
 use super::{Broker, deadlines::Due};
 use crate::client::{Client, Departure};
@@ -53,10 +54,19 @@ impl Broker {
         Change::Will(id, Box::new(record))
     }
 
+    /// The owner is back: in time, unless its will was due already and only nobody had come to it yet.
+    pub(super) fn owner_is_back(&self, worker: &mut Worker, now: Time, id: MailboxId, staged: &mut Staged) {
+        let due = self.wills.table.lock().get(&id).and_then(|record| record.due);
+        match due {
+            Some((at, _)) if at <= now => self.fire_will(worker, now, id, staged),
+            _ => self.cancel_will(id, staged),
+        }
+    }
+
     /// The owner is back, or never minded.
-    pub(super) fn cancel_will(&self, id: MailboxId) {
+    pub(super) fn cancel_will(&self, id: MailboxId, staged: &mut Staged) {
         if self.wills.table.lock().remove(&id).is_some() {
-            self.store.submit([Change::WillGone(id)]);
+            staged.change(Change::WillGone(id));
         }
     }
 
@@ -68,28 +78,28 @@ impl Broker {
         id: MailboxId,
         how: Departure,
         expiry_seconds: u32,
+        staged: &mut Staged,
     ) {
         let mut table = self.wills.table.lock();
         let Some(record) = table.get_mut(&id) else { return };
         if how == Departure::Clean {
             drop(table);
-            return self.cancel_will(id);
+            return self.cancel_will(id, staged);
         }
         let wait = record.will.delay_seconds.min(expiry_seconds);
         let at = now.plus_seconds(wait);
         record.due = Some((at, how));
         if wait == 0 {
             drop(table);
-            return self.fire_will(worker, now, id);
+            return self.fire_will(worker, now, id, staged);
         }
-        let change = Change::Will(id, Box::new(record.clone()));
+        staged.change(Change::Will(id, Box::new(record.clone())));
         drop(table);
-        self.store.submit([change]);
         self.deadlines.will(at, id);
     }
 
-    /// Publishes a will whose owner is gone, now.
-    pub(super) fn fire_will(&self, worker: &mut Worker, now: Time, id: MailboxId) {
+    /// Publishes a will whose owner is gone, now. Its publication and its end are one unit: a crash leaves both or none.
+    pub(super) fn fire_will(&self, worker: &mut Worker, now: Time, id: MailboxId, staged: &mut Staged) {
         let mut table = self.wills.table.lock();
         let Some((_, how)) = table.get(&id).and_then(|record| record.due) else { return };
         let Some(record) = table.remove(&id) else { return };
@@ -100,11 +110,11 @@ impl Broker {
         for message in chain.will_due(&mut worker.guests, &owner, will, how) {
             self.metrics.wills_published_total.add(1);
             let route = self.route_of(worker, message.topic());
-            if let Err(refusal) = self.publish_message(worker, now, &owner, message, route) {
+            if let Err(refusal) = self.pass_now(worker, now, &owner, message, route, staged) {
                 tracing::warn!(client = %owner.id.escape_debug(), reason = refusal.reason, "a will was refused");
             }
         }
-        self.store.submit([Change::WillGone(id)]);
+        staged.change(Change::WillGone(id));
     }
 
     /// Does what is due; returns when to come again. Call it when that time has come, or more often.
@@ -118,7 +128,7 @@ impl Broker {
                 Some(Due::Retained(topic)) => {
                     if self.retained.remove_expired(&topic, now) {
                         self.metrics.retained_messages.add(-1);
-                        worker.changes.push(Change::RetainedGone(topic.as_str().into()));
+                        worker.later.retained(&topic);
                     }
                 }
                 None => break,
@@ -132,7 +142,9 @@ impl Broker {
     fn will_due(&self, worker: &mut Worker, now: Time, id: MailboxId) {
         let due = self.wills.table.lock().get(&id).and_then(|record| record.due);
         if due.is_some_and(|(at, _)| at <= now) {
-            self.fire_will(worker, now, id);
+            let mut staged = worker.stage();
+            self.fire_will(worker, now, id, &mut staged);
+            self.commit(worker, staged);
         }
     }
 }

@@ -3,8 +3,8 @@
 use super::Broker;
 use super::mailbox::Outlet;
 use super::route::Routes;
+use super::staged::Staged;
 use crate::message::Time;
-use crate::store::Change;
 use crate::wasm::{Chain, Guests};
 use std::sync::Arc;
 
@@ -20,17 +20,12 @@ pub struct Worker {
     /// Outlets to flush at the end of the batch.
     pub(super) touched: Vec<Arc<dyn Outlet>>,
     /// For the store, waited for by nobody.
-    pub(super) changes: Vec<Change>,
+    pub(super) later: Staged,
+    /// An empty one that keeps its memory from request to request.
+    pub(super) spare: Staged,
     pub(super) tally: Tally,
     /// Where durable effects go while a transaction is carried out.
-    pub(super) gathering: Option<Box<Gathered>>,
-}
-
-/// Durable effects of several requests that are to be told to the store at once.
-#[derive(Default)]
-pub(super) struct Gathered {
-    pub changes: Vec<Change>,
-    pub pending: super::deliver::Pending,
+    pub(super) gathering: Option<Box<Staged>>,
 }
 
 /// Figures of one batch, added to the shared ones at its end.
@@ -51,10 +46,16 @@ impl Worker {
             chain: broker.modules.chain(),
             routes: Routes::new(broker.limits.routes_remembered_max),
             touched: Vec::new(),
-            changes: Vec::new(),
+            later: Staged::default(),
+            spare: Staged::default(),
             tally: Tally::default(),
             gathering: None,
         }
+    }
+
+    /// Begins a unit of changes.
+    pub(super) fn stage(&mut self) -> Staged {
+        std::mem::take(&mut self.spare)
     }
 
     /// Takes up the newest chain. Called between messages only: one message sees one generation.
@@ -83,9 +84,7 @@ impl Worker {
 
     /// Ends a batch: tells the store, and sends what the batch put into mailboxes.
     pub fn flush(&mut self, broker: &Broker, now: Time) {
-        if !self.changes.is_empty() {
-            broker.store.submit(self.changes.drain(..));
-        }
+        broker.submit(&mut self.later);
         let tally = std::mem::take(&mut self.tally);
         let metrics = &broker.metrics;
         metrics.packets_received_total.add(tally.packets);

@@ -56,7 +56,7 @@ pub struct Limits {
     pub batch_changes_max: usize,
     /// Most bytes in one commit, with the same exception. Default 4 MiB.
     pub batch_bytes_max: usize,
-    /// Changes waiting for the disk from which on [`Store::is_full`] asks for patience. Default 65,536.
+    /// Changes waiting for the disk from which on [`Store::is_full`] asks for patience. Default 262,144.
     pub backlog_changes_max: usize,
     /// The same in bytes. Default 64 MiB.
     pub backlog_bytes_max: usize,
@@ -75,7 +75,7 @@ impl Default for Limits {
             cache_bytes: 64 << 20,
             batch_changes_max: 4096,
             batch_bytes_max: 4 << 20,
-            backlog_changes_max: 65_536,
+            backlog_changes_max: 262_144,
             backlog_bytes_max: 64 << 20,
             relaxed_interval: Duration::from_secs(1),
             retry_interval: Duration::from_secs(1),
@@ -189,6 +189,11 @@ impl Store {
     /// still: whoever has begun something can finish it.
     pub fn is_full(&self) -> bool {
         self.0.shared.is_full()
+    }
+
+    /// Whether the disk does its duty and keeps up: whatever has to be kept may be taken.
+    pub fn has_room(&self) -> bool {
+        self.is_healthy() && !self.is_full()
     }
 
     /// Waits until all that was submitted so far is on disk; false: the store fails or `patience` is over.

@@ -1,0 +1,124 @@
+//! What one request does to durable state, gathered and handed to the store as one unit: all of it is written, or none.
+//!
+//! A message with its copies, the last value of its topic, what modules wish because of it and its publisher's handle
+//! are one unit; so are a will with its own removal, and a mailbox that ends with the copies that are handed on.
+
+use super::Broker;
+use super::mailbox::{Mailbox, Submitted};
+use super::worker::Worker;
+use crate::message::Message;
+use crate::store::{Change, Sequence};
+use crate::topic::Topic;
+use smallvec::SmallVec;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+/// See the head of this file. Whoever begins one hands it to [`Broker::commit`].
+#[derive(Default)]
+pub(super) struct Staged {
+    changes: Vec<Change>,
+    /// Durable copies whose place in the store is not known yet.
+    copies: SmallVec<[(Arc<Mailbox>, u64); 4]>,
+    /// Messages that go into the log; each has one use more than its copies until the unit is submitted.
+    logged: SmallVec<[Message; 1]>,
+    /// Topics whose last value changed.
+    retained: SmallVec<[Topic; 1]>,
+}
+
+impl Staged {
+    /// One more change.
+    pub fn change(&mut self, change: Change) {
+        self.changes.push(change);
+    }
+
+    /// Where changes are put by others.
+    pub fn changes(&mut self) -> &mut Vec<Change> {
+        &mut self.changes
+    }
+
+    /// The last value of this topic is another one now, or gone.
+    pub fn retained(&mut self, topic: &Topic) {
+        self.retained.push(topic.clone());
+    }
+
+    /// A durable copy is in its mailbox under this number.
+    pub fn copy(&mut self, mailbox: &Arc<Mailbox>, number: u64) {
+        self.copies.push((mailbox.clone(), number));
+    }
+
+    /// Takes over what another one has.
+    fn append(&mut self, other: &mut Self) {
+        self.changes.append(&mut other.changes);
+        self.copies.extend(other.copies.drain(..));
+        self.logged.extend(other.logged.drain(..));
+        self.retained.extend(other.retained.drain(..));
+    }
+
+    fn is_empty(&self) -> bool {
+        self.changes.is_empty() && self.logged.is_empty() && self.retained.is_empty()
+    }
+}
+
+impl Drop for Staged {
+    fn drop(&mut self) {
+        debug_assert!(self.is_empty() || std::thread::panicking(), "changes that nobody told the store about");
+    }
+}
+
+impl Broker {
+    /// Gives the message a place in the log and one use of it for the copy that follows.
+    pub(super) fn log(&self, message: &Message, staged: &mut Staged) -> u64 {
+        if message.log_id() == 0 {
+            message.set_logged(self.next_log_id.fetch_add(1, Ordering::Relaxed), 1);
+            staged.logged.push(message.clone());
+        }
+        message.add_log_use();
+        message.log_id()
+    }
+
+    /// Tells the store and the mailboxes. What was staged is on disk after the returned sequence; 0: nothing was.
+    /// While a transaction is gathered, all of it is one unit, told by whoever ends it.
+    pub(super) fn commit(&self, worker: &mut Worker, mut staged: Staged) -> Sequence {
+        if let Some(gathered) = &mut worker.gathering {
+            gathered.append(&mut staged);
+            worker.spare = staged;
+            return 0;
+        }
+        let after = self.submit(&mut staged);
+        self.announce(worker, staged, after);
+        after
+    }
+
+    /// The first half of [`Broker::commit`]; takes no lock of a mailbox, so it may be called under one.
+    pub(super) fn submit(&self, staged: &mut Staged) -> Sequence {
+        if staged.is_empty() {
+            return 0;
+        }
+        let Staged { changes, logged, retained, .. } = staged;
+        changes.extend(logged.iter().map(|message| Change::Logged(message.log_id(), message.clone())));
+        if retained.is_empty() {
+            return self.store.submit(changes.drain(..));
+        }
+        // What memory holds now, and not what this request made of it: whoever tells the store last tells the latest.
+        let _in_order = self.retained.in_order();
+        changes.extend(retained.drain(..).map(|topic| self.retained.change(&topic)));
+        self.store.submit(changes.drain(..))
+    }
+
+    /// The second half: the mailboxes hear when their copies may leave.
+    pub(super) fn announce(&self, worker: &mut Worker, mut staged: Staged, after: Sequence) {
+        for (mailbox, number) in staged.copies.drain(..) {
+            match mailbox.submitted(number, after) {
+                Submitted::Known => {}
+                Submitted::Await(outlet) => self.await_answer(after, outlet),
+                Submitted::Flush(outlet) => worker.touched.push(outlet),
+            }
+        }
+        for message in staged.logged.drain(..) {
+            if message.drop_log_use() {
+                worker.later.change(Change::LoggedGone(message.log_id()));
+            }
+        }
+        worker.spare = staged;
+    }
+}
