@@ -69,7 +69,8 @@ impl Cast {
         all.extend(self.mortals.iter_mut().map(|actor| actor as &mut dyn Actor));
         all.extend(self.keepers.iter_mut().map(|actor| actor as &mut dyn Actor));
         all.extend(self.churners.iter_mut().map(|actor| actor as &mut dyn Actor));
-        all.extend(self.readers());
+        let readers = self.readers.iter_mut().chain(&mut self.group).chain([&mut self.mourner]);
+        all.extend(readers.map(|actor| actor as &mut dyn Actor));
         all
     }
 
