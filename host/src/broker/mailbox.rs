@@ -544,6 +544,25 @@ impl Mailbox {
         self.stuck.store(state.window.outstanding() >= state.window_max, Ordering::Relaxed);
     }
 
+    /// Puts a copy under way, if it has to be settled.
+    fn send(&self, state: &mut State, mut queued: Queued, changes: &mut Vec<Change>) -> Delivery {
+        if queued.guarantee == Guarantee::AtMostOnce {
+            return queued.delivery(0);
+        }
+        if queued.number == 0 {
+            queued.number = state.next_number;
+            state.next_number += 1;
+        }
+        let stored = queued.stored.then_some(queued.number);
+        let flight = state.window.send(queued);
+        if let Some(number) = stored
+            && flight.handle != super::window::handle_of(number)
+        {
+            changes.push(Change::QueuedHandle(self.id, number, flight.handle));
+        }
+        flight.queued.delivery(flight.handle)
+    }
+
     /// Hands out what may leave now, in order, until `sink` has had enough (returns false).
     pub fn drain(
         &self,
@@ -586,8 +605,7 @@ impl Mailbox {
                 drained.wants_decision = true;
                 break;
             }
-            let Some(mut queued) = source.pop_front() else { break };
-            let windowed = queued.guarantee != Guarantee::AtMostOnce;
+            let Some(queued) = source.pop_front() else { break };
             if !replaying {
                 self.count(&queued, false);
             }
@@ -617,22 +635,7 @@ impl Mailbox {
             }
             drained.sent += 1;
             drained.sent_bytes += queued.message.payload().len() as u64;
-            let delivery = if windowed {
-                if queued.number == 0 {
-                    queued.number = state.next_number;
-                    state.next_number += 1;
-                }
-                let stored = queued.stored.then_some(queued.number);
-                let flight = state.window.send(queued);
-                if let Some(number) = stored
-                    && flight.handle != super::window::handle_of(number)
-                {
-                    drained.changes.push(Change::QueuedHandle(self.id, number, flight.handle));
-                }
-                flight.queued.delivery(flight.handle)
-            } else {
-                queued.delivery(0)
-            };
+            let delivery = self.send(state, queued, &mut drained.changes);
             if !sink(Outgoing::Deliver(delivery)) {
                 break;
             }

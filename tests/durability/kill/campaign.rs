@@ -129,7 +129,12 @@ fn nothing_acknowledged_is_lost_over_many_kills() {
         cast.reloader.sent,
         faults.len()
     );
-    assert!(faults.is_empty(), "seed {seed}: {} faults, the first: {:#?}", faults.len(), &faults[..faults.len().min(20)]);
+    assert!(
+        faults.is_empty(),
+        "seed {seed}: {} faults, the first: {:#?}",
+        faults.len(),
+        &faults[..faults.len().min(20)]
+    );
 }
 
 fn acknowledged(cast: &Cast) -> u64 {

@@ -47,7 +47,8 @@ impl Reloader {
         let module = answer.json();
         let version: u32 = module["config"]["version"].as_str().and_then(|text| text.parse().ok()).unwrap_or(0);
         if module["state"] != "active" || version < self.answered || version > self.sent {
-            self.faults.push(format!("{} of {} versions were answered, and there is {module}", self.answered, self.sent));
+            self.faults
+                .push(format!("{} of {} versions were answered, and there is {module}", self.answered, self.sent));
         }
         Some(())
     }
