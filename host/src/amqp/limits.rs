@@ -20,7 +20,7 @@ pub struct Limits {
     /// Milliseconds of silence after which a client is given up (twice what it is told as idle-time-out, 2.4.5); 0: never.
     /// Default 120,000.
     pub idle_milliseconds_max: u32,
-    /// Shortest idle-time-out that a client may ask for, in milliseconds: what it can make the broker send. Default 500.
+    /// Shortest idle-time-out that a client may ask for, in milliseconds: what it can make the broker send. Default 100.
     pub idle_milliseconds_min: u32,
     /// Steps of one SASL exchange. Default 8.
     pub sasl_steps_max: u32,
@@ -49,6 +49,10 @@ pub struct Limits {
     pub elements_max: u32,
     /// Sections of one message. Default 1,024.
     pub sections_max: u32,
+    /// Longest selector or pattern of a filter, in bytes. Default 4,096.
+    pub selector_bytes_max: usize,
+    /// Words and signs of a selector. Default 1,024.
+    pub selector_words_max: usize,
     /// Frames a second that carry nothing (empty ones, and flows that change nothing). Default 2,000.
     pub idle_frames_per_second_max: u32,
 }
@@ -63,7 +67,7 @@ impl Default for Limits {
             handle_max: 1023,
             links_max: 1024,
             idle_milliseconds_max: 120_000,
-            idle_milliseconds_min: 500,
+            idle_milliseconds_min: 100,
             sasl_steps_max: 8,
             session_window: 2048,
             unsettled_max: 16_384,
@@ -76,6 +80,8 @@ impl Default for Limits {
             depth_max: 32,
             elements_max: 16_384,
             sections_max: 1024,
+            selector_bytes_max: 4096,
+            selector_words_max: 1024,
             idle_frames_per_second_max: 2000,
         }
     }

@@ -14,6 +14,7 @@ mod codec;
 mod condition;
 mod connection;
 mod disposition;
+mod filter;
 mod flow;
 mod frame;
 mod incoming_link;
@@ -45,6 +46,7 @@ pub use connection::{Connection, Profile};
 pub use fe2o3_amqp_types::messaging::{
     DistributionMode, FilterSet, Source, Target, TerminusDurability, TerminusExpiryPolicy,
 };
+pub use filter::Filters;
 pub use limits::Limits;
 pub use serde_amqp::primitives::{Array, Symbol};
 pub use serde_amqp::{Value, described::Described, descriptor::Descriptor};

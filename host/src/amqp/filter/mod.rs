@@ -1,0 +1,153 @@
+//! Filters of a source (3.5.8): which messages of a node a receiving link wants. Compiled once; a test takes time that is
+//! linear in the message, whatever the filter.
+//!
+//! | Filter | Descriptor | Passes |
+//! |---|---|---|
+//! | selector | `apache.org:selector-filter:string` | messages for which a condition in the language of JMS is true |
+//! | no-local | `apache.org:no-local-filter:list` | what another connection sent; for the hall to do |
+//! | direct binding | `apache.org:legacy-amqp-direct-binding:string` | messages of this subject |
+//! | topic binding | `apache.org:legacy-amqp-topic-binding:string` | messages of which the subject fits, `*` one word, `#` any |
+//! | properties | `amqp:properties-filter` | messages of which the properties are these |
+//! | application properties | `amqp:application-properties-filter` | messages of which the application properties are these |
+//!
+//! What is not known here is not in force, which the answer to an attach shows (3.5.3).
+
+mod binding;
+mod expected;
+mod like;
+mod selector;
+mod subject;
+
+#[cfg(test)]
+mod tests;
+
+use super::condition::{AmqpError, Error, error};
+use super::limits::Limits;
+use super::sections::{Header, Sections};
+use crate::dialogue::Predicate;
+use crate::message::Message;
+use binding::Binding;
+use expected::Expected;
+use fe2o3_amqp_types::messaging::FilterSet;
+use selector::Selector;
+use serde_amqp::Value;
+use serde_amqp::descriptor::Descriptor;
+use std::sync::Arc;
+use subject::Subject;
+
+/// Filters that were understood.
+#[derive(Debug, Default)]
+pub struct Filters {
+    /// Those that are in force, as they were asked for: no-local included.
+    pub in_force: FilterSet,
+    /// What this connection sends is not wanted.
+    pub no_local: bool,
+    tests: Vec<Test>,
+}
+
+#[derive(Debug)]
+enum Test {
+    Selector(Box<Selector>),
+    Binding(Binding),
+    Expected(Expected),
+}
+
+impl Filters {
+    /// Compiles the filters of a source.
+    ///
+    /// # Errors
+    /// `amqp:invalid-field`: a filter of a known kind makes no sense. What to refuse the link with.
+    pub fn compile(set: &FilterSet, limits: &Limits) -> Result<Self, Box<Error>> {
+        let mut filters = Self::default();
+        for (name, filter) in set.iter() {
+            let Value::Described(described) = filter else { continue };
+            let Some(kind) = Kind::of(&described.descriptor) else { continue };
+            let wrong =
+                |why: &str| Box::new(error(AmqpError::InvalidField, format!("filter {}: {why}", name.as_str())));
+            match kind {
+                Kind::NoLocal => filters.no_local = true,
+                Kind::Selector => {
+                    let selector =
+                        Selector::parse(text(&described.value).ok_or_else(|| wrong("not a string"))?, limits);
+                    filters.tests.push(Test::Selector(Box::new(selector.map_err(|why| wrong(&why.to_string()))?)));
+                }
+                Kind::Direct | Kind::Topic => {
+                    let pattern = text(&described.value).ok_or_else(|| wrong("not a string"))?;
+                    let binding = Binding::new(pattern, kind == Kind::Topic, limits);
+                    filters.tests.push(Test::Binding(binding.map_err(wrong)?));
+                }
+                Kind::Properties | Kind::ApplicationProperties => {
+                    let expected = Expected::new(&described.value, kind == Kind::Properties);
+                    filters.tests.push(Test::Expected(expected.map_err(wrong)?));
+                }
+            }
+            filters.in_force.insert(name.clone(), filter.clone());
+        }
+        Ok(filters)
+    }
+
+    /// Whether all filters let a message pass. `header` is given apart, since a broker keeps it apart.
+    pub fn pass(&self, header: &Header, message: &Sections<'_>) -> bool {
+        let subject = Subject::new(header, message);
+        self.tests.iter().all(|test| match test {
+            Test::Selector(selector) => selector.is_true(&subject),
+            Test::Binding(binding) => binding.fits(&subject),
+            Test::Expected(expected) => expected.fits(&subject),
+        })
+    }
+
+    /// As a condition that the hall can ask of a message in its bare form; none: all pass.
+    pub fn predicate(self, limits: Arc<Limits>) -> Option<Predicate> {
+        if self.tests.is_empty() {
+            return None;
+        }
+        let words = serde_amqp::to_vec(&self.in_force).unwrap_or_default().into();
+        let test = move |message: &Message| {
+            let Ok(sections) = Sections::scan(message.payload(), &limits) else { return false };
+            self.pass(&sections.header(), &sections)
+        };
+        Some(Predicate { words, test: Arc::new(test) })
+    }
+}
+
+/// Kinds of filters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Selector,
+    NoLocal,
+    Direct,
+    Topic,
+    Properties,
+    ApplicationProperties,
+}
+
+impl Kind {
+    fn of(descriptor: &Descriptor) -> Option<Self> {
+        match descriptor {
+            Descriptor::Code(0x0000_468C_0000_0004) => Some(Self::Selector),
+            Descriptor::Code(0x0000_468C_0000_0003) => Some(Self::NoLocal),
+            Descriptor::Code(0x0000_468C_0000_0000) => Some(Self::Direct),
+            Descriptor::Code(0x0000_468C_0000_0001) => Some(Self::Topic),
+            Descriptor::Code(0x173) => Some(Self::Properties),
+            Descriptor::Code(0x174) => Some(Self::ApplicationProperties),
+            Descriptor::Code(_) => None,
+            Descriptor::Name(name) => match name.as_str() {
+                "apache.org:selector-filter:string" => Some(Self::Selector),
+                "apache.org:no-local-filter:list" => Some(Self::NoLocal),
+                "apache.org:legacy-amqp-direct-binding:string" => Some(Self::Direct),
+                "apache.org:legacy-amqp-topic-binding:string" => Some(Self::Topic),
+                "amqp:properties-filter" => Some(Self::Properties),
+                "amqp:application-properties-filter" => Some(Self::ApplicationProperties),
+                _ => None,
+            },
+        }
+    }
+}
+
+fn text(value: &Value) -> Option<&str> {
+    match value {
+        Value::String(text) => Some(text),
+        Value::Symbol(symbol) => Some(symbol.as_str()),
+        _ => None,
+    }
+}

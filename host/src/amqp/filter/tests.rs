@@ -1,0 +1,222 @@
+//! Rows for filters.
+
+use super::Filters;
+use crate::amqp::sections::{self, Header, Id, Properties, Sections};
+use crate::amqp::{Described, Descriptor, FilterSet, Limits, Symbol, Value};
+use serde_amqp::primitives::OrderedMap;
+
+fn described(descriptor: &str, value: Value) -> Value {
+    Value::Described(Box::new(Described { descriptor: Descriptor::Name(Symbol::from(descriptor)), value }))
+}
+
+fn filters(descriptor: &str, value: Value) -> Result<Filters, String> {
+    let mut set = FilterSet::new();
+    set.insert(Symbol::from("f"), described(descriptor, value));
+    Filters::compile(&set, &Limits::default()).map_err(|error| error.description.unwrap_or_default())
+}
+
+/// A message: colour 'red', size 7, weight 1.5, fragile true, name "it's 100%_x"; subject "a.b.c", priority 6.
+fn passes(filters: &Filters) -> bool {
+    let mut bytes = Vec::new();
+    let properties = Properties {
+        message_id: Some(Id::String("m-1")),
+        subject: Some("a.b.c"),
+        correlation_id: Some(Id::Ulong(9)),
+        group_sequence: Some(3),
+        creation_time: Some(1000),
+        ..Properties::default()
+    };
+    sections::properties(&properties, &mut bytes);
+    let application = [
+        ("colour", Value::String("red".into())),
+        ("size", Value::Int(7)),
+        ("weight", Value::Double(1.5.into())),
+        ("fragile", Value::Bool(true)),
+        ("name", Value::String("it's 100%_x".into())),
+        ("nothing", Value::Null),
+    ];
+    sections::application_properties(application.iter().map(|(key, value)| (*key, value)), &mut bytes);
+    sections::data(b"x", &mut bytes);
+    let header = Header { priority: 6, durable: true, ..Header::default() };
+    filters.pass(&header, &Sections::scan(&bytes, &Limits::default()).unwrap())
+}
+
+fn selects(selector: &str) -> bool {
+    passes(&filters("apache.org:selector-filter:string", Value::String(selector.into())).unwrap())
+}
+
+#[test]
+fn selectors_that_are_true() {
+    for selector in [
+        "",
+        "colour = 'red'",
+        "colour <> 'blue' AND size > 5",
+        "size >= 7 and size <= 7.0",
+        "NOT size < 7",
+        "size BETWEEN 1 AND 7",
+        "size NOT BETWEEN 8 AND 9",
+        "colour IN ('green', 'red')",
+        "colour NOT IN ('green')",
+        "colour LIKE 'r%'",
+        "colour LIKE '_e_'",
+        "colour LIKE '%'",
+        "colour LIKE 'red'",
+        "colour NOT LIKE '%x%'",
+        "name LIKE 'it''s %\\%\\_x' ESCAPE '\\'",
+        "missing IS NULL AND nothing IS NULL",
+        "colour IS NOT NULL",
+        "size + 1 = 8 AND size * 2 - 4 = 10 AND size / 2 = 3",
+        "-size = -7 AND +size = 7",
+        "weight * 2 = 3",
+        "weight > 1e0 AND weight < 0x2 AND size = 7L",
+        "fragile",
+        "fragile = TRUE",
+        "NOT (fragile = false)",
+        "missing = 1 OR size = 7",
+        "NOT (missing = 1 AND size = 8)",
+        "JMSPriority = 6 AND JMSDeliveryMode = 'PERSISTENT' AND JMSType = 'a.b.c'",
+        "JMSMessageID = 'm-1' AND JMSCorrelationID = 9 AND JMSTimestamp = 1000 AND JMSXGroupSeq = 3",
+        "amqp.subject = 'a.b.c' AND amqp.message_id = 'm-1' AND amqp.durable",
+        "\"colour\" = 'red'",
+        "(size = 7 OR missing = 1) AND (colour = 'red')",
+    ] {
+        assert!(selects(selector), "{selector}");
+    }
+}
+
+#[test]
+fn selectors_that_are_not() {
+    for selector in [
+        "colour = 'blue'",
+        "colour = 7",
+        "colour > 'a'",
+        "missing = 1",
+        "NOT (missing = 1)",
+        "missing <> 1",
+        "missing IN (1)",
+        "missing NOT IN (1)",
+        "missing LIKE '%'",
+        "size LIKE '7'",
+        "size / 0 = 1",
+        "missing + 1 = 1",
+        "colour",
+        "1",
+        "size BETWEEN missing AND 9",
+        "colour LIKE 'R%'",
+        "colour LIKE 'redd%'",
+        "colour LIKE '%redd'",
+        "colour LIKE '____'",
+    ] {
+        assert!(!selects(selector), "{selector}");
+    }
+}
+
+#[test]
+fn texts_that_are_no_selectors() {
+    let deep = format!("{}size = 1{}", "(".repeat(40), ")".repeat(40));
+    let long = "size = 1 OR ".repeat(1000) + "size = 1";
+    let sum = "1 + ".repeat(100) + "1 = 1";
+    let any = format!("colour LIKE '%{}%'", "_".repeat(200));
+    for selector in [
+        "size =",
+        "= 1",
+        "size = 1 size",
+        "colour = 'red",
+        "size ! 1",
+        "(size = 1",
+        "size IN ()",
+        "size IN (1",
+        "size BETWEEN 1",
+        "size IS 1",
+        "colour LIKE 1",
+        "colour LIKE 'a' ESCAPE 'ab'",
+        "colour LIKE 'a!' ESCAPE '!'",
+        "NOT",
+        "size NOT 1",
+        "AND",
+        "#",
+        "99e",
+        &deep,
+        &long,
+        &sum,
+        &any,
+    ] {
+        let parsed = filters("apache.org:selector-filter:string", Value::String(selector.into()));
+        assert!(parsed.is_err(), "{selector}");
+    }
+    let error = filters("apache.org:selector-filter:string", Value::String("size = ".into())).unwrap_err();
+    assert_eq!(error, "filter f: a value is missing at byte 7");
+    assert!(filters("apache.org:selector-filter:string", Value::Uint(1)).is_err());
+}
+
+#[test]
+fn a36_patterns_do_not_make_anybody_wait() {
+    let pattern = format!("name LIKE '{}b'", "%a".repeat(900));
+    let wild = format!("name LIKE '{}b'", "%a_".repeat(900));
+    for selector in [pattern, wild] {
+        let filters = filters("apache.org:selector-filter:string", Value::String(selector)).unwrap();
+        let mut bytes = Vec::new();
+        let value = Value::String("a".repeat(1_000_000));
+        sections::application_properties([("name", &value)], &mut bytes);
+        sections::data(b"", &mut bytes);
+        let sections = Sections::scan(&bytes, &Limits::default()).unwrap();
+        for _ in 0..3 {
+            assert!(!filters.pass(&Header::default(), &sections));
+        }
+    }
+}
+
+#[test]
+fn topic_bindings_take_words() {
+    let binds = |pattern: &str| {
+        passes(&filters("apache.org:legacy-amqp-topic-binding:string", Value::String(pattern.into())).unwrap())
+    };
+    for pattern in ["a.b.c", "#", "a.#", "#.c", "a.*.c", "*.*.*", "a.#.c", "#.b.#", "a.b.c.#", "#.#", "a.#.b.#.c"] {
+        assert!(binds(pattern), "{pattern}");
+    }
+    for pattern in ["a.b", "*", "a.*", "#.d", "a.b.c.*", "", "b.#", "a.#.b"] {
+        assert!(!binds(pattern), "{pattern}");
+    }
+    let direct = |key: &str| {
+        passes(&filters("apache.org:legacy-amqp-direct-binding:string", Value::String(key.into())).unwrap())
+    };
+    assert!(direct("a.b.c") && !direct("#"));
+    let many = "a.".repeat(100);
+    assert!(filters("apache.org:legacy-amqp-topic-binding:string", Value::String(many)).is_err());
+}
+
+#[test]
+fn property_filters_want_values() {
+    let wants = |kind: &str, pairs: &[(&str, Value)]| {
+        let mut map = OrderedMap::new();
+        for (key, value) in pairs {
+            map.insert(Value::Symbol(Symbol::from(*key)), value.clone());
+        }
+        filters(kind, Value::Map(map)).map(|filters| passes(&filters))
+    };
+    let (standard, application) = ("amqp:properties-filter", "amqp:application-properties-filter");
+    let text = |text: &str| Value::String(text.into());
+    assert_eq!(wants(standard, &[("subject", text("a.b.c")), ("correlation-id", Value::Ulong(9))]), Ok(true));
+    assert_eq!(wants(standard, &[("subject", text("&p:a.")), ("to", Value::Null)]), Ok(true));
+    assert_eq!(wants(standard, &[("subject", text("&s:.c"))]), Ok(true));
+    assert_eq!(wants(standard, &[("subject", text("&&p:a."))]), Ok(false));
+    assert_eq!(wants(standard, &[("subject", Value::Null)]), Ok(false));
+    assert!(wants(standard, &[("colour", text("red"))]).is_err());
+    assert!(wants(standard, &[("subject", text("&x:"))]).is_err());
+    assert_eq!(wants(application, &[("colour", text("red")), ("size", Value::Ubyte(7))]), Ok(true));
+    assert_eq!(wants(application, &[("colour", text("red")), ("missing", text("x"))]), Ok(false));
+    assert_eq!(wants(application, &[("missing", Value::Null), ("nothing", Value::Null)]), Ok(true));
+    assert_eq!(wants(application, &[("fragile", Value::Bool(false))]), Ok(false));
+}
+
+#[test]
+fn what_is_not_known_is_not_in_force() {
+    let mut set = FilterSet::new();
+    set.insert(Symbol::from("a"), described("example:strange", Value::Null));
+    set.insert(Symbol::from("b"), Value::String("not described".into()));
+    set.insert(Symbol::from("c"), described("apache.org:no-local-filter:list", Value::List(Vec::new())));
+    let filters = Filters::compile(&set, &Limits::default()).unwrap();
+    assert!(filters.no_local && passes(&filters));
+    assert_eq!(filters.in_force.keys().map(|key| key.as_str()).collect::<Vec<_>>(), ["c"]);
+    assert!(filters.predicate(Default::default()).is_none());
+}
