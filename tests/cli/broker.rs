@@ -54,6 +54,25 @@ fn lines_are_messages_and_each_is_acknowledged() {
 }
 
 #[test]
+fn bench_counts_every_copy_and_misses_none() {
+    let Some(broker) = Broker::start() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let url = format!("mqtt://{}", broker.address());
+    for (qos, more) in [("0", ""), ("1", "--shared"), ("2", "")] {
+        let mut arguments = vec!["bench", "--url", &url, "--qos", qos, "--messages", "500", "--json"];
+        arguments.extend(["--publishers", "2", "--subscribers", "2", "--topics", "3"]);
+        arguments.extend(Some(more).filter(|more| !more.is_empty()));
+        let ended = pliant(folder.path(), &arguments, b"");
+        ended.expect(0, "");
+        let report: serde_json::Value = serde_json::from_str(&ended.out).unwrap();
+        let copies = if more.is_empty() { 2000 } else { 1000 };
+        assert_eq!(report["sent"], 1000, "{report}");
+        assert_eq!((&report["received"], &report["expected"]), (&copies.into(), &copies.into()), "{report}");
+        assert_eq!(report["out_of_order"], 0, "{report}");
+    }
+}
+
+#[test]
 fn sub_that_waits_in_vain_fails() {
     let Some(broker) = Broker::start() else { return };
     let folder = tempfile::tempdir().unwrap();

@@ -3,6 +3,7 @@
 //! Exit codes: 0 done, 1 failed, 2 wrong usage.
 
 mod admin;
+mod bench;
 mod check;
 mod connect;
 mod log;
@@ -76,6 +77,11 @@ enum Command {
         after_help = "Examples:\n  pliant sub 'home/#' --verbose\n  pliant sub home/kitchen --count 1 --timeout 5 --json"
     )]
     Sub(subscribe::SubscribeArgs),
+    /// Load a running broker and measure it
+    #[command(
+        after_help = "Examples:\n  pliant bench\n  pliant bench --publishers 10 --subscribers 10 --shared --qos 1 --json\n  pliant bench --rate 5000 --messages 50000 --size 64"
+    )]
+    Bench(bench::BenchArgs),
     /// Check or compact the data directory of a broker that does not run
     #[command(after_help = "Example:\n  pliant store check --data-dir data")]
     Store(store::StoreArgs),
@@ -126,6 +132,7 @@ pub fn main() -> ExitCode {
         Some(Command::Module(args)) => module::run(&args),
         Some(Command::Pub(args)) => publish::run(&args),
         Some(Command::Sub(args)) => subscribe::run(&args),
+        Some(Command::Bench(args)) => bench::run(&args),
         Some(Command::Store(args)) => store::run(&args),
         Some(Command::User(args)) => user::run(&args),
     };

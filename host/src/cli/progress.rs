@@ -17,17 +17,22 @@ pub(crate) struct Progress(Option<(Sender<()>, JoinHandle<()>)>);
 impl Progress {
     /// Begins; nothing is ever written where standard error is no terminal.
     pub(crate) fn start(what: impl Into<String>) -> Self {
+        let (what, begun) = (what.into(), Instant::now());
+        Self::telling(move || format!("{what} … {} s", begun.elapsed().as_secs()))
+    }
+
+    /// Likewise, with words that are asked for each time.
+    pub(crate) fn telling(words: impl Fn() -> String + Send + 'static) -> Self {
         if !std::io::stderr().is_terminal() {
             return Self(None);
         }
-        let (what, begun) = (what.into(), Instant::now());
         let (end, ended) = channel::<()>();
         let show = move || {
             let mut wait = QUIET;
             let mut shown = false;
             while ended.recv_timeout(wait) == Err(RecvTimeoutError::Timeout) {
                 // Nobody misses a line that cannot be written.
-                let _ = write!(std::io::stderr(), "\r{what} … {} s ", begun.elapsed().as_secs());
+                let _ = write!(std::io::stderr(), "\r\x1b[2K{} ", words());
                 (wait, shown) = (INTERVAL, true);
             }
             if shown {

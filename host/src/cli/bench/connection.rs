@@ -1,0 +1,92 @@
+//! One blocking MQTT 3.1.1 connection.
+
+use crate::cli::Failure;
+use bytes::BytesMut;
+use mqttbytes::v4::{Connect, ConnectReturnCode, Login, Packet, read};
+use std::io::{ErrorKind, Read, Write};
+use std::net::TcpStream;
+use std::time::Duration;
+
+/// Largest packet that is taken, in bytes.
+const PACKET_BYTES_MAX: usize = 17 << 20;
+
+/// Bytes read with one system call.
+const CHUNK: usize = 64 << 10;
+
+/// How long a read waits before its caller may look at something else.
+const WAIT: Duration = Duration::from_millis(100);
+
+pub(super) struct Connection {
+    stream: TcpStream,
+    chunk: Vec<u8>,
+    incoming: BytesMut,
+    /// What [`Connection::flush`] sends.
+    pub outgoing: BytesMut,
+}
+
+impl Connection {
+    pub fn open(address: &(String, u16), id: String, login: Option<(String, String)>) -> Result<Self, Failure> {
+        let (host, port) = address;
+        let failed = |error: std::io::Error| Failure::Failed(format!("{host}:{port}: {error}"));
+        let stream = TcpStream::connect((host.as_str(), *port)).map_err(failed)?;
+        stream.set_nodelay(true).map_err(failed)?;
+        let mut connection =
+            Self { stream, chunk: vec![0; CHUNK], incoming: BytesMut::new(), outgoing: BytesMut::new() };
+        let mut connect = Connect::new(id);
+        connect.keep_alive = 0;
+        connect.clean_session = true;
+        connect.login = login.map(|(username, password)| Login { username, password });
+        connect.write(&mut connection.outgoing).map_err(wrong)?;
+        connection.flush()?;
+        match connection.expect()? {
+            Packet::ConnAck(answer) if answer.code == ConnectReturnCode::Success => {}
+            other => return Err(Failure::Failed(format!("{host}:{port} does not take the connection: {other:?}"))),
+        }
+        connection.stream.set_read_timeout(Some(WAIT)).map_err(failed)?;
+        Ok(connection)
+    }
+
+    /// Sends what has gathered.
+    pub fn flush(&mut self) -> Result<(), Failure> {
+        self.stream.write_all(&self.outgoing).map_err(Failure::failed)?;
+        self.outgoing.clear();
+        Ok(())
+    }
+
+    /// The next packet that is here already.
+    pub fn here(&mut self) -> Result<Option<Packet>, Failure> {
+        match read(&mut self.incoming, PACKET_BYTES_MAX) {
+            Ok(packet) => Ok(Some(packet)),
+            Err(mqttbytes::Error::InsufficientBytes(_)) => Ok(None),
+            Err(error) => Err(wrong(error)),
+        }
+    }
+
+    /// Reads more, for a tenth of a second at most; whether anything came.
+    pub fn more(&mut self) -> Result<bool, Failure> {
+        match self.stream.read(&mut self.chunk) {
+            Ok(0) => Err(Failure::Failed("the broker closed a connection".to_owned())),
+            Ok(count) => {
+                self.incoming.extend_from_slice(&self.chunk[..count]);
+                Ok(true)
+            }
+            Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => Ok(false),
+            Err(error) => Err(Failure::failed(error)),
+        }
+    }
+
+    /// The next packet, however long it takes.
+    pub fn expect(&mut self) -> Result<Packet, Failure> {
+        loop {
+            if let Some(packet) = self.here()? {
+                return Ok(packet);
+            }
+            self.more()?;
+        }
+    }
+}
+
+/// A packet that cannot be read or written.
+pub(super) fn wrong(error: mqttbytes::Error) -> Failure {
+    Failure::Failed(format!("a malformed packet: {error:?}"))
+}

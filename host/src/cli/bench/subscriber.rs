@@ -1,0 +1,118 @@
+//! One subscriber: acknowledges what it is sent and notes how long it was on its way, what came twice and what came out
+//! of order.
+
+use super::connection::{Connection, wrong};
+use super::{Run, histogram};
+use crate::cli::Failure;
+use hdrhistogram::Histogram;
+use mqttbytes::QoS;
+use mqttbytes::v4::{Packet, PubAck, PubComp, PubRec, Publish, Subscribe, SubscribeReasonCode};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+/// What one subscriber heard.
+pub(super) struct Heard {
+    /// Microseconds from the publisher's batch to here.
+    pub latency: Histogram<u64>,
+    /// Messages that came when a later one of the same publisher and topic had been there.
+    pub out_of_order: u64,
+    /// When the last one came, in microseconds of the run.
+    pub last: u64,
+}
+
+struct Subscriber {
+    run: Arc<Run>,
+    connection: Connection,
+    heard: Heard,
+    /// Number of the message that is expected next at the earliest, by publisher and topic.
+    next: Vec<u64>,
+}
+
+/// Connects and subscribes; what it gives back listens until the run is stopped.
+pub(super) fn open(run: &Arc<Run>, number: u32) -> Result<impl FnOnce() -> Result<Heard, Failure> + use<>, Failure> {
+    let mut connection = run.connect("sub", number)?;
+    let share = if run.args.shared { "$share/bench/" } else { "" };
+    let mut subscribe = Subscribe::new(format!("{share}{}/#", run.root), run.args.qos());
+    subscribe.pkid = 1;
+    subscribe.write(&mut connection.outgoing).map_err(wrong)?;
+    connection.flush()?;
+    match connection.expect()? {
+        Packet::SubAck(answer) if answer.return_codes.iter().all(|code| *code != SubscribeReasonCode::Failure) => {}
+        other => return Err(Failure::Failed(format!("the broker does not take the subscription: {other:?}"))),
+    }
+    let topics = run.args.publishers as usize * run.args.topics as usize;
+    let heard = Heard { latency: histogram(), out_of_order: 0, last: 0 };
+    let mut subscriber = Subscriber { run: run.clone(), connection, heard, next: vec![0; topics] };
+    Ok(move || subscriber.work().map(|()| subscriber.heard))
+}
+
+impl Subscriber {
+    fn work(&mut self) -> Result<(), Failure> {
+        while !self.run.stop.load(Ordering::Relaxed) {
+            if !self.connection.more()? {
+                continue;
+            }
+            let now = self.run.micros();
+            while let Some(packet) = self.connection.here()? {
+                match packet {
+                    Packet::Publish(publish) => self.take(&publish, now)?,
+                    Packet::PubRel(release) => {
+                        PubComp::new(release.pkid).write(&mut self.connection.outgoing).map_err(wrong)?;
+                    }
+                    other => return Err(Failure::Failed(format!("a subscriber was sent {other:?}"))),
+                }
+            }
+            self.connection.flush()?;
+        }
+        Ok(())
+    }
+
+    fn take(&mut self, publish: &Publish, now: u64) -> Result<(), Failure> {
+        let out = &mut self.connection.outgoing;
+        match publish.qos {
+            QoS::AtMostOnce => {}
+            QoS::AtLeastOnce => drop(PubAck::new(publish.pkid).write(out).map_err(wrong)?),
+            QoS::ExactlyOnce => drop(PubRec::new(publish.pkid).write(out).map_err(wrong)?),
+        }
+        let Some((publisher, number, sent)) = stamp(&publish.payload) else {
+            return Err(Failure::Failed(format!("a message on {} that is not of this run", publish.topic)));
+        };
+        self.run.received.fetch_add(1, Ordering::Relaxed);
+        self.heard.latency.saturating_record(now.saturating_sub(sent));
+        self.heard.last = now;
+        let topics = u64::from(self.run.args.topics);
+        let topic = publisher as usize * topics as usize + (number % topics) as usize;
+        if let Some(next) = self.next.get_mut(topic) {
+            if number < *next {
+                self.heard.out_of_order += 1;
+            } else {
+                *next = number + 1;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Publisher, number and time of a payload.
+fn stamp(payload: &[u8]) -> Option<(u32, u64, u64)> {
+    let (publisher, rest) = payload.split_first_chunk()?;
+    let (number, rest) = rest.split_first_chunk()?;
+    let (sent, _) = rest.split_first_chunk()?;
+    Some((u32::from_be_bytes(*publisher), u64::from_be_bytes(*number), u64::from_be_bytes(*sent)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::STAMP_BYTES;
+    use super::*;
+
+    #[test]
+    fn a_payload_that_is_too_short_has_no_stamp() {
+        let mut payload = vec![0; STAMP_BYTES];
+        payload[3] = 1;
+        payload[11] = 2;
+        payload[19] = 3;
+        assert_eq!(stamp(&payload), Some((1, 2, 3)));
+        assert_eq!(stamp(&payload[1..]), None);
+    }
+}
