@@ -1,6 +1,7 @@
 //! The module runtime: hooks, failures, limits, versions; the bundled modules as components. Without sockets.
 
 mod beside;
+mod bombs;
 mod bundled;
 mod canary;
 mod components;

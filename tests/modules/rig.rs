@@ -58,11 +58,10 @@ impl Rig {
     /// Deploys a guest under a name, with order, policy and configuration.
     pub fn deploy(&self, name: &str, guest: &str, order: i32, on_failure: OnFailure, config: &str) -> Deployed {
         let options = DeployOptions {
-            digest: None,
             order: Some(order),
             on_failure: Some(on_failure),
             config: Some(config.to_owned()),
-            canary: None,
+            ..DeployOptions::default()
         };
         self.modules.deploy(name, &guests::component(guest), options).expect("deploys")
     }

@@ -20,6 +20,7 @@ pub(super) struct DeployQuery {
     on_failure: Option<OnFailure>,
     config: Option<String>,
     canary: Option<u8>,
+    signature: Option<String>,
 }
 
 /// Where to go back to.
@@ -75,8 +76,8 @@ pub(super) async fn deploy(
     Ask(query): Ask<DeployQuery>,
     Raw(bytes): Raw,
 ) -> Result<Response, Problem> {
-    let DeployQuery { digest, order, on_failure, config, canary } = query;
-    let options = DeployOptions { digest, order, on_failure, config, canary };
+    let DeployQuery { digest, order, on_failure, config, canary, signature } = query;
+    let options = DeployOptions { digest, signature, order, on_failure, config, canary };
     change(&api, move |api| api.modules().deploy(&name, &bytes, options)).await
 }
 

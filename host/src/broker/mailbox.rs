@@ -563,6 +563,15 @@ impl Mailbox {
         flight.queued.delivery(flight.handle)
     }
 
+    /// Gives a copy up whose time is over.
+    fn expire(&self, queued: &Queued, tell: bool, drained: &mut Drained) {
+        drained.expired += 1;
+        if tell {
+            drained.lost.push(queued.message.clone());
+        }
+        queued.forget(self.id, &mut drained.changes);
+    }
+
     /// Hands out what may leave now, in order, until `sink` has had enough (returns false).
     pub fn drain(
         &self,
@@ -610,11 +619,7 @@ impl Mailbox {
                 self.count(&queued, false);
             }
             if queued.message.is_expired(now) {
-                drained.expired += 1;
-                if tell_lost {
-                    drained.lost.push(queued.message.clone());
-                }
-                queued.forget(self.id, &mut drained.changes);
+                self.expire(&queued, tell_lost, &mut drained);
                 continue;
             }
             match queued.content().in_form(false) {

@@ -5,6 +5,7 @@
 mod admin;
 mod bench;
 mod check;
+mod compile;
 mod connect;
 mod log;
 mod module;
@@ -90,6 +91,9 @@ enum Command {
         after_help = "Examples:\n  pliant user --file users add ann\n  printf %s \"$PASSWORD\" | pliant user --file users add meter-7\n  pliant user --file users list\n  pliant user --file users remove ann\n\nThe broker reads the file with auth.password_file = \"users\", and again on SIGHUP or POST /api/v1/reload."
     )]
     User(user::UserArgs),
+    /// What a broker starts to try a component on
+    #[command(name = crate::wasm::COMPILE_SUBCOMMAND, hide = true)]
+    Compile(compile::CompileArgs),
 }
 
 /// Where the configuration comes from.
@@ -135,6 +139,7 @@ pub fn main() -> ExitCode {
         Some(Command::Bench(args)) => bench::run(&args),
         Some(Command::Store(args)) => store::run(&args),
         Some(Command::User(args)) => user::run(&args),
+        Some(Command::Compile(args)) => compile::run(&args),
     };
     match outcome {
         Ok(()) | Err(Failure::OutputClosed) => ExitCode::SUCCESS,

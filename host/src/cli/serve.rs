@@ -21,7 +21,8 @@ enum Signal {
 pub(crate) fn run(args: &ServeArgs) -> Outcome {
     log::start(&args.log)?;
     let sources = args.config.sources();
-    let config = sources.load().map_err(Failure::failed)?;
+    let mut config = sources.load().map_err(Failure::failed)?;
+    config.program = std::env::current_exe().ok();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Failure::failed)?;
     // From here on a signal is noted, also one that comes while the broker starts.
     let mut signals = runtime.block_on(async { Signals::new() }).map_err(Failure::failed)?;

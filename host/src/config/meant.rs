@@ -42,6 +42,10 @@ pub struct Config {
     pub topic: topic::Limits,
     /// Modules that are named in the configuration, and the bundled ones, by name.
     pub modules: Vec<Module>,
+    /// Who may have signed what is deployed.
+    pub signing: Signing,
+    /// This program, whose child tries components before they are compiled; no setting. None: nothing is tried first.
+    pub program: Option<PathBuf>,
 }
 
 /// An address at which clients come in.
@@ -132,6 +136,15 @@ impl<T> Default for List<T> {
     fn default() -> Self {
         Self(Vec::new())
     }
+}
+
+/// Who may have signed what is deployed.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Signing {
+    /// Lines of `ed25519 BASE64`; empty: no key is known. Default empty.
+    pub keys_file: PathBuf,
+    /// Whether what is not signed is refused. Default false.
+    pub required: bool,
 }
 
 /// Protocols that a listener can speak.
@@ -253,6 +266,8 @@ impl Default for Config {
             broker: broker::Limits::default(),
             wasm: wasm::Limits::default(),
             topic: topic::Limits::default(),
+            signing: Signing::default(),
+            program: None,
             modules: ["retain-rules", "topic-rules", "will-rules"].map(Module::named).into(),
         }
     }

@@ -32,6 +32,14 @@ pub enum StartError {
     /// A module does not run.
     #[error(transparent)]
     Modules(#[from] wasm::OpenError),
+    /// The keys that sign components cannot be read.
+    #[error("signing.keys_file {path}: {reason}")]
+    Signers {
+        /// Where they should be.
+        path: PathBuf,
+        /// Why not.
+        reason: String,
+    },
     /// Users or keys cannot be read.
     #[error(transparent)]
     Identity(#[from] identity::LoadError),

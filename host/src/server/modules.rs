@@ -3,7 +3,7 @@
 use super::BUNDLED;
 use super::error::StartError;
 use crate::config::{Config, Module, OnFailure};
-use crate::wasm::{self, Binding};
+use crate::wasm::{self, Binding, Signers};
 use std::borrow::Cow;
 use std::io::{self, ErrorKind, Read};
 use std::path::Path;
@@ -43,6 +43,20 @@ pub fn component(module: &Module, bytes_max: usize) -> Result<Cow<'static, [u8]>
     }
     let failed = |error| StartError::ModuleFile { name: module.name.clone(), path: module.path.clone(), error };
     read(&module.path, bytes_max).map(Cow::Owned).map_err(failed)
+}
+
+/// Who may have signed components.
+///
+/// # Errors
+/// The file of keys cannot be read, or holds something else.
+pub(super) fn signers(config: &Config) -> Result<Signers, StartError> {
+    let path = &config.signing.keys_file;
+    let failed = |reason| StartError::Signers { path: path.clone(), reason };
+    let text = match path.as_os_str().is_empty() {
+        true => String::new(),
+        false => std::fs::read_to_string(path).map_err(|error| failed(error.to_string()))?,
+    };
+    Signers::read(&text, config.signing.required).map_err(failed)
 }
 
 fn read(path: &Path, bytes_max: usize) -> io::Result<Vec<u8>> {

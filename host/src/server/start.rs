@@ -61,6 +61,10 @@ fn build(config: Config, sources: Option<Sources>) -> Result<Running, StartError
     let kept = Kept { modules: loaded.modules, versions: loaded.module_versions, state: loaded.state };
     let modules =
         Modules::open(config.wasm, store.clone(), kept, BUNDLED, bindings(&config)?, metrics.clone(), Arc::new(now))?;
+    if let Some(program) = &config.program {
+        modules.set_compiler(program.clone());
+    }
+    modules.set_signers(super::modules::signers(&config)?);
     let restored = Restored {
         mailboxes: loaded.mailboxes,
         retained: loaded.retained,

@@ -1,5 +1,6 @@
 //! From bytes to something that instances can be made of: checked, compiled, its exports known and linked beforehand.
-//! All that a hostile component can cost at this point is in [`compile`], so that it can move to another process.
+//! All that a hostile component can cost at this point is in [`compile`], which is tried in another process first (see
+//! [`super::compiler`]).
 
 use super::bindings::exports::pliant::broker as hooks;
 use super::engine::Engine;
@@ -94,15 +95,50 @@ pub(super) fn compile(engine: &Engine, limits: &Limits, bytes: &[u8]) -> Result<
     Ok(Compiled { pre, indices, hooks })
 }
 
-fn check_head(limits: &Limits, bytes: &[u8]) -> Result<(), DeployError> {
+/// What is looked at before a child is started: size, the first bytes, and the frame of sections.
+///
+/// # Errors
+/// Why this cannot be a component.
+pub fn check_head(limits: &Limits, bytes: &[u8]) -> Result<(), DeployError> {
     if bytes.len() > limits.component_bytes_max {
         return Err(DeployError::TooBig { bytes: bytes.len(), limit: limits.component_bytes_max });
     }
     match bytes.get(..8) {
         Some([0, b'a', b's', b'm', 1, 0, 0, 0]) => Err(DeployError::CoreModule),
-        Some([0, b'a', b's', b'm', _, _, 1, 0]) => Ok(()),
+        Some([0, b'a', b's', b'm', _, _, 1, 0]) => sections(bytes).try_for_each(|section| section.map(drop)),
         _ => Err(DeployError::NotWasm),
     }
+}
+
+/// The sections of a component: number and content. After a fault there is nothing more.
+pub(super) fn sections(component: &[u8]) -> impl Iterator<Item = Result<(u8, &[u8]), DeployError>> {
+    let mut rest = component.get(8..).unwrap_or_default();
+    std::iter::from_fn(move || {
+        let (id, after) = rest.split_first()?;
+        let found = length(after).and_then(|(length, after)| after.split_at_checked(length));
+        match found {
+            Some((content, after)) => {
+                rest = after;
+                Some(Ok((*id, content)))
+            }
+            None => {
+                rest = &[];
+                Some(Err(DeployError::Invalid("a section goes past the end".to_owned())))
+            }
+        }
+    })
+}
+
+/// A length of at most 32 bits (LEB128) and what comes after it.
+pub(super) fn length(bytes: &[u8]) -> Option<(usize, &[u8])> {
+    let mut length = 0_u64;
+    for (at, byte) in bytes.iter().take(5).enumerate() {
+        length |= u64::from(byte & 0x7f) << (7 * at);
+        if byte & 0x80 == 0 {
+            return Some((usize::try_from(length).ok()?, &bytes[at + 1..]));
+        }
+    }
+    None
 }
 
 /// `pliant:broker/NAME@0.1.1` without what stands around the name.

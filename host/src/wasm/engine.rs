@@ -31,10 +31,20 @@ impl Engine {
     pub(super) fn new(limits: &Limits) -> wasmtime::Result<Self> {
         // The fast way reserves 4 GiB of address space a memory, so that no access needs a bounds check. Where address
         // space is rationed (ulimit -v, small containers) the checks are paid instead.
-        let wasmtime = wasmtime::Engine::new(&config(limits, None)).or_else(|error| {
+        let pooled = |reservation| wasmtime::Engine::new(&pooled(limits, config(limits, reservation)));
+        let wasmtime = pooled(None).or_else(|error| {
             tracing::warn!(%error, "no address space for guests without bounds checks, using small reservations");
-            wasmtime::Engine::new(&config(limits, Some(limits.memory_bytes_max)))
+            pooled(Some(limits.memory_bytes_max))
         })?;
+        Self::with(wasmtime, limits)
+    }
+
+    /// One that compiles as the other does, and has no room for instances.
+    pub(super) fn for_compiling(limits: &Limits) -> wasmtime::Result<Self> {
+        Self::with(wasmtime::Engine::new(&config(limits, None))?, limits)
+    }
+
+    fn with(wasmtime: wasmtime::Engine, limits: &Limits) -> wasmtime::Result<Self> {
         let mut linker = Linker::new(&wasmtime);
         bindings::Guest::add_to_linker::<_, CellOf>(&mut linker, |cell| cell)?;
         // The tick that has begun counts as a whole one; the grace after the deadline makes more than up for it.
@@ -65,6 +75,10 @@ fn config(limits: &Limits, reservation: Option<usize>) -> Config {
         config.memory_reservation(bytes as u64);
         config.memory_guard_size(64 << 10);
     }
+    config
+}
+
+fn pooled(limits: &Limits, mut config: Config) -> Config {
     config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool(limits)));
     config
 }

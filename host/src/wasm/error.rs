@@ -59,6 +59,12 @@ pub enum DeployError {
         /// As computed.
         actual: String,
     },
+    /// The operator wants every component signed.
+    #[error("the component is not signed, and this broker takes only signed ones")]
+    Unsigned,
+    /// No key that the broker knows made this signature of these bytes.
+    #[error("the signature is not of this component by a key that the broker knows")]
+    Signature,
     /// It does not begin as WebAssembly does.
     #[error("not WebAssembly")]
     NotWasm,
@@ -68,6 +74,20 @@ pub enum DeployError {
     /// It does not validate or compile.
     #[error("not a valid component: {0}")]
     Invalid(String),
+    /// The child that was to compile it says this.
+    #[error("{0}")]
+    Refused(String),
+    /// [`super::Limits::compile_memory_bytes_max`], [`super::Limits::compile_seconds_max`].
+    #[error("compiling it takes more than {megabytes} MiB or {seconds} s")]
+    CompilesTooLong {
+        /// Of memory.
+        megabytes: u64,
+        /// Of time.
+        seconds: u64,
+    },
+    /// The child that was to compile it cannot be started.
+    #[error("cannot start a process to compile it in: {0}")]
+    NoCompiler(String),
     /// It wants something that the broker does not have.
     #[error("it imports `{0}`, which the broker does not offer")]
     UnknownImport(String),
@@ -96,7 +116,7 @@ impl DeployError {
 
     /// Whether the same request may succeed later.
     pub fn is_temporary(&self) -> bool {
-        matches!(self, Self::Store)
+        matches!(self, Self::Store | Self::NoCompiler(_))
     }
 }
 

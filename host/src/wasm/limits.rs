@@ -14,6 +14,10 @@ pub struct Limits {
     pub memory_bytes_max: usize,
     /// Bytes of a component. Default 8 MiB.
     pub component_bytes_max: usize,
+    /// Bytes of memory that compiling one may take, in a process of its own. Default 512 MiB.
+    pub compile_memory_bytes_max: u64,
+    /// Seconds that compiling one may take, likewise. Default 20.
+    pub compile_seconds_max: u64,
     /// Bytes of a configuration document. Default 1 MiB.
     pub config_bytes_max: usize,
     /// Bytes of stack that a guest may use. Default 256 KiB.
@@ -76,6 +80,8 @@ impl Default for Limits {
             configure_milliseconds_max: 1_000,
             memory_bytes_max: 16 << 20,
             component_bytes_max: 8 << 20,
+            compile_memory_bytes_max: 512 << 20,
+            compile_seconds_max: 20,
             config_bytes_max: 1 << 20,
             stack_bytes_max: 256 << 10,
             table_elements_max: 20_000,

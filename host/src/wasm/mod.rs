@@ -11,9 +11,11 @@
 //! | `breaker`, `quarantine` | a version that fails again and again is not asked any more |
 //! | `pool` | warm instances of one worker thread |
 //! | `version` | one version: compiled, configured, counted |
+//! | `compiler` | a child process that tries a component first |
 //! | `component` | bytes to compiled, exports checked, linked beforehand |
 //! | `instance` | one store and one instance under limits |
 //! | `engine`, `ticker` | how guests are compiled and stopped |
+//! | `signature` | who may have signed a component |
 //! | `services`, `imports/` | what a module may call |
 //! | `translate` | the broker's words to the contract's and back |
 //! | `bindings` | the contract in Rust; the only `bindgen!` |
@@ -23,6 +25,7 @@ mod bindings;
 mod breaker;
 mod canary;
 mod chain;
+mod compiler;
 mod component;
 mod engine;
 mod error;
@@ -40,11 +43,14 @@ mod rebind;
 mod registry;
 mod report;
 mod services;
+mod signature;
 mod ticker;
 mod translate;
 mod version;
 
 pub use chain::{Chain, OnFailure};
+pub use component::check_head as check_bytes;
+pub use compiler::{SUBCOMMAND as COMPILE_SUBCOMMAND, try_to_compile};
 pub use error::{DeployError, OpenError};
 pub use hooks::{
     Action, Credentials, EventKinds, Happening, Leaves, Loss, Outcome, Pulses, Replay, RetainAsk, Retention, Verdict,
@@ -59,3 +65,4 @@ pub use open::{Binding, Kept};
 pub use pool::{Decision, Guests};
 pub use report::{CanaryInfo, Deployed, ModuleInfo, ModuleState, VersionInfo};
 pub use services::{Clock, RetainedLookup};
+pub use signature::{Signers, key_pair, sign};

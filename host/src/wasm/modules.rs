@@ -1,6 +1,7 @@
 //! Modules: install, configure, go back, remove; and the chain that holds now.
 
 use super::chain::{Chain, OnFailure};
+use super::compiler;
 use super::component::{self, Compiled};
 use super::engine::Engine;
 use super::error::{DeployError, OpenError};
@@ -12,13 +13,15 @@ use super::limits::{Limits, NAME_BYTES_MAX};
 use super::registry::{Canary, Entry, Registry, Stored};
 use super::report::{Deployed, ModuleInfo, VersionInfo};
 use super::services::{Clock, RetainedLookup, RetainedSlot, Services};
+use super::signature::Signers;
 use super::version::Version;
 use crate::metrics::Metrics;
 use crate::store::{Change, Store};
 use arc_swap::ArcSwap;
 use parking_lot::Mutex;
-use std::sync::Arc;
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 /// All modules of a broker. Cheap to clone.
@@ -35,6 +38,9 @@ pub(super) struct Inner {
     pub(super) metrics: Arc<Metrics>,
     store: Store,
     retained: RetainedSlot,
+    /// The program whose child compiles components; none: this process does.
+    compiler: OnceLock<PathBuf>,
+    signers: OnceLock<Signers>,
     chain: ArcSwap<Chain>,
     generation: AtomicU64,
     /// Of the chain that holds now, for those who must not wait to ask it: [`Chain::delivery_generation`] and
@@ -52,6 +58,8 @@ pub(super) struct Inner {
 pub struct DeployOptions {
     /// `sha256:` and 64 hexadecimal digits that the component must have.
     pub digest: Option<String>,
+    /// Ed25519 over the component's bytes, in base64, by one of [`Modules::set_signers`].
+    pub signature: Option<String>,
     /// Modules of a hook are asked by ascending order, then by name. Default 10.
     pub order: Option<i32>,
     /// What becomes of messages on which it fails. Default: they are refused.
@@ -78,6 +86,8 @@ impl Modules {
             metrics,
             store,
             retained: RetainedSlot::default(),
+            compiler: OnceLock::new(),
+            signers: OnceLock::new(),
             chain: ArcSwap::new(Chain::empty()),
             generation: AtomicU64::new(0),
             delivery: AtomicU64::new(0),
@@ -123,6 +133,19 @@ impl Modules {
         let _ = self.0.retained.set(lookup);
     }
 
+    /// Says who may have signed what is deployed. To be called once; later calls do nothing.
+    pub fn set_signers(&self, signers: Signers) {
+        // A second one is ignored, as said.
+        let _ = self.0.signers.set(signers);
+    }
+
+    /// Has components that are deployed tried by a child of this program first (see [`super::COMPILE_SUBCOMMAND`]). To be
+    /// called once; later calls do nothing. Without it they are compiled without bounds on memory and time.
+    pub fn set_compiler(&self, program: PathBuf) {
+        // A second one is ignored, as said.
+        let _ = self.0.compiler.set(program);
+    }
+
     /// Installs a component as the next version of a module, new or known. Blocks for the compiler and the disk.
     pub fn deploy(&self, name: &str, bytes: &[u8], options: DeployOptions) -> Result<Deployed, DeployError> {
         check_name(name)?;
@@ -131,6 +154,7 @@ impl Modules {
         if let Some(expected) = options.digest.as_deref().filter(|expected| !expected.eq_ignore_ascii_case(&digest)) {
             return Err(DeployError::Digest { expected: expected.to_owned(), actual: (*digest).into() });
         }
+        self.0.signers.get_or_init(Signers::default).check(bytes, options.signature.as_deref())?;
         let known = self.0.registry.lock().entries.get(name).cloned();
         let mut entry = match known {
             Some(entry) => entry,
@@ -138,6 +162,9 @@ impl Modules {
         };
         if let Some(percent) = options.canary {
             self.0.check_canary(&entry, percent)?;
+        }
+        if let Some(program) = self.0.compiler.get().filter(|_| entry.ready_component(&digest).is_none()) {
+            compiler::in_child(program, &self.0.limits, bytes)?;
         }
         let compiled = self.0.compile(&entry, &digest, bytes)?;
         let config = options.config.map(Arc::from).unwrap_or_else(|| entry.info().config);
@@ -275,10 +302,8 @@ impl Inner {
 
     /// Compiles, unless a version of the same component is ready.
     pub(super) fn compile(&self, entry: &Entry, digest: &str, bytes: &[u8]) -> Result<Arc<Compiled>, DeployError> {
-        let on_trial = entry.canary.as_ref().map(|canary| &canary.version);
-        let ready = [entry.running.as_ref(), entry.warm.as_ref(), on_trial];
-        match ready.into_iter().flatten().find(|version| &*version.digest == digest) {
-            Some(version) => Ok(version.compiled.clone()),
+        match entry.ready_component(digest) {
+            Some(compiled) => Ok(compiled),
             None => component::compile(&self.engine, &self.limits, bytes).map(Arc::new),
         }
     }

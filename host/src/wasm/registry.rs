@@ -1,6 +1,7 @@
 //! Name to versions: what is installed, what of it is to run, and the chain that follows from it.
 
 use super::chain::{Chain, Link, OnFailure};
+use super::component::Compiled;
 use super::error::DeployError;
 use super::report::{CanaryInfo, ModuleInfo, ModuleState, VersionInfo};
 use super::services::Services;
@@ -165,6 +166,14 @@ impl Entry {
             self.stored.remove(number);
         }
         gone
+    }
+
+    /// The component of this digest, if a version that is ready has it.
+    pub(super) fn ready_component(&self, digest: &str) -> Option<Arc<Compiled>> {
+        let on_trial = self.canary.as_ref().map(|canary| &canary.version);
+        let ready = [self.running.as_ref(), self.warm.as_ref(), on_trial];
+        let found = ready.into_iter().flatten().find(|version| &*version.digest == digest)?;
+        Some(found.compiled.clone())
     }
 
     /// The version in these words, if it is one of those that are ready.

@@ -3,6 +3,7 @@
 mod build;
 mod create;
 mod remote;
+mod sign;
 
 use super::admin::AdminArgs;
 use super::{Failure, Outcome};
@@ -26,6 +27,12 @@ enum ModuleCommand {
     /// Check a component offline: its size, its exports, what it imports
     #[command(after_help = "Example:\n  pliant module check name-site.wasm")]
     Check(build::CheckArgs),
+    /// Make a key to sign components with
+    #[command(after_help = "Example:\n  pliant module keygen release.key >> signers")]
+    Keygen(sign::KeygenArgs),
+    /// Print the signature of a component
+    #[command(after_help = "Example:\n  pliant module sign name-site.wasm --key release.key")]
+    Sign(sign::SignArgs),
     #[command(flatten)]
     Remote(remote::RemoteCommand),
 }
@@ -44,6 +51,8 @@ pub(crate) fn run(args: &ModuleArgs) -> Outcome {
         ModuleCommand::New(args) => create::run(args),
         ModuleCommand::Build(args) => build::run(args),
         ModuleCommand::Check(args) => build::check(args),
+        ModuleCommand::Keygen(args) => sign::keygen(args),
+        ModuleCommand::Sign(args) => sign::sign(args),
         ModuleCommand::Remote(command) => remote::run(command),
     }
 }

@@ -34,6 +34,9 @@ pub(super) enum RemoteCommand {
     /// Go back to an earlier version
     #[command(after_help = "Examples:\n  pliant module rollback name-site\n  pliant module rollback name-site --to 3")]
     Rollback(Remote<RollbackArgs>),
+    /// End a canary: every client follows it
+    #[command(after_help = "Example:\n  pliant module confirm name-site")]
+    Confirm(Remote<NameArgs>),
     /// Take a module out
     #[command(after_help = "Example:\n  pliant module remove name-site")]
     Remove(Remote<NameArgs>),
@@ -59,6 +62,15 @@ pub(super) struct DeployArgs {
     /// Configuration: a file with a JSON document, or the document itself
     #[arg(long, value_name = "FILE|JSON")]
     config: Option<String>,
+    /// Let so many of a hundred clients follow the new version until it is confirmed or rolled back
+    #[arg(long, value_name = "PERCENT", value_parser = clap::value_parser!(u8).range(1..=100))]
+    canary: Option<u8>,
+    /// Sign the component with this secret key
+    #[arg(long, value_name = "FILE", conflicts_with = "signature")]
+    key: Option<std::path::PathBuf>,
+    /// The component's signature, as `pliant module sign` printed it
+    #[arg(long, value_name = "BASE64")]
+    signature: Option<String>,
     /// Deploy only a component with this digest
     #[arg(long, value_name = "sha256:HEX")]
     digest: Option<String>,
@@ -149,6 +161,7 @@ pub(super) fn run(command: &RemoteCommand) -> Outcome {
         RemoteCommand::Config(Remote { admin, what }) => configure(admin, what),
         RemoteCommand::Enable(Remote { admin, what }) => switch(&admin.connect()?, what, "enable", "is asked again"),
         RemoteCommand::Disable(Remote { admin, what }) => switch(&admin.connect()?, what, "disable", "is switched off"),
+        RemoteCommand::Confirm(Remote { admin, what }) => switch(&admin.connect()?, what, "confirm", "is confirmed"),
         RemoteCommand::Rollback(Remote { admin, what }) => rollback(&admin.connect()?, what),
         RemoteCommand::Remove(Remote { admin, what }) => remove(&admin.connect()?, what),
         RemoteCommand::Logs(Remote { admin, what }) => logs(&admin.connect()?, what),
@@ -169,6 +182,9 @@ fn deploy(admin: &AdminArgs, args: &DeployArgs) -> Outcome {
     ask("order", args.order.map(|order| order.to_string()));
     ask("on_failure", args.on_failure.clone());
     ask("digest", args.digest.clone());
+    ask("canary", args.canary.map(|percent| percent.to_string()));
+    let signed = args.key.as_deref().map(|key| super::sign::signature(key, &bytes)).transpose()?;
+    ask("signature", signed.or_else(|| args.signature.clone()));
     ask("config", args.config.as_deref().map(document).transpose()?);
     let path = format!("/api/v1/modules/{}?{}", escape(&name), query.join("&"));
     let body = Body { kind: "application/wasm", bytes: &bytes };
@@ -193,10 +209,23 @@ fn list(api: &Api, json: bool) -> Outcome {
                 hooks,
                 text(&m["calls"]),
                 text(&m["failures"]),
+                slowest(&m["figures"], "p50_microseconds"),
+                slowest(&m["figures"], "p99_microseconds"),
+                m["canary"].as_object().map_or_else(
+                    || "-".to_owned(),
+                    |canary| format!("{} for {} %", text(&canary["version"]), text(&canary["percent"])),
+                ),
             ]
         })
         .collect();
-    output::table(["NAME", "VERSION", "STATE", "ORDER", "HOOKS", "CALLS", "FAILURES"], &rows)
+    output::table(["NAME", "VERSION", "STATE", "ORDER", "HOOKS", "CALLS", "FAILURES", "P50", "P99", "CANARY"], &rows)
+}
+
+/// Time of the slowest of a module's functions.
+fn slowest(figures: &Json, quantile: &str) -> String {
+    let figures = figures.as_array().map(Vec::as_slice).unwrap_or_default();
+    let times = figures.iter().filter_map(|figure| figure[quantile].as_f64());
+    times.reduce(f64::max).map_or_else(|| "-".to_owned(), |time| format!("{time:.1} us"))
 }
 
 fn show(api: &Api, args: &NameArgs) -> Outcome {

@@ -1,0 +1,48 @@
+//! `pliant compile-component`: what a broker starts as a child to try a component on. Not for people.
+
+use super::{Failure, Outcome, output};
+use crate::wasm;
+use clap::Args;
+use rlimit::Resource;
+use std::io::Read;
+
+/// Where the child's address space ends, beyond the memory that it may fill: reservations cost nothing.
+const ADDRESS_SPACE: u64 = 16 << 30;
+
+#[derive(Debug, Clone, Args)]
+pub(crate) struct CompileArgs {
+    /// Bytes of memory that compiling may take
+    #[arg(long)]
+    memory_bytes: u64,
+    /// Seconds of processor time that it may take
+    #[arg(long)]
+    seconds: u64,
+    /// Bytes of a component
+    #[arg(long)]
+    component_bytes: usize,
+}
+
+/// Reads a component from standard input. Exit code 0: it can be compiled; 1: the reason is on standard output.
+pub(crate) fn run(args: &CompileArgs) -> Outcome {
+    let bounds = [
+        (Resource::DATA, args.memory_bytes),
+        (Resource::AS, ADDRESS_SPACE),
+        (Resource::CPU, args.seconds.max(1)),
+        (Resource::CORE, 0),
+    ];
+    for (resource, bound) in bounds {
+        // A bound that the system does not know is left to the others and to the parent's patience.
+        let _ = rlimit::setrlimit(resource, bound, bound);
+    }
+    let limits = wasm::Limits { component_bytes_max: args.component_bytes, ..wasm::Limits::default() };
+    let mut bytes = Vec::new();
+    let most = args.component_bytes as u64 + 1;
+    std::io::stdin().take(most).read_to_end(&mut bytes).map_err(Failure::failed)?;
+    match wasm::try_to_compile(&limits, &bytes) {
+        Ok(()) => Ok(()),
+        Err(error) => {
+            output::bytes(error.to_string().as_bytes())?;
+            Err(Failure::Failed(error.to_string()))
+        }
+    }
+}

@@ -1,0 +1,83 @@
+//! Compiles a component in a process of its own first, so that one made to exhaust the compiler costs a child its life and
+//! the broker nothing. What the child could compile within its bounds, the broker compiles again for itself: the
+//! compiler does the same each time, and code that came out of another process would have to be trusted.
+
+use super::component;
+use super::engine::Engine;
+use super::error::DeployError;
+use super::limits::Limits;
+use std::io::{Read, Write};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+/// The hidden subcommand that the child is started with.
+pub const SUBCOMMAND: &str = "compile-component";
+
+/// Bytes of the child's words that are read.
+const WORDS_BYTES_MAX: u64 = 4_096;
+
+/// How often the child is looked at.
+const LOOK_EVERY: Duration = Duration::from_millis(5);
+
+/// Compiles and forgets: what the child does, under whatever bounds its process has.
+///
+/// # Errors
+/// Why the component cannot be deployed.
+pub fn try_to_compile(limits: &Limits, bytes: &[u8]) -> Result<(), DeployError> {
+    let engine = Engine::for_compiling(limits).map_err(|error| DeployError::Invalid(format!("{error:#}")))?;
+    component::compile(&engine, limits, bytes).map(drop)
+}
+
+/// Lets a child try.
+pub(super) fn in_child(program: &Path, limits: &Limits, bytes: &[u8]) -> Result<(), DeployError> {
+    // What costs nothing to refuse is refused here.
+    component::check_head(limits, bytes)?;
+    let mut command = Command::new(program);
+    command.arg(SUBCOMMAND);
+    command.args(["--memory-bytes", &limits.compile_memory_bytes_max.to_string()]);
+    command.args(["--seconds", &limits.compile_seconds_max.to_string()]);
+    command.args(["--component-bytes", &limits.component_bytes_max.to_string()]);
+    // The allocator would claim its first GiB at once, and the child is not to have that much.
+    command.env_clear().env("MIMALLOC_ARENA_EAGER_COMMIT", "0");
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
+    let mut child = command.spawn().map_err(|error| DeployError::NoCompiler(error.to_string()))?;
+    let (input, output) = (child.stdin.take(), child.stdout.take());
+    let (ended, words) = std::thread::scope(|scope| {
+        scope.spawn(move || {
+            // A child that dies before it has read everything is told of below.
+            let _ = input.map(|mut input| input.write_all(bytes));
+        });
+        let reading = scope.spawn(move || {
+            let mut words = Vec::new();
+            // Likewise.
+            let _ = output.map(|output| output.take(WORDS_BYTES_MAX).read_to_end(&mut words));
+            words
+        });
+        let ended = wait(&mut child, Duration::from_secs(limits.compile_seconds_max));
+        (ended, reading.join().unwrap_or_default())
+    });
+    let (megabytes, seconds) = (limits.compile_memory_bytes_max >> 20, limits.compile_seconds_max);
+    let too_much = || DeployError::CompilesTooLong { megabytes, seconds };
+    match ended.and_then(|status| status.code()) {
+        Some(0) => Ok(()),
+        Some(1) if !words.is_empty() => Err(DeployError::Refused(String::from_utf8_lossy(&words).into_owned())),
+        _ => Err(too_much()),
+    }
+}
+
+/// Waits for the child, and kills it when its time is over.
+fn wait(child: &mut Child, patience: Duration) -> Option<std::process::ExitStatus> {
+    let until = Instant::now() + patience;
+    while Instant::now() < until {
+        match child.try_wait() {
+            Ok(Some(status)) => return Some(status),
+            Ok(None) => std::thread::sleep(LOOK_EVERY),
+            Err(_) => break,
+        }
+    }
+    // It may have ended by itself just now.
+    let _ = child.kill();
+    let _ = child.wait();
+    None
+}
