@@ -1,8 +1,8 @@
 //! Components made to exhaust the compiler, and bytes that are none: refused, within bounds, while others are served.
 
 use super::rig::{Rig, limits};
-use crate::harness::guests::component;
 use crate::harness::binary;
+use crate::harness::guests::component;
 use host::wasm::{DeployOptions, Limits, OnFailure};
 use std::time::{Duration, Instant};
 

@@ -5,8 +5,8 @@
 
 mod access;
 mod attach;
-mod chores;
 mod bare;
+mod chores;
 mod consumers;
 mod crossing;
 mod deadlines;
@@ -42,8 +42,8 @@ mod tests;
 
 pub use access::Proof;
 pub use attach::{Link, nobody};
-pub use chores::Chores;
 pub use bare::{PublishBare, Taken};
+pub use chores::Chores;
 pub use consumers::Take;
 pub use drain::Drain;
 pub use explain::Explanation;

@@ -53,8 +53,17 @@ impl Hall {
         let probe = Arc::new(Probe::default());
         let mut link = Link::new(probe.clone(), Arc::new(nobody("mqtt", Protocol::Mqtt)));
         let client = Client { id: id.into(), scope: nobody("mqtt", Protocol::Mqtt), peer: "".into() };
-        let attach =
-            Attach { client, clean, expiry_seconds, window, per_subscription: false, will: None, credentials: None, exchange: None, proof: None };
+        let attach = Attach {
+            client,
+            clean,
+            expiry_seconds,
+            window,
+            per_subscription: false,
+            will: None,
+            credentials: None,
+            exchange: None,
+            proof: None,
+        };
         let answer = self.broker.handle(&mut self.worker, &mut link, self.now, Request::Attach(Box::new(attach)));
         let Answer::Say(_, Event::Attached(attached)) = answer else { panic!("{answer:?}") };
         (Peer { link, probe }, attached.resumed)
@@ -78,7 +87,14 @@ impl Hall {
         assert_eq!(granted, [Ok(guarantee)]);
     }
 
-    pub fn publish(&mut self, peer: &mut Peer, name: &str, guarantee: Guarantee, handle: u16, payload: &[u8]) -> Answer {
+    pub fn publish(
+        &mut self,
+        peer: &mut Peer,
+        name: &str,
+        guarantee: Guarantee,
+        handle: u16,
+        payload: &[u8],
+    ) -> Answer {
         let publish =
             Publish { name, guarantee, retain: false, handle, expiry_seconds: None, properties: None, payload };
         self.ask(peer, Request::Publish(publish))

@@ -49,8 +49,8 @@ mod translate;
 mod version;
 
 pub use chain::{Chain, OnFailure};
-pub use component::check_head as check_bytes;
 pub use compiler::{SUBCOMMAND as COMPILE_SUBCOMMAND, try_to_compile};
+pub use component::check_head as check_bytes;
 pub use error::{DeployError, OpenError};
 pub use hooks::{
     Action, Credentials, EventKinds, Happening, Leaves, Loss, Outcome, Pulses, Replay, RetainAsk, Retention, Verdict,

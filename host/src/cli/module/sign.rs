@@ -26,8 +26,7 @@ pub(super) struct SignArgs {
 pub(super) fn keygen(args: &KeygenArgs) -> Outcome {
     let (secret, public) = crate::wasm::key_pair(rand::random());
     let failed = |error| Failure::Failed(format!("cannot write {}: {error}", args.file.display()));
-    let mut file =
-        OpenOptions::new().write(true).create_new(true).mode(0o600).open(&args.file).map_err(failed)?;
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&args.file).map_err(failed)?;
     writeln!(file, "{secret}").map_err(failed)?;
     output::line(&public)
 }
