@@ -66,8 +66,11 @@ impl Live {
             LinkEnd::Outgoing(end) => {
                 let before = (end.credit, end.drain);
                 end.hear_credit(frame);
-                if frame.echo && !frame.drain && is_told {
-                    session.write_flow(end.flow(own_handle, false), out);
+                // Without credit there is nothing that could be delivered first.
+                let is_drained = end.drain && end.credit == 0;
+                if is_told && (is_drained || (frame.echo && !end.drain)) {
+                    session.write_flow(end.flow(own_handle, is_drained), out);
+                    end.drain = false;
                 }
                 let properties = match frame.properties {
                     Some(raw) => Some(Box::new(fields(raw)?)),

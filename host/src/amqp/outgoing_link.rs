@@ -202,6 +202,10 @@ impl Live {
             aborted: false,
         };
         session.write_transfers(&head, &mut pieces, frame_max, out);
+        if end.credit == 0 && end.drain && pieces.left == 0 {
+            end.drain = false;
+            session.write_flow(end.flow(handle, true), out);
+        }
         if pieces.left > 0 {
             let mut bytes = Vec::with_capacity(pieces.left);
             pieces.take(pieces.left, &mut bytes);

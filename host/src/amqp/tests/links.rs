@@ -229,6 +229,25 @@ fn a_client_that_drains_hears_when_nothing_is_left() {
 }
 
 #[test]
+fn a_drain_that_uses_all_credit_up_is_answered_with_the_last_delivery() {
+    let mut rig = Rig::begun();
+    let link = rig.attached(&attach_receiver("r", 0, (2, 0)), None);
+    rig.feed(&flow(0, 100, Some((0, 0, 1, true, false)))).unwrap();
+    rig.said();
+    rig.deliver(link, 1, true, b"m").unwrap();
+    let said = rig.performatives();
+    assert!(matches!(&said[1], Performative::Flow(flow) if flow.drain && flow.link_credit == Some(0)), "{said:?}");
+    assert!(!rig.machine.drains(link));
+    // And one without any credit at once.
+    rig.feed(&flow(1, 100, Some((0, 1, 0, true, false)))).unwrap();
+    let said = rig.performatives();
+    assert!(
+        matches!(&said[..], [Performative::Flow(flow)] if flow.drain && flow.delivery_count == Some(1)),
+        "{said:?}"
+    );
+}
+
+#[test]
 fn credit_that_crosses_a_delivery_counts_it() {
     let mut rig = Rig::begun();
     let link = rig.attached(&attach_receiver("r", 0, (2, 0)), None);
@@ -281,7 +300,6 @@ fn a_long_message_goes_on_when_the_window_moves() {
     }
     assert_eq!(got, long);
     assert_eq!(frames, 4);
-    assert!(rig.machine.room(link) > 0 || rig.machine.room(link) == 0);
 }
 
 #[test]

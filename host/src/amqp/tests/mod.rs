@@ -3,6 +3,7 @@
 
 mod bad_input;
 mod connection;
+mod differential;
 mod links;
 mod messages;
 mod random;
