@@ -76,6 +76,8 @@ metrics! {
     authentications_total: Counter, "Clients that proved who they are.";
     /// Clients that were turned away since they did not.
     authentications_failed_total: Counter, "Clients turned away because they did not prove who they are.";
+    /// Times at which a module, or its failure, denied a client what it wanted to do.
+    access_denied_total: Counter, "Times at which access was denied by a module or its failure.";
     /// Connections that were ended since their proof was withdrawn or ran out.
     logins_withdrawn_total: Counter, "Connections ended because their proof was withdrawn or ran out.";
     /// Mailboxes, attached or waiting for their client.

@@ -1,10 +1,28 @@
-//! What modules say of who may come in, and what they may do.
+//! What modules say of who may come in, and what they may do: asked at every way in and out, remembered for as long as the
+//! answers hold. Where no module decides over access, nothing here costs anything.
+//!
+//! | Way | Asked where | Remembered with |
+//! |---|---|---|
+//! | a publication | `publish`, `bare`, before routing modules see it; again after a wait | the connection |
+//! | a subscription, a queue | `subscribe`, `receive` | nothing |
+//! | a copy | `route`, when a topic's way is worked out | the route |
+//! | a copy that was queued under other modules, a retained message, one that is sent again | `decide`, before it leaves | the mailbox |
+//! | a consumer of a queue | here, when modules change | nothing |
+//! | a will | `wills`, when it is left and when it is due | nothing |
+//! | what comes by HTTP or from a module | `publish` | nothing |
 
-use super::Broker;
+use super::mailbox::Mailbox;
+use super::route::Target;
 use super::worker::Worker;
+use super::{Broker, Link, queues};
 use crate::client::Client;
-use crate::message::Refusal;
-use crate::wasm::Credentials;
+use crate::dialogue::Closed;
+use crate::message::{Refusal, RefusalKind};
+use crate::topic::Topic;
+use crate::wasm::{Action, Chain, Credentials, Guests};
+use hashbrown::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 /// What a client brought to prove who it is.
 #[derive(Clone, Copy)]
@@ -15,6 +33,39 @@ pub struct Proof<'a> {
     pub password: Option<&'a [u8]>,
     /// Subject of its verified certificate.
     pub certificate_subject: Option<&'a str>,
+}
+
+/// Answers that modules gave about one client, in one direction.
+#[derive(Default)]
+pub struct Permits {
+    /// Of the chain that gave them.
+    generation: u64,
+    /// Whom they are about.
+    client: Option<Arc<Client>>,
+    answers: HashMap<Topic, bool>,
+    /// The topic that was asked about last.
+    last: Option<Topic>,
+}
+
+impl Permits {
+    fn get(&self, generation: u64, client: &Arc<Client>, topic: &Topic) -> Option<bool> {
+        let holds = self.generation == generation && self.client.as_ref().is_some_and(|own| Arc::ptr_eq(own, client));
+        holds.then(|| self.answers.get(topic).copied())?
+    }
+
+    fn put(&mut self, generation: u64, client: &Arc<Client>, topic: Topic, may: bool, most: usize) {
+        let holds = self.generation == generation && self.client.as_ref().is_some_and(|own| Arc::ptr_eq(own, client));
+        if !holds || self.answers.len() >= most {
+            self.answers.clear();
+            (self.generation, self.client) = (generation, Some(client.clone()));
+        }
+        self.answers.insert(topic, may);
+    }
+}
+
+/// The words for every no.
+pub(super) fn denied() -> Refusal {
+    Refusal::new(RefusalKind::NotAuthorized, "not authorized")
 }
 
 impl Broker {
@@ -32,5 +83,134 @@ impl Broker {
         let chain = worker.chain.clone();
         let Proof { user, password, certificate_subject } = proof;
         chain.authenticate(&mut worker.guests, Credentials { client, username: user, password, certificate_subject })
+    }
+
+    /// Asks whether a client may; an error says that it may not.
+    pub(super) fn check(
+        &self,
+        worker: &mut Worker,
+        client: &Client,
+        action: Action,
+        topic: &str,
+    ) -> Result<(), Refusal> {
+        if !worker.chain.wants_access() {
+            return Ok(());
+        }
+        let chain = worker.chain.clone();
+        self.ask(&chain, &mut worker.guests, client, action, topic).then_some(()).ok_or_else(denied)
+    }
+
+    fn ask(&self, chain: &Chain, guests: &mut Guests, client: &Client, action: Action, topic: &str) -> bool {
+        let may = chain.authorize(guests, client, action, topic) != Some(false);
+        if !may {
+            self.metrics.access_denied_total.add(1);
+        }
+        may
+    }
+
+    /// Whether the client of a connection may publish to a topic of the broker.
+    #[inline]
+    pub(super) fn may_publish(&self, worker: &mut Worker, link: &mut Link, topic: &Topic) -> Result<(), Refusal> {
+        if worker.chain.wants_access() { self.ask_to_publish(worker, link, topic) } else { Ok(()) }
+    }
+
+    fn ask_to_publish(&self, worker: &mut Worker, link: &mut Link, topic: &Topic) -> Result<(), Refusal> {
+        let Some(client) = link.client.clone() else { return Err(denied()) };
+        let chain = worker.chain.clone();
+        let permits = link.permits.get_or_insert_default();
+        permits.last = Some(topic.clone());
+        let may = match permits.get(chain.generation(), &client, topic) {
+            Some(known) => known,
+            None => {
+                let failures = worker.guests.failures();
+                let may = self.ask(&chain, &mut worker.guests, &client, Action::Publish, topic.as_str());
+                // What follows from a module's failure holds for this message only.
+                if worker.guests.failures() == failures {
+                    let most = self.limits.permits_remembered_max;
+                    permits.put(chain.generation(), &client, topic.clone(), may, most);
+                }
+                may
+            }
+        };
+        may.then_some(()).ok_or_else(denied)
+    }
+
+    /// As [`Self::may_publish`], of a publication that has waited.
+    pub(super) fn may_still_publish(&self, worker: &mut Worker, link: &mut Link) -> Result<(), Refusal> {
+        match link.permits.as_ref().and_then(|permits| permits.last.clone()) {
+            Some(topic) => self.may_publish(worker, link, &topic),
+            None => Ok(()),
+        }
+    }
+
+    /// Whether the owner of a mailbox may get messages of a topic. Queues are nobody's: their consumers are asked about.
+    pub(super) fn may_receive(&self, chain: &Chain, guests: &mut Guests, mailbox: &Mailbox, topic: &Topic) -> bool {
+        if !chain.wants_access() {
+            return true;
+        }
+        let state = mailbox.lock();
+        let client = state.client.clone();
+        let known = state.permits.as_ref().and_then(|permits| permits.get(chain.generation(), &client, topic));
+        drop(state);
+        if queues::is_queue(&client) {
+            return true;
+        }
+        if let Some(known) = known {
+            return known;
+        }
+        let failures = guests.failures();
+        let may = self.ask(chain, guests, &client, Action::Receive, topic.as_str());
+        if guests.failures() == failures {
+            let most = self.limits.permits_remembered_max;
+            let mut state = mailbox.lock();
+            let permits = state.permits.get_or_insert_default();
+            permits.put(chain.generation(), &client, topic.clone(), may, most);
+        }
+        may
+    }
+
+    /// Leaves out of a topic's way whoever may not get its messages.
+    pub(super) fn leave_out_denied(
+        &self,
+        chain: &Chain,
+        guests: &mut Guests,
+        topic: &Topic,
+        targets: &mut Vec<Target>,
+    ) {
+        if !chain.wants_access() {
+            return;
+        }
+        targets.retain_mut(|target| match target {
+            Target::Single(single) => self.may_receive(chain, guests, &single.mailbox, topic),
+            Target::Group(group, _, denied) => {
+                let members = group.mailboxes();
+                let may_not = |mailbox: &&Arc<Mailbox>| !self.may_receive(chain, guests, mailbox, topic);
+                *denied = members.iter().filter(may_not).map(|mailbox| mailbox.id).collect();
+                true
+            }
+        });
+    }
+
+    /// Ends the connections of those who consume a queue and may not any more, if modules have changed since the last time.
+    pub(super) fn recheck_consumers(&self, worker: &mut Worker) {
+        let generation = worker.chain.generation();
+        if self.rechecked.swap(generation, Ordering::AcqRel) == generation || !worker.chain.wants_access() {
+            return;
+        }
+        for mailbox in self.directory.all() {
+            let state = mailbox.lock();
+            if !queues::is_queue(&state.client) || state.consumers.is_empty() {
+                continue;
+            }
+            let address = state.client.id.clone();
+            let consumers: Vec<_> =
+                state.consumers.iter().map(|consumer| (consumer.client.clone(), consumer.outlet.clone())).collect();
+            drop(state);
+            for (client, outlet) in consumers {
+                if self.check(worker, &client, Action::Subscribe, &address).is_err() {
+                    outlet.close(Closed::NotAuthorized);
+                }
+            }
+        }
     }
 }

@@ -5,7 +5,7 @@ use super::publish::Parked;
 use super::route::Subscriber;
 use super::staged::Staged;
 use super::worker::Worker;
-use super::{Answer, Attachment, Broker};
+use super::{Answer, Attachment, Broker, Permits};
 use crate::client::{Client, Departure, Protocol, Scope};
 use crate::dialogue::{Attach, Attached, Closed, Detach, Event};
 use crate::message::{Refusal, RefusalKind, Time};
@@ -20,18 +20,20 @@ pub struct Link {
     pub(super) scope: Arc<Scope>,
     pub(super) attachment: Option<Attachment>,
     pub(super) parked: Option<Box<Parked>>,
+    /// What modules said of its publications.
+    pub(super) permits: Option<Box<Permits>>,
 }
 
 impl Link {
     /// A connection that has not said anything yet.
     pub fn new(outlet: Arc<dyn Outlet>, scope: Arc<Scope>) -> Self {
-        Self { outlet, client: None, scope, attachment: None, parked: None }
+        Self { outlet, client: None, scope, attachment: None, parked: None, permits: None }
     }
 
     /// A connection, or a part of one, of a client that is in already.
     pub fn of(outlet: Arc<dyn Outlet>, client: Arc<Client>) -> Self {
         let scope = Arc::new(client.scope.clone());
-        Self { outlet, client: Some(client), scope, attachment: None, parked: None }
+        Self { outlet, client: Some(client), scope, attachment: None, parked: None, permits: None }
     }
 
     /// Its mailbox, once it is attached.
@@ -199,6 +201,7 @@ impl Broker {
         mailbox.set_origin(mailbox.id);
         mailbox.set_expiry(&mut state, expiry_seconds);
         state.client = client.clone();
+        state.unclear();
         state.window_max = attach.window;
         state.window.restart();
         state.detached = None;

@@ -51,9 +51,12 @@ impl Broker {
         let scope = link.scope.clone();
         let mut staged = worker.stage();
         let passed = match self.route(worker, &scope, publish.name) {
-            Ok(route) => match make(&route, now, publish) {
-                Some(message) => self.pass(worker, now, &client, message, route, &mut staged),
-                None => Passed::Taken(Routed::NoSubscriber),
+            Ok(route) => match self.may_publish(worker, link, &route.topic) {
+                Ok(()) => match make(&route, now, publish) {
+                    Some(message) => self.pass(worker, now, &client, message, route, &mut staged),
+                    None => Passed::Taken(Routed::NoSubscriber),
+                },
+                Err(refusal) => Passed::Refused(refusal),
             },
             Err(refusal) => Passed::Refused(refusal),
         };

@@ -5,6 +5,7 @@
 //! order holds for whoever comes next.
 
 use super::mailbox::{Drained, Mailbox, NOT_SUBMITTED, Outlet, Queued, State, Terms};
+use crate::client::Client;
 use crate::dialogue::{Closed, Consignment, Disposal, Predicate};
 use crate::message::{FormMissing, Time};
 use crate::store::{Change, Sequence};
@@ -17,6 +18,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 pub struct Consumer {
     /// Names it for ever.
     pub number: u64,
+    /// Whose it is.
+    pub client: Arc<Client>,
     /// Where it sends.
     pub outlet: Arc<dyn Outlet>,
     /// The number under which its connection publishes.

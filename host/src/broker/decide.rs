@@ -56,7 +56,7 @@ impl Broker {
         if state.attachment != attachment.number && !consumes {
             return false;
         }
-        let asked = undecided(&mut state, generation, |topic| chain.wants_delivery(topic));
+        let asked = undecided(&mut state, generation, |topic| chain.wants_access() || chain.wants_delivery(topic));
         let client: Arc<Client> = state.client.clone();
         drop(state);
         if asked.is_empty() {
@@ -65,6 +65,12 @@ impl Broker {
         let answers: Vec<(Place, Leaves)> = asked
             .into_iter()
             .map(|Asked { place, message, guarantee, retain }| {
+                if !self.may_receive(&chain, &mut worker.guests, mailbox, message.topic()) {
+                    return (place, Leaves::Not);
+                }
+                if !chain.wants_delivery(message.topic().as_str()) {
+                    return (place, Leaves::AsItIs);
+                }
                 // What has no form for modules has none for them to decide about.
                 let leaves = match self.shown(worker, &message) {
                     Ok(shown) => chain.leaves(&mut worker.guests, &client, &shown, guarantee, retain),

@@ -79,20 +79,22 @@ impl Broker {
         for target in &route.targets {
             let offered = match target {
                 Target::Single(single) => self.offer_single(worker, message, single, route.cleared, staged),
-                Target::Group(group, names) => group.pick(message.envelope().guarantee, &self.limits).map(|member| {
-                    self.prepare(worker, message, &member.mailbox);
-                    let name = names.iter().find(|(id, _)| *id == member.mailbox.id).map(|(_, name)| name.clone());
-                    let copy = Queued {
-                        guarantee: Self::granted(&member.mailbox, message, member.options.guarantee),
-                        retain: message.envelope().retain && member.options.retain_as_published,
-                        identifiers: member.options.identifier.into_iter().collect(),
-                        name,
-                        group: Some(group.clone()),
-                        cleared: route.cleared,
-                        ..Queued::new(message.clone())
-                    };
-                    self.offer(&member.mailbox, copy, staged)
-                }),
+                Target::Group(group, names, denied) => {
+                    group.pick(message.envelope().guarantee, &self.limits, denied).map(|member| {
+                        self.prepare(worker, message, &member.mailbox);
+                        let name = names.iter().find(|(id, _)| *id == member.mailbox.id).map(|(_, name)| name.clone());
+                        let copy = Queued {
+                            guarantee: Self::granted(&member.mailbox, message, member.options.guarantee),
+                            retain: message.envelope().retain && member.options.retain_as_published,
+                            identifiers: member.options.identifier.into_iter().collect(),
+                            name,
+                            group: Some(group.clone()),
+                            cleared: route.cleared,
+                            ..Queued::new(message.clone())
+                        };
+                        self.offer(&member.mailbox, copy, staged)
+                    })
+                }
             };
             match offered {
                 Some(Offered::Queued(_, outlet)) => {
@@ -195,8 +197,8 @@ impl Broker {
                     && Self::granted(mailbox, message, single.guarantee) != Guarantee::AtMostOnce;
                 in_the_way.then(|| mailbox.clone())
             }
-            Target::Group(group, _) if group.has_room(&self.limits) => None,
-            Target::Group(group, _) => group.any().filter(|mailbox| mailbox.takes()),
+            Target::Group(group, _, denied) if group.has_room(&self.limits, denied) => None,
+            Target::Group(group, _, denied) => group.any(denied).filter(|mailbox| mailbox.takes()),
         }
     }
 
@@ -207,7 +209,11 @@ impl Broker {
             if copy.guarantee == Guarantee::AtMostOnce {
                 continue;
             }
-            if let Some(member) = group.pick(copy.guarantee, &self.limits) {
+            let chain = worker.chain.clone();
+            let may_not =
+                |mailbox: &&Arc<Mailbox>| !self.may_receive(&chain, &mut worker.guests, mailbox, copy.message.topic());
+            let denied: Vec<MailboxId> = group.mailboxes().iter().filter(may_not).map(|mailbox| mailbox.id).collect();
+            if let Some(member) = group.pick(copy.guarantee, &self.limits, &denied) {
                 // A message object of its own: its row in the log goes with the mailbox that it was queued in.
                 let old = &copy.message;
                 let message = old.with_envelope(old.envelope().clone());

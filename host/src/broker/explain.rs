@@ -7,7 +7,7 @@ use super::worker::Worker;
 use crate::client::Client;
 use crate::dialogue::Publish;
 use crate::message::{Envelope, Message, Time};
-use crate::wasm::{Decision, Outcome};
+use crate::wasm::{Action, Decision, Outcome};
 use std::sync::Arc;
 
 /// One message, explained.
@@ -63,6 +63,9 @@ impl Broker {
             Err(refusal) => return format!("refused: {}", refusal.reason),
         };
         explanation.topic = Some(topic.to_string());
+        if let Err(refusal) = self.check(worker, client, Action::Publish, topic.as_str()) {
+            return format!("refused: {}", refusal.reason);
+        }
         let envelope = Envelope {
             topic: topic.clone(),
             guarantee: publish.guarantee,
@@ -95,7 +98,7 @@ impl Broker {
             .take(1000)
             .map(|target| match target {
                 Target::Single(single) => single.mailbox.lock().client.id.to_string(),
-                Target::Group(group, _) => format!("{group:?}"),
+                Target::Group(group, ..) => format!("{group:?}"),
             })
             .collect();
         match route.targets.len() {

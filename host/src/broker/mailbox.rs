@@ -6,6 +6,7 @@
 //! The lock of a mailbox is a leaf: whoever holds it takes no other lock but the store's short one and calls no guest.
 
 use super::consumers::{Consumer, Handling, Held};
+use super::access::Permits;
 use super::shared_groups::Group;
 use super::window::{InFlight, Phase, Window};
 use crate::client::Client;
@@ -192,6 +193,8 @@ pub struct State {
     pub seen: HashSet<Handle>,
     /// By their filter in the broker's words, with the share before it.
     pub subscriptions: HashMap<Arc<str>, Subscription>,
+    /// What modules said of the topics that its client may get.
+    pub permits: Option<Box<Permits>>,
     /// Publishers that wait for room.
     pub blocked: Vec<Arc<dyn Outlet>>,
     /// Seconds it outlives its connection.
@@ -303,6 +306,7 @@ impl Mailbox {
                 next_number: 1,
                 seen: HashSet::new(),
                 subscriptions: HashMap::new(),
+                permits: None,
                 blocked: Vec::new(),
                 expiry_seconds,
                 detached: None,
@@ -669,6 +673,13 @@ impl State {
     pub fn is_over(&self, now: Time) -> bool {
         let over = self.detached.is_some_and(|at| at.plus_seconds(self.expiry_seconds) <= now);
         over && self.expiry_seconds != u32::MAX && self.outlet.is_none()
+    }
+
+    /// The client is another one, or the same by another way: modules have to be asked again about all that waits.
+    pub fn unclear(&mut self) {
+        self.permits = None;
+        let waiting = [&mut self.queue, &mut self.express, &mut self.replayed];
+        waiting.into_iter().flatten().for_each(|queued| queued.cleared = 0);
     }
 
     /// Whether nothing waits.

@@ -40,7 +40,7 @@ mod queue_tests;
 #[cfg(test)]
 mod tests;
 
-pub use access::Proof;
+pub use access::{Permits, Proof};
 pub use attach::{Link, nobody};
 pub use bare::{PublishBare, Taken};
 pub use chores::Chores;
@@ -95,6 +95,8 @@ pub struct Limits {
     pub publisher_wait_milliseconds_max: u64,
     /// Topics whose way is remembered by each worker thread. Default 131,072.
     pub routes_remembered_max: usize,
+    /// Answers of access modules that are remembered of one client, in each direction. Default 1,024.
+    pub permits_remembered_max: usize,
     /// Modules' wishes that come of one message, over all hops. Default 256.
     pub wishes_per_message_max: usize,
     /// Events that wait for modules; past it they are dropped and counted. Default 10,000.
@@ -121,6 +123,7 @@ impl Default for Limits {
             unreleased_max: 65_535,
             publisher_wait_milliseconds_max: 10_000,
             routes_remembered_max: 131_072,
+            permits_remembered_max: 1024,
             wishes_per_message_max: 256,
             events_waiting_max: 10_000,
             queue_failures_max: 20,
@@ -160,6 +163,8 @@ pub struct Broker {
     deadlines: deadlines::Deadlines,
     happenings: chores::Happenings,
     draining: drain::Draining,
+    /// The generation of modules for which consumers of queues were asked about last.
+    rechecked: AtomicU64,
     next_log_id: AtomicU64,
     next_group: AtomicU64,
     consumer_numbers: consumers::Numbers,

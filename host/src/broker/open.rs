@@ -52,6 +52,7 @@ impl Broker {
             deadlines: deadlines::Deadlines::default(),
             happenings: chores::Happenings::default(),
             draining: drain::Draining::default(),
+            rechecked: AtomicU64::new(0),
             next_log_id: AtomicU64::new(restored.next_log_id.max(1)),
             next_group: AtomicU64::new(1),
             consumer_numbers: Default::default(),

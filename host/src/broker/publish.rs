@@ -15,7 +15,7 @@ use crate::client::{Client, Protocol, Scope};
 use crate::dialogue::{Event, Handle, Publish, Routed};
 use crate::message::{Envelope, Guarantee, Message, Refusal, RefusalKind, Time};
 use crate::store::{Change, MailboxId, Sequence};
-use crate::wasm::{Chain, EventKinds, Outcome, Wish};
+use crate::wasm::{Action, Chain, EventKinds, Outcome, Wish};
 use std::collections::VecDeque;
 use std::sync::{Arc, OnceLock};
 
@@ -69,13 +69,13 @@ impl Broker {
         let mut staged = worker.stage();
         let scope = link.scope.clone();
         let passed = match self.route(worker, &scope, publish.name) {
-            Ok(route) => {
-                let message = self.make(&route, now, attachment.mailbox.id, publish);
-                match message {
+            Ok(route) => match self.may_publish(worker, link, &route.topic) {
+                Ok(()) => match self.make(&route, now, attachment.mailbox.id, publish) {
                     Some(message) => self.pass(worker, now, &client, message, route, &mut staged),
                     None => Passed::Taken(Routed::NoSubscriber),
-                }
-            }
+                },
+                Err(refusal) => Passed::Refused(refusal),
+            },
             Err(refusal) => Passed::Refused(refusal),
         };
         self.answer(worker, link, passed, staged, Publication { guarantee, handle, since: now })
@@ -115,7 +115,11 @@ impl Broker {
             return answer;
         }
         let mut staged = worker.stage();
-        let passed = self.carry_out(worker, now, decided, &mut staged);
+        worker.refresh(self);
+        let passed = match self.may_still_publish(worker, link) {
+            Ok(()) => self.carry_out(worker, now, decided, &mut staged),
+            Err(refusal) => Passed::Refused(refusal),
+        };
         let passed = match passed {
             Passed::Full(_, full) if now.since(publication.since) > self.limits.publisher_wait_milliseconds_max => {
                 Passed::Refused(full.refusal())
@@ -281,6 +285,10 @@ impl Broker {
             return;
         }
         let publisher = module_client(module);
+        if self.check(worker, &publisher, Action::Publish, wish.topic().as_str()).is_err() {
+            self.metrics.module_wishes_refused_total.add(1);
+            return;
+        }
         let mut route = self.route_of(worker, wish.topic());
         if route.wants_routing {
             let verdict = chain.route(&mut worker.guests, &publisher, wish);
@@ -318,6 +326,7 @@ impl Broker {
         worker.tally.received_bytes += publish.payload.len() as u64;
         let scope = Arc::new(client.scope.clone());
         let route = self.route(worker, &scope, publish.name)?;
+        self.check(worker, client, Action::Publish, route.topic.as_str())?;
         let Some(message) = self.make(&route, now, 0, publish) else { return Ok((0, Routed::NoSubscriber)) };
         let mut staged = worker.stage();
         let passed = self.pass_now(worker, now, client, message, route, &mut staged);

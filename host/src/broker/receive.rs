@@ -9,6 +9,7 @@ use crate::client::{Client, Departure};
 use crate::dialogue::{Consignment, Disposal, Predicate, SubscribeFilter};
 use crate::message::{Guarantee, Refusal, RefusalKind, Time};
 use crate::store::{Change, MailboxRecord, Sequence};
+use crate::wasm::Action;
 use std::sync::Arc;
 
 /// A receiver that wants to consume.
@@ -81,10 +82,14 @@ impl Broker {
         let client = Arc::new(client);
         match source {
             Source::Queue { address, browses } => {
+                let who = client.clone();
                 let mut link = Link::of(outlet.clone(), client);
+                let chain = worker.chain.clone();
+                let topic = self.mapped(&chain, &mut worker.guests, &link.scope, &address)?;
+                self.check(worker, &who, Action::Subscribe, topic.as_str())?;
                 let (mailbox, after) = self.queue(worker, now, &link.scope, &address)?;
                 let number = self.consumer_numbers.next();
-                let consumer = Consumer { number, outlet, origin, browses, predicate, seen_to: 0 };
+                let consumer = Consumer { number, client: who, outlet, origin, browses, predicate, seen_to: 0 };
                 self.start(worker, &mailbox, consumer);
                 link.attachment = Some(Attachment { mailbox, number });
                 Ok(Received { link, resumed: true, after })
@@ -106,7 +111,7 @@ impl Broker {
                 if mailbox.is_durable() {
                     staged.change(Change::Mailbox(mailbox.id, Box::new(record(&client, expiry_seconds, None))));
                 }
-                let consumer = Consumer { number, outlet, origin, browses: false, predicate: None, seen_to: 0 };
+                let consumer = Consumer { number, client, outlet, origin, browses: false, predicate: None, seen_to: 0 };
                 self.start(worker, &mailbox, consumer);
                 if let Some(filter) = filter
                     && let Err(refusal) = self.subscribe_one(worker, &link, now, &mailbox, filter, &mut staged)
@@ -165,6 +170,7 @@ impl Broker {
                 old.set_consumed(true);
                 old.set_expiry(&mut state, expiry_seconds);
                 state.client = client.clone();
+                state.unclear();
                 drop(state);
                 // Names are relative to the listener and the protocol, which may be others now.
                 self.subscriptions_changed();

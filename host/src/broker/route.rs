@@ -27,8 +27,9 @@ pub enum Subscriber {
 pub enum Target {
     /// One client, with what follows from its filters.
     Single(Single),
-    /// One of a group, with the names that members have for the topic where those differ.
-    Group(Arc<Group>, Vec<(MailboxId, Arc<str>)>),
+    /// One of a group, with the names that members have for the topic where those differ, and the members that may not get
+    /// its messages.
+    Group(Arc<Group>, Vec<(MailboxId, Arc<str>)>, Box<[MailboxId]>),
 }
 
 impl Target {
@@ -206,7 +207,7 @@ impl Broker {
         let mut targets: Vec<Target> = Vec::new();
         self.trie.read().matches(topic.as_str(), |subscriber| match subscriber {
             Subscriber::Single(mailbox, options) => singles.push(single(mailbox, options)),
-            Subscriber::Group(group) => targets.push(Target::Group(group.clone(), Vec::new())),
+            Subscriber::Group(group) => targets.push(Target::Group(group.clone(), Vec::new(), Box::default())),
         });
         merge(&mut singles);
         // Names are asked for after the trie is free again: guests run under no lock.
@@ -230,12 +231,13 @@ impl Broker {
             single.name = name_for(&single.mailbox);
         }
         for target in &mut targets {
-            if let Target::Group(group, names) = target {
+            if let Target::Group(group, names, _) = target {
                 let members = group.mailboxes();
                 names.extend(members.iter().filter_map(|mailbox| Some((mailbox.id, name_for(mailbox)?))));
             }
         }
         targets.extend(singles.into_iter().map(Target::Single));
+        self.leave_out_denied(chain, guests, &topic, &mut targets);
         Route {
             wants_routing: chain.wants_routing(topic.as_str()),
             cleared: chain.clears_delivery(topic.as_str()),

@@ -3,6 +3,7 @@
 use super::mailbox::Mailbox;
 use crate::dialogue::SubscribeOptions;
 use crate::message::Guarantee;
+use crate::store::MailboxId;
 use parking_lot::Mutex;
 use std::fmt;
 use std::sync::Arc;
@@ -55,10 +56,11 @@ impl Group {
 
     /// Whose turn it is: in turn among those who are there and would be sent it at once, else among those who are there and
     /// have room, else among those who will be back; none: nobody has room.
-    pub fn pick(&self, guarantee: Guarantee, limits: &super::Limits) -> Option<Member> {
+    pub fn pick(&self, guarantee: Guarantee, limits: &super::Limits, denied: &[MailboxId]) -> Option<Member> {
         let members = self.members.lock();
         let first = self.turn.fetch_add(1, Ordering::Relaxed) % members.len().max(1);
-        let in_turn = || members[first..].iter().chain(&members[..first]);
+        let may = |member: &&Member| denied.is_empty() || !denied.contains(&member.mailbox.id);
+        let in_turn = || members[first..].iter().chain(&members[..first]).filter(may);
         let there = |member: &&Member| member.mailbox.is_attached();
         let room = |member: &&Member| !member.mailbox.is_full(limits);
         in_turn()
@@ -72,15 +74,17 @@ impl Group {
     }
 
     /// Whether somebody would take a message above at-most-once.
-    pub fn has_room(&self, limits: &super::Limits) -> bool {
-        self.members.lock().iter().any(|member| member.mailbox.takes() && !member.mailbox.is_full(limits))
+    pub fn has_room(&self, limits: &super::Limits, denied: &[MailboxId]) -> bool {
+        let may = |member: &&Member| !denied.contains(&member.mailbox.id);
+        self.members.lock().iter().filter(may).any(|member| member.mailbox.takes() && !member.mailbox.is_full(limits))
     }
 
     /// Whether a member is there who has to make room before the next message can be taken; none: nobody at all.
-    pub fn any(&self) -> Option<Arc<Mailbox>> {
+    pub fn any(&self, denied: &[MailboxId]) -> Option<Arc<Mailbox>> {
         let members = self.members.lock();
-        let there = members.iter().find(|member| member.mailbox.is_attached());
-        there.or(members.first()).map(|member| member.mailbox.clone())
+        let may = |member: &&Member| !denied.contains(&member.mailbox.id);
+        let there = members.iter().filter(may).find(|member| member.mailbox.is_attached());
+        there.or(members.iter().find(may)).map(|member| member.mailbox.clone())
     }
 
     /// All members' mailboxes.

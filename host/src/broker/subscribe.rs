@@ -11,6 +11,7 @@ use crate::dialogue::{Event, Subscribe, SubscribeFilter, Subscription, Unsubscri
 use crate::message::{Guarantee, Refusal, RefusalKind, Time};
 use crate::store::Change;
 use crate::topic::Filter;
+use crate::wasm::Action;
 use crate::wasm::{EventKinds, Happening};
 use hashbrown::HashMap;
 use std::sync::Arc;
@@ -54,6 +55,8 @@ impl Broker {
             return Err(Refusal::new(RefusalKind::QuotaExceeded, reason));
         }
         let filter = self.broker_filter(worker, link, &wanted.name)?;
+        let client = mailbox.lock().client.clone();
+        self.check(worker, &client, Action::Subscribe, filter.as_str())?;
         let name = (filter.as_str() != &*wanted.name).then_some(wanted.name);
         let subscription = Subscription { filter, name, share: wanted.share, options: wanted.options };
         let key = key(&subscription.filter, subscription.share.as_deref());

@@ -9,6 +9,7 @@ use crate::message::{Envelope, Message, Refusal, Time, Will};
 use crate::store::{Change, MailboxId, WillRecord};
 use hashbrown::HashMap;
 use parking_lot::Mutex;
+use crate::wasm::Action;
 use std::sync::Arc;
 
 /// All wills, by the mailbox of their owner. Bounded by the mailboxes.
@@ -35,6 +36,7 @@ impl Broker {
     ) -> Result<Option<Will>, Refusal> {
         let chain = worker.chain.clone();
         let topic = self.mapped(&chain, &mut worker.guests, &owner.scope, &will.name)?;
+        self.check(worker, owner, Action::Publish, topic.as_str())?;
         let envelope = Envelope {
             topic,
             guarantee: will.guarantee,
@@ -106,6 +108,11 @@ impl Broker {
         drop(table);
         let chain = worker.chain.clone();
         let WillRecord { owner, will, registered, .. } = record;
+        // It may have been allowed when it was left.
+        if self.check(worker, &owner, Action::Publish, will.message.topic().as_str()).is_err() {
+            self.store.submit([Change::WillGone(id)]);
+            return;
+        }
         let will = Will { message: counted_from(now, registered, &will.message), ..will };
         for message in chain.will_due(&mut worker.guests, &owner, will, how) {
             self.metrics.wills_published_total.add(1);
@@ -120,6 +127,7 @@ impl Broker {
     /// Does what is due; returns when to come again. Call it when that time has come, or more often.
     pub fn tick(&self, worker: &mut Worker, now: Time) -> Option<Time> {
         worker.refresh(self);
+        self.recheck_consumers(worker);
         // Bounded, so that one call does not hold its thread for long.
         for _ in 0..1024 {
             match self.deadlines.pop(now) {

@@ -268,7 +268,13 @@ impl Default for Config {
             topic: topic::Limits::default(),
             signing: Signing::default(),
             program: None,
-            modules: ["retain-rules", "topic-rules", "will-rules"].map(Module::named).into(),
+            modules: [
+                Module { enabled: false, ..Module::named("access-list") },
+                Module::named("retain-rules"),
+                Module::named("topic-rules"),
+                Module::named("will-rules"),
+            ]
+            .into(),
         }
     }
 }

@@ -202,6 +202,7 @@ pub(super) const GLOBAL: &[Setting<Config>] = &[
     number!("mqtt.client_id_bytes_max", mqtt.client_id_bytes_max, 23..=65_535, "bytes"),
     number!("mqtt.user_properties_max", mqtt.user_properties_max, 0..=1_000_000, "properties"),
     number!("mqtt.filters_per_packet_max", mqtt.filters_per_packet_max, 1..=1_000_000, "filters"),
+    flag!("mqtt.acknowledge_unauthorized", mqtt.acknowledge_unauthorized),
     flag!("mqtt.tell_unknown_identifiers", mqtt.tell_unknown_identifiers),
     flag!("mqtt.copy_per_subscription", mqtt.copy_per_subscription),
     text!("mqtt.response_information", mqtt.response_information),
@@ -224,6 +225,7 @@ pub(super) const GLOBAL: &[Setting<Config>] = &[
         0..=3_600_000,
         "milliseconds"
     ),
+    number!("broker.permits_remembered_max", broker.permits_remembered_max, 1..=1_000_000, "topics"),
     number!("broker.routes_remembered_max", broker.routes_remembered_max, 1..=1_000_000_000, "topics"),
     number!("broker.wishes_per_message_max", broker.wishes_per_message_max, 0..=100_000, "messages"),
     number!("broker.events_waiting_max", broker.events_waiting_max, 0..=100_000_000, "events"),

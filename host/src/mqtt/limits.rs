@@ -37,6 +37,9 @@ pub struct Limits {
     pub user_properties_max: usize,
     /// Filters of one SUBSCRIBE or UNSUBSCRIBE; each filter of a longer one is refused. Default 8,192.
     pub filters_per_packet_max: usize,
+    /// Before 5.0, acknowledge a publication that its client may not make, and drop it, instead of closing the connection:
+    /// there is no negative acknowledgement. Default no.
+    pub acknowledge_unauthorized: bool,
     /// Answer a PUBREL or PUBREC for an unknown packet identifier with reason 0x92 instead of 0x00 (5.0). Default no: the
     /// identifier is free, which is all the client wants to know, and 0x92 is no error after a lost session.
     pub tell_unknown_identifiers: bool,
@@ -68,6 +71,7 @@ impl Default for Limits {
             client_id_bytes_max: u16::MAX,
             user_properties_max: 1000,
             filters_per_packet_max: 8192,
+            acknowledge_unauthorized: false,
             tell_unknown_identifiers: false,
             copy_per_subscription: true,
             response_information: String::new(),

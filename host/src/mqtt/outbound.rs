@@ -2,11 +2,11 @@
 //! something to say may say it.
 
 use super::limits::Limits;
+use super::packet::auth::{self, Auth};
 use super::packet::connect::AnswerBounds;
 use super::packet::control::{self, ConnAckProperties};
 use super::packet::property::id;
 use super::packet::publish::{Parts, PropertyParts};
-use super::packet::auth::{self, Auth};
 use super::packet::{Version, acknowledgement, text, writer};
 use super::quota::Returned;
 use super::topic_alias::{Alias, OutgoingAliases};
@@ -22,13 +22,20 @@ pub struct Outbound {
     version: Version,
     wants_problem_information: bool,
     tell_unknown_identifiers: bool,
+    acknowledge_unauthorized: bool,
     /// The longest packet that the client takes (MQTT-3.1.2-24).
     packet_bytes_max: u32,
     topic_alias_maximum: u16,
     returned: Arc<Returned>,
     aliases: Option<Box<OutgoingAliases>>,
     /// Of the exchange that CONNECT began, if any.
-    authentication_method: Option<Arc<str>>,
+    exchange: Option<Box<Exchange>>,
+}
+
+/// An exchange by which the client proves who it is. Few clients have one.
+#[derive(Debug)]
+struct Exchange {
+    method: Arc<str>,
 }
 
 #[derive(Debug)]
@@ -72,10 +79,11 @@ impl Outbound {
         Self {
             version,
             wants_problem_information: greeting.wants_problem_information,
+            acknowledge_unauthorized: greeting.limits.acknowledge_unauthorized,
             tell_unknown_identifiers: greeting.limits.tell_unknown_identifiers && version == Version::V5,
             packet_bytes_max: greeting.packet_bytes_max,
             topic_alias_maximum: greeting.topic_alias_maximum,
-            authentication_method: greeting.authentication_method.clone(),
+            exchange: greeting.authentication_method.clone().map(|method| Box::new(Exchange { method })),
             stage: Stage::Connecting(Some(greeting)),
             returned,
             aliases: None,
@@ -99,10 +107,11 @@ impl Outbound {
             stage: Stage::Mute,
             version: Version::V311,
             wants_problem_information: true,
+            acknowledge_unauthorized: false,
             tell_unknown_identifiers: false,
             packet_bytes_max: u32::MAX,
             topic_alias_maximum: 0,
-            authentication_method: None,
+            exchange: None,
             returned: Arc::default(),
             aliases: None,
         }
@@ -251,6 +260,17 @@ impl Outbound {
                 acknowledgement::write(out, first, handle, if nobody { 0x10 } else { 0 });
                 Outcome::Said
             }
+            Err(refusal)
+                if self.version < Version::V5
+                    && refusal.kind == RefusalKind::NotAuthorized
+                    && self.acknowledge_unauthorized =>
+            {
+                if guarantee != Guarantee::ExactlyOnce {
+                    self.returned.give_back();
+                }
+                acknowledgement::write(out, first, handle, 0);
+                Outcome::Said
+            }
             Err(_) if self.version < Version::V5 => Outcome::MustClose, // there is no negative acknowledgement
             Err(refusal) => {
                 if guarantee == Guarantee::ExactlyOnce {
@@ -296,7 +316,7 @@ impl Outbound {
         if greeting.wants_response_information && !limits.response_information.is_empty() {
             properties.response_information = Some(limits.response_information.clone());
         }
-        properties.authentication_method = self.authentication_method.as_deref().map(Into::into);
+        properties.authentication_method = self.exchange.as_ref().map(|exchange| exchange.method.to_string());
         properties.authentication_data = attached.proof.as_deref().map(|data| data.to_vec().into());
         let outcome = self.bounded(out, |out| control::connack_v5(attached.resumed, 0, properties, out));
         if outcome == Outcome::MustClose {
@@ -307,7 +327,7 @@ impl Outbound {
 
     /// Writes AUTH.
     fn auth(&self, reason: u8, data: Option<&[u8]>, out: &mut Vec<u8>) -> Outcome {
-        let method = self.authentication_method.as_deref();
+        let method = self.exchange.as_ref().map(|exchange| &*exchange.method);
         self.bounded(out, |out| auth::write(&Auth { reason, method, data }, out))
     }
 

@@ -52,5 +52,5 @@ fn the_silent_are_told_in_5() {
 #[test]
 fn an_idle_connection_is_small() {
     assert!(size_of::<Inbound>() <= 104, "{}", size_of::<Inbound>());
-    assert!(size_of::<Outbound>() <= 48, "{}", size_of::<Outbound>());
+    assert!(size_of::<Outbound>() <= 56, "{}", size_of::<Outbound>());
 }

@@ -27,9 +27,10 @@ impl Chain {
         self.delivery.iter().any(|link| link.version.manifest.delivery.covers(topic))
     }
 
-    /// A number that changes whenever another answer to [`Chain::wants_delivery`] is possible; 0: no module has the hook.
+    /// A number that changes whenever another answer to [`Chain::wants_delivery`] or [`Chain::authorize`] is possible; 0: no
+    /// module has these hooks.
     pub fn delivery_generation(&self) -> u64 {
-        if self.has_delivery() { self.plan_generation() } else { 0 }
+        if self.has_delivery() || self.wants_access() { self.plan_generation() } else { 0 }
     }
 
     /// The generation under which copies of this topic may leave without a question, whoever gets them; 0: modules are to

@@ -1,0 +1,115 @@
+//! Topic patterns: MQTT filters in which `%u` and `%c` stand for names.
+
+use pliant_guest::prelude::*;
+
+/// A checked pattern.
+#[derive(Debug)]
+pub struct Pattern {
+    levels: Vec<Level>,
+}
+
+#[derive(Debug)]
+enum Level {
+    /// `+`
+    One,
+    /// `#`
+    Rest,
+    /// Exactly this, once names are filled in.
+    Text(Vec<Part>),
+}
+
+#[derive(Debug)]
+enum Part {
+    Fixed(String),
+    User,
+    Client,
+}
+
+impl Pattern {
+    /// Reads a pattern.
+    ///
+    /// # Errors
+    /// In words, for an operator.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        let mut levels = Vec::new();
+        for level in text.split('/') {
+            levels.push(match level {
+                "+" => Level::One,
+                "#" => Level::Rest,
+                text => Level::Text(parts(text)?),
+            });
+        }
+        // Names do not matter for whether it is a filter.
+        Filter::parse(text).map_err(|why| format!("`{text}` is no filter: {why}"))?;
+        Ok(Pattern { levels })
+    }
+
+    /// Whether everything that `asked`, a topic or a filter, stands for fits this pattern. `strict`: wildcards at the
+    /// beginning do not fit what begins with `$`, as in MQTT.
+    pub fn covers(&self, asked: &str, client: &Client, strict: bool) -> bool {
+        if strict && asked.starts_with('$') && matches!(self.levels.first(), Some(Level::One | Level::Rest)) {
+            return false;
+        }
+        let mut asked = asked.split('/');
+        for level in &self.levels {
+            match (level, asked.next()) {
+                // `a/#` fits `a`, too.
+                (Level::Rest, _) => return true,
+                (_, None) => return false,
+                (Level::One, Some("#")) => return false,
+                (Level::One, Some(_)) => {}
+                // A wildcard that is asked for is not the name that looks like it.
+                (Level::Text(_), Some("+" | "#")) => return false,
+                (Level::Text(parts), Some(text)) if fits(parts, text, client) => {}
+                (Level::Text(_), Some(_)) => return false,
+            }
+        }
+        asked.next().is_none()
+    }
+}
+
+/// Whether the text is what the parts say.
+fn fits(parts: &[Part], text: &str, client: &Client) -> bool {
+    let mut rest = text;
+    for part in parts {
+        let part = match part {
+            Part::Fixed(fixed) => Some(fixed.as_str()),
+            Part::User => client.identity.as_deref(),
+            Part::Client => Some(client.id.as_str()),
+        };
+        // An empty name is none.
+        match part.filter(|part| !part.is_empty()).and_then(|part| rest.strip_prefix(part)) {
+            Some(after) => rest = after,
+            None => return false,
+        }
+    }
+    rest.is_empty()
+}
+
+fn parts(level: &str) -> Result<Vec<Part>, String> {
+    let mut parts = Vec::new();
+    let mut fixed = String::new();
+    let mut rest = level.chars();
+    while let Some(c) = rest.next() {
+        let part = match (c, if c == '%' { rest.next() } else { None }) {
+            ('%', Some('%')) => None,
+            ('%', Some('u')) => Some(Part::User),
+            ('%', Some('c')) => Some(Part::Client),
+            ('%', _) => return Err(format!("in `{level}`, `%` is followed by neither `u`, `c` nor `%`")),
+            _ => None,
+        };
+        match part {
+            Some(part) => {
+                if !fixed.is_empty() {
+                    parts.push(Part::Fixed(core::mem::take(&mut fixed)));
+                }
+                parts.push(part);
+            }
+            None => fixed.push(c),
+        }
+    }
+    if !fixed.is_empty() {
+        parts.push(Part::Fixed(fixed));
+    }
+    Ok(parts)
+}
