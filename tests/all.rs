@@ -6,6 +6,7 @@
 mod harness;
 mod house;
 
+mod access;
 mod admin;
 mod cli;
 mod durability;

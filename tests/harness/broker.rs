@@ -1,7 +1,7 @@
 //! The broker under test: one that all rows share, or one of a row's own; in this process, on ports that the system gives.
 
 use super::http::Admin;
-use host::config::Config;
+use host::config::{Config, Sources};
 use host::server::{self, Running};
 use std::fs;
 use std::net::{SocketAddr, ToSocketAddrs};
@@ -84,6 +84,22 @@ impl Broker {
             return None;
         }
         Some(Self::launch(adjust, data_dir()))
+    }
+
+    /// A broker that reads this file, and reads it again on a reload; its ports are given by the system.
+    pub fn start_from(file: &Path) -> Option<Self> {
+        if outside().is_some() {
+            eprintln!("left out: this row needs a broker of its own");
+            return None;
+        }
+        let data = data_dir();
+        let any_port = ["listener.mqtt.bind", "listener.ws.bind", "admin.bind"];
+        let mut flags: Vec<String> = any_port.iter().map(|key| format!("{key}=127.0.0.1:0")).collect();
+        flags.push(format!("data_dir={}", data.path().display()));
+        let sources = Sources { file: Some(file.to_path_buf()), environment: Vec::new(), flags };
+        let config = sources.load().expect("a configuration that is right");
+        let running = server::start_from(config, sources).expect("a broker that starts");
+        Some(Self { running: Some(running), adjust: Box::new(|_| {}), data })
     }
 
     fn launch(adjust: impl Fn(&mut Config) + Send + Sync + 'static, data: TempDir) -> Self {

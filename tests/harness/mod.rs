@@ -11,7 +11,7 @@ pub mod property;
 mod reader;
 pub mod writer;
 
-pub use broker::{Broker, address, admin};
+pub use broker::{Broker, address, admin, data_dir};
 pub use client::{Client, End};
 pub use connect::{Connect, Will};
 pub use http::Admin;

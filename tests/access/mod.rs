@@ -1,0 +1,9 @@
+//! Who may come in, and what they may do: passwords, tokens, exchanges, and the access list at every way in and out.
+
+mod exchange;
+mod limits;
+mod matrix;
+mod passwords;
+mod rig;
+mod secrets;
+mod tokens;

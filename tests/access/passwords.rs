@@ -1,0 +1,145 @@
+//! The file of users, over MQTT.
+
+use super::rig::{PASSWORD, Rig, write_users};
+use crate::harness::*;
+use std::process::{Command, Stdio};
+
+#[test]
+fn the_right_password_comes_in_and_nothing_else() {
+    let Some(rig) = Rig::start(None) else { return };
+    for (version, code) in [(V31, 5), (V311, 5), (V5, 0x87)] {
+        let with = |user: &str, password: &[u8]| connect(version).at(rig.address()).user(user).password(password);
+        with("ann", PASSWORD.as_bytes()).open().ping();
+        with("ann", b"wrong").refused(code);
+        with("ann", b"").refused(code);
+        with("nobody", PASSWORD.as_bytes()).refused(code);
+        with("", PASSWORD.as_bytes()).refused(code);
+        connect(version).at(rig.address()).user("ann").refused(code);
+        connect(version).at(rig.address()).refused(code);
+    }
+}
+
+/// [MQTT-3.1.4-5]: what follows CONNECT waits for the proof to be looked at, and is not lost.
+#[test]
+fn packets_that_follow_at_once_wait_for_the_proof() {
+    let Some(rig) = Rig::start(None) else { return };
+    for (password, comes_in) in [(PASSWORD, true), ("wrong", false)] {
+        let mut client = rig.as_user(V311, "ann").password(password.as_bytes()).sent();
+        client.send(&raw(0x82, &[0, 9, 0, 1, b'a', 1]));
+        client.send(&raw(0x30, &[0, 1, b'a', b'x']));
+        match comes_in {
+            true => {
+                assert!(matches!(client.receive(), Packet::Connack(Connack { code: 0, .. })));
+                assert!(matches!(client.receive(), Packet::Suback(granted) if granted.codes == [1]));
+                client.expect("a", "x", 0);
+            }
+            false => {
+                assert!(matches!(client.receive(), Packet::Connack(Connack { code: 5, .. })));
+                client.expect_closed();
+            }
+        }
+    }
+}
+
+/// S01, S02
+#[test]
+fn a_session_belongs_to_its_identity_and_its_client_id() {
+    let Some(rig) = Rig::start(None) else { return };
+    let mut ann = rig.as_user(V5, "ann").id("shared").kept().open();
+    ann.subscribe("a", 1);
+    for clean in [true, false] {
+        rig.as_user(V5, "bob").id("shared").clean(clean).refused(0x87);
+        rig.as_user(V5, "ann").id("shared").password(b"wrong").clean(clean).refused(0x87);
+        rig.as_user(V311, "bob").id("shared").clean(clean).refused(5);
+    }
+    ann.ping();
+    ann.disconnect();
+    rig.as_user(V5, "bob").id("shared").clean(true).refused(0x87);
+    rig.open(V5, "bob").say("a", "kept", 1);
+    let mut ann = rig.as_user(V5, "ann").id("shared").kept().resume();
+    ann.expect("a", "kept", 1);
+}
+
+/// S13: within a second of the reload.
+#[test]
+fn whoever_is_taken_out_of_the_file_has_to_go() {
+    let folder = data_dir();
+    let users = folder.path().join("users");
+    write_users(&users, &["ann", "bob"], false);
+    let file = folder.path().join("pliant.toml");
+    std::fs::write(&file, format!("auth.password_file = {:?}", users.display().to_string())).unwrap();
+    let Some(broker) = Broker::start_from(&file) else { return };
+    let open = |user: &str| connect(V5).at(broker.address()).user(user).password(PASSWORD.as_bytes());
+    let mut ann = open("ann").open();
+    let mut bob = open("bob").open();
+    let reload = || broker.admin().post("/api/v1/reload", &serde_json::json!({})).expect(200).json();
+    let text = std::fs::read_to_string(&users).unwrap();
+    let without_ann: String =
+        text.lines().filter(|line| !line.starts_with("ann:")).map(|line| format!("{line}\n")).collect();
+    std::fs::write(&users, without_ann).unwrap();
+    assert_eq!(reload()["failed"].as_array().unwrap().len(), 0);
+    ann.expect_disconnect(0x87);
+    bob.ping();
+    open("ann").refused(0x87);
+    // A file that is none changes nothing (S11).
+    std::fs::write(&users, "bob:secret\n").unwrap();
+    let failed = reload()["failed"].to_string();
+    assert!(failed.contains("auth.password_file") && failed.contains(":1:") && !failed.contains("secret"), "{failed}");
+    bob.ping();
+    open("bob").open().ping();
+}
+
+/// Anonymous clients of this machine come in by default, also where there are users; what proves nothing does not.
+#[test]
+fn strangers_of_this_machine_come_in_unless_they_claim_a_name() {
+    let Some(rig) = Rig::start_with(None, |config| {
+        for listener in &mut config.listeners {
+            listener.allow_anonymous = Default::default();
+        }
+        config.auth.default_user = "guest".to_owned();
+    }) else {
+        return;
+    };
+    connect(V5).at(rig.address()).id("stranger").open().ping();
+    let mut stranger = connect(V5).at(rig.address()).id("stranger").open();
+    stranger.ping();
+    assert_eq!(rig.admin().get("/api/v1/clients/stranger").expect(200).json()["identity"], "guest");
+    connect(V5).at(rig.address()).user("ann").password(b"wrong").refused(0x87);
+    rig.open(V5, "ann").ping();
+    assert_eq!(rig.admin().get("/metrics").expect(200).text().contains("pliant_authentications_failed_total 1"), true);
+}
+
+#[test]
+fn the_command_line_keeps_the_file() {
+    let folder = data_dir();
+    let file = folder.path().join("users");
+    let run = |arguments: &[&str], input: &str| {
+        let mut command = Command::new(binary());
+        command.args(["user", "--file"]).arg(&file).args(arguments);
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        drop(std::io::Write::write_all(child.stdin.as_mut().unwrap(), input.as_bytes()));
+        let output = child.wait_with_output().unwrap();
+        let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+        (output.status.code(), text(output.stdout), text(output.stderr))
+    };
+    assert_eq!(run(&["add", "ann"], "secret\n"), (Some(0), "added ann\n".to_owned(), String::new()));
+    assert_eq!(run(&["add", "b:b", "--no-scram"], "secret"), (Some(0), "added b:b\n".to_owned(), String::new()));
+    assert_eq!(run(&["add", "ann"], "other\r\n").1, "changed ann\n");
+    assert_eq!(run(&["list"], "").1, "ann\nb:b\n");
+    assert!(run(&["list", "--json"], "").1.contains(r#"{"scram":["SCRAM-SHA-256","SCRAM-SHA-512"],"user":"ann"}"#));
+    assert_eq!(run(&["remove", "b:b"], "").1, "removed b:b\n");
+    assert_eq!(run(&["remove", "b:b"], "").0, Some(1));
+    assert_eq!(run(&["add", "cleo"], "").0, Some(1));
+    assert_eq!(run(&["add", "a\nb"], "x").0, Some(2));
+    let text = std::fs::read_to_string(&file).unwrap();
+    assert!(text.contains("ann:$argon2id$") && !text.contains("secret") && !text.contains("other"), "{text}");
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        assert_eq!(std::fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
+    }
+    std::fs::write(&file, "nonsense\n").unwrap();
+    let (code, _, error) = run(&["add", "ann"], "secret");
+    assert!(code == Some(1) && error.contains(":1: ") && std::fs::read(&file).unwrap() == b"nonsense\n", "{error}");
+}
