@@ -115,6 +115,10 @@ pub struct Bare {
     pub handover: Guarantee,
     /// There is nothing in its body: as a topic's last value it would be none.
     pub blank: bool,
+    /// Its publisher wants it not to be lost. Only shown: what was promised follows from `handover`.
+    pub durable: bool,
+    /// 0 to 255; 4 if nothing was said. Only shown.
+    pub priority: u8,
 }
 
 /// An immutable message, shared behind a pointer: one allocation for envelope and payload.

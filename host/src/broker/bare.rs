@@ -7,7 +7,7 @@ use super::worker::Worker;
 use super::{Answer, Broker};
 use crate::dialogue::{Event, Routed};
 use crate::message::{Bare, Envelope, Guarantee, Message, Refusal, Time};
-use crate::store::Sequence;
+use crate::store::{Change, Sequence};
 
 /// A message as its publisher encoded it, with what the hall has to know of it.
 #[derive(Debug)]
@@ -41,14 +41,23 @@ pub enum Taken {
 }
 
 impl Broker {
-    /// Takes a message as its publisher encoded it. The caller flushes the worker after a batch.
-    pub fn publish_bare(&self, worker: &mut Worker, link: &mut Link, now: Time, publish: PublishBare<'_>) -> Taken {
+    /// Takes a message as its publisher encoded it; if it is exactly-once, under this tag of its link, which is kept until
+    /// [`Broker::forget_tag`]. The caller flushes the worker after a batch.
+    pub fn publish_bare(
+        &self,
+        worker: &mut Worker,
+        link: &mut Link,
+        now: Time,
+        publish: PublishBare<'_>,
+        tag: Option<(&str, &[u8])>,
+    ) -> Taken {
         let Some(client) = link.client.clone() else { return Taken::Yes(0, Routed::NoSubscriber) };
         worker.refresh(self);
         worker.tally.received += 1;
         worker.tally.received_bytes += publish.encoded.len() as u64;
         let guarantee = publish.bare.handover;
         let scope = link.scope.clone();
+        self.begin_tagged(worker, tag);
         let mut staged = worker.stage();
         let passed = match self.route(worker, &scope, publish.name) {
             Ok(route) => match self.may_publish(worker, link, &route.topic) {
@@ -61,13 +70,70 @@ impl Broker {
             Err(refusal) => Passed::Refused(refusal),
         };
         let answer = self.answer(worker, link, passed, staged, Publication { guarantee, handle: 0, since: now });
-        taken(link, answer)
+        self.end_tagged(worker, tag, taken(link, answer))
     }
 
     /// Tries again after a wait.
-    pub fn resume_bare(&self, worker: &mut Worker, link: &mut Link, now: Time) -> Taken {
+    pub fn resume_bare(
+        &self,
+        worker: &mut Worker,
+        link: &mut Link,
+        now: Time,
+        tag: Option<(&str, &[u8])>,
+    ) -> Taken {
+        self.begin_tagged(worker, tag);
         let answer = self.resume(worker, link, now);
-        taken(link, answer)
+        self.end_tagged(worker, tag, taken(link, answer))
+    }
+
+    /// What comes of an exactly-once publication is told to the store together with its tag.
+    fn begin_tagged(&self, worker: &mut Worker, tag: Option<(&str, &[u8])>) {
+        if tag.is_some() {
+            worker.gathering = Some(Box::default());
+        }
+    }
+
+    fn end_tagged(&self, worker: &mut Worker, tag: Option<(&str, &[u8])>, taken: Taken) -> Taken {
+        let Some((link, tag)) = tag else { return taken };
+        let Some(staged) = worker.gathering.take() else { return taken };
+        let mut staged = *staged;
+        let Taken::Yes(_, routed) = taken else {
+            // Nothing came of it but what modules wished for on the way.
+            self.commit(worker, staged);
+            return taken;
+        };
+        self.tags.lock().entry(link.into()).or_default().insert(tag.into());
+        staged.change(Change::Tag(link.into(), tag.into()));
+        Taken::Yes(self.commit(worker, staged), routed)
+    }
+
+    /// Whether an exactly-once publication under this tag was taken and its publisher may not know it yet.
+    pub fn has_tag(&self, link: &str, tag: &[u8]) -> bool {
+        self.tags.lock().get(link).is_some_and(|tags| tags.contains(tag))
+    }
+
+    /// All such tags of a link.
+    pub fn tags(&self, link: &str) -> Vec<Box<[u8]>> {
+        self.tags.lock().get(link).map_or_else(Vec::new, |tags| tags.iter().cloned().collect())
+    }
+
+    /// Its publisher knows.
+    pub fn forget_tag(&self, link: &str, tag: &[u8]) {
+        let mut tags = self.tags.lock();
+        let Some(of_link) = tags.get_mut(link) else { return };
+        if !of_link.remove(tag) {
+            return;
+        }
+        if of_link.is_empty() {
+            tags.remove(link);
+        }
+        drop(tags);
+        self.store.submit([Change::TagGone(link.into(), tag.into())]);
+    }
+
+    /// A number under which a connection publishes, so that its own receivers can leave that out.
+    pub fn origin(&self) -> u64 {
+        self.directory.next_id()
     }
 }
 

@@ -65,6 +65,8 @@ pub enum Take {
     More,
     /// It took it and has had enough.
     Enough,
+    /// It cannot take this one: it is too large.
+    Not,
 }
 
 /// What is to become of an entry after a disposal.
@@ -175,6 +177,19 @@ impl Mailbox {
             drained.sent_bytes += message.payload().len() as u64;
             let take = sink(consignment(&queued, message));
             let consumer = &mut state.consumers[at];
+            if take == Take::Not {
+                drained.sent -= 1;
+                drained.oversize += 1;
+                let number = consumer.number;
+                if super::queues::is_queue(&state.client) {
+                    // Somebody else may take it.
+                    queued.handling.get_or_insert_default().not_for.push(number);
+                    self.put_back(state, queued);
+                } else {
+                    queued.forget(self.id, &mut drained.changes);
+                }
+                continue;
+            }
             if consumer.browses {
                 consumer.seen_to = queued.number;
                 self.put_back(state, queued);

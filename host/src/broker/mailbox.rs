@@ -258,6 +258,8 @@ pub struct Drained {
     pub lost: Vec<Message>,
     /// Copies that have no form for their receiver.
     pub formless: u64,
+    /// Copies that are too large for their receiver.
+    pub oversize: u64,
     /// Modules have to be asked about the next copy.
     pub wants_decision: bool,
 }

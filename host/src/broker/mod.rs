@@ -64,7 +64,8 @@ use crate::metrics::Metrics;
 use crate::store::{Sequence, Store};
 use crate::topic;
 use crate::wasm::{EventKinds, Happening, Loss, Modules};
-use parking_lot::RwLock;
+use hashbrown::{HashMap, HashSet};
+use parking_lot::{Mutex, RwLock};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -168,6 +169,8 @@ pub struct Broker {
     next_log_id: AtomicU64,
     next_group: AtomicU64,
     consumer_numbers: consumers::Numbers,
+    /// Exactly-once publications that were taken and whose publishers may not know it, by link.
+    tags: Mutex<HashMap<Box<str>, HashSet<Box<[u8]>>>>,
 }
 
 impl Broker {
@@ -228,6 +231,7 @@ impl Broker {
         metrics.payload_sent_bytes_total.add(drained.sent_bytes);
         metrics.messages_expired_total.add(drained.expired);
         metrics.messages_dropped_total.add(drained.formless);
+        metrics.messages_oversize_total.add(drained.oversize);
         if !drained.changes.is_empty() {
             self.store.submit(drained.changes.drain(..));
         }

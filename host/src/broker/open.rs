@@ -20,6 +20,8 @@ pub struct Restored {
     pub retained: Vec<(Message, Time)>,
     /// Wills by their owner's mailbox.
     pub wills: Vec<(MailboxId, WillRecord)>,
+    /// Exactly-once publications whose publishers may not know that they were taken: link and tag.
+    pub tags: Vec<(Box<str>, Box<[u8]>)>,
     /// Mailbox numbers are given from here.
     pub next_mailbox_id: u64,
     /// Numbers in the message log are given from here.
@@ -56,6 +58,7 @@ impl Broker {
             next_log_id: AtomicU64::new(restored.next_log_id.max(1)),
             next_group: AtomicU64::new(1),
             consumer_numbers: Default::default(),
+            tags: Default::default(),
         };
         broker.directory.reserve(restored.next_mailbox_id);
         for (message, stored) in restored.retained {
@@ -68,6 +71,9 @@ impl Broker {
         }
         for loaded in restored.mailboxes {
             broker.restore_mailbox(loaded, now);
+        }
+        for (link, tag) in restored.tags {
+            broker.tags.lock().entry(link).or_default().insert(tag);
         }
         for (owner, will) in restored.wills {
             broker.restore_will(owner, will, now);

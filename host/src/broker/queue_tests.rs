@@ -38,11 +38,11 @@ impl Hall {
             guarantee: Guarantee::AtMostOnce,
             retain: false,
             expiry_milliseconds: None,
-            bare: Bare { handover, blank: false },
+            bare: Bare { handover, blank: false, durable: false, priority: 4 },
             origin: 5,
             encoded: text.as_bytes(),
         };
-        let taken = self.broker.publish_bare(&mut self.worker, &mut link, self.now, publish);
+        let taken = self.broker.publish_bare(&mut self.worker, &mut link, self.now, publish, None);
         self.worker.flush(&self.broker, self.now);
         taken
     }

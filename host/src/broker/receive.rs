@@ -254,8 +254,14 @@ impl Broker {
     }
 
     /// Hands out what a receiver may have now, in order, until `sink` has had enough. `settle`: without waiting for what it
-    /// says about them.
-    pub fn consume(&self, link: &Attachment, now: Time, settle: bool, sink: &mut dyn FnMut(Consignment) -> Take) {
+    /// says about them. Whether all was looked at: if not, more comes without another word.
+    pub fn consume(
+        &self,
+        link: &Attachment,
+        now: Time,
+        settle: bool,
+        sink: &mut dyn FnMut(Consignment) -> Take,
+    ) -> bool {
         let mailbox = &link.mailbox;
         let mut full = false;
         let drained = mailbox.acquire(link.number, self.terms(now), settle, &mut |consignment| {
@@ -263,7 +269,9 @@ impl Broker {
             full = take == Take::Enough;
             take
         });
+        let later = drained.wants_replay || drained.wants_decision || drained.wants_form || drained.awaits != 0;
         self.drained(mailbox, drained, full);
+        !full && !later
     }
 
     /// A receiver disposes of entries that it has. Returns what to wait for until that is on disk.

@@ -1,6 +1,6 @@
 //! From the sources to a checked configuration: file, then environment, then flags; what comes later wins.
 
-use super::meant::{Bind, ClientCertificate, Config, Listener, Module, ProtocolName, Transport};
+use super::meant::{Bind, ClientCertificate, Config, Listener, Module, Transport};
 use super::problem::{ConfigError, Origin, Problem};
 use super::settings::{GLOBAL, LISTENER, MODULE, Setting};
 use super::written::{self, Given};
@@ -174,9 +174,6 @@ impl Origins {
 fn listener_problem(listener: &Listener, others: &[Listener], config: &Config) -> Option<(&'static str, String)> {
     let name = &listener.name;
     let (tls, transport) = (&listener.tls, listener.transport);
-    if listener.protocol == ProtocolName::Amqp {
-        return Some(("protocol", "amqp is not there yet; this version has mqtt".to_owned()));
-    }
     if listener.bind == Bind::Unset {
         return Some(("bind", format!("listener {name} needs bind, an address and a port")));
     }

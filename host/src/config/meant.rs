@@ -1,7 +1,7 @@
 //! The configuration as meant: what the rooms are built from. Its `Default` is what runs without any configuration.
 
 use super::auth::{AllowAnonymous, Auth};
-use crate::{admin, broker, mqtt, net, store, topic, wasm};
+use crate::{admin, amqp, broker, mqtt, net, store, topic, wasm};
 use ipnet::IpNet;
 use serde_json::Value as Json;
 use std::fmt;
@@ -30,6 +30,8 @@ pub struct Config {
     pub net: net::Limits,
     /// Bounds of MQTT.
     pub mqtt: mqtt::Limits,
+    /// Bounds of AMQP.
+    pub amqp: amqp::Limits,
     /// What the broker tells about itself in messages.
     pub sys: Sys,
     /// Where clients are to go instead.
@@ -251,16 +253,23 @@ impl Default for Config {
             bind: Bind::Address(loopback(8083)),
             ..Listener::named("ws")
         };
+        let amqp = Listener {
+            implied: true,
+            protocol: ProtocolName::Amqp,
+            bind: Bind::Address(loopback(5672)),
+            ..Listener::named("amqp")
+        };
         Self {
             data_dir: "data".into(),
             workers: 0,
-            listeners: vec![mqtt, ws],
+            listeners: vec![mqtt, ws, amqp],
             auth: Auth::default(),
             admin: Admin::default(),
             durability: DurabilityName::Commit,
             store: store::Limits::default(),
             net: net::Limits::default(),
             mqtt: mqtt::Limits::default(),
+            amqp: amqp::Limits::default(),
             sys: Sys { interval_seconds: 10 },
             redirect: Redirect::default(),
             broker: broker::Limits::default(),

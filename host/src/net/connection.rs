@@ -2,6 +2,7 @@
 //! machine and hall.
 
 use super::authentication::Admission;
+use super::amqp::{Over, Side};
 use super::context::Context;
 use super::detect::{AMQP_TLS, Detected, detect};
 use super::gate::Crowded;
@@ -14,6 +15,7 @@ use super::transport::{Reading, Stream};
 use crate::broker::{Answer, Link, nobody};
 use crate::client::{Departure, Protocol};
 use crate::dialogue::{Closed, Detach, Event, Request};
+use crate::identity::Circumstances;
 use crate::message::{Guarantee, Time};
 use crate::mqtt::{Action, Step, Violation};
 use crate::store::Sequence;
@@ -82,6 +84,12 @@ pub(super) enum End {
     Closed(Closed),
     /// What had to be said was said.
     Refused(Departure),
+}
+
+impl From<Over> for End {
+    fn from(over: Over) -> Self {
+        Self::Refused(over.0)
+    }
 }
 
 /// Serves a connection to its end.
@@ -177,7 +185,12 @@ impl Connection {
     /// Whether more is to be read: not while a publication waits for room, a proof is looked at, too many answers wait for the disk, or too
     /// many bytes for the client.
     fn reads(&self) -> bool {
-        !self.link.is_parked()
+        let machine_reads = match &self.machine {
+            Machine::Amqp(side) => side.reads(),
+            _ => true,
+        };
+        machine_reads
+            && !self.link.is_parked()
             && !self.admission.waits()
             && self.answers.len() < self.context.limits.answers_waiting_max
             && !self.outlet.is_congested()
@@ -229,6 +242,13 @@ impl Connection {
         {
             return Err(End::Stalled);
         }
+        if let Machine::Amqp(side) = &mut self.machine
+            && side.deadline().is_some_and(|at| at <= now)
+        {
+            let ended = side.tick(now);
+            self.flush(now)?;
+            ended?;
+        }
         if let Some(retry) = self.retry {
             return if retry <= Instant::now() { self.resume(now) } else { Ok(()) };
         }
@@ -245,6 +265,9 @@ impl Connection {
         }
         if let Some(why) = signals.close {
             return Err(End::Closed(why));
+        }
+        if signals.wake && matches!(self.machine, Machine::Amqp(_)) {
+            return self.amqp_woken(now);
         }
         if signals.wake {
             if self.admission.waits() {
@@ -265,6 +288,19 @@ impl Connection {
             return self.go_on(now, held_back);
         }
         Ok(())
+    }
+
+    /// An AMQP connection has to look at what it waits for.
+    fn amqp_woken(&mut self, now: Time) -> Result<(), End> {
+        let held_back = !self.reads();
+        let Machine::Amqp(side) = &mut self.machine else { return Ok(()) };
+        let ended = side.woken(now);
+        if !side.is_waiting() {
+            self.retry = None;
+        }
+        self.flush(now)?;
+        ended?;
+        self.go_on(now, held_back)
     }
 
     /// Works off what was read before nothing more was to be read.
@@ -333,6 +369,17 @@ impl Connection {
         };
         match detected {
             Detected::More => Ok(0),
+            Detected::Protocol(Protocol::Amqp) => {
+                let circumstances = Circumstances {
+                    listener: self.newcomer.entrance.name.clone(),
+                    peer: self.newcomer.peer.clone(),
+                    certificate: self.newcomer.certificate().cloned(),
+                };
+                let (context, outlet) = (self.context.clone(), self.outlet.clone());
+                let side = Side::new(context, outlet, circumstances, self.newcomer.opened);
+                self.machine = Machine::Amqp(Box::new(side));
+                Ok(0)
+            }
             Detected::Protocol(protocol) => {
                 let machine = self.newcomer.machine(protocol, &self.context.mqtt);
                 self.machine = machine.ok_or(End::Refused(Departure::ProtocolViolation))?;
@@ -369,6 +416,10 @@ impl Connection {
                 Ok(count) => used = count,
                 Err(end) => return (bytes.len(), Err(end)),
             }
+        }
+        if let Machine::Amqp(side) = &mut self.machine {
+            let (count, ended) = side.frames(now, &bytes[used..]);
+            return (used + count, ended.map_err(End::from));
         }
         let context = self.context.clone();
         let mut worker = context.worker.borrow_mut();
@@ -416,6 +467,10 @@ impl Connection {
 
     /// Goes on with a publication that waited for room.
     fn resume(&mut self, now: Time) -> Result<(), End> {
+        if matches!(self.machine, Machine::Amqp(_)) {
+            self.retry = None;
+            return self.amqp_woken(now);
+        }
         let answer = self.context.broker.resume(&mut self.context.worker.borrow_mut(), &mut self.link, now);
         if let Answer::Say(after, event) = answer {
             self.answers.push_back((after, Say::Event(event)));
@@ -429,6 +484,18 @@ impl Connection {
     /// Ends a batch: says what may be said, sends what waits for this client, then what waits for others.
     fn flush(&mut self, now: Time) -> Result<(), End> {
         let context = self.context.clone();
+        if let Machine::Amqp(side) = &mut self.machine {
+            side.flush();
+            if side.is_in() {
+                self.newcomer.ticket.let_in();
+            }
+            if side.is_waiting() && self.retry.is_none() {
+                self.retry = Some(Instant::now() + PARKED_RETRY);
+            }
+            self.outlet.send(now, |_, _| {});
+            context.worker.borrow_mut().flush(&context.broker, now);
+            return Ok(());
+        }
         let ended = if self.answers.is_empty() { Ok(()) } else { self.answer(now) };
         context.worker.borrow_mut().flush(&context.broker, now);
         if let Some((after, _)) = self.answers.front()
@@ -546,6 +613,13 @@ impl Connection {
             End::Refused(departure) => Some(*departure),
         };
         if let Some(departure) = departure {
+            if let Machine::Amqp(side) = &mut self.machine {
+                if let End::Closed(why) = &end {
+                    side.farewell(why);
+                }
+                side.finish(now, departure);
+                self.outlet.send(now, |_, _| {});
+            }
             let detach = Detach { departure, expiry_seconds: None };
             let mut worker = self.context.worker.borrow_mut();
             self.context.broker.detach(&mut worker, &mut self.link, now, detach);

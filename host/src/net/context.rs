@@ -3,7 +3,7 @@
 use super::{Clock, Limits};
 use crate::broker::{Broker, Worker};
 use crate::identity::Identity;
-use crate::mqtt;
+use crate::{amqp, mqtt};
 use std::cell::RefCell;
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
@@ -28,6 +28,8 @@ pub struct Context {
     pub limits: Limits,
     /// Bounds of MQTT.
     pub mqtt: Arc<mqtt::Limits>,
+    /// Bounds of AMQP.
+    pub amqp: Arc<amqp::Limits>,
     /// Connections of this thread.
     pub connections: Arc<AtomicUsize>,
 }

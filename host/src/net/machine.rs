@@ -4,6 +4,7 @@ use super::listener::Entrance;
 use crate::client::Protocol;
 use crate::dialogue::{Event, Handle, Outgoing};
 use crate::message::Time;
+use super::amqp::{Side, Wire};
 use crate::mqtt;
 use std::sync::Arc;
 
@@ -13,6 +14,8 @@ pub enum Machine {
     Unknown,
     /// MQTT of any version.
     Mqtt(mqtt::Inbound),
+    /// AMQP 1.0.
+    Amqp(Box<Side>),
 }
 
 impl Machine {
@@ -35,13 +38,14 @@ impl Machine {
         match self {
             Self::Unknown => None,
             Self::Mqtt(machine) => machine.deadline(),
+            Self::Amqp(side) => side.deadline(),
         }
     }
 
     /// Which rule is broken when that has passed.
     pub fn silence(&self) -> Option<mqtt::Violation> {
         match self {
-            Self::Unknown => None,
+            Self::Unknown | Self::Amqp(_) => None,
             Self::Mqtt(machine) => Some(machine.silence()),
         }
     }
@@ -56,7 +60,7 @@ impl Machine {
     /// The half that writes.
     pub fn writer(&mut self) -> Writer {
         match self {
-            Self::Unknown => Writer::Silent,
+            Self::Unknown | Self::Amqp(_) => Writer::Silent,
             Self::Mqtt(machine) => Writer::Mqtt(machine.outbound()),
         }
     }
@@ -68,6 +72,8 @@ pub enum Writer {
     Silent,
     /// MQTT of any version.
     Mqtt(mqtt::Outbound),
+    /// AMQP 1.0: reads, too.
+    Amqp(Box<Wire>),
 }
 
 /// What a connection says beside deliveries.
@@ -85,7 +91,7 @@ impl Writer {
     /// Encodes; false: this protocol has no word for it but to hang up.
     pub fn say(&mut self, say: &Say, out: &mut Vec<u8>) -> bool {
         match (self, say) {
-            (Self::Silent, _) => true,
+            (Self::Silent | Self::Amqp(_), _) => true,
             (Self::Mqtt(machine), Say::Pong) => {
                 machine.pong(out);
                 true

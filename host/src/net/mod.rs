@@ -4,6 +4,7 @@
 //! stolen and hardly anything is shared; whoever fills a mailbox sends from where it stands (see `outlet.rs`).
 
 mod authentication;
+mod amqp;
 mod chores;
 mod clock;
 mod connection;

@@ -267,6 +267,9 @@ impl Outlet {
 
     /// Puts what the mailbox holds behind what is there, up to a batch.
     pub fn fill(&self, out: &mut Out, scratch: &mut Vec<u8>, now: Time) {
+        if let Writer::Amqp(wire) = &mut out.writer {
+            return wire.fill(&self.broker, now, scratch, self.batch_bytes);
+        }
         if out.holding {
             return;
         }

@@ -11,7 +11,7 @@ use crate::broker::Broker;
 use crate::dialogue::Closed;
 use crate::identity::Identity;
 use crate::message::Time;
-use crate::mqtt;
+use crate::{amqp, mqtt};
 use std::cell::RefCell;
 use std::net::SocketAddr;
 use std::rc::Rc;
@@ -35,6 +35,8 @@ pub struct NetConfig {
     pub limits: Limits,
     /// Bounds of MQTT.
     pub mqtt: Arc<mqtt::Limits>,
+    /// Bounds of AMQP.
+    pub amqp: Arc<amqp::Limits>,
 }
 
 /// The running threads.
@@ -139,7 +141,8 @@ impl Workers {
         for (at, receiver) in receivers.into_iter().enumerate() {
             let connections = crew.members[at].connections.clone();
             let identity = config.identity.clone();
-            let (broker, limits, mqtt) = (broker.clone(), config.limits.clone(), config.mqtt.clone());
+            let (broker, limits) = (broker.clone(), config.limits.clone());
+            let (mqtt, amqp) = (config.mqtt.clone(), config.amqp.clone());
             let (crew, stopped, first) = (crew.clone(), stopped.clone(), first.take());
             let body = move || {
                 let (runtime, listeners) = first.unwrap_or_else(|| (runtime(), Vec::new()));
@@ -152,6 +155,7 @@ impl Workers {
                     plain_buffer: RefCell::default(),
                     limits,
                     mqtt,
+                    amqp,
                     connections,
                 });
                 LocalSet::new().block_on(&runtime, work(context, crew, listeners, receiver, stopped, at == 0));

@@ -69,6 +69,7 @@ fn build(config: Config, sources: Option<Sources>) -> Result<Running, StartError
         mailboxes: loaded.mailboxes,
         retained: loaded.retained,
         wills: loaded.wills,
+        tags: loaded.tags,
         next_mailbox_id: loaded.next_mailbox_id,
         next_log_id: loaded.next_log_id,
     };
@@ -126,6 +127,7 @@ fn net_config(config: &Config, identity: Identity) -> NetConfig {
         identity,
         limits: config.net.clone(),
         mqtt: Arc::new(config.mqtt.clone()),
+        amqp: Arc::new(config.amqp.clone()),
     }
 }
 

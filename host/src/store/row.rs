@@ -187,12 +187,15 @@ impl Row<'_> for Message {
         option(out, envelope.properties.as_deref(), |out, properties| properties.encode(out));
         out.push(envelope.hops);
         number(out, self.publisher());
+        if let Some(bare) = self.as_bare() {
+            out.push(bare.priority);
+        }
         bytes(out, self.payload());
     }
     fn decode(from: &mut Decoder<'_>) -> Result<Self, Damage> {
         let topic = Topic::new(from.text()?, &ANY_NAME).map_err(|_| Damage("not a topic"))?;
         let bits = from.byte()?;
-        let bare = read_bare(bits)?;
+        let mut bare = read_bare(bits)?;
         let envelope = Envelope {
             topic,
             guarantee: Guarantee::from_level(bits & 3).ok_or(Damage("not a guarantee"))?,
@@ -202,6 +205,9 @@ impl Row<'_> for Message {
             hops: from.byte()?,
         };
         let publisher = from.number()?;
+        if let Some(bare) = &mut bare {
+            bare.priority = from.byte()?;
+        }
         let payload = from.bytes()?;
         Ok(match bare {
             Some(bare) => Self::bare(envelope, bare, publisher, payload),
@@ -210,9 +216,12 @@ impl Row<'_> for Message {
     }
 }
 
-/// Beside the two bits of the guarantee: kept bare, blank, and two bits of what the publisher was promised.
+/// Beside the two bits of the guarantee: kept bare, blank, two bits of what the publisher was promised, durable.
 fn bare_bits(bare: Option<Bare>) -> u8 {
-    bare.map_or(0, |bare| 0x80 | u8::from(bare.blank) << 6 | bare.handover.level() << 4)
+    let bits = |bare: Bare| {
+        0x80 | u8::from(bare.blank) << 6 | bare.handover.level() << 4 | u8::from(bare.durable) << 2
+    };
+    bare.map_or(0, bits)
 }
 
 fn read_bare(bits: u8) -> Result<Option<Bare>, Damage> {
@@ -220,7 +229,7 @@ fn read_bare(bits: u8) -> Result<Option<Bare>, Damage> {
         return if bits & !3 == 0 { Ok(None) } else { Err(Damage("not a guarantee")) };
     }
     let handover = Guarantee::from_level(bits >> 4 & 3).ok_or(Damage("not a guarantee"))?;
-    Ok(Some(Bare { handover, blank: bits & 0x40 != 0 }))
+    Ok(Some(Bare { handover, blank: bits & 0x40 != 0, durable: bits & 4 != 0, priority: 4 }))
 }
 
 impl Row<'_> for Properties {

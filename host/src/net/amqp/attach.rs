@@ -1,0 +1,259 @@
+//! Links come and go.
+
+use super::address::{self, Stay};
+use super::door::Rope;
+use super::side::{End, Side};
+use super::wire::Serving;
+use super::words;
+use crate::amqp::{
+    AmqpError, Attach, AttachReply, Detach, Direction, DistributionMode, Error, LinkId, Outcome, ReceiverSettles,
+    SenderSettles, Sink, Source, State, Target, Unsettled, error,
+};
+use crate::broker::{self, Parting, Receive};
+use crate::client::Client;
+use crate::dialogue::{RetainHandling, SubscribeFilter, SubscribeOptions};
+use crate::message::{Guarantee, Time};
+use std::sync::Arc;
+
+/// A link on which the client sends.
+pub(super) struct Incoming {
+    /// Under which its exactly-once publications are remembered.
+    pub name: Box<str>,
+    /// Where to; none: each message says it.
+    pub address: Option<Box<str>>,
+    /// It settles second.
+    pub second: bool,
+}
+
+/// A link on which it receives.
+pub(super) struct Receiver {
+    /// What it is to the hall.
+    pub link: broker::Link,
+    /// For how long its mailbox stays when it is detached.
+    pub expiry_seconds: u32,
+    /// The same for when the session or the connection ends.
+    pub expiry_seconds_when_lost: u32,
+}
+
+impl Side {
+    pub(super) fn attach(&mut self, now: Time, attach: Attach) {
+        if let Some(stolen) = attach.stolen {
+            self.drop_link(now, stolen, |receiver| Parting::Kept(receiver.expiry_seconds));
+        }
+        let link = attach.link;
+        let answered = match attach.direction {
+            Direction::Incoming => self.attach_incoming(now, &attach),
+            Direction::Outgoing => self.attach_outgoing(now, &attach),
+        };
+        if let Err(why) = answered {
+            self.wire(|wire| wire.machine.refuse(link, why, &mut wire.front));
+        }
+    }
+
+    fn put(&mut self, link: LinkId, end: End) {
+        let at = link.index();
+        if self.links.len() <= at {
+            self.links.resize_with(at + 1, || None);
+        }
+        self.links[at] = Some((link, end));
+    }
+
+    fn attach_incoming(&mut self, now: Time, attach: &Attach) -> Result<(), Error> {
+        let mut reply = AttachReply::agree(attach);
+        let client = self.client.clone().ok_or_else(not_in)?;
+        let name = address::publishing(client.scope.identity.as_deref(), &client.id, &attach.name);
+        let end = match &attach.sink {
+            Some(Sink::Coordinator(_)) => End::Coordinator,
+            Some(Sink::Target(target)) => {
+                let address = self.target_address(now, target)?;
+                if let (Some(address), Some(Sink::Target(told))) = (&address, &mut reply.sink) {
+                    told.address = Some(address.to_string());
+                }
+                let second = attach.receiver_settles == ReceiverSettles::Second;
+                reply.unsettled = self.known_publications(&name, attach);
+                End::Incoming(Box::new(Incoming { name, address, second }))
+            }
+            None => return Err(error(AmqpError::InvalidField, "a link to send on needs a target")),
+        };
+        self.put(attach.link, end);
+        self.wire(|wire| wire.machine.attach(attach.link, reply, &mut wire.front));
+        Ok(())
+    }
+
+    fn target_address(&mut self, now: Time, target: &Target) -> Result<Option<Box<str>>, Error> {
+        if target.dynamic {
+            return Ok(Some(address::dynamic().into()));
+        }
+        let Some(address) = target.address.as_deref().filter(|address| !address.is_empty()) else { return Ok(None) };
+        if address::is_queue(address, target.capabilities.as_ref()) {
+            let context = self.context.clone();
+            let scope = self.client.as_ref().ok_or_else(not_in)?.scope.clone();
+            let mut worker = context.worker.borrow_mut();
+            let made = context.broker.queue(&mut worker, now, &scope, address);
+            made.map_err(|refusal| words::refused(&refusal))?;
+        }
+        Ok(Some(address.into()))
+    }
+
+    /// What the broker remembers of a sending link. What the client has forgotten is forgotten here, too.
+    fn known_publications(&self, name: &str, attach: &Attach) -> Option<Unsettled> {
+        let broker = &self.context.broker;
+        let tags = broker.tags(name);
+        if tags.is_empty() {
+            return None;
+        }
+        let asked = attach.unsettled.as_deref().unwrap_or_default();
+        let mut known = Unsettled::new();
+        for tag in tags {
+            if asked.iter().any(|(other, _)| other[..] == tag[..]) {
+                known.push((tag[..].into(), Some(State::ACCEPTED)));
+            } else if !attach.incomplete_unsettled {
+                broker.forget_tag(name, &tag);
+            }
+        }
+        (!known.is_empty()).then_some(known)
+    }
+
+    fn attach_outgoing(&mut self, now: Time, attach: &Attach) -> Result<(), Error> {
+        let mut reply = AttachReply::agree(attach);
+        let client = self.client.clone().ok_or_else(not_in)?;
+        let source = attach.source.as_deref().ok_or_else(|| error(AmqpError::InvalidField, "a source is needed"))?;
+        let address: String = match &source.address {
+            None if source.dynamic => address::dynamic(),
+            Some(address) if !source.dynamic && !address.is_empty() => address.clone(),
+            _ => return Err(error(AmqpError::InvalidField, "the source needs an address, or to be dynamic")),
+        };
+        let stay = address::stay(source);
+        let (predicate, options) = self.condition(source, attach, &mut reply)?;
+        let is_queue = address::is_queue(&address, source.capabilities.as_ref()) && !source.dynamic;
+        let wanted = if is_queue {
+            let browses = source.distribution_mode == Some(DistributionMode::Copy);
+            let id: Arc<str> = address::mailbox(&client.id, &attach.name, Some(self.origin)).into();
+            let source = broker::Source::Queue { address: address.as_str().into(), browses };
+            Receive { client: Client { id, ..(*client).clone() }, origin: self.origin, source, predicate }
+        } else {
+            let unique = (stay.lost == 0).then_some(self.origin);
+            let id: Arc<str> = address::mailbox(&client.id, &attach.name, unique).into();
+            let filter = SubscribeFilter { name: address.as_str().into(), share: None, options };
+            let source = broker::Source::Subscription { filter: Some(filter), expiry_seconds: stay.lost, clean: false };
+            Receive { client: Client { id, ..(*client).clone() }, origin: self.origin, source, predicate }
+        };
+        self.receive(now, attach, wanted, stay, &address, reply)
+    }
+
+    /// What a source wants of its node.
+    fn condition(
+        &self,
+        _source: &Source,
+        attach: &Attach,
+        reply: &mut AttachReply,
+    ) -> Result<(Option<crate::dialogue::Predicate>, SubscribeOptions), Error> {
+        if let Some(told) = &mut reply.source {
+            told.filter = None;
+        }
+        let guarantee = match (attach.sender_settles, attach.receiver_settles) {
+            (SenderSettles::Settled, _) => Guarantee::AtMostOnce,
+            (_, ReceiverSettles::First) => Guarantee::AtLeastOnce,
+            (_, ReceiverSettles::Second) => Guarantee::ExactlyOnce,
+        };
+        let options = SubscribeOptions {
+            guarantee,
+            no_local: false,
+            retain_as_published: false,
+            retain_handling: RetainHandling::IfNew,
+            identifier: None,
+        };
+        Ok((None, options))
+    }
+
+    fn receive(
+        &mut self,
+        now: Time,
+        attach: &Attach,
+        wanted: Receive,
+        stay: Stay,
+        address: &str,
+        mut reply: AttachReply,
+    ) -> Result<(), Error> {
+        let context = self.context.clone();
+        let door = self.bell.door(attach.link, self.outlet.clone());
+        let received = {
+            let mut worker = context.worker.borrow_mut();
+            context.broker.receive(&mut worker, now, Arc::new(Rope(door.clone())), wanted)
+        };
+        let received = received.map_err(|refusal| words::refused(&refusal))?;
+        let Some(attachment) = received.link.attachment().cloned() else { return Err(not_in()) };
+        let (unsettled, resumed) = self.resume(&attachment, attach);
+        reply.unsettled = unsettled;
+        if let Some(told) = &mut reply.source {
+            told.address = Some(address.to_owned());
+        }
+        let receiver =
+            Receiver { link: received.link, expiry_seconds: stay.detached, expiry_seconds_when_lost: stay.lost };
+        self.put(attach.link, End::Outgoing(Box::new(receiver)));
+        let serving = Serving {
+            door,
+            attachment,
+            settles: attach.sender_settles == SenderSettles::Settled,
+            tells_topic: address.contains(['+', '#']),
+            resumed,
+        };
+        self.wire(|wire| {
+            wire.machine.attach(attach.link, reply, &mut wire.front);
+            wire.serve(serving);
+        });
+        Ok(())
+    }
+
+    /// What a receiver that comes back remembers: what it is done with is over, and what it waits for is sent again under
+    /// the same tag.
+    fn resume(&self, attachment: &broker::Attachment, attach: &Attach) -> (Option<Unsettled>, Vec<u64>) {
+        let Some(told) = attach.unsettled.as_deref().filter(|told| !told.is_empty()) else { return (None, Vec::new()) };
+        let (mut done, mut open) = (Vec::new(), Vec::new());
+        for (tag, state) in told {
+            let Ok(number) = <[u8; 8]>::try_from(&tag[..]).map(u64::from_be_bytes) else { continue };
+            match state {
+                Some(State::Ended(Outcome::Accepted | Outcome::Rejected(_))) => done.push(number),
+                None | Some(State::Received { .. }) => open.push(number),
+                // It comes again as if it had never been sent.
+                Some(_) => {}
+            }
+        }
+        self.context.broker.forget_waiting(attachment, &done);
+        let open = self.context.broker.still_waiting(attachment, &open);
+        let unsettled: Unsettled = open.iter().map(|number| (number.to_be_bytes()[..].into(), None)).collect();
+        ((!unsettled.is_empty()).then_some(unsettled), open)
+    }
+
+    /// A link goes down.
+    pub(super) fn detached(&mut self, now: Time, detach: &Detach) {
+        self.drop_link(now, detach.link, |receiver| match detach.closed {
+            true => Parting::Closed,
+            false => Parting::Kept(receiver.expiry_seconds),
+        });
+        if !detach.by_machine {
+            self.wire(|wire| wire.machine.detach(detach.link, detach.closed, None, &mut wire.front));
+        }
+    }
+
+    /// The hall lets go of a link; false: it had none.
+    pub(super) fn drop_link(&mut self, now: Time, link: LinkId, how: impl FnOnce(&Receiver) -> Parting) -> bool {
+        let Some(place) = self.links.get_mut(link.index()) else { return false };
+        let Some((_, end)) = place.take_if(|(id, _)| *id == link) else { return false };
+        match end {
+            End::Outgoing(receiver) => {
+                self.wire(|wire| wire.leave(link));
+                let how = how(&receiver);
+                let context = self.context.clone();
+                context.broker.part(&mut context.worker.borrow_mut(), now, &receiver.link, how);
+            }
+            End::Coordinator => self.coordinator_gone(link),
+            End::Incoming(_) => {}
+        }
+        true
+    }
+}
+
+fn not_in() -> Error {
+    error(AmqpError::IllegalState, "the connection is not open")
+}

@@ -1,0 +1,32 @@
+//! AMQP 1.0 between the socket, the machine of `amqp` and the hall.
+//!
+//! The machine stands behind the lock of the outlet ([`wire`]), so that whoever fills a mailbox can send from where it
+//! stands. What belongs to the connection's task alone is in [`side`]: which link is what to the hall, and which answers
+//! wait for the disk.
+//!
+//! | File | Job |
+//! |---|---|
+//! | `wire` | the machine under the outlet's lock, and deliveries out of mailboxes |
+//! | `door` | the way from a mailbox to a link |
+//! | `side` | frames in, one after the other; the end of the connection |
+//! | `attach` | links come and go |
+//! | `address` | what an address and its terminus mean |
+//! | `publish` | messages from the client |
+//! | `outcome` | what the client says about messages to it |
+//! | `sasl` | who the client is |
+//! | `transactions` | what waits for a discharge |
+//! | `words` | refusals and errors |
+
+mod address;
+mod attach;
+mod door;
+mod outcome;
+mod publish;
+mod sasl;
+mod side;
+mod transactions;
+mod wire;
+mod words;
+
+pub use side::{Over, Side};
+pub use wire::Wire;

@@ -1,0 +1,101 @@
+//! What the client says about messages that it got, and what it is told about those it sent.
+
+use super::side::{End, Side};
+use crate::amqp::{DeliveryId, Forgotten, LinkId, Outcome, Settled, State};
+use crate::dialogue::Disposal;
+use crate::message::Time;
+use smallvec::SmallVec;
+
+/// What is told when it is on disk.
+#[derive(Debug)]
+pub(super) enum Told {
+    /// What became of a message from the client.
+    Incoming { link: LinkId, delivery: DeliveryId, state: State, settled: bool },
+    /// The outcome of a message to the client is known for good: it may forget it.
+    Outgoing { link: LinkId, delivery: DeliveryId },
+}
+
+impl Side {
+    /// Says it.
+    pub(super) fn tell(&mut self, told: &Told) {
+        self.wire(|wire| match told {
+            Told::Incoming { link, delivery, state, settled } => {
+                wire.machine.settle(*link, *delivery, state, *settled, &mut wire.front);
+            }
+            Told::Outgoing { link, delivery } => {
+                wire.machine.settle_outgoing(*link, *delivery, None, &mut wire.front);
+            }
+        });
+    }
+
+    /// The client said something of messages that it got. Those that follow each other and are the same are told to the
+    /// hall together.
+    pub(super) fn outcomes(&mut self, now: Time, outcomes: &[Settled]) {
+        let mut rest = outcomes;
+        while let Some(first) = rest.first() {
+            let same = |other: &&Settled| {
+                other.link == first.link && other.state == first.state && other.settled == first.settled
+            };
+            let count = rest.iter().take_while(same).count();
+            let (some, others) = rest.split_at(count);
+            self.same_outcomes(now, first, some);
+            rest = others;
+        }
+    }
+
+    fn same_outcomes(&mut self, now: Time, first: &Settled, all: &[Settled]) {
+        let numbers: SmallVec<[u64; 16]> = all.iter().map(|one| one.token).collect();
+        let outcome = match &first.state {
+            Some(State::Ended(outcome)) => outcome.clone(),
+            Some(State::Transactional { txn, outcome }) => {
+                let outcome = outcome.clone().unwrap_or(Outcome::Released);
+                return self.retire(first.link, txn, outcome, all);
+            }
+            // Settled without a word: the default outcome of the source.
+            _ if first.settled => Outcome::Released,
+            _ => return,
+        };
+        let Some(End::Outgoing(receiver)) = self.end(first.link) else { return };
+        let Some(attachment) = receiver.link.attachment().cloned() else { return };
+        let disposal = disposal(outcome);
+        let context = self.context.clone();
+        let after = {
+            let mut worker = context.worker.borrow_mut();
+            context.broker.dispose(&mut worker, now, &attachment, &numbers, &disposal)
+        };
+        if !first.settled {
+            for one in all {
+                self.answers.push_back((after, Told::Outgoing { link: one.link, delivery: one.delivery }));
+            }
+        }
+    }
+
+    /// The client forgot publications whose outcome it knows.
+    pub(super) fn forgotten(&mut self, forgotten: &[Forgotten]) {
+        for one in forgotten {
+            let Some(End::Incoming(incoming)) = self.end(one.link) else { continue };
+            let name = incoming.name.clone();
+            self.context.broker.forget_tag(&name, &one.tag);
+        }
+    }
+
+    /// What a link is to the hall.
+    pub(super) fn end(&self, link: LinkId) -> Option<&End> {
+        match self.links.get(link.index()) {
+            Some(Some((id, end))) if *id == link => Some(end),
+            _ => None,
+        }
+    }
+}
+
+/// In the hall's words.
+pub(super) fn disposal(outcome: Outcome) -> Disposal {
+    match outcome {
+        Outcome::Accepted => Disposal::Accepted,
+        Outcome::Rejected(_) => Disposal::Rejected,
+        Outcome::Released => Disposal::Released,
+        Outcome::Modified(modified) => {
+            Disposal::Modified { failed: modified.delivery_failed, elsewhere: modified.undeliverable_here, notes: None }
+        }
+    }
+}

@@ -1,0 +1,152 @@
+//! Messages from the client on their way into the hall.
+
+use super::outcome::Told;
+use super::side::{End, Side};
+use super::words;
+use crate::amqp::sections::{Body, Sections};
+use crate::amqp::{AmqpError, DeliveryId, Error, LinkId, State, Transfer, error};
+use crate::broker::{PublishBare, Taken};
+use crate::message::{Bare, Guarantee, Time};
+
+/// A publication that waits for room in somebody's queue.
+#[derive(Debug, Clone)]
+pub(super) struct Waiting {
+    link: LinkId,
+    delivery: DeliveryId,
+    /// What the client was promised.
+    handover: Guarantee,
+    /// The name of its link and the tag, if it is exactly-once.
+    tag: Option<(Box<str>, Box<[u8]>)>,
+}
+
+impl Side {
+    pub(super) fn transfer(&mut self, now: Time, transfer: Transfer<'_>) {
+        let Transfer { link, delivery, settled, .. } = transfer;
+        if let Err(why) = self.take_in(now, &transfer) {
+            self.context.broker.metrics().messages_refused_total.add(1);
+            if !settled {
+                self.answers
+                    .push_back((0, Told::Incoming { link, delivery, state: State::rejected(why), settled: true }));
+            }
+        }
+    }
+
+    /// Hands a message to the hall.
+    fn take_in(&mut self, now: Time, transfer: &Transfer<'_>) -> Result<(), Error> {
+        let context = self.context.clone();
+        if transfer.format != 0 {
+            return Err(error(AmqpError::NotImplemented, "only message format 0 is known"));
+        }
+        let sections = Sections::scan(&transfer.bytes, &context.amqp).map_err(|why| *why)?;
+        let Some(End::Incoming(incoming)) = self.end(transfer.link) else { return Ok(()) };
+        let properties = sections.properties();
+        self.check_user(properties.user_id)?;
+        let name = match (&incoming.address, properties.to) {
+            (Some(address), _) => address.clone(),
+            (None, Some(to)) if !to.is_empty() => to.into(),
+            (None, _) => return Err(error(AmqpError::PreconditionFailed, "the message does not say where to (`to`)")),
+        };
+        let handover = match (transfer.settled, incoming.second) {
+            (true, _) => Guarantee::AtMostOnce,
+            (false, false) => Guarantee::AtLeastOnce,
+            (false, true) => Guarantee::ExactlyOnce,
+        };
+        let link_name = incoming.name.clone();
+        if let Some(State::Transactional { txn, .. }) = transfer.state.as_deref() {
+            return self.post(transfer, txn, &name, handover);
+        }
+        let tag = (handover == Guarantee::ExactlyOnce).then(|| (link_name, Box::from(&transfer.tag[..])));
+        let waiting = Waiting { link: transfer.link, delivery: transfer.delivery, handover, tag };
+        if let Some((name, tag)) = &waiting.tag
+            && context.broker.has_tag(name, tag)
+        {
+            // It came before, and its publisher has not heard of it.
+            let after = context.broker.store().submitted();
+            self.answer_publication(&waiting, Taken::Yes(after, crate::dialogue::Routed::Matched));
+            return Ok(());
+        }
+        let publish = publication(&sections, &name, handover, self.origin);
+        let taken = {
+            let mut worker = context.worker.borrow_mut();
+            let tag = waiting.tag.as_ref().map(|(name, tag)| (&**name, &**tag));
+            context.broker.publish_bare(&mut worker, &mut self.publisher, now, publish, tag)
+        };
+        self.answer_publication(&waiting, taken);
+        Ok(())
+    }
+
+    /// Whoever is known may not say that somebody else made a message.
+    pub(super) fn check_user(&self, user_id: Option<&[u8]>) -> Result<(), Error> {
+        let identity = self.client.as_ref().and_then(|client| client.scope.identity.clone());
+        match (user_id, identity) {
+            (Some(said), Some(known)) if !said.is_empty() && said != known.as_bytes() => {
+                Err(error(AmqpError::UnauthorizedAccess, "user-id is not the name of the authenticated user"))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn answer_publication(&mut self, waiting: &Waiting, taken: Taken) {
+        let (link, delivery) = (waiting.link, waiting.delivery);
+        let (after, state) = match taken {
+            Taken::Yes(after, _) => (after, State::ACCEPTED),
+            Taken::No(refusal) => (0, State::rejected(words::refused(&refusal))),
+            Taken::Parked => {
+                self.waiting = Some(waiting.clone());
+                return;
+            }
+        };
+        if waiting.handover != Guarantee::AtMostOnce {
+            let settled = waiting.handover == Guarantee::AtLeastOnce || state != State::ACCEPTED;
+            self.answers.push_back((after, Told::Incoming { link, delivery, state, settled }));
+        }
+    }
+
+    /// Goes on with a publication that waited for room.
+    pub(super) fn go_on(&mut self, now: Time) {
+        let Some(waiting) = self.waiting.take() else { return };
+        let context = self.context.clone();
+        let taken = {
+            let mut worker = context.worker.borrow_mut();
+            let tag = waiting.tag.as_ref().map(|(name, tag)| (&**name, &**tag));
+            context.broker.resume_bare(&mut worker, &mut self.publisher, now, tag)
+        };
+        self.answer_publication(&waiting, taken);
+    }
+}
+
+/// What the hall has to know of a message.
+pub(super) fn publication<'a>(
+    sections: &Sections<'a>,
+    name: &'a str,
+    handover: Guarantee,
+    origin: u64,
+) -> PublishBare<'a> {
+    let header = sections.header();
+    let level = ["x-opt-mqtt-qos", "x-opt-qos"].into_iter().find_map(|name| {
+        let value = sections.message_annotation(name)?;
+        let number = value.as_integer().or_else(|| value.as_str()?.trim().parse().ok());
+        number.and_then(|level| u8::try_from(level).ok())
+    });
+    let declared = level.and_then(Guarantee::from_level);
+    let by_durable = if header.durable { Guarantee::AtLeastOnce } else { Guarantee::AtMostOnce };
+    let retain = ["x-opt-retain-message", "x-opt-retain"].into_iter().find_map(|name| {
+        let said = sections.message_annotation(name);
+        said.or_else(|| sections.delivery_annotations().find(|(key, _)| key.as_symbol() == Some(name)).map(|(_, v)| v))
+    });
+    let blank = match sections.body() {
+        Body::Nothing => true,
+        Body::Data(bytes) => bytes.is_empty(),
+        Body::Value(value) => value.is_null(),
+        Body::DataMany(_) | Body::Sequence(_) => false,
+    };
+    PublishBare {
+        name,
+        guarantee: declared.unwrap_or(by_durable),
+        retain: retain.and_then(|value| value.as_bool()).unwrap_or(false),
+        expiry_milliseconds: header.ttl_milliseconds.map(u64::from),
+        bare: Bare { handover, blank, durable: header.durable, priority: header.priority },
+        origin,
+        encoded: sections.kept(),
+    }
+}

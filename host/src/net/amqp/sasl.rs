@@ -1,0 +1,142 @@
+//! Who the client is: SASL frames on one side, the identity room on the other.
+
+use super::side::{Over, Side};
+use crate::amqp::{AmqpError, Authenticate, Opening, SaslOutcome, error};
+use crate::broker::{Outlet as _, Proof};
+use crate::client::{Client, Departure, Protocol, Scope};
+use crate::dialogue::Closed;
+use crate::identity::{Claim, Identified, Inquiry, Login, Progress, Question};
+use crate::message::{RefusalKind, Time};
+use std::sync::Arc;
+
+/// What a connection knows of its client's identity.
+#[derive(Default)]
+pub(super) struct Admission {
+    pending: Option<Box<Inquiry>>,
+    /// A hashing thread has it.
+    waits: bool,
+    /// Held as long as the client is in.
+    login: Option<Login>,
+    /// It is known who it is, or that it may come in as a stranger.
+    pub done: bool,
+    /// Who.
+    pub name: Option<Arc<str>>,
+}
+
+impl Admission {
+    /// Whether nothing more is to be read before a hashing thread is done.
+    pub fn waits(&self) -> bool {
+        self.waits
+    }
+}
+
+/// How far an inquiry has got, where it has come to a stop.
+enum Stop {
+    Later,
+    Challenge(Box<[u8]>),
+    In(Option<Box<[u8]>>),
+    Out(SaslOutcome),
+}
+
+impl Side {
+    /// The client proves who it is.
+    pub(super) fn authenticate(&mut self, now: Time, asked: Authenticate) -> Result<(), Over> {
+        let claim = Claim::Mechanism { name: asked.mechanism, initial: asked.response.map(Into::into) };
+        self.admission.pending =
+            Some(Box::new(Inquiry::new(&self.context.identity, self.circumstances.clone(), claim)));
+        self.inquire(now)
+    }
+
+    /// It takes the next step of its exchange.
+    pub(super) fn respond(&mut self, now: Time, response: &[u8]) -> Result<(), Over> {
+        if let Some(inquiry) = &mut self.admission.pending {
+            inquiry.respond(response);
+        }
+        self.inquire(now)
+    }
+
+    /// Goes on with an exchange, if there is one.
+    pub(super) fn inquire(&mut self, now: Time) -> Result<(), Over> {
+        let stop = self.advance(now);
+        let (outcome, data) = match stop {
+            None | Some(Stop::Later) => return Ok(()),
+            Some(Stop::Challenge(challenge)) => {
+                self.wire(|wire| wire.machine.sasl_challenge(&challenge, &mut wire.front));
+                return Ok(());
+            }
+            Some(Stop::In(data)) => (SaslOutcome::Ok, data),
+            Some(Stop::Out(outcome)) => (outcome, None),
+        };
+        self.wire(|wire| wire.machine.sasl_outcome(outcome, data.as_deref(), &mut wire.front));
+        if outcome == SaslOutcome::Ok { Ok(()) } else { Err(Over(Departure::ProtocolViolation)) }
+    }
+
+    fn advance(&mut self, now: Time) -> Option<Stop> {
+        let mut inquiry = self.admission.pending.take()?;
+        self.admission.waits = false;
+        let outlet = &self.outlet;
+        let waker = || -> Box<dyn FnOnce() + Send> {
+            let outlet = outlet.clone();
+            Box::new(move || outlet.wake())
+        };
+        loop {
+            match inquiry.advance(now, &waker) {
+                Progress::AskModules => {
+                    let Question { user, password, certificate_subject } = inquiry.question();
+                    let proof = Proof { user, password, certificate_subject };
+                    let scope = Scope { listener: self.listener.clone(), protocol: Protocol::Amqp, identity: None };
+                    let client = Client { id: "".into(), scope, peer: self.peer.clone() };
+                    let context = self.context.clone();
+                    let said = context.broker.authenticate(&mut context.worker.borrow_mut(), &client, proof);
+                    inquiry.modules_said(said);
+                }
+                Progress::Waiting => {
+                    self.admission.waits = true;
+                    self.admission.pending = Some(inquiry);
+                    return Some(Stop::Later);
+                }
+                Progress::Challenge(data) => {
+                    self.admission.pending = Some(inquiry);
+                    return Some(Stop::Challenge(data));
+                }
+                Progress::Denied(refusal) => {
+                    tracing::debug!(peer = &*self.peer, reason = refusal.reason, "a client was turned away");
+                    let temporary = matches!(refusal.kind, RefusalKind::Unavailable | RefusalKind::QuotaExceeded);
+                    return Some(Stop::Out(if temporary { SaslOutcome::Temporary } else { SaslOutcome::Auth }));
+                }
+                Progress::Admitted(identified) => return Some(self.admit(*identified)),
+            }
+        }
+    }
+
+    fn admit(&mut self, identified: Identified) -> Stop {
+        let outlet = self.outlet.clone();
+        let close = Box::new(move |_| outlet.close(Closed::NotAuthorized));
+        match self.context.identity.admit(&identified, close) {
+            Ok(login) => self.admission.login = Some(login),
+            Err(_) => return Stop::Out(SaslOutcome::Auth),
+        }
+        self.admission.name = identified.name;
+        self.admission.done = true;
+        Stop::In(identified.data)
+    }
+
+    /// Lets the client in. One that did not prove anything may come in where strangers may.
+    pub(super) fn open(&mut self, now: Time, opening: &Opening) -> Result<(), Over> {
+        if !self.admission.done {
+            let inquiry = Inquiry::new(&self.context.identity, self.circumstances.clone(), Claim::Nothing);
+            self.admission.pending = Some(Box::new(inquiry));
+            if !matches!(self.advance(now), Some(Stop::In(_))) {
+                let why = error(AmqpError::UnauthorizedAccess, "clients have to say who they are here");
+                self.wire(|wire| wire.machine.close(Some(why), &mut wire.front));
+                return Err(Over(Departure::ProtocolViolation));
+            }
+        }
+        let identity = self.admission.name.clone();
+        let scope = Scope { listener: self.listener.clone(), protocol: Protocol::Amqp, identity };
+        let client = Arc::new(Client { id: (*opening.container_id).into(), scope, peer: self.peer.clone() });
+        self.come_in(client);
+        self.wire(|wire| wire.machine.open(now, &mut wire.front));
+        Ok(())
+    }
+}

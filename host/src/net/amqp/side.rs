@@ -1,0 +1,282 @@
+//! The task's side of an AMQP connection: works off frames one after the other, keeps which link is what to the hall, and
+//! says what waits for the disk when it is there.
+
+use super::attach::{Incoming, Receiver};
+use super::door::Bell;
+use super::outcome::Told;
+use super::publish::Waiting;
+use super::sasl::Admission;
+use super::wire::Wire;
+use super::words;
+use crate::amqp::{self, Action, Error, LinkId, Profile, Step};
+use crate::broker::{self, Link, Parting};
+use crate::client::{Client, Departure, Protocol};
+use crate::dialogue::Closed;
+use crate::identity::Circumstances;
+use crate::message::Time;
+use crate::net::context::Context;
+use crate::net::machine::Writer;
+use crate::net::outlet::Outlet;
+use crate::store::Sequence;
+use std::collections::VecDeque;
+use std::rc::Rc;
+use std::sync::Arc;
+
+/// A connection is over, and this is how its client went.
+#[derive(Debug, Clone, Copy)]
+pub struct Over(pub Departure);
+
+/// See the head of this file.
+pub struct Side {
+    pub(super) context: Rc<Context>,
+    pub(super) outlet: Arc<Outlet>,
+    pub(super) bell: Arc<Bell>,
+    pub(super) listener: Arc<str>,
+    pub(super) peer: Arc<str>,
+    pub(super) circumstances: Circumstances,
+    pub(super) admission: Admission,
+    /// The number under which it publishes.
+    pub(super) origin: u64,
+    /// The client, once it is in.
+    pub(super) client: Option<Arc<Client>>,
+    /// What the hall knows as the publisher.
+    pub(super) publisher: Link,
+    pub(super) links: Vec<Option<(LinkId, End)>>,
+    /// A publication that waits for room in somebody's queue.
+    pub(super) waiting: Option<Waiting>,
+    /// What is said when so much is on disk.
+    pub(super) answers: VecDeque<(Sequence, Told)>,
+    /// For which of them the hall will wake this connection.
+    awaited: Sequence,
+}
+
+/// What a link is to the hall.
+pub(super) enum End {
+    /// The client sends.
+    Incoming(Box<Incoming>),
+    /// The client receives.
+    Outgoing(Box<Receiver>),
+    /// The client begins and ends transactions.
+    Coordinator,
+}
+
+impl Side {
+    /// A connection that speaks AMQP; `wire` goes into the outlet.
+    pub fn new(context: Rc<Context>, outlet: Arc<Outlet>, circumstances: Circumstances, opened: Time) -> Self {
+        let bell = Arc::new(Bell::default());
+        let (listener, peer) = (circumstances.listener.clone(), circumstances.peer.clone());
+        let mechanisms = context.identity.mechanisms(&circumstances);
+        let machine = amqp::Connection::new(context.amqp.clone(), profile(&mechanisms), opened);
+        outlet.lock().writer = Writer::Amqp(Box::new(Wire::new(machine, bell.clone())));
+        let nobody = broker::nobody(&listener, Protocol::Amqp);
+        let publisher = Link::new(outlet.clone(), Arc::new(nobody));
+        Self {
+            origin: context.broker.origin(),
+            context,
+            outlet,
+            bell,
+            listener,
+            peer,
+            circumstances,
+            admission: Admission::default(),
+            client: None,
+            publisher,
+            links: Vec::new(),
+            waiting: None,
+            answers: VecDeque::new(),
+            awaited: 0,
+        }
+    }
+
+    /// Does something with what stands behind the outlet's lock.
+    pub(super) fn wire<T>(&self, act: impl FnOnce(&mut Wire) -> T) -> Option<T> {
+        match &mut self.outlet.lock().writer {
+            Writer::Amqp(wire) => Some(act(wire)),
+            _ => None,
+        }
+    }
+
+    /// Whether more may be read: not while a publication waits for room, or too many answers wait for the disk.
+    pub fn reads(&self) -> bool {
+        self.waiting.is_none()
+            && !self.admission.waits()
+            && self.answers.len() < self.context.limits.answers_waiting_max
+    }
+
+    /// When [`Self::tick`] wants to be called.
+    pub fn deadline(&self) -> Option<Time> {
+        self.wire(|wire| wire.machine.deadline()).flatten()
+    }
+
+    /// Works off whole frames; how many bytes those were.
+    ///
+    /// # Errors
+    /// The connection is over once what was said has been sent.
+    pub fn frames(&mut self, now: Time, bytes: &[u8]) -> (usize, Result<(), Over>) {
+        let mut used = 0;
+        while used < bytes.len() && self.reads() {
+            let step = self.wire(|wire| wire.machine.receive(now, &bytes[used..], &mut wire.front));
+            match step {
+                None | Some(Ok(Step::NeedMore { .. } | Step::Wait)) => break,
+                Some(Ok(Step::Frame { length, action })) => {
+                    used += length;
+                    let acted = action.map_or(Ok(()), |action| self.act(now, action));
+                    if acted.is_err() {
+                        return (used, acted);
+                    }
+                }
+                Some(Err(fault)) => {
+                    tracing::debug!(%fault, peer = %self.peer, "a client broke the rules");
+                    self.context.broker.metrics().protocol_violations_total.add(1);
+                    return (used, Err(Over(Departure::ProtocolViolation)));
+                }
+            }
+        }
+        (used, Ok(()))
+    }
+
+    fn act(&mut self, now: Time, action: Action<'_>) -> Result<(), Over> {
+        match action {
+            Action::Transfer(transfer) => self.transfer(now, transfer),
+            Action::Outcomes(outcomes) => self.outcomes(now, &outcomes),
+            Action::Flow(flow) => {
+                self.wire(|wire| wire.ring(flow.link));
+            }
+            Action::Forgotten(forgotten) => self.forgotten(&forgotten),
+            Action::Attach(attach) => self.attach(now, *attach),
+            Action::Detach(detach) => self.detached(now, &detach),
+            Action::Ended { links, .. } => {
+                for link in links {
+                    self.drop_link(now, link, |receiver| Parting::Kept(receiver.expiry_seconds_when_lost));
+                }
+            }
+            Action::Open(opening) => return self.open(now, &opening),
+            Action::Authenticate(asked) => return self.authenticate(now, asked),
+            Action::SaslResponse(response) => return self.respond(now, &response),
+            Action::StartTls => return Err(Over(Departure::ProtocolViolation)),
+            Action::Declare { link, delivery } => self.declare(link, delivery),
+            Action::Discharge { link, delivery, txn, fail } => self.discharge(now, link, delivery, &txn, fail),
+            Action::Closed { .. } => return Err(Over(Departure::Clean)),
+        }
+        Ok(())
+    }
+
+    pub(super) fn come_in(&mut self, client: Arc<Client>) {
+        self.publisher = Link::of(self.outlet.clone(), client.clone());
+        self.client = Some(client);
+        self.context.broker.metrics().clients.add(1);
+    }
+
+    /// What is due.
+    ///
+    /// # Errors
+    /// The client was silent for too long.
+    pub fn tick(&mut self, now: Time) -> Result<(), Over> {
+        loop {
+            let ticked = self.wire(|wire| wire.machine.tick(now, &mut wire.front));
+            match ticked {
+                Some(Ok(Some(action))) => self.act(now, action)?,
+                Some(Ok(None)) | None => return Ok(()),
+                Some(Err(_)) => {
+                    self.context.broker.metrics().keep_alive_timeouts_total.add(1);
+                    return Err(Over(Departure::KeepAliveExpired));
+                }
+            }
+        }
+    }
+
+    /// Whether a publication waits for room.
+    pub fn is_waiting(&self) -> bool {
+        self.waiting.is_some()
+    }
+
+    /// Whether the client is in.
+    pub fn is_in(&self) -> bool {
+        self.client.is_some()
+    }
+
+    /// Somebody woke the connection: links may have ended, modules are to be asked, a publication may go on.
+    ///
+    /// # Errors
+    /// The client is not who it says it is.
+    pub fn woken(&mut self, now: Time) -> Result<(), Over> {
+        if self.admission.waits() {
+            return self.inquire(now);
+        }
+        for (link, why) in self.bell.ended() {
+            self.end_link(now, link, &words::link_ended(&why));
+        }
+        let context = self.context.clone();
+        let mut worker = context.worker.borrow_mut();
+        for (_, end) in self.links.iter().flatten() {
+            if let End::Outgoing(receiver) = end {
+                context.broker.refill(&mut worker, &receiver.link, now);
+            }
+        }
+        drop(worker);
+        self.go_on(now);
+        self.wire(|wire| wire.ring(None));
+        Ok(())
+    }
+
+    /// The hall ended a link: the client is told, and what it held is where it was.
+    pub(super) fn end_link(&mut self, now: Time, link: LinkId, why: &Error) {
+        if self.drop_link(now, link, |receiver| Parting::Kept(receiver.expiry_seconds)) {
+            self.wire(|wire| wire.machine.detach(link, true, Some(why.clone()), &mut wire.front));
+        }
+    }
+
+    /// Ends a batch: says what may be said.
+    pub fn flush(&mut self) {
+        let context = self.context.clone();
+        while let Some((after, _)) = self.answers.front()
+            && context.broker.is_committed(*after)
+        {
+            let Some((_, told)) = self.answers.pop_front() else { break };
+            self.tell(&told);
+        }
+        self.wire(|wire| wire.machine.flush(&mut wire.front));
+        if let Some((after, _)) = self.answers.front()
+            && self.awaited != *after
+        {
+            self.awaited = *after;
+            context.broker.await_answer(*after, self.outlet.clone());
+        }
+    }
+
+    /// Says why the connection ends by the broker's will.
+    pub fn farewell(&self, why: &Closed) {
+        let error = words::connection_ended(why);
+        self.wire(|wire| wire.machine.close(Some(error), &mut wire.front));
+    }
+
+    /// The connection is over: its links go, as their termini say.
+    pub fn finish(&mut self, now: Time, departure: Departure) {
+        let links: Vec<LinkId> = self.links.iter().flatten().map(|(link, _)| *link).collect();
+        let clean = departure == Departure::Clean;
+        for link in links {
+            self.drop_link(now, link, |receiver| match clean {
+                true => Parting::Kept(receiver.expiry_seconds_when_lost),
+                false => Parting::Lost(receiver.expiry_seconds_when_lost),
+            });
+        }
+        if self.client.take().is_some() {
+            self.context.broker.metrics().clients.add(-1);
+        }
+        self.waiting = None;
+        self.wire(Wire::leave_all);
+    }
+}
+
+/// What is offered.
+fn profile(mechanisms: &[&'static str]) -> Arc<Profile> {
+    Arc::new(Profile {
+        container_id: "pliant".into(),
+        mechanisms: mechanisms.iter().map(|name| (*name).into()).collect(),
+        // A client without it comes in as a stranger, or not.
+        sasl_required: false,
+        tls_offered: false,
+        offered_capabilities: ["ANONYMOUS-RELAY"].map(Into::into).to_vec(),
+        properties: Default::default(),
+    })
+}

@@ -1,0 +1,187 @@
+//! What any thread may use that has something for an AMQP client, one at a time: the machine, and the links on which it
+//! sends. Bytes leave in the order in which the machine made them.
+
+use super::door::{Bell, Door};
+use crate::amqp::sections::{self, Header};
+use crate::amqp::{self, LinkId, Outgoing, Undelivered};
+use crate::broker::{Attachment, Broker, Take};
+use crate::dialogue::Consignment;
+use crate::message::Time;
+use std::sync::Arc;
+
+/// See the head of this file.
+pub struct Wire {
+    /// The protocol.
+    pub machine: amqp::Connection,
+    /// What the machine said and nobody has sent yet.
+    pub front: Vec<u8>,
+    links: Vec<Option<Sender>>,
+    bell: Arc<Bell>,
+    /// For headers, used again and again.
+    head: Vec<u8>,
+}
+
+/// A link on which the broker sends.
+struct Sender {
+    door: Arc<Door>,
+    attachment: Attachment,
+    /// Nothing is awaited for what is sent.
+    settles: bool,
+    /// Says the topic of each message, for a source that stands for many.
+    tells_topic: bool,
+    /// Entries that the client remembers, by ascending number.
+    resumed: Vec<u64>,
+}
+
+/// How a link on which the broker sends is to be served.
+pub struct Serving {
+    /// Its way.
+    pub door: Arc<Door>,
+    /// Where its messages come from.
+    pub attachment: Attachment,
+    /// All deliveries are settled.
+    pub settles: bool,
+    /// Its source stands for many topics.
+    pub tells_topic: bool,
+    /// Entries that the client remembers from an earlier life of the link.
+    pub resumed: Vec<u64>,
+}
+
+impl Wire {
+    /// Around a machine.
+    pub fn new(machine: amqp::Connection, bell: Arc<Bell>) -> Self {
+        Self { machine, front: Vec::new(), links: Vec::new(), bell, head: Vec::new() }
+    }
+
+    /// Begins to send on a link.
+    pub fn serve(&mut self, serving: Serving) {
+        let Serving { door, attachment, settles, tells_topic, mut resumed } = serving;
+        resumed.sort_unstable();
+        let at = door.link.index();
+        if self.links.len() <= at {
+            self.links.resize_with(at + 1, || None);
+        }
+        door.ring();
+        self.links[at] = Some(Sender { door, attachment, settles, tells_topic, resumed });
+    }
+
+    /// Sends nothing more on a link.
+    pub fn leave(&mut self, link: LinkId) {
+        if let Some(place) = self.links.get_mut(link.index())
+            && place.as_ref().is_some_and(|sender| sender.door.link == link)
+        {
+            *place = None;
+        }
+    }
+
+    /// Lets go of everything that holds on to the connection.
+    pub fn leave_all(&mut self) {
+        self.links.clear();
+        self.bell.ready();
+    }
+
+    /// A link, or all of them, may have got room.
+    pub fn ring(&self, link: Option<LinkId>) {
+        match link {
+            Some(link) => {
+                if let Some(Some(sender)) = self.links.get(link.index()) {
+                    sender.door.ring();
+                }
+            }
+            None => self.links.iter().flatten().for_each(|sender| sender.door.ring()),
+        }
+    }
+
+    /// Puts what was said, and what mailboxes hold for links with room, behind what is there, up to a batch.
+    pub fn fill(&mut self, broker: &Broker, now: Time, out: &mut Vec<u8>, batch_bytes: usize) {
+        if !self.front.is_empty() {
+            out.append(&mut self.front);
+        }
+        if !self.machine.is_live() {
+            return;
+        }
+        loop {
+            let ready = self.bell.ready();
+            if ready.is_empty() {
+                return;
+            }
+            for door in ready {
+                door.answered();
+                if out.len() >= batch_bytes {
+                    door.ring();
+                } else if !self.send(&door, broker, now, out, batch_bytes) {
+                    door.ring();
+                }
+            }
+            if out.len() >= batch_bytes {
+                return;
+            }
+        }
+    }
+
+    /// Sends what a link may have; false: there may be more.
+    fn send(&mut self, door: &Door, broker: &Broker, now: Time, out: &mut Vec<u8>, batch_bytes: usize) -> bool {
+        let Self { machine, links, head, .. } = self;
+        let Some(Some(sender)) = links.get(door.link.index()) else { return true };
+        if sender.door.link != door.link {
+            return true;
+        }
+        let mut room = machine.room(door.link);
+        let drains = machine.drains(door.link);
+        if room == 0 {
+            return true;
+        }
+        let mut full = false;
+        let done = broker.consume(&sender.attachment, now, sender.settles, &mut |consignment| {
+            match deliver(machine, sender, &consignment, now, head, out) {
+                Ok(_) => {}
+                Err(Undelivered::TooLarge) => return Take::Not,
+                // The room was asked for; a link that has gone meanwhile gives back what it has.
+                Err(Undelivered::NoRoom) => {}
+            }
+            room -= 1;
+            full = out.len() >= batch_bytes;
+            if room == 0 || full { Take::Enough } else { Take::More }
+        });
+        if drains && done && room > 0 {
+            machine.drained(door.link, out);
+        }
+        !(full && room > 0)
+    }
+}
+
+fn deliver(
+    machine: &mut amqp::Connection,
+    sender: &Sender,
+    consignment: &Consignment,
+    now: Time,
+    head: &mut Vec<u8>,
+    out: &mut Vec<u8>,
+) -> Result<amqp::DeliveryId, Undelivered> {
+    let message = &consignment.message;
+    let bare = message.as_bare();
+    head.clear();
+    let expires = message.envelope().expires;
+    let header = Header {
+        durable: bare.is_some_and(|bare| bare.durable),
+        priority: bare.map_or(4, |bare| bare.priority),
+        ttl_milliseconds: expires.map(|at| u32::try_from(at.since(now)).unwrap_or(u32::MAX)),
+        first_acquirer: !consignment.duplicate && consignment.failures == 0,
+        delivery_count: consignment.failures,
+    };
+    sections::header(&header, head);
+    let kept = message.payload();
+    let _ = sender.tells_topic;
+    let behind = kept;
+    let tag = consignment.number.to_be_bytes();
+    let outgoing = Outgoing {
+        token: consignment.number,
+        tag: &tag,
+        format: 0,
+        settled: sender.settles,
+        resume: sender.resumed.binary_search(&consignment.number).is_ok(),
+        state: None,
+        parts: &[head, behind],
+    };
+    machine.deliver(sender.door.link, &outgoing, out)
+}
