@@ -262,7 +262,7 @@ impl Default for Config {
         Self {
             data_dir: "data".into(),
             workers: 0,
-            listeners: vec![mqtt, ws, amqp],
+            listeners: vec![amqp, mqtt, ws],
             auth: Auth::default(),
             admin: Admin::default(),
             durability: DurabilityName::Commit,

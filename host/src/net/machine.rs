@@ -1,10 +1,10 @@
 //! What a connection speaks, behind one face: a half that reads, owned by the connection's task, and a half that writes.
 
+use super::amqp::{Side, Wire};
 use super::listener::Entrance;
 use crate::client::Protocol;
 use crate::dialogue::{Event, Handle, Outgoing};
 use crate::message::Time;
-use super::amqp::{Side, Wire};
 use crate::mqtt;
 use std::sync::Arc;
 

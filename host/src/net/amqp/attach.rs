@@ -6,8 +6,8 @@ use super::side::{End, Side};
 use super::wire::Serving;
 use super::words;
 use crate::amqp::{
-    AmqpError, Attach, AttachReply, Detach, Direction, DistributionMode, Error, LinkId, Outcome, ReceiverSettles,
-    SenderSettles, Sink, Source, State, Target, Unsettled, error,
+    AmqpError, Attach, AttachReply, Detach, Direction, DistributionMode, Error, Filters, LinkId, Outcome,
+    ReceiverSettles, SenderSettles, Sink, Source, State, Target, Unsettled, error,
 };
 use crate::broker::{self, Parting, Receive};
 use crate::client::Client;
@@ -144,12 +144,15 @@ impl Side {
     /// What a source wants of its node.
     fn condition(
         &self,
-        _source: &Source,
+        source: &Source,
         attach: &Attach,
         reply: &mut AttachReply,
     ) -> Result<(Option<crate::dialogue::Predicate>, SubscribeOptions), Error> {
+        let limits = &self.context.amqp;
+        let filters = source.filter.as_ref().map(|set| Filters::compile(set, limits)).transpose();
+        let filters = filters.map_err(|why| *why)?.unwrap_or_default();
         if let Some(told) = &mut reply.source {
-            told.filter = None;
+            told.filter = (!filters.in_force.is_empty()).then(|| filters.in_force.clone());
         }
         let guarantee = match (attach.sender_settles, attach.receiver_settles) {
             (SenderSettles::Settled, _) => Guarantee::AtMostOnce,
@@ -158,12 +161,12 @@ impl Side {
         };
         let options = SubscribeOptions {
             guarantee,
-            no_local: false,
+            no_local: filters.no_local,
             retain_as_published: false,
             retain_handling: RetainHandling::IfNew,
             identifier: None,
         };
-        Ok((None, options))
+        Ok((filters.predicate(limits.clone()), options))
     }
 
     fn receive(
