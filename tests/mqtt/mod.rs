@@ -15,6 +15,7 @@ mod qos;
 mod redirect;
 mod resend;
 mod retained;
+mod sequences;
 mod session;
 mod shared;
 mod statements;

@@ -3,6 +3,7 @@
 mod answers;
 mod connecting;
 mod deliveries;
+mod differential;
 mod harness;
 mod limits_of_time_and_memory;
 mod packets;

@@ -18,7 +18,7 @@ fn connect() -> impl Strategy<Value = &'static [u8]> {
 }
 
 /// Bytes that get past the first checks more often than bytes at random do.
-fn likely_packet() -> impl Strategy<Value = Vec<u8>> {
+pub(super) fn likely_packet() -> impl Strategy<Value = Vec<u8>> {
     let first = prop_oneof![
         4 => prop::sample::select(vec![0x30_u8, 0x32, 0x34, 0x40, 0x50, 0x62, 0x70, 0x82, 0xA2, 0xC0, 0xE0, 0xF0, 0x10]),
         1 => any::<u8>(),
