@@ -2,7 +2,7 @@
 
 #![no_main]
 
-use fuzz::amqp::{Action, AttachReply, Connection, Limits, Profile, SaslOutcome, State, Step};
+use fuzz::amqp::{Action, AttachReply, Connection, Limits, Outcome, Profile, SaslOutcome, State, Step};
 use fuzz::message::Time;
 use libfuzzer_sys::fuzz_target;
 use std::sync::Arc;
@@ -60,7 +60,7 @@ fn step(machine: &mut Connection, held: &[u8], heard: &mut Vec<String>, out: &mu
         Some(Action::Open(_)) => machine.open(Time(1), out),
         Some(Action::Attach(attach)) => machine.attach(attach.link, AttachReply::agree(&attach), out),
         Some(Action::Transfer(transfer)) if !transfer.settled => {
-            machine.settle(transfer.link, transfer.delivery, &State::Accepted, true, out);
+            machine.settle(transfer.link, transfer.delivery, &State::Ended(Outcome::Accepted), true, out);
         }
         _ => {}
     }

@@ -90,6 +90,7 @@ fn answer(request: &Request<'_>) -> Option<Event> {
             resumed: !attach.clean,
             assigned: attach.client.id.is_empty(),
             expiry_seconds: attach.expiry_seconds,
+            proof: None,
         }),
         Request::Publish(publish) if publish.guarantee != Guarantee::AtMostOnce => Event::Published {
             handle: publish.handle,

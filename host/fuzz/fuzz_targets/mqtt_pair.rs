@@ -22,7 +22,7 @@ fn open(connect: &[u8]) -> (Inbound, Outbound) {
     };
     let mut outbound = inbound.outbound();
     let client = Arc::new(attach.client);
-    let event = Event::Attached(Attached { client, resumed: false, assigned: false, expiry_seconds: 0 });
+    let event = Event::Attached(Attached { client, resumed: false, assigned: false, expiry_seconds: 0, proof: None });
     inbound.answered(&event);
     let _ = outbound.event(&event, &mut Vec::new());
     (inbound, outbound)
