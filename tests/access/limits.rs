@@ -23,3 +23,30 @@ fn connections_of_one_identity_are_bounded() {
     third.as_mut().expect("a place is free again").ping();
     one.ping();
 }
+
+/// T18: retained messages of one client are bounded; what it replaces or deletes does not count.
+#[test]
+fn retained_messages_of_one_client_are_bounded() {
+    let Some(rig) = Rig::start_with(None, |config| config.broker.retained_per_client_max = 2) else { return };
+    let (mut ann, mut bob) = (rig.open(V5, "ann"), rig.open(V5, "bob"));
+    let keep =
+        |client: &mut Client, topic: &str, payload: &str| client.publish(&Publish::new(topic, payload, 1).retained());
+    for (topic, payload, code) in [
+        ("a", "1", 0x10),
+        ("b", "1", 0x10),
+        ("c", "1", 0x97),
+        ("a", "2", 0x10),
+        ("a", "", 0x10),
+        ("c", "1", 0x10),
+        ("d", "1", 0x97),
+    ] {
+        assert_eq!(keep(&mut ann, topic, payload), code, "{topic} {payload:?}");
+    }
+    assert_eq!((keep(&mut bob, "d", "1"), keep(&mut bob, "b", "2")), (0x10, 0x10));
+    assert_eq!(keep(&mut bob, "e", "1"), 0x97);
+    // One of hers is his now.
+    assert_eq!(keep(&mut ann, "e", "1"), 0x10);
+    rig.admin()
+        .post("/api/v1/publish", &serde_json::json!({ "topic": "f", "payload": "x", "retain": true }))
+        .expect(200);
+}

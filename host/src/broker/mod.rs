@@ -85,6 +85,8 @@ pub struct Limits {
     pub subscriptions_max: usize,
     /// Retained messages. Default 10,000,000.
     pub retained_max: usize,
+    /// Retained messages that one client has published. Default 1,000,000.
+    pub retained_per_client_max: usize,
     /// Mailboxes, attached or not. Default 1,000,000.
     pub mailboxes_max: usize,
     /// Longest time a mailbox outlives its connection, seconds; `u32::MAX`: no bound. Default `u32::MAX`.
@@ -119,6 +121,7 @@ impl Default for Limits {
             subscriptions_per_client_max: 100_000,
             subscriptions_max: 10_000_000,
             retained_max: 10_000_000,
+            retained_per_client_max: 1_000_000,
             mailboxes_max: 1_000_000,
             expiry_seconds_max: u32::MAX,
             unreleased_max: 65_535,

@@ -80,6 +80,11 @@ impl Broker {
         if matches!(keep, Keep::Set(_)) && is_full() && is_new() {
             return Err(Refusal::new(RefusalKind::QuotaExceeded, "no more retained messages are taken"));
         }
+        let owner = message.publisher();
+        let has_its_share = || self.retained.owned_by(owner) >= self.limits.retained_per_client_max;
+        if matches!(keep, Keep::Set(_)) && has_its_share() && !self.retained.is_of(message.topic(), owner) {
+            return Err(Refusal::new(RefusalKind::QuotaExceeded, "the client has too many retained messages"));
+        }
         Ok(keep)
     }
 

@@ -6,6 +6,7 @@
 use crate::message::{Message, Time};
 use crate::store::Change;
 use crate::topic::{Filter, Topic, levels};
+use hashbrown::HashMap;
 use parking_lot::{Mutex, MutexGuard, RwLock};
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
@@ -16,6 +17,8 @@ use std::sync::atomic::{AtomicU64, Ordering as Order};
 #[derive(Default)]
 pub struct Retained {
     kept: RwLock<BTreeMap<ByLevel, Kept>>,
+    /// How many values come from each publisher, by its number; bounded by the values.
+    owned: Mutex<HashMap<u64, usize>>,
     /// Number of the value that was stored last.
     last: AtomicU64,
     order: Mutex<()>,
@@ -111,19 +114,58 @@ impl Retained {
         let key = ByLevel(message.topic().clone());
         let mut kept = self.kept.write();
         let number = self.last.fetch_add(1, Order::Relaxed) + 1;
-        kept.insert(key, Kept { message, stored, number }).is_none()
+        let publisher = message.publisher();
+        let old = kept.insert(key, Kept { message, stored, number });
+        self.count_owned(publisher, old.as_ref());
+        old.is_none()
     }
 
     /// Deletes a value; true if there was one.
     pub fn remove(&self, topic: &Topic) -> bool {
-        self.kept.write().remove(&ByLevel(topic.clone())).is_some()
+        let mut kept = self.kept.write();
+        let old = kept.remove(&ByLevel(topic.clone()));
+        self.count_owned(0, old.as_ref());
+        old.is_some()
     }
 
     /// Deletes a value if it has expired; true if it did.
     pub fn remove_expired(&self, topic: &Topic, now: Time) -> bool {
         let mut kept = self.kept.write();
         let key = ByLevel(topic.clone());
-        kept.get(&key).is_some_and(|found| found.message.is_expired(now)) && kept.remove(&key).is_some()
+        if !kept.get(&key).is_some_and(|found| found.message.is_expired(now)) {
+            return false;
+        }
+        let old = kept.remove(&key);
+        self.count_owned(0, old.as_ref());
+        true
+    }
+
+    /// Whether the value of a topic comes from a publisher.
+    pub fn is_of(&self, topic: &Topic, publisher: u64) -> bool {
+        self.kept.read().get(&ByLevel(topic.clone())).is_some_and(|kept| kept.message.publisher() == publisher)
+    }
+
+    /// How many values come from a publisher. What no client has sent is nobody's.
+    pub fn owned_by(&self, publisher: u64) -> usize {
+        self.owned.lock().get(&publisher).copied().unwrap_or(0)
+    }
+
+    /// One value more of a publisher (0: of nobody), and the one that it took the place of less.
+    fn count_owned(&self, publisher: u64, old: Option<&Kept>) {
+        let former = old.map_or(0, |old| old.message.publisher());
+        if former == publisher {
+            return;
+        }
+        let mut owned = self.owned.lock();
+        if publisher != 0 {
+            *owned.entry(publisher).or_insert(0) += 1;
+        }
+        if let Some(count) = owned.get_mut(&former) {
+            *count -= 1;
+            if *count == 0 {
+                owned.remove(&former);
+            }
+        }
     }
 
     /// How many values match, counting to `most` at the utmost.

@@ -223,6 +223,96 @@ fn a_token_with_another_signature_is_refused() {
     }
 }
 
+/// Signed by OpenSSL: nothing of the library under test.
+#[test]
+fn tokens_under_public_keys_are_believed() {
+    const N: &str = "nHB5gZ5uTYIGILzBW9UlOx6tofdb7AJSnFRM6sNSHmPpHT-BM7S2k227ZvTgL7Og0MgRH0vOgFeiYRYktD6teM_LaicAXUNd2rkcvgbF5XaA65YNg2oG7K4P9tCF1O0dzznr79J8jcH0RrhzGvxKDZxRa3b05mKcRmQ0qQGRZRgJ9bJSuV78NxsUpDsOlG_BYnHFe5Jl2svpW9i34RPB9_l14ZY79EFDW5y9n0k_fy5Ww3C8HqLGY7De1zk6eg1KMjOpGkh-tUvZFYF0MsI8mpTukfzEAHK1WrP3IhxzECJuYjh3b_DA9PuA0oM3WxM4ixTWG6qnNiW6XBSk-b0elw";
+    const CLAIMS: &str = "eyJzdWIiOiAibWV0ZXItNyIsICJpc3MiOiAidXMiLCAiYXVkIjogImJyb2tlciIsICJleHAiOiA0MTAyNDQ0ODAwfQ";
+    const RSA: &str = "SzYxaTVHoQa_dOzoHS5OP2OOFJcpYTHnqVLoWE_9sShRHoBmdHhoasZlIUDiaaZ-sn0co8mdqXGsS_Hi-5xsQpFf4A7pAbb-unLHiZ_YA7NomTIrecX3KkyVI_SOjOMsEdvhbCtLvWaA-lZ6_2A89gisFkaPBQCXZ5WyZ0FtF38g7DU8K_rr5rzj_Ie-dFnG-fABwJl9fY3bkoDI29HvU0XprvTWxnp9RtyYGcHBJ1g-ypdlNldL3hH67T5wOSYVFyel_4oDC-v6ghTmf461Ocf_3XFJwcPNcsFh2jTEdZqU__3qcKiDYLD9Ju_bM04gInaRF7uhk2obXMP9LiLpug";
+    const CURVE: &str = "Nv-3QbYEAj91_KDjZ_U32noLLv8fofdRkAu1lBwFduDRl-rm4Jz73uM8ft6UzXNDfuXJOZzfdfVzFvyMAkTgKQ";
+    let rig = Rig::new();
+    rig.keys(json!([
+        { "kty": "RSA", "kid": "RS256", "n": N, "e": "AQAB" },
+        { "kty": "EC", "kid": "ES256", "crv": "P-256", "x": "QaDZbIviutBPmW2zEEf1zpLWm8n2TzxD1TCIhdYEw5Q",
+          "y": "QC9-AAVSqd7qu6U74gShTICZlpPzYq25AmluqKbms2w" },
+    ]));
+    let identity = rig.open();
+    let (rsa, curve) = ("eyJhbGciOiAiUlMyNTYiLCAia2lkIjogIlJTMjU2In0", "eyJhbGciOiAiRVMyNTYiLCAia2lkIjogIkVTMjU2In0");
+    // The public key taken for a secret: what a careless verifier believes.
+    let confused = Header { kid: Some("RS256".into()), ..Header::new(Algorithm::HS256) };
+    let key = EncodingKey::from_secret(N.as_bytes());
+    let confused = jsonwebtoken::encode(&confused, &good_claims(), &key).unwrap();
+    for (token, expected) in [
+        (format!("{rsa}.{CLAIMS}.{RSA}"), "meter-7"),
+        (format!("{curve}.{CLAIMS}.{CURVE}"), "meter-7"),
+        (format!("{rsa}.{CLAIMS}.{CURVE}"), "NotAuthorized"),
+        (format!("{curve}.{CLAIMS}.{RSA}"), "NotAuthorized"),
+        (format!("{rsa}.{}.{RSA}", CLAIMS.replace("bWV0ZXItNy", "bWV0ZXItOC")), "NotAuthorized"),
+        (confused, "NotAuthorized"),
+    ] {
+        assert_eq!(ask(&identity, "closed", password("", token.as_bytes())), expected, "{token}");
+    }
+}
+
+fn certificate(name: &str, days: i64) -> Arc<[u8]> {
+    use rcgen::{CertificateParams, DistinguishedName, DnType, KeyPair, SanType};
+    let mut params = CertificateParams::default();
+    params.distinguished_name = DistinguishedName::new();
+    params.distinguished_name.push(DnType::CommonName, name);
+    params.distinguished_name.push(DnType::OrganizationName, "Plant");
+    params.subject_alt_names = vec![
+        SanType::DnsName("meter.example".try_into().unwrap()),
+        SanType::Rfc822Name("meter@example".try_into().unwrap()),
+        SanType::URI("urn:meter:7".try_into().unwrap()),
+    ];
+    params.not_before = rcgen::date_time_ymd(2020, 1, 1);
+    params.not_after = rcgen::date_time_ymd(if days > 0 { 2090 } else { 2021 }, 1, 1);
+    let certificate = params.self_signed(&KeyPair::generate().unwrap()).unwrap();
+    certificate.der().to_vec().into()
+}
+
+/// W06: control characters in a name are no name.
+#[test]
+fn a_certificate_is_a_name_by_the_part_that_is_configured() {
+    let mut rig = Rig::new();
+    let come = |identity: &Identity, certificate: &Arc<[u8]>, claim: Claim| {
+        let with = Circumstances { certificate: Some(certificate.clone()), ..circumstances("closed", "192.0.2.1:5") };
+        outcome(drive(&mut Inquiry::new(identity, with, claim)))
+    };
+    let good = certificate("meter-7", 1);
+    for (source, name) in [
+        (NameSource::CommonName, "meter-7"),
+        (NameSource::Dns, "meter.example"),
+        (NameSource::Email, "meter@example"),
+        (NameSource::Uri, "urn:meter:7"),
+        (NameSource::Subject, "CN=meter-7, O=Plant"),
+    ] {
+        rig.settings.certificate_name = source;
+        let identity = rig.open();
+        assert_eq!(come(&identity, &good, Claim::Nothing), name);
+        // First in the order: what else the client says does not matter.
+        assert_eq!(come(&identity, &good, password("ann", b"wrong")), name);
+        let external =
+            |initial: &str| Claim::Mechanism { name: "EXTERNAL".into(), initial: Some(initial.as_bytes().into()) };
+        assert_eq!(come(&identity, &good, external("")), name);
+        assert_eq!(come(&identity, &good, external(name)), name);
+        assert_eq!(come(&identity, &good, external("ann")), "NotAuthorized");
+    }
+    rig.settings.certificate_name = NameSource::CommonName;
+    let identity = rig.open();
+    for bad in [certificate("a\nb", 1), certificate("", 1), certificate("meter-7", -1), Arc::from(&b"no DER"[..])] {
+        assert_eq!(come(&identity, &bad, Claim::Nothing), "NotAuthorized");
+        assert_eq!(come(&identity, &bad, password("ann", b"secret")), "ann");
+    }
+    rig.settings.order = vec![Method::Password, Method::Certificate];
+    let identity = rig.open();
+    assert_eq!(come(&identity, &good, password("ann", b"secret")), "ann");
+    assert_eq!(come(&identity, &good, password("ann", b"wrong")), "NotAuthorized");
+    assert_eq!(come(&identity, &good, Claim::Nothing), "meter-7");
+    rig.settings.order = vec![Method::Password];
+    assert_eq!(come(&rig.open(), &good, Claim::Nothing), "NotAuthorized");
+}
+
 #[test]
 fn a_key_set_that_is_none_is_refused_with_nothing_of_its_content() {
     let rig = Rig::new();
