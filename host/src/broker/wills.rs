@@ -110,7 +110,7 @@ impl Broker {
         let WillRecord { owner, will, registered, .. } = record;
         // It may have been allowed when it was left.
         if self.check(worker, &owner, Action::Publish, will.message.topic().as_str()).is_err() {
-            self.store.submit([Change::WillGone(id)]);
+            staged.change(Change::WillGone(id));
             return;
         }
         let will = Will { message: counted_from(now, registered, &will.message), ..will };
