@@ -9,6 +9,7 @@ mod house;
 mod access;
 mod admin;
 mod cli;
+mod doors;
 mod durability;
 mod interop;
 mod live;

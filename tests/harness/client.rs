@@ -2,11 +2,12 @@
 
 use super::packet::{Ack, Connack, Farewell, Packet, Publish};
 use super::property::Properties;
+use super::wire::Wire;
 use super::writer::{self, Subscription};
 use super::{Version, reader};
 use std::collections::VecDeque;
-use std::io::{ErrorKind, Read, Write};
-use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::io::ErrorKind;
+use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
 /// How long an expected packet may take. Only a failing row waits that long.
@@ -28,7 +29,7 @@ pub struct Client {
     /// What the broker answered to CONNECT.
     pub connack: Connack,
     version: Version,
-    stream: TcpStream,
+    stream: Box<dyn Wire>,
     bytes: Vec<u8>,
     /// Packets that came while another one was waited for.
     waiting: VecDeque<Packet>,
@@ -45,9 +46,13 @@ impl Client {
     pub fn try_dial(address: SocketAddr, version: Version) -> Option<Self> {
         let stream = TcpStream::connect(address).ok()?;
         stream.set_nodelay(true).unwrap();
-        stream.set_read_timeout(Some(PATIENCE)).unwrap();
-        stream.set_write_timeout(Some(PATIENCE)).unwrap();
-        Some(Self {
+        Some(Self::on(Box::new(stream), version))
+    }
+
+    /// A client on a connection on which nothing was said yet.
+    pub fn on(mut stream: Box<dyn Wire>, version: Version) -> Self {
+        stream.patience(PATIENCE);
+        Self {
             id: String::new(),
             connack: Connack::default(),
             version,
@@ -55,7 +60,7 @@ impl Client {
             bytes: Vec::new(),
             waiting: VecDeque::new(),
             last_id: 0,
-        })
+        }
     }
 
     /// Sends these bytes.
@@ -309,9 +314,9 @@ impl Client {
         if !self.waiting.is_empty() {
             return false;
         }
-        self.stream.set_read_timeout(Some(time)).unwrap();
+        self.stream.patience(time);
         let end = self.read();
-        self.stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        self.stream.patience(PATIENCE);
         match end {
             Ok(packet) => self.waiting.push_back(packet),
             Err(end) => return end == End::Silence,
@@ -320,8 +325,8 @@ impl Client {
     }
 
     /// Cuts the socket without a DISCONNECT.
-    pub fn cut(self) {
-        drop(self.stream.shutdown(Shutdown::Both));
+    pub fn cut(mut self) {
+        self.stream.cut();
     }
 
     /// The packet identifier that this client uses next.

@@ -3,6 +3,7 @@
 use super::client::{Client, End};
 use super::packet::{Connack, Packet, Publish};
 use super::property::{self, Properties, Property};
+use super::wire::Wire;
 use super::{Version, address, unique};
 use std::net::SocketAddr;
 
@@ -170,16 +171,36 @@ impl Connect {
         }
     }
 
+    /// Connects on this connection and must be let in.
+    pub fn open_on(self, stream: Box<dyn Wire>) -> Client {
+        let (client, answer) = Self::read_answer(self.sent_on(stream));
+        assert_eq!(answer.code, 0, "CONNECT was refused");
+        client
+    }
+
+    /// Sends CONNECT on this connection.
+    pub fn sent_on(self, stream: Box<dyn Wire>) -> Client {
+        let client = Client::on(stream, self.version);
+        self.send_to(client)
+    }
+
     /// Opens the socket and sends CONNECT.
     pub fn sent(self) -> Client {
-        let mut client = Client::dial(self.at.unwrap_or_else(address), self.version);
+        let client = Client::dial(self.at.unwrap_or_else(address), self.version);
+        self.send_to(client)
+    }
+
+    fn send_to(self, mut client: Client) -> Client {
         client.id.clone_from(&self.id);
         client.send(&super::writer::connect(&self));
         client
     }
 
     fn answered(self) -> (Client, Connack) {
-        let mut client = self.sent();
+        Self::read_answer(self.sent())
+    }
+
+    fn read_answer(mut client: Client) -> (Client, Connack) {
         let Packet::Connack(answer) = client.receive() else { panic!("the first packet is not CONNACK") };
         client.connack = answer.clone();
         if let Some(id) = answer.properties.text(property::ASSIGNED_CLIENT_ID) {

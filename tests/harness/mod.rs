@@ -9,6 +9,7 @@ pub mod packet;
 mod process;
 pub mod property;
 mod reader;
+pub mod wire;
 pub mod writer;
 
 pub use broker::{Broker, address, admin, data_dir};
