@@ -1,5 +1,9 @@
 //! One message: immutable once made, shared by all who wait for it, and the words around it.
 
+mod weight;
+
+pub use weight::live_bytes;
+
 use crate::topic::Topic;
 use std::fmt;
 use std::sync::OnceLock;
@@ -139,6 +143,8 @@ struct Head {
     log_uses: AtomicU64,
     /// Bytes that a protocol room made of the properties once, for all subscribers.
     encoded_properties: OnceLock<Box<[u8]>>,
+    /// Counted as long as the message is there.
+    _weight: weight::Weight,
 }
 
 impl Message {
@@ -153,7 +159,9 @@ impl Message {
     }
 
     fn with(envelope: Envelope, bare: Option<Bare>, publisher: u64, payload: &[u8]) -> Self {
+        let properties = envelope.properties.as_ref().map_or(0, |properties| properties.size());
         let head = Head {
+            _weight: weight::Weight::new(payload.len() + envelope.topic.as_str().len() + properties),
             envelope,
             bare,
             crossed: OnceLock::new(),

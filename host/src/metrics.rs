@@ -110,6 +110,10 @@ metrics! {
     messages_buried_total: Counter, "Queue entries that were rejected, or failed too often.";
     /// Copies too large for the receiver's maximum packet size.
     messages_oversize_total: Counter, "Message copies left out because the receiver's maximum packet size is smaller.";
+    /// Memory of all messages.
+    message_bytes: Gauge, "Bytes of memory that all messages take, roughly.";
+    /// Times that the mark on memory was passed.
+    memory_alarms_total: Counter, "Times that messages took more memory than the mark on it.";
     /// Times a publisher was made to wait for a full queue.
     publishers_paused_total: Counter, "Times that a publisher had to wait for a full queue.";
     /// Clients that broke the rules of their protocol.

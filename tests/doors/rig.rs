@@ -143,7 +143,9 @@ impl Rig {
         let request = upgrade("/mqtt", "mqtt", "");
         match way {
             Way::Tls => Box::new(self.authority.dial(self.address(way), None)),
-            Way::Wss => Box::new(Web::open(self.authority.dial(self.address(way), None), &request).expect("a WebSocket")),
+            Way::Wss => {
+                Box::new(Web::open(self.authority.dial(self.address(way), None), &request).expect("a WebSocket"))
+            }
             Way::Ws => Box::new(Web::open(self.dial_raw(way), &request).expect("a WebSocket")),
             Way::Tcp | Way::Unix => self.dial_raw(way),
         }

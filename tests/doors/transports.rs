@@ -107,17 +107,15 @@ fn what_comes_before_the_end_of_a_transport_counts() {
     let mut watcher = connect(V5).at(rig.address(Way::Tcp)).open();
     watcher.subscribe(&topic, 0);
     let will = crate::harness::Will::new(&topic, "it broke");
-    let mut inner = rig.dial_raw(Way::Ws);
+    let inner = rig.dial_raw(Way::Ws);
     let request = crate::harness::wire::upgrade("/mqtt", "mqtt", "");
-    let mut web = crate::harness::wire::Web::open(&mut *inner, &request).ok().expect("a WebSocket");
-    let mut greeting = Vec::new();
-    greeting.extend(frame(0x82, &connect(V311).will(will).bytes()));
-    greeting.extend(frame(0x82, &raw(0xE0, &[])));
-    greeting.extend(frame(0x88, &1000u16.to_be_bytes()));
-    web.send_raw(&greeting);
-    let mut answer = Vec::new();
-    drop(web.read_to_end(&mut answer));
-    assert_eq!(&answer[..2], [0x20, 2], "CONNACK");
+    let mut web = crate::harness::wire::Web::open(inner, &request).ok().expect("a WebSocket");
+    web.write_all(&connect(V311).will(will).bytes()).unwrap();
+    web.read_exact(&mut [0; 4]).unwrap();
+    web.send_raw(&[frame(0x82, &raw(0xE0, &[])), frame(0x88, &1000u16.to_be_bytes())].concat());
+    let mut rest = Vec::new();
+    drop(web.read_to_end(&mut rest));
+    assert_eq!((rest, web.closed), (Vec::new(), Some(1000)));
     watcher.expect_nothing();
 }
 

@@ -128,6 +128,11 @@ impl Broker {
         self.runs().address("mqtt").expect("a listener of that name")
     }
 
+    /// Where the listener of this name is.
+    pub fn at(&self, listener: &str) -> SocketAddr {
+        self.runs().address(listener).unwrap_or_else(|| panic!("no listener {listener}"))
+    }
+
     /// Its admin API.
     pub fn admin(&self) -> Admin {
         let address = self.runs().admin_address().expect("an admin API");

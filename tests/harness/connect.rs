@@ -178,6 +178,17 @@ impl Connect {
         client
     }
 
+    /// Sends CONNECT on this connection; none: that does not work.
+    pub fn sent_try(self, mut stream: Box<dyn Wire>) -> Option<Client> {
+        stream.write_all(&self.bytes()).ok()?;
+        Some(Client::on(stream, self.version))
+    }
+
+    /// Its bytes.
+    pub fn bytes(&self) -> Vec<u8> {
+        super::writer::connect(self)
+    }
+
     /// Sends CONNECT on this connection.
     pub fn sent_on(self, stream: Box<dyn Wire>) -> Client {
         let client = Client::on(stream, self.version);

@@ -22,18 +22,33 @@ pub struct Process {
 impl Process {
     /// Starts the binary on new data. None, and a word about it, where rows run against an outside broker.
     pub fn start() -> Option<Self> {
+        Self::start_with(&[], None)
+    }
+
+    /// With other settings, and with a bound on its open files. They do not outlive a kill.
+    pub fn start_with(settings: &[&str], files: Option<u32>) -> Option<Self> {
         if is_outside() {
             eprintln!("left out: this row needs a broker of its own");
             return None;
         }
-        Some(Self::launch(super::broker::data_dir()))
+        Some(Self::launch(super::broker::data_dir(), settings, files))
     }
 
-    fn launch(data: TempDir) -> Self {
-        let mut command = Command::new(binary());
+    fn launch(data: TempDir, settings: &[&str], files: Option<u32>) -> Self {
+        let mut command = match files {
+            None => Command::new(binary()),
+            Some(files) => {
+                let mut shell = Command::new("sh");
+                shell.args(["-c", &format!("ulimit -n {files}; exec \"$0\" \"$@\"")]).arg(binary());
+                shell
+            }
+        };
         command.arg("serve").arg("--data-dir").arg(data.path()).args(["--log", "info", "--log-format", "json"]);
         for key in ["listener.mqtt.bind", "listener.ws.bind", "admin.bind"] {
             command.args(["--set", &format!("{key}=127.0.0.1:0")]);
+        }
+        for setting in settings {
+            command.args(["--set", setting]);
         }
         let mut child = command.stderr(Stdio::piped()).spawn().expect("pliant can be started");
         let mut lines = BufReader::new(child.stderr.take().expect("its log is piped"));
@@ -59,6 +74,11 @@ impl Process {
         self.address
     }
 
+    /// Its process id.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Its data directory.
     pub fn data(&self) -> PathBuf {
         self.data.path().to_path_buf()
@@ -74,7 +94,7 @@ impl Process {
     pub fn kill_and_start(mut self) -> Self {
         self.kill();
         let data = std::mem::replace(&mut self.data, TempDir::new().expect("a temporary directory"));
-        Self::launch(data)
+        Self::launch(data, &[], None)
     }
 
     /// Kills it as `kill -9` does.

@@ -57,6 +57,7 @@ const OWNED: &[(&str, &[&str])] = &[
     ("rustls", &["net", "cli"]),
     ("tungstenite", &["net", "cli"]),
     ("ppp", &["net"]),
+    ("rlimit", &["net"]),
     ("ipnet", &["net", "config"]),
     ("axum", &["admin"]),
     ("toml", &["config", "cli"]),

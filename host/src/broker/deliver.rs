@@ -155,6 +155,9 @@ impl Broker {
 
     /// Puts one copy into a mailbox, and notes it for the store where it has to outlive the process.
     pub(super) fn offer(&self, mailbox: &Arc<Mailbox>, copy: Queued, staged: &mut Staged) -> Offered {
+        if copy.guarantee == Guarantee::AtMostOnce && self.is_short() && mailbox.depth() > 0 {
+            return Offered::Dropped;
+        }
         if copy.guarantee == Guarantee::AtMostOnce || !mailbox.is_durable() {
             return mailbox.offer(copy, &self.limits);
         }
@@ -192,12 +195,14 @@ impl Broker {
         match target {
             Target::Single(single) => {
                 let mailbox = &single.mailbox;
-                let in_the_way = mailbox.is_full(&self.limits)
+                let in_the_way = self.is_closed_for_more(mailbox)
                     && mailbox.takes()
                     && Self::granted(mailbox, message, single.guarantee) != Guarantee::AtMostOnce;
                 in_the_way.then(|| mailbox.clone())
             }
-            Target::Group(group, _, denied) if group.has_room(&self.limits, denied) => None,
+            Target::Group(group, _, denied) if group.has_room(&self.limits, denied) => {
+                group.any(denied).filter(|mailbox| self.is_short() && mailbox.takes() && mailbox.depth() > 0)
+            }
             Target::Group(group, _, denied) => group.any(denied).filter(|mailbox| mailbox.takes()),
         }
     }

@@ -17,6 +17,7 @@ mod drain;
 mod explain;
 mod inspect;
 mod mailbox;
+mod memory;
 mod open;
 mod publish;
 mod queues;
@@ -96,6 +97,9 @@ pub struct Limits {
     /// Longest time a publisher waits for a receiver that is there but takes nothing, milliseconds. Two clients that fill
     /// each other's queues would otherwise wait for each other for ever. Default 10,000.
     pub publisher_wait_milliseconds_max: u64,
+    /// Bytes that all messages may take before queues in which something waits take no more: at-most-once copies for them
+    /// are dropped and counted, publishers of others wait or are refused. Default 1 GiB.
+    pub memory_bytes_max: usize,
     /// Topics whose way is remembered by each worker thread. Default 131,072.
     pub routes_remembered_max: usize,
     /// Answers of access modules that are remembered of one client, in each direction. Default 1,024.
@@ -126,6 +130,7 @@ impl Default for Limits {
             expiry_seconds_max: u32::MAX,
             unreleased_max: 65_535,
             publisher_wait_milliseconds_max: 10_000,
+            memory_bytes_max: 1 << 30,
             routes_remembered_max: 131_072,
             permits_remembered_max: 1024,
             wishes_per_message_max: 256,
@@ -165,6 +170,7 @@ pub struct Broker {
     wills: wills::Wills,
     receipts: receipts::Receipts,
     deadlines: deadlines::Deadlines,
+    memory: memory::Memory,
     happenings: chores::Happenings,
     draining: drain::Draining,
     /// The generation of modules for which consumers of queues were asked about last.

@@ -52,6 +52,7 @@ impl Broker {
             wills: wills::Wills::default(),
             receipts: receipts::Receipts::default(),
             deadlines: deadlines::Deadlines::default(),
+            memory: super::memory::Memory::default(),
             happenings: chores::Happenings::default(),
             draining: drain::Draining::default(),
             rechecked: AtomicU64::new(0),

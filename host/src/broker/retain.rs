@@ -77,7 +77,7 @@ impl Broker {
         let is_new = || !self.retained.contains(message.topic());
         // The broker's own values do not count.
         let is_full = || self.metrics.retained_messages.get() >= self.limits.retained_max as i64;
-        if matches!(keep, Keep::Set(_)) && is_full() && is_new() {
+        if matches!(keep, Keep::Set(_)) && (is_full() || self.is_short()) && is_new() {
             return Err(Refusal::new(RefusalKind::QuotaExceeded, "no more retained messages are taken"));
         }
         let owner = message.publisher();

@@ -143,6 +143,7 @@ impl Broker {
             }
         }
         worker.flush(self, now);
+        self.show_weight();
         let drain = self.drain_due(now);
         [self.deadlines.next(), drain].into_iter().flatten().min()
     }

@@ -31,6 +31,8 @@ use tokio::time::{Instant, Sleep};
 
 /// How often a publisher that waits for room looks again, even if nobody wakes it.
 const PARKED_RETRY: Duration = Duration::from_secs(1);
+/// How often a connection looks whether the disk has caught up.
+const DISK_RETRY: Duration = Duration::from_millis(20);
 
 pub(super) struct Connection {
     pub(super) context: Rc<Context>,
@@ -168,6 +170,11 @@ impl Connection {
         if self.reads() {
             if self.fault.is_some() {
                 return Poll::Ready(Turn::Fault);
+            }
+            if self.context.broker.store().is_full() {
+                // The disk is behind: more comes when it has caught up.
+                self.retry.get_or_insert_with(|| Instant::now() + DISK_RETRY);
+                return self.poll_timer(task);
             }
             let context = self.context.clone();
             let mut buffer = context.read_buffer.borrow_mut();

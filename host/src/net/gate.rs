@@ -46,6 +46,21 @@ struct Bucket {
     filled: Instant,
 }
 
+/// Descriptors that connections leave for the store, the admin API and the listeners; of few: half.
+const FILES_RESERVED: u64 = 128;
+
+/// How many connections there may be: as configured, and as many as the system lets this process have files. Asks for as
+/// many files as it may.
+pub fn connections_max(wanted: usize) -> usize {
+    // Where more cannot be had, those that there are have to do.
+    let files = rlimit::increase_nofile_limit(u64::MAX).unwrap_or(u64::MAX);
+    let most = usize::try_from(files - FILES_RESERVED.min(files / 2)).unwrap_or(usize::MAX);
+    if most < wanted && most < 10_000 {
+        tracing::info!(connections = most, files, "the system's bound on open files bounds connections");
+    }
+    wanted.min(most)
+}
+
 impl Gate {
     /// Nobody is there.
     pub fn new(limits: Limits, metrics: Arc<Metrics>) -> Self {

@@ -2,7 +2,7 @@
 
 use super::chores::ChoresThread;
 use super::context::Context;
-use super::gate::Gate;
+use super::gate::{Gate, connections_max};
 use super::listener::{Arrival, BindError, Entrance, Listener, ListenerConfig, accept, take};
 use super::opening::Newcomer;
 use super::transport::Stream;
@@ -134,7 +134,9 @@ impl Workers {
             members.push(Member { connections: Arc::default(), give });
             receivers.push(receiver);
         }
-        let gate = Arc::new(Gate::new(config.limits.clone(), broker.metrics().clone()));
+        let connections_max = connections_max(config.limits.connections_max);
+        let limits = Limits { connections_max, ..config.limits.clone() };
+        let gate = Arc::new(Gate::new(limits, broker.metrics().clone()));
         let crew = Arc::new(Crew { gate, members });
         let mut first = Some((first_runtime, listeners));
         let mut threads = Vec::new();
