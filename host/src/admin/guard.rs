@@ -9,14 +9,35 @@ use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderName, StatusCode, Uri, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
+use parking_lot::Mutex;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 /// What the guard knows.
 pub(super) struct Guard {
     pub token: Token,
     /// The address at which the API is served.
     pub address: SocketAddr,
+    wrong: Mutex<Wrong>,
+}
+
+/// Wrong tokens of the minute.
+struct Wrong {
+    most: u32,
+    count: u32,
+    since: Instant,
+}
+
+impl Wrong {
+    /// Counts one; whether there were too many already.
+    fn is_too_much(&mut self, now: Instant) -> bool {
+        if now.saturating_duration_since(self.since) >= Duration::from_secs(60) {
+            (self.count, self.since) = (0, now);
+        }
+        self.count = self.count.saturating_add(1);
+        self.count > self.most
+    }
 }
 
 /// Lets a request pass or answers it.
@@ -28,6 +49,11 @@ pub(super) async fn check(State(guard): State<Arc<Guard>>, request: Request, nex
 }
 
 impl Guard {
+    /// For a token, and so many others in a minute.
+    pub(super) fn new(token: Token, address: SocketAddr, wrong_per_minute: u32) -> Self {
+        Self { token, address, wrong: Mutex::new(Wrong { most: wrong_per_minute, count: 0, since: Instant::now() }) }
+    }
+
     fn admits(&self, headers: &HeaderMap, uri: &Uri) -> Result<(), Problem> {
         let forbidden = |what: &str| Problem::new(StatusCode::FORBIDDEN, what);
         let host = uri.authority().map(|a| a.as_str()).or_else(|| text(headers, &header::HOST));
@@ -50,6 +76,9 @@ impl Guard {
         });
         match given {
             Some(token) if self.token.is(token.as_bytes()) => Ok(()),
+            Some(_) if self.wrong.lock().is_too_much(Instant::now()) => {
+                Err(Problem::new(StatusCode::TOO_MANY_REQUESTS, "too many wrong tokens; try again in a minute"))
+            }
             Some(_) => Err(Problem::new(StatusCode::UNAUTHORIZED, "the token is not right")),
             None => Err(Problem::new(StatusCode::UNAUTHORIZED, "a token is needed: Authorization: Bearer …")),
         }
@@ -83,7 +112,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("t");
         std::fs::write(&path, TOKEN).unwrap();
-        let guard = Guard { token: Token::load(&path).unwrap(), address: "10.1.2.3:9880".parse().unwrap() };
+        let guard = Guard::new(Token::load(&path).unwrap(), "10.1.2.3:9880".parse().unwrap(), 60);
         let mut headers = HeaderMap::new();
         for (name, value) in rows {
             headers.insert(*name, value.parse().unwrap());
@@ -108,6 +137,15 @@ mod tests {
             assert_eq!(status(&rows), expected, "{authorization}");
         }
         assert_eq!(status(&[("host", "localhost")]), 401);
+    }
+
+    #[test]
+    fn wrong_tokens_are_looked_at_so_often_a_minute() {
+        let start = Instant::now();
+        let mut wrong = Wrong { most: 2, count: 0, since: start };
+        let later = start + Duration::from_secs(60);
+        let said: Vec<_> = [start, start, start, start, later, later, later].map(|now| wrong.is_too_much(now)).into();
+        assert_eq!(said, [false, false, true, true, false, false, true]);
     }
 
     #[test]

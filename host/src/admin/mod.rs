@@ -29,6 +29,7 @@ mod message;
 mod metrics;
 mod modules;
 mod openapi;
+mod patience;
 mod publish;
 mod reload;
 mod retained;
@@ -52,10 +53,14 @@ pub struct Limits {
     pub calls_max: usize,
     /// Logs of modules that may be followed at the same time. Default 16.
     pub log_streams_max: usize,
+    /// Connections at the same time; more wait. Default 128.
+    pub connections_max: usize,
+    /// Wrong tokens that are looked at in a minute; whoever comes with another one then is told to wait. Default 60.
+    pub wrong_tokens_per_minute: u32,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { body_bytes_max: 1 << 20, page_max: 1000, calls_max: 32, log_streams_max: 16 }
+        Self { body_bytes_max: 1 << 20, page_max: 1000, calls_max: 32, log_streams_max: 16, connections_max: 128, wrong_tokens_per_minute: 60 }
     }
 }

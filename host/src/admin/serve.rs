@@ -2,6 +2,7 @@
 
 use super::api::Api;
 use super::guard::Guard;
+use super::patience::PatientListener;
 use super::routes::router;
 use super::token::Token;
 use std::io;
@@ -46,11 +47,12 @@ impl Server {
             .thread_name("admin-call")
             .build()?;
         let (stop, stopped) = oneshot::channel::<()>();
-        let routes = router(api, Guard { token, address });
+        let limits = api.limits().clone();
+        let routes = router(api, Guard::new(token, address, limits.wrong_tokens_per_minute));
         let serve = async move {
             let listener = tokio::net::TcpListener::from_std(listener)?;
             // Ended by the sender's word, or by its end.
-            let serving = axum::serve(listener, routes);
+            let serving = axum::serve(PatientListener::new(listener, limits.connections_max), routes);
             tokio::select! {
                 served = serving => served,
                 _ = stopped => Ok(()),

@@ -1,9 +1,12 @@
 //! What `pliant pub` and `pliant sub` share: where to connect, as whom.
 
 use super::Failure;
+use super::trust::TlsArgs;
+use super::tunnel::{Route, Tunnel};
 use clap::Args;
-use rumqttc::v5::MqttOptions;
+use rumqttc::Transport;
 use rumqttc::v5::mqttbytes::QoS;
+use rumqttc::v5::{ConnectionError, MqttOptions};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -13,7 +16,7 @@ const PACKET_BYTES_MAX: u32 = 268_435_455;
 /// Where to connect, as whom.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct ConnectArgs {
-    /// The broker
+    /// The broker: mqtt://, mqtts://, ws:// or wss://, a host, a port; for WebSocket a path, otherwise /mqtt
     #[arg(long, short, value_name = "URL", default_value = "mqtt://127.0.0.1:1883")]
     url: String,
     /// Client id; otherwise one is made up
@@ -31,14 +34,20 @@ pub(crate) struct ConnectArgs {
     /// Keep the session for so many seconds after the end
     #[arg(long, value_name = "SECONDS", default_value_t = 0)]
     session_expiry: u32,
+    #[command(flatten)]
+    tls: TlsArgs,
 }
 
 impl ConnectArgs {
     /// As the client library wants it.
     pub(crate) fn options(&self) -> Result<MqttOptions, Failure> {
-        let (host, port) = address(&self.url)?;
+        let Target { host, port, .. } = Target::read(&self.url)?;
         let id = self.id.clone().unwrap_or_else(|| format!("pliant-{:08x}", rand::random::<u32>()));
-        let mut options = MqttOptions::new(id, host, port);
+        self.say(MqttOptions::new(id, host, port))
+    }
+
+    /// With all that does not depend on the way.
+    fn say(&self, mut options: MqttOptions) -> Result<MqttOptions, Failure> {
         options.set_keep_alive(Duration::from_secs(self.keep_alive.into()));
         options.set_clean_start(self.session_expiry == 0);
         options.set_session_expiry_interval((self.session_expiry > 0).then_some(self.session_expiry));
@@ -58,37 +67,72 @@ impl ConnectArgs {
         Ok(options)
     }
 
+    /// What the client library connects with, and what carries that on; none: nothing has to.
+    pub(super) fn link(&self) -> Result<(MqttOptions, Option<Tunnel>), Failure> {
+        let Target { is_tls, web, host, port } = Target::read(&self.url)?;
+        let options = self.options()?;
+        if !is_tls && web.is_none() {
+            return Ok((options, None));
+        }
+        let tls = if is_tls { Some(self.tls.config()?) } else { None };
+        let tunnel = Tunnel::new(Route { host, port, tls, web })?;
+        let mut options = MqttOptions::new(options.client_id(), tunnel.path().display().to_string(), port);
+        options.set_transport(Transport::unix());
+        Ok((self.say(options)?, Some(tunnel)))
+    }
+
+    /// Why the connection is no more.
+    pub(super) fn broken(&self, tunnel: Option<&Tunnel>, error: &ConnectionError) -> Failure {
+        let reason = tunnel.map_or_else(|| error.to_string(), |tunnel| tunnel.explain(error));
+        Failure::Failed(format!("{}: {reason}", self.url))
+    }
+
     /// For messages: where.
     pub(crate) fn url(&self) -> &str {
         &self.url
     }
 }
 
-/// Host and port of a URL.
-fn address(url: &str) -> Result<(String, u16), Failure> {
-    let usage = |reason: String| Failure::Usage(format!("--url {url}: {reason}"));
-    let Some((scheme, rest)) = url.split_once("://") else {
-        return Err(usage("expected a scheme, as in mqtt://127.0.0.1:1883".to_owned()));
-    };
-    match scheme {
-        "mqtt" => {}
-        "mqtts" | "ws" | "wss" | "amqp" | "amqps" => {
-            return Err(usage(format!("{scheme}:// is not there yet; this version has mqtt://")));
+/// What a URL says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Target {
+    is_tls: bool,
+    /// Path of the WebSocket.
+    web: Option<String>,
+    host: String,
+    port: u16,
+}
+
+impl Target {
+    fn read(url: &str) -> Result<Self, Failure> {
+        let usage = |reason: String| Failure::Usage(format!("--url {url}: {reason}"));
+        let Some((scheme, rest)) = url.split_once("://") else {
+            return Err(usage("expected a scheme, as in mqtt://127.0.0.1:1883".to_owned()));
+        };
+        let (is_tls, is_web, port) = match scheme {
+            "mqtt" => (false, false, 1883),
+            "mqtts" => (true, false, 8883),
+            "ws" => (false, true, 8083),
+            "wss" => (true, true, 8084),
+            "amqp" | "amqps" => {
+                return Err(usage(format!("{scheme}:// is not there yet; this version has mqtt, mqtts, ws and wss")));
+            }
+            _ => return Err(usage(format!("{scheme}:// is unknown; expected mqtt, mqtts, ws or wss"))),
+        };
+        let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
+        let (host, port) = match authority.rsplit_once(':') {
+            Some((host, port)) if !host.contains(':') || host.ends_with(']') => {
+                (host, port.parse().map_err(|_| usage(format!("{port} is no port")))?)
+            }
+            _ => (authority, port),
+        };
+        let host = host.trim_start_matches('[').trim_end_matches(']');
+        if host.is_empty() || host.contains(['@', '?']) || (!is_web && path.len() > 1) {
+            return Err(usage(format!("expected {scheme}://HOST or {scheme}://HOST:PORT")));
         }
-        _ => return Err(usage(format!("{scheme}:// is unknown; this version has mqtt://"))),
+        let path = if path.len() > 1 { path } else { "/mqtt" };
+        Ok(Self { is_tls, web: is_web.then(|| path.to_owned()), host: host.to_owned(), port })
     }
-    let rest = rest.trim_end_matches('/');
-    let (host, port) = match rest.rsplit_once(':') {
-        Some((host, port)) if !host.contains(':') || host.ends_with(']') => {
-            (host, port.parse().map_err(|_| usage(format!("{port} is no port")))?)
-        }
-        _ => (rest, 1883),
-    };
-    let host = host.trim_start_matches('[').trim_end_matches(']');
-    if host.is_empty() || host.contains(['/', '@', '?']) {
-        return Err(usage("expected mqtt://HOST or mqtt://HOST:PORT".to_owned()));
-    }
-    Ok((host.to_owned(), port))
 }
 
 /// From 0, 1 or 2; the argument parser lets nothing else through.
@@ -106,20 +150,25 @@ mod tests {
 
     #[test]
     fn urls_are_read() {
+        let plain = |host: &str, port| (false, None, host.to_owned(), port);
         for (url, expected) in [
-            ("mqtt://localhost", Ok(("localhost", 1883))),
-            ("mqtt://10.0.0.1:2883/", Ok(("10.0.0.1", 2883))),
-            ("mqtt://[::1]:1", Ok(("::1", 1))),
-            ("mqtt://[::1]", Ok(("::1", 1883))),
+            ("mqtt://localhost", Ok(plain("localhost", 1883))),
+            ("mqtt://10.0.0.1:2883/", Ok(plain("10.0.0.1", 2883))),
+            ("mqtt://[::1]:1", Ok(plain("::1", 1))),
+            ("mqtt://[::1]", Ok(plain("::1", 1883))),
+            ("mqtts://localhost", Ok((true, None, "localhost".to_owned(), 8883))),
+            ("ws://localhost", Ok((false, Some("/mqtt".to_owned()), "localhost".to_owned(), 8083))),
+            ("wss://localhost:1/a/b", Ok((true, Some("/a/b".to_owned()), "localhost".to_owned(), 1))),
             ("localhost:1883", Err("expected a scheme")),
-            ("mqtts://localhost", Err("not there yet")),
             ("http://localhost", Err("unknown")),
             ("mqtt://localhost:x", Err("no port")),
+            ("mqtt://localhost/path", Err("expected mqtt://HOST")),
             ("mqtt://", Err("expected mqtt://HOST")),
             ("mqtt://a@b", Err("expected mqtt://HOST")),
         ] {
-            match (address(url), expected) {
-                (Ok((host, port)), Ok(expected)) => assert_eq!((host.as_str(), port), expected, "{url}"),
+            let target = Target::read(url).map(|target| (target.is_tls, target.web, target.host, target.port));
+            match (target, expected) {
+                (Ok(target), Ok(expected)) => assert_eq!(target, expected, "{url}"),
                 (Err(Failure::Usage(reason)), Err(part)) => assert!(reason.contains(part), "{url}: {reason}"),
                 (outcome, _) => panic!("{url}: {outcome:?}"),
             }

@@ -16,6 +16,8 @@ mod serve;
 mod store;
 mod subscribe;
 mod trial;
+mod trust;
+mod tunnel;
 mod user;
 
 use clap::{Args, Parser, Subcommand};

@@ -1,6 +1,7 @@
 //! `pliant pub`: send messages, and know that they arrived.
 
 use super::connect::{ConnectArgs, qos};
+use super::tunnel::Tunnel;
 use super::{Failure, Outcome, output};
 use crate::topic::{Limits, Topic};
 use clap::Args;
@@ -77,12 +78,16 @@ pub(crate) fn run(args: &PublishArgs) -> Outcome {
     let properties = args.properties()?;
     Topic::new(&args.topic, &Limits::default())
         .map_err(|error| Failure::Usage(format!("{:?}: {error}", args.topic)))?;
-    let (client, events) = AsyncClient::new(args.connect.options()?, AHEAD);
+    let (options, tunnel) = args.connect.link()?;
+    let (client, events) = AsyncClient::new(options, AHEAD);
     let (payloads, more) = mpsc::channel(AHEAD);
     let (source, times) = (args.source()?, args.count);
     std::thread::spawn(move || source.read(times, &payloads));
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Failure::failed)?;
-    let sent = runtime.block_on(send(args, properties, client, events, more))?;
+    let sent = runtime.block_on(async {
+        tunnel.as_ref().map_or(Ok(()), Tunnel::open)?;
+        send(args, properties, client, events, more, tunnel.as_ref()).await
+    })?;
     if args.json {
         return output::json(&serde_json::json!({ "sent": sent.done, "no_subscriber": sent.unmatched }));
     }
@@ -162,6 +167,7 @@ async fn send(
     client: AsyncClient,
     mut events: EventLoop,
     mut more: mpsc::Receiver<Result<Vec<u8>, String>>,
+    tunnel: Option<&Tunnel>,
 ) -> Result<Sent, Failure> {
     let mut sent = Sent::default();
     let mut open = true;
@@ -173,7 +179,7 @@ async fn send(
         let until = if waiting { last + patience } else { Instant::now() + patience };
         tokio::select! {
             event = events.poll() => {
-                let event = event.map_err(|error| Failure::Failed(format!("{}: {error}", args.connect.url())))?;
+                let event = event.map_err(|error| args.connect.broken(tunnel, &error))?;
                 connected |= matches!(event, Event::Incoming(Packet::ConnAck(_)));
                 if sent.see(&event, args.qos)? {
                     last = Instant::now();

@@ -2,15 +2,21 @@
 
 use super::connect::{ConnectArgs, qos};
 use super::publish::goodbye;
+use super::tunnel::Tunnel;
 use super::{Failure, Outcome, output};
 use crate::topic::{self, Limits};
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use clap::Args;
-use rumqttc::v5::mqttbytes::v5::{Filter, Packet, Publish, RetainForwardRule, SubAck, SubscribeReasonCode};
-use rumqttc::v5::{AsyncClient, Event, EventLoop};
+use rumqttc::v5::mqttbytes::v5::{
+    DisconnectReasonCode, Filter, Packet, Publish, RetainForwardRule, SubAck, SubscribeReasonCode,
+};
+use rumqttc::v5::{AsyncClient, ConnectionError, Event, EventLoop};
 use serde_json::{Map, Value as Json, json};
 use std::time::Duration;
+
+/// Longest wait before a connection is made again, in seconds.
+const WAIT_SECONDS_MAX: u64 = 30;
 
 #[derive(Debug, Clone, Args)]
 pub(crate) struct SubscribeArgs {
@@ -44,11 +50,13 @@ pub(crate) fn run(args: &SubscribeArgs) -> Outcome {
         let checked = topic::Filter::new(filter, &Limits::default());
         checked.map_err(|error| Failure::Usage(format!("{filter:?}: {error}")))?;
     }
-    let (client, mut events) = AsyncClient::new(args.connect.options()?, 16);
+    let (options, tunnel) = args.connect.link()?;
+    let (client, mut events) = AsyncClient::new(options, 16);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Failure::failed)?;
     runtime.block_on(async {
+        tunnel.as_ref().map_or(Ok(()), Tunnel::open)?;
         let mut seen = 0;
-        let receiving = receive(args, &client, &mut events, &mut seen);
+        let receiving = receive(args, &client, &mut events, tunnel.as_ref(), &mut seen);
         let ended = match args.timeout {
             Some(seconds) => tokio::time::timeout(Duration::from_secs(seconds), receiving).await,
             None => Ok(receiving.await),
@@ -65,12 +73,35 @@ pub(crate) fn run(args: &SubscribeArgs) -> Outcome {
     })
 }
 
-async fn receive(args: &SubscribeArgs, client: &AsyncClient, events: &mut EventLoop, seen: &mut u64) -> Outcome {
+/// Prints what comes. A connection that was there and breaks is made again, after a wait that grows.
+async fn receive(
+    args: &SubscribeArgs,
+    client: &AsyncClient,
+    events: &mut EventLoop,
+    tunnel: Option<&Tunnel>,
+    seen: &mut u64,
+) -> Outcome {
     let filters: Vec<_> = args.filters.iter().map(|filter| args.filter(filter)).collect();
+    // None: it was never there.
+    let mut wait = None;
     loop {
-        let event = events.poll().await.map_err(|error| Failure::Failed(format!("{}: {error}", args.connect.url())))?;
+        let event = match (events.poll().await, wait) {
+            (Ok(event), _) => event,
+            (Err(error @ ConnectionError::ConnectionRefused(_)), _) | (Err(error), None) => {
+                return Err(args.connect.broken(tunnel, &error));
+            }
+            (Err(error), Some(seconds)) => {
+                if let Failure::Failed(reason) = args.connect.broken(tunnel, &error) {
+                    eprintln!("{reason}; connecting again in {seconds} s");
+                }
+                tokio::time::sleep(Duration::from_secs(seconds)).await;
+                wait = Some((2 * seconds).min(WAIT_SECONDS_MAX));
+                continue;
+            }
+        };
         match event {
             Event::Incoming(Packet::ConnAck(_)) => {
+                wait = Some(1);
                 client.try_subscribe_many(filters.clone()).map_err(Failure::failed)?;
             }
             Event::Incoming(Packet::SubAck(answer)) => args.granted(&answer)?,
@@ -81,12 +112,19 @@ async fn receive(args: &SubscribeArgs, client: &AsyncClient, events: &mut EventL
                     return Ok(());
                 }
             }
+            Event::Incoming(Packet::Disconnect(farewell)) if comes_back(farewell.reason_code) => {}
             Event::Incoming(Packet::Disconnect(farewell)) => {
                 return Err(Failure::Failed(format!("the broker ended the connection: {:?}", farewell.reason_code)));
             }
             _ => {}
         }
     }
+}
+
+/// Whether the broker, or another one in its place, will be there for this client again.
+fn comes_back(reason: DisconnectReasonCode) -> bool {
+    use DisconnectReasonCode as Reason;
+    matches!(reason, Reason::ServerShuttingDown | Reason::ServerBusy | Reason::KeepAliveTimeout)
 }
 
 impl SubscribeArgs {

@@ -164,6 +164,8 @@ pub(super) const GLOBAL: &[Setting<Config>] = &[
     number!("admin.page_max", admin.limits.page_max, 1..=100_000, "entries"),
     number!("admin.calls_max", admin.limits.calls_max, 1..=10_000, "calls"),
     number!("admin.log_streams_max", admin.limits.log_streams_max, 1..=10_000, "streams"),
+    number!("admin.connections_max", admin.limits.connections_max, 1..=100_000, "connections"),
+    number!("admin.wrong_tokens_per_minute", admin.limits.wrong_tokens_per_minute, 1..=1_000_000, "tokens"),
     text!("store.durability", durability),
     number!("store.cache_bytes", store.cache_bytes, 1 << 20..=1 << 40, "bytes"),
     number!("store.batch_changes_max", store.batch_changes_max, 1..=1_000_000, "changes"),
