@@ -11,7 +11,7 @@ fn wrong_usage_ends_with_2_and_names_what_is_wrong() {
         (&["nonsense"][..], "unrecognized subcommand"),
         (&["serve", "--log", "a=b=c"], "--log"),
         (&["pub", "a/#", "x"], "wildcard"),
-        (&["pub", "a", "x", "--url", "wss://localhost"], "not there yet"),
+        (&["pub", "a", "x", "--url", "udp://localhost"], "unknown"),
         (&["sub", "a#"], "whole"),
         (&["module", "new", "No Name"], "is no name"),
         (&["module", "build", "nowhere"], "Cargo.toml"),

@@ -55,12 +55,12 @@ pub struct Limits {
     pub log_streams_max: usize,
     /// Connections at the same time; more wait. Default 128.
     pub connections_max: usize,
-    /// Wrong tokens that are looked at in a minute; whoever comes with another one then is told to wait. Default 60.
+    /// Wrong tokens that are looked at in a minute; whoever comes with another one then is told to wait. Default 600.
     pub wrong_tokens_per_minute: u32,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { body_bytes_max: 1 << 20, page_max: 1000, calls_max: 32, log_streams_max: 16, connections_max: 128, wrong_tokens_per_minute: 60 }
+        Self { body_bytes_max: 1 << 20, page_max: 1000, calls_max: 32, log_streams_max: 16, connections_max: 128, wrong_tokens_per_minute: 600 }
     }
 }

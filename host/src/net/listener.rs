@@ -84,7 +84,7 @@ pub enum BindError {
 
 fn explain(error: &io::Error) -> String {
     match error.kind() {
-        io::ErrorKind::AddrInUse => "another program uses it".into(),
+        io::ErrorKind::AddrInUse => "another program uses that port".into(),
         io::ErrorKind::PermissionDenied => "no permission (ports below 1024 need it)".into(),
         io::ErrorKind::AddrNotAvailable => "this machine has no such address".into(),
         _ => error.to_string(),
