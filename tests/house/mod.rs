@@ -57,7 +57,7 @@ const OWNED: &[(&str, &[&str])] = &[
     ("rustls", &["net", "cli"]),
     ("tungstenite", &["net", "cli"]),
     ("ppp", &["net"]),
-    ("rlimit", &["net"]),
+    ("rlimit", &["net", "cli"]),
     ("tokio_rustls", &["cli"]),
     ("rustls_native_certs", &["cli"]),
     ("ipnet", &["net", "config"]),
