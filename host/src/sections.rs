@@ -104,3 +104,18 @@ pub struct Form {
     /// None: the payload, in one data section.
     pub body: Option<Body>,
 }
+
+/// How [`Sections`] stand on the wire. Known to the room of the protocol, and lent to those who let messages cross.
+pub trait Encoding: Send + Sync {
+    /// Takes a message apart that was accepted before.
+    ///
+    /// # Errors
+    /// It has no form in these words.
+    fn read(&self, encoded: &[u8]) -> Result<Sections, String>;
+
+    /// Puts a message together, without header and delivery annotations.
+    ///
+    /// # Errors
+    /// What a module made has no form on the wire.
+    fn write(&self, form: &Form, payload: &[u8]) -> Result<Vec<u8>, String>;
+}

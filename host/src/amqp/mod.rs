@@ -14,6 +14,7 @@ mod codec;
 mod condition;
 mod connection;
 mod disposition;
+mod encoding;
 mod filter;
 mod flow;
 mod frame;
@@ -46,6 +47,7 @@ pub use connection::{Connection, Profile};
 pub use fe2o3_amqp_types::messaging::{
     DistributionMode, FilterSet, Source, Target, TerminusDurability, TerminusExpiryPolicy,
 };
+pub use encoding::{Wording, annotated};
 pub use filter::Filters;
 pub use limits::Limits;
 pub use serde_amqp::primitives::{Array, Symbol};

@@ -74,13 +74,7 @@ impl Broker {
     }
 
     /// Tries again after a wait.
-    pub fn resume_bare(
-        &self,
-        worker: &mut Worker,
-        link: &mut Link,
-        now: Time,
-        tag: Option<(&str, &[u8])>,
-    ) -> Taken {
+    pub fn resume_bare(&self, worker: &mut Worker, link: &mut Link, now: Time, tag: Option<(&str, &[u8])>) -> Taken {
         self.begin_tagged(worker, tag);
         let answer = self.resume(worker, link, now);
         self.end_tagged(worker, tag, taken(link, answer))

@@ -4,7 +4,9 @@
 use super::Broker;
 use super::mailbox::{Mailbox, Queued};
 use super::worker::Worker;
-use crate::message::{FormMissing, Message, Refusal, RefusalKind};
+use crate::message::{Bare, Envelope, FormMissing, Message, Refusal, RefusalKind};
+use crate::sections::Encoding;
+use crate::wasm::Chain;
 use std::sync::Arc;
 
 /// Entries of a queue that are looked at in one go: those behind are asked for when these are out.
@@ -52,7 +54,51 @@ impl Broker {
         if !matches!(message.in_form(bare), Err(FormMissing::NotYet)) {
             return;
         }
-        let _ = worker;
-        message.set_crossed(None);
+        worker.refresh(self);
+        let chain = worker.chain.clone();
+        let made = match bare {
+            true => self.to_bare(worker, &chain, message),
+            false => self.from_bare(worker, &chain, message),
+        };
+        if let Err(why) = &made {
+            tracing::debug!(topic = message.topic().as_str(), why, "a message has no form on the other side");
+        }
+        message.set_crossed(made.ok());
+    }
+
+    fn to_bare(&self, worker: &mut Worker, chain: &Chain, message: &Message) -> Result<Message, String> {
+        let encoding = self.encoding.get().ok_or("nobody knows the encoding")?;
+        let name = message.topic().as_str();
+        let form = chain.to_amqp(&mut worker.guests, name, message).map_err(|refusal| refusal.reason)?;
+        let form = form.ok_or("no module translates")?;
+        let encoded = encoding.write(&form, message.payload())?;
+        let bare = Bare {
+            handover: message.envelope().guarantee,
+            blank: message.is_blank(),
+            durable: form.head.durable,
+            priority: form.head.priority.unwrap_or(4),
+        };
+        Ok(Message::bare(message.envelope().clone(), bare, message.publisher(), &encoded))
+    }
+
+    fn from_bare(&self, worker: &mut Worker, chain: &Chain, message: &Message) -> Result<Message, String> {
+        let encoding = self.encoding.get().ok_or("nobody knows the encoding")?;
+        let mut sections = encoding.read(message.payload())?;
+        let envelope = message.envelope();
+        if let Some(bare) = message.as_bare() {
+            sections.durable = bare.durable;
+            sections.priority = Some(bare.priority);
+        }
+        let made = chain.from_amqp(&mut worker.guests, envelope.topic.as_str(), &sections);
+        let made = made.map_err(|refusal| refusal.reason)?.ok_or("no module translates")?;
+        // Where it goes and for how long was settled when it came.
+        let envelope = Envelope { properties: made.0.properties, ..envelope.clone() };
+        Ok(Message::new(envelope, message.publisher(), &made.1))
+    }
+
+    /// Says how messages stand on the wire of the protocol that keeps them bare. To be called once.
+    pub fn lend_encoding(&self, encoding: Arc<dyn Encoding>) {
+        // A second call would change nothing.
+        let _ = self.encoding.set(encoding);
     }
 }

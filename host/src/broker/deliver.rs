@@ -207,6 +207,14 @@ impl Broker {
         }
     }
 
+    /// Whether a target could not take one copy more.
+    pub(super) fn has_no_room(&self, target: &Target) -> bool {
+        match target {
+            Target::Single(single) => single.mailbox.is_full(&self.limits) && single.mailbox.takes(),
+            Target::Group(group, _, denied) => !group.has_room(&self.limits, denied),
+        }
+    }
+
     /// Gives copies that a member of a group did not settle to the others (MQTT 5.0, 4.8.2).
     pub(super) fn hand_on(&self, worker: &mut Worker, left_behind: Vec<Queued>, staged: &mut Staged) {
         for copy in left_behind {

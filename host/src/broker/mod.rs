@@ -32,6 +32,7 @@ mod staged;
 mod subscribe;
 mod subscription_trie;
 mod sys;
+mod transact;
 mod wills;
 mod window;
 mod worker;
@@ -53,6 +54,7 @@ use mailbox::Terms;
 pub use mailbox::{Mailbox, Outlet};
 pub use open::Restored;
 pub use queues::QueueInfo;
+pub use transact::Retired;
 pub use receive::{Parting, Receive, Received, Source};
 pub use subscription_trie::SubscriptionTrie;
 pub use sys::SysTree;
@@ -62,12 +64,13 @@ use crate::client::Scope;
 use crate::dialogue::{Closed, Event, Outgoing, Request};
 use crate::message::Time;
 use crate::metrics::Metrics;
+use crate::sections::Encoding;
 use crate::store::{Sequence, Store};
 use crate::topic;
 use crate::wasm::{EventKinds, Happening, Loss, Modules};
 use hashbrown::{HashMap, HashSet};
 use parking_lot::{Mutex, RwLock};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Bounds of the hall.
@@ -178,6 +181,8 @@ pub struct Broker {
     next_log_id: AtomicU64,
     next_group: AtomicU64,
     consumer_numbers: consumers::Numbers,
+    /// How bare messages stand on the wire.
+    encoding: OnceLock<Arc<dyn Encoding>>,
     /// Exactly-once publications that were taken and whose publishers may not know it, by link.
     tags: Mutex<HashMap<Box<str>, HashSet<Box<[u8]>>>>,
 }

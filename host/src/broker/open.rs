@@ -60,6 +60,7 @@ impl Broker {
             next_group: AtomicU64::new(1),
             consumer_numbers: Default::default(),
             tags: Default::default(),
+            encoding: Default::default(),
         };
         broker.directory.reserve(restored.next_mailbox_id);
         for (message, stored) in restored.retained {

@@ -281,6 +281,7 @@ impl Default for Config {
                 Module { enabled: false, ..Module::named("access-list") },
                 Module::named("retain-rules"),
                 Module::named("topic-rules"),
+                Module::named("translate"),
                 Module::named("will-rules"),
             ]
             .into(),

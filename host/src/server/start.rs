@@ -75,6 +75,7 @@ fn build(config: Config, sources: Option<Sources>) -> Result<Running, StartError
     };
     let broker =
         Broker::open(config.broker.clone(), store.clone(), restored, Arc::new(modules.clone()), metrics, clock.now());
+    broker.lend_encoding(Arc::new(crate::amqp::Wording(Arc::new(config.amqp.clone()))));
     introduce(&broker, &store, &modules, clock);
     if !config.redirect.server.is_empty() {
         let to = Elsewhere { server: config.redirect.server.as_str().into(), permanent: config.redirect.permanent };

@@ -220,6 +220,11 @@ impl<'m> Sections<'m> {
         &self.all[self.kept_at..]
     }
 
+    /// All behind the message annotations.
+    pub fn behind_annotations(&self) -> &'m [u8] {
+        if self.bare.1 == 0 { &[] } else { &self.all[self.bare.0..] }
+    }
+
     /// The bare message (3.2): properties, application properties and body.
     pub fn bare(&self) -> &'m [u8] {
         &self.all[self.bare.0..self.bare.1]

@@ -194,13 +194,7 @@ impl Side {
         let receiver =
             Receiver { link: received.link, expiry_seconds: stay.detached, expiry_seconds_when_lost: stay.lost };
         self.put(attach.link, End::Outgoing(Box::new(receiver)));
-        let serving = Serving {
-            door,
-            attachment,
-            settles: attach.sender_settles == SenderSettles::Settled,
-            tells_topic: address.contains(['+', '#']),
-            resumed,
-        };
+        let serving = Serving { door, attachment, settles: attach.sender_settles == SenderSettles::Settled, resumed };
         self.wire(|wire| {
             wire.machine.attach(attach.link, reply, &mut wire.front);
             wire.serve(serving);
@@ -250,7 +244,7 @@ impl Side {
                 let context = self.context.clone();
                 context.broker.part(&mut context.worker.borrow_mut(), now, &receiver.link, how);
             }
-            End::Coordinator => self.coordinator_gone(link),
+            End::Coordinator => self.coordinator_gone(now, link),
             End::Incoming(_) => {}
         }
         true

@@ -137,7 +137,9 @@ pub(super) fn publication<'a>(
     let blank = match sections.body() {
         Body::Nothing => true,
         Body::Data(bytes) => bytes.is_empty(),
-        Body::Value(value) => value.is_null(),
+        Body::Value(value) => {
+            value.is_null() || value.as_binary().is_some_and(<[u8]>::is_empty) || value.as_str() == Some("")
+        }
         Body::DataMany(_) | Body::Sequence(_) => false,
     };
     PublishBare {

@@ -6,6 +6,7 @@ use super::door::Bell;
 use super::outcome::Told;
 use super::publish::Waiting;
 use super::sasl::Admission;
+use super::transactions::Transactions;
 use super::wire::Wire;
 use super::words;
 use crate::amqp::{self, Action, Error, LinkId, Profile, Step};
@@ -44,6 +45,7 @@ pub struct Side {
     pub(super) links: Vec<Option<(LinkId, End)>>,
     /// A publication that waits for room in somebody's queue.
     pub(super) waiting: Option<Waiting>,
+    pub(super) transactions: Transactions,
     /// What is said when so much is on disk.
     pub(super) answers: VecDeque<(Sequence, Told)>,
     /// For which of them the hall will wake this connection.
@@ -67,7 +69,7 @@ impl Side {
         let (listener, peer) = (circumstances.listener.clone(), circumstances.peer.clone());
         let mechanisms = context.identity.mechanisms(&circumstances);
         let machine = amqp::Connection::new(context.amqp.clone(), profile(&mechanisms), opened);
-        outlet.lock().writer = Writer::Amqp(Box::new(Wire::new(machine, bell.clone())));
+        outlet.lock().writer = Writer::Amqp(Box::new(Wire::new(machine, bell.clone(), context.amqp.clone())));
         let nobody = broker::nobody(&listener, Protocol::Amqp);
         let publisher = Link::new(outlet.clone(), Arc::new(nobody));
         Self {
@@ -83,6 +85,7 @@ impl Side {
             publisher,
             links: Vec::new(),
             waiting: None,
+            transactions: Transactions::default(),
             answers: VecDeque::new(),
             awaited: 0,
         }

@@ -1,26 +1,203 @@
-//! Transactions: what is posted and retired under one waits until it is discharged.
+//! Transactions (part 4): what is posted and retired under one waits here until it is discharged, and then takes effect as
+//! one unit of the store, or not at all.
 
-use super::outcome::Told;
-use super::side::Side;
-use crate::amqp::{DeliveryId, Error, LinkId, Outcome, Settled, State, TransactionError, Transfer, TxnId, error};
-use crate::message::{Guarantee, Time};
+use super::outcome::{Told, disposal};
+use super::publish::publication;
+use super::side::{End, Side};
+use super::words;
+use crate::amqp::sections::Sections;
+use crate::amqp::{
+    AmqpError, DeliveryId, Error, LinkId, Outcome, Settled, State, TransactionError, Transfer, TxnId, error,
+};
+use crate::broker::{Attachment, PublishBare, Retired};
+use crate::dialogue::Disposal;
+use crate::message::{Bare, Guarantee, Time};
+use std::collections::HashMap;
+
+/// Transactions of one connection that are not discharged.
+const OPEN_MAX: usize = 64;
+/// Publications and dispositions that wait in one.
+const ENTRIES_MAX: usize = 10_000;
+
+/// All that are open on a connection.
+#[derive(Default)]
+pub(super) struct Transactions {
+    open: HashMap<TxnId, Transaction>,
+    /// For the next one's name.
+    begun: u64,
+    /// Bytes that wait in all of them.
+    bytes: u64,
+}
+
+struct Transaction {
+    coordinator: LinkId,
+    posted: Vec<Posted>,
+    retired: Vec<Retiral>,
+}
+
+/// A message that is not yet published.
+struct Posted {
+    name: Box<str>,
+    guarantee: Guarantee,
+    retain: bool,
+    expiry_milliseconds: Option<u64>,
+    bare: Bare,
+    encoded: Box<[u8]>,
+}
+
+/// Entries of a mailbox that are not yet disposed of.
+struct Retiral {
+    link: LinkId,
+    attachment: Attachment,
+    number: u64,
+    disposal: Disposal,
+    delivery: DeliveryId,
+    settled: bool,
+}
 
 impl Side {
     pub(super) fn declare(&mut self, link: LinkId, delivery: DeliveryId) {
-        let why = error(TransactionError::Rollback, "transactions are not there yet");
-        self.answers.push_back((0, Told::Incoming { link, delivery, state: State::rejected(why), settled: true }));
+        let transactions = &mut self.transactions;
+        let state = if transactions.open.len() >= OPEN_MAX {
+            State::rejected(error(AmqpError::ResourceLimitExceeded, "too many transactions are open"))
+        } else {
+            transactions.begun += 1;
+            let id = TxnId::from_slice(&transactions.begun.to_be_bytes());
+            let transaction = Transaction { coordinator: link, posted: Vec::new(), retired: Vec::new() };
+            transactions.open.insert(id.clone(), transaction);
+            State::Declared(id)
+        };
+        self.answers.push_back((0, Told::Incoming { link, delivery, state, settled: true }));
     }
 
-    pub(super) fn discharge(&mut self, _now: Time, link: LinkId, delivery: DeliveryId, _txn: &TxnId, _fail: bool) {
-        let why = error(TransactionError::UnknownId, "there is no such transaction");
-        self.answers.push_back((0, Told::Incoming { link, delivery, state: State::rejected(why), settled: true }));
+    /// A message comes under a transaction.
+    pub(super) fn post(
+        &mut self,
+        transfer: &Transfer<'_>,
+        txn: &TxnId,
+        name: &str,
+        handover: Guarantee,
+    ) -> Result<(), Error> {
+        let sections = Sections::scan(&transfer.bytes, &self.context.amqp).map_err(|why| *why)?;
+        let PublishBare { guarantee, retain, expiry_milliseconds, bare, encoded, .. } =
+            publication(&sections, name, handover, self.origin);
+        let transactions = &mut self.transactions;
+        let transaction = transactions.open.get_mut(txn).ok_or_else(unknown)?;
+        let bytes = transactions.bytes + encoded.len() as u64;
+        if bytes > self.context.amqp.partial_bytes_max || transaction.posted.len() >= ENTRIES_MAX {
+            return Err(error(AmqpError::ResourceLimitExceeded, "too much waits in transactions"));
+        }
+        transactions.bytes = bytes;
+        let name = name.into();
+        let posted = Posted { name, guarantee, retain, expiry_milliseconds, bare, encoded: encoded.into() };
+        transaction.posted.push(posted);
+        if !transfer.settled {
+            let (link, delivery) = (transfer.link, transfer.delivery);
+            let state = State::Transactional { txn: txn.clone(), outcome: Some(Outcome::Accepted) };
+            self.answers.push_back((0, Told::Incoming { link, delivery, state, settled: true }));
+        }
+        Ok(())
     }
 
-    pub(super) fn post(&mut self, _: &Transfer<'_>, _: &TxnId, _: &str, _: Guarantee) -> Result<(), Error> {
-        Err(error(TransactionError::UnknownId, "there is no such transaction"))
+    /// Messages that the client got are to end with a transaction.
+    pub(super) fn retire(&mut self, link: LinkId, txn: &TxnId, outcome: Outcome, all: &[Settled]) {
+        let Some(End::Outgoing(receiver)) = self.end(link) else { return };
+        let Some(attachment) = receiver.link.attachment().cloned() else { return };
+        let Some(transaction) = self.transactions.open.get_mut(txn) else {
+            let why = unknown();
+            self.wire(|wire| wire.machine.detach(link, true, Some(why), &mut wire.front));
+            return;
+        };
+        let disposal = disposal(outcome);
+        let room = ENTRIES_MAX.saturating_sub(transaction.retired.len());
+        transaction.retired.extend(all.iter().take(room).map(|one| Retiral {
+            link,
+            attachment: attachment.clone(),
+            number: one.token,
+            disposal: disposal.clone(),
+            delivery: one.delivery,
+            settled: one.settled,
+        }));
     }
 
-    pub(super) fn retire(&mut self, _: LinkId, _: &TxnId, _: Outcome, _: &[Settled]) {}
+    pub(super) fn discharge(&mut self, now: Time, link: LinkId, delivery: DeliveryId, txn: &TxnId, fail: bool) {
+        let state = |state| Told::Incoming { link, delivery, state, settled: true };
+        let Some(transaction) = self.take_out(txn) else {
+            return self.answers.push_back((0, state(State::rejected(unknown()))));
+        };
+        if fail {
+            self.roll_back(now, transaction);
+            return self.answers.push_back((0, state(State::ACCEPTED)));
+        }
+        let context = self.context.clone();
+        let origin = self.origin;
+        let publications: Vec<PublishBare<'_>> = transaction
+            .posted
+            .iter()
+            .map(|posted| PublishBare {
+                name: &posted.name,
+                guarantee: posted.guarantee,
+                retain: posted.retain,
+                expiry_milliseconds: posted.expiry_milliseconds,
+                bare: posted.bare,
+                origin,
+                encoded: &posted.encoded,
+            })
+            .collect();
+        let retired = transaction.retired.iter().map(|retiral| Retired {
+            attachment: &retiral.attachment,
+            number: retiral.number,
+            disposal: &retiral.disposal,
+        });
+        let done = {
+            let mut worker = context.worker.borrow_mut();
+            let retired = retired.collect();
+            context.broker.transact(&mut worker, &mut self.publisher, now, publications, retired)
+        };
+        match done {
+            Ok(after) => {
+                for retiral in transaction.retired.iter().filter(|retiral| !retiral.settled) {
+                    let told = Told::Outgoing { link: retiral.link, delivery: retiral.delivery };
+                    self.answers.push_back((after, told));
+                }
+                self.answers.push_back((after, state(State::ACCEPTED)));
+            }
+            Err(refusal) => {
+                let why = error(TransactionError::Rollback, words::refused(&refusal).description.unwrap_or_default());
+                self.roll_back(now, transaction);
+                self.answers.push_back((0, state(State::rejected(why))));
+            }
+        }
+    }
 
-    pub(super) fn coordinator_gone(&mut self, _: LinkId) {}
+    fn take_out(&mut self, txn: &TxnId) -> Option<Transaction> {
+        let transaction = self.transactions.open.remove(txn)?;
+        self.transactions.bytes -= transaction.posted.iter().map(|posted| posted.encoded.len() as u64).sum::<u64>();
+        Some(transaction)
+    }
+
+    /// Nothing of it takes effect. What the client has settled, and so forgotten, comes again.
+    fn roll_back(&mut self, now: Time, transaction: Transaction) {
+        let context = self.context.clone();
+        let mut worker = context.worker.borrow_mut();
+        for retiral in transaction.retired.iter().filter(|retiral| retiral.settled) {
+            let numbers = [retiral.number];
+            context.broker.dispose(&mut worker, now, &retiral.attachment, &numbers, &Disposal::Released);
+        }
+    }
+
+    /// A link to a coordinator is gone, and what was begun on it is rolled back.
+    pub(super) fn coordinator_gone(&mut self, now: Time, link: LinkId) {
+        let open = &self.transactions.open;
+        let gone = open.iter().filter(|(_, one)| one.coordinator == link).map(|(id, _)| id.clone());
+        for id in gone.collect::<Vec<_>>() {
+            if let Some(transaction) = self.take_out(&id) {
+                self.roll_back(now, transaction);
+            }
+        }
+    }
+}
+
+fn unknown() -> Error {
+    error(TransactionError::UnknownId, "there is no such transaction")
 }

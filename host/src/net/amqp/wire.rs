@@ -17,6 +17,7 @@ pub struct Wire {
     pub front: Vec<u8>,
     links: Vec<Option<Sender>>,
     bell: Arc<Bell>,
+    limits: Arc<amqp::Limits>,
     /// For headers, used again and again.
     head: Vec<u8>,
 }
@@ -27,8 +28,6 @@ struct Sender {
     attachment: Attachment,
     /// Nothing is awaited for what is sent.
     settles: bool,
-    /// Says the topic of each message, for a source that stands for many.
-    tells_topic: bool,
     /// Entries that the client remembers, by ascending number.
     resumed: Vec<u64>,
 }
@@ -41,28 +40,26 @@ pub struct Serving {
     pub attachment: Attachment,
     /// All deliveries are settled.
     pub settles: bool,
-    /// Its source stands for many topics.
-    pub tells_topic: bool,
     /// Entries that the client remembers from an earlier life of the link.
     pub resumed: Vec<u64>,
 }
 
 impl Wire {
     /// Around a machine.
-    pub fn new(machine: amqp::Connection, bell: Arc<Bell>) -> Self {
-        Self { machine, front: Vec::new(), links: Vec::new(), bell, head: Vec::new() }
+    pub fn new(machine: amqp::Connection, bell: Arc<Bell>, limits: Arc<amqp::Limits>) -> Self {
+        Self { machine, front: Vec::new(), links: Vec::new(), bell, limits, head: Vec::new() }
     }
 
     /// Begins to send on a link.
     pub fn serve(&mut self, serving: Serving) {
-        let Serving { door, attachment, settles, tells_topic, mut resumed } = serving;
+        let Serving { door, attachment, settles, mut resumed } = serving;
         resumed.sort_unstable();
         let at = door.link.index();
         if self.links.len() <= at {
             self.links.resize_with(at + 1, || None);
         }
         door.ring();
-        self.links[at] = Some(Sender { door, attachment, settles, tells_topic, resumed });
+        self.links[at] = Some(Sender { door, attachment, settles, resumed });
     }
 
     /// Sends nothing more on a link.
@@ -121,7 +118,7 @@ impl Wire {
 
     /// Sends what a link may have; false: there may be more.
     fn send(&mut self, door: &Door, broker: &Broker, now: Time, out: &mut Vec<u8>, batch_bytes: usize) -> bool {
-        let Self { machine, links, head, .. } = self;
+        let Self { machine, links, head, limits, .. } = self;
         let Some(Some(sender)) = links.get(door.link.index()) else { return true };
         if sender.door.link != door.link {
             return true;
@@ -133,7 +130,7 @@ impl Wire {
         }
         let mut full = false;
         let done = broker.consume(&sender.attachment, now, sender.settles, &mut |consignment| {
-            match deliver(machine, sender, &consignment, now, head, out) {
+            match deliver(machine, sender, &consignment, now, limits, head, out) {
                 Ok(_) => {}
                 Err(Undelivered::TooLarge) => return Take::Not,
                 // The room was asked for; a link that has gone meanwhile gives back what it has.
@@ -155,6 +152,7 @@ fn deliver(
     sender: &Sender,
     consignment: &Consignment,
     now: Time,
+    limits: &amqp::Limits,
     head: &mut Vec<u8>,
     out: &mut Vec<u8>,
 ) -> Result<amqp::DeliveryId, Undelivered> {
@@ -170,9 +168,12 @@ fn deliver(
         delivery_count: consignment.failures,
     };
     sections::header(&header, head);
-    let kept = message.payload();
-    let _ = sender.tells_topic;
-    let behind = kept;
+    // What was kept as a topic's last value says so, and what comes live does not.
+    let annotated = match message.envelope().retain != consignment.retain || consignment.retain {
+        true => amqp::annotated(message.payload(), "x-opt-retain-message", consignment.retain, limits),
+        false => None,
+    };
+    let behind = annotated.as_deref().unwrap_or(message.payload());
     let tag = consignment.number.to_be_bytes();
     let outgoing = Outgoing {
         token: consignment.number,

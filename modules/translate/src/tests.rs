@@ -1,0 +1,88 @@
+//! What becomes of each field, both ways.
+
+use super::*;
+use pliant_guest::testing;
+
+fn module() -> Translate {
+    testing::configure::<Translate>("{}").unwrap().0
+}
+
+fn there(envelope: &Envelope) -> AmqpMessage {
+    module().to_amqp(envelope, &Payload::from(b"x")).unwrap().head
+}
+
+fn back(message: AmqpMessage) -> (Envelope, Vec<u8>) {
+    module().from_amqp("a/b", message).unwrap()
+}
+
+fn full() -> Envelope {
+    Envelope {
+        guarantee: Guarantee::ExactlyOnce,
+        retain: true,
+        expiry_seconds: Some(7),
+        content_type: Some("text/plain".into()),
+        payload_is_text: true,
+        response_topic: Some("back/here".into()),
+        correlation_data: Some(vec![0, 255, 3]),
+        ..Envelope::new("a/b").property("k", "v").property("k", "w").property("l", "\u{fc}")
+    }
+}
+
+#[test]
+fn everything_that_mqtt_says_comes_back() {
+    let mut message = there(&full());
+    message.body = AmqpBody::Data(b"x".to_vec());
+    assert_eq!((message.durable, message.ttl), (true, Some(7000)));
+    assert_eq!((message.to.as_deref(), message.reply_to.as_deref()), (Some("a/b"), Some("back/here")));
+    assert_eq!(message.application_properties.len(), 2);
+    assert_eq!(back(message), (full(), b"x".to_vec()));
+}
+
+#[test]
+fn a_uuid_is_one_on_both_sides() {
+    let urn = "urn:uuid:0123abcd-0123-4567-89ab-0123456789ab";
+    let envelope = Envelope { correlation_data: Some(urn.into()), ..Envelope::new("a/b") };
+    let message = there(&envelope);
+    assert!(matches!(message.correlation_id, Some(AmqpValue::Uuid(_))));
+    assert_eq!(back(message).0.correlation_data, Some(urn.into()));
+}
+
+#[test]
+fn without_annotations_durable_tells_the_quality() {
+    for (durable, expected) in [(true, Guarantee::AtLeastOnce), (false, Guarantee::AtMostOnce)] {
+        let message = AmqpMessage { durable, message_annotations: Vec::new(), ..there(&Envelope::new("a/b")) };
+        assert_eq!(back(message).0.guarantee, expected);
+    }
+}
+
+#[test]
+fn bodies_become_payloads() {
+    for (body, payload, is_text, content_type) in [
+        (AmqpBody::Value(AmqpValue::Text("hi".into())), b"hi".to_vec(), true, None),
+        (AmqpBody::Value(AmqpValue::Binary(vec![1])), vec![1], false, None),
+        (AmqpBody::Value(AmqpValue::Null), vec![], false, None),
+        (AmqpBody::Value(AmqpValue::Ubyte(5)), vec![0, 0x53, 0x77, 0x50, 5], false, Some(ENCODED)),
+        (AmqpBody::Sequence(vec![vec![0x45]]), vec![0, 0x53, 0x76, 0x45], false, Some(ENCODED)),
+    ] {
+        let (envelope, bytes) = back(AmqpMessage { body, ..there(&Envelope::new("a/b")) });
+        assert_eq!((bytes, envelope.payload_is_text), (payload, is_text));
+        assert_eq!(envelope.content_type.as_deref(), content_type);
+    }
+}
+
+#[test]
+fn what_mqtt_cannot_say_is_left_out() {
+    let message = AmqpMessage {
+        reply_to: Some("a/+".into()),
+        application_properties: vec![
+            ("n".into(), AmqpValue::Int(-3)),
+            ("t".into(), AmqpValue::Timestamp(-1500)),
+            ("b".into(), AmqpValue::Binary(vec![1])),
+            ("z".into(), AmqpValue::Text("\0".into())),
+        ],
+        ..there(&Envelope::new("a/b"))
+    };
+    let envelope = back(message).0;
+    assert_eq!(envelope.response_topic, None);
+    assert_eq!(envelope.user_properties, [("n".to_owned(), "-3".to_owned()), ("t".to_owned(), "-2".to_owned())]);
+}
