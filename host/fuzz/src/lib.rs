@@ -3,19 +3,17 @@
 
 #![allow(dead_code, unused_imports, missing_docs)]
 
-#[path = "../../src/amqp/mod.rs"]
-pub mod amqp;
-#[path = "../../src/client.rs"]
-pub mod client;
-#[path = "../../src/dialogue.rs"]
-pub mod dialogue;
-#[path = "../../src/message.rs"]
-pub mod message;
-#[path = "../../src/mqtt/mod.rs"]
-pub mod mqtt;
-#[path = "../../src/sections.rs"]
-pub mod sections;
-#[path = "../../src/topic.rs"]
-pub mod topic;
+#[path = "../../src"]
+mod rooms {
+    pub mod amqp;
+    pub mod client;
+    pub mod dialogue;
+    pub mod message;
+    pub mod mqtt;
+    pub mod sections;
+    pub mod topic;
+}
 
 pub mod frames;
+
+pub use rooms::*;
