@@ -119,7 +119,7 @@ fn modules_are_managed_by_data_directory_alone() {
         }
     }
     let list: Json = serde_json::from_str(&module(&["list", "--json"]).out).expect("JSON");
-    assert_eq!(list.as_array().map(Vec::len), Some(3));
+    assert!(list.as_array().is_some_and(|list| list.len() >= 3), "{list}");
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! The ways into the broker: transports, certificates, load balancers, bounds on connections, overload.
 
+mod cli;
 mod limits;
 mod overload;
 mod proxy;

@@ -7,11 +7,12 @@ use crate::topic::{Limits, Topic};
 use clap::Args;
 use rumqttc::Outgoing;
 use rumqttc::v5::mqttbytes::v5::{Packet, PubAckReason, PubCompReason, PubRecReason, PublishProperties};
-use rumqttc::v5::{AsyncClient, Event, EventLoop};
+use rumqttc::v5::{AsyncClient, ConnectionError, Event, EventLoop};
 use std::io::{BufRead, Read};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
 
 /// Messages read ahead from standard input.
 const AHEAD: usize = 64;
@@ -165,10 +166,11 @@ async fn send(
     args: &PublishArgs,
     properties: PublishProperties,
     client: AsyncClient,
-    mut events: EventLoop,
+    events: EventLoop,
     mut more: mpsc::Receiver<Result<Vec<u8>, String>>,
     tunnel: Option<&Tunnel>,
 ) -> Result<Sent, Failure> {
+    let (polling, mut told) = watch(events);
     let mut sent = Sent::default();
     let mut open = true;
     let mut connected = false;
@@ -178,7 +180,8 @@ async fn send(
         let waiting = !connected || sent.done < sent.handed;
         let until = if waiting { last + patience } else { Instant::now() + patience };
         tokio::select! {
-            event = events.poll() => {
+            event = told.recv() => {
+                let event = event.ok_or_else(|| Failure::Failed("the connection is over".to_owned()))?;
                 let event = event.map_err(|error| args.connect.broken(tunnel, &error))?;
                 connected |= matches!(event, Event::Incoming(Packet::ConnAck(_)));
                 if sent.see(&event, args.qos)? {
@@ -202,8 +205,36 @@ async fn send(
             }
         }
     }
-    goodbye(&client, &mut events).await;
+    if client.try_disconnect().is_ok() {
+        let said = async {
+            while !matches!(told.recv().await, Some(Ok(Event::Outgoing(Outgoing::Disconnect)) | Err(_)) | None) {}
+        };
+        // Nothing depends on it any more: whoever is slow here is not waited for.
+        let _ = tokio::time::timeout(Duration::from_secs(1), said).await;
+    }
+    polling.abort();
+    // Ends when it was aborted, and with it the library's socket.
+    let _ = polling.await;
+    if let Some(tunnel) = tunnel {
+        tunnel.finish().await;
+    }
     Ok(sent)
+}
+
+/// Polls the connection without a break, as long as somebody listens: a poll that is given up leaves bytes behind that
+/// nobody sends.
+fn watch(mut events: EventLoop) -> (JoinHandle<()>, mpsc::Receiver<Result<Event, ConnectionError>>) {
+    let (tell, told) = mpsc::channel(AHEAD);
+    let polling = tokio::spawn(async move {
+        loop {
+            let event = events.poll().await;
+            let is_over = event.is_err();
+            if tell.send(event).await.is_err() || is_over {
+                return;
+            }
+        }
+    });
+    (polling, told)
 }
 
 impl Sent {

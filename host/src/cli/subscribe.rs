@@ -69,6 +69,10 @@ pub(crate) fn run(args: &SubscribeArgs) -> Outcome {
             _ => {}
         }
         goodbye(&client, &mut events).await;
+        drop(events);
+        if let Some(tunnel) = &tunnel {
+            tunnel.finish().await;
+        }
         Ok(())
     })
 }

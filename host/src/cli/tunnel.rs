@@ -10,8 +10,11 @@ use std::io::{self, Read, Write};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpStream, UnixListener, UnixStream};
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
 use tokio_rustls::TlsConnector;
 use tungstenite::client::{IntoClientRequest, client_with_config};
 use tungstenite::handshake::HandshakeError;
@@ -43,14 +46,25 @@ pub(super) struct Tunnel {
     folder: PathBuf,
     /// Why the way broke last; the library only sees that it did.
     failure: Arc<Mutex<Option<String>>>,
+    open: Mutex<Option<Open>>,
 }
+
+/// What runs in the background.
+struct Open {
+    accepting: JoinHandle<()>,
+    /// Closed when nothing is carried any more.
+    over: mpsc::Receiver<()>,
+}
+
+/// How long the last bytes may take on their way.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 impl Tunnel {
     /// Prepares one.
     pub fn new(route: Route) -> Result<Self, Failure> {
         let folder = std::env::temp_dir().join(format!("pliant-{:032x}", rand::random::<u128>()));
         std::fs::DirBuilder::new().mode(0o700).create(&folder).map_err(Failure::failed)?;
-        Ok(Self { route, folder, failure: Arc::default() })
+        Ok(Self { route, folder, failure: Arc::default(), open: Mutex::default() })
     }
 
     /// Where the library is to connect.
@@ -62,17 +76,28 @@ impl Tunnel {
     pub fn open(&self) -> Result<(), Failure> {
         let listener = UnixListener::bind(self.path()).map_err(Failure::failed)?;
         let (route, failure) = (self.route.clone(), self.failure.clone());
-        tokio::spawn(async move {
+        let (carries, over) = mpsc::channel(1);
+        let accepting = tokio::spawn(async move {
             while let Ok((inner, _)) = listener.accept().await {
-                let (route, failure) = (route.clone(), failure.clone());
+                let (route, failure, carries) = (route.clone(), failure.clone(), carries.clone());
                 tokio::spawn(async move {
                     if let Err(reason) = carry(&route, inner, &failure).await {
                         *failure.lock() = Some(reason);
                     }
+                    drop(carries);
                 });
             }
         });
+        *self.open.lock() = Some(Open { accepting, over });
         Ok(())
+    }
+
+    /// Waits until the last bytes are on their way. The library's socket must be closed.
+    pub async fn finish(&self) {
+        let Some(Open { accepting, mut over }) = self.open.lock().take() else { return };
+        accepting.abort();
+        // Whoever is slow here is not waited for.
+        let _ = tokio::time::timeout(PATIENCE, over.recv()).await;
     }
 
     /// Why the connection broke: what was seen here, or else what the library says.
