@@ -1,6 +1,7 @@
 //! Commands that need no broker.
 
 use super::pliant;
+use crate::harness::guests;
 use std::fs;
 use std::net::TcpListener;
 
@@ -94,4 +95,61 @@ fn a_broker_that_is_not_there_is_said() {
     let arguments = ["module", "list", "--token-file", "token", "--admin", "http://127.0.0.1:1"];
     pliant(folder.path(), &arguments, b"").expect(1, "cannot reach the broker's admin API at http://127.0.0.1:1");
     pliant(folder.path(), &["pub", "a", "b", "--url", "mqtt://127.0.0.1:1"], b"").expect(1, "mqtt://127.0.0.1:1");
+}
+
+#[test]
+fn examples_of_a_module_are_run_and_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let (old, new) = (folder.path().join("echoes.wasm"), folder.path().join("router.wasm"));
+    fs::write(&old, guests::component("echoes-version")).unwrap();
+    fs::write(&new, guests::component("router")).unwrap();
+    let test = |arguments: &[&str]| pliant(folder.path(), &[&["module", "test"], arguments].concat(), b"");
+    test(&["echoes.wasm"]).expect(1, "carries no examples, and none lie beside it");
+    let examples = |version: &str| {
+        format!(
+            "[config]\nversion = \"1\"\n\n[[example]]\nname = \"stamped\"\nhook = \"routing\"\nmessage = {{ topic = \"a\" }}\n\
+             expect.pass.user_properties = [[\"version\", \"{version}\"]]\n"
+        )
+    };
+    fs::write(folder.path().join("examples.toml"), examples("1")).unwrap();
+    test(&["echoes.wasm"]).expect(0, "ok     stamped");
+    fs::write(folder.path().join("wrong.toml"), examples("2")).unwrap();
+    let failed = test(&["echoes.wasm", "wrong.toml"]);
+    assert_eq!(failed.code, Some(1), "{}", failed.talk);
+    assert!(failed.out.contains("pass.user_properties[0][1]: expected \"2\", got \"1\""), "{}", failed.out);
+    assert!(failed.talk.contains("1 of 1 examples do not hold"), "{}", failed.talk);
+    fs::write(folder.path().join("bad.toml"), "[[example]]\nhok = 1").unwrap();
+    test(&["echoes.wasm", "bad.toml"]).expect(1, "unknown field `hok`");
+    let samples = r#"{ "config": {}, "example": [{ "hook": "message", "topic": "x", "message": { "topic": "x" } }] }"#;
+    fs::write(folder.path().join("samples.json"), samples).unwrap();
+    let replay = ["router.wasm", "--replay", "samples.json", "--against", "router.wasm"];
+    test(&replay).expect(0, "0 decisions differ over 1 samples");
+    let config = [&replay[..], &["--config", "{}"]].concat();
+    test(&config).expect(0, "0 decisions differ");
+}
+
+#[test]
+fn hooks_are_timed() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("m.wasm"), guests::component("router")).unwrap();
+    let timed = pliant(folder.path(), &["module", "bench", "m.wasm", "--calls", "50"], b"");
+    timed.expect(0, "routing.on-publish");
+    assert_eq!(timed.out.lines().count(), 3, "a line for each size of payload: {}", timed.out);
+}
+
+#[test]
+fn components_are_signed_with_a_key_that_only_its_owner_may_read() {
+    use std::os::unix::fs::PermissionsExt;
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("m.wasm"), "component").unwrap();
+    let keygen = pliant(folder.path(), &["module", "keygen", "release.key"], b"");
+    keygen.expect(0, "ed25519 ");
+    let mode = fs::metadata(folder.path().join("release.key")).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
+    pliant(folder.path(), &["module", "keygen", "release.key"], b"").expect(1, "cannot write release.key");
+    let signed = pliant(folder.path(), &["module", "sign", "m.wasm", "--key", "release.key"], b"");
+    signed.expect(0, "");
+    let signers = host::wasm::Signers::read(&keygen.out, true).unwrap();
+    assert_eq!(signers.check(b"component", Some(&signed.out)), Ok(()));
+    pliant(folder.path(), &["module", "sign", "m.wasm", "--key", "m.wasm"], b"").expect(1, "holds no secret key");
 }

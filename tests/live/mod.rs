@@ -3,4 +3,5 @@
 mod beside;
 mod containment;
 mod deployment;
+mod hostile;
 mod reload;

@@ -12,6 +12,7 @@
 //! | `GET`, `PUT`, `DELETE /api/v1/drain` | `drain` |
 //! | `GET /api/v1/retained`; `GET`, `DELETE /api/v1/retained/{topic}` | `retained` |
 //! | `POST /api/v1/publish`, `/api/v1/explain` | `publish` |
+//! | `POST /api/v1/record` | `record` |
 //! | `POST /api/v1/reload`; `GET /api/v1/openapi.json` | `reload`, `openapi` |
 //!
 //! What runs guests or waits for the compiler or the disk runs on a blocking thread, never on the one that serves.
@@ -31,6 +32,7 @@ mod modules;
 mod openapi;
 mod patience;
 mod publish;
+mod record;
 mod reload;
 mod retained;
 mod routes;

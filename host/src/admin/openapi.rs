@@ -62,6 +62,13 @@ const ENDPOINTS: &[(&str, &str, &str, Parameters, Option<&str>)] = &[
         &[],
         Some("application/json"),
     ),
+    (
+        "/api/v1/record",
+        "post",
+        "Samples of what clients publish, for pliant module test --replay",
+        &[("filter", "topics; # if left out"), ("count", "at most so many"), ("seconds", "for so long at most")],
+        None,
+    ),
     ("/api/v1/publish", "post", "Publish a message", &[], Some("application/json")),
     ("/api/v1/clients", "get", "Who is connected or expected back", PAGE, None),
     ("/api/v1/clients/{id}", "get", "One client", &[], None),

@@ -3,7 +3,7 @@
 use super::api::Api;
 use super::error::Problem;
 use super::guard::{self, Guard};
-use super::{clients, drain, health, logs, metrics, modules, openapi, publish, reload, retained};
+use super::{clients, drain, health, logs, metrics, modules, openapi, publish, record, reload, retained};
 use axum::extract::DefaultBodyLimit;
 use axum::http::StatusCode;
 use axum::routing::{get, post, put};
@@ -39,6 +39,7 @@ pub(super) fn router(api: Api, guard: Guard) -> Router {
         .route("/api/v1/retained/{*topic}", get(retained::show).delete(retained::remove))
         .route("/api/v1/publish", post(publish::publish))
         .route("/api/v1/explain", post(publish::explain))
+        .route("/api/v1/record", post(record::record))
         .route("/api/v1/reload", post(reload::reload))
         .route("/api/v1/openapi.json", get(openapi::openapi))
         .fallback(|| async { Problem::not_found("there is no such endpoint; see /api/v1/openapi.json") })

@@ -23,6 +23,7 @@ mod publish;
 mod queues;
 mod receipts;
 mod receive;
+mod record;
 mod retain;
 mod retained;
 mod route;
@@ -56,6 +57,7 @@ pub use open::Restored;
 pub use queues::QueueInfo;
 pub use transact::Retired;
 pub use receive::{Parting, Receive, Received, Source};
+pub use record::{Recording, Sample};
 pub use subscription_trie::SubscriptionTrie;
 pub use sys::SysTree;
 pub use worker::Worker;
@@ -175,6 +177,7 @@ pub struct Broker {
     deadlines: deadlines::Deadlines,
     memory: memory::Memory,
     happenings: chores::Happenings,
+    recorder: record::Recorder,
     draining: drain::Draining,
     /// The generation of modules for which consumers of queues were asked about last.
     rechecked: AtomicU64,

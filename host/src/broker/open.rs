@@ -54,6 +54,7 @@ impl Broker {
             deadlines: deadlines::Deadlines::default(),
             memory: super::memory::Memory::default(),
             happenings: chores::Happenings::default(),
+            recorder: Default::default(),
             draining: drain::Draining::default(),
             rechecked: AtomicU64::new(0),
             next_log_id: AtomicU64::new(restored.next_log_id.max(1)),

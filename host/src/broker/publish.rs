@@ -60,7 +60,7 @@ impl Broker {
         worker.refresh_for(self, &client.id);
         worker.tally.received += 1;
         worker.tally.received_bytes += publish.payload.len() as u64;
-        let (guarantee, handle) = (publish.guarantee, publish.handle);
+        let (guarantee, handle, name) = (publish.guarantee, publish.handle, publish.name);
         if guarantee == Guarantee::ExactlyOnce
             && let Err(answer) = self.take_handle(&attachment, handle)
         {
@@ -71,7 +71,10 @@ impl Broker {
         let passed = match self.route(worker, &scope, publish.name) {
             Ok(route) => match self.may_publish(worker, link, &route.topic) {
                 Ok(()) => match self.make(&route, now, attachment.mailbox.id, publish) {
-                    Some(message) => self.pass(worker, now, &client, message, route, &mut staged),
+                    Some(message) => {
+                        self.recorder.note(&client, name, &message);
+                        self.pass(worker, now, &client, message, route, &mut staged)
+                    }
                     None => Passed::Taken(Routed::NoSubscriber),
                 },
                 Err(refusal) => Passed::Refused(refusal),
@@ -338,7 +341,7 @@ impl Broker {
     fn make(&self, route: &Route, now: Time, publisher: MailboxId, publish: Publish<'_>) -> Option<Message> {
         let asked = publish.retain || !matches!(route.unflagged, crate::wasm::RetainAsk::Never);
         let nothing = route.targets.is_empty() && !asked && !route.wants_routing;
-        if nothing && !self.modules.wants_events(EventKinds::LOST) {
+        if nothing && !self.modules.wants_events(EventKinds::LOST) && !self.recorder.is_on() {
             return None;
         }
         let envelope = Envelope {

@@ -19,6 +19,11 @@ impl Trial {
         Ok(Self(modules.map_err(Failure::failed)?))
     }
 
+    /// The room that it is.
+    pub(super) fn modules(&self) -> &Modules {
+        &self.0
+    }
+
     /// Tries one; what it says about itself.
     pub(super) fn run(&self, name: &str, component: &[u8], config: String) -> Result<ModuleInfo, DeployError> {
         let options = DeployOptions { config: Some(config), ..DeployOptions::default() };

@@ -280,6 +280,7 @@ pub(super) const GLOBAL: &[Setting<Config>] = &[
     number!("wasm.wish_bytes_max", wasm.wish_bytes_max, 0..=1 << 30, "bytes"),
     number!("wasm.hops_max", wasm.hops_max, 0..=255, "hops"),
     number!("wasm.tick_milliseconds_min", wasm.tick_milliseconds_min, 1..=3_600_000, "milliseconds"),
+    number!("wasm.examples_max", wasm.examples_max, 0..=100_000, "examples"),
     number!("wasm.log_lines_kept", wasm.log_lines_kept, 0..=1_000_000, "lines"),
     number!("wasm.log_line_bytes_max", wasm.log_line_bytes_max, 16..=1 << 20, "bytes"),
     number!("wasm.state_bytes_max", wasm.state_bytes_max, 0..=1 << 40, "bytes"),

@@ -103,6 +103,9 @@ pub enum DeployError {
     /// It said no to its configuration, or said something about itself that cannot be.
     #[error("it refuses its configuration: {0}")]
     RefusedConfig(String),
+    /// Examples that it carries do not hold, or cannot be read.
+    #[error("its examples do not hold: {0}")]
+    Examples(String),
     /// The change is not on disk; the module runs as before.
     #[error("the store does not take the change at the moment")]
     Store,

@@ -50,6 +50,8 @@ pub struct Limits {
     pub hops_max: u8,
     /// Shortest time between two ticks of a module, milliseconds; who asks for less gets this. Default 10.
     pub tick_milliseconds_min: u64,
+    /// Examples in one document. Default 256.
+    pub examples_max: usize,
     /// Recent log lines kept a module. Default 256.
     pub log_lines_kept: usize,
     /// Bytes of one log line; what is longer is cut. Default 1,024.
@@ -98,6 +100,7 @@ impl Default for Limits {
             wish_bytes_max: 2 << 20,
             hops_max: 8,
             tick_milliseconds_min: 10,
+            examples_max: 256,
             log_lines_kept: 256,
             log_line_bytes_max: 1_024,
             state_bytes_max: 1 << 20,

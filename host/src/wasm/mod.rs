@@ -15,6 +15,7 @@
 //! | `component` | bytes to compiled, exports checked, linked beforehand |
 //! | `instance` | one store and one instance under limits |
 //! | `engine`, `ticker` | how guests are compiled and stopped |
+//! | `examples/` | what a module decides, tried without a broker and at each deployment |
 //! | `signature` | who may have signed a component |
 //! | `services`, `imports/` | what a module may call |
 //! | `translate` | the broker's words to the contract's and back |
@@ -29,6 +30,7 @@ mod compiler;
 mod component;
 mod engine;
 mod error;
+mod examples;
 mod fault;
 mod hooks;
 mod imports;
@@ -52,6 +54,10 @@ pub use chain::{Chain, OnFailure};
 pub use compiler::{SUBCOMMAND as COMPILE_SUBCOMMAND, try_to_compile};
 pub use component::check_head as check_bytes;
 pub use error::{DeployError, OpenError};
+pub use examples::{
+    Example, ExampleClient, ExampleMessage, ExampleRun, Examples, attach as attach_examples, differences,
+    find as find_examples,
+};
 pub use hooks::{
     Action, Credentials, EventKinds, Happening, Leaves, Loss, Outcome, Pulses, Replay, RetainAsk, Retention, Verdict,
     Wish,

@@ -167,6 +167,7 @@ impl Modules {
             compiler::in_child(program, &self.0.limits, bytes)?;
         }
         let compiled = self.0.compile(&entry, &digest, bytes)?;
+        self.0.rehearse_own(&compiled, bytes)?;
         let config = options.config.map(Arc::from).unwrap_or_else(|| entry.info().config);
         let config = if config.is_empty() { "{}".into() } else { config };
         entry.order = options.order.unwrap_or(entry.order);

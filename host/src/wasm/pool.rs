@@ -99,7 +99,11 @@ impl Ask<'_> {
 impl Guests {
     /// No instances yet: each is made when it is first needed.
     pub fn new(modules: &Modules) -> Self {
-        Self { inner: modules.inner().clone(), slots: Vec::new(), seen: 0, strays: false, failures: 0, trace: None }
+        Self::of(modules.inner().clone())
+    }
+
+    pub(super) fn of(inner: Arc<Inner>) -> Self {
+        Self { inner, slots: Vec::new(), seen: 0, strays: false, failures: 0, trace: None }
     }
 
     /// How many calls failed here so far. An answer during which this number changed must not be remembered, whatever

@@ -40,7 +40,10 @@ impl Signers {
     }
 
     /// Checks what came with a component.
-    pub(super) fn check(&self, bytes: &[u8], signature: Option<&str>) -> Result<(), DeployError> {
+    ///
+    /// # Errors
+    /// It is not signed and has to be, or not by one of these keys.
+    pub fn check(&self, bytes: &[u8], signature: Option<&str>) -> Result<(), DeployError> {
         let Some(signature) = signature else {
             return if self.required { Err(DeployError::Unsigned) } else { Ok(()) };
         };

@@ -63,12 +63,18 @@ pub(super) fn run(args: &BuildArgs) -> Outcome {
     }
 }
 
-/// Copies the component to where people look for it: `name-site/name-site.wasm`.
+/// Copies the component to where people look for it: `name-site/name-site.wasm`, with the examples of its folder in it.
 fn put_beside(built: &str, folder: &Path) -> Result<PathBuf, Failure> {
     let file = Path::new(built).file_name().unwrap_or_default().to_string_lossy().replace('_', "-");
     let beside = folder.join(file);
-    let copied = std::fs::copy(built, &beside);
-    copied.map_err(|error| Failure::Failed(format!("cannot write {}: {error}", beside.display())))?;
+    let failed = |error| Failure::Failed(format!("cannot write {}: {error}", beside.display()));
+    let Some(examples) = super::examples::beside(folder) else {
+        std::fs::copy(built, &beside).map_err(failed)?;
+        return Ok(beside);
+    };
+    let component = std::fs::read(built).map_err(failed)?;
+    let component = crate::wasm::attach_examples(&component, &super::examples::read(&examples)?);
+    std::fs::write(&beside, component).map_err(failed)?;
     Ok(beside)
 }
 

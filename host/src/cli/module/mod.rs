@@ -1,7 +1,9 @@
 //! `pliant module`: write, build and check a module; deploy and watch it on a running broker.
 
+mod bench;
 mod build;
 mod create;
+mod examples;
 mod remote;
 mod sign;
 
@@ -27,6 +29,17 @@ enum ModuleCommand {
     /// Check a component offline: its size, its exports, what it imports
     #[command(after_help = "Example:\n  pliant module check name-site.wasm")]
     Check(build::CheckArgs),
+    /// Run a module's examples without a broker
+    #[command(
+        after_help = "Examples:\n  pliant module test name-site/name-site.wasm\n  pliant module test new.wasm --replay samples.json --against old.wasm"
+    )]
+    Test(examples::TestArgs),
+    /// Time a module's hooks without a broker
+    #[command(after_help = "Example:\n  pliant module bench name-site.wasm --topic home/kitchen")]
+    Bench(bench::BenchArgs),
+    /// Take samples of what clients of a broker publish, to replay them offline
+    #[command(after_help = "Example:\n  pliant module record 'home/#' --count 50 > samples.json")]
+    Record(examples::RecordArgs),
     /// Make a key to sign components with
     #[command(after_help = "Example:\n  pliant module keygen release.key >> signers")]
     Keygen(sign::KeygenArgs),
@@ -51,6 +64,9 @@ pub(crate) fn run(args: &ModuleArgs) -> Outcome {
         ModuleCommand::New(args) => create::run(args),
         ModuleCommand::Build(args) => build::run(args),
         ModuleCommand::Check(args) => build::check(args),
+        ModuleCommand::Test(args) => examples::test(args),
+        ModuleCommand::Bench(args) => bench::run(args),
+        ModuleCommand::Record(args) => examples::record(args),
         ModuleCommand::Keygen(args) => sign::keygen(args),
         ModuleCommand::Sign(args) => sign::sign(args),
         ModuleCommand::Remote(command) => remote::run(command),

@@ -36,6 +36,11 @@ impl Chain {
         (wishes, pulses.next.values().min().copied())
     }
 
+    /// Calls every module now, whatever it asked for.
+    pub(in super::super) fn tick_all(&self, guests: &mut Guests, now: Time) -> Vec<Wish> {
+        self.timers.iter().flat_map(|link| self.tick_one(guests, link, now)).collect()
+    }
+
     fn tick_one(&self, guests: &mut Guests, link: &Arc<Link>, now: Time) -> Vec<Wish> {
         let ask = Ask { chain: self, link, hook: Hook::Tick, message: None, about: "" };
         let answer = guests.ask(

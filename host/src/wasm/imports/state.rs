@@ -8,12 +8,14 @@ use crate::message::Time;
 use crate::store::{Change, Store};
 use hashbrown::HashMap;
 use parking_lot::Mutex;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// The state of one module.
 pub(in super::super) struct State {
     module: Arc<str>,
-    store: Store,
+    /// None: nothing is kept.
+    store: Option<Store>,
     table: Mutex<Table>,
 }
 
@@ -75,7 +77,29 @@ impl State {
         for (key, value, expires) in stored {
             table.insert(&key, value, expires);
         }
-        Self { module, store, table: Mutex::new(table) }
+        Self { module, store: Some(store), table: Mutex::new(table) }
+    }
+
+    /// State that ends with the process.
+    pub(in super::super) fn passing(module: Arc<str>, values: Vec<StoredValue>) -> Self {
+        let mut table = Table::default();
+        for (key, value, expires) in values {
+            table.insert(&key, value, expires);
+        }
+        Self { module, store: None, table: Mutex::new(table) }
+    }
+
+    /// All keys and values, as text as far as they are.
+    pub(in super::super) fn texts(&self) -> BTreeMap<String, String> {
+        let table = self.table.lock();
+        let text = |value: &Value| String::from_utf8_lossy(&value.bytes).into_owned();
+        table.values.iter().map(|(key, value)| (key.to_string(), text(value))).collect()
+    }
+
+    fn tell(&self, changes: impl IntoIterator<Item = Change>) {
+        if let Some(store) = &self.store {
+            store.submit(changes);
+        }
     }
 
     /// Bytes of keys and values.
@@ -118,14 +142,14 @@ impl State {
             changes.push(Change::State((*self.module).into(), key.into(), bytes, expires));
         }
         // Under the lock, so that the store sees changes of one key in the order in which they happened here.
-        self.store.submit(changes);
+        self.tell(changes);
         if room { Ok(answer) } else { Err(StateError::QuotaExceeded) }
     }
 
     fn delete(&self, key: &str) {
         let mut table = self.table.lock();
         if table.remove(key) {
-            self.store.submit([Change::StateGone((*self.module).into(), key.into())]);
+            self.tell([Change::StateGone((*self.module).into(), key.into())]);
         }
     }
 }

@@ -1,0 +1,161 @@
+//! `pliant module test` and `pliant module record`: what a module decides, tried without a broker; samples taken from one.
+
+use super::document;
+use crate::cli::admin::AdminArgs;
+use crate::cli::progress::Progress;
+use crate::cli::trial::Trial;
+use crate::cli::{Failure, Outcome, output};
+use crate::wasm::{self, Example, ExampleRun, Examples};
+use clap::Args;
+use serde_json::json;
+use std::path::{Path, PathBuf};
+
+#[derive(Debug, Args)]
+pub(super) struct TestArgs {
+    /// The component
+    file: PathBuf,
+    /// Examples (TOML or JSON); otherwise examples.toml or examples.json beside the component, or those it carries
+    examples: Option<PathBuf>,
+    /// Configuration for examples that have none: a file with a JSON document, or the document itself
+    #[arg(long, value_name = "FILE|JSON")]
+    config: Option<String>,
+    /// Samples, as `pliant module record` took them: show where this component and another decide differently
+    #[arg(long, value_name = "FILE", requires = "against", conflicts_with = "examples")]
+    replay: Option<PathBuf>,
+    /// The component to compare with
+    #[arg(long, value_name = "FILE")]
+    against: Option<PathBuf>,
+    /// Print every decision, a JSON document a line
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct RecordArgs {
+    #[command(flatten)]
+    admin: AdminArgs,
+    /// Topics, in the broker's words
+    #[arg(default_value = "#")]
+    filter: String,
+    /// End after so many messages
+    #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    count: u32,
+    /// End after so many seconds
+    #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=60))]
+    seconds: u32,
+}
+
+/// What is asked about each sample.
+const REPLAYED: [&str; 3] = ["topic-mapping.publish-topic", "routing.on-publish", "retain-policy.on-publish"];
+
+pub(super) fn test(args: &TestArgs) -> Outcome {
+    let config = args.config.as_deref().map(document).transpose()?.unwrap_or_else(|| "{}".to_owned());
+    if let (Some(samples), Some(against)) = (&args.replay, &args.against) {
+        return replay(&args.file, against, samples, &config, args.json);
+    }
+    let component = bytes(&args.file)?;
+    let examples = match &args.examples {
+        Some(path) => read(path)?,
+        None => found(&args.file, &component)?,
+    };
+    let runs = run(&args.file, &component, &examples, &config)?;
+    let failed = runs.iter().filter(|run| !run.differences.is_empty()).count();
+    for run in &runs {
+        if args.json {
+            let (differences, microseconds) = (&run.differences, run.microseconds);
+            output::json(&json!({
+                "name": run.name, "decision": run.decision, "differences": differences, "microseconds": microseconds,
+            }))?;
+        } else {
+            let word = if run.differences.is_empty() { "ok    " } else { "FAILED" };
+            output::line(&format!("{word} {} ({:.1} us)", run.name, run.microseconds))?;
+            run.differences.iter().try_for_each(|line| output::line(&format!("       {line}")))?;
+        }
+    }
+    match failed {
+        0 => Ok(eprintln!("{} examples hold", runs.len())),
+        _ => Err(Failure::Failed(format!("{failed} of {} examples do not hold", runs.len()))),
+    }
+}
+
+fn replay(file: &Path, against: &Path, samples: &Path, config: &str, as_json: bool) -> Outcome {
+    let samples = read(samples)?;
+    let asked = |sample: &Example| REPLAYED.map(|hook| Example { hook: hook.to_owned(), ..sample.clone() });
+    let examples: Vec<Example> = samples.examples.iter().flat_map(asked).collect();
+    let (mut differing, mut at) = (0, 0);
+    // In parts, as a document has no more than so many.
+    for part in examples.chunks(wasm::Limits::default().examples_max) {
+        let document = Examples { config: samples.config.clone(), examples: part.to_vec() };
+        let new = run(file, &bytes(file)?, &document, config)?;
+        let old = run(against, &bytes(against)?, &document, config)?;
+        for ((new, old), example) in new.iter().zip(&old).zip(part) {
+            at += 1;
+            if new.decision == old.decision {
+                continue;
+            }
+            differing += 1;
+            let sample = (at - 1) / REPLAYED.len() + 1;
+            if as_json {
+                let what = json!({
+                    "sample": sample, "topic": example.topic, "hook": example.hook,
+                    "new": new.decision, "old": old.decision,
+                });
+                output::json(&what)?;
+                continue;
+            }
+            output::line(&format!("sample {sample}, {}, {}:", example.topic, example.hook))?;
+            output::line(&format!("  - {}", old.decision))?;
+            output::line(&format!("  + {}", new.decision))?;
+        }
+    }
+    eprintln!("{differing} decisions differ over {} samples", samples.examples.len());
+    Ok(())
+}
+
+fn run(file: &Path, component: &[u8], examples: &Examples, config: &str) -> Result<Vec<ExampleRun>, Failure> {
+    let progress = Progress::start("compiling");
+    let trial = Trial::new(wasm::Limits::default())?;
+    let runs = trial.modules().run_examples(component, examples, config);
+    drop(progress);
+    runs.map_err(|error| Failure::Failed(format!("{}: {error}", file.display())))
+}
+
+/// Examples beside a component, or within it.
+fn found(file: &Path, component: &[u8]) -> Result<Examples, Failure> {
+    let folder = file.parent().unwrap_or(Path::new("."));
+    if let Some(path) = beside(folder) {
+        return read(&path);
+    }
+    let carried = wasm::find_examples(component).map_err(Failure::Failed)?;
+    let none = || Failure::Failed(format!("{} carries no examples, and none lie beside it", file.display()));
+    carried.ok_or_else(none)
+}
+
+/// The file of examples in a module's folder.
+pub(super) fn beside(folder: &Path) -> Option<PathBuf> {
+    ["examples.toml", "examples.json"].map(|name| folder.join(name)).into_iter().find(|path| path.is_file())
+}
+
+/// Reads a file of examples.
+pub(super) fn read(path: &Path) -> Result<Examples, Failure> {
+    let text = String::from_utf8(bytes(path)?).map_err(|_| failed(path, "it is no text"))?;
+    if path.extension().is_some_and(|extension| extension == "toml") {
+        return toml::from_str(&text).map_err(|error| failed(path, error));
+    }
+    serde_json::from_str(&text).map_err(|error| failed(path, error))
+}
+
+fn failed(path: &Path, error: impl std::fmt::Display) -> Failure {
+    Failure::Failed(format!("{}: {error}", path.display()))
+}
+
+fn bytes(path: &Path) -> Result<Vec<u8>, Failure> {
+    std::fs::read(path).map_err(|error| failed(path, error))
+}
+
+pub(super) fn record(args: &RecordArgs) -> Outcome {
+    let filter = crate::cli::admin::escape(&args.filter);
+    let path = format!("/api/v1/record?filter={filter}&count={}&seconds={}", args.count, args.seconds);
+    let samples = args.admin.connect()?.call("POST", &path, None)?;
+    output::line(&serde_json::to_string_pretty(&samples).map_err(Failure::failed)?)
+}

@@ -1,0 +1,21 @@
+//! Examples of what a module decides: message in, decision out, clock and state given. Run offline, and at each deployment
+//! of a component that carries them.
+//!
+//! | File | Job |
+//! |---|---|
+//! | `document` | how examples are written |
+//! | `section` | the part of a component that they stand in |
+//! | `runner` | one call of one hook on a module of its own |
+//! | `decision` | what came of it, as a document |
+//! | `compare` | what differs from what was expected |
+
+mod compare;
+mod decision;
+mod document;
+mod runner;
+mod section;
+
+pub use compare::differences;
+pub use document::{Example, ExampleClient, ExampleMessage, Examples};
+pub use runner::ExampleRun;
+pub use section::{attach, find};

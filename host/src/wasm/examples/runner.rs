@@ -1,0 +1,297 @@
+//! Runs examples: each on a module of its own, with a clock that stands, a state that nobody else sees and no disk.
+
+use super::super::chain::{Chain, Link, OnFailure};
+use super::super::component::{self, Compiled};
+use super::super::error::DeployError;
+use super::super::hooks::{Action, Credentials, Happening, Loss};
+use super::super::imports::log::Log;
+use super::super::imports::metrics::Figures;
+use super::super::imports::state::State;
+use super::super::modules::{Inner, Modules};
+use super::super::pool::Guests;
+use super::super::services::{RetainedSlot, Services};
+use super::super::version::Version;
+use super::document::{Example, Examples};
+use super::{decision, differences};
+use crate::client::{Client, Departure};
+use crate::message::{Message, Time, Will};
+use crate::topic::Filter;
+use serde_json::{Value as Json, json};
+use std::collections::BTreeMap;
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant};
+
+/// How long the examples that a component carries may take, all together.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// What came of one example.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ExampleRun {
+    /// Its name, or its place in the file.
+    pub name: String,
+    /// What the module decided; `{"failed": reason}` if the call failed. Beside it what it keeps and logged, if anything.
+    pub decision: Json,
+    /// Where that is not what was expected; empty: nowhere.
+    pub differences: Vec<String>,
+    /// How long the call took.
+    pub microseconds: f64,
+}
+
+impl Modules {
+    /// Runs examples on a component that is not installed. `config` is for examples without a configuration of their own
+    /// in a document without one.
+    ///
+    /// # Errors
+    /// The component does not run, or an example cannot be read.
+    pub fn run_examples(
+        &self,
+        bytes: &[u8],
+        examples: &Examples,
+        config: &str,
+    ) -> Result<Vec<ExampleRun>, DeployError> {
+        let inner = self.inner();
+        let compiled = Arc::new(component::compile(&inner.engine, &inner.limits, bytes)?);
+        inner.rehearse_examples(&compiled, examples, config, None)
+    }
+}
+
+impl Inner {
+    /// As [`Modules::run_examples`], on a component that is compiled.
+    pub(in super::super) fn rehearse_examples(
+        self: &Arc<Self>,
+        compiled: &Arc<Compiled>,
+        examples: &Examples,
+        config: &str,
+        patience: Option<Duration>,
+    ) -> Result<Vec<ExampleRun>, DeployError> {
+        let begun = Instant::now();
+        let most = self.limits.examples_max;
+        if examples.examples.len() > most {
+            let found = examples.examples.len();
+            return Err(DeployError::Examples(format!("{found} examples; {most} are allowed")));
+        }
+        let given = examples.config.as_ref().map(Json::to_string);
+        let run = |(at, example): (usize, &Example)| {
+            let name = if example.name.is_empty() { format!("example {}", at + 1) } else { example.name.clone() };
+            let own = example.config.as_ref().map(Json::to_string);
+            let config = own.or_else(|| given.clone()).unwrap_or_else(|| config.to_owned());
+            let wrong = |why: String| DeployError::Examples(format!("{name}: {why}"));
+            if patience.is_some_and(|patience| begun.elapsed() > patience) {
+                return Err(wrong("they take too long".to_owned()));
+            }
+            let (decision, microseconds) = self.run(compiled, example, &config).map_err(wrong)?;
+            let differences = differences(&example.expect, &decision);
+            Ok(ExampleRun { name, decision, differences, microseconds })
+        };
+        examples.examples.iter().enumerate().map(run).collect()
+    }
+
+    /// What a component that is deployed says of itself has to be true.
+    pub(in super::super) fn rehearse_own(
+        self: &Arc<Self>,
+        compiled: &Arc<Compiled>,
+        bytes: &[u8],
+    ) -> Result<(), DeployError> {
+        let Some(examples) = super::find(bytes).map_err(DeployError::Examples)? else { return Ok(()) };
+        let runs = self.rehearse_examples(compiled, &examples, "{}", Some(PATIENCE))?;
+        match runs.iter().find(|run| !run.differences.is_empty()) {
+            Some(run) => Err(DeployError::Examples(format!("{}: {}", run.name, run.differences.join("; ")))),
+            None => Ok(()),
+        }
+    }
+
+    fn run(self: &Arc<Self>, compiled: &Arc<Compiled>, example: &Example, config: &str) -> Result<(Json, f64), String> {
+        let now = (self.clock)();
+        let services = self.scratch(example, now)?;
+        let (clock, log, compiled) = (services.clone(), services.clone(), compiled.clone());
+        let version = Version::new(&self.engine, &self.limits, 1, "".into(), compiled, services, config.into());
+        let version = Arc::new(version.map_err(|error| error.to_string())?);
+        let link = Link { version, order: 0, on_failure: OnFailure::Refuse };
+        let chain = Chain::new(1, vec![Arc::new(link)], &[], false);
+        let mut guests = Guests::of(self.clone());
+        guests.trace = Some(Vec::new());
+        let mut call = Call { chain: &chain, guests: &mut guests, example, client: example.client.client()?, now };
+        let mut decision = call.make((clock.clock)(), &self.limits.topics)?;
+        let traced = guests.trace.take().unwrap_or_default();
+        let microseconds = traced.iter().map(|call| call.microseconds).sum();
+        if guests.failures() > 0 {
+            let failed = traced.iter().rev().find_map(|call| call.answer.strip_prefix("failed: "));
+            decision = json!({ "failed": failed.unwrap_or("no instance") });
+        }
+        let kept = log.state.texts();
+        if !kept.is_empty() {
+            decision["state"] = json!(kept);
+        }
+        let lines: Vec<String> = log.log.list().into_iter().map(|line| line.line.into()).collect();
+        if !lines.is_empty() {
+            decision["log"] = json!(lines);
+        }
+        Ok((decision, microseconds))
+    }
+
+    /// Services that end with the example.
+    fn scratch(&self, example: &Example, now: Time) -> Result<Arc<Services>, String> {
+        let at = Time(example.clock);
+        let state = example.state.iter().map(|(key, value)| (key.as_str().into(), value.as_bytes().into(), None));
+        let mut kept = BTreeMap::new();
+        for message in &example.retained {
+            let message = message.message(now, &self.limits.topics)?;
+            kept.insert(message.topic().to_string(), message);
+        }
+        let retained = RetainedSlot::new(OnceLock::new());
+        // Set once, just made.
+        let _ = retained.set(Arc::new(move |topic: &str| kept.get(topic).cloned()));
+        Ok(Arc::new(Services {
+            module: "example".into(),
+            limits: self.limits,
+            clock: Arc::new(move || at),
+            log: Log::new(self.limits.log_lines_kept, self.limits.log_line_bytes_max),
+            state: State::passing("example".into(), state.collect()),
+            figures: Figures::default(),
+            retained,
+        }))
+    }
+}
+
+/// One call, with all that it is given.
+struct Call<'a> {
+    chain: &'a Chain,
+    guests: &'a mut Guests,
+    example: &'a Example,
+    client: Client,
+    now: Time,
+}
+
+impl Call<'_> {
+    fn make(&mut self, clock: Time, topics: &crate::topic::Limits) -> Result<Json, String> {
+        let example = self.example;
+        let topic = example.topic.as_str();
+        let hook = example.hook.as_str();
+        match hook {
+            "topic-mapping.publish-topic" | "topic-mapping.subscribe-filter" | "topic-mapping.deliver-name" => {
+                Ok(self.name(hook, topic))
+            }
+            "access.authenticate" | "access.authorize" => self.access(hook, topic),
+            "retain-policy.on-subscribe" => {
+                Ok(decision::replay(self.chain.replay(self.guests, &self.client, topic, example.matching)))
+            }
+            "events" | "events.on-events" => self.event(topics),
+            "timers" | "timers.on-tick" => {
+                let wishes = self.chain.tick_all(self.guests, clock);
+                Ok(decision::wishes(&wishes, self.now))
+            }
+            _ => self.message(hook, topics),
+        }
+    }
+
+    fn name(&mut self, hook: &str, name: &str) -> Json {
+        let (chain, scope) = (self.chain, &self.client.scope);
+        match hook {
+            "topic-mapping.publish-topic" => {
+                let mapped = chain.publish_topic(self.guests, scope, name);
+                decision::named("topic", mapped.map(|mapped| mapped.unwrap_or_else(|| name.to_owned())))
+            }
+            "topic-mapping.subscribe-filter" => {
+                let mapped = chain.subscribe_filter(self.guests, scope, name);
+                decision::named("filter", mapped.map(|mapped| mapped.unwrap_or_else(|| name.to_owned())))
+            }
+            _ => {
+                let shown = chain.deliver_name(self.guests, scope, name);
+                decision::named("name", Ok(shown.unwrap_or_else(|| name.to_owned())))
+            }
+        }
+    }
+
+    fn access(&mut self, hook: &str, topic: &str) -> Result<Json, String> {
+        let example = self.example;
+        if hook == "access.authenticate" {
+            let credentials = Credentials {
+                client: &self.client,
+                username: example.username.as_deref(),
+                password: example.password.as_deref().map(str::as_bytes),
+                certificate_subject: example.certificate_subject.as_deref(),
+            };
+            return Ok(decision::identity(self.chain.authenticate(self.guests, credentials)));
+        }
+        let action = match example.action.as_deref() {
+            Some("publish") | None => Action::Publish,
+            Some("subscribe") => Action::Subscribe,
+            Some("receive") => Action::Receive,
+            Some(other) => return Err(format!("action: `{other}` is none of publish, subscribe, receive")),
+        };
+        Ok(json!({ "may": self.chain.authorize(self.guests, &self.client, action, topic) }))
+    }
+
+    fn event(&mut self, topics: &crate::topic::Limits) -> Result<Json, String> {
+        let example = self.example;
+        let client = Arc::new(self.client.clone());
+        let filter = || Filter::new(&example.topic, topics).map_err(|error| format!("topic: {error}"));
+        let happening = match example.event.as_deref().ok_or("an event is needed")? {
+            "connected" => Happening::Connected(client),
+            "disconnected" => Happening::Disconnected(client, self.departure()?),
+            "subscribed" => Happening::Subscribed(client, filter()?),
+            "unsubscribed" => Happening::Unsubscribed(client, filter()?),
+            "unroutable" => Happening::Lost(self.given(topics)?, Loss::Unroutable),
+            "expired" => Happening::Lost(self.given(topics)?, Loss::Expired),
+            "queue-full" => Happening::Lost(self.given(topics)?, Loss::QueueFull),
+            "rejected" => Happening::Lost(self.given(topics)?, Loss::Rejected),
+            other => return Err(format!("event: `{other}` is none that there is")),
+        };
+        Ok(decision::wishes(&self.chain.tell(self.guests, &[happening]), self.now))
+    }
+
+    fn given(&self, topics: &crate::topic::Limits) -> Result<Message, String> {
+        self.example.message.as_ref().ok_or("a message is needed")?.message(self.now, topics)
+    }
+
+    fn departure(&self) -> Result<Departure, String> {
+        Ok(match self.example.departure.as_deref() {
+            Some("farewell") => Departure::Clean,
+            Some("connection-lost") | None => Departure::ConnectionLost,
+            Some("keep-alive-expired") => Departure::KeepAliveExpired,
+            Some("protocol-violation") => Departure::ProtocolViolation,
+            Some("on-request") => Departure::OnRequest,
+            Some("taken-over") => Departure::TakenOver,
+            Some("closed-by-broker") => Departure::ClosedByBroker,
+            Some("broker-down") => Departure::BrokerDown,
+            Some(other) => return Err(format!("departure: `{other}` is none that there is")),
+        })
+    }
+
+    fn message(&mut self, hook: &str, topics: &crate::topic::Limits) -> Result<Json, String> {
+        let (chain, now) = (self.chain, self.now);
+        let known = [
+            "routing",
+            "routing.on-publish",
+            "retain-policy",
+            "retain-policy.on-publish",
+            "delivery",
+            "delivery.on-deliver",
+            "will-handling.on-register",
+            "will-handling.on-departure",
+        ];
+        if !known.contains(&hook) {
+            return Err(format!("hook: there are no examples for `{hook}`"));
+        }
+        let message = self.given(topics)?;
+        let (guests, client) = (&mut *self.guests, &self.client);
+        Ok(match hook {
+            "routing" | "routing.on-publish" => decision::routing(&chain.route(guests, client, message), now),
+            "retain-policy" | "retain-policy.on-publish" => decision::retention(chain.retain(guests, client, &message)),
+            "delivery" | "delivery.on-deliver" => {
+                let (guarantee, retain) = (message.envelope().guarantee, message.envelope().retain);
+                decision::leaves(&chain.leaves(guests, client, &message, guarantee, retain), now)
+            }
+            "will-handling.on-register" => {
+                let will = Will { message, delay_seconds: self.example.delay_seconds.unwrap_or(0) };
+                decision::will(chain.will_registered(guests, client, will), now)
+            }
+            _ => {
+                let how = self.departure()?;
+                let will = Will { message, delay_seconds: self.example.delay_seconds.unwrap_or(0) };
+                let published = chain.will_due(self.guests, &self.client, will, how);
+                decision::publish(published.iter(), now)
+            }
+        })
+    }
+}
