@@ -7,7 +7,11 @@ use std::net::SocketAddr;
 use std::sync::{Condvar, Mutex, MutexGuard};
 use std::time::Duration;
 
-const DEPLOYMENTS: u32 = 200;
+/// Versions that are put to work: two hundred, ten thousand where `PLIANT_TEST_LONG` is set.
+fn deployments() -> u32 {
+    if std::env::var_os("PLIANT_TEST_LONG").is_some() { 10_000 } else { 200 }
+}
+
 const PUBLISHERS: u32 = 4;
 const TOPICS: u32 = 2;
 /// In each topic of each publisher.
@@ -25,20 +29,22 @@ struct Pace {
 }
 
 impl Pace {
-    const MESSAGES_A_DEPLOYMENT: u32 = ALL / DEPLOYMENTS;
+    fn messages_a_deployment() -> u32 {
+        ALL / deployments()
+    }
 
     fn published(&self, messages: u32) {
         let mut done = self.done.lock().unwrap();
         done.0 += messages;
         self.changed.notify_all();
-        self.wait(done, |(sent, versions)| *sent > (*versions + 2) * Self::MESSAGES_A_DEPLOYMENT);
+        self.wait(done, |(sent, versions)| *sent > (*versions + 2) * Self::messages_a_deployment());
     }
 
     fn deployed(&self) {
         let mut done = self.done.lock().unwrap();
         done.1 += 1;
         self.changed.notify_all();
-        self.wait(done, |(sent, versions)| *sent < *versions * Self::MESSAGES_A_DEPLOYMENT);
+        self.wait(done, |(sent, versions)| *sent < *versions * Self::messages_a_deployment());
     }
 
     /// Not for ever: where the other side has failed, this one has to fail, too.
@@ -62,7 +68,7 @@ fn two_hundred_deployments_under_load_are_not_noticed() {
             scope.spawn(move || publish(at, publisher, pace));
         }
         scope.spawn(|| {
-            for version in 1..=DEPLOYMENTS {
+            for version in 1..=deployments() {
                 deploy(&admin, version);
                 pace.deployed();
             }
@@ -75,7 +81,7 @@ fn two_hundred_deployments_under_load_are_not_noticed() {
         check(got);
     }
     let info = admin.get("/api/v1/modules/stamp").expect(200).json();
-    assert_eq!((&info["failures"], &info["config"]["version"]), (&0.into(), &DEPLOYMENTS.to_string().into()));
+    assert_eq!((&info["failures"], &info["config"]["version"]), (&0.into(), &deployments().to_string().into()));
 }
 
 /// Every fourth version is only another configuration; the others are deployed with their component.
@@ -157,6 +163,6 @@ fn check(got: &[Publish]) {
     }
     assert_eq!(next.len() as u32, PUBLISHERS * TOPICS);
     assert!(next.values().all(|(number, _)| *number == MESSAGES), "{next:?}");
-    println!("{} of {} versions handled messages", seen.len(), DEPLOYMENTS + 1);
-    assert!(seen.len() > DEPLOYMENTS as usize / 2, "the load did not meet the deployments: {} versions", seen.len());
+    println!("{} of {} versions handled messages", seen.len(), deployments() + 1);
+    assert!(seen.len() > deployments() as usize / 2, "the load did not meet the deployments: {} versions", seen.len());
 }

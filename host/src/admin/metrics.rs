@@ -2,7 +2,7 @@
 
 use super::api::Api;
 use super::exposition::{CONTENT_TYPE, Exposition};
-use crate::wasm::{Figure, ModuleState};
+use crate::wasm::{Figure, HookFigures, ModuleInfo, ModuleState};
 use axum::extract::State;
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
@@ -37,24 +37,47 @@ fn modules(api: &Api, text: &mut Exposition) {
     for module in &modules {
         text.sample("module_active", &[("module", &module.name)], u8::from(module.state == ModuleState::Active));
     }
-    let each = |text: &mut Exposition, name: &str, value: &dyn Fn(&crate::wasm::HookFigures) -> u64| {
-        for module in &modules {
-            let version = module.version.unwrap_or_default().to_string();
-            for figures in &module.figures {
-                let labels = [("module", &*module.name), ("version", &version), ("hook", figures.hook)];
-                text.sample(name, &labels, value(figures));
+    text.figure(
+        "module_quarantined",
+        "gauge",
+        "Versions of a module that are in quarantine because they failed too often.",
+    );
+    for module in &modules {
+        text.sample("module_quarantined", &[("module", &module.name)], module.quarantined.len());
+    }
+    calls(&modules, text);
+    text.figure("module_state_bytes", "gauge", "Bytes of state that a module keeps.");
+    for module in &modules {
+        text.sample("module_state_bytes", &[("module", &module.name)], module.state_bytes);
+    }
+    own_figures(api, text);
+}
+
+/// Calls of every version that is asked: the active one, and the one on trial.
+fn calls(modules: &[ModuleInfo], text: &mut Exposition) {
+    let of_one = |module: &ModuleInfo| {
+        let active = (module.version.unwrap_or_default(), module.figures.clone());
+        let on_trial = module.canary.as_ref().map(|canary| (canary.version, canary.figures.clone()));
+        let name = module.name.clone();
+        let versions = std::iter::once(active).chain(on_trial);
+        versions.map(move |(version, figures)| (name.clone(), version.to_string(), figures)).collect::<Vec<_>>()
+    };
+    let asked: Vec<_> = modules.iter().flat_map(of_one).collect();
+    let each = |text: &mut Exposition, name: &str, value: &dyn Fn(&HookFigures) -> u64| {
+        for (module, version, figures) in &asked {
+            for figures in figures {
+                text.sample(name, &[("module", module), ("version", version), ("hook", figures.hook)], value(figures));
             }
         }
     };
-    text.figure("module_calls_total", "counter", "Calls of a module's function by its active version.");
+    text.figure("module_calls_total", "counter", "Calls of a module's function by a version of it.");
     each(text, "module_calls_total", &|figures| figures.calls);
     text.figure("module_failures_total", "counter", "Calls that failed: traps, time-outs, memory, wrong answers.");
     each(text, "module_failures_total", &|figures| figures.failures);
     text.figure("module_call_seconds", "summary", "Time that calls of a module's function took.");
-    for module in &modules {
-        let version = module.version.unwrap_or_default().to_string();
-        for figures in &module.figures {
-            let of = [("module", &*module.name), ("version", &version), ("hook", figures.hook)];
+    for (module, version, figures) in &asked {
+        for figures in figures {
+            let of = [("module", &**module), ("version", version), ("hook", figures.hook)];
             for (quantile, microseconds) in [("0.5", figures.p50_microseconds), ("0.99", figures.p99_microseconds)] {
                 let labels = [&of[..], &[("quantile", quantile)]].concat();
                 text.sample("module_call_seconds", &labels, microseconds / 1e6);
@@ -63,11 +86,6 @@ fn modules(api: &Api, text: &mut Exposition) {
             text.sample("module_call_seconds_count", &of, figures.calls);
         }
     }
-    text.figure("module_state_bytes", "gauge", "Bytes of state that a module keeps.");
-    for module in &modules {
-        text.sample("module_state_bytes", &[("module", &module.name)], module.state_bytes);
-    }
-    own_figures(api, text);
 }
 
 /// What modules count themselves.

@@ -15,6 +15,7 @@ pub(super) struct NewArgs {
 
 const MANIFEST: &str = include_str!("template/manifest.toml");
 const SOURCE: &str = include_str!("template/source.rs.txt");
+const EXAMPLES: &str = include_str!("template/examples.toml");
 
 pub(super) fn run(args: &NewArgs) -> Outcome {
     let name = &args.name;
@@ -41,6 +42,7 @@ pub(super) fn run(args: &NewArgs) -> Outcome {
     };
     std::fs::write(folder.join("Cargo.toml"), fill(MANIFEST)).map_err(failed)?;
     std::fs::write(folder.join("src/lib.rs"), fill(SOURCE)).map_err(failed)?;
+    std::fs::write(folder.join("examples.toml"), fill(EXAMPLES)).map_err(failed)?;
     std::fs::write(folder.join(".gitignore"), "target\n*.wasm\n").map_err(failed)?;
     if sdk.is_none() {
         eprintln!("no checkout of Pliant was found; {name}/Cargo.toml asks for the guest SDK by version");
@@ -76,7 +78,7 @@ mod tests {
 
     #[test]
     fn the_template_leaves_nothing_to_fill_in() {
-        for text in [MANIFEST, SOURCE] {
+        for text in [MANIFEST, SOURCE, EXAMPLES] {
             let filled = text.replace("{{name}}", "n").replace("{{type}}", "T").replace("\"{{sdk}}\"", "\"1\"");
             assert!(!filled.contains("{{"), "{filled}");
         }
