@@ -27,6 +27,7 @@ mod record;
 mod retain;
 mod retained;
 mod route;
+mod sessions;
 mod settle;
 mod shared_groups;
 mod staged;

@@ -2,12 +2,13 @@
 
 use super::address::{self, Stay};
 use super::door::Rope;
+use super::services::{self, Service, WillLink};
 use super::side::{End, Side};
 use super::wire::Serving;
 use super::words;
 use crate::amqp::{
     AmqpError, Attach, AttachReply, Detach, Direction, DistributionMode, Error, Filters, LinkId, Outcome,
-    ReceiverSettles, SenderSettles, Sink, Source, State, Target, Unsettled, error,
+    ReceiverSettles, SenderSettles, Sink, Source, State, Symbol, Target, Unsettled, Value, error,
 };
 use crate::broker::{self, Parting, Receive};
 use crate::client::Client;
@@ -23,6 +24,10 @@ pub(super) struct Incoming {
     pub address: Option<Box<str>>,
     /// It settles second.
     pub second: bool,
+    /// What it sends goes to a service of the broker's own.
+    pub service: Option<Service>,
+    /// The will that it stands for.
+    pub will: Option<WillLink>,
 }
 
 /// A link on which it receives.
@@ -33,6 +38,8 @@ pub(super) struct Receiver {
     pub expiry_seconds: u32,
     /// The same for when the session or the connection ends.
     pub expiry_seconds_when_lost: u32,
+    /// Its mailbox is a client's session, which outlives every link.
+    pub is_session: bool,
 }
 
 impl Side {
@@ -71,7 +78,20 @@ impl Side {
                 }
                 let second = attach.receiver_settles == ReceiverSettles::Second;
                 reply.unsettled = self.known_publications(&name, attach);
-                End::Incoming(Box::new(Incoming { name, address, second }))
+                let service = address.as_deref().and_then(services::service);
+                let mut will = None;
+                if service == Some(Service::Wills) {
+                    // The link's name says whose will it is.
+                    let client = self.named(&attach.name).ok_or_else(not_in)?;
+                    self.context.broker.session_filters(&client).map_err(|refusal| words::refused(&refusal))?;
+                    let mode = attach.properties.get(&Symbol::from("x-opt-mqtt-will-mode"));
+                    let is_two = |mode: &Value| {
+                        matches!(mode, Value::Ubyte(2) | Value::Uint(2) | Value::Int(2) | Value::Long(2))
+                    };
+                    let second_mode = mode.is_some_and(is_two);
+                    will = Some(WillLink { owner: self.context.broker.origin(), client, second_mode });
+                }
+                End::Incoming(Box::new(Incoming { name, address, second, service, will }))
             }
             None => return Err(error(AmqpError::InvalidField, "a link to send on needs a target")),
         };
@@ -126,7 +146,12 @@ impl Side {
         let stay = address::stay(source);
         let (predicate, options) = self.condition(source, attach, &mut reply)?;
         let is_queue = address::is_queue(&address, source.capabilities.as_ref()) && !source.dynamic;
-        let wanted = if is_queue {
+        let session = services::publish_address(&address);
+        let wanted = if let Some(id) = session {
+            // Its filters are made by the subscription service, or came with the client from MQTT.
+            let source = broker::Source::Subscription { filter: None, expiry_seconds: u32::MAX, clean: false };
+            Receive { client: Client { id: id.into(), ..(*client).clone() }, origin: self.origin, source, predicate }
+        } else if is_queue {
             let browses = source.distribution_mode == Some(DistributionMode::Copy);
             let id: Arc<str> = address::mailbox(&client.id, &attach.name, Some(self.origin)).into();
             let source = broker::Source::Queue { address: address.as_str().into(), browses };
@@ -138,6 +163,7 @@ impl Side {
             let source = broker::Source::Subscription { filter: Some(filter), expiry_seconds: stay.lost, clean: false };
             Receive { client: Client { id, ..(*client).clone() }, origin: self.origin, source, predicate }
         };
+        let stay = if session.is_some() { Stay { detached: u32::MAX, lost: u32::MAX } } else { stay };
         self.receive(now, attach, wanted, stay, &address, reply)
     }
 
@@ -191,8 +217,12 @@ impl Side {
         if let Some(told) = &mut reply.source {
             told.address = Some(address.to_owned());
         }
-        let receiver =
-            Receiver { link: received.link, expiry_seconds: stay.detached, expiry_seconds_when_lost: stay.lost };
+        let receiver = Receiver {
+            link: received.link,
+            expiry_seconds: stay.detached,
+            expiry_seconds_when_lost: stay.lost,
+            is_session: services::publish_address(address).is_some(),
+        };
         self.put(attach.link, End::Outgoing(Box::new(receiver)));
         let serving = Serving { door, attachment, settles: attach.sender_settles == SenderSettles::Settled, resumed };
         self.wire(|wire| {
@@ -224,7 +254,13 @@ impl Side {
 
     /// A link goes down.
     pub(super) fn detached(&mut self, now: Time, detach: &Detach) {
+        if let Some(Some((_, End::Incoming(incoming)))) = self.links.get_mut(detach.link.index())
+            && let Some(will) = incoming.will.take()
+        {
+            self.will_link_gone(now, &will, detach.error.is_none() && !detach.by_machine);
+        }
         self.drop_link(now, detach.link, |receiver| match detach.closed {
+            true if receiver.is_session => Parting::Kept(u32::MAX),
             true => Parting::Closed,
             false => Parting::Kept(receiver.expiry_seconds),
         });
@@ -245,7 +281,11 @@ impl Side {
                 context.broker.part(&mut context.worker.borrow_mut(), now, &receiver.link, how);
             }
             End::Coordinator => self.coordinator_gone(now, link),
-            End::Incoming(_) => {}
+            End::Incoming(incoming) => {
+                if let Some(will) = &incoming.will {
+                    self.will_link_gone(now, will, false);
+                }
+            }
         }
         true
     }

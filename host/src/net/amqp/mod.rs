@@ -14,6 +14,7 @@
 //! | `publish` | messages from the client |
 //! | `outcome` | what the client says about messages to it |
 //! | `sasl` | who the client is |
+//! | `services` | wills and sessions by messages |
 //! | `transactions` | what waits for a discharge |
 //! | `words` | refusals and errors |
 
@@ -23,6 +24,7 @@ mod door;
 mod outcome;
 mod publish;
 mod sasl;
+mod services;
 mod side;
 mod transactions;
 mod wire;

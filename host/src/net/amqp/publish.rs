@@ -1,6 +1,7 @@
 //! Messages from the client on their way into the hall.
 
 use super::outcome::Told;
+use super::services::Service;
 use super::side::{End, Side};
 use super::words;
 use crate::amqp::sections::{Body, Sections};
@@ -38,6 +39,9 @@ impl Side {
             return Err(error(AmqpError::NotImplemented, "only message format 0 is known"));
         }
         let sections = Sections::scan(&transfer.bytes, &context.amqp).map_err(|why| *why)?;
+        if self.serve(now, transfer, &sections)? {
+            return Ok(());
+        }
         let Some(End::Incoming(incoming)) = self.end(transfer.link) else { return Ok(()) };
         let properties = sections.properties();
         self.check_user(properties.user_id)?;
@@ -73,6 +77,36 @@ impl Side {
         };
         self.answer_publication(&waiting, taken);
         Ok(())
+    }
+
+    /// A message to a service of the broker's own; false: it is for the hall.
+    fn serve(&mut self, now: Time, transfer: &Transfer<'_>, sections: &Sections<'_>) -> Result<bool, Error> {
+        let (link, delivery) = (transfer.link, transfer.delivery);
+        let Some(Some((_, End::Incoming(incoming)))) = self.links.get_mut(link.index()) else { return Ok(false) };
+        let after = match incoming.service {
+            None => return Ok(false),
+            Some(Service::Sessions) => self.session_request(now, sections)?,
+            Some(Service::Wills) => {
+                let Some(will) = incoming.will.take() else { return Ok(true) };
+                let kept = self.will_request(now, &will, sections);
+                if let Some(Some((_, End::Incoming(incoming)))) = self.links.get_mut(link.index()) {
+                    incoming.will = Some(will);
+                }
+                match kept {
+                    Ok(after) => after,
+                    // What is no will ends the link.
+                    Err(why) => {
+                        self.end_link(now, link, &why);
+                        return Ok(true);
+                    }
+                }
+            }
+        };
+        if !transfer.settled {
+            let state = State::ACCEPTED;
+            self.answers.push_back((after, Told::Incoming { link, delivery, state, settled: true }));
+        }
+        Ok(true)
     }
 
     /// Whoever is known may not say that somebody else made a message.
