@@ -76,7 +76,7 @@ impl Broker {
         running.owed = (running.owed + passed * pace).min(AT_ONCE * 1000);
         while running.owed >= 1000 {
             let page = self.directory.page(running.after.as_deref(), 64);
-            let Some(last) = page.last() else { return None };
+            let last = page.last()?;
             let last = last.lock().client.id.clone();
             for mailbox in page {
                 let state = mailbox.lock();
