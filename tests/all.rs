@@ -8,6 +8,7 @@ mod house;
 
 mod access;
 mod admin;
+mod amqp;
 mod cli;
 mod doors;
 mod durability;

@@ -24,6 +24,15 @@ pub fn admin() -> Option<Admin> {
     Some(shared().admin())
 }
 
+/// Where the broker that rows share listens for AMQP. None, and a word about it, where that is an outside one.
+pub fn amqp_address() -> Option<SocketAddr> {
+    if is_outside() {
+        eprintln!("left out: this row needs a listener for AMQP");
+        return None;
+    }
+    Some(shared().at("amqp"))
+}
+
 /// Whether rows run against an outside broker.
 pub fn is_outside() -> bool {
     outside().is_some()

@@ -12,7 +12,7 @@ mod reader;
 pub mod wire;
 pub mod writer;
 
-pub use broker::{Broker, address, admin, data_dir, is_outside};
+pub use broker::{Broker, address, admin, amqp_address, data_dir, is_outside};
 pub use client::{Client, End};
 pub use connect::{Connect, Will};
 pub use http::Admin;

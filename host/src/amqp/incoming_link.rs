@@ -1,6 +1,6 @@
 //! A link on which the client sends (2.6, 2.7.5): credit, and messages that come in several frames.
 
-use super::action::{Action, DeliveryId, LinkId, Transfer};
+use super::action::{Action, DeliveryId, Forgotten, LinkId, Transfer};
 use super::condition::{AmqpError, LinkError, SessionError};
 use super::ledger::is_before;
 use super::live::Live;
@@ -10,6 +10,7 @@ use super::state::{State, Tag};
 use super::transaction;
 use super::trouble::{Found, Trouble};
 use crate::message::Time;
+use smallvec::smallvec;
 use std::borrow::Cow;
 
 /// Longest delivery-tag (2.8.7).
@@ -165,8 +166,10 @@ impl Live {
         })?;
         end.delivery_count = end.delivery_count.wrapping_add(1);
         if frame.aborted {
+            // What is resumed only to be aborted is settled with it (2.6.13, 2.7.5).
+            let gone = frame.resume.then(|| Forgotten { link: id, delivery, tag: Tag::from_slice(tag) });
             self.mark_link(id);
-            return Ok(None);
+            return Ok(gone.map(|gone| Action::Forgotten(smallvec![gone])));
         }
         let state = match frame.state {
             Some(raw) => Some(Box::new(State::read(raw).map_err(Trouble::Session)?)),

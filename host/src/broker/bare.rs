@@ -145,7 +145,7 @@ fn taken(link: &Link, answer: Answer) -> Taken {
 }
 
 /// The message, unless nothing can come of it.
-fn make(route: &Route, now: Time, publish: PublishBare<'_>) -> Option<Message> {
+pub(super) fn make(route: &Route, now: Time, publish: PublishBare<'_>) -> Option<Message> {
     let asked = publish.retain || !matches!(route.unflagged, crate::wasm::RetainAsk::Never);
     if route.targets.is_empty() && !asked && !route.wants_routing {
         return None;

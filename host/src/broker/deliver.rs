@@ -58,6 +58,12 @@ impl Broker {
         keep: Keep,
         staged: &mut Staged,
     ) -> Result<Routed, Full> {
+        self.has_room(message, route, keep)?;
+        Ok(self.hand_out(worker, now, message, route, keep, staged))
+    }
+
+    /// Whether nothing is in the way of a message.
+    pub(super) fn has_room(&self, message: &Message, route: &Arc<Route>, keep: Keep) -> Result<(), Full> {
         let promised = message.as_bare().map_or(Guarantee::AtMostOnce, |bare| bare.handover);
         let promised = message.envelope().guarantee.max(promised);
         if promised != Guarantee::AtMostOnce
@@ -68,6 +74,19 @@ impl Broker {
         if !self.store.has_room() {
             self.strained(promised, route, keep)?;
         }
+        Ok(())
+    }
+
+    /// Hands copies to all targets. Nothing holds up a message that comes this far: who calls has looked.
+    pub(super) fn hand_out(
+        &self,
+        worker: &mut Worker,
+        now: Time,
+        message: &Message,
+        route: &Arc<Route>,
+        keep: Keep,
+        staged: &mut Staged,
+    ) -> Routed {
         let mut current = None;
         if keep != Keep::No {
             self.keep(message, now, keep, staged);
@@ -111,7 +130,7 @@ impl Broker {
         if !matched && !message.topic().is_reserved() {
             self.happened(EventKinds::LOST, || Happening::Lost(message.clone(), Loss::Unroutable));
         }
-        Ok(if matched { Routed::Matched } else { Routed::NoSubscriber })
+        if matched { Routed::Matched } else { Routed::NoSubscriber }
     }
 
     /// The disk fails or cannot keep up: what need not be kept flows on.
@@ -204,14 +223,6 @@ impl Broker {
                 group.any(denied).filter(|mailbox| self.is_short() && mailbox.takes() && mailbox.depth() > 0)
             }
             Target::Group(group, _, denied) => group.any(denied).filter(|mailbox| mailbox.takes()),
-        }
-    }
-
-    /// Whether a target could not take one copy more.
-    pub(super) fn has_no_room(&self, target: &Target) -> bool {
-        match target {
-            Target::Single(single) => single.mailbox.is_full(&self.limits) && single.mailbox.takes(),
-            Target::Group(group, _, denied) => !group.has_room(&self.limits, denied),
         }
     }
 

@@ -29,6 +29,16 @@ pub(super) enum Passed {
     Full(Box<Decided>, Full),
 }
 
+/// What modules make of a message.
+pub(super) enum Decision {
+    /// It is not taken.
+    Refused(Refusal),
+    /// It is taken, and goes nowhere; other things do.
+    Discarded(Vec<Wish>),
+    /// It goes this way.
+    Go(Decided, Arc<Route>),
+}
+
 /// A message about which every module has been asked.
 pub(super) struct Decided {
     pub message: Message,
@@ -192,18 +202,47 @@ impl Broker {
         staged: &mut Staged,
     ) -> Passed {
         let chain = worker.chain.clone();
+        match self.judge(worker, now, publisher, message, route) {
+            Decision::Refused(refusal) => Passed::Refused(refusal),
+            Decision::Discarded(wishes) => {
+                self.metrics.messages_discarded_total.add(1);
+                self.grant(worker, now, &chain, wishes, staged);
+                Passed::Taken(Routed::Matched)
+            }
+            Decision::Go(decided, route) => {
+                match self.deliver(worker, now, &decided.message, &route, decided.keep, staged) {
+                    Ok(routed) => {
+                        self.grant(worker, now, &chain, decided.wishes, staged);
+                        Passed::Taken(routed)
+                    }
+                    Err(full) => Passed::Full(Box::new(decided), full),
+                }
+            }
+        }
+    }
+
+    /// Asks the modules about a message. Nothing comes of it yet.
+    pub(super) fn judge(
+        &self,
+        worker: &mut Worker,
+        now: Time,
+        publisher: &Client,
+        message: Message,
+        route: Arc<Route>,
+    ) -> Decision {
+        let chain = worker.chain.clone();
         let (mut message, mut route, mut wishes) = (message, route, Vec::new());
         if route.wants_routing {
             let shown = match self.shown(worker, &message) {
                 Ok(shown) => shown,
-                Err(refusal) => return Passed::Refused(refusal),
+                Err(refusal) => return Decision::Refused(refusal),
             };
             let verdict = chain.route(&mut worker.guests, publisher, shown.clone());
             wishes = verdict.wishes;
             match verdict.outcome {
                 Outcome::Pass(passed) if passed.topic().is_reserved() => {
                     let reason = "a module gave it a topic that is the broker's own";
-                    return Passed::Refused(Refusal::new(RefusalKind::NotAuthorized, reason));
+                    return Decision::Refused(Refusal::new(RefusalKind::NotAuthorized, reason));
                 }
                 Outcome::Pass(passed) => {
                     if passed.topic() != &route.topic {
@@ -214,24 +253,13 @@ impl Broker {
                         message = passed;
                     }
                 }
-                Outcome::Refuse(refusal) => return Passed::Refused(refusal),
-                Outcome::Discard => {
-                    self.metrics.messages_discarded_total.add(1);
-                    self.grant(worker, now, &chain, wishes, staged);
-                    return Passed::Taken(Routed::Matched);
-                }
+                Outcome::Refuse(refusal) => return Decision::Refused(refusal),
+                Outcome::Discard => return Decision::Discarded(wishes),
             }
         }
-        let keep = match self.retention(worker, now, &chain, publisher, &message, &route) {
-            Ok(keep) => keep,
-            Err(refusal) => return Passed::Refused(refusal),
-        };
-        match self.deliver(worker, now, &message, &route, keep, staged) {
-            Ok(routed) => {
-                self.grant(worker, now, &chain, wishes, staged);
-                Passed::Taken(routed)
-            }
-            Err(full) => Passed::Full(Box::new(Decided { message, keep, wishes }), full),
+        match self.retention(worker, now, &chain, publisher, &message, &route) {
+            Ok(keep) => Decision::Go(Decided { message, keep, wishes }, route),
+            Err(refusal) => Decision::Refused(refusal),
         }
     }
 

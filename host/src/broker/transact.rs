@@ -1,12 +1,16 @@
 //! Several publications and disposals as one unit: all of them take effect, or none.
 
 use super::attach::Link;
-use super::bare::{PublishBare, Taken};
+use super::bare::{PublishBare, make};
+use super::publish::{Decided, Decision};
+use super::route::Route;
 use super::worker::Worker;
 use super::{Attachment, Broker};
 use crate::dialogue::Disposal;
 use crate::message::{Refusal, RefusalKind, Time};
 use crate::store::Sequence;
+use crate::wasm::Wish;
+use std::sync::Arc;
 
 /// An entry that a receiver disposes of.
 pub struct Retired<'a> {
@@ -18,12 +22,19 @@ pub struct Retired<'a> {
     pub disposal: &'a Disposal,
 }
 
+/// What modules made of the publications.
+#[derive(Default)]
+struct Judged {
+    go: Vec<(Decided, Arc<Route>)>,
+    wishes: Vec<Wish>,
+}
+
 impl Broker {
-    /// Carries out a transaction. What can be known beforehand to refuse a message refuses the whole; a routing module that
-    /// refuses one of them when its turn comes takes out that one only.
+    /// Carries out a transaction. All modules are asked and all queues are looked at before anything happens; what happens
+    /// then is one unit for the store. Its effects are on disk after the returned sequence.
     ///
     /// # Errors
-    /// Nothing was done.
+    /// One of the publications is refused, or has no room: nothing was done.
     pub fn transact(
         &self,
         worker: &mut Worker,
@@ -32,28 +43,54 @@ impl Broker {
         publications: Vec<PublishBare<'_>>,
         retired: Vec<Retired<'_>>,
     ) -> Result<Sequence, Refusal> {
-        worker.refresh(self);
+        let Judged { go, mut wishes } = self.judge_all(worker, link, now, publications)?;
+        for (decided, route) in &go {
+            self.has_room(&decided.message, route, decided.keep).map_err(|full| full.refusal())?;
+        }
         if !self.store.is_healthy() {
             return Err(Refusal::new(RefusalKind::Unavailable, "the disk does not take anything"));
         }
-        let scope = link.scope.clone();
-        for publish in &publications {
-            let route = self.route(worker, &scope, publish.name)?;
-            if route.targets.iter().any(|target| self.has_no_room(target)) {
-                return Err(Refusal::new(RefusalKind::QuotaExceeded, "a receiver's queue is full"));
-            }
-        }
         worker.gathering = Some(Box::default());
-        for publish in publications {
-            if let Taken::Parked = self.publish_bare(worker, link, now, publish, None) {
-                link.parked = None;
-                self.metrics.messages_dropped_total.add(1);
-            }
+        let chain = worker.chain.clone();
+        let mut staged = worker.stage();
+        for (decided, route) in go {
+            // Somebody may have filled a queue since it was looked at: its bound is exceeded, and nothing is lost.
+            self.hand_out(worker, now, &decided.message, &route, decided.keep, &mut staged);
+            wishes.extend(decided.wishes);
         }
+        self.grant(worker, now, &chain, wishes, &mut staged);
+        self.commit(worker, staged);
         for Retired { attachment, number, disposal } in retired {
             self.dispose(worker, now, attachment, &[number], disposal);
         }
-        let staged = worker.gathering.take().unwrap_or_default();
-        Ok(self.commit(worker, *staged))
+        let gathered = worker.gathering.take().unwrap_or_default();
+        Ok(self.commit(worker, *gathered))
+    }
+
+    /// Asks all modules about all publications.
+    fn judge_all(
+        &self,
+        worker: &mut Worker,
+        link: &mut Link,
+        now: Time,
+        publications: Vec<PublishBare<'_>>,
+    ) -> Result<Judged, Refusal> {
+        let mut judged = Judged::default();
+        let Some(client) = link.client.clone() else { return Ok(judged) };
+        worker.refresh_for(self, &client.id);
+        let scope = link.scope.clone();
+        for publish in publications {
+            worker.tally.received += 1;
+            worker.tally.received_bytes += publish.encoded.len() as u64;
+            let route = self.route(worker, &scope, publish.name)?;
+            self.may_publish(worker, link, &route.topic)?;
+            let Some(message) = make(&route, now, publish) else { continue };
+            match self.judge(worker, now, &client, message, route) {
+                Decision::Refused(refusal) => return Err(refusal),
+                Decision::Discarded(wishes) => judged.wishes.extend(wishes),
+                Decision::Go(decided, route) => judged.go.push((decided, route)),
+            }
+        }
+        Ok(judged)
     }
 }

@@ -131,6 +131,17 @@ fn an_aborted_message_is_forgotten() {
 }
 
 #[test]
+fn a_delivery_that_is_resumed_and_aborted_is_settled() {
+    let mut rig = Rig::begun();
+    let link = rig.attached(&attach_sender("s", 0, (0, 1)), None);
+    let fields: [&[u8]; 10] = [&uint(0), &uint(4), &binary(b"old"), &uint(0), NULL, FALSE, NULL, NULL, TRUE, TRUE];
+    let Action::Forgotten(gone) = rig.one(&frame(0, &performative(0x14, &fields))) else { panic!() };
+    assert_eq!((gone[0].link, gone[0].delivery, &gone[0].tag[..]), (link, 4, &b"old"[..]));
+    let Action::Transfer(next) = rig.one(&transfer(0, Some(5), Some(b"new"), false, false, b"")) else { panic!() };
+    assert!(!next.resume);
+}
+
+#[test]
 fn a_receiver_that_settles_second_forgets_when_the_sender_has() {
     let mut rig = Rig::begun();
     let link = rig.attached(&attach_sender("s", 0, (0, 1)), None);

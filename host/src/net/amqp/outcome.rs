@@ -49,7 +49,7 @@ impl Side {
             Some(State::Ended(outcome)) => outcome.clone(),
             Some(State::Transactional { txn, outcome }) => {
                 let outcome = outcome.clone().unwrap_or(Outcome::Released);
-                return self.retire(first.link, txn, outcome, all);
+                return self.retire(now, first.link, txn, outcome, all);
             }
             // Settled without a word: the default outcome of the source.
             _ if first.settled => Outcome::Released,

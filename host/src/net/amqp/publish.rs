@@ -59,6 +59,11 @@ impl Side {
         if let Some(State::Transactional { txn, .. }) = transfer.state.as_deref() {
             return self.post(transfer, txn, &name, handover);
         }
+        if transfer.resume && transfer.settled && context.broker.has_tag(&link_name, &transfer.tag) {
+            // It came before; its publisher knows now, too.
+            context.broker.forget_tag(&link_name, &transfer.tag);
+            return Ok(());
+        }
         let tag = (handover == Guarantee::ExactlyOnce).then(|| (link_name, Box::from(&transfer.tag[..])));
         let waiting = Waiting { link: transfer.link, delivery: transfer.delivery, handover, tag };
         if let Some((name, tag)) = &waiting.tag

@@ -100,13 +100,12 @@ impl Side {
     }
 
     /// Messages that the client got are to end with a transaction.
-    pub(super) fn retire(&mut self, link: LinkId, txn: &TxnId, outcome: Outcome, all: &[Settled]) {
+    pub(super) fn retire(&mut self, now: Time, link: LinkId, txn: &TxnId, outcome: Outcome, all: &[Settled]) {
         let Some(End::Outgoing(receiver)) = self.end(link) else { return };
         let Some(attachment) = receiver.link.attachment().cloned() else { return };
         let Some(transaction) = self.transactions.open.get_mut(txn) else {
             let why = unknown();
-            self.wire(|wire| wire.machine.detach(link, true, Some(why), &mut wire.front));
-            return;
+            return self.end_link(now, link, &why);
         };
         let disposal = disposal(outcome);
         let room = ENTRIES_MAX.saturating_sub(transaction.retired.len());

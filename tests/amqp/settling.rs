@@ -1,0 +1,101 @@
+//! What a receiver says of messages from a queue, and links that come back.
+
+use super::{Client, address, own, run};
+use crate::harness::unique;
+use fe2o3_amqp::link::receiver::CreditMode;
+use fe2o3_amqp::types::definitions::ReceiverSettleMode;
+use fe2o3_amqp::types::messaging::Modified;
+use fe2o3_amqp::{Delivery, Receiver, Sender};
+
+#[test]
+fn what_is_released_comes_again_and_what_failed_is_counted() {
+    let Some(address) = address() else { return };
+    run(async {
+        let mut client = Client::connect(address).await;
+        let node = format!("/queues/{}", unique("again"));
+        let mut sender = Sender::attach(&mut client.session, "out", &node[..]).await.expect("a sender");
+        sender.send("once".to_owned()).await.expect("it is taken");
+        let mut receiver = Receiver::builder()
+            .name("in")
+            .source(&node[..])
+            .credit_mode(CreditMode::Manual)
+            .attach(&mut client.session)
+            .await
+            .expect("a receiver");
+        let count =
+            |delivery: &Delivery<String>| delivery.message().header.as_ref().map_or(0, |header| header.delivery_count);
+        receiver.set_credit(1).await.expect("credit");
+        let delivery: Delivery<String> = receiver.recv().await.expect("it comes");
+        assert_eq!(count(&delivery), 0);
+        receiver.release(&delivery).await.expect("it goes back");
+        receiver.set_credit(1).await.expect("credit");
+        let delivery: Delivery<String> = receiver.recv().await.expect("it comes again");
+        assert_eq!(count(&delivery), 0);
+        let failed = Modified { delivery_failed: Some(true), undeliverable_here: None, message_annotations: None };
+        receiver.modify(&delivery, failed).await.expect("it goes back");
+        receiver.set_credit(1).await.expect("credit");
+        let delivery: Delivery<String> = receiver.recv().await.expect("it comes again");
+        assert_eq!(count(&delivery), 1);
+        receiver.reject(&delivery, None).await.expect("it goes");
+        receiver.close().await.expect("it closes");
+        // Nothing is left for the next.
+        sender.send("twice".to_owned()).await.expect("it is taken");
+        let mut next = Receiver::attach(&mut client.session, "next", &node[..]).await.expect("a receiver");
+        let delivery: Delivery<String> = next.recv().await.expect("it comes");
+        assert_eq!(delivery.body(), "twice");
+        next.accept(&delivery).await.expect("it is settled");
+        client.close().await;
+    });
+}
+
+#[test]
+fn what_a_lost_client_had_goes_to_the_next() {
+    let Some(address) = address() else { return };
+    run(async {
+        let node = format!("/queues/{}", unique("lost"));
+        let mut client = Client::connect(address).await;
+        let mut sender = Sender::attach(&mut client.session, "out", &node[..]).await.expect("a sender");
+        sender.send("kept".to_owned()).await.expect("it is taken");
+        let mut lost = Client::connect(address).await;
+        let mut receiver = Receiver::attach(&mut lost.session, "in", &node[..]).await.expect("a receiver");
+        let _: Delivery<String> = receiver.recv().await.expect("it comes");
+        lost.connection.close().await.expect("it closes");
+        let mut next = Receiver::attach(&mut client.session, "next", &node[..]).await.expect("a receiver");
+        let delivery: Delivery<String> = next.recv().await.expect("it comes");
+        assert_eq!(delivery.body(), "kept");
+        next.accept(&delivery).await.expect("it is settled");
+        client.close().await;
+    });
+}
+
+#[test]
+fn a_queue_outlives_the_broker() {
+    let Some((broker, address)) = own() else { return };
+    let node = format!("/queues/{}", unique("durable"));
+    run(async {
+        let mut client = Client::connect(address).await;
+        let mut sender = Sender::attach(&mut client.session, "out", &node[..]).await.expect("a sender");
+        for number in 0..10u32 {
+            sender.send(number).await.expect("it is taken");
+        }
+        client.close().await;
+    });
+    let broker = broker.restart();
+    let address = broker.at("amqp");
+    run(async {
+        let mut client = Client::connect(address).await;
+        let mut receiver = Receiver::builder()
+            .name("in")
+            .source(&node[..])
+            .receiver_settle_mode(ReceiverSettleMode::Second)
+            .attach(&mut client.session)
+            .await
+            .expect("a receiver");
+        for expected in 0..10u32 {
+            let delivery: Delivery<u32> = receiver.recv().await.expect("it comes");
+            assert_eq!(*delivery.body(), expected);
+            receiver.accept(&delivery).await.expect("it is settled");
+        }
+        client.close().await;
+    });
+}
