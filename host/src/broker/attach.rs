@@ -2,6 +2,7 @@
 
 use super::mailbox::{Mailbox, Outlet};
 use super::publish::Parked;
+use super::reaper;
 use super::route::Subscriber;
 use super::staged::Staged;
 use super::worker::Worker;
@@ -317,7 +318,15 @@ impl Broker {
         state.gone = true;
         let subscriptions = std::mem::take(&mut state.subscriptions);
         let left_behind = mailbox.clear(&mut state);
+        let rest = state.gap.take().map(|gap| gap.rest);
         let client = state.client.clone();
+        let record = MailboxRecord {
+            client: client.clone(),
+            expiry_seconds: 0,
+            detached: Some(now),
+            per_subscription: false,
+            sent_to: 0,
+        };
         // A connection that took the mailbox over in this very moment has to come again.
         state.consumers.clear();
         if let Some(outlet) = mailbox.set_outlet(&mut state, None) {
@@ -351,13 +360,20 @@ impl Broker {
         if !subscriptions.is_empty() {
             self.subscriptions_changed();
         }
-        for queued in &left_behind {
-            queued.forget(mailbox.id, staged.changes());
+        let handed_on: Vec<_> = left_behind.iter().filter(|queued| queued.group.is_some()).cloned().collect();
+        if durable && (rest.is_some() || left_behind.len() > reaper::SLICE) {
+            // What is left is forgotten slice by slice; a restart goes on with it.
+            staged.change(Change::Mailbox(mailbox.id, Box::new(record)));
+            self.reaper.add(mailbox.id, left_behind, rest);
+        } else {
+            for queued in &left_behind {
+                queued.forget(mailbox.id, staged.changes());
+            }
+            if durable {
+                staged.change(Change::MailboxGone(mailbox.id));
+            }
         }
-        if durable {
-            staged.change(Change::MailboxGone(mailbox.id));
-        }
-        self.hand_on(worker, left_behind, staged);
+        self.hand_on(worker, handed_on, staged);
         self.fire_will(worker, now, mailbox.id, staged);
     }
 

@@ -202,6 +202,7 @@ impl Mailbox {
                 break;
             }
         }
+        drained.page = drained.page.or_else(|| state.next_page(false));
         if state.queue.is_empty() && state.queue.capacity() > 64 {
             state.queue = Default::default();
         }
@@ -231,12 +232,16 @@ impl Mailbox {
 
     /// Where in the queue the next entry for a consumer stands.
     fn first_for(&self, state: &mut State, at: usize, committed: Sequence, drained: &mut Drained) -> Option<usize> {
+        let gap = state.gap_begins_after();
         let consumer = &mut state.consumers[at];
         let start = match consumer.takes_any() {
             true => 0,
             false => state.queue.partition_point(|queued| queued.number <= consumer.seen_to),
         };
         for (place, queued) in state.queue.iter().enumerate().skip(start) {
+            if queued.number > gap {
+                break;
+            }
             if queued.after > committed {
                 if queued.after != NOT_SUBMITTED && state.awaited == 0 {
                     drained.awaits = queued.after;
@@ -255,6 +260,7 @@ impl Mailbox {
                 _ => return Some(place),
             }
         }
+        drained.page = state.next_page(true);
         None
     }
 

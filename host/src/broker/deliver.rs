@@ -21,6 +21,8 @@ pub(super) enum Full {
     Queue(Arc<Mailbox>),
     /// So much waits for the disk that nothing more is taken before its next commit.
     Disk,
+    /// The disk has no room.
+    Space,
     /// The disk fails, and the message would have to be kept.
     Broken,
 }
@@ -32,7 +34,7 @@ impl Full {
             Self::Queue(mailbox) if !mailbox.is_consumed() => mailbox.is_attached() && mailbox.origin() != publisher,
             Self::Queue(mailbox) => mailbox.lock().consumers.iter().any(|consumer| consumer.origin != publisher),
             Self::Disk => true,
-            Self::Broken => false,
+            Self::Space | Self::Broken => false,
         }
     }
 
@@ -41,6 +43,7 @@ impl Full {
         let reason = match self {
             Self::Queue(_) => "a receiver's queue is full",
             Self::Disk => "too much waits for the disk",
+            Self::Space => "the disk is full",
             Self::Broken => "the disk fails: nothing is taken that would have to be kept",
         };
         Refusal::new(RefusalKind::QuotaExceeded, reason)
@@ -140,6 +143,7 @@ impl Broker {
             return Ok(());
         }
         match self.store.is_healthy() {
+            true if self.store.is_out_of_space() => Err(Full::Space),
             true => Err(Full::Disk),
             // Of a value that nobody was promised to find again some may be noted for later.
             false if !copies && guarantee == Guarantee::AtMostOnce && !self.store.is_full() => Ok(()),

@@ -7,6 +7,7 @@
 
 use super::consumers::{Consumer, Handling, Held};
 use super::access::Permits;
+use super::gap::Gap;
 use super::shared_groups::Group;
 use super::window::{InFlight, Phase, Window};
 use crate::client::Client;
@@ -179,6 +180,8 @@ pub struct State {
     pub window: Window,
     /// Waiting to be sent, above at-most-once.
     pub queue: VecDeque<Queued>,
+    /// What of the queue is in the store only.
+    pub gap: Option<Gap>,
     /// Waiting to be sent, at-most-once: these need no window, so a full one does not hold them up.
     pub express: VecDeque<Queued>,
     /// Counts what was put into either, so that they leave in the order in which they came.
@@ -240,6 +243,8 @@ pub enum Submitted {
 pub struct Drained {
     /// For the store; nobody waits for them.
     pub changes: Vec<Change>,
+    /// The store is to be asked for these entries.
+    pub page: Option<(u64, u64)>,
     /// Publishers that may go on.
     pub unblocked: Vec<Arc<dyn Outlet>>,
     /// The retained store has to be asked for more.
@@ -301,6 +306,7 @@ impl Mailbox {
                 window_max: u16::MAX,
                 window: Window::default(),
                 queue: VecDeque::new(),
+                gap: None,
                 express: VecDeque::new(),
                 arrivals: 0,
                 replayed: VecDeque::new(),
@@ -335,11 +341,6 @@ impl Mailbox {
     /// Whether it outlives its connection, and the process.
     pub fn is_durable(&self) -> bool {
         self.durable.load(Ordering::Acquire)
-    }
-
-    /// It is in the store, however short it is to live.
-    pub fn keep(&self) {
-        self.durable.store(true, Ordering::Release);
     }
 
     /// Sets for how long it outlives its connection. One that is to end with it stays as durable as what is in it.
@@ -479,6 +480,11 @@ impl Mailbox {
             return Submitted::Flush(outlet);
         }
         Submitted::Known
+    }
+
+    /// Counts entries of the gap in or out.
+    pub fn count_unread(&self, entries: isize) {
+        self.depth.fetch_add(entries as usize, Ordering::Relaxed);
     }
 
     /// Counts a copy in or out.
@@ -651,6 +657,7 @@ impl Mailbox {
                 break;
             }
         }
+        drained.page = state.next_page(false);
         shed(&mut state.queue);
         shed(&mut state.express);
         self.note_window(state);
@@ -700,7 +707,9 @@ impl State {
         if let Some(next) = self.replayed.front() {
             return ready(next).then_some(&mut self.replayed);
         }
-        let waiting = self.queue.front().filter(|queued| ready(queued)).map(|queued| queued.arrival);
+        let gap = self.gap_begins_after();
+        let waiting = self.queue.front().filter(|queued| ready(queued) && queued.number <= gap);
+        let waiting = waiting.map(|queued| queued.arrival);
         let express = self.express.front().map(|queued| queued.arrival);
         match (waiting, express) {
             (Some(waiting), Some(express)) if express < waiting => Some(&mut self.express),

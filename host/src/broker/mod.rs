@@ -15,12 +15,14 @@ mod deliver;
 mod directory;
 mod drain;
 mod explain;
+mod gap;
 mod inspect;
 mod mailbox;
 mod memory;
 mod open;
 mod publish;
 mod queues;
+mod reaper;
 mod receipts;
 mod receive;
 mod record;
@@ -39,6 +41,8 @@ mod wills;
 mod window;
 mod worker;
 
+#[cfg(test)]
+mod paging_tests;
 #[cfg(test)]
 mod queue_tests;
 #[cfg(test)]
@@ -177,6 +181,7 @@ pub struct Broker {
     receipts: receipts::Receipts,
     deadlines: deadlines::Deadlines,
     memory: memory::Memory,
+    reaper: Arc<reaper::Reaper>,
     happenings: chores::Happenings,
     recorder: record::Recorder,
     draining: drain::Draining,
@@ -243,7 +248,7 @@ impl Broker {
     }
 
     /// What is left to do after a mailbox has handed something out.
-    fn drained(&self, mailbox: &Mailbox, mut drained: mailbox::Drained, full: bool) {
+    fn drained(&self, mailbox: &Arc<Mailbox>, mut drained: mailbox::Drained, full: bool) {
         let metrics = &self.metrics;
         metrics.messages_sent_total.add(drained.sent);
         metrics.payload_sent_bytes_total.add(drained.sent_bytes);
@@ -252,6 +257,9 @@ impl Broker {
         metrics.messages_oversize_total.add(drained.oversize);
         if !drained.changes.is_empty() {
             self.store.submit(drained.changes.drain(..));
+        }
+        if let Some(range) = drained.page {
+            self.fetch_page(mailbox, range);
         }
         drained.unblocked.drain(..).for_each(|outlet| outlet.wake());
         if drained.awaits != 0 {

@@ -1,8 +1,7 @@
 //! Puts the hall together from what the store gave back.
 
-use super::consumers::Handling;
-use super::mailbox::{Mailbox, Queued};
-use super::{Broker, Limits, chores, deadlines, directory, drain, queues, receipts, retained, subscribe, wills};
+use super::mailbox::Mailbox;
+use super::{Broker, Limits, chores, deadlines, directory, drain, gap, queues, receipts, retained, subscribe, wills};
 use crate::client::{Departure, Protocol};
 use crate::message::{Message, Time};
 use crate::metrics::Metrics;
@@ -53,6 +52,7 @@ impl Broker {
             receipts: receipts::Receipts::default(),
             deadlines: deadlines::Deadlines::default(),
             memory: super::memory::Memory::default(),
+            reaper: Arc::default(),
             happenings: chores::Happenings::default(),
             recorder: Default::default(),
             draining: drain::Draining::default(),
@@ -85,35 +85,31 @@ impl Broker {
     }
 
     fn restore_mailbox(&self, loaded: LoadedMailbox, now: Time) {
-        let LoadedMailbox { id, record, filters, queue, seen, kept_as } = loaded;
+        let LoadedMailbox { id, record, filters, queue, seen, kept_as, rest } = loaded;
+        self.directory.reserve(id);
+        // Whether entries were sent is known only if the client had gone before the broker did.
+        let last = rest.map(|rest| rest.to).or(queue.last().map(|loaded| loaded.entry.number));
+        let sent_to = if record.detached.is_some() { record.sent_to } else { last.unwrap_or(0) };
+        if record.expiry_seconds == 0 {
+            // It was to end with its connection, or was ending already.
+            let entries = queue.into_iter().map(|loaded| gap::queued(loaded, sent_to)).collect();
+            return self.reaper.add(id, entries, rest);
+        }
         let mailbox = Arc::new(Mailbox::new(id, record.client.clone(), record.per_subscription, record.expiry_seconds));
         mailbox.set_consumed(record.client.scope.protocol == Protocol::Amqp);
         if let Some(kept_as) = kept_as {
             queues::set_up(&mailbox, &kept_as);
         }
-        // It was to end with its connection, and that ended with the last process: it is over, but still there.
-        mailbox.keep();
-        self.directory.reserve(id);
         self.directory.replace(&record.client.id, self.directory.get(&record.client.id).as_ref(), mailbox.clone());
         self.metrics.mailboxes.add(1);
         let entries = queue.into_iter().map(|loaded| {
-            let entry = loaded.entry;
-            let queued = Queued {
-                number: entry.number,
-                guarantee: entry.guarantee,
-                retain: entry.retain,
-                name: entry.name,
-                identifiers: entry.identifiers,
-                stored: true,
-                // Whether it was sent is known only if the client had gone before the broker did.
-                duplicate: record.detached.is_none() || entry.number <= record.sent_to,
-                handling: (loaded.failures > 0)
-                    .then(|| Box::new(Handling { failures: loaded.failures, ..Default::default() })),
-                ..Queued::new(loaded.message)
-            };
-            (queued, loaded.handle, loaded.received)
+            let (handle, received) = (loaded.handle, loaded.received);
+            (gap::queued(loaded, sent_to), handle, received)
         });
         mailbox.restore(entries.collect());
+        if let Some(rest) = rest {
+            mailbox.set_gap(rest, sent_to);
+        }
         let mut state = mailbox.lock();
         state.seen = seen.into_iter().collect();
         // A client that was there when the broker ended counts as gone from now on.

@@ -314,7 +314,9 @@ impl Broker {
     /// remembers.
     pub fn still_waiting(&self, link: &Attachment, numbers: &[u64]) -> Vec<u64> {
         let state = link.mailbox.lock();
-        let has = |number: &u64| state.queue.binary_search_by_key(number, |queued| queued.number).is_ok();
+        let has = |number: &u64| {
+            state.is_in_gap(*number) || state.queue.binary_search_by_key(number, |queued| queued.number).is_ok()
+        };
         numbers.iter().copied().filter(has).collect()
     }
 

@@ -109,9 +109,9 @@ impl Broker {
                 staged.retained(&topic);
             }
             Keep::Delete => {
-                if self.forget_retained(message.topic()) {
-                    staged.retained(message.topic());
-                }
+                self.forget_retained(message.topic());
+                // Also where there was none: another one's deletion may still be on its way to the disk.
+                staged.retained(message.topic());
             }
         }
     }

@@ -65,8 +65,12 @@ impl Broker {
         let Some(attachment) = &link.attachment else { return Answer::None };
         let mailbox = &attachment.mailbox;
         let known = mailbox.lock().seen.remove(&handle);
-        let after =
-            if known && mailbox.is_durable() { self.store.submit([Change::SeenGone(mailbox.id, handle)]) } else { 0 };
+        let after = match mailbox.is_durable() {
+            true if known => self.store.submit([Change::SeenGone(mailbox.id, handle)]),
+            // An earlier connection may have released it, and that may still be on its way to the disk.
+            true => self.store.submitted(),
+            false => 0,
+        };
         Answer::Say(after, Event::Released(handle, known))
     }
 

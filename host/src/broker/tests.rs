@@ -11,7 +11,7 @@ use parking_lot::Mutex;
 /// Stands in for a connection: remembers what was sent and why it was ended.
 #[derive(Default)]
 pub(super) struct Probe {
-    wakes: std::sync::atomic::AtomicUsize,
+    pub(super) wakes: std::sync::atomic::AtomicUsize,
     pub(super) closed: Mutex<Option<Closed>>,
 }
 
@@ -38,12 +38,31 @@ pub(super) struct Peer {
 
 pub(super) fn hall(limits: Limits) -> Hall {
     let metrics = Arc::new(Metrics::default());
-    let (store, mut loaded) = Store::in_memory(&Default::default(), Durability::Commit, metrics.clone());
+    let (store, loaded) = Store::in_memory(&Default::default(), Durability::Commit, metrics.clone());
+    opened(limits, metrics, store, loaded)
+}
+
+/// A hall with what is in a data directory.
+pub(super) fn hall_in(directory: &std::path::Path) -> Hall {
+    let metrics = Arc::new(Metrics::default());
+    let (store, loaded) =
+        Store::open(directory, &Default::default(), Durability::Commit, metrics.clone(), Time(0)).unwrap();
+    opened(Limits::default(), metrics, store, loaded)
+}
+
+fn opened(limits: Limits, metrics: Arc<Metrics>, store: Store, mut loaded: crate::store::Loaded) -> Hall {
     let kept = wasm::Kept::take(&mut loaded);
+    let restored = Restored {
+        mailboxes: loaded.mailboxes,
+        retained: loaded.retained,
+        wills: loaded.wills,
+        next_mailbox_id: loaded.next_mailbox_id,
+        next_log_id: loaded.next_log_id,
+    };
     let clock: wasm::Clock = Arc::new(|| Time(0));
     let modules =
         Modules::open(Default::default(), store.clone(), kept, &[], Vec::new(), metrics.clone(), clock).unwrap();
-    let broker = Broker::open(limits, store, Restored::default(), Arc::new(modules), metrics, Time(0));
+    let broker = Broker::open(limits, store, restored, Arc::new(modules), metrics, Time(0));
     let worker = broker.worker();
     Hall { broker, worker, now: Time(1_000_000) }
 }
@@ -313,4 +332,80 @@ fn somebody_elses_client_id_is_refused_and_nothing_happens_to_it() {
     let answer = hall.broker.handle(&mut hall.worker, &mut link, hall.now, Request::Attach(Box::new(attach)));
     assert!(matches!(answer, Answer::Say(0, Event::Refused(_))), "{answer:?}");
     assert!(hall.broker.client("c").unwrap().attached);
+}
+
+fn retain(hall: &mut Hall, peer: &mut Peer, handle: u16, payload: &[u8]) -> Sequence {
+    let publish = Publish {
+        name: "r",
+        guarantee: LEAST,
+        retain: true,
+        handle,
+        expiry_seconds: None,
+        properties: None,
+        payload,
+    };
+    match hall.ask(peer, Request::Publish(publish)) {
+        Answer::Say(after, Event::Published { outcome: Ok(_), .. }) => after,
+        answer => panic!("{answer:?}"),
+    }
+}
+
+/// Found by the campaign of kills: the second one was acknowledged at once, and a crash brought the value back.
+#[test]
+fn a_second_deletion_of_a_last_value_waits_for_the_first() {
+    let mut hall = hall(Limits::default());
+    let (mut publisher, _) = hall.attach("p", true, 0, 10);
+    retain(&mut hall, &mut publisher, 1, b"x");
+    let first = retain(&mut hall, &mut publisher, 2, b"");
+    let second = retain(&mut hall, &mut publisher, 3, b"");
+    assert!(first > 0 && second >= first);
+}
+
+#[test]
+fn a_release_that_is_said_again_waits_for_the_first() {
+    let mut hall = hall(Limits::default());
+    let (mut publisher, _) = hall.attach("p", false, 100, 10);
+    hall.publish(&mut publisher, "a", EXACTLY, 1, b"x");
+    let mut release = || match hall.ask(&mut publisher, Request::Release(1)) {
+        Answer::Say(after, Event::Released(1, _)) => after,
+        answer => panic!("{answer:?}"),
+    };
+    let first = release();
+    assert!(first > 0 && release() >= first);
+}
+
+/// A will and its end are one unit: whatever a crash leaves, it is not published twice.
+#[test]
+fn a_will_and_its_end_are_told_at_once() {
+    let mut hall = hall(Limits::default());
+    let (mut watcher, _) = hall.attach("w", false, 100, 10);
+    hall.subscribe(&mut watcher, "will", LEAST);
+    let probe = Arc::new(Probe::default());
+    let mut link = Link::new(probe.clone(), Arc::new(nobody("mqtt", Protocol::Mqtt)));
+    let will = WillRequest {
+        name: "will".into(),
+        guarantee: LEAST,
+        retain: false,
+        expiry_seconds: None,
+        properties: None,
+        payload: Box::from(*b"gone"),
+        delay_seconds: 0,
+    };
+    let client = Client { id: "m".into(), scope: nobody("mqtt", Protocol::Mqtt), peer: "".into() };
+    let attach = Attach {
+        client,
+        clean: true,
+        expiry_seconds: 0,
+        window: 1,
+        per_subscription: false,
+        will: Some(will),
+        credentials: None,
+        exchange: None,
+        proof: None,
+    };
+    hall.broker.handle(&mut hall.worker, &mut link, hall.now, Request::Attach(Box::new(attach)));
+    let before = hall.broker.store.submitted();
+    hall.lose(&mut Peer { link, probe });
+    assert_eq!(hall.broker.store.submitted(), before + 1);
+    assert_eq!(hall.take(&watcher), [row(1, "gone", false)]);
 }

@@ -174,6 +174,7 @@ pub(super) const GLOBAL: &[Setting<Config>] = &[
     number!("store.backlog_bytes_max", store.backlog_bytes_max, 4096..=1 << 40, "bytes"),
     milliseconds!("store.relaxed_interval_milliseconds", store.relaxed_interval, 1..=60_000),
     milliseconds!("store.retry_interval_milliseconds", store.retry_interval, 1..=3_600_000),
+    number!("store.reserve_bytes", store.reserve_bytes, 0..=1 << 40, "bytes"),
     flag!("store.quick_repair", store.quick_repair),
     number!("net.connections_max", net.connections_max, 1..=100_000_000, "connections"),
     number!("net.connections_per_address_max", net.connections_per_address_max, 1..=100_000_000, "connections"),

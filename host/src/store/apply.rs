@@ -22,18 +22,21 @@ pub(super) struct Batch<'t> {
     row: Vec<u8>,
     changed: bool,
     counters: Counters,
+    /// Bytes of rows written less those removed.
+    growth: i64,
 }
 
 impl<'t> Batch<'t> {
     /// Begins. Ids below `counters` are already set aside on disk.
     pub fn new(transaction: &'t WriteTransaction, counters: Counters) -> Self {
         let tables = [const { None }; Table::ALL.len()];
-        Self { transaction, tables, key: Key::default(), row: Vec::new(), changed: false, counters }
+        Self { transaction, tables, key: Key::default(), row: Vec::new(), changed: false, counters, growth: 0 }
     }
 
-    /// Whether anything on disk would be different, and the ids that are set aside after this transaction.
-    pub fn finish(self) -> (bool, Counters) {
-        (self.changed, self.counters)
+    /// Whether anything on disk would be different, the ids that are set aside after this transaction, and by how many
+    /// bytes the rows grew.
+    pub fn finish(self) -> (bool, Counters, i64) {
+        (self.changed, self.counters, self.growth)
     }
 
     /// Applies one change.
@@ -191,10 +194,13 @@ impl<'t> Batch<'t> {
     pub fn put_raw<'a>(&mut self, table: Table, key: &[u8], row: &impl Row<'a>) -> Result<()> {
         let mut bytes = std::mem::take(&mut self.row);
         seal(table, key, row, &mut bytes);
-        let done = self.table(table)?.insert(key, bytes.as_slice()).map(drop);
+        let done = self.table(table)?.insert(key, bytes.as_slice());
+        let before = done.map(|row| row.map_or(0, |row| (key.len() + row.value().len()) as i64));
+        self.growth += (key.len() + bytes.len()) as i64;
         self.row = bytes;
         self.changed = true;
-        Ok(done?)
+        self.growth -= before?;
+        Ok(())
     }
 
     fn remove(&mut self, table: Table, key: &Key) -> Result<()> {
@@ -203,8 +209,9 @@ impl<'t> Batch<'t> {
 
     /// Removes the row under a key of bytes, if there is one.
     pub fn remove_raw(&mut self, table: Table, key: &[u8]) -> Result<()> {
-        let there = self.table(table)?.remove(key)?.is_some();
-        self.changed |= there;
+        let row = self.table(table)?.remove(key)?.map(|row| row.value().len());
+        self.growth -= row.map_or(0, |row| (key.len() + row) as i64);
+        self.changed |= row.is_some();
         Ok(())
     }
 

@@ -3,12 +3,13 @@
 use super::apply::Batch;
 use super::change::{MailboxId, MailboxRecord, ModuleRecord, ModuleVersion, QueueEntry, QueueRecord, WillRecord};
 use super::encoding::Damage;
+use super::page::{Several, Sharing, fetch};
 use super::row::{Counters, Row, StateRow, VersionRow, unseal};
 use super::tables::{COUNTERS_KEY, Table, leading_number, name_and_rest, number_and_handle, two_numbers};
 use crate::dialogue::Subscription;
 use crate::message::{Message, Time};
 use hashbrown::HashMap;
-use redb::{Database, ReadTransaction, ReadableDatabase, ReadableTable};
+use redb::{Database, ReadTransaction, ReadableDatabase, ReadableTable, ReadableTableMetadata};
 use std::sync::Arc;
 
 /// How far ids jump when the row that says which were given is damaged.
@@ -56,6 +57,45 @@ pub struct LoadedMailbox {
     pub seen: Vec<u16>,
     /// If it is a queue: how that is to be kept.
     pub kept_as: Option<QueueRecord>,
+    /// What waits behind `queue` and is still in the store only.
+    pub rest: Option<Rest>,
+}
+
+/// Entries of a queue that were not read yet; see [`super::Store::read_queue`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Rest {
+    /// Their numbers are greater than this,
+    pub after: u64,
+    /// up to this.
+    pub to: u64,
+    /// How many there are.
+    pub entries: usize,
+}
+
+/// How much of the queues is read at start: enough to begin with, and never what would take long.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Head {
+    /// Entries and bytes of one mailbox,
+    pub messages: usize,
+    pub bytes: usize,
+    /// and of all together; past that a few of each.
+    pub messages_of_all: usize,
+    pub bytes_of_all: usize,
+}
+
+impl Head {
+    /// For a broker that starts.
+    pub const SMALL: Self =
+        Self { messages: 4096, bytes: 4 << 20, messages_of_all: 65_536, bytes_of_all: 64 << 20 };
+    /// Everything, for a check.
+    pub const ALL: Self = Self {
+        messages: usize::MAX,
+        bytes: usize::MAX,
+        messages_of_all: usize::MAX,
+        bytes_of_all: usize::MAX,
+    };
+    /// Entries of each mailbox that are read in any case.
+    const LEAST: usize = 16;
 }
 
 /// One entry of a queue. All entries of one log row share the message.
@@ -109,12 +149,13 @@ struct Loader {
     loaded: Loaded,
     /// Place of each mailbox in the list.
     places: HashMap<MailboxId, usize>,
-    log: HashMap<u64, (Message, u64)>,
+    head: Head,
+    several: Several,
 }
 
 /// Reads all. `tidy`: removes what is of no use and sets aside what is damaged. Returns also the ids that are set
 /// aside on disk.
-pub(super) fn load(database: &Database, now: Time, tidy: bool) -> Result<(Loaded, Counters)> {
+pub(super) fn load(database: &Database, now: Time, head: Head, tidy: bool) -> Result<(Loaded, Counters, Several)> {
     let mut loader = Loader {
         transaction: database.begin_read()?,
         now,
@@ -122,7 +163,8 @@ pub(super) fn load(database: &Database, now: Time, tidy: bool) -> Result<(Loaded
         first_damage: None,
         loaded: Loaded::default(),
         places: HashMap::new(),
-        log: HashMap::new(),
+        head,
+        several: Several::new(),
     };
     loader.mailboxes()?;
     loader.queues()?;
@@ -130,7 +172,7 @@ pub(super) fn load(database: &Database, now: Time, tidy: bool) -> Result<(Loaded
     loader.retained_and_wills()?;
     loader.modules()?;
     let counters = loader.counters()?;
-    let Loader { transaction, findings, first_damage, mut loaded, .. } = loader;
+    let Loader { transaction, findings, first_damage, mut loaded, several, .. } = loader;
     transaction.close()?;
     loaded.damaged = findings.iter().filter(|finding| finding.row.is_some()).count();
     if let Some((table, damage)) = first_damage {
@@ -139,7 +181,7 @@ pub(super) fn load(database: &Database, now: Time, tidy: bool) -> Result<(Loaded
     if tidy && !findings.is_empty() {
         set_aside(database, &findings)?;
     }
-    Ok((loaded, counters))
+    Ok((loaded, counters, several))
 }
 
 fn set_aside(database: &Database, findings: &[Finding]) -> Result<()> {
@@ -205,44 +247,161 @@ impl Loader {
             let id = leading_number(key)?;
             this.places.insert(id, this.loaded.mailboxes.len());
             let mailbox =
-                LoadedMailbox { id, record, filters: Vec::new(), queue: Vec::new(), seen: Vec::new(), kept_as: None };
+                LoadedMailbox { id, record, filters: vec![], queue: vec![], seen: vec![], kept_as: None, rest: None };
             this.loaded.mailboxes.push(mailbox);
             this.given(id, 0);
             Ok(Verdict::Keep)
         })
     }
 
+    /// The last entry of each mailbox that was certainly sent: up to there queues are read in any case.
+    fn under_way(&self) -> Result<HashMap<MailboxId, u64>> {
+        let mut last = HashMap::new();
+        for table in [Table::Handles, Table::Received] {
+            for row in self.transaction.open_table(table.definition())?.iter()? {
+                if let Ok((id, number)) = two_numbers(row?.0.value()) {
+                    let last = last.entry(id).or_insert(number);
+                    *last = number.max(*last);
+                }
+            }
+        }
+        Ok(last)
+    }
+
     fn queues(&mut self) -> Result<()> {
-        self.each(Table::Log, parse(Table::Log), |this, key, message: Message| {
-            let id = leading_number(key)?;
-            this.given(message.publisher(), id);
-            this.log.insert(id, (message, 0));
-            Ok(Verdict::Keep)
-        })?;
+        let under_way = self.under_way()?;
+        let mut uses = HashMap::<u64, u64>::new();
+        let mut heads: Vec<Vec<QueueEntry>> = self.loaded.mailboxes.iter().map(|_| Vec::new()).collect();
         self.each(Table::Queue, parse(Table::Queue), |this, key, entry: QueueEntry| {
-            let (id, _) = two_numbers(key)?;
+            let (id, number) = two_numbers(key)?;
             this.given(id, entry.log_id);
             let Some(place) = this.places.get(&id).copied() else { return this.stray() };
-            let (message, uses) = this.log.get_mut(&entry.log_id).ok_or(Damage("its message is not there"))?;
-            *uses += 1;
-            let message = message.clone();
-            this.loaded.mailboxes[place].queue.push(LoadedEntry {
-                entry,
-                message,
-                handle: None,
-                received: false,
-                failures: 0,
-            });
+            *uses.entry(entry.log_id).or_default() += 1;
+            let mailbox = &mut this.loaded.mailboxes[place];
+            let sent = under_way.get(&id).is_some_and(|last| number <= *last);
+            match &mut mailbox.rest {
+                Some(rest) => (rest.to, rest.entries) = (number, rest.entries + 1),
+                None if sent || heads[place].len() < this.head.messages => heads[place].push(entry),
+                None => {
+                    let after = heads[place].last().map_or(0, |entry| entry.number);
+                    mailbox.rest = Some(Rest { after, to: number, entries: 1 });
+                }
+            }
             Ok(Verdict::Keep)
         })?;
-        for (id, (message, uses)) in std::mem::take(&mut self.log) {
-            if uses == 0 {
-                self.findings.push(Finding { table: Table::Log, key: id.to_be_bytes().to_vec(), row: None });
-            } else {
-                message.set_logged(id, uses);
+        let needed = uses.len() as u64;
+        uses.retain(|_, uses| *uses > 1 || self.head.messages == usize::MAX);
+        self.heads(heads, &under_way, &uses)?;
+        self.log(&uses, needed)
+    }
+
+    /// Fetches the messages of the entries that queues begin with.
+    fn heads(
+        &mut self,
+        heads: Vec<Vec<QueueEntry>>,
+        under_way: &HashMap<MailboxId, u64>,
+        uses: &HashMap<u64, u64>,
+    ) -> Result<()> {
+        let (mut messages_of_all, mut bytes_of_all) = (0, 0);
+        let mut shared = HashMap::<u64, (Message, u64)>::new();
+        for (place, entries) in heads.into_iter().enumerate() {
+            let (mut bytes, mut count) = (0, 0);
+            let id = self.loaded.mailboxes[place].id;
+            let sent = under_way.get(&id).copied().unwrap_or(0);
+            let mut entries = entries.into_iter().peekable();
+            while let Some(entry) = entries.next_if(|entry| {
+                let few = messages_of_all < self.head.messages_of_all && bytes_of_all < self.head.bytes_of_all;
+                entry.number <= sent || count < Head::LEAST || few && bytes < self.head.bytes
+            }) {
+                let known = shared.get_mut(&entry.log_id).map(|(message, read)| {
+                    *read += 1;
+                    message.clone()
+                });
+                let message = match known {
+                    Some(message) => Ok(message),
+                    None => fetch(&self.transaction, entry.log_id)?,
+                };
+                match message {
+                    Ok(message) => {
+                        let several = uses.get(&entry.log_id).copied().unwrap_or(1);
+                        message.set_logged(entry.log_id, several);
+                        if several > 1 {
+                            shared.entry(entry.log_id).or_insert_with(|| (message.clone(), 1));
+                        }
+                        self.given(message.publisher(), entry.log_id);
+                        (bytes, count) = (bytes + message.size(), count + 1);
+                        (messages_of_all, bytes_of_all) = (messages_of_all + 1, bytes_of_all + message.size());
+                        let entry = LoadedEntry { entry, message, handle: None, received: false, failures: 0 };
+                        self.loaded.mailboxes[place].queue.push(entry);
+                    }
+                    Err(damage) => self.entry_is_damaged(id, &entry, damage)?,
+                }
+            }
+            // What did not fit stays behind with what was not looked at.
+            let left: Vec<QueueEntry> = entries.collect();
+            if let (Some(first), Some(last)) = (left.first(), left.last()) {
+                let (after, to) = (first.number - 1, last.number);
+                let rest = self.loaded.mailboxes[place].rest;
+                let (to, more) = rest.map_or((to, 0), |rest| (rest.to, rest.entries));
+                self.loaded.mailboxes[place].rest = Some(Rest { after, to, entries: left.len() + more });
+            }
+        }
+        for (log_id, uses) in uses.iter().filter(|(_, uses)| **uses > 1) {
+            let (message, read) = shared.remove(log_id).map_or((None, 0), |(message, read)| (Some(message), read));
+            if read < *uses {
+                self.several.insert(*log_id, Sharing { uses: *uses, unread: uses - read, message });
             }
         }
         Ok(())
+    }
+
+    fn entry_is_damaged(&mut self, mailbox: MailboxId, entry: &QueueEntry, damage: Damage) -> Result<()> {
+        self.first_damage.get_or_insert((Table::Log, damage));
+        for (table, key) in [
+            (Table::Log, entry.log_id.to_be_bytes().to_vec()),
+            (Table::Queue, [mailbox.to_be_bytes(), entry.number.to_be_bytes()].concat()),
+        ] {
+            let known = self.findings.iter().any(|finding| finding.table == table && finding.key == key);
+            let row = self.transaction.open_table(table.definition())?.get(key.as_slice())?;
+            if let Some(row) = row.filter(|_| !known) {
+                let row = Some(row.value().to_vec());
+                self.findings.push(Finding { table, key, row });
+            }
+        }
+        Ok(())
+    }
+
+    /// Rows of the log that nobody needs are left over from damaged ones, or came too late. Mostly there are as many rows
+    /// as are `needed`, and then the log, which is long, is not read.
+    fn log(&mut self, uses: &HashMap<u64, u64>, needed: u64) -> Result<()> {
+        let log = self.transaction.open_table(Table::Log.definition())?;
+        let (last, count) = (log.last()?.map(|row| leading_number(row.0.value())), log.len()?);
+        drop(log);
+        if let Some(Ok(last)) = last {
+            self.given(0, last);
+        }
+        let everything = self.head.messages == usize::MAX;
+        let removed = self.findings.iter().any(|finding| matches!(finding.table, Table::Queue | Table::Mailboxes));
+        if !everything && !removed && count <= needed {
+            return Ok(());
+        }
+        let mut needed = uses.clone();
+        if !everything {
+            let queue = self.transaction.open_table(Table::Queue.definition())?;
+            for row in queue.iter()? {
+                let (key, row) = row?;
+                if let Ok(entry) = unseal::<QueueEntry>(Table::Queue, key.value(), row.value())
+                    && two_numbers(key.value()).is_ok_and(|(id, _)| self.places.contains_key(&id))
+                {
+                    needed.insert(entry.log_id, 1);
+                }
+            }
+        }
+        self.each(Table::Log, parse(Table::Log), |this, key, _: Message| {
+            let id = leading_number(key)?;
+            this.given(0, id);
+            Ok(if needed.contains_key(&id) { Verdict::Keep } else { Verdict::Drop })
+        })
     }
 
     fn rest_of_mailboxes(&mut self) -> Result<()> {
@@ -267,6 +426,9 @@ impl Loader {
         })?;
         self.each(Table::Failures, parse(Table::Failures), |this, key, failures: u32| {
             let (id, number) = two_numbers(key)?;
+            if this.mailbox(id).and_then(|mailbox| mailbox.rest).is_some_and(|rest| number > rest.after) {
+                return Ok(Verdict::Keep);
+            }
             Ok(this.entry(id, number).map_or(Verdict::Drop, |entry| {
                 entry.failures = failures;
                 Verdict::Keep

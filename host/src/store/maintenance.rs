@@ -1,9 +1,11 @@
 //! Checking and compacting a store that nobody has open.
 
-use super::load::load;
+use super::load::{Head, load};
 use super::open::{OpenError, Opener};
+use super::tables::Table;
 use super::{Limits, Loaded};
 use crate::message::Time;
+use redb::{ReadableDatabase, ReadableTableMetadata};
 use std::path::Path;
 
 /// What a check found.
@@ -11,6 +13,8 @@ use std::path::Path;
 pub struct Checked {
     /// The database's own checksums are all right; if not, it repaired what it could.
     pub intact: bool,
+    /// Messages in the log.
+    pub messages: u64,
     /// All that is in it. [`Loaded::damaged`] rows are those whose own checksum is wrong, or that miss what they need.
     pub loaded: Loaded,
 }
@@ -21,8 +25,10 @@ pub fn check(directory: &Path, limits: &Limits) -> Result<Checked, OpenError> {
     let opener = Opener::existing(directory, limits.cache_bytes)?;
     let (_, checked) = opener.open_and(|database| {
         let intact = database.check_integrity()?;
-        let (loaded, _) = load(database, Time(0), false)?;
-        Ok(Checked { intact, loaded })
+        let (loaded, ..) = load(database, Time(0), Head::ALL, false)?;
+        let transaction = database.begin_read()?;
+        let messages = transaction.open_table(Table::Log.definition())?.len()?;
+        Ok(Checked { intact, messages, loaded })
     })?;
     Ok(checked)
 }

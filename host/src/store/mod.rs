@@ -13,7 +13,9 @@
 //! | `coalesce` | which changes of a batch undo each other |
 //! | `writer` | one thread: gather waiting changes, one transaction, report the sequence |
 //! | `open` | the file, its lock, its modes, what can be wrong with it |
-//! | `load` | read everything back at start |
+//! | `load` | read back at start what has to be there at once |
+//! | `page` | read the rest of long queues while they drain |
+//! | `reserve` | room for a full disk |
 //! | `maintenance` | check and compact a store that nobody has open |
 
 mod apply;
@@ -23,6 +25,8 @@ mod encoding;
 mod load;
 mod maintenance;
 mod open;
+mod page;
+mod reserve;
 mod row;
 mod tables;
 mod writer;
@@ -31,9 +35,10 @@ mod writer;
 mod tests;
 
 pub use change::*;
-pub use load::{Loaded, LoadedEntry, LoadedMailbox, LoadedState};
+pub use load::{Loaded, LoadedEntry, LoadedMailbox, LoadedState, Rest};
 pub use maintenance::{Checked, check, compact};
 pub use open::OpenError;
+pub use page::Page;
 
 use crate::message::Time;
 use crate::metrics::Metrics;
@@ -46,6 +51,9 @@ use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 use writer::{Shared, Writer};
+
+/// A page of a queue ends behind the entry with which it reaches so many bytes.
+const PAGE_BYTES: usize = 4 << 20;
 
 /// Bounds of the store.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -64,6 +72,9 @@ pub struct Limits {
     pub relaxed_interval: Duration,
     /// How long to wait before a store that failed is opened again. Default 1 second.
     pub retry_interval: Duration,
+    /// Room set aside on the disk, in bytes, which is given back when the disk is full: then nothing more is taken, but
+    /// receivers can empty their queues. 0: none. Default 64 MiB.
+    pub reserve_bytes: u64,
     /// Save with each commit what makes the next start after a crash quick, instead of reading the whole file then.
     /// Default true: with 514 MB on disk it halved that start, and commits took no longer that could be measured.
     pub quick_repair: bool,
@@ -79,6 +90,7 @@ impl Default for Limits {
             backlog_bytes_max: 64 << 20,
             relaxed_interval: Duration::from_secs(1),
             retry_interval: Duration::from_secs(1),
+            reserve_bytes: 64 << 20,
             quick_repair: true,
         }
     }
@@ -105,7 +117,7 @@ struct Inner {
 }
 
 impl Store {
-    /// Opens the store in a data directory and reads it all; makes what is missing. `now` decides what has expired.
+    /// Opens the store in a data directory and reads it, but for the rest of long queues; makes what is missing. `now` decides what has expired.
     pub fn open(
         directory: &Path,
         limits: &Limits,
@@ -113,7 +125,7 @@ impl Store {
         metrics: Arc<Metrics>,
         now: Time,
     ) -> Result<(Self, Loaded), OpenError> {
-        let opener = Opener::directory(directory, limits.cache_bytes)?;
+        let opener = Opener::directory(directory, limits.cache_bytes, limits.reserve_bytes)?;
         Self::start(opener, limits, durability, metrics, now)
     }
 
@@ -143,10 +155,15 @@ impl Store {
         metrics: Arc<Metrics>,
         now: Time,
     ) -> Result<(Self, Loaded), OpenError> {
-        let (database, (loaded, counters)) = opener.open_and(|database| load::load(database, now, true))?;
+        let head = load::Head::SMALL;
+        let (database, (loaded, counters, several)) =
+            opener.open_and(|database| load::load(database, now, head, true))?;
         metrics.store_damaged_rows_total.add(loaded.damaged as u64);
+        if let Err(error) = opener.reserve.set_aside() {
+            tracing::warn!(%error, "no room can be set aside for a full disk");
+        }
         let shared = Arc::new(Shared::new(durability, limits.clone(), metrics));
-        let writer = Writer::new(shared.clone(), opener, database, counters);
+        let writer = Writer::new(shared.clone(), opener, database, counters, several);
         let thread = thread::Builder::new().name("store".into()).spawn(move || writer.run());
         let thread = Mutex::new(Some(thread.map_err(OpenError::Thread)?));
         Ok((Self(Arc::new(Inner { shared, thread })), loaded))
@@ -157,6 +174,20 @@ impl Store {
     /// were none. The iterator runs under a lock: it should do nothing but hand out what is there.
     pub fn submit(&self, changes: impl IntoIterator<Item = Change>) -> Sequence {
         self.0.shared.submit(changes)
+    }
+
+    /// Reads entries of a queue that [`LoadedMailbox::rest`] told of: up to `most` of those with numbers after `after` and
+    /// up to `to`. `then` is called with them on the writer's thread, after its next commit; it must not wait for the store.
+    /// Not called if the store is closed before that.
+    pub fn read_queue(
+        &self,
+        mailbox: MailboxId,
+        (after, to): (u64, u64),
+        most: usize,
+        then: Box<dyn FnOnce(Page) + Send>,
+    ) {
+        let wanted = page::Wanted { mailbox, after, to, most, bytes: PAGE_BYTES };
+        self.0.shared.read(wanted, then);
     }
 
     /// Submissions with this number and smaller ones may be acknowledged. Never goes back.
@@ -191,9 +222,14 @@ impl Store {
         self.0.shared.is_full()
     }
 
-    /// Whether the disk does its duty and keeps up: whatever has to be kept may be taken.
+    /// Whether the disk does its duty, has room and keeps up: whatever has to be kept may be taken.
     pub fn has_room(&self) -> bool {
-        self.is_healthy() && !self.is_full()
+        self.is_healthy() && !self.is_full() && !self.is_out_of_space()
+    }
+
+    /// Whether the disk is full: the reserve is used up, and no more was deleted than written since.
+    pub fn is_out_of_space(&self) -> bool {
+        self.0.shared.is_out_of_space()
     }
 
     /// Waits until all that was submitted so far is on disk; false: the store fails or `patience` is over.

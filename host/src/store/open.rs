@@ -1,5 +1,6 @@
 //! Getting at the database: the file with its lock and its modes, and what can be wrong with it.
 
+use super::reserve::{NoReserve, Reserve, ReserveFile};
 use super::row::{seal, unseal};
 use super::tables::{FORMAT, FORMAT_KEY, Table};
 use redb::{Builder, Database, DatabaseError, ReadableDatabase, StorageBackend, StorageError, TableHandle};
@@ -10,6 +11,8 @@ use std::path::{Path, PathBuf};
 
 /// File of the store in the data directory.
 const FILE: &str = "pliant.redb";
+/// Room set aside beside it.
+const RESERVE: &str = "pliant.reserve";
 /// What it is called until it is a store.
 const UNFINISHED: &str = "pliant.redb.new";
 
@@ -55,17 +58,20 @@ pub enum OpenError {
 pub(super) struct Opener {
     place: String,
     open: Box<dyn Fn() -> Result<Database, DatabaseError> + Send>,
+    /// Room that is given back when the disk is full.
+    pub reserve: Box<dyn Reserve>,
 }
 
 impl Opener {
     /// The file in a data directory. Makes both if need be, readable by their owner only.
-    pub fn directory(directory: &Path, cache_bytes: usize) -> Result<Self, OpenError> {
+    pub fn directory(directory: &Path, cache_bytes: usize, reserve_bytes: u64) -> Result<Self, OpenError> {
         make_directory(directory).map_err(|error| unusable(directory, error))?;
         let path = directory.join(FILE);
         if !path.try_exists().map_err(|error| unusable(&path, error))? {
             make_file(directory, &path, cache_bytes)?;
         }
-        Ok(Self::file(path, cache_bytes))
+        let reserve = ReserveFile { path: directory.join(RESERVE), bytes: reserve_bytes };
+        Ok(Self { reserve: Box::new(reserve), ..Self::file(path, cache_bytes) })
     }
 
     /// The file in a data directory, which must be there.
@@ -84,13 +90,13 @@ impl Opener {
             let file = OpenOptions::new().read(true).write(true).open(&path)?;
             builder(cache_bytes).create_file(file)
         };
-        Self { place, open: Box::new(open) }
+        Self { place, open: Box::new(open), reserve: Box::new(NoReserve) }
     }
 
     /// Whatever `make` returns; it must return the same bytes each time.
     pub fn backend<B: StorageBackend>(make: impl Fn() -> io::Result<B> + Send + 'static, cache_bytes: usize) -> Self {
         let open = move || builder(cache_bytes).create_with_backend(make()?);
-        Self { place: "the store".into(), open: Box::new(open) }
+        Self { place: "the store".into(), open: Box::new(open), reserve: Box::new(NoReserve) }
     }
 
     /// Length of the file; 0 if there is none.
@@ -109,7 +115,11 @@ impl Opener {
         match self.format(&database)? {
             Some(FORMAT) => {}
             Some(found) if found > FORMAT => return Err(OpenError::TooNew { place: self.place.clone(), found }),
-            Some(found) => return Err(self.damaged(format!("format version {found} never was"))),
+            Some(0) => return Err(self.damaged("format version 0 never was")),
+            Some(found) => {
+                tracing::info!(found, now = FORMAT, "the store is brought to this version's format");
+                write_format(&database).map_err(|error| self.explain_any(&error))?;
+            }
             None => write_format(&database).map_err(|error| self.explain_any(&error))?,
         }
         Ok(database)
@@ -181,6 +191,8 @@ fn builder(cache_bytes: usize) -> Builder {
     builder
 }
 
+/// Makes a new database ours, or brings an older one forward, in one transaction: whoever is interrupted finds the old
+/// one. Version 2 added tables and bits that were 0 before, so what was there stays as it is.
 fn write_format(database: &Database) -> Result<(), redb::Error> {
     let mut transaction = database.begin_write()?;
     transaction.set_two_phase_commit(true);

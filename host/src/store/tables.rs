@@ -8,8 +8,8 @@ use super::encoding::Damage;
 use redb::TableDefinition;
 
 /// Version of tables, keys and rows. A store of a later version is refused; one of an earlier version is brought
-/// forward when it is opened (there is none yet).
-pub(super) const FORMAT: u32 = 1;
+/// forward when it is opened (see `open`). 2: the tables from [`Table::Failures`] on, and messages kept bare.
+pub(super) const FORMAT: u32 = 2;
 
 /// How redb sees every table.
 pub(super) type Definition = TableDefinition<'static, &'static [u8], &'static [u8]>;

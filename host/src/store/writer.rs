@@ -9,6 +9,7 @@ use super::apply::Batch;
 use super::change::{Change, Sequence};
 use super::coalesce::Coalescer;
 use super::open::{Opener, corrupted};
+use super::page::{self, Page, Several, Wanted};
 use super::row::Counters;
 use super::{Durability, Limits};
 use crate::metrics::Metrics;
@@ -17,10 +18,15 @@ use redb::Database;
 use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
+/// On a full disk so much has to be removed before anything more is taken.
+const SPARE_BYTES: i64 = 1 << 20;
+
 pub(super) type Callback = Box<dyn Fn(Sequence) + Send + Sync>;
+/// Who asked for a page.
+pub(super) type Then = Box<dyn FnOnce(Page) + Send>;
 
 /// What the writer shares with those who submit.
 pub(super) struct Shared {
@@ -35,6 +41,10 @@ pub(super) struct Shared {
     backlog: AtomicUsize,
     backlog_bytes: AtomicUsize,
     healthy: AtomicBool,
+    /// The reserve is used up.
+    low: AtomicBool,
+    /// While it is: bytes of rows that were removed, less those that were written.
+    freed: AtomicI64,
     callbacks: RwLock<Vec<Callback>>,
     durability: Durability,
     pub limits: Limits,
@@ -45,6 +55,7 @@ pub(super) struct Shared {
 struct Pending {
     changes: Vec<Change>,
     units: Vec<Unit>,
+    reads: Vec<(Wanted, Then)>,
     submitted: Sequence,
     /// The writer sleeps until so many changes are there; `usize::MAX`: it does not sleep.
     wake_at: usize,
@@ -66,6 +77,7 @@ impl Shared {
         let pending = Pending {
             changes: Vec::new(),
             units: Vec::new(),
+            reads: Vec::new(),
             submitted: 0,
             wake_at: usize::MAX,
             hurry: false,
@@ -80,6 +92,8 @@ impl Shared {
             backlog: AtomicUsize::new(0),
             backlog_bytes: AtomicUsize::new(0),
             healthy: AtomicBool::new(true),
+            low: AtomicBool::new(false),
+            freed: AtomicI64::new(0),
             callbacks: RwLock::new(Vec::new()),
             durability,
             limits,
@@ -114,6 +128,14 @@ impl Shared {
         sequence
     }
 
+    /// Has a page read after the next commit.
+    pub fn read(&self, wanted: Wanted, then: Then) {
+        let mut pending = self.pending.lock();
+        pending.reads.push((wanted, then));
+        pending.wake_at = usize::MAX;
+        self.wake.notify_one();
+    }
+
     pub fn committed(&self) -> Sequence {
         self.acknowledged.load(Ordering::Acquire)
     }
@@ -137,6 +159,11 @@ impl Shared {
     pub fn is_full(&self) -> bool {
         self.backlog() >= self.limits.backlog_changes_max
             || self.backlog_bytes.load(Ordering::Relaxed) >= self.limits.backlog_bytes_max
+    }
+
+    pub fn is_out_of_space(&self) -> bool {
+        let spare = || self.freed.load(Ordering::Relaxed) - self.backlog_bytes.load(Ordering::Relaxed) as i64;
+        self.low.load(Ordering::Relaxed) && spare() < SPARE_BYTES
     }
 
     pub fn on_commit(&self, callback: Callback) {
@@ -214,12 +241,20 @@ pub(super) struct Writer {
     coalescer: Coalescer,
     changes: Vec<Change>,
     units: Vec<Unit>,
+    reads: Vec<(Wanted, Then)>,
+    several: Several,
     /// The units that are done.
     sequence: Sequence,
 }
 
 impl Writer {
-    pub fn new(shared: Arc<Shared>, opener: Opener, database: Database, counters: Counters) -> Self {
+    pub fn new(
+        shared: Arc<Shared>,
+        opener: Opener,
+        database: Database,
+        counters: Counters,
+        several: Several,
+    ) -> Self {
         Self {
             shared,
             opener,
@@ -228,6 +263,8 @@ impl Writer {
             coalescer: Coalescer::default(),
             changes: Vec::new(),
             units: Vec::new(),
+            reads: Vec::new(),
+            several,
             sequence: 0,
         }
     }
@@ -248,6 +285,37 @@ impl Writer {
             }
             self.changes.clear();
             self.units.clear();
+            for (wanted, then) in std::mem::take(&mut self.reads) {
+                let Some(page) = self.read(&wanted) else { return };
+                if catch_unwind(AssertUnwindSafe(|| then(page))).is_err() {
+                    tracing::error!("somebody who asked the store panicked");
+                }
+            }
+        }
+    }
+
+    /// Tries until it was read; none: the store is closed before that.
+    fn read(&mut self, wanted: &Wanted) -> Option<Page> {
+        loop {
+            let several = &mut self.several;
+            let database = self.database.as_ref();
+            let attempt = catch_unwind(AssertUnwindSafe(|| match database {
+                Some(database) => page::read(database, wanted, several),
+                None => Err(corrupted("it is not open")),
+            }));
+            match attempt.unwrap_or_else(|_| Err(corrupted("the database panicked"))) {
+                Ok((page, damaged)) => {
+                    self.shared.metrics.store_damaged_rows_total.add(damaged as u64);
+                    if !self.shared.is_healthy() {
+                        self.shared.become_healthy();
+                    }
+                    return Some(page);
+                }
+                Err(error) => self.fail(&error),
+            }
+            if !self.recover() {
+                return None;
+            }
         }
     }
 
@@ -255,21 +323,26 @@ impl Writer {
     fn take(&mut self) -> bool {
         let shared = self.shared.clone();
         let mut pending = shared.pending.lock();
-        while pending.units.is_empty() {
+        while pending.units.is_empty() && pending.reads.is_empty() {
             if pending.closing {
                 return false;
             }
             pending.wake_at = 1;
-            shared.wake.wait(&mut pending);
+            if shared.low.load(Ordering::Relaxed) {
+                shared.wake.wait_for(&mut pending, shared.limits.retry_interval);
+                parking_lot::MutexGuard::unlocked(&mut pending, || self.set_aside());
+            } else {
+                shared.wake.wait(&mut pending);
+            }
         }
-        if shared.durability == Durability::Relaxed {
+        if shared.durability == Durability::Relaxed && pending.reads.is_empty() {
             let deadline = Instant::now() + shared.limits.relaxed_interval;
             let enough = shared.limits.batch_changes_max;
             let full = |pending: &Pending| {
                 pending.changes.len() >= enough
                     || shared.backlog_bytes.load(Ordering::Relaxed) >= shared.limits.batch_bytes_max
             };
-            while !pending.closing && !pending.hurry && !full(&pending) {
+            while !pending.closing && !pending.hurry && pending.reads.is_empty() && !full(&pending) {
                 pending.wake_at = enough;
                 if shared.wake.wait_until(&mut pending, deadline).timed_out() {
                     break;
@@ -280,7 +353,17 @@ impl Writer {
         pending.hurry = false;
         std::mem::swap(&mut pending.changes, &mut self.changes);
         std::mem::swap(&mut pending.units, &mut self.units);
+        std::mem::swap(&mut pending.reads, &mut self.reads);
         true
+    }
+
+    /// Takes room for a full disk again, once it is to be had.
+    fn set_aside(&self) {
+        if self.opener.reserve.set_aside().is_ok() {
+            tracing::info!("the disk has room again");
+            self.shared.low.store(false, Ordering::Release);
+            self.shared.tell();
+        }
     }
 
     /// The units from `first` to before the returned one fit a batch. One that is too large is a batch by itself.
@@ -333,13 +416,14 @@ impl Writer {
                 batch.apply(change)?;
             }
         }
-        let (changed, counters) = batch.finish();
+        let (changed, counters, growth) = batch.finish();
         if !changed {
             return Ok(transaction.abort()?);
         }
         transaction.commit()?;
         self.shared.metrics.store_commits_total.add(1);
         self.counters = counters;
+        self.shared.freed.fetch_sub(growth, Ordering::Relaxed);
         Ok(())
     }
 
@@ -360,6 +444,14 @@ impl Writer {
 
     /// From now on nothing is acknowledged.
     fn fail(&mut self, error: &redb::Error) {
+        let is_full = |error: &redb::Error| {
+            matches!(error, redb::Error::Io(error) if error.kind() == std::io::ErrorKind::StorageFull)
+        };
+        if is_full(error) && self.opener.reserve.give_up() {
+            tracing::error!("the disk is full; the reserve is used for what has to be finished");
+            self.shared.freed.store(0, Ordering::Relaxed);
+            self.shared.low.store(true, Ordering::Release);
+        }
         if self.shared.healthy.swap(false, Ordering::AcqRel) {
             tracing::error!(%error, "the store fails; nothing durable is acknowledged until it works again");
             self.shared.metrics.store_failures_total.add(1);

@@ -1,8 +1,13 @@
 //! The store as others see it. This page: what the rows are made of.
 
 mod commits;
+mod dice;
+mod errors;
 mod failures;
 mod files;
+mod paging;
+mod power;
+mod reserve;
 mod restart;
 mod simulated_disk;
 

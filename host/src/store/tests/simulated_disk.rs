@@ -22,6 +22,10 @@ struct Control {
     syncs: u64,
     /// Operations with this number and later ones fail.
     fail_from: Option<u64>,
+    /// The one operation with this number fails so.
+    fail_once: Option<(u64, io::ErrorKind)>,
+    /// It does not grow beyond this.
+    capacity: Option<usize>,
     /// Failures so far.
     failures: u64,
     syncs_held: bool,
@@ -42,6 +46,17 @@ impl Disk {
     pub fn fail_after(&self, operations: u64) {
         let mut control = self.0.control.lock();
         control.fail_from = Some(control.operations + operations);
+    }
+
+    /// From now on the disk is so large.
+    pub fn set_capacity(&self, bytes: Option<usize>) {
+        self.0.control.lock().capacity = bytes;
+    }
+
+    /// After so many operations, one fails.
+    pub fn fail_once_after(&self, operations: u64, how: io::ErrorKind) {
+        let mut control = self.0.control.lock();
+        control.fail_once = Some((control.operations + operations, how));
     }
 
     pub fn heal(&self) {
@@ -101,6 +116,10 @@ impl Disk {
         let mut control = self.0.control.lock();
         let number = control.operations;
         control.operations += 1;
+        if let Some((_, how)) = control.fail_once.filter(|(at, _)| *at == number) {
+            control.failures += 1;
+            return Err(how.into());
+        }
         if control.fail_from.is_some_and(|from| number >= from) {
             control.failures += 1;
             return Err(io::Error::other("simulated failure"));
@@ -128,6 +147,10 @@ impl StorageBackend for Disk {
 
     fn set_len(&self, len: u64) -> io::Result<()> {
         self.operation()?;
+        let capacity = self.0.control.lock().capacity;
+        if capacity.is_some_and(|capacity| len > capacity as u64) {
+            return Err(io::ErrorKind::StorageFull.into());
+        }
         self.0.bytes.lock().resize(usize::try_from(len).unwrap(), 0);
         Ok(())
     }

@@ -1,0 +1,115 @@
+//! The part of a long queue that only the store has after a restart. It is fetched page by page as the queue drains; what
+//! comes meanwhile waits behind it.
+
+use super::Broker;
+use super::consumers::Handling;
+use super::mailbox::{Mailbox, Outlet, Queued, State};
+use crate::store::{LoadedEntry, Page, Rest};
+use std::sync::Arc;
+
+/// Entries fetched at once.
+pub(super) const PAGE: usize = 512;
+/// The next page is asked for when fewer than these are left before the gap.
+const LOW: usize = 256;
+
+/// See the head of this file.
+pub struct Gap {
+    /// Where it is.
+    pub rest: Rest,
+    /// Entries up to this number may have been sent.
+    pub sent_to: u64,
+    /// A page is on its way.
+    pub is_asked: bool,
+}
+
+/// An entry as the store gave it back.
+pub(super) fn queued(loaded: LoadedEntry, sent_to: u64) -> Queued {
+    let LoadedEntry { entry, message, failures, .. } = loaded;
+    Queued {
+        number: entry.number,
+        guarantee: entry.guarantee,
+        retain: entry.retain,
+        name: entry.name,
+        identifiers: entry.identifiers,
+        stored: true,
+        duplicate: entry.number <= sent_to,
+        handling: (failures > 0).then(|| Box::new(Handling { failures, ..Default::default() })),
+        ..Queued::new(message)
+    }
+}
+
+impl State {
+    /// The last number before the gap, if there is one.
+    pub fn gap_begins_after(&self) -> u64 {
+        self.gap.as_ref().map_or(u64::MAX, |gap| gap.rest.after)
+    }
+
+    /// Whether an entry with this number waits in the store.
+    pub fn is_in_gap(&self, number: u64) -> bool {
+        self.gap.as_ref().is_some_and(|gap| number > gap.rest.after && number <= gap.rest.to)
+    }
+
+    /// What to ask the store for: little is left before the gap, or somebody stands at it.
+    pub fn next_page(&mut self, stands_at_it: bool) -> Option<(u64, u64)> {
+        let gap = self.gap.as_mut().filter(|gap| !gap.is_asked)?;
+        let before = self.queue.partition_point(|queued| queued.number <= gap.rest.after);
+        if before >= LOW && !stands_at_it {
+            return None;
+        }
+        gap.is_asked = true;
+        Some((gap.rest.after, gap.rest.to))
+    }
+}
+
+impl Mailbox {
+    /// Puts a gap behind what was restored.
+    pub fn set_gap(&self, rest: Rest, sent_to: u64) {
+        let mut state = self.lock();
+        state.next_number = state.next_number.max(rest.to + 1);
+        self.count_unread(rest.entries as isize);
+        state.gap = Some(Gap { rest, sent_to, is_asked: false });
+    }
+
+    /// Fills a part of the gap; whoever waits for it has to be woken.
+    pub fn take_page(&self, page: Page) -> Option<Arc<dyn Outlet>> {
+        let mut guard = self.lock();
+        let state = &mut *guard;
+        let gap = state.gap.as_mut()?;
+        let (after, sent_to) = (gap.rest.after, gap.sent_to);
+        let count = page.entries.len().min(gap.rest.entries);
+        let is_over = page.to >= gap.rest.to;
+        // Damaged ones are gone, too, once the end is reached.
+        let counted = if is_over { gap.rest.entries } else { count };
+        gap.rest.entries -= counted;
+        (gap.rest.after, gap.is_asked) = (page.to, false);
+        if is_over {
+            state.gap = None;
+        }
+        self.count_unread(-(counted as isize));
+        let at = state.queue.partition_point(|queued| queued.number <= after);
+        let behind = state.queue.split_off(at);
+        for loaded in page.entries {
+            let mut entry = queued(loaded, sent_to);
+            state.arrivals += 1;
+            entry.arrival = state.arrivals;
+            self.count(&entry, true);
+            state.queue.push_back(entry);
+        }
+        state.queue.extend(behind);
+        state.outlet.clone()
+    }
+}
+
+impl Broker {
+    /// Asks the store for the next entries of a queue.
+    pub(super) fn fetch_page(&self, mailbox: &Arc<Mailbox>, range: (u64, u64)) {
+        let mailbox = mailbox.clone();
+        let id = mailbox.id;
+        let then = move |page| {
+            if let Some(outlet) = mailbox.take_page(page) {
+                outlet.wake();
+            }
+        };
+        self.store.read_queue(id, range, PAGE, Box::new(then));
+    }
+}

@@ -1,0 +1,138 @@
+//! Reading parts of a queue back while the broker runs: what a restart left in the store, because nobody had come for it
+//! yet.
+
+use super::change::{MailboxId, QueueEntry};
+use super::encoding::Damage;
+use super::load::LoadedEntry;
+use super::row::unseal;
+use super::tables::{Key, Table, two_numbers};
+use crate::message::Message;
+use hashbrown::HashMap;
+use redb::{Database, ReadTransaction, ReadableDatabase};
+use std::ops::Bound;
+
+type Result<T> = std::result::Result<T, redb::Error>;
+
+/// Entries of one mailbox, in order.
+#[derive(Debug)]
+pub struct Page {
+    /// As they were queued. Those whose rows are damaged are left out, reported and never handed on.
+    pub entries: Vec<LoadedEntry>,
+    /// All entries up to this number were looked at.
+    pub to: u64,
+}
+
+/// What is asked for.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Wanted {
+    pub mailbox: MailboxId,
+    /// Entries with greater numbers than this,
+    pub after: u64,
+    /// up to this one,
+    pub to: u64,
+    /// but not more than so many,
+    pub most: usize,
+    /// nor many more bytes than this.
+    pub bytes: usize,
+}
+
+/// Log rows that several entries need, some of which were not read yet: they share one message once it was.
+pub(super) type Several = HashMap<u64, Sharing>;
+
+/// One of them.
+#[derive(Debug, Default)]
+pub(super) struct Sharing {
+    /// Entries that need the row.
+    pub uses: u64,
+    /// Those that were not read yet.
+    pub unread: u64,
+    pub message: Option<Message>,
+}
+
+/// Reads a page. Damaged rows stay where they are until the next start sets them aside.
+pub(super) fn read(database: &Database, wanted: &Wanted, several: &mut Several) -> Result<(Page, usize)> {
+    let transaction = database.begin_read()?;
+    let queue = transaction.open_table(Table::Queue.definition())?;
+    let (mut first, mut last) = (Key::default(), Key::default());
+    first.number(wanted.mailbox).then_number(wanted.after);
+    last.number(wanted.mailbox).then_number(wanted.to);
+    let range = (Bound::Excluded(first.bytes()), Bound::Included(last.bytes()));
+    let (mut page, mut damaged, mut bytes) = (Page { entries: Vec::new(), to: wanted.after }, 0, 0);
+    for row in queue.range::<&[u8]>(range)? {
+        let (key, row) = row?;
+        let (key, row) = (key.value(), row.value());
+        let number = two_numbers(key).map_or(page.to, |(_, number)| number);
+        match entry(&transaction, key, row, several)? {
+            Ok(entry) => {
+                bytes += entry.message.size();
+                page.entries.push(entry);
+            }
+            Err(damage) => {
+                damaged += 1;
+                tracing::error!(mailbox = wanted.mailbox, number, %damage, "a queued message is damaged; left out");
+            }
+        }
+        page.to = number;
+        if page.entries.len() >= wanted.most || bytes >= wanted.bytes {
+            return Ok((page, damaged));
+        }
+    }
+    page.to = wanted.to;
+    Ok((page, damaged))
+}
+
+fn entry(
+    transaction: &ReadTransaction,
+    key: &[u8],
+    row: &[u8],
+    several: &mut Several,
+) -> Result<std::result::Result<LoadedEntry, Damage>> {
+    let entry = match unseal::<QueueEntry>(Table::Queue, key, row) {
+        Ok(entry) => entry,
+        Err(damage) => return Ok(Err(damage)),
+    };
+    let message = match message(transaction, entry.log_id, several)? {
+        Ok(message) => message,
+        Err(damage) => return Ok(Err(damage)),
+    };
+    let failures = transaction.open_table(Table::Failures.definition())?;
+    let failures = failures.get(key)?.and_then(|row| unseal(Table::Failures, key, row.value()).ok()).unwrap_or(0);
+    Ok(Ok(LoadedEntry { entry, message, handle: None, received: false, failures }))
+}
+
+/// The message of an entry that is read for the first time.
+fn message(
+    transaction: &ReadTransaction,
+    log_id: u64,
+    several: &mut Several,
+) -> Result<std::result::Result<Message, Damage>> {
+    if let Some(sharing) = several.get_mut(&log_id) {
+        sharing.unread = sharing.unread.saturating_sub(1);
+        let is_last = sharing.unread == 0;
+        if let Some(message) = sharing.message.clone() {
+            if is_last {
+                several.remove(&log_id);
+            }
+            return Ok(Ok(message));
+        }
+    }
+    let found = fetch(transaction, log_id)?;
+    if let Ok(message) = &found {
+        let uses = several.get(&log_id).map_or(1, |sharing| sharing.uses);
+        message.set_logged(log_id, uses);
+        match several.get_mut(&log_id) {
+            Some(sharing) if sharing.unread > 0 => sharing.message = Some(message.clone()),
+            Some(_) => drop(several.remove(&log_id)),
+            None => {}
+        }
+    }
+    Ok(found)
+}
+
+/// A row of the log.
+pub(super) fn fetch(transaction: &ReadTransaction, log_id: u64) -> Result<std::result::Result<Message, Damage>> {
+    let log = transaction.open_table(Table::Log.definition())?;
+    let key = log_id.to_be_bytes();
+    let Some(row) = log.get(key.as_slice())? else { return Ok(Err(Damage("its message is not there"))) };
+    Ok(unseal(Table::Log, &key, row.value()))
+}

@@ -1,0 +1,73 @@
+//! A full disk: the reserve lets what has begun come to its end, and no more is taken until there is room.
+
+use super::super::open::Opener;
+use super::super::reserve::Reserve;
+use super::*;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// Room on a simulated disk.
+struct Room {
+    disk: Disk,
+    is_full: Arc<AtomicBool>,
+}
+
+impl Reserve for Room {
+    fn set_aside(&self) -> io::Result<()> {
+        if self.is_full.load(Ordering::Relaxed) { Err(io::ErrorKind::StorageFull.into()) } else { Ok(()) }
+    }
+
+    fn give_up(&self) -> bool {
+        self.disk.set_capacity(None);
+        self.is_full.swap(true, Ordering::Relaxed);
+        true
+    }
+}
+
+#[test]
+fn a_full_disk_lets_queues_be_emptied_and_recovers_by_itself() {
+    let disk = Disk::default();
+    let is_full = Arc::<AtomicBool>::default();
+    let backend = disk.clone();
+    let mut opener = Opener::backend(move || Ok(backend.clone()), limits().cache_bytes);
+    opener.reserve = Box::new(Room { disk: disk.clone(), is_full: is_full.clone() });
+    let (store, _) = Store::start(opener, &limits(), Durability::Commit, Arc::default(), Time(0)).unwrap();
+    store.submit([mailbox(1)]);
+    assert!(store.flush_blocking(PATIENCE) && store.has_room());
+    disk.set_capacity(Some(disk.length()));
+    let payload = "x".repeat(60_000);
+    let mut id = 0;
+    while !store.is_out_of_space() {
+        id += 1;
+        store.submit([Change::Logged(id, message("t", &payload)), queued(1, id, id)]);
+        let _failed_meanwhile = store.flush_blocking(PATIENCE);
+    }
+    assert!(!store.has_room());
+    while !store.flush_blocking(PATIENCE) {
+        std::thread::yield_now();
+    }
+    assert!(store.is_healthy(), "what was handed over is on disk");
+    // As much as was deleted may be taken again.
+    for id in 1..=id {
+        store.submit([Change::QueuedGone(1, id), Change::LoggedGone(id)]);
+    }
+    assert!(store.flush_blocking(PATIENCE) && store.has_room());
+    // Somebody tidies up elsewhere.
+    is_full.store(false, Ordering::Relaxed);
+    while store.is_out_of_space() {
+        std::thread::yield_now();
+    }
+    assert!(store.close());
+    assert_eq!(open(&disk).1.mailboxes[0].queue.len(), 0);
+}
+
+#[test]
+fn the_reserve_is_a_file_that_takes_room() {
+    let directory = tempfile::tempdir().unwrap();
+    let limits = Limits { reserve_bytes: 1 << 20, ..limits() };
+    let (store, _) = Store::open(directory.path(), &limits, Durability::Commit, Arc::default(), Time(0)).unwrap();
+    let data = directory.path().join("pliant.reserve").metadata().unwrap();
+    assert_eq!(data.len(), 1 << 20);
+    #[cfg(unix)]
+    assert!(std::os::unix::fs::MetadataExt::blocks(&data) * 512 >= 1 << 20, "it has blocks, and not only a length");
+    drop(store);
+}
