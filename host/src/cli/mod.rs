@@ -14,6 +14,7 @@ mod progress;
 mod publish;
 mod serve;
 mod store;
+mod store_export;
 mod subscribe;
 mod trial;
 mod trust;

@@ -23,6 +23,9 @@ enum StoreCommand {
     /// Read every row and verify every checksum
     #[command(after_help = "Example:\n  pliant store check --data-dir /var/lib/pliant")]
     Check,
+    /// Write all that is in it to standard output, one JSON document a line
+    #[command(after_help = "Example:\n  pliant store export --data-dir /var/lib/pliant > store.jsonl")]
+    Export,
     /// Give unused space back to the file system
     #[command(after_help = "Example:\n  pliant store compact --data-dir /var/lib/pliant")]
     Compact,
@@ -31,6 +34,7 @@ enum StoreCommand {
 pub(crate) fn run(args: &StoreArgs) -> Outcome {
     match args.command {
         StoreCommand::Check => check(args),
+        StoreCommand::Export => super::store_export::export(&args.data_dir),
         StoreCommand::Compact => compact(args),
     }
 }
