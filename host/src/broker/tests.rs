@@ -58,6 +58,7 @@ fn opened(limits: Limits, metrics: Arc<Metrics>, store: Store, mut loaded: crate
         wills: loaded.wills,
         next_mailbox_id: loaded.next_mailbox_id,
         next_log_id: loaded.next_log_id,
+        tags: loaded.tags,
     };
     let clock: wasm::Clock = Arc::new(|| Time(0));
     let modules =

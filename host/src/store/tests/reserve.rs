@@ -32,10 +32,14 @@ fn a_full_disk_lets_queues_be_emptied_and_recovers_by_itself() {
     opener.reserve = Box::new(Room { disk: disk.clone(), is_full: is_full.clone() });
     let (store, _) = Store::start(opener, &limits(), Durability::Commit, Arc::default(), Time(0)).unwrap();
     store.submit([mailbox(1)]);
-    assert!(store.flush_blocking(PATIENCE) && store.has_room());
-    disk.set_capacity(Some(disk.length()));
     let payload = "x".repeat(60_000);
     let mut id = 0;
+    while id < 40 {
+        id += 1;
+        store.submit([Change::Logged(id, message("t", &payload)), queued(1, id, id)]);
+    }
+    assert!(store.flush_blocking(PATIENCE) && store.has_room());
+    disk.set_capacity(Some(disk.length()));
     while !store.is_out_of_space() {
         id += 1;
         store.submit([Change::Logged(id, message("t", &payload)), queued(1, id, id)]);
