@@ -10,9 +10,11 @@ use host::client::{Client, Protocol, Scope};
 use host::message::{Envelope, Guarantee, Message, Time};
 use host::store::{Change, Durability, Limits, MailboxRecord, QueueEntry, Store};
 use host::topic::{self, Topic};
+use std::collections::VecDeque;
 use std::hint::black_box;
 use std::sync::Arc;
-use std::time::Duration;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -105,9 +107,55 @@ fn submit(criterion: &mut Criterion) {
     });
 }
 
+/// Ten publishers, each with up to a hundred messages under way that wait for the disk: what a durable queue that nobody
+/// drains takes in, and what one takes in whose receiver settles at once.
+fn durable(criterion: &mut Criterion) {
+    const PUBLISHERS: u64 = 10;
+    const UNDER_WAY: u64 = 100;
+    let message = message();
+    let mut group = criterion.benchmark_group("store durable, 10 publishers");
+    group.throughput(Throughput::Elements(1));
+    for settles in [false, true] {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let (store, _) = Store::open(directory.path(), &Limits::default(), Durability::Commit, Arc::default(), Time(0))
+            .expect("a store");
+        store.submit([mailbox()]);
+        let next = AtomicU64::new(1);
+        group.bench_function(if settles { "settled" } else { "kept" }, |bencher| {
+            bencher.iter_custom(|messages| {
+                let begin = Instant::now();
+                std::thread::scope(|scope| {
+                    for _ in 0..PUBLISHERS {
+                        scope.spawn(|| {
+                            let mut waiting = VecDeque::new();
+                            for _ in 0..messages.div_ceil(PUBLISHERS) {
+                                let id = next.fetch_add(1, Ordering::Relaxed);
+                                waiting.push_back(store.submit(queued(id, &message)));
+                                if settles {
+                                    store.submit(settled(id));
+                                }
+                                while waiting.len() as u64 >= UNDER_WAY {
+                                    let committed = store.committed();
+                                    while waiting.front().is_some_and(|after| *after <= committed) {
+                                        waiting.pop_front();
+                                    }
+                                    std::thread::yield_now();
+                                }
+                            }
+                        });
+                    }
+                });
+                assert!(store.flush_blocking(PATIENCE), "the disk failed");
+                begin.elapsed()
+            });
+        });
+    }
+    group.finish();
+}
+
 criterion_group! {
     name = benches;
     config = Criterion::default().sample_size(20).measurement_time(Duration::from_secs(3));
-    targets = commit, submit
+    targets = commit, submit, durable
 }
 criterion_main!(benches);

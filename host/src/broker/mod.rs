@@ -44,6 +44,8 @@ mod worker;
 #[cfg(test)]
 mod paging_tests;
 #[cfg(test)]
+mod simulation;
+#[cfg(test)]
 mod queue_tests;
 #[cfg(test)]
 mod tests;

@@ -50,7 +50,7 @@ pub(super) fn hall_in(directory: &std::path::Path) -> Hall {
     opened(Limits::default(), metrics, store, loaded)
 }
 
-fn opened(limits: Limits, metrics: Arc<Metrics>, store: Store, mut loaded: crate::store::Loaded) -> Hall {
+pub(super) fn opened(limits: Limits, metrics: Arc<Metrics>, store: Store, mut loaded: crate::store::Loaded) -> Hall {
     let kept = wasm::Kept::take(&mut loaded);
     let restored = Restored {
         mailboxes: loaded.mailboxes,
@@ -336,15 +336,8 @@ fn somebody_elses_client_id_is_refused_and_nothing_happens_to_it() {
 }
 
 fn retain(hall: &mut Hall, peer: &mut Peer, handle: u16, payload: &[u8]) -> Sequence {
-    let publish = Publish {
-        name: "r",
-        guarantee: LEAST,
-        retain: true,
-        handle,
-        expiry_seconds: None,
-        properties: None,
-        payload,
-    };
+    let publish =
+        Publish { name: "r", guarantee: LEAST, retain: true, handle, expiry_seconds: None, properties: None, payload };
     match hall.ask(peer, Request::Publish(publish)) {
         Answer::Say(after, Event::Published { outcome: Ok(_), .. }) => after,
         answer => panic!("{answer:?}"),

@@ -70,7 +70,8 @@ fn session(mailbox: &LoadedMailbox) -> Outcome {
         "queued": mailbox.queue.len(),
     }))?;
     for entry in &mailbox.queue {
-        let more = json!({ "client": client.id, "number": entry.entry.number, "granted": entry.entry.guarantee.level() });
+        let more =
+            json!({ "client": client.id, "number": entry.entry.number, "granted": entry.entry.guarantee.level() });
         output::json(&document("queued", &entry.message, more))?;
     }
     Ok(())

@@ -85,15 +85,10 @@ pub(super) struct Head {
 
 impl Head {
     /// For a broker that starts.
-    pub const SMALL: Self =
-        Self { messages: 4096, bytes: 4 << 20, messages_of_all: 65_536, bytes_of_all: 64 << 20 };
+    pub const SMALL: Self = Self { messages: 4096, bytes: 4 << 20, messages_of_all: 65_536, bytes_of_all: 64 << 20 };
     /// Everything, for a check.
-    pub const ALL: Self = Self {
-        messages: usize::MAX,
-        bytes: usize::MAX,
-        messages_of_all: usize::MAX,
-        bytes_of_all: usize::MAX,
-    };
+    pub const ALL: Self =
+        Self { messages: usize::MAX, bytes: usize::MAX, messages_of_all: usize::MAX, bytes_of_all: usize::MAX };
     /// Entries of each mailbox that are read in any case.
     const LEAST: usize = 16;
 }

@@ -32,7 +32,7 @@ mod tables;
 mod writer;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 pub use change::*;
 pub use load::{Loaded, LoadedEntry, LoadedMailbox, LoadedState, Rest};

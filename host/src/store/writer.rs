@@ -248,13 +248,7 @@ pub(super) struct Writer {
 }
 
 impl Writer {
-    pub fn new(
-        shared: Arc<Shared>,
-        opener: Opener,
-        database: Database,
-        counters: Counters,
-        several: Several,
-    ) -> Self {
+    pub fn new(shared: Arc<Shared>, opener: Opener, database: Database, counters: Counters, several: Several) -> Self {
         Self {
             shared,
             opener,
@@ -444,9 +438,7 @@ impl Writer {
 
     /// From now on nothing is acknowledged.
     fn fail(&mut self, error: &redb::Error) {
-        let is_full = |error: &redb::Error| {
-            matches!(error, redb::Error::Io(error) if error.kind() == std::io::ErrorKind::StorageFull)
-        };
+        let is_full = |error: &redb::Error| matches!(error, redb::Error::Io(error) if error.kind() == std::io::ErrorKind::StorageFull);
         if is_full(error) && self.opener.reserve.give_up() {
             tracing::error!("the disk is full; the reserve is used for what has to be finished");
             self.shared.freed.store(0, Ordering::Relaxed);

@@ -1,7 +1,7 @@
 //! The store as others see it. This page: what the rows are made of.
 
 mod commits;
-mod dice;
+pub(crate) mod dice;
 mod errors;
 mod failures;
 mod files;
@@ -9,7 +9,7 @@ mod paging;
 mod power;
 mod reserve;
 mod restart;
-mod simulated_disk;
+pub(crate) mod simulated_disk;
 
 use super::*;
 use crate::client::{Client, Departure, Protocol, Scope};
