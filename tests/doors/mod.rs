@@ -1,8 +1,10 @@
 //! The ways into the broker: transports, certificates, load balancers, bounds on connections, overload.
 
 mod cli;
+mod hostile;
 mod limits;
 mod overload;
+mod protocols;
 mod proxy;
 mod rig;
 mod tls;
