@@ -6,7 +6,7 @@ use crate::harness::{Client, V5, connect};
 use host::config::{ClientCertificate, Listener, ProtocolName, Transport};
 use rustls::pki_types::ServerName;
 use rustls::{ClientConnection, StreamOwned};
-use std::io::{Read, Write};
+use std::io::Read;
 use std::net::TcpStream;
 
 const AMQP: &[u8; 8] = b"AMQP\x00\x01\x00\x00";
