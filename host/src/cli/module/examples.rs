@@ -72,10 +72,11 @@ pub(super) fn test(args: &TestArgs) -> Outcome {
             run.differences.iter().try_for_each(|line| output::line(&format!("       {line}")))?;
         }
     }
-    match failed {
-        0 => Ok(eprintln!("{} examples hold", runs.len())),
-        _ => Err(Failure::Failed(format!("{failed} of {} examples do not hold", runs.len()))),
+    if failed > 0 {
+        return Err(Failure::Failed(format!("{failed} of {} examples do not hold", runs.len())));
     }
+    eprintln!("{} examples hold", runs.len());
+    Ok(())
 }
 
 fn replay(file: &Path, against: &Path, samples: &Path, config: &str, as_json: bool) -> Outcome {
