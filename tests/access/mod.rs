@@ -1,5 +1,6 @@
 //! Who may come in, and what they may do: passwords, tokens, exchanges, and the access list at every way in and out.
 
+mod amqp;
 mod exchange;
 mod limits;
 mod matrix;

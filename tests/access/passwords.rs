@@ -106,7 +106,8 @@ fn strangers_of_this_machine_come_in_unless_they_claim_a_name() {
     assert_eq!(rig.admin().get("/api/v1/clients/stranger").expect(200).json()["identity"], "guest");
     connect(V5).at(rig.address()).user("ann").password(b"wrong").refused(0x87);
     rig.open(V5, "ann").ping();
-    assert_eq!(rig.admin().get("/metrics").expect(200).text().contains("pliant_authentications_failed_total 1"), true);
+    let metrics = rig.admin().get("/metrics").expect(200);
+    assert!(metrics.text().contains("pliant_authentications_failed_total 1"), "{}", metrics.text());
 }
 
 #[test]

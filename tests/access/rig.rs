@@ -63,6 +63,11 @@ impl Rig {
         self.broker.address()
     }
 
+    /// Where the listener of this name is.
+    pub fn at(&self, listener: &str) -> SocketAddr {
+        self.broker.at(listener)
+    }
+
     pub fn admin(&self) -> Admin {
         self.broker.admin()
     }

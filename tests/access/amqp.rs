@@ -1,0 +1,116 @@
+//! SASL and the access list for AMQP clients, with a client library that shares nothing with the broker's machine.
+
+use super::rig::{PASSWORD, Rig, rules, write_users};
+use fe2o3_amqp::connection::ConnectionHandle;
+use fe2o3_amqp::sasl_profile::{SaslProfile, SaslScramSha256, SaslScramSha512};
+use fe2o3_amqp::types::messaging::Outcome;
+use fe2o3_amqp::{Connection, Receiver, Sender, Session};
+use serde_json::{Value as Json, json};
+use std::future::Future;
+use std::time::Duration;
+
+const PATIENCE: Duration = Duration::from_secs(15);
+
+fn start(rules: Option<Json>) -> Option<Rig> {
+    Rig::start_with(rules, |config| write_users(&config.auth.password_file, &["ann", "bob"], true))
+}
+
+fn run<T>(work: impl Future<Output = T>) -> T {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    runtime.block_on(async { tokio::time::timeout(PATIENCE, work).await.expect("the broker answers") })
+}
+
+fn plain(user: &str, password: &str) -> SaslProfile {
+    SaslProfile::Plain { username: user.to_owned(), password: password.to_owned() }
+}
+
+async fn open(rig: &Rig, name: &str, profile: Option<SaslProfile>) -> Option<ConnectionHandle<()>> {
+    let url = format!("amqp://{}", rig.at("amqp"));
+    let builder = Connection::builder().container_id(name);
+    match profile {
+        Some(profile) => builder.sasl_profile(profile).open(&url[..]).await.ok(),
+        None => builder.open(&url[..]).await.ok(),
+    }
+}
+
+#[test]
+fn each_mechanism_proves_who_the_client_is() {
+    let Some(rig) = start(None) else { return };
+    run(async {
+        let scram256 = |word: &str| SaslProfile::ScramSha256(SaslScramSha256::new("ann", word));
+        let scram512 = |word: &str| SaslProfile::ScramSha512(SaslScramSha512::new("ann", word));
+        for (profile, comes_in) in [
+            (Some(plain("ann", PASSWORD)), true),
+            (Some(plain("ann", "wrong")), false),
+            (Some(plain("nobody", PASSWORD)), false),
+            (Some(scram256(PASSWORD)), true),
+            (Some(scram256("wrong")), false),
+            (Some(scram512(PASSWORD)), true),
+            (Some(scram512("wrong")), false),
+            (Some(SaslProfile::Anonymous), false),
+            (Some(SaslProfile::External), false),
+            (None, false),
+        ] {
+            let shown = format!("{profile:?}");
+            let connection = open(&rig, "a", profile).await;
+            assert_eq!(connection.is_some(), comes_in, "{shown}");
+            if let Some(mut connection) = connection {
+                connection.close().await.expect("a broker that says goodbye");
+            }
+        }
+    });
+}
+
+/// A37 and its like: the list holds for AMQP addresses, too, and from the moment at which it changes.
+#[test]
+fn the_access_list_holds_for_links() {
+    let read = json!({ "allow": ["subscribe"], "users": ["ann"], "topics": ["t/#"] });
+    let write = json!({ "allow": ["publish"], "users": ["bob"], "topics": ["t/#"] });
+    let both = rules(json!([read, write]));
+    let Some(rig) = start(Some(both.clone())) else { return };
+    run(async {
+        let mut ann = open(&rig, "ann", Some(plain("ann", PASSWORD))).await.expect("ann comes in");
+        let mut bob = open(&rig, "bob", Some(plain("bob", PASSWORD))).await.expect("bob comes in");
+        let mut reading = Session::begin(&mut ann).await.expect("a session");
+        let mut writing = Session::begin(&mut bob).await.expect("a session");
+        let mut receiver = Receiver::attach(&mut reading, "r", "t/a").await.expect("ann may read");
+        let mut sender = Sender::attach(&mut writing, "s", "t/a").await.expect("bob may write");
+        let accepted = |outcome: Outcome| matches!(outcome, Outcome::Accepted(_));
+        assert!(accepted(sender.send("one").await.expect("an outcome")));
+        let delivery = receiver.recv::<String>().await.expect("a message");
+        assert_eq!(delivery.body(), "one");
+        receiver.accept(&delivery).await.expect("it may be accepted");
+        // Reading is revoked: what comes now is not hers, and what comes after it was restored is.
+        rig.put(rules(json!([{ "allow": ["publish"], "users": ["bob"], "topics": ["t/#"] }])));
+        sender.send("secret").await.expect("an outcome");
+        rig.put(both.clone());
+        assert!(accepted(sender.send("two").await.expect("an outcome")));
+        let delivery = receiver.recv::<String>().await.expect("a message");
+        assert_eq!(delivery.body(), "two");
+        // Writing is revoked.
+        rig.put(rules(json!([{ "allow": ["subscribe"], "users": ["ann"], "topics": ["t/#"] }])));
+        let refused = sender.send("three").await.expect("an outcome");
+        assert!(matches!(refused, Outcome::Rejected(_)), "{refused:?}");
+        // What may not be read cannot be attached to.
+        let other = Receiver::attach(&mut reading, "o", "other").await;
+        let attached = match other {
+            Ok(mut other) => tokio::time::timeout(PATIENCE, other.recv::<String>()).await.expect("an end").is_ok(),
+            Err(_) => false,
+        };
+        assert!(!attached, "a link to a denied address");
+    });
+}
+
+/// Whoever consumes a queue and may not any more has to go.
+#[test]
+fn a_consumer_of_a_queue_is_ended_with_its_right() {
+    let consume = json!({ "allow": ["subscribe", "publish"], "users": ["ann"], "topics": ["/queues/work"] });
+    let Some(rig) = start(Some(rules(json!([consume])))) else { return };
+    run(async {
+        let mut ann = open(&rig, "ann", Some(plain("ann", PASSWORD))).await.expect("ann comes in");
+        let mut session = Session::begin(&mut ann).await.expect("a session");
+        let mut receiver = Receiver::attach(&mut session, "r", "/queues/work").await.expect("ann may consume");
+        rig.put(json!({}));
+        assert!(receiver.recv::<String>().await.is_err(), "the connection ends");
+    });
+}
