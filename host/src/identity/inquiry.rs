@@ -266,9 +266,9 @@ impl Inquiry {
             }
             Method::Password => self.password(at + 1, waker),
             Method::Jwt => {
-                let token = self.password.take_if(|password| token::is_token(password));
-                let tokens = self.keyring.tokens.as_ref();
-                token.zip(tokens).map(|(token, tokens)| tokens.verify(now, &token)).map(|found| self.token(found))
+                let token = self.password.as_deref().filter(|password| token::is_token(password))?;
+                let found = self.keyring.tokens.as_ref()?.verify(now, token);
+                Some(self.token(found))
             }
             Method::Module => {
                 self.state = State::Asking(at + 1);

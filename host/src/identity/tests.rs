@@ -333,6 +333,27 @@ fn a_key_set_that_is_none_is_refused_with_nothing_of_its_content() {
     }
 }
 
+/// Where no tokens are taken, one is a password like others, and modules get to see it.
+#[test]
+fn modules_are_asked_with_all_that_the_client_brought() {
+    let mut rig = Rig::new();
+    rig.settings.tokens = None;
+    let identity = rig.open();
+    let token = token(good_claims());
+    let mut inquiry = Inquiry::new(&identity, circumstances("closed", ""), password("someone", &token));
+    let asked = loop {
+        match inquiry.advance(NOW, &|| Box::new(|| {})) {
+            Progress::Waiting => std::thread::yield_now(),
+            progress => break progress,
+        }
+    };
+    assert!(matches!(asked, Progress::AskModules), "{asked:?}");
+    let question = inquiry.question();
+    assert_eq!((question.user, question.password), (Some("someone"), Some(&token[..])));
+    inquiry.modules_said(Ok(Some("somebody".to_owned())));
+    assert_eq!(outcome(drive(&mut inquiry)), "somebody");
+}
+
 /// A client's side of SCRAM, written from RFC 5802.
 fn scram(identity: &Identity, hash: Hash, user: &str, word: &str, spoil: impl Fn(&mut String)) -> (String, bool) {
     let first = format!("n={user},r=abc");
