@@ -1,8 +1,9 @@
-//! Clients that people use, as they are installed: mosquitto_pub and mosquitto_sub, paho for Python, MQTT.js.
+//! Clients that people use, as they are installed: mosquitto_pub and mosquitto_sub, paho for Python, MQTT.js, Qpid Proton.
 //!
 //! `.ci/run` installs them. Where one is missing its rows are left out and say so, unless `CI` is set: there they fail.
 
 mod mosquitto;
+mod proton;
 mod scripts;
 
 use crate::house::root;

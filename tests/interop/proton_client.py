@@ -1,0 +1,224 @@
+"""Scenarios with Qpid Proton and paho: proton_client.py SCENARIO AMQP_PORT MQTT_PORT NAME. NAME is a word of the row's own."""
+
+import queue
+import sys
+import time
+
+import paho.mqtt.client as mqtt
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
+from proton import Delivery, Message, symbol
+from proton.utils import BlockingConnection, LinkDetached, SendException
+
+PATIENCE = 20
+QOS, RETAIN = symbol("x-opt-mqtt-qos"), symbol("x-opt-retain-message")
+
+
+class Mqtt:
+    """A connected MQTT 5.0 client with a queue of what it was sent."""
+
+    def __init__(self, name, *filters, kept=False):
+        self.inbox, steps = queue.Queue(), queue.Queue()
+        self.paho = mqtt.Client(mqtt.CallbackAPIVersion.VERSION2, client_id=name, protocol=mqtt.MQTTv5)
+        self.paho.on_message = lambda _client, _data, message: self.inbox.put(message)
+        self.paho.on_connect = lambda _client, _data, flags, code, _props: steps.put(flags.session_present)
+        self.paho.on_subscribe = lambda *_: steps.put(None)
+        properties = Properties(PacketTypes.CONNECT)
+        properties.SessionExpiryInterval = 3600 if kept else 0
+        self.paho.connect("127.0.0.1", MQTT_PORT, clean_start=not kept, properties=properties)
+        self.paho.loop_start()
+        self.present = steps.get(timeout=PATIENCE)
+        for name in filters:
+            self.paho.subscribe(name, 2)
+            steps.get(timeout=PATIENCE)
+
+    def publish(self, topic, payload, qos=1, retain=False, properties=None):
+        self.paho.publish(topic, payload, qos, retain, properties).wait_for_publish(PATIENCE)
+
+    def take(self):
+        message = self.inbox.get(timeout=PATIENCE)
+        return message.topic, message.qos, message.retain, message.payload
+
+    def leave(self):
+        self.paho.disconnect()
+        self.paho.loop_stop()
+
+
+def connect():
+    return BlockingConnection("amqp://127.0.0.1:%d" % AMQP_PORT, allowed_mechs="ANONYMOUS", timeout=PATIENCE)
+
+
+def take(receiver):
+    message = receiver.receive(PATIENCE)
+    body = message.body
+    message.body = body.tobytes() if isinstance(body, memoryview) else body
+    receiver.accept()
+    return message
+
+
+def will(topic, body, qos, retain=False):
+    return Message(subject="will", address=topic, body=body, inferred=True, annotations={QOS: qos, RETAIN: retain})
+
+
+def wills():
+    """EM-02, EM-03, EM-04, EM-05 (a broken link), EM-09, EM-12, EM-24."""
+    watcher = Mqtt(NAME + "-w", NAME + "/#")
+    peace = connect()
+    link = peace.create_sender("$mqtt.lwtservice", name=NAME + "-1")
+    link.send(will(NAME + "/never", b"x", 1))
+    link.close()
+    cleared = connect()
+    link = cleared.create_sender("$mqtt.willservice", name=NAME + "-2")
+    link.send(will(NAME + "/never", b"x", 1))
+    link.send(Message(subject="will-clear"))
+    cleared.close()
+    for level, service in ((0, "$mqtt.lwtservice"), (2, "$lwt")):
+        brute = connect()
+        link = brute.create_sender(service, name=NAME + "-3")
+        link.send(will(NAME + "/old", b"old", level))
+        link.send(will(NAME + "/will", b"\x00\xff", level, retain=True))
+        brute.close()
+        assert watcher.take() == (NAME + "/will", level, False, b"\x00\xff")
+    assert Mqtt(NAME + "-l", NAME + "/will").take() == (NAME + "/will", 2, True, b"\x00\xff")
+    try:
+        connect().create_sender("$lwt", name=NAME + "-4").send(Message(subject="else"))
+        raise AssertionError("what is no will was taken")
+    except LinkDetached as why:
+        assert "decode-error" in str(why), why
+    assert watcher.inbox.empty()
+
+
+def sessions():
+    """EM-13, EM-14, EM-15, EM-16, EM-18, EM-19, EM-24, EM-28."""
+    publisher = Mqtt(NAME + "-p")
+    publisher.publish(NAME + "/kept", b"kept", retain=True)
+    # EM-25: the client id has dots and the words of the addresses in it.
+    ident = NAME + ".publish.control/\u00fc"
+    address, control = "$mqtt.to.%s.publish" % ident, "$mqtt.to.%s.control" % ident
+    connection = connect()
+    answers, service = connection.create_receiver(control), connection.create_sender("$mqtt.subscriptionservice")
+
+    def ask(subject, body=None):
+        return service.send(Message(subject=subject, correlation_id=address, reply_to=control, body=body))
+
+    def subscriptions():
+        ask("list")
+        answer = take(answers)
+        assert answer.subject == "subscriptions", answer
+        return answer.body
+
+    assert subscriptions() == {}
+    ask("subscribe", {NAME + "/#": "1", "other": "2", "third": "0"})
+    publisher.publish(NAME + "/live", b"live")
+    receiver = connection.create_receiver(address)
+    got = [take(receiver) for _ in range(2)]
+    assert [(m.address, m.body, m.annotations[RETAIN]) for m in got] == [
+        (NAME + "/kept", b"kept", True), (NAME + "/live", b"live", False)]
+    assert subscriptions() == {NAME + "/#": "1", "other": "2", "third": "0"}
+    ask("unsubscribe", ["other"])
+    ask("unsubscribe", "third")
+    assert subscriptions() == {NAME + "/#": "1"}
+    try:
+        ask("else")
+        raise AssertionError("an unknown subject was taken")
+    except SendException as why:
+        assert why.state == Delivery.REJECTED, why
+    connection.close()
+    publisher.publish(NAME + "/away", b"away")
+    moved = Mqtt(ident, kept=True)
+    assert moved.present and moved.take()[0] == NAME + "/away"
+    moved.leave()
+    publisher.publish(NAME + "/again", b"again")
+    connection = connect()
+    assert take(connection.create_receiver(address)).address == NAME + "/again"
+    connection.close()
+    connection = connect()
+    answers, service = connection.create_receiver(control), connection.create_sender("$subctrl")
+    ask("close")
+    assert subscriptions() == {}
+
+
+def crossing():
+    """EM-11, EM-20, EM-27: every property of the table, both ways."""
+    there = Mqtt(NAME + "-c", NAME + "/to-mqtt")
+    connection = connect()
+    sender, receiver = connection.create_sender(NAME + "/to-mqtt"), connection.create_receiver(NAME + "/to-amqp")
+    sender.send(Message(body=b"raw", inferred=True, durable=True, content_type="text/x", correlation_id="c", ttl=20,
+                        reply_to="back/here", subject="mine", properties={"k": "v", "n": 5}, annotations={QOS: 2}))
+    message = there.inbox.get(timeout=PATIENCE)
+    said = message.properties
+    assert (message.qos, message.payload, said.ContentType, said.CorrelationData) == (2, b"raw", "text/x", b"c")
+    assert (said.ResponseTopic, sorted(said.UserProperty)) == ("back/here", [("k", "v"), ("n", "5")])
+    assert 0 < said.MessageExpiryInterval <= 20
+    for durable, level in ((True, 1), (False, 0)):
+        sender.send(Message(body="text", durable=durable))
+        message = there.inbox.get(timeout=PATIENCE)
+        assert (message.qos, message.payload, message.properties.PayloadFormatIndicator) == (level, b"text", 1)
+    sender.send(Message(body={"a": 1}))
+    assert there.inbox.get(timeout=PATIENCE).properties.ContentType == "message/vnd.rabbitmq.amqp"
+    properties = Properties(PacketTypes.PUBLISH)
+    properties.ContentType, properties.ResponseTopic, properties.CorrelationData = "text/plain", "re/ply", b"\x00\x01"
+    properties.UserProperty = [("a", "1"), ("a", "2"), ("b", "3")]
+    properties.MessageExpiryInterval, properties.PayloadFormatIndicator = 100, 1
+    there.publish(NAME + "/to-amqp", b"hello", 2, properties=properties)
+    message = take(receiver)
+    assert (message.body, message.address, message.reply_to, message.content_type) == (
+        b"hello", NAME + "/to-amqp", "re/ply", "text/plain")
+    assert (message.durable, message.annotations[QOS], message.properties) == (True, 2, {"a": "1", "b": "3"})
+    assert message.annotations[symbol("x-opt-mqtt-user-properties")] == ["a", "1", "a", "2", "b", "3"]
+    assert 90 < message.ttl <= 100
+
+
+def retained():
+    """EM-23: set, replaced, fetched by a wildcard and deleted by AMQP clients."""
+    connection = connect()
+    sender = connection.create_sender(NAME + "/state")
+    for body in (b"one", b"two"):
+        sender.send(Message(body=body, inferred=True, durable=True, annotations={RETAIN: True}))
+    receiver = connection.create_receiver(NAME + "/+")
+    message = take(receiver)
+    assert (message.body, message.annotations[RETAIN]) == (b"two", True)
+    assert Mqtt(NAME + "-a", NAME + "/#").take() == (NAME + "/state", 1, True, b"two")
+    sender.send(Message(body=b"", inferred=True, annotations={RETAIN: True}))
+    late = Mqtt(NAME + "-b", NAME + "/#")
+    late.publish(NAME + "/end", b"end")
+    assert late.take()[0] == NAME + "/end"
+
+
+def queues():
+    """MQTT publishes into a queue, whatever the QoS, and consumers share what is there."""
+    connection = connect()
+    address = "/queues/" + NAME
+    connection.create_sender(address).close()
+    publisher = Mqtt(NAME + "-q")
+    for number in range(6):
+        publisher.publish(address, b"%d" % number, number % 3)
+    time.sleep(0.2)
+    one, two = (connection.create_receiver(address, credit=3, name=name) for name in ("one", "two"))
+    got = [take(receiver).body for receiver in (one, two) for _ in range(3)]
+    assert sorted(got) == [b"%d" % number for number in range(6)], got
+
+
+def leave():
+    """What is unsettled, queued and subscribed when the broker is stopped."""
+    connection = connect()
+    connection.create_sender("/queues/" + NAME).send(Message(body="queued", durable=True))
+    service = connection.create_sender("$mqtt.subscriptionservice")
+    service.send(Message(subject="subscribe", correlation_id="$mqtt.to.%s.publish" % NAME, body={NAME + "/s": "1"}))
+    connection.create_sender(NAME + "/s").send(Message(body="kept", durable=True))
+    connection.create_sender("$lwt", name=NAME).send(will(NAME + "/will", b"will", 1, retain=True))
+    # EM-10: the connection is still there when the broker goes.
+
+
+def back():
+    connection = connect()
+    assert take(connection.create_receiver("/queues/" + NAME)).body == "queued"
+    assert take(connection.create_receiver("$mqtt.to.%s.publish" % NAME)).body == "kept"
+    assert Mqtt(NAME + "-r", NAME + "/will").take() == (NAME + "/will", 1, True, b"will")
+
+
+if __name__ == "__main__":
+    if sys.argv[1] == "probe":
+        sys.exit()
+    SCENARIO, AMQP_PORT, MQTT_PORT, NAME = sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), sys.argv[4]
+    globals()[SCENARIO]()
