@@ -9,6 +9,9 @@ use crate::dialogue::{Event, Routed};
 use crate::message::{Bare, Envelope, Guarantee, Message, Refusal, Time};
 use crate::store::{Change, Sequence};
 
+/// Tags by link.
+pub(super) type Tags = hashbrown::HashMap<Box<str>, hashbrown::HashSet<Box<[u8]>>>;
+
 /// A message as its publisher encoded it, with what the hall has to know of it.
 #[derive(Debug)]
 pub struct PublishBare<'a> {

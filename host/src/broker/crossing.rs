@@ -57,8 +57,8 @@ impl Broker {
         worker.refresh(self);
         let chain = worker.chain.clone();
         let made = match bare {
-            true => self.to_bare(worker, &chain, message),
-            false => self.from_bare(worker, &chain, message),
+            true => self.make_bare(worker, &chain, message),
+            false => self.unwrap_bare(worker, &chain, message),
         };
         if let Err(why) = &made {
             tracing::debug!(topic = message.topic().as_str(), why, "a message has no form on the other side");
@@ -66,7 +66,7 @@ impl Broker {
         message.set_crossed(made.ok());
     }
 
-    fn to_bare(&self, worker: &mut Worker, chain: &Chain, message: &Message) -> Result<Message, String> {
+    fn make_bare(&self, worker: &mut Worker, chain: &Chain, message: &Message) -> Result<Message, String> {
         let encoding = self.encoding.get().ok_or("nobody knows the encoding")?;
         let name = message.topic().as_str();
         let form = chain.to_amqp(&mut worker.guests, name, message).map_err(|refusal| refusal.reason)?;
@@ -81,7 +81,7 @@ impl Broker {
         Ok(Message::bare(message.envelope().clone(), bare, message.publisher(), &encoded))
     }
 
-    fn from_bare(&self, worker: &mut Worker, chain: &Chain, message: &Message) -> Result<Message, String> {
+    fn unwrap_bare(&self, worker: &mut Worker, chain: &Chain, message: &Message) -> Result<Message, String> {
         let encoding = self.encoding.get().ok_or("nobody knows the encoding")?;
         let mut sections = encoding.read(message.payload())?;
         let envelope = message.envelope();

@@ -77,7 +77,7 @@ use crate::sections::Encoding;
 use crate::store::{Sequence, Store};
 use crate::topic;
 use crate::wasm::{EventKinds, Happening, Loss, Modules};
-use hashbrown::{HashMap, HashSet};
+
 use parking_lot::{Mutex, RwLock};
 use std::sync::{Arc, OnceLock};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -195,7 +195,7 @@ pub struct Broker {
     /// How bare messages stand on the wire.
     encoding: OnceLock<Arc<dyn Encoding>>,
     /// Exactly-once publications that were taken and whose publishers may not know it, by link.
-    tags: Mutex<HashMap<Box<str>, HashSet<Box<[u8]>>>>,
+    tags: Mutex<bare::Tags>,
 }
 
 impl Broker {

@@ -104,9 +104,7 @@ impl Wire {
             }
             for door in ready {
                 door.answered();
-                if out.len() >= batch_bytes {
-                    door.ring();
-                } else if !self.send(&door, broker, now, out, batch_bytes) {
+                if out.len() >= batch_bytes || !self.send(&door, broker, now, out, batch_bytes) {
                     door.ring();
                 }
             }
