@@ -77,7 +77,6 @@ use crate::sections::Encoding;
 use crate::store::{Sequence, Store};
 use crate::topic;
 use crate::wasm::{EventKinds, Happening, Loss, Modules};
-
 use parking_lot::{Mutex, RwLock};
 use std::sync::{Arc, OnceLock};
 use std::sync::atomic::{AtomicU64, Ordering};
