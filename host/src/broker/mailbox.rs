@@ -5,8 +5,8 @@
 //!
 //! The lock of a mailbox is a leaf: whoever holds it takes no other lock but the store's short one and calls no guest.
 
-use super::consumers::{Consumer, Handling, Held};
 use super::access::Permits;
+use super::consumers::{Consumer, Handling, Held};
 use super::gap::Gap;
 use super::shared_groups::Group;
 use super::window::{InFlight, Phase, Window};

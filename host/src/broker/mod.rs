@@ -44,9 +44,9 @@ mod worker;
 #[cfg(test)]
 mod paging_tests;
 #[cfg(test)]
-mod simulation;
-#[cfg(test)]
 mod queue_tests;
+#[cfg(test)]
+mod simulation;
 #[cfg(test)]
 mod tests;
 
@@ -62,11 +62,11 @@ use mailbox::Terms;
 pub use mailbox::{Mailbox, Outlet};
 pub use open::Restored;
 pub use queues::QueueInfo;
-pub use transact::Retired;
 pub use receive::{Parting, Receive, Received, Source};
 pub use record::{Recording, Sample};
 pub use subscription_trie::SubscriptionTrie;
 pub use sys::SysTree;
+pub use transact::Retired;
 pub use worker::Worker;
 
 use crate::client::Scope;
@@ -78,8 +78,8 @@ use crate::store::{Sequence, Store};
 use crate::topic;
 use crate::wasm::{EventKinds, Happening, Loss, Modules};
 use parking_lot::{Mutex, RwLock};
-use std::sync::{Arc, OnceLock};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 
 /// Bounds of the hall.
 #[derive(Debug, Clone, PartialEq, Eq)]

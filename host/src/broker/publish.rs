@@ -167,7 +167,9 @@ impl Broker {
                 self.metrics.publishers_paused_total.add(1);
                 match full {
                     Full::Queue(mailbox) => mailbox.lock().blocked.push(link.outlet.clone()),
-                    Full::Disk | Full::Space | Full::Broken => self.await_answer(self.store.committed() + 1, link.outlet.clone()),
+                    Full::Disk | Full::Space | Full::Broken => {
+                        self.await_answer(self.store.committed() + 1, link.outlet.clone())
+                    }
                 }
                 link.parked = Some(Box::new(Parked { decided, publication }));
                 self.commit(worker, staged);

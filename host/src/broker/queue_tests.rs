@@ -21,7 +21,10 @@ impl Hall {
     fn consumer(&mut self, source: Source, origin: u64, predicate: Option<Predicate>) -> Consumer {
         let probe = Arc::new(Probe::default());
         let receive = Receive { client: client("c"), origin, source, predicate };
-        let received = self.broker.receive(&mut self.worker, self.now, probe.clone(), receive).unwrap_or_else(|refusal| panic!("{refusal:?}"));
+        let received = self
+            .broker
+            .receive(&mut self.worker, self.now, probe.clone(), receive)
+            .unwrap_or_else(|refusal| panic!("{refusal:?}"));
         self.worker.flush(&self.broker, self.now);
         Consumer { link: received.link, probe }
     }

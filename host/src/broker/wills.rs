@@ -7,9 +7,9 @@ use crate::client::{Client, Departure};
 use crate::dialogue::WillRequest;
 use crate::message::{Envelope, Message, Refusal, Time, Will};
 use crate::store::{Change, MailboxId, WillRecord};
+use crate::wasm::Action;
 use hashbrown::HashMap;
 use parking_lot::Mutex;
-use crate::wasm::Action;
 use std::sync::Arc;
 
 /// All wills, by the mailbox of their owner. Bounded by the mailboxes.

@@ -1,8 +1,8 @@
 //! The drive loop of one connection: waits for bytes, signals and deadlines, and moves them between socket, protocol
 //! machine and hall.
 
-use super::authentication::Admission;
 use super::amqp::{Over, Side};
+use super::authentication::Admission;
 use super::context::Context;
 use super::detect::{AMQP_TLS, Detected, detect};
 use super::gate::Crowded;

@@ -3,8 +3,8 @@
 //! Each worker is a thread with a runtime of its own. A connection stays on the worker that it was given to, so nothing is
 //! stolen and hardly anything is shared; whoever fills a mailbox sends from where it stands (see `outlet.rs`).
 
-mod authentication;
 mod amqp;
+mod authentication;
 mod chores;
 mod clock;
 mod connection;
