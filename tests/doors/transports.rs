@@ -109,7 +109,7 @@ fn what_comes_before_the_end_of_a_transport_counts() {
     let will = crate::harness::Will::new(&topic, "it broke");
     let inner = rig.dial_raw(Way::Ws);
     let request = crate::harness::wire::upgrade("/mqtt", "mqtt", "");
-    let mut web = crate::harness::wire::Web::open(inner, &request).ok().expect("a WebSocket");
+    let mut web = crate::harness::wire::Web::open(inner, &request).unwrap_or_else(|_| panic!("a WebSocket"));
     web.write_all(&connect(V311).will(will).bytes()).unwrap();
     web.read_exact(&mut [0; 4]).unwrap();
     web.send_raw(&[frame(0x82, &raw(0xE0, &[])), frame(0x88, &1000u16.to_be_bytes())].concat());

@@ -27,7 +27,13 @@ const ROOMS: &[(&str, &[&str])] = &[
     // Hall: who gets which message.
     ("broker", &["client", "dialogue", "message", "sections", "topic", "metrics", "store", "wasm"]),
     // Doors: sockets, HTTP, clocks, tasks. Of the store `net` knows the word for how far the disk has got.
-    ("net", &["client", "dialogue", "message", "sections", "topic", "identity", "mqtt", "amqp", "broker", "metrics", "store"]),
+    (
+        "net",
+        &[
+            "client", "dialogue", "message", "sections", "topic", "identity", "mqtt", "amqp", "broker", "metrics",
+            "store",
+        ],
+    ),
     ("admin", &["client", "dialogue", "message", "topic", "broker", "wasm", "metrics", "store"]),
     // Roof: puts the house together.
     ("config", EVERYTHING),

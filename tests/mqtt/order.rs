@@ -41,7 +41,7 @@ fn read_some(subscriber: &mut Client, next: &mut usize, most: usize) {
             assert_eq!(number, *next, "the next one");
             *next += 1;
         }
-        if number % 5 == 0 {
+        if number.is_multiple_of(5) {
             continue;
         }
         match message.qos {

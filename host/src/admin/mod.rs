@@ -63,6 +63,13 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { body_bytes_max: 1 << 20, page_max: 1000, calls_max: 32, log_streams_max: 16, connections_max: 128, wrong_tokens_per_minute: 600 }
+        Self {
+            body_bytes_max: 1 << 20,
+            page_max: 1000,
+            calls_max: 32,
+            log_streams_max: 16,
+            connections_max: 128,
+            wrong_tokens_per_minute: 600,
+        }
     }
 }

@@ -44,10 +44,10 @@ pub use condition::{
     name,
 };
 pub use connection::{Connection, Profile};
+pub use encoding::{Wording, annotated};
 pub use fe2o3_amqp_types::messaging::{
     DistributionMode, FilterSet, Source, Target, TerminusDurability, TerminusExpiryPolicy,
 };
-pub use encoding::{Wording, annotated};
 pub use filter::Filters;
 pub use limits::Limits;
 pub use serde_amqp::primitives::{Array, Symbol};

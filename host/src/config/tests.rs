@@ -137,12 +137,7 @@ fn what_is_wrong_is_said_with_its_place() {
             &[],
             "c.toml:3: listener.x.transport: expected one of tcp, tls, ws, wss, unix",
         ),
-        (
-            "[bridge]\nserver = \"b\"",
-            &[],
-            &[],
-            "c.toml:2: unknown key bridge.server: bridge is not there yet",
-        ),
+        ("[bridge]\nserver = \"b\"", &[], &[], "c.toml:2: unknown key bridge.server: bridge is not there yet"),
         ("", &[], &["listener.ws.transport=wss"], "listener ws needs tls.certificate and tls.key, two PEM files"),
         ("", &[], &["listener.mqtt.tls.key=k"], "listener mqtt needs tls.certificate and tls.key, two PEM files"),
         ("", &[], &["listener.mqtt.tls.client_certificate=required"], "listener mqtt needs tls.client_ca"),

@@ -247,7 +247,7 @@ mod tests {
         assert_eq!(gate.admit(ip(1)).err(), Some(Crowded::Address));
         let mapped = Some("::ffff:10.0.0.1".parse().unwrap());
         assert_eq!(gate.admit(mapped).err(), Some(Crowded::Address), "one address, however it is written");
-        let _unix = gate.admit(None).ok().expect("it has no address");
+        let _unix = gate.admit(None).unwrap_or_else(|_| panic!("it has no address"));
         assert_eq!(gate.admit(ip(2)).err(), Some(Crowded::Total));
         assert_eq!(gate.metrics.connections_refused_total.get(), 3);
         drop(first);
@@ -287,7 +287,7 @@ mod tests {
         let gate = gate(Limits { connections_per_address_max: 1, ..Limits::default() });
         let mut first = gate.admit(ip(9)).ok().unwrap();
         assert_eq!(first.comes_from([1, 2, 3, 4].into()), Ok(()));
-        let mut second = gate.admit(ip(9)).ok().expect("the balancer's own place is free");
+        let mut second = gate.admit(ip(9)).unwrap_or_else(|_| panic!("the balancer's own place is free"));
         assert_eq!(second.comes_from([1, 2, 3, 4].into()), Err(Crowded::Address));
     }
 

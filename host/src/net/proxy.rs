@@ -19,12 +19,15 @@ pub struct ProxyHeader {
     bytes: Vec<u8>,
 }
 
+/// The peer that a header names, if it does, and the bytes behind the header.
+pub type Named = (Option<SocketAddr>, Vec<u8>);
+
 impl ProxyHeader {
     /// Takes bytes; once the header is whole: the peer it names (none: the balancer speaks for itself), and what follows.
     ///
     /// # Errors
     /// It is no header, or one that breaks the rules.
-    pub fn receive(&mut self, bytes: &[u8]) -> Result<Option<(Option<SocketAddr>, Vec<u8>)>, Fault> {
+    pub fn receive(&mut self, bytes: &[u8]) -> Result<Option<Named>, Fault> {
         self.bytes.extend_from_slice(bytes);
         let found = if self.begins(FIRST) {
             self.first()?

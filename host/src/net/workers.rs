@@ -98,8 +98,11 @@ impl Crew {
         if at == 0 {
             return take(context, stream, newcomer);
         }
-        let given = stream.release().ok().map(|socket| member.give.send(Arrival { socket, newcomer }));
-        if !matches!(given, Some(Ok(()))) {
+        let given = match stream.release() {
+            Ok(socket) => member.give.send(Arrival { socket, newcomer }).is_ok(),
+            Err(_) => false,
+        };
+        if !given {
             member.connections.fetch_sub(1, Ordering::Relaxed);
         }
     }

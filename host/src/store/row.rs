@@ -218,9 +218,7 @@ impl Row<'_> for Message {
 
 /// Beside the two bits of the guarantee: kept bare, blank, two bits of what the publisher was promised, durable.
 fn bare_bits(bare: Option<Bare>) -> u8 {
-    let bits = |bare: Bare| {
-        0x80 | u8::from(bare.blank) << 6 | bare.handover.level() << 4 | u8::from(bare.durable) << 2
-    };
+    let bits = |bare: Bare| 0x80 | u8::from(bare.blank) << 6 | bare.handover.level() << 4 | u8::from(bare.durable) << 2;
     bare.map_or(0, bits)
 }
 

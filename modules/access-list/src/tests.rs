@@ -167,7 +167,7 @@ fn what_is_wrong_is_said_with_its_place() {
         ),
         (r##"{"default": "maybe"}"##, "default: unknown variant `maybe`"),
     ] {
-        let refusal = testing::configure::<AccessList>(document).err().expect(document);
+        let refusal = testing::configure::<AccessList>(document).expect_err(document);
         assert!(refusal.reason.starts_with(&format!("configuration: {expected}")), "{}", refusal.reason);
     }
 }

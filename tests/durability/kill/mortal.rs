@@ -34,7 +34,7 @@ impl Mortal {
             topic: format!("wills/{number}"),
             wills: Vec::new(),
             id: format!("mortal-{number}"),
-            is_kept: number % 2 == 0,
+            is_kept: number.is_multiple_of(2),
             dice,
         }
     }

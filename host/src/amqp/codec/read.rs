@@ -48,9 +48,19 @@ impl<'b> Reader<'b> {
         self.bytes
     }
 
-    /// The next value; none: nothing is left, or it is cut short.
+    /// The next value, if there is one and it is not null.
     #[inline]
-    pub fn next(&mut self) -> Option<Value<'b>> {
+    pub fn field(&mut self) -> Option<Value<'b>> {
+        self.next().filter(|value| value.code != code::NULL)
+    }
+}
+
+/// Ends where nothing is left, or a value is cut short.
+impl<'b> Iterator for Reader<'b> {
+    type Item = Value<'b>;
+
+    #[inline]
+    fn next(&mut self) -> Option<Value<'b>> {
         let bytes = self.bytes;
         let code = *bytes.first()?;
         let count = self.count.checked_sub(1)?;
@@ -59,12 +69,6 @@ impl<'b> Reader<'b> {
         self.count = count;
         self.bytes = &bytes[end..];
         Some(Value { code, body: &raw[start..], raw })
-    }
-
-    /// The next value, if there is one and it is not null.
-    #[inline]
-    pub fn field(&mut self) -> Option<Value<'b>> {
-        self.next().filter(|value| value.code != code::NULL)
     }
 }
 

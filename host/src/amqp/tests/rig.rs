@@ -11,6 +11,7 @@ use std::sync::Arc;
 
 /// What the machine said.
 #[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "a few of them live in a row")]
 pub enum Said {
     /// A protocol header: its id.
     Header(u8),

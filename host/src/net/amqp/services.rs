@@ -215,8 +215,7 @@ fn unwanted(message: &Sections<'_>) -> Option<Vec<String>> {
         }
         return Some(names);
     }
-    let mut items = value.elements()?;
-    while let Some(item) = items.next() {
+    for item in value.elements()? {
         names.push(item.as_str()?.to_owned());
     }
     Some(names)
