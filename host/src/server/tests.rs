@@ -106,7 +106,7 @@ fn endpoints_answer_and_problems_say_why() {
     let caller = Caller(&running);
     let long = vec![b' '; 4096];
     for (method, path, body, expected, says) in [
-        ("GET", "/api/v1/modules?limit=1", &b""[..], 200, r#""next":"retain-rules""#),
+        ("GET", "/api/v1/modules?limit=1", &b""[..], 200, r#""next":"access-list""#),
         ("GET", "/api/v1/modules?limit=x", b"", 400, "invalid digit"),
         ("GET", "/api/v1/modules?limits=1", b"", 400, "unknown field"),
         ("GET", "/api/v1/modules/topic-rules", b"", 200, r#""config":{}"#),
