@@ -6,7 +6,7 @@ use super::route::Route;
 use super::worker::Worker;
 use super::{Answer, Broker};
 use crate::dialogue::{Event, Routed};
-use crate::message::{Bare, Envelope, Guarantee, Message, Refusal, Time};
+use crate::message::{Bare, Envelope, Guarantee, Message, Refusal, RefusalKind, Time};
 use crate::store::{Change, Sequence};
 
 /// Tags by link.
@@ -55,6 +55,9 @@ impl Broker {
         tag: Option<(&str, &[u8])>,
     ) -> Taken {
         let Some(client) = link.client.clone() else { return Taken::Yes(0, Routed::NoSubscriber) };
+        if tag.is_some_and(|(link, _)| !self.has_room_for_tag(link)) {
+            return Taken::No(Refusal::new(RefusalKind::QuotaExceeded, "too many messages are not settled"));
+        }
         worker.refresh(self);
         worker.tally.received += 1;
         worker.tally.received_bytes += publish.encoded.len() as u64;
@@ -81,6 +84,15 @@ impl Broker {
         self.begin_tagged(worker, tag);
         let answer = self.resume(worker, link, now);
         self.end_tagged(worker, tag, taken(link, answer))
+    }
+
+    /// Tags of a link count like a client's unreleased publications, links like mailboxes.
+    fn has_room_for_tag(&self, link: &str) -> bool {
+        let tags = self.tags.lock();
+        match tags.get(link) {
+            Some(of_link) => of_link.len() < self.limits.unreleased_max,
+            None => tags.len() < self.limits.mailboxes_max,
+        }
     }
 
     /// What comes of an exactly-once publication is told to the store together with its tag.

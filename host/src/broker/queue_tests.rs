@@ -4,7 +4,7 @@ use super::tests::{Hall, Probe, hall};
 use super::*;
 use crate::client::{Client, Protocol};
 use crate::dialogue::{Consignment, Disposal, Predicate, RetainHandling, SubscribeFilter, SubscribeOptions};
-use crate::message::{Bare, Guarantee};
+use crate::message::{Bare, Guarantee, RefusalKind};
 
 const QUEUE: &str = "/queues/q";
 
@@ -34,6 +34,10 @@ impl Hall {
     }
 
     fn send(&mut self, name: &str, handover: Guarantee, text: &str) -> Taken {
+        self.send_under(name, handover, text, None)
+    }
+
+    fn send_under(&mut self, name: &str, handover: Guarantee, text: &str, tag: Option<(&str, &[u8])>) -> Taken {
         let probe = Arc::new(Probe::default());
         let mut link = Link::of(probe, Arc::new(client("p")));
         let publish = PublishBare {
@@ -45,7 +49,7 @@ impl Hall {
             origin: 5,
             encoded: text.as_bytes(),
         };
-        let taken = self.broker.publish_bare(&mut self.worker, &mut link, self.now, publish, None);
+        let taken = self.broker.publish_bare(&mut self.worker, &mut link, self.now, publish, tag);
         self.worker.flush(&self.broker, self.now);
         taken
     }
@@ -259,4 +263,15 @@ fn a_queue_that_is_removed_tells_its_consumers_and_is_empty_when_it_comes_again(
     assert!(one.probe.closed.lock().is_some());
     let one = hall.at_queue(false);
     assert_eq!(hall.consume(&one, 9).len(), 0);
+}
+
+#[test]
+fn tags_of_a_link_are_bounded_and_there_is_room_again_once_one_is_forgotten() {
+    let mut hall = hall(Limits { unreleased_max: 2, ..Default::default() });
+    let send = |hall: &mut Hall, tag: &[u8]| hall.send_under(QUEUE, Guarantee::ExactlyOnce, "x", Some(("link", tag)));
+    assert!(matches!(send(&mut hall, b"1"), Taken::Yes(..)));
+    assert!(matches!(send(&mut hall, b"2"), Taken::Yes(..)));
+    assert!(matches!(send(&mut hall, b"3"), Taken::No(refusal) if refusal.kind == RefusalKind::QuotaExceeded));
+    hall.broker.forget_tag("link", b"1");
+    assert!(matches!(send(&mut hall, b"3"), Taken::Yes(..)));
 }
