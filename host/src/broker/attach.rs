@@ -110,7 +110,7 @@ impl Broker {
                 staged.change(Change::Mailbox(mailbox.id, Box::new(record(&client, &attach, expiry_seconds))));
             }
             if let Some(will) = will {
-                staged.change(self.put_will(mailbox.id, &client, will, now));
+                self.put_will(&mut staged, mailbox.id, &client, will, now);
             }
         }
         let after = self.submit(&mut staged);

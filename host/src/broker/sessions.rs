@@ -152,7 +152,7 @@ impl Broker {
         let will = self.register_will(worker, now, client, will)?;
         let mut staged = worker.stage();
         match will {
-            Some(will) => staged.change(self.put_will(owner, client, will, now)),
+            Some(will) => self.put_will(&mut staged, owner, client, will, now),
             None => self.cancel_will(owner, &mut staged),
         }
         Ok(self.commit(worker, staged))

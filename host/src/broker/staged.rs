@@ -7,7 +7,7 @@ use super::Broker;
 use super::mailbox::{Mailbox, Submitted};
 use super::worker::Worker;
 use crate::message::Message;
-use crate::store::{Change, Sequence};
+use crate::store::{Change, MailboxId, Sequence};
 use crate::topic::Topic;
 use smallvec::SmallVec;
 use std::sync::Arc;
@@ -23,6 +23,8 @@ pub(super) struct Staged {
     logged: SmallVec<[Message; 1]>,
     /// Topics whose last value changed.
     retained: SmallVec<[Topic; 1]>,
+    /// Mailboxes whose will came or went.
+    wills: SmallVec<[MailboxId; 1]>,
 }
 
 impl Staged {
@@ -41,6 +43,11 @@ impl Staged {
         self.retained.push(topic.clone());
     }
 
+    /// The will of this mailbox is another one now, or gone.
+    pub fn will(&mut self, owner: MailboxId) {
+        self.wills.push(owner);
+    }
+
     /// A durable copy is in its mailbox under this number.
     pub fn copy(&mut self, mailbox: &Arc<Mailbox>, number: u64) {
         self.copies.push((mailbox.clone(), number));
@@ -52,10 +59,11 @@ impl Staged {
         self.copies.extend(other.copies.drain(..));
         self.logged.extend(other.logged.drain(..));
         self.retained.extend(other.retained.drain(..));
+        self.wills.extend(other.wills.drain(..));
     }
 
     fn is_empty(&self) -> bool {
-        self.changes.is_empty() && self.logged.is_empty() && self.retained.is_empty()
+        self.changes.is_empty() && self.logged.is_empty() && self.retained.is_empty() && self.wills.is_empty()
     }
 }
 
@@ -94,14 +102,18 @@ impl Broker {
         if staged.is_empty() {
             return 0;
         }
-        let Staged { changes, logged, retained, .. } = staged;
+        let Staged { changes, logged, retained, wills, .. } = staged;
         changes.extend(logged.iter().map(|message| Change::Logged(message.log_id(), message.clone())));
-        if retained.is_empty() {
+        if retained.is_empty() && wills.is_empty() {
             return self.store.submit(changes.drain(..));
         }
         // What memory holds now, and not what this request made of it: whoever tells the store last tells the latest.
-        let _in_order = self.retained.in_order();
+        let _in_order = (!retained.is_empty()).then(|| self.retained.in_order());
         changes.extend(retained.drain(..).map(|topic| self.retained.change(&topic)));
+        let will_of = (!wills.is_empty()).then(|| self.wills_in_order());
+        if let Some(will_of) = &will_of {
+            changes.extend(wills.drain(..).map(will_of));
+        }
         self.store.submit(changes.drain(..))
     }
 

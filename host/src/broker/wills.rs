@@ -50,10 +50,19 @@ impl Broker {
     }
 
     /// Keeps a will, in place of an older one.
-    pub(super) fn put_will(&self, id: MailboxId, owner: &Arc<Client>, will: Will, now: Time) -> Change {
+    pub(super) fn put_will(&self, staged: &mut Staged, id: MailboxId, owner: &Arc<Client>, will: Will, now: Time) {
         let record = WillRecord { owner: owner.clone(), will, registered: now, due: None };
-        self.wills.table.lock().insert(id, record.clone());
-        Change::Will(id, Box::new(record))
+        self.wills.table.lock().insert(id, record);
+        staged.will(id);
+    }
+
+    /// The wills as they are; whoever holds this tells the store in the order of what it sees.
+    pub(super) fn wills_in_order(&self) -> impl Fn(MailboxId) -> Change + '_ {
+        let table = self.wills.table.lock();
+        move |id| match table.get(&id) {
+            Some(record) => Change::Will(id, Box::new(record.clone())),
+            None => Change::WillGone(id),
+        }
     }
 
     /// The owner is back: in time, unless its will was due already and only nobody had come to it yet.
@@ -68,7 +77,7 @@ impl Broker {
     /// The owner is back, or never minded.
     pub(super) fn cancel_will(&self, id: MailboxId, staged: &mut Staged) {
         if self.wills.table.lock().remove(&id).is_some() {
-            staged.change(Change::WillGone(id));
+            staged.will(id);
         }
     }
 
@@ -95,7 +104,7 @@ impl Broker {
             drop(table);
             return self.fire_will(worker, now, id, staged);
         }
-        staged.change(Change::Will(id, Box::new(record.clone())));
+        staged.will(id);
         drop(table);
         self.deadlines.will(at, id);
     }
@@ -110,7 +119,7 @@ impl Broker {
         let WillRecord { owner, will, registered, .. } = record;
         // It may have been allowed when it was left.
         if self.check(worker, &owner, Action::Publish, will.message.topic().as_str()).is_err() {
-            staged.change(Change::WillGone(id));
+            staged.will(id);
             return;
         }
         let will = Will { message: counted_from(now, registered, &will.message), ..will };
@@ -121,7 +130,7 @@ impl Broker {
                 tracing::warn!(client = %owner.id.escape_debug(), reason = refusal.reason, "a will was refused");
             }
         }
-        staged.change(Change::WillGone(id));
+        staged.will(id);
     }
 
     /// Does what is due; returns when to come again. Call it when that time has come, or more often.

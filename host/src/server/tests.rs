@@ -116,7 +116,7 @@ fn endpoints_answer_and_problems_say_why() {
         ("PUT", "/api/v1/modules/own", b"nonsense", 422, "not WebAssembly"),
         ("PUT", "/api/v1/modules/own", b"\0asm\x01\0\0\0", 422, "core module"),
         ("PUT", "/api/v1/modules/..%2Fown", b"\0asm", 422, "no name for a module"),
-        ("PUT", "/api/v1/modules/own?canary=5", b"\0asm", 501, "canaries"),
+        ("PUT", "/api/v1/modules/own?canary=5", b"\0asm", 422, "no version of"),
         ("PUT", "/api/v1/modules/own?nonsense=5", b"\0asm", 400, "unknown field"),
         ("PUT", "/api/v1/modules/own?on_failure=ignore", b"\0asm", 400, "unknown variant"),
         ("PUT", "/api/v1/modules/topic-rules/config", br#"{"nonsense":1}"#, 422, "refuses its configuration"),
