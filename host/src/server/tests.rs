@@ -105,6 +105,7 @@ fn endpoints_answer_and_problems_say_why() {
     let running = start(config(dir.path(), &["wasm.component_bytes_max=400000", "admin.body_bytes_max=2048"])).unwrap();
     let caller = Caller(&running);
     let long = vec![b' '; 4096];
+    let bundled = caller.get("/api/v1/modules")["items"].clone();
     for (method, path, body, expected, says) in [
         ("GET", "/api/v1/modules?limit=1", &b""[..], 200, r#""next":"access-list""#),
         ("GET", "/api/v1/modules?limit=x", b"", 400, "invalid digit"),
@@ -148,7 +149,7 @@ fn endpoints_answer_and_problems_say_why() {
     let huge = vec![0; 2_000_000];
     assert_eq!(caller.call("PUT", "/api/v1/modules/own", &huge).status, 413);
     assert_eq!(caller.call("PUT", "/api/v1/modules/own", &huge[..500_000]).status, 422);
-    assert_eq!(caller.get("/api/v1/modules")["items"].as_array().unwrap().len(), 3);
+    assert_eq!(caller.get("/api/v1/modules")["items"], bundled);
 }
 
 #[test]
