@@ -98,11 +98,11 @@ def sessions():
     connection = connect()
     answers, service = connection.create_receiver(control), connection.create_sender("$mqtt.subscriptionservice")
 
-    def ask(subject, body=None):
-        return service.send(Message(subject=subject, correlation_id=address, reply_to=control, body=body))
+    def ask(subject, body=None, reply_to=None):
+        return service.send(Message(subject=subject, correlation_id=address, reply_to=reply_to, body=body))
 
     def subscriptions():
-        ask("list")
+        ask("list", reply_to=control)
         answer = take(answers)
         assert answer.subject == "subscriptions", answer
         return answer.body

@@ -25,6 +25,7 @@ mod link;
 mod live;
 mod outgoing_link;
 mod performative;
+mod published;
 mod sasl;
 pub mod sections;
 mod session;
@@ -50,6 +51,7 @@ pub use fe2o3_amqp_types::messaging::{
 };
 pub use filter::Filters;
 pub use limits::Limits;
+pub use published::{Published, is_release, release};
 pub use serde_amqp::primitives::{Array, Symbol};
 pub use serde_amqp::{Value, described::Described, descriptor::Descriptor};
 pub use state::{Modified, Outcome, State, Tag, TxnId};

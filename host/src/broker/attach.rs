@@ -53,6 +53,9 @@ impl Link {
     }
 }
 
+/// The number of a connection that has no links of its own beside its mailbox.
+const NO_LINKS: u64 = u64::MAX;
+
 /// What a connection found.
 struct Claimed {
     attachment: Attachment,
@@ -82,6 +85,9 @@ impl Broker {
         }
         worker.refresh_for(self, &client.id);
         let client = Arc::new(client);
+        if let Err(refusal) = self.comes_as(worker, now, &client, NO_LINKS) {
+            return Answer::Say(0, Event::Refused(refusal));
+        }
         let expiry_seconds = attach.expiry_seconds.min(self.limits.expiry_seconds_max);
         if expiry_seconds > 0 && !self.store.is_healthy() {
             let reason = "the disk fails: nothing is taken that would have to be kept";
@@ -199,6 +205,7 @@ impl Broker {
             self.subscriptions_changed();
         }
         mailbox.set_consumed(false);
+        mailbox.set_session(false);
         mailbox.set_origin(mailbox.id);
         mailbox.set_expiry(&mut state, expiry_seconds);
         state.client = client.clone();
@@ -238,8 +245,8 @@ impl Broker {
         }
         let outlet = mailbox.set_outlet(&mut state, None);
         let left = state.attachment;
-        mailbox.drop_at_most_once(&mut state);
         mailbox.dismiss(&mut state);
+        mailbox.drop_at_most_once(&mut state);
         let client = state.client.clone();
         let blocked = std::mem::take(&mut state.blocked);
         drop(state);

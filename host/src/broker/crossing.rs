@@ -82,6 +82,9 @@ impl Broker {
     }
 
     fn unwrap_bare(&self, worker: &mut Worker, chain: &Chain, message: &Message) -> Result<Message, String> {
+        if super::sessions::is_private(message.topic()) {
+            return Err("it is of a service of the broker's own".to_owned());
+        }
         let encoding = self.encoding.get().ok_or("nobody knows the encoding")?;
         let mut sections = encoding.read(message.payload())?;
         let envelope = message.envelope();

@@ -9,6 +9,7 @@ use crate::client::Client;
 use crate::dialogue::Handle;
 use crate::message::{Guarantee, Message};
 use crate::store::Change;
+use crate::topic::Topic;
 use crate::wasm::Leaves;
 use std::sync::Arc;
 
@@ -56,7 +57,10 @@ impl Broker {
         if state.attachment != attachment.number && !consumes {
             return false;
         }
-        let asked = undecided(&mut state, generation, |topic| chain.wants_access() || chain.wants_delivery(topic));
+        let asked = undecided(&mut state, generation, |topic| {
+            // What services answer is for whoever asked.
+            !super::sessions::is_private(topic) && (chain.wants_access() || chain.wants_delivery(topic.as_str()))
+        });
         let client: Arc<Client> = state.client.clone();
         drop(state);
         if asked.is_empty() {
@@ -97,11 +101,11 @@ impl Broker {
 
 /// The next copies about which modules are to be asked, in the order in which they leave; those that no module wants to see
 /// are cleared on the way.
-fn undecided(state: &mut State, generation: u64, wanted: impl Fn(&str) -> bool) -> Vec<Asked> {
+fn undecided(state: &mut State, generation: u64, wanted: impl Fn(&Topic) -> bool) -> Vec<Asked> {
     let mut asked = Vec::new();
     for flight in state.window.unsent() {
         if flight.queued.cleared != generation {
-            if wanted(flight.queued.message.topic().as_str()) {
+            if wanted(flight.queued.message.topic()) {
                 asked.push(Asked::new(Place::Flight(flight.handle), &flight.queued));
             } else {
                 flight.queued.cleared = generation;
@@ -117,7 +121,7 @@ fn undecided(state: &mut State, generation: u64, wanted: impl Fn(&str) -> bool) 
             if queued.cleared == generation {
                 continue;
             }
-            if wanted(queued.message.topic().as_str()) {
+            if wanted(queued.message.topic()) {
                 asked.push(Asked::new(Place::Waiting(queued.arrival), queued));
             } else {
                 queued.cleared = generation;

@@ -150,6 +150,8 @@ pub struct Mailbox {
     attached: AtomicBool,
     /// Its receivers settle every entry, at-most-once ones too, and take messages bare.
     consumed: AtomicBool,
+    /// It is a client's session that is consumed: of at-most-once copies nothing is kept, as in any session.
+    session: AtomicBool,
     /// Own bounds, below those of [`super::Limits`].
     messages_max: AtomicUsize,
     bytes_max: AtomicUsize,
@@ -291,6 +293,7 @@ impl Mailbox {
             durable: AtomicBool::new(expiry_seconds > 0),
             attached: AtomicBool::new(false),
             consumed: AtomicBool::new(false),
+            session: AtomicBool::new(false),
             messages_max: AtomicUsize::new(usize::MAX),
             bytes_max: AtomicUsize::new(usize::MAX),
             origin: AtomicU64::new(id),
@@ -407,6 +410,16 @@ impl Mailbox {
         self.consumed.store(consumed, Ordering::Relaxed);
     }
 
+    /// Whether it is a session that is consumed.
+    pub fn is_session(&self) -> bool {
+        self.session.load(Ordering::Relaxed)
+    }
+
+    /// Sets that.
+    pub fn set_session(&self, session: bool) {
+        self.session.store(session, Ordering::Relaxed);
+    }
+
     /// The number under which its client publishes.
     pub fn origin(&self) -> u64 {
         self.origin.load(Ordering::Relaxed)
@@ -452,8 +465,14 @@ impl Mailbox {
         } else if state.outlet.is_none() {
             return Offered::Nobody;
         }
+        let consumed = self.is_consumed();
+        if consumed && queued.number == 0 {
+            // Receivers give entries back to their old places.
+            queued.number = state.next_number;
+            state.next_number += 1;
+        }
         self.count(&queued, true);
-        state.push(queued);
+        state.push(queued, consumed);
         // What waits for the disk is flushed when it is there.
         if number != 0 || state.touched {
             return Offered::Queued(number, None);
@@ -513,7 +532,7 @@ impl Mailbox {
                 state.window.restore(InFlight { queued, handle, phase });
             } else {
                 self.count(&queued, true);
-                state.push(queued);
+                state.push(queued, false);
             }
         }
     }
@@ -543,6 +562,15 @@ impl Mailbox {
         state.replays.clear();
         for queued in std::mem::take(&mut state.express) {
             self.count(&queued, false);
+        }
+        if self.is_session() {
+            state.queue.retain(|queued| {
+                let kept = queued.guarantee != Guarantee::AtMostOnce;
+                if !kept {
+                    self.count(queued, false);
+                }
+                kept
+            });
         }
     }
 
@@ -669,11 +697,12 @@ impl Mailbox {
 }
 
 impl State {
-    fn push(&mut self, mut queued: Queued) {
+    /// `consumed`: receivers take entries one by one, at-most-once ones in line with the others.
+    fn push(&mut self, mut queued: Queued, consumed: bool) {
         self.arrivals += 1;
         queued.arrival = self.arrivals;
         match queued.guarantee {
-            Guarantee::AtMostOnce => self.express.push_back(queued),
+            Guarantee::AtMostOnce if !consumed => self.express.push_back(queued),
             _ => self.queue.push_back(queued),
         }
     }

@@ -7,6 +7,7 @@ mod access;
 mod attach;
 mod bare;
 mod chores;
+mod claims;
 mod consumers;
 mod crossing;
 mod deadlines;
@@ -65,6 +66,7 @@ pub use queues::QueueInfo;
 pub use receive::{Parting, Receive, Received, Source};
 pub use record::{Recording, Sample};
 pub use subscription_trie::SubscriptionTrie;
+pub use sessions::{Held, OF_LINKS, SessionInfo, is_private};
 pub use sys::SysTree;
 pub use transact::Retired;
 pub use worker::Worker;
@@ -179,6 +181,7 @@ pub struct Broker {
     groups: RwLock<subscribe::Groups>,
     retained: Arc<retained::Retained>,
     wills: wills::Wills,
+    claims: claims::Claims,
     receipts: receipts::Receipts,
     deadlines: deadlines::Deadlines,
     memory: memory::Memory,

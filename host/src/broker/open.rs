@@ -1,7 +1,10 @@
 //! Puts the hall together from what the store gave back.
 
 use super::mailbox::Mailbox;
-use super::{Broker, Limits, chores, deadlines, directory, drain, gap, queues, receipts, retained, subscribe, wills};
+use super::{
+    Broker, Limits, chores, claims, deadlines, directory, drain, gap, queues, receipts, retained, sessions, subscribe,
+    wills,
+};
 use crate::client::{Departure, Protocol};
 use crate::message::{Message, Time};
 use crate::metrics::Metrics;
@@ -9,6 +12,9 @@ use crate::store::{LoadedMailbox, MailboxId, Store, WillRecord};
 use crate::wasm::{EventKinds, Happening, Modules};
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
+
+/// After a restart, entries of a mailbox are numbered from the time on, with so many bits for those of one millisecond.
+const NUMBERS_BELOW_A_MILLISECOND: u32 = 16;
 
 /// What the hall takes over from the store.
 #[derive(Default)]
@@ -49,6 +55,7 @@ impl Broker {
             groups: Default::default(),
             retained: Arc::new(retained::Retained::default()),
             wills: wills::Wills::default(),
+            claims: claims::Claims::default(),
             receipts: receipts::Receipts::default(),
             deadlines: deadlines::Deadlines::default(),
             memory: super::memory::Memory::default(),
@@ -97,6 +104,7 @@ impl Broker {
         }
         let mailbox = Arc::new(Mailbox::new(id, record.client.clone(), record.per_subscription, record.expiry_seconds));
         mailbox.set_consumed(record.client.scope.protocol == Protocol::Amqp);
+        mailbox.set_session(sessions::is_session(&record.client));
         if let Some(kept_as) = kept_as {
             queues::set_up(&mailbox, &kept_as);
         }
@@ -112,6 +120,10 @@ impl Broker {
         }
         let mut state = mailbox.lock();
         state.seen = seen.into_iter().collect();
+        if mailbox.is_consumed() {
+            // Receivers may remember numbers that the store has forgotten: those from now on are others.
+            state.next_number = state.next_number.max(now.0 << NUMBERS_BELOW_A_MILLISECOND);
+        }
         // A client that was there when the broker ended counts as gone from now on.
         if record.detached.is_none() {
             let client = record.client.clone();
@@ -132,9 +144,16 @@ impl Broker {
 
     /// A will whose owner was there when the broker ended is due after its delay, counted from now.
     fn restore_will(&self, owner: MailboxId, mut will: WillRecord, now: Time) {
-        let expiry = self.directory.by_id(owner).map_or(0, |mailbox| mailbox.lock().expiry_seconds);
+        self.directory.reserve(owner);
+        // The will of a link is bound to no session.
+        let of_link = will.owner.scope.protocol == Protocol::Amqp;
+        let without = if of_link { u32::MAX } else { 0 };
+        let expiry = self.directory.by_id(owner).map_or(without, |mailbox| mailbox.lock().expiry_seconds);
         let wait = will.will.delay_seconds.min(expiry);
         let (at, _) = *will.due.get_or_insert((now.plus_seconds(wait), Departure::BrokerDown));
+        if of_link {
+            self.claims.restore(owner, &will.owner);
+        }
         self.wills.restore(owner, will);
         self.deadlines.will(at, owner);
     }

@@ -35,6 +35,8 @@ pub enum Source {
         /// Begin with nothing.
         clean: bool,
     },
+    /// A client's session, whichever protocol it was made by; its filters come from elsewhere.
+    Session,
     /// A queue, made on first use.
     Queue {
         /// Its address, which is the topic that fills it.
@@ -42,6 +44,14 @@ pub enum Source {
         /// Copies only, nothing is taken away.
         browses: bool,
     },
+}
+
+/// What a receiver wants of a mailbox of its own.
+struct Own {
+    filter: Option<SubscribeFilter>,
+    /// None: as it is, and for ever if it is new.
+    expiry_seconds: Option<u32>,
+    clean: bool,
 }
 
 /// A receiver is there.
@@ -63,6 +73,8 @@ pub enum Parting {
     Kept(u32),
     /// As before, and what it held counts as a failed attempt: it did not say goodbye.
     Lost(u32),
+    /// A session stays for as long as it was told to.
+    Session,
 }
 
 impl Broker {
@@ -94,36 +106,59 @@ impl Broker {
                 link.attachment = Some(Attachment { mailbox, number });
                 Ok(Received { link, resumed: true, after })
             }
+            Source::Session => {
+                self.comes_as(worker, now, &client, origin)?;
+                let own = Own { filter: None, expiry_seconds: None, clean: false };
+                let received = self.receive_own(worker, now, outlet, (client, origin, predicate), own)?;
+                if let Some(attachment) = &received.link.attachment {
+                    attachment.mailbox.set_session(true);
+                }
+                Ok(received)
+            }
             Source::Subscription { filter, expiry_seconds, clean } => {
-                let (mailbox, resumed) = loop {
-                    if let Some(found) = self.own_mailbox(worker, now, &client, expiry_seconds, clean)? {
-                        break found;
-                    }
-                };
-                mailbox.set_origin(origin);
-                if let Some(predicate) = &predicate {
-                    mailbox.predicate().get_or_init(|| predicate.clone());
-                }
-                let mut link = Link::of(outlet.clone(), client.clone());
-                let number = self.consumer_numbers.next();
-                link.attachment = Some(Attachment { mailbox: mailbox.clone(), number });
-                let mut staged = worker.stage();
-                if mailbox.is_durable() {
-                    staged.change(Change::Mailbox(mailbox.id, Box::new(record(&client, expiry_seconds, None))));
-                }
-                let consumer = Consumer { number, client, outlet, origin, browses: false, predicate: None, seen_to: 0 };
-                self.start(worker, &mailbox, consumer);
-                if let Some(filter) = filter
-                    && let Err(refusal) = self.subscribe_one(worker, &link, now, &mailbox, filter, &mut staged)
-                {
-                    self.commit(worker, staged);
-                    self.part(worker, now, &link, Parting::Closed);
-                    return Err(refusal);
-                }
-                let after = self.commit(worker, staged);
-                Ok(Received { link, resumed, after })
+                let own = Own { filter, expiry_seconds: Some(expiry_seconds), clean };
+                self.receive_own(worker, now, outlet, (client, origin, predicate), own)
             }
         }
+    }
+
+    /// A receiver with a mailbox of its own.
+    fn receive_own(
+        &self,
+        worker: &mut Worker,
+        now: Time,
+        outlet: Arc<dyn Outlet>,
+        (client, origin, predicate): (Arc<Client>, u64, Option<Predicate>),
+        own: Own,
+    ) -> Result<Received, Refusal> {
+        let (mailbox, resumed) = loop {
+            if let Some(found) = self.own_mailbox(worker, now, &client, own.expiry_seconds, own.clean)? {
+                break found;
+            }
+        };
+        mailbox.set_origin(origin);
+        if let Some(predicate) = &predicate {
+            mailbox.predicate().get_or_init(|| predicate.clone());
+        }
+        let mut link = Link::of(outlet.clone(), client.clone());
+        let number = self.consumer_numbers.next();
+        link.attachment = Some(Attachment { mailbox: mailbox.clone(), number });
+        let mut staged = worker.stage();
+        if mailbox.is_durable() {
+            let expiry_seconds = mailbox.lock().expiry_seconds;
+            staged.change(Change::Mailbox(mailbox.id, Box::new(record(&client, expiry_seconds, None))));
+        }
+        let consumer = Consumer { number, client, outlet, origin, browses: false, predicate: None, seen_to: 0 };
+        self.start(worker, &mailbox, consumer);
+        if let Some(filter) = own.filter
+            && let Err(refusal) = self.subscribe_one(worker, &link, now, &mailbox, filter, &mut staged)
+        {
+            self.commit(worker, staged);
+            self.part(worker, now, &link, Parting::Closed);
+            return Err(refusal);
+        }
+        let after = self.commit(worker, staged);
+        Ok(Received { link, resumed, after })
     }
 
     fn start(&self, worker: &mut Worker, mailbox: &Arc<Mailbox>, consumer: Consumer) {
@@ -141,7 +176,7 @@ impl Broker {
         worker: &mut Worker,
         now: Time,
         client: &Arc<Client>,
-        expiry_seconds: u32,
+        expiry_seconds: Option<u32>,
         clean: bool,
     ) -> Result<Option<(Arc<Mailbox>, bool)>, Refusal> {
         let old = self.directory.get(&client.id);
@@ -153,7 +188,7 @@ impl Broker {
             let mut staged = worker.stage();
             self.leave(worker, now, old, leaving, &mut staged);
             self.commit(worker, staged);
-            if !clean && old.is_durable() {
+            if !clean && old.is_durable() && !is_past(old, now) {
                 let mut state = old.lock();
                 if state.gone {
                     return Ok(None);
@@ -168,6 +203,7 @@ impl Broker {
                     }
                 }
                 old.set_consumed(true);
+                let expiry_seconds = expiry_seconds.unwrap_or(state.expiry_seconds);
                 old.set_expiry(&mut state, expiry_seconds);
                 state.client = client.clone();
                 state.unclear();
@@ -179,6 +215,7 @@ impl Broker {
         } else if self.directory.len() >= self.limits.mailboxes_max {
             return Err(Refusal::new(RefusalKind::QuotaExceeded, "no more receivers are taken"));
         }
+        let expiry_seconds = expiry_seconds.unwrap_or(u32::MAX).min(self.limits.expiry_seconds_max);
         let mailbox = Arc::new(Mailbox::new(self.directory.next_id(), client.clone(), false, expiry_seconds));
         mailbox.set_consumed(true);
         if !self.directory.replace(&client.id, old.as_ref(), mailbox.clone()) {
@@ -202,6 +239,9 @@ impl Broker {
         let failures_max = self.failures_max(mailbox, &state);
         let mut buried = Vec::new();
         for mut queued in left {
+            if mailbox.is_session() && queued.guarantee == Guarantee::AtMostOnce {
+                continue;
+            }
             queued.duplicate = true;
             if is_queue && matches!(how, Parting::Lost(_)) {
                 let handling = queued.handling.get_or_insert_default();
@@ -217,6 +257,9 @@ impl Broker {
             mailbox.put_back(&mut state, queued);
         }
         let others = state.outlet.clone();
+        if others.is_none() && mailbox.is_session() {
+            mailbox.drop_at_most_once(&mut state);
+        }
         if others.is_some() && !state.queue.is_empty() && !state.touched {
             state.touched = true;
             worker.touched.extend(others.clone());
@@ -234,6 +277,7 @@ impl Broker {
         }
         let expiry_seconds = match how {
             Parting::Closed => 0,
+            Parting::Session => mailbox.lock().expiry_seconds,
             Parting::Kept(seconds) | Parting::Lost(seconds) => seconds.min(self.limits.expiry_seconds_max),
         };
         let mut staged = worker.stage();
@@ -347,8 +391,15 @@ impl Broker {
             return published.min(wanted);
         }
         let handover = message.as_bare().map_or(published, |bare| bare.handover.max(published));
-        handover.min(wanted).max(Guarantee::AtLeastOnce)
+        let least = if mailbox.is_session() { Guarantee::AtMostOnce } else { Guarantee::AtLeastOnce };
+        handover.min(wanted).max(least)
     }
+}
+
+/// Whether a mailbox was to end before now, and is there only because nobody has come to it.
+fn is_past(mailbox: &Mailbox, now: Time) -> bool {
+    let state = mailbox.lock();
+    state.expiry_seconds > 0 && state.is_over(now)
 }
 
 fn record(client: &Arc<Client>, expiry_seconds: u32, detached: Option<Time>) -> MailboxRecord {

@@ -7,6 +7,7 @@ use super::shared_groups::Group;
 use super::staged::Staged;
 use super::worker::Worker;
 use super::{Answer, Broker};
+use crate::client::Client;
 use crate::dialogue::{Event, Subscribe, SubscribeFilter, Subscription, Unsubscribe};
 use crate::message::{Guarantee, Refusal, RefusalKind, Time};
 use crate::store::Change;
@@ -39,6 +40,18 @@ impl Broker {
         }
         drop(state);
         Answer::Say(after, Event::Subscribed { handle: subscribe.handle, granted })
+    }
+
+    /// Whether a client may subscribe to a filter in its words. Nothing comes of it yet.
+    pub(super) fn may_subscribe(
+        &self,
+        worker: &mut Worker,
+        link: &Link,
+        client: &Client,
+        name: &str,
+    ) -> Result<(), Refusal> {
+        let filter = self.broker_filter(worker, link, name)?;
+        self.check(worker, client, Action::Subscribe, filter.as_str())
     }
 
     pub(super) fn subscribe_one(

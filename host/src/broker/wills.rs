@@ -23,6 +23,11 @@ impl Wills {
     pub fn restore(&self, owner: MailboxId, will: WillRecord) {
         self.table.lock().insert(owner, will);
     }
+
+    /// Whether there is one.
+    pub fn is_kept(&self, owner: MailboxId) -> bool {
+        self.table.lock().contains_key(&owner)
+    }
 }
 
 impl Broker {
@@ -115,6 +120,7 @@ impl Broker {
         let Some((_, how)) = table.get(&id).and_then(|record| record.due) else { return };
         let Some(record) = table.remove(&id) else { return };
         drop(table);
+        self.claims.will_over(id, &record.owner.id);
         let chain = worker.chain.clone();
         let WillRecord { owner, will, registered, .. } = record;
         // It may have been allowed when it was left.

@@ -225,6 +225,13 @@ impl<'m> Sections<'m> {
         if self.bare.1 == 0 { &[] } else { &self.all[self.bare.0..] }
     }
 
+    /// All behind the properties.
+    pub fn behind_properties(&self) -> &'m [u8] {
+        let rest = self.behind_annotations();
+        let first = self.properties.and_then(|_| Reader::new(rest).next());
+        first.map_or(rest, |properties| &rest[properties.raw.len()..])
+    }
+
     /// The bare message (3.2): properties, application properties and body.
     pub fn bare(&self) -> &'m [u8] {
         &self.all[self.bare.0..self.bare.1]

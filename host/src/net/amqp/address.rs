@@ -1,6 +1,7 @@
 //! What an address means, and for how long a terminus stays.
 
 use crate::amqp::{Array, Source, Symbol, TerminusExpiryPolicy};
+use crate::broker::OF_LINKS;
 
 /// Addresses that begin like this are queues.
 const QUEUES: &str = "/queues/";
@@ -49,8 +50,8 @@ pub fn stay(source: &Source) -> Stay {
 pub fn mailbox(container: &str, link: &str, unique: Option<u64>) -> String {
     let container = container.replace('%', "%25").replace('/', "%2F");
     match unique {
-        None => format!("$amqp/{container}/{link}"),
-        Some(number) => format!("$amqp/{container}/{number}/{link}"),
+        None => format!("{OF_LINKS}{container}/{link}"),
+        Some(number) => format!("{OF_LINKS}{container}/{number}/{link}"),
     }
 }
 

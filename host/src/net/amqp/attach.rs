@@ -2,13 +2,14 @@
 
 use super::address::{self, Stay};
 use super::door::Rope;
-use super::services::{self, Service, WillLink};
+use super::services::{self, Own, Service, WillLink};
+use super::sessions::{Asking, EACH};
 use super::side::{End, Side};
 use super::wire::Serving;
 use super::words;
 use crate::amqp::{
     AmqpError, Attach, AttachReply, Detach, Direction, DistributionMode, Error, Filters, LinkId, Outcome,
-    ReceiverSettles, SenderSettles, Sink, Source, State, Symbol, Target, Unsettled, Value, error,
+    ReceiverSettles, SenderSettles, Sink, Source, State, Symbol, Target, Unsettled, error,
 };
 use crate::broker::{self, Parting, Receive};
 use crate::client::Client;
@@ -28,6 +29,8 @@ pub(super) struct Incoming {
     pub service: Option<Service>,
     /// The will that it stands for.
     pub will: Option<WillLink>,
+    /// How it asks the subscription service.
+    pub asking: Asking,
 }
 
 /// A link on which it receives.
@@ -40,6 +43,15 @@ pub(super) struct Receiver {
     pub expiry_seconds_when_lost: u32,
     /// Its mailbox is a client's session, which outlives every link.
     pub is_session: bool,
+    /// The session was not there before.
+    pub made_session: bool,
+}
+
+impl Receiver {
+    /// The name of its mailbox.
+    pub(super) fn mailbox(&self) -> &str {
+        self.link.client().map_or("", |client| &client.id)
+    }
 }
 
 impl Side {
@@ -79,19 +91,17 @@ impl Side {
                 let second = attach.receiver_settles == ReceiverSettles::Second;
                 reply.unsettled = self.known_publications(&name, attach);
                 let service = address.as_deref().and_then(services::service);
-                let mut will = None;
-                if service == Some(Service::Wills) {
-                    // The link's name says whose will it is.
-                    let client = self.named(&attach.name).ok_or_else(not_in)?;
-                    self.context.broker.session_filters(&client).map_err(|refusal| words::refused(&refusal))?;
-                    let mode = attach.properties.get(&Symbol::from("x-opt-mqtt-will-mode"));
-                    let is_two = |mode: &Value| {
-                        matches!(mode, Value::Ubyte(2) | Value::Uint(2) | Value::Int(2) | Value::Long(2))
-                    };
-                    let second_mode = mode.is_some_and(is_two);
-                    will = Some(WillLink { owner: self.context.broker.origin(), client, second_mode });
+                let will = match (&service, address.as_deref()) {
+                    (Some(service), _) => self.to_service(now, attach, service)?,
+                    (None, Some(address)) if services::is_unknown(address) => return Err(no_service()),
+                    _ => None,
+                };
+                let each = attach.desired_capabilities.iter().any(|wanted| wanted.0 == EACH);
+                if each && service == Some(Service::Sessions) {
+                    reply.offered_capabilities.push(Symbol::from(EACH));
                 }
-                End::Incoming(Box::new(Incoming { name, address, second, service, will }))
+                let asking = Asking { link: attach.name.clone(), each };
+                End::Incoming(Box::new(Incoming { name, address, second, service, will, asking }))
             }
             None => return Err(error(AmqpError::InvalidField, "a link to send on needs a target")),
         };
@@ -146,11 +156,19 @@ impl Side {
         let stay = address::stay(source);
         let (predicate, options) = self.condition(source, attach, &mut reply)?;
         let is_queue = address::is_queue(&address, source.capabilities.as_ref()) && !source.dynamic;
-        let session = services::publish_address(&address);
-        let wanted = if let Some(id) = session {
-            // Its filters are made by the subscription service, or came with the client from MQTT.
-            let source = broker::Source::Subscription { filter: None, expiry_seconds: u32::MAX, clean: false };
-            Receive { client: Client { id: id.into(), ..(*client).clone() }, origin: self.origin, source, predicate }
+        let own = services::own(&address).filter(|_| !source.dynamic);
+        if own.is_none() && services::is_unknown(&address) {
+            return Err(no_service());
+        }
+        let wanted = if let Some(own) = own {
+            let claimed = Client { id: own.id().into(), ..(*client).clone() };
+            self.context.broker.may_claim(&claimed).map_err(|refusal| words::refused(&refusal))?;
+            // A session's filters are made by the subscription service, or came with the client from MQTT.
+            let source = match own {
+                Own::Publish(_) => broker::Source::Session,
+                Own::Control(_) => broker::Source::Subscription { filter: None, expiry_seconds: 0, clean: true },
+            };
+            Receive { client: Client { id: own.mailbox(), ..claimed }, origin: self.origin, source, predicate }
         } else if is_queue {
             let browses = source.distribution_mode == Some(DistributionMode::Copy);
             let id: Arc<str> = address::mailbox(&client.id, &attach.name, Some(self.origin)).into();
@@ -163,7 +181,7 @@ impl Side {
             let source = broker::Source::Subscription { filter: Some(filter), expiry_seconds: stay.lost, clean: false };
             Receive { client: Client { id, ..(*client).clone() }, origin: self.origin, source, predicate }
         };
-        let stay = if session.is_some() { Stay { detached: u32::MAX, lost: u32::MAX } } else { stay };
+        let stay = if own.is_some() { Stay { detached: 0, lost: 0 } } else { stay };
         self.receive(now, attach, wanted, stay, &address, reply)
     }
 
@@ -217,14 +235,17 @@ impl Side {
         if let Some(told) = &mut reply.source {
             told.address = Some(address.to_owned());
         }
+        let is_session = matches!(services::own(address), Some(Own::Publish(_)));
         let receiver = Receiver {
             link: received.link,
             expiry_seconds: stay.detached,
             expiry_seconds_when_lost: stay.lost,
-            is_session: services::publish_address(address).is_some(),
+            is_session,
+            made_session: is_session && !received.resumed,
         };
         self.put(attach.link, End::Outgoing(Box::new(receiver)));
-        let serving = Serving { door, attachment, settles: attach.sender_settles == SenderSettles::Settled, resumed };
+        let serving =
+            Serving { door, attachment, settles: attach.sender_settles == SenderSettles::Settled, resumed, is_session };
         self.wire(|wire| {
             wire.machine.attach(attach.link, reply, &mut wire.front);
             wire.serve(serving);
@@ -252,6 +273,15 @@ impl Side {
         ((!unsettled.is_empty()).then_some(unsettled), open)
     }
 
+    /// A session stays, unless it was made by attaching to it and nothing was ever asked of it.
+    fn parting(&self, receiver: &Receiver) -> Parting {
+        let info = receiver.link.client().and_then(|client| self.context.broker.session(client).ok().flatten());
+        match receiver.made_session && info.is_some_and(|info| info.is_empty) {
+            true => Parting::Closed,
+            false => Parting::Session,
+        }
+    }
+
     /// A link goes down.
     pub(super) fn detached(&mut self, now: Time, detach: &Detach) {
         if let Some(Some((_, End::Incoming(incoming)))) = self.links.get_mut(detach.link.index())
@@ -260,7 +290,6 @@ impl Side {
             self.will_link_gone(now, &will, detach.error.is_none() && !detach.by_machine);
         }
         self.drop_link(now, detach.link, |receiver| match detach.closed {
-            true if receiver.is_session => Parting::Kept(u32::MAX),
             true => Parting::Closed,
             false => Parting::Kept(receiver.expiry_seconds),
         });
@@ -276,7 +305,10 @@ impl Side {
         match end {
             End::Outgoing(receiver) => {
                 self.wire(|wire| wire.leave(link));
-                let how = how(&receiver);
+                let how = match receiver.is_session {
+                    true => self.parting(&receiver),
+                    false => how(&receiver),
+                };
                 let context = self.context.clone();
                 context.broker.part(&mut context.worker.borrow_mut(), now, &receiver.link, how);
             }
@@ -289,6 +321,10 @@ impl Side {
         }
         true
     }
+}
+
+fn no_service() -> Error {
+    error(AmqpError::NotFound, "no service has this address, or messages go the other way there")
 }
 
 fn not_in() -> Error {

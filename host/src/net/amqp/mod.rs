@@ -14,7 +14,8 @@
 //! | `publish` | messages from the client |
 //! | `outcome` | what the client says about messages to it |
 //! | `sasl` | who the client is |
-//! | `services` | wills and sessions by messages |
+//! | `services` | wills by messages, and which address is a service's |
+//! | `sessions` | sessions by messages |
 //! | `transactions` | what waits for a discharge |
 //! | `words` | refusals and errors |
 
@@ -25,6 +26,7 @@ mod outcome;
 mod publish;
 mod sasl;
 mod services;
+mod sessions;
 mod side;
 mod transactions;
 mod wire;

@@ -1,7 +1,7 @@
 //! Messages from the client on their way into the hall.
 
 use super::outcome::Told;
-use super::services::Service;
+use super::services::{self, Service};
 use super::side::{End, Side};
 use super::words;
 use crate::amqp::sections::{Body, Sections};
@@ -88,9 +88,23 @@ impl Side {
     fn serve(&mut self, now: Time, transfer: &Transfer<'_>, sections: &Sections<'_>) -> Result<bool, Error> {
         let (link, delivery) = (transfer.link, transfer.delivery);
         let Some(Some((_, End::Incoming(incoming)))) = self.links.get_mut(link.index()) else { return Ok(false) };
-        let after = match incoming.service {
+        let service = match (&incoming.service, &incoming.address) {
+            (None, None) => sections.properties().to.and_then(services::service),
+            (service, _) => service.clone(),
+        };
+        if service.is_some() && matches!(transfer.state.as_deref(), Some(State::Transactional { .. })) {
+            return Err(error(AmqpError::NotImplemented, "the broker's own services take part in no transaction"));
+        }
+        let after = match service {
             None => return Ok(false),
-            Some(Service::Sessions) => self.session_request(now, sections)?,
+            Some(Service::Sessions) => {
+                let asking = incoming.asking.clone();
+                self.session_request(now, &asking, sections)?
+            }
+            Some(Service::Releases(id)) => self.release_request(&id, sections)?,
+            Some(Service::Wills) if incoming.address.is_none() => {
+                return Err(error(AmqpError::PreconditionFailed, "a will needs a link of its client's name"));
+            }
             Some(Service::Wills) => {
                 let Some(will) = incoming.will.take() else { return Ok(true) };
                 let kept = self.will_request(now, &will, sections);

@@ -1,32 +1,46 @@
-//! Wills and sessions by messages (the design of EnMasse): the will service and the subscription service.
+//! Wills and sessions by messages (the design of EnMasse): which address is which, and who gets a message to one of them.
 //!
-//! | Address | What a client sends there |
+//! | Address | What a client does there |
 //! |---|---|
-//! | `$mqtt.lwtservice`, `$mqtt.willservice`, `$lwt` | its will (subject `will`) or `will-clear`; the name of the link is its client id |
-//! | `$mqtt.subscriptionservice`, `$subctrl` | `list`, `close`, `subscribe`, `unsubscribe`, with `$mqtt.to.ID.publish` as correlation-id |
+//! | `$mqtt.lwtservice`, `$mqtt.willservice`, `$lwt` | sends its will (subject `will`) or `will-clear`; the name of the link is its client id |
+//! | `$mqtt.subscriptionservice`, `$subctrl` | sends `list`, `close`, `subscribe`, `unsubscribe`, with `$mqtt.to.ID.publish` as correlation-id |
+//! | `$mqtt.to.ID.control` | receives answers |
+//! | `$mqtt.to.ID.publish`, `$mqtt.to.ID` | receives what its session gets |
+//! | `$mqtt.ID.pubrel` | sends the release of QoS 2 messages, which then comes to it as a message |
 //!
-//! What comes for a session is received from `$mqtt.to.ID.publish`, and answers from `$mqtt.to.ID.control`.
+//! Names are claims: each is held against the identity of the connection, at attach and again with each message.
 
+use super::door::Rope;
 use super::publish::publication;
 use super::side::Side;
 use super::words;
-use crate::amqp::sections::{Body, Id, RawValue, Sections};
-use crate::amqp::{AmqpError, Error, error};
-use crate::broker::{Outlet, PublishBare};
+use crate::amqp::sections::{Body, Id, Sections};
+use crate::amqp::{self, AmqpError, Attach, Error, Symbol, Value, error};
+use crate::broker::{OF_LINKS, Outlet};
 use crate::client::{Client, Departure};
-use crate::dialogue::{RetainHandling, SubscribeFilter, SubscribeOptions, WillRequest};
-use crate::message::{Bare, Guarantee, Time};
-use crate::sections::{self, Encoding, Form, Value};
+use crate::dialogue::WillRequest;
+use crate::message::{Guarantee, Time};
 use crate::store::Sequence;
 use std::sync::Arc;
 
 /// A service of the broker's own.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Service {
     /// Keeps wills.
     Wills,
     /// Keeps sessions.
     Sessions,
+    /// Takes releases of QoS 2 messages, of the client of this id.
+    Releases(Box<str>),
+}
+
+/// An address from which a client receives.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Own<'a> {
+    /// What its session gets.
+    Publish(&'a str),
+    /// Answers.
+    Control(&'a str),
 }
 
 /// A will that a link stands for.
@@ -40,24 +54,92 @@ pub(super) struct WillLink {
     pub second_mode: bool,
 }
 
+/// Link property of the will service: 2 for a client that cannot put an error into a detach.
+const WILL_MODE: &str = "x-opt-mqtt-will-mode";
+
 /// The service of an address, by its name in the design's text or by one of its older ones.
 pub(super) fn service(address: &str) -> Option<Service> {
     match address {
         "$mqtt.lwtservice" | "$mqtt.willservice" | "$lwt" => Some(Service::Wills),
         "$mqtt.subscriptionservice" | "$subctrl" => Some(Service::Sessions),
-        _ => None,
+        _ => {
+            let id = address.strip_prefix("$mqtt.")?.strip_suffix(".pubrel").filter(|id| !id.is_empty())?;
+            Some(Service::Releases(id.into()))
+        }
     }
 }
 
-/// The client id in `$mqtt.to.ID.publish`.
-pub(super) fn publish_address(address: &str) -> Option<&str> {
-    address.strip_prefix("$mqtt.to.")?.strip_suffix(".publish").filter(|id| !id.is_empty())
+/// What a client receives at an address. The id is all between the fixed words, whatever is in it.
+pub(super) fn own(address: &str) -> Option<Own<'_>> {
+    let rest = address.strip_prefix("$mqtt.to.").filter(|rest| !rest.is_empty())?;
+    let named = |end| rest.strip_suffix(end).filter(|id| !id.is_empty());
+    Some(match (named(".publish"), named(".control")) {
+        (Some(id), _) => Own::Publish(id),
+        (_, Some(id)) => Own::Control(id),
+        // One address for both, as the design had it at first.
+        _ => Own::Publish(rest),
+    })
+}
+
+impl Own<'_> {
+    /// The client.
+    pub(super) fn id(&self) -> &str {
+        match self {
+            Self::Publish(id) | Self::Control(id) => id,
+        }
+    }
+
+    /// The mailbox behind the address. No container has an empty name, so no link's mailbox is called like this.
+    pub(super) fn mailbox(&self) -> Arc<str> {
+        match self {
+            Self::Publish(id) => (*id).into(),
+            Self::Control(id) => format!("{OF_LINKS}/{id}").into(),
+        }
+    }
+}
+
+/// Whether an address could only be one of these, and is none.
+pub(super) fn is_unknown(address: &str) -> bool {
+    address.starts_with("$mqtt.")
 }
 
 impl Side {
     /// Another name for this client: the one of its session or will.
     pub(super) fn named(&self, id: &str) -> Option<Arc<Client>> {
         self.client.as_ref().map(|client| Arc::new(Client { id: id.into(), ..(**client).clone() }))
+    }
+
+    /// A link to a service comes up.
+    pub(super) fn to_service(
+        &mut self,
+        now: Time,
+        attach: &Attach,
+        service: &Service,
+    ) -> Result<Option<WillLink>, Error> {
+        let not_in = || error(AmqpError::IllegalState, "the connection is not open");
+        let broker = self.context.broker.clone();
+        let refused = |refusal| words::refused(&refusal);
+        match service {
+            Service::Sessions => Ok(None),
+            Service::Releases(id) => {
+                broker.may_claim(&*self.named(id).ok_or_else(not_in)?).map_err(refused)?;
+                Ok(None)
+            }
+            Service::Wills => {
+                // The link's name says whose will it is.
+                let client = self.named(&attach.name).ok_or_else(not_in)?;
+                let is_two = |mode: &Value| {
+                    matches!(mode, Value::Ubyte(2) | Value::Ushort(2) | Value::Uint(2) | Value::Int(2) | Value::Long(2))
+                };
+                let second_mode = attach.properties.get(&Symbol::from(WILL_MODE)).is_some_and(is_two);
+                let owner = broker.origin();
+                let outlet = Arc::new(Rope(self.bell.door(attach.link, self.outlet.clone())));
+                let context = self.context.clone();
+                let mut worker = context.worker.borrow_mut();
+                broker.claim_will(&mut worker, now, owner, &client, outlet, self.origin).map_err(refused)?;
+                Ok(Some(WillLink { owner, client, second_mode }))
+            }
+        }
     }
 
     /// A message to the will service.
@@ -80,20 +162,24 @@ impl Side {
         let payload = match message.body() {
             Body::Nothing => Default::default(),
             Body::Value(value) if value.is_null() => Default::default(),
-            _ => message.data().ok_or_else(|| invalid("the body of a will is data"))?,
+            Body::Value(value) => {
+                let bytes = value.as_binary().or_else(|| value.as_str().map(str::as_bytes));
+                bytes.ok_or_else(|| invalid("the body of a will is bytes or text"))?.to_vec()
+            }
+            _ => message.data().ok_or_else(|| invalid("the body of a will is bytes or text"))?.into_owned(),
         };
         let facts = publication(message, to, Guarantee::AtLeastOnce, self.origin);
-        let expiry_seconds =
-            facts.expiry_milliseconds.map(|left| u32::try_from(left.div_ceil(1000)).unwrap_or(u32::MAX));
-        let will = WillRequest {
+        let left = facts.expiry_milliseconds;
+        let mut will = WillRequest {
             name: to.into(),
             guarantee: facts.guarantee,
             retain: facts.retain,
-            expiry_seconds,
+            expiry_seconds: left.map(|left| u32::try_from(left.div_ceil(1000)).unwrap_or(u32::MAX)),
             properties: None,
-            payload: payload.into_owned().into(),
-            delay_seconds: number(message.message_annotation("x-opt-mqtt-will-delay")).unwrap_or(0),
+            payload: payload.into(),
+            delay_seconds: super::sessions::number(message, "x-opt-mqtt-will-delay").unwrap_or(0),
         };
+        context.broker.describe_will(&mut worker, &mut will, facts);
         let kept = context.broker.leave_will(&mut worker, now, link.owner, &link.client, &will);
         kept.map_err(|refusal| words::refused(&refusal))
     }
@@ -107,135 +193,30 @@ impl Side {
         } else {
             context.broker.will_is_due(&mut worker, now, link.owner, Departure::ConnectionLost);
         }
+        context.broker.unclaim_will(link.owner, &link.client);
     }
 
-    /// A message to the subscription service.
-    pub(super) fn session_request(&mut self, now: Time, message: &Sections<'_>) -> Result<Sequence, Error> {
-        let properties = message.properties();
-        let subject = properties.subject.unwrap_or_default();
-        if !matches!(subject, "list" | "close" | "subscribe" | "unsubscribe") {
-            return Err(error(AmqpError::NotImplemented, "the subscription service does not know this subject"));
-        }
+    /// A message to `$mqtt.ID.pubrel`: the client has the QoS 2 message of that id for good.
+    pub(super) fn release_request(&mut self, id: &str, message: &Sections<'_>) -> Result<Sequence, Error> {
         let wrong = |why: &str| error(AmqpError::PreconditionFailed, why);
-        let id = match properties.correlation_id {
-            Some(Id::String(address)) => publish_address(address),
-            _ => None,
-        };
-        let id = id.ok_or_else(|| wrong("correlation-id is not $mqtt.to.ID.publish"))?;
+        let properties = message.properties();
+        if properties.subject != Some("pubrel") {
+            return Err(error(AmqpError::NotImplemented, "only a pubrel comes here"));
+        }
+        let about: Id<'_> =
+            properties.message_id.ok_or_else(|| wrong("a pubrel needs the message-id of its message"))?;
         let client = self.named(id).ok_or_else(|| wrong("the connection is not open"))?;
         let context = self.context.clone();
-        let refused = |refusal| words::refused(&refusal);
-        match subject {
-            "list" => {
-                let filters = context.broker.session_filters(&client).map_err(refused)?;
-                self.answer_list(now, &properties, filters.unwrap_or_default())
-            }
-            "close" => context.broker.session_end(&mut context.worker.borrow_mut(), now, &client).map_err(refused),
-            "subscribe" => {
-                let filters = wanted(message).ok_or_else(|| wrong("the body is not a map of filters"))?;
-                let outlet: Arc<dyn Outlet> = self.outlet.clone();
-                let mut worker = context.worker.borrow_mut();
-                context.broker.session_subscribe(&mut worker, now, &outlet, &client, filters).map_err(refused)
-            }
-            _ => {
-                let names = unwanted(message).ok_or_else(|| wrong("the body names no filters"))?;
-                let mut worker = context.worker.borrow_mut();
-                context.broker.session_unsubscribe(&mut worker, &client, &names).map_err(refused)
-            }
-        }
-    }
-
-    /// Tells what a session is subscribed to.
-    fn answer_list(
-        &mut self,
-        now: Time,
-        asked: &crate::amqp::sections::Properties<'_>,
-        filters: Vec<(String, Guarantee)>,
-    ) -> Result<Sequence, Error> {
-        let Some(to) = asked.reply_to else { return Ok(0) };
-        let correlation = match asked.correlation_id {
-            Some(Id::String(text)) => Some(Value::Text(text.to_owned())),
-            _ => None,
-        };
-        let head = sections::Sections {
-            to: Some(to.to_owned()),
-            subject: Some("subscriptions".to_owned()),
-            correlation_id: correlation,
-            ..Default::default()
-        };
-        let body = Some(sections::Body::Value(Value::Encoded(text_map(&filters))));
-        let context = self.context.clone();
-        let written = crate::amqp::Wording(context.amqp.clone()).write(&Form { head, body }, &[]);
-        let encoded = written.map_err(|why| error(AmqpError::InternalError, why))?;
-        let bare = Bare { handover: Guarantee::AtLeastOnce, blank: false, durable: false, priority: 4 };
-        let publish = PublishBare {
-            name: to,
-            guarantee: Guarantee::AtLeastOnce,
-            retain: false,
-            expiry_milliseconds: None,
-            bare,
-            origin: self.origin,
-            encoded: &encoded,
-        };
+        let is_it =
+            |held: crate::broker::Held<'_>| amqp::is_release(about, held.number, held.message.payload(), &context.amqp);
+        let encoded = amqp::release(about);
         let mut worker = context.worker.borrow_mut();
-        context.broker.publish_bare(&mut worker, &mut self.publisher, now, publish, None);
-        Ok(0)
+        let released = context.broker.session_release(&mut worker, &client, &is_it, &encoded);
+        released.map_err(|refusal| words::refused(&refusal))
     }
-}
 
-fn number(value: Option<RawValue<'_>>) -> Option<u32> {
-    value?.as_integer().and_then(|number| u32::try_from(number).ok())
-}
-
-/// A map of filters to QoS, as a number or as text.
-fn wanted(message: &Sections<'_>) -> Option<Vec<SubscribeFilter>> {
-    let mut items = message.value()?.map()?;
-    let mut filters = Vec::new();
-    while let Some(name) = items.next() {
-        let value = items.next()?;
-        let level = value.as_integer().or_else(|| value.as_str()?.trim().parse().ok())?;
-        let guarantee = Guarantee::from_level(u8::try_from(level).ok()?)?;
-        let options = SubscribeOptions { guarantee, retain_handling: RetainHandling::Always, ..Default::default() };
-        filters.push(SubscribeFilter { name: name.as_str()?.into(), share: None, options });
+    /// The broker's own outlet for this connection.
+    pub(super) fn way_out(&self) -> Arc<dyn Outlet> {
+        self.outlet.clone()
     }
-    Some(filters)
-}
-
-/// A list of filters, one filter, or the keys of a map.
-fn unwanted(message: &Sections<'_>) -> Option<Vec<String>> {
-    let value = message.value()?;
-    if let Some(one) = value.as_str() {
-        return Some(vec![one.to_owned()]);
-    }
-    let mut names = Vec::new();
-    if let Some(mut keys) = value.map() {
-        while let Some(key) = keys.next() {
-            keys.next()?;
-            names.push(key.as_str()?.to_owned());
-        }
-        return Some(names);
-    }
-    for item in value.elements()? {
-        names.push(item.as_str()?.to_owned());
-    }
-    Some(names)
-}
-
-/// A map of texts to the digit of a QoS, as text: what the design's own gateway reads.
-fn text_map(filters: &[(String, Guarantee)]) -> Vec<u8> {
-    let mut items = Vec::new();
-    for (name, guarantee) in filters {
-        for text in [name.as_str(), ["0", "1", "2"][usize::from(guarantee.level())]] {
-            items.push(0xB1);
-            items.extend_from_slice(&u32::try_from(text.len()).unwrap_or(u32::MAX).to_be_bytes());
-            items.extend_from_slice(text.as_bytes());
-        }
-    }
-    let size = u32::try_from(items.len() + 4).unwrap_or(u32::MAX);
-    let count = u32::try_from(filters.len() * 2).unwrap_or(u32::MAX);
-    let mut map = vec![0xD1];
-    map.extend_from_slice(&size.to_be_bytes());
-    map.extend_from_slice(&count.to_be_bytes());
-    map.extend_from_slice(&items);
-    map
 }

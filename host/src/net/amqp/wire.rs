@@ -3,8 +3,8 @@
 
 use super::door::{Bell, Door};
 use crate::amqp::sections::{self, Header};
-use crate::amqp::{self, LinkId, Outgoing, Undelivered};
-use crate::broker::{Attachment, Broker, Take};
+use crate::amqp::{self, LinkId, Outgoing, Published, Undelivered};
+use crate::broker::{self, Attachment, Broker, Take};
 use crate::dialogue::Consignment;
 use crate::message::Time;
 use std::sync::Arc;
@@ -30,6 +30,8 @@ struct Sender {
     settles: bool,
     /// Entries that the client remembers, by ascending number.
     resumed: Vec<u64>,
+    /// Messages are of a client's session.
+    is_session: bool,
 }
 
 /// How a link on which the broker sends is to be served.
@@ -42,6 +44,8 @@ pub struct Serving {
     pub settles: bool,
     /// Entries that the client remembers from an earlier life of the link.
     pub resumed: Vec<u64>,
+    /// Messages are of a client's session, and say what MQTT says.
+    pub is_session: bool,
 }
 
 impl Wire {
@@ -52,14 +56,14 @@ impl Wire {
 
     /// Begins to send on a link.
     pub fn serve(&mut self, serving: Serving) {
-        let Serving { door, attachment, settles, mut resumed } = serving;
+        let Serving { door, attachment, settles, mut resumed, is_session } = serving;
         resumed.sort_unstable();
         let at = door.link.index();
         if self.links.len() <= at {
             self.links.resize_with(at + 1, || None);
         }
         door.ring();
-        self.links[at] = Some(Sender { door, attachment, settles, resumed });
+        self.links[at] = Some(Sender { door, attachment, settles, resumed, is_session });
     }
 
     /// Sends nothing more on a link.
@@ -156,6 +160,7 @@ fn deliver(
 ) -> Result<amqp::DeliveryId, Undelivered> {
     let message = &consignment.message;
     let bare = message.as_bare();
+    let tag = consignment.number.to_be_bytes();
     head.clear();
     let expires = message.envelope().expires;
     let header = Header {
@@ -165,6 +170,20 @@ fn deliver(
         first_acquirer: !consignment.duplicate && consignment.failures == 0,
         delivery_count: consignment.failures,
     };
+    if sender.is_session && !broker::is_private(message.topic()) {
+        let published = Published {
+            topic: consignment.name.as_deref().unwrap_or(message.topic().as_str()),
+            level: message.envelope().guarantee.min(consignment.guarantee).level(),
+            retain: consignment.retain,
+            number: consignment.number,
+            identifiers: &consignment.identifiers,
+            header: Header { delivery_count: consignment.failures.max(consignment.duplicate.into()), ..header },
+        };
+        if published.write(message.payload(), limits, head).is_some() {
+            return machine.deliver(sender.door.link, &outgoing(sender, consignment, &tag, &[head]), out);
+        }
+        head.clear();
+    }
     sections::header(&header, head);
     // What was kept as a topic's last value says so, and what comes live does not.
     let annotated = match message.envelope().retain != consignment.retain || consignment.retain {
@@ -172,15 +191,17 @@ fn deliver(
         false => None,
     };
     let behind = annotated.as_deref().unwrap_or(message.payload());
-    let tag = consignment.number.to_be_bytes();
-    let outgoing = Outgoing {
+    machine.deliver(sender.door.link, &outgoing(sender, consignment, &tag, &[head, behind]), out)
+}
+
+fn outgoing<'m>(sender: &Sender, consignment: &Consignment, tag: &'m [u8], parts: &'m [&'m [u8]]) -> Outgoing<'m> {
+    Outgoing {
         token: consignment.number,
-        tag: &tag,
+        tag,
         format: 0,
         settled: sender.settles,
         resume: sender.resumed.binary_search(&consignment.number).is_ok(),
         state: None,
-        parts: &[head, behind],
-    };
-    machine.deliver(sender.door.link, &outgoing, out)
+        parts,
+    }
 }
