@@ -3,6 +3,7 @@
 use super::pliant;
 use crate::harness::*;
 use serde_json::Value as Json;
+use std::time::{Duration, Instant};
 
 /// Every retained message of a topic arrives, whatever its quality of service and its bytes.
 #[test]
@@ -69,6 +70,48 @@ fn bench_counts_every_copy_and_misses_none() {
         assert_eq!(report["sent"], 1000, "{report}");
         assert_eq!((&report["received"], &report["expected"]), (&copies.into(), &copies.into()), "{report}");
         assert_eq!(report["out_of_order"], 0, "{report}");
+    }
+}
+
+#[test]
+fn bench_plays_each_scenario_without_a_loss_and_leaves_nothing_behind() {
+    let Some(broker) = Broker::start() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let url = format!("mqtt://{}", broker.address());
+    for (scenario, messages, sent, received) in [
+        ("p2p", "20", 60, 60),
+        ("fan-in", "20", 60, 60),
+        ("fan-out", "20", 60, 300),
+        ("routing", "20", 60, 60),
+        ("shared", "20", 60, 60),
+        ("durable", "20", 60, 60),
+        ("modules", "20", 60, 60),
+        ("retained", "20", 60, 60),
+        ("connections", "1", 3, 3),
+    ] {
+        let mut arguments = vec!["bench", scenario, "--url", &url, "--messages", messages, "--json"];
+        arguments.extend(["--publishers", "3"]);
+        if scenario == "fan-out" {
+            arguments.extend(["--subscribers", "5"]);
+        }
+        let ended = pliant(folder.path(), &arguments, b"");
+        ended.expect(0, "");
+        let report: serde_json::Value = serde_json::from_str(&ended.out).unwrap();
+        assert_eq!(report["sent"], sent, "{scenario}: {report}");
+        assert_eq!((&report["received"], &report["expected"]), (&received.into(), &received.into()), "{scenario}");
+        assert_eq!(report["out_of_order"], 0, "{scenario}: {report}");
+    }
+    // Connections are dropped, and the broker may not have seen the last of them go.
+    for left in ["retained", "clients", "subscriptions"] {
+        let path = format!("/api/v1/{left}");
+        let until = Instant::now() + Duration::from_secs(20);
+        loop {
+            let answer = broker.admin().get(&path).expect(200).json();
+            if answer["items"].as_array().is_some_and(Vec::is_empty) {
+                break;
+            }
+            assert!(Instant::now() < until, "{left}: {answer}");
+        }
     }
 }
 

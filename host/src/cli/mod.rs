@@ -45,7 +45,7 @@ impl Failure {
 /// What a command ends with.
 pub(crate) type Outcome = Result<(), Failure>;
 
-/// A message broker that people can bend: MQTT, with every decision open to WebAssembly modules.
+/// A message broker that people can bend: MQTT and AMQP 1.0, with every decision open to WebAssembly modules.
 #[derive(Debug, Parser)]
 #[command(
     name = "pliant",
@@ -83,7 +83,7 @@ enum Command {
     Sub(subscribe::SubscribeArgs),
     /// Load a running broker and measure it
     #[command(
-        after_help = "Examples:\n  pliant bench\n  pliant bench --publishers 10 --subscribers 10 --shared --qos 1 --json\n  pliant bench --rate 5000 --messages 50000 --size 64"
+        after_help = "Examples:\n  pliant bench\n  pliant bench fan-out --qos 0 --size 64\n  pliant bench durable --publishers 20\n  pliant bench --publishers 10 --subscribers 10 --shared --qos 1 --json\n  pliant bench --rate 5000 --messages 50000 --size 64"
     )]
     Bench(bench::BenchArgs),
     /// Check or compact the data directory of a broker that does not run

@@ -2,7 +2,7 @@
 
 use crate::cli::Failure;
 use bytes::BytesMut;
-use mqttbytes::v4::{Connect, ConnectReturnCode, Login, Packet, read};
+use mqttbytes::v4::{Connect, ConnectReturnCode, Disconnect, Login, Packet, read};
 use std::io::{ErrorKind, Read, Write};
 use std::net::TcpStream;
 use std::time::Duration;
@@ -25,7 +25,12 @@ pub(super) struct Connection {
 }
 
 impl Connection {
-    pub fn open(address: &(String, u16), id: String, login: Option<(String, String)>) -> Result<Self, Failure> {
+    pub fn open(
+        address: &(String, u16),
+        id: String,
+        login: Option<(String, String)>,
+        clean: bool,
+    ) -> Result<Self, Failure> {
         let (host, port) = address;
         let failed = |error: std::io::Error| Failure::Failed(format!("{host}:{port}: {error}"));
         let stream = TcpStream::connect((host.as_str(), *port)).map_err(failed)?;
@@ -34,7 +39,7 @@ impl Connection {
             Self { stream, chunk: vec![0; CHUNK], incoming: BytesMut::new(), outgoing: BytesMut::new() };
         let mut connect = Connect::new(id);
         connect.keep_alive = 0;
-        connect.clean_session = true;
+        connect.clean_session = clean;
         connect.login = login.map(|(username, password)| Login { username, password });
         connect.write(&mut connection.outgoing).map_err(wrong)?;
         connection.flush()?;
@@ -50,6 +55,14 @@ impl Connection {
     pub fn flush(&mut self) -> Result<(), Failure> {
         self.stream.write_all(&self.outgoing).map_err(Failure::failed)?;
         self.outgoing.clear();
+        Ok(())
+    }
+
+    /// Says that it goes, and waits until the broker has read so.
+    pub fn leave(mut self) -> Result<(), Failure> {
+        Disconnect.write(&mut self.outgoing).map_err(wrong)?;
+        self.flush()?;
+        while self.stream.read(&mut self.chunk).is_ok_and(|count| count > 0) {}
         Ok(())
     }
 

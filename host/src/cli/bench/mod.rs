@@ -1,8 +1,10 @@
 //! `pliant bench`: publishers and subscribers against a running broker, counted and timed.
 
+mod arrivals;
 mod connection;
 mod publisher;
 mod report;
+mod scenario;
 mod subscriber;
 
 use super::connect::ConnectArgs;
@@ -11,8 +13,8 @@ use super::{Failure, Outcome, output};
 use clap::Args;
 use connection::Connection;
 use hdrhistogram::Histogram;
-use mqttbytes::QoS;
 use report::Report;
+use scenario::{LoadArgs, Plan, Scenario};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::{JoinHandle, sleep};
@@ -29,33 +31,11 @@ const LOOK: Duration = Duration::from_millis(20);
 
 #[derive(Debug, Clone, Args)]
 pub(crate) struct BenchArgs {
-    /// Connections that publish
-    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1000))]
-    publishers: u32,
-    /// Connections that subscribe, each to all topics of the run; 0: nobody listens
-    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(0..=1000))]
-    subscribers: u32,
-    /// Subscribers share one subscription, so that each message goes to one of them
-    #[arg(long)]
-    shared: bool,
-    /// Quality of service of publications and subscriptions
-    #[arg(long, short, value_name = "0|1|2", default_value_t = 1, value_parser = clap::value_parser!(u8).range(0..=2))]
-    qos: u8,
-    /// Payload, in bytes; its first 20 carry what is measured
-    #[arg(long, value_name = "BYTES", default_value_t = 256, value_parser = clap::value_parser!(u32).range(20..=16_777_216))]
-    size: u32,
-    /// Messages of each publisher
-    #[arg(long, value_name = "N", default_value_t = 100_000, value_parser = clap::value_parser!(u64).range(1..))]
-    messages: u64,
-    /// Messages a second of each publisher; otherwise as fast as they are taken
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
-    rate: Option<u64>,
-    /// Topics that each publisher uses in turn
-    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=10_000))]
-    topics: u32,
-    /// Publications that may be unacknowledged at the same time (QoS 1 and 2)
-    #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u16).range(1..))]
-    window: u16,
+    /// What to play; without one a single publisher and a single subscriber
+    #[arg(value_enum)]
+    scenario: Option<Scenario>,
+    #[command(flatten)]
+    load: LoadArgs,
     /// Print the result as JSON
     #[arg(long)]
     json: bool,
@@ -63,28 +43,10 @@ pub(crate) struct BenchArgs {
     connect: ConnectArgs,
 }
 
-impl BenchArgs {
-    fn qos(&self) -> QoS {
-        match self.qos {
-            0 => QoS::AtMostOnce,
-            1 => QoS::AtLeastOnce,
-            _ => QoS::ExactlyOnce,
-        }
-    }
-
-    /// Copies that arrive if none is lost.
-    fn expected(&self, sent: u64) -> u64 {
-        match (self.subscribers, self.shared) {
-            (0, _) => 0,
-            (_, true) => sent,
-            (many, false) => sent * u64::from(many),
-        }
-    }
-}
-
 /// What all threads of one run share.
 struct Run {
-    args: BenchArgs,
+    plan: Plan,
+    login: ConnectArgs,
     /// First level of all topics, so that runs do not hear each other.
     root: String,
     begun: Instant,
@@ -94,11 +56,11 @@ struct Run {
 }
 
 impl Run {
-    fn connect(&self, role: &str, number: u32) -> Result<Connection, Failure> {
-        let options = self.args.connect.options()?;
+    fn connect(&self, role: &str, number: u32, clean: bool) -> Result<Connection, Failure> {
+        let options = self.login.options()?;
         let id = format!("{}-{role}-{number}", self.root.replace('/', "-"));
         let login = options.credentials().map(|login| (login.username, login.password));
-        Connection::open(&options.broker_address(), id, login)
+        Connection::open(&options.broker_address(), id, login, clean)
     }
 
     fn micros(&self) -> u64 {
@@ -111,32 +73,58 @@ pub(crate) fn run(args: &BenchArgs) -> Outcome {
         return Err(Failure::Usage(format!("--url {}: the bench speaks mqtt:// only", args.connect.url())));
     }
     let run = Arc::new(Run {
-        args: args.clone(),
+        plan: Plan::new(args.scenario, &args.load),
+        login: args.connect.clone(),
         root: format!("bench/{:08x}", rand::random::<u32>()),
         begun: Instant::now(),
         sent: AtomicU64::new(0),
         received: AtomicU64::new(0),
         stop: AtomicBool::new(false),
     });
-    let subscribers = start("subscriber", args.subscribers, |number| subscriber::open(&run, number))?;
-    let publishers = start("publisher", args.publishers, |number| publisher::open(&run, number))?;
     let watched = run.clone();
     let progress = Progress::telling(move || {
         let count = |of: &AtomicU64| of.load(Ordering::Relaxed);
         format!("{} sent, {} received", count(&watched.sent), count(&watched.received))
     });
+    let report = match args.scenario {
+        Some(Scenario::Connections) => arrivals::play(&run),
+        Some(Scenario::Retained) => retained(&run),
+        _ => live(&run),
+    };
+    drop(progress);
+    let report = report?;
+    if args.json { output::json(&report) } else { report.print() }
+}
+
+/// Subscribers listen while publishers publish.
+fn live(run: &Arc<Run>) -> Result<Report, Failure> {
+    let _others = subscriber::others(run)?;
+    let subscribers = start("subscriber", run.plan.subscribers, |number| subscriber::open(run, number))?;
+    let publishers = start("publisher", run.plan.publishers, |number| publisher::open(run, number))?;
     let begun = run.micros();
     let sent = publishers.into_iter().map(join).collect::<Result<Vec<_>, _>>();
     let published = run.micros() - begun;
     if sent.is_ok() {
-        wait_for_copies(&run);
+        wait_for_copies(run);
     }
     run.stop.store(true, Ordering::Relaxed);
     let heard = subscribers.into_iter().map(join).collect::<Result<Vec<_>, _>>();
-    drop(progress);
     sent?;
-    let report = Report::new(&run, begun, published, heard?);
-    if args.json { output::json(&report) } else { report.print() }
+    Ok(Report::new(run, begun, published, heard?))
+}
+
+/// Publishers set values; then subscribers come and are sent all of them. The values are deleted in the end.
+fn retained(run: &Arc<Run>) -> Result<Report, Failure> {
+    let begun = run.micros();
+    let publishers = start("publisher", run.plan.publishers, |number| publisher::open(run, number))?;
+    publishers.into_iter().map(join).collect::<Result<Vec<_>, _>>()?;
+    let published = run.micros() - begun;
+    let subscribers = start("subscriber", run.plan.subscribers, |number| subscriber::open(run, number))?;
+    wait_for_copies(run);
+    run.stop.store(true, Ordering::Relaxed);
+    let heard = subscribers.into_iter().map(join).collect::<Result<Vec<_>, _>>()?;
+    publisher::forget(run)?;
+    Ok(Report::new(run, begun, published, heard))
 }
 
 /// Makes so many connections, then lets each run on a thread of its own.
@@ -156,7 +144,7 @@ fn join<T>(thread: JoinHandle<Result<T, Failure>>) -> Result<T, Failure> {
 
 /// Until all copies are there, or none came for a while.
 fn wait_for_copies(run: &Run) {
-    let expected = run.args.expected(run.sent.load(Ordering::Relaxed));
+    let expected = run.plan.expected(run.sent.load(Ordering::Relaxed));
     let (mut seen, mut since) = (0, Instant::now());
     while seen < expected && since.elapsed() < PATIENCE {
         sleep(LOOK);

@@ -24,14 +24,31 @@ struct Publisher {
 
 /// Connects; what it gives back publishes all messages and waits for their acknowledgements.
 pub(super) fn open(run: &Arc<Run>, number: u32) -> Result<impl FnOnce() -> Result<(), Failure> + use<>, Failure> {
-    let connection = run.connect("pub", number)?;
+    let connection = run.connect("pub", number, true)?;
     let mut publisher = Publisher { run: run.clone(), number, connection, next: 0, under_way: 0 };
     Ok(move || publisher.work())
 }
 
+/// Deletes the values that a run with retained messages has left.
+pub(super) fn forget(run: &Arc<Run>) -> Result<(), Failure> {
+    let mut connection = run.connect("forget", 0, true)?;
+    for number in 0..run.plan.publishers {
+        for topic in 0..run.plan.topics.min(run.plan.messages) {
+            let topic = format!("{}/{number}/{topic}", run.root);
+            let mut publish = Publish::from_bytes(topic, QoS::AtMostOnce, Bytes::new());
+            publish.retain = true;
+            publish.write(&mut connection.outgoing).map_err(wrong)?;
+            if connection.outgoing.len() >= BATCH_BYTES {
+                connection.flush()?;
+            }
+        }
+    }
+    connection.leave()
+}
+
 impl Publisher {
     fn work(&mut self) -> Result<(), Failure> {
-        let (messages, rate, window) = (self.run.args.messages, self.run.args.rate, self.run.args.window);
+        let (messages, rate, window) = (self.run.plan.messages, self.run.plan.rate, self.run.plan.window);
         let begun = Instant::now();
         while self.next < messages || self.under_way > 0 {
             let due = rate.map_or(messages, |rate| {
@@ -52,13 +69,14 @@ impl Publisher {
 
     /// Writes the next message to the batch.
     fn put(&mut self) -> Result<(), Failure> {
-        let args = &self.run.args;
-        let mut payload = vec![0; args.size as usize];
+        let plan = &self.run.plan;
+        let mut payload = vec![0; plan.size as usize];
         payload[..4].copy_from_slice(&self.number.to_be_bytes());
         payload[4..12].copy_from_slice(&self.next.to_be_bytes());
         payload[12..STAMP_BYTES].copy_from_slice(&self.run.micros().to_be_bytes());
-        let topic = format!("{}/{}/{}", self.run.root, self.number, self.next % u64::from(args.topics));
-        let mut publish = Publish::from_bytes(topic, args.qos(), Bytes::from(payload));
+        let topic = format!("{}/{}/{}", self.run.root, self.number, self.next % plan.topics);
+        let mut publish = Publish::from_bytes(topic, plan.qos, Bytes::from(payload));
+        publish.retain = plan.retain;
         if publish.qos != QoS::AtMostOnce {
             publish.pkid = (self.next % u64::from(u16::MAX)) as u16 + 1;
             self.under_way += 1;

@@ -3,6 +3,7 @@
 use super::subscriber::Heard;
 use super::{Run, histogram};
 use crate::cli::{Outcome, output};
+use hdrhistogram::Histogram;
 use serde::Serialize;
 use std::sync::atomic::Ordering;
 
@@ -32,6 +33,22 @@ struct Latency {
     max: u64,
 }
 
+impl Latency {
+    fn new(latency: &Histogram<u64>) -> Self {
+        Self {
+            p50: latency.value_at_quantile(0.5),
+            p90: latency.value_at_quantile(0.9),
+            p99: latency.value_at_quantile(0.99),
+            p999: latency.value_at_quantile(0.999),
+            max: latency.max(),
+        }
+    }
+}
+
+fn a_second(count: u64, seconds: f64) -> f64 {
+    if seconds > 0.0 { (count as f64 / seconds).round() } else { 0.0 }
+}
+
 impl Report {
     pub(super) fn new(run: &Run, begun: u64, published: u64, heard: Vec<Heard>) -> Self {
         let mut latency = histogram();
@@ -42,23 +59,33 @@ impl Report {
         let received = run.received.load(Ordering::Relaxed);
         let last = heard.iter().map(|one| one.last).max().unwrap_or(0).max(begun + published);
         let (publish_seconds, seconds) = (published as f64 / 1e6, (last - begun) as f64 / 1e6);
-        let a_second = |count: u64, seconds: f64| if seconds > 0.0 { (count as f64 / seconds).round() } else { 0.0 };
         Self {
             sent,
             received,
-            expected: run.args.expected(sent),
+            expected: run.plan.expected(sent),
             out_of_order: heard.iter().map(|one| one.out_of_order).sum(),
             publish_seconds,
             seconds,
             sent_per_second: a_second(sent, publish_seconds),
             received_per_second: a_second(received, seconds),
-            latency_microseconds: Latency {
-                p50: latency.value_at_quantile(0.5),
-                p90: latency.value_at_quantile(0.9),
-                p99: latency.value_at_quantile(0.99),
-                p999: latency.value_at_quantile(0.999),
-                max: latency.max(),
-            },
+            latency_microseconds: Latency::new(&latency),
+        }
+    }
+
+    /// Of connections: sent are CONNECTs, received CONNACKs.
+    pub(super) fn of_arrivals(run: &Run, micros: u64, latency: &Histogram<u64>) -> Self {
+        let (sent, received) = (run.sent.load(Ordering::Relaxed), run.received.load(Ordering::Relaxed));
+        let seconds = micros as f64 / 1e6;
+        Self {
+            sent,
+            received,
+            expected: sent,
+            out_of_order: 0,
+            publish_seconds: seconds,
+            seconds,
+            sent_per_second: a_second(sent, seconds),
+            received_per_second: a_second(received, seconds),
+            latency_microseconds: Latency::new(latency),
         }
     }
 

@@ -6,9 +6,15 @@ use super::{Run, histogram};
 use crate::cli::Failure;
 use hdrhistogram::Histogram;
 use mqttbytes::QoS;
-use mqttbytes::v4::{Packet, PubAck, PubComp, PubRec, Publish, Subscribe, SubscribeReasonCode};
+use mqttbytes::v4::{Packet, PubAck, PubComp, PubRec, Publish, Subscribe, SubscribeFilter, SubscribeReasonCode};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+
+/// Topics whose order is looked at by each subscriber.
+const TOPICS_MAX: u64 = 1 << 20;
+
+/// Filters of one SUBSCRIBE.
+const FILTERS_AT_ONCE: usize = 100;
 
 /// What one subscriber heard.
 pub(super) struct Heard {
@@ -21,6 +27,7 @@ pub(super) struct Heard {
 }
 
 struct Subscriber {
+    number: u32,
     run: Arc<Run>,
     connection: Connection,
     heard: Heard,
@@ -30,23 +37,52 @@ struct Subscriber {
 
 /// Connects and subscribes; what it gives back listens until the run is stopped.
 pub(super) fn open(run: &Arc<Run>, number: u32) -> Result<impl FnOnce() -> Result<Heard, Failure> + use<>, Failure> {
-    let mut connection = run.connect("sub", number)?;
-    let share = if run.args.shared { "$share/bench/" } else { "" };
-    let mut subscribe = Subscribe::new(format!("{share}{}/#", run.root), run.args.qos());
+    let plan = &run.plan;
+    let mut connection = run.connect("sub", number, !plan.durable)?;
+    let share = if plan.shared { "$share/bench/" } else { "" };
+    let whose = if plan.pairs { format!("/{number}") } else { String::new() };
+    subscribe(&mut connection, &[format!("{share}{}{whose}/#", run.root)], plan.qos)?;
+    let topics = (u64::from(plan.publishers) * plan.topics).min(TOPICS_MAX) as usize;
+    let heard = Heard { latency: histogram(), out_of_order: 0, last: 0 };
+    let mut subscriber = Subscriber { number, run: run.clone(), connection, heard, next: vec![0; topics] };
+    Ok(move || subscriber.work().and_then(|()| subscriber.end()))
+}
+
+/// Somebody else's filters, which stay as long as the connection.
+pub(super) fn others(run: &Run) -> Result<Option<Connection>, Failure> {
+    if run.plan.filters == 0 {
+        return Ok(None);
+    }
+    let mut connection = run.connect("others", 0, true)?;
+    let filters: Vec<String> = (0..run.plan.filters).map(|at| format!("{}/others/{at}/+", run.root)).collect();
+    for filters in filters.chunks(FILTERS_AT_ONCE) {
+        subscribe(&mut connection, filters, QoS::AtMostOnce)?;
+    }
+    Ok(Some(connection))
+}
+
+fn subscribe(connection: &mut Connection, filters: &[String], qos: QoS) -> Result<(), Failure> {
+    let filters = filters.iter().map(|filter| SubscribeFilter::new(filter.clone(), qos));
+    let mut subscribe = Subscribe::new_many(filters);
     subscribe.pkid = 1;
     subscribe.write(&mut connection.outgoing).map_err(wrong)?;
     connection.flush()?;
     match connection.expect()? {
-        Packet::SubAck(answer) if answer.return_codes.iter().all(|code| *code != SubscribeReasonCode::Failure) => {}
-        other => return Err(Failure::Failed(format!("the broker does not take the subscription: {other:?}"))),
+        Packet::SubAck(answer) if !answer.return_codes.contains(&SubscribeReasonCode::Failure) => Ok(()),
+        other => Err(Failure::Failed(format!("the broker does not take the subscription: {other:?}"))),
     }
-    let topics = run.args.publishers as usize * run.args.topics as usize;
-    let heard = Heard { latency: histogram(), out_of_order: 0, last: 0 };
-    let mut subscriber = Subscriber { run: run.clone(), connection, heard, next: vec![0; topics] };
-    Ok(move || subscriber.work().map(|()| subscriber.heard))
 }
 
 impl Subscriber {
+    /// A session that outlives its connection is taken away.
+    fn end(self) -> Result<Heard, Failure> {
+        if self.run.plan.durable {
+            self.connection.leave()?;
+            self.run.connect("sub", self.number, true)?.leave()?;
+        }
+        Ok(self.heard)
+    }
+
     fn work(&mut self) -> Result<(), Failure> {
         while !self.run.stop.load(Ordering::Relaxed) {
             if !self.connection.more()? {
@@ -80,9 +116,9 @@ impl Subscriber {
         self.run.received.fetch_add(1, Ordering::Relaxed);
         self.heard.latency.saturating_record(now.saturating_sub(sent));
         self.heard.last = now;
-        let topics = u64::from(self.run.args.topics);
-        let topic = publisher as usize * topics as usize + (number % topics) as usize;
-        if let Some(next) = self.next.get_mut(topic) {
+        let topics = self.run.plan.topics;
+        let topic = u64::from(publisher) * topics + number % topics;
+        if let Some(next) = usize::try_from(topic).ok().and_then(|topic| self.next.get_mut(topic)) {
             if number < *next {
                 self.heard.out_of_order += 1;
             } else {

@@ -1,0 +1,22 @@
+//! Scenario `connections`: clients come one after the other and stay until the last is there.
+
+use super::report::Report;
+use super::{Run, histogram};
+use crate::cli::Failure;
+use std::sync::atomic::Ordering;
+
+/// Opens all connections; what is measured is the time from the first byte to CONNACK.
+pub(super) fn play(run: &Run) -> Result<Report, Failure> {
+    let mut latency = histogram();
+    let mut held = Vec::new();
+    let begun = run.micros();
+    for number in 0..run.plan.publishers {
+        let before = run.micros();
+        run.sent.fetch_add(1, Ordering::Relaxed);
+        held.push(run.connect("connection", number, true)?);
+        run.received.fetch_add(1, Ordering::Relaxed);
+        latency.saturating_record(run.micros() - before);
+    }
+    let took = run.micros() - begun;
+    Ok(Report::of_arrivals(run, took, &latency))
+}
