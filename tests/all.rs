@@ -9,6 +9,7 @@ mod house;
 mod access;
 mod admin;
 mod amqp;
+mod bridge;
 mod cli;
 mod doors;
 mod durability;

@@ -17,6 +17,7 @@ pub mod wasm;
 pub mod broker;
 
 pub mod admin;
+pub mod bridge;
 pub mod net;
 
 pub mod cli;

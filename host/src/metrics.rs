@@ -1,5 +1,9 @@
 //! Counters and gauges of the whole process, named with their units. No exporter here: the admin room prints them.
 
+mod bridges;
+
+pub use bridges::{BridgeFigures, BridgeStanding, BridgeState};
+
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
 /// Only ever grows.

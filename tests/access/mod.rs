@@ -5,6 +5,6 @@ mod exchange;
 mod limits;
 mod matrix;
 mod passwords;
-mod rig;
+pub mod rig;
 mod secrets;
 mod tokens;

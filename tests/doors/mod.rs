@@ -6,7 +6,7 @@ mod limits;
 mod overload;
 mod protocols;
 mod proxy;
-mod rig;
+pub mod rig;
 mod tls;
 mod transports;
 mod websocket;

@@ -5,11 +5,12 @@ use super::{Limits, Reload};
 use crate::broker::{Broker, Outlet, Worker};
 use crate::dialogue::Closed;
 use crate::message::Time;
+use crate::metrics::BridgeFigures;
 use crate::store::Sequence;
 use crate::wasm::{Clock, Modules};
 use axum::http::StatusCode;
 use parking_lot::Mutex;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 use tokio::sync::{Notify, Semaphore};
@@ -30,6 +31,7 @@ struct Inner {
     calls: Semaphore,
     log_streams: AtomicUsize,
     ready: AtomicBool,
+    bridges: OnceLock<Vec<Arc<BridgeFigures>>>,
 }
 
 impl Api {
@@ -44,7 +46,18 @@ impl Api {
             reload,
             log_streams: AtomicUsize::new(0),
             ready: AtomicBool::new(false),
+            bridges: OnceLock::new(),
         }))
+    }
+
+    /// Gives it the bridges to show; the first word holds.
+    pub fn set_bridges(&self, bridges: Vec<Arc<BridgeFigures>>) {
+        let _ = self.0.bridges.set(bridges);
+    }
+
+    /// The bridges, by name.
+    pub(super) fn bridges(&self) -> &[Arc<BridgeFigures>] {
+        self.0.bridges.get().map_or(&[], Vec::as_slice)
     }
 
     /// Says whether `/readyz` shall say yes.

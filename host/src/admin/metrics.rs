@@ -1,6 +1,7 @@
 //! `GET /metrics`: what the broker and its modules count.
 
 use super::api::Api;
+use super::bridges;
 use super::exposition::{CONTENT_TYPE, Exposition};
 use crate::wasm::{Figure, HookFigures, ModuleInfo, ModuleState};
 use axum::extract::State;
@@ -16,6 +17,7 @@ pub(super) async fn metrics(State(api): State<Api>) -> Response {
     });
     store(&api, &mut text);
     modules(&api, &mut text);
+    bridges::figures(&api, &mut text);
     text.figure("info", "gauge", "Always 1; the label says which version runs.");
     text.sample("info", &[("version", env!("CARGO_PKG_VERSION"))], 1);
     ([(header::CONTENT_TYPE, CONTENT_TYPE)], text.finish()).into_response()

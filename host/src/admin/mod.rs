@@ -8,6 +8,7 @@
 //! | `GET`, `PUT`, `DELETE /api/v1/modules/{name}`; `GET …/versions` | `modules` |
 //! | `PUT …/config`; `POST …/rollback?to=N`, `…/confirm`, `…/enable`, `…/disable` | `modules` |
 //! | `GET /api/v1/modules/{name}/logs` | `logs` |
+//! | `GET /api/v1/bridges` | `bridges` |
 //! | `GET /api/v1/clients`; `GET`, `DELETE /api/v1/clients/{id}`; `GET /api/v1/subscriptions` | `clients` |
 //! | `GET`, `PUT`, `DELETE /api/v1/drain` | `drain` |
 //! | `GET /api/v1/retained`; `GET`, `DELETE /api/v1/retained/{topic}` | `retained` |
@@ -19,6 +20,7 @@
 
 mod api;
 mod body;
+mod bridges;
 mod clients;
 mod drain;
 mod error;

@@ -70,6 +70,7 @@ const ENDPOINTS: &[(&str, &str, &str, Parameters, Option<&str>)] = &[
         None,
     ),
     ("/api/v1/publish", "post", "Publish a message", &[], Some("application/json")),
+    ("/api/v1/bridges", "get", "How the bridges to other brokers stand, and what they count", &[], None),
     ("/api/v1/clients", "get", "Who is connected or expected back", PAGE, None),
     ("/api/v1/clients/{id}", "get", "One client", &[], None),
     (

@@ -3,7 +3,7 @@
 use super::api::Api;
 use super::error::Problem;
 use super::guard::{self, Guard};
-use super::{clients, drain, health, logs, metrics, modules, openapi, publish, record, reload, retained};
+use super::{bridges, clients, drain, health, logs, metrics, modules, openapi, publish, record, reload, retained};
 use axum::extract::DefaultBodyLimit;
 use axum::http::StatusCode;
 use axum::routing::{get, post, put};
@@ -31,6 +31,7 @@ pub(super) fn router(api: Api, guard: Guard) -> Router {
         .route("/api/v1/modules/{name}/enable", post(modules::enable))
         .route("/api/v1/modules/{name}/disable", post(modules::disable))
         .route("/api/v1/modules/{name}/logs", get(logs::logs))
+        .route("/api/v1/bridges", get(bridges::list))
         .route("/api/v1/clients", get(clients::list))
         .route("/api/v1/clients/{*id}", get(clients::show).delete(clients::disconnect))
         .route("/api/v1/drain", get(drain::show).put(drain::begin).delete(drain::end))

@@ -1,7 +1,7 @@
 //! What receivers say about deliveries, and publishers about exactly-once publications.
 
 use super::attach::Link;
-use super::window::Phase;
+use super::window::{Phase, handle_of};
 use super::worker::Worker;
 use super::{Answer, Attachment, Broker};
 use crate::dialogue::{Closed, Event, Handle, Settlement};
@@ -72,6 +72,21 @@ impl Broker {
             false => 0,
         };
         Answer::Say(after, Event::Released(handle, known))
+    }
+
+    /// Handles of deliveries that were sent, in this connection or an earlier one, and are not settled.
+    pub fn handles_under_way(&self, attachment: &Attachment) -> Vec<Handle> {
+        let state = attachment.mailbox.lock();
+        state.window.iter().map(|flight| handle_of(flight.queued.number)).collect()
+    }
+
+    /// The client's peer begins anew and knows nothing of earlier exactly-once publications: their handles are free.
+    pub fn forget_unreleased(&self, attachment: &Attachment) {
+        let mailbox = &attachment.mailbox;
+        let handles = std::mem::take(&mut mailbox.lock().seen);
+        if mailbox.is_durable() && !handles.is_empty() {
+            self.store.submit(handles.into_iter().map(|handle| Change::SeenGone(mailbox.id, handle)));
+        }
     }
 
     /// Deliveries that the receiver does not take because they are too large for it count as settled (MQTT 5.0, 3.1.2.11.4).

@@ -143,8 +143,8 @@ fn packets_sent(broker: &Broker) -> u64 {
 }
 
 impl Broker {
-    /// Publishes a value of the broker's own, past all modules and not to the disk.
-    fn tell(&self, worker: &mut Worker, now: Time, name: &str, value: &str) {
+    /// Publishes a value of the broker's own below `$SYS/broker/`, past all modules and not to the disk.
+    pub fn tell(&self, worker: &mut Worker, now: Time, name: &str, value: &str) {
         let Ok(topic) = Topic::new(&format!("$SYS/broker/{name}"), &self.limits.topic) else { return };
         let envelope = Envelope {
             topic: topic.clone(),

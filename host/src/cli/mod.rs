@@ -4,6 +4,7 @@
 
 mod admin;
 mod bench;
+mod bridge;
 mod check;
 mod compile;
 mod connect;
@@ -86,6 +87,9 @@ enum Command {
         after_help = "Examples:\n  pliant bench\n  pliant bench fan-out --qos 0 --size 64\n  pliant bench durable --publishers 20\n  pliant bench --publishers 10 --subscribers 10 --shared --qos 1 --json\n  pliant bench --rate 5000 --messages 50000 --size 64"
     )]
     Bench(bench::BenchArgs),
+    /// Bridges of a running broker
+    #[command(after_help = "Example:\n  pliant bridge list --data-dir data")]
+    Bridge(bridge::BridgeArgs),
     /// Check or compact the data directory of a broker that does not run
     #[command(after_help = "Example:\n  pliant store check --data-dir data")]
     Store(store::StoreArgs),
@@ -140,6 +144,7 @@ pub fn main() -> ExitCode {
         Some(Command::Pub(args)) => publish::run(&args),
         Some(Command::Sub(args)) => subscribe::run(&args),
         Some(Command::Bench(args)) => bench::run(&args),
+        Some(Command::Bridge(args)) => bridge::run(&args),
         Some(Command::Store(args)) => store::run(&args),
         Some(Command::User(args)) => user::run(&args),
         Some(Command::Compile(args)) => compile::run(&args),

@@ -1,12 +1,13 @@
 //! Whom `pliant pub` and `pliant sub` trust over TLS, and how they say who they are.
 
 use super::Failure;
+use crate::bridge::{certificates, roots};
 use clap::Args;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
-use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
+use rustls::{ClientConfig, DigitallySignedStruct, SignatureScheme};
 use std::fmt::Display;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -37,43 +38,20 @@ impl TlsArgs {
         let builder = if self.insecure {
             builder.dangerous().with_custom_certificate_verifier(Arc::new(Anybody(provider)))
         } else {
-            builder.with_root_certificates(self.roots()?)
+            let found = roots(self.ca_file.as_deref());
+            builder.with_root_certificates(found.map_err(Failure::Failed)?)
         };
         let config = match (&self.cert, &self.key) {
             (Some(cert), Some(key)) => {
                 let key = PrivateKeyDer::from_pem_file(key).map_err(|error| unreadable(key, &error))?;
-                builder.with_client_auth_cert(certificates(cert)?, key).map_err(|error| unreadable(cert, &error))?
+                builder
+                    .with_client_auth_cert(certificates(cert).map_err(Failure::Failed)?, key)
+                    .map_err(|error| unreadable(cert, &error))?
             }
             _ => builder.with_no_client_auth(),
         };
         Ok(Arc::new(config))
     }
-
-    fn roots(&self) -> Result<RootCertStore, Failure> {
-        let mut roots = RootCertStore::empty();
-        match &self.ca_file {
-            Some(path) => {
-                for root in certificates(path)? {
-                    roots.add(root).map_err(|error| unreadable(path, &error))?;
-                }
-            }
-            None => {
-                let found = rustls_native_certs::load_native_certs();
-                roots.add_parsable_certificates(found.certs);
-                if roots.is_empty() {
-                    let reason = "the system has no certificates to trust; name some with --ca-file";
-                    return Err(Failure::Failed(reason.to_owned()));
-                }
-            }
-        }
-        Ok(roots)
-    }
-}
-
-fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, Failure> {
-    let read = CertificateDer::pem_file_iter(path).and_then(Iterator::collect::<Result<Vec<_>, _>>);
-    let found = read.map_err(|error| unreadable(path, &error))?;
-    if found.is_empty() { Err(unreadable(path, &"no certificate in PEM form")) } else { Ok(found) }
 }
 
 fn unreadable(path: &Path, error: &dyn Display) -> Failure {

@@ -2,8 +2,9 @@
 
 use super::meant::{Bind, ClientCertificate, Config, Listener, Module, Transport};
 use super::problem::{ConfigError, Origin, Problem};
-use super::settings::{GLOBAL, LISTENER, MODULE, Setting};
+use super::settings::{BRIDGE, GLOBAL, LISTENER, MODULE, Setting};
 use super::written::{self, Given};
+use crate::bridge;
 use crate::identity::Anonymous;
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -13,9 +14,6 @@ const FILE_BYTES_MAX: u64 = 16 << 20;
 
 /// Longest name of a listener or a module.
 const NAME_LENGTH_MAX: usize = 64;
-
-/// Keys of the operator's guide that this version does not have.
-const NOT_YET: [&str; 1] = ["bridge"];
 
 /// Where a configuration is read from. Kept, so that it can be read again.
 #[derive(Debug, Clone, Default)]
@@ -100,6 +98,12 @@ impl Assembly {
                     Err(message) => Some(Err(message)),
                 }
             }
+            ["bridge", name, key @ ..] => {
+                match entry(&mut self.config.bridges, name, given, |b| &b.name, bridge::Settings::named) {
+                    Ok(bridge) => set(BRIDGE, bridge, &key.join("."), given),
+                    Err(message) => Some(Err(message)),
+                }
+            }
             _ => set(GLOBAL, &mut self.config, &path.join("."), given),
         };
         let key = path.join(".");
@@ -117,11 +121,17 @@ impl Assembly {
     fn finish(mut self) -> Result<(Config, Origins), ConfigError> {
         self.config.listeners.sort_by(|a, b| a.name.cmp(&b.name));
         self.config.modules.sort_by(|a, b| a.name.cmp(&b.name));
+        self.config.bridges.sort_by(|a, b| a.name.cmp(&b.name));
         let mut found = Vec::new();
         for (n, listener) in self.config.listeners.iter().enumerate().filter(|(_, listener)| listener.enabled) {
             let others = &self.config.listeners[..n];
             if let Some((key, message)) = listener_problem(listener, others, &self.config) {
                 found.push((format!("listener.{}.{key}", listener.name), message));
+            }
+        }
+        for bridge in self.config.bridges.iter().filter(|bridge| bridge.enabled) {
+            if let Some((key, message)) = bridge.problem(&self.config.topic) {
+                found.push((format!("bridge.{}.{key}", bridge.name), message));
             }
         }
         if matches!(self.config.admin.bind, Bind::Path(_)) {
@@ -250,13 +260,11 @@ fn entry<'a, T>(
 
 fn unknown(path: &[&str]) -> String {
     let key = path.join(".");
-    if let Some(word) = path.iter().find(|segment| NOT_YET.contains(segment)) {
-        return format!("unknown key {key}: {word} is not there yet in this version");
-    }
     let nearest = match path {
-        [list @ ("listener" | "module"), name, rest @ ..] => {
+        [list @ ("listener" | "module" | "bridge"), name, rest @ ..] => {
             let keys: Vec<_> = match *list {
                 "listener" => LISTENER.iter().map(|setting| setting.key).collect(),
+                "bridge" => BRIDGE.iter().map(|setting| setting.key).collect(),
                 _ => MODULE.iter().map(|setting| setting.key).collect(),
             };
             nearest(&rest.join("."), keys.into_iter()).map(|key| format!("{list}.{name}.{key}"))

@@ -1,7 +1,7 @@
 //! The configuration as meant: what the rooms are built from. Its `Default` is what runs without any configuration.
 
 use super::auth::{AllowAnonymous, Auth};
-use crate::{admin, amqp, broker, mqtt, net, store, topic, wasm};
+use crate::{admin, amqp, bridge, broker, mqtt, net, store, topic, wasm};
 use ipnet::IpNet;
 use serde_json::Value as Json;
 use std::fmt;
@@ -44,6 +44,8 @@ pub struct Config {
     pub topic: topic::Limits,
     /// Modules that are named in the configuration, and the bundled ones, by name.
     pub modules: Vec<Module>,
+    /// Bridges to other brokers, by name. Default none.
+    pub bridges: Vec<bridge::Settings>,
     /// Who may have signed what is deployed.
     pub signing: Signing,
     /// This program, whose child tries components before they are compiled; no setting. None: nothing is tried first.
@@ -275,6 +277,7 @@ impl Default for Config {
             broker: broker::Limits::default(),
             wasm: wasm::Limits::default(),
             topic: topic::Limits::default(),
+            bridges: Vec::new(),
             signing: Signing::default(),
             program: None,
             modules: [

@@ -4,6 +4,7 @@
 
 mod assemble;
 mod auth;
+mod bridges;
 mod meant;
 mod problem;
 mod settings;

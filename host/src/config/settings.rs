@@ -3,8 +3,10 @@
 //! One line a setting. Defaults stand in the types that the settings fill, prose in `example.toml`.
 
 use super::auth::Order;
+use super::bridges;
 use super::meant::{Config, List, Listener, Module};
 use super::written::Value;
+use crate::bridge;
 use serde_json::Value as Json;
 use std::fmt::Display;
 use std::ops::RangeInclusive;
@@ -339,6 +341,40 @@ pub(super) const MODULE: &[Setting<Module>] = &[
     },
 ];
 
+/// Settings of one bridge.
+pub(super) const BRIDGE: &[Setting<bridge::Settings>] = &[
+    flag!("enabled", enabled),
+    text!("url", url),
+    text!("version", version),
+    text!("client_id", client_id),
+    text!("user", user),
+    path!("password_file", password_file),
+    text!("password_env", password_env),
+    path!("tls.ca_file", ca_file),
+    path!("tls.certificate", certificate),
+    path!("tls.key", key),
+    number!("keep_alive_seconds", keep_alive_seconds, 1..=65_535, "seconds"),
+    number!("retry_milliseconds_min", retry_milliseconds_min, 1..=86_400_000, "milliseconds"),
+    number!("retry_milliseconds_max", retry_milliseconds_max, 1..=86_400_000, "milliseconds"),
+    number!("connect_seconds_max", connect_seconds_max, 1..=3600, "seconds"),
+    number!("window", window, 1..=65_535, "messages"),
+    number!("message_bytes_max", message_bytes_max, 1024..=268_435_455, "bytes"),
+    number!("hops_max", hops_max, 1..=1000, "brokers"),
+    Setting {
+        key: "routes",
+        live: false,
+        set: |to, value| {
+            let json = match value {
+                Value::Typed(json) => json.clone(),
+                Value::Text(text) => serde_json::from_str(text).map_err(|error| format!("expected JSON: {error}"))?,
+            };
+            to.routes = bridges::read(&json)?;
+            Ok(())
+        },
+        get: |from| bridges::write(&from.routes),
+    },
+];
+
 /// A key whose value differs between two configurations.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
 pub struct Change {
@@ -378,6 +414,10 @@ fn keys(config: &Config) -> Vec<(String, bool, Json)> {
     for module in &config.modules {
         let name = &module.name;
         keys.extend(MODULE.iter().map(|s| (format!("module.{name}.{}", s.key), s.live, (s.get)(module))));
+    }
+    for bridge in &config.bridges {
+        let name = &bridge.name;
+        keys.extend(BRIDGE.iter().map(|s| (format!("bridge.{name}.{}", s.key), s.live, (s.get)(bridge))));
     }
     keys
 }

@@ -56,6 +56,22 @@ fn the_example_file_is_the_default_and_mentions_every_key() {
 }
 
 #[test]
+fn the_example_of_a_bridge_mentions_every_key_with_its_default() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("example.toml");
+    let text = std::fs::read_to_string(path).unwrap();
+    let settings = text.lines().skip_while(|line| *line != "#[[bridge]]").filter(|line| !line.starts_with("# "));
+    let file: Vec<&str> = settings.map(|line| line.trim_start_matches('#')).collect();
+    let config = load(&file.join("\n"), &[], &[]).unwrap();
+    let default = Config { bridges: vec![crate::bridge::Settings::named("head-office")], ..Config::default() };
+    for setting in settings::BRIDGE {
+        let key = format!("bridge.head-office.{}", setting.key);
+        assert!(file.iter().any(|line| line.starts_with(setting.key.split('.').next().unwrap())), "{key}");
+        let same = value(&config, &key) == value(&default, &key);
+        assert_eq!(same, !matches!(setting.key, "url" | "routes"), "{key}");
+    }
+}
+
+#[test]
 fn the_environment_wins_over_the_file_and_a_flag_over_both() {
     let file = "workers = 1\n[store]\ndurability = \"relaxed\"\n[topic]\nlevels_max = 7";
     let environment = [("PLIANT__WORKERS", "2"), ("PLIANT__STORE__DURABILITY", "commit"), ("PATH", "/bin")];
@@ -137,7 +153,14 @@ fn what_is_wrong_is_said_with_its_place() {
             &[],
             "c.toml:3: listener.x.transport: expected one of tcp, tls, ws, wss, unix",
         ),
-        ("[bridge]\nserver = \"b\"", &[], &[], "c.toml:2: unknown key bridge.server: bridge is not there yet"),
+        ("[[bridge]]\nname = \"b\"\nurl = \"mqtt://h\"", &[], &[], "bridge b needs at least one route"),
+        ("[[bridge]]\nname = \"b\"\nuri = \"mqtt://h\"", &[], &[], "the nearest is bridge.b.url"),
+        (
+            "[[bridge]]\nname = \"b\"\nurl = \"mqtt://h\"\nroutes = [ { direction = \"up\", filter = \"a\" } ]",
+            &[],
+            &[],
+            "c.toml:4: bridge.b.routes: route 1: direction: expected one of out, in, both",
+        ),
         ("", &[], &["listener.ws.transport=wss"], "listener ws needs tls.certificate and tls.key, two PEM files"),
         ("", &[], &["listener.mqtt.tls.key=k"], "listener mqtt needs tls.certificate and tls.key, two PEM files"),
         ("", &[], &["listener.mqtt.tls.client_certificate=required"], "listener mqtt needs tls.client_ca"),

@@ -8,7 +8,7 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 /// The lists whose entries are addressed by their name.
-pub(super) const LISTS: [&str; 2] = ["listener", "module"];
+pub(super) const LISTS: [&str; 3] = ["listener", "module", "bridge"];
 
 /// Prefix of the environment variables that are settings.
 const PREFIX: &str = "PLIANT__";

@@ -19,6 +19,9 @@ pub enum StartError {
         /// What the system says.
         error: io::Error,
     },
+    /// Bridges to other brokers.
+    #[error(transparent)]
+    Bridge(#[from] crate::bridge::BridgeError),
     /// A module's component cannot be read.
     #[error("module {name}: cannot read {path}: {error}")]
     ModuleFile {

@@ -3,6 +3,7 @@
 use super::error::StartError;
 use super::{BUNDLED, bindings, reload};
 use crate::admin::{self, Api, Reload, Reloaded, Token};
+use crate::bridge::Bridges;
 use crate::broker::{Broker, Drain, Restored};
 use crate::config::{Bind, ClientCertificate, Config, Listener, ProtocolName, Sources};
 use crate::dialogue::Elsewhere;
@@ -19,6 +20,7 @@ use std::time::Duration;
 /// A broker that runs. [`Running::stop`] takes it down; dropping it does the same without telling how it went.
 pub struct Running {
     workers: Option<Workers>,
+    bridges: Option<Bridges>,
     sys: Option<SysClock>,
     admin: Option<admin::Server>,
     api: Api,
@@ -84,6 +86,8 @@ fn build(config: Config, sources: Option<Sources>) -> Result<Running, StartError
     // Taken before the listeners serve: a client that is let in has a broker that can be watched.
     let address = config.admin.bind.address();
     let admin_listener = admin::bind(address).map_err(|error| StartError::admin(address, &error))?;
+    // Before the first publisher, so that nothing passes the bridges by.
+    let bridges = Bridges::start(&broker, Arc::new(now), &config.bridges, &config.data_dir)?;
     let workers = Workers::start(broker.clone(), clock, net_config(&config, identity.clone()))?;
     let interval = Duration::from_secs(config.sys.interval_seconds.into());
     let sys = (!interval.is_zero()).then(|| SysClock::start(broker.clone(), clock, interval));
@@ -94,11 +98,22 @@ fn build(config: Config, sources: Option<Sources>) -> Result<Running, StartError
         None => Arc::new(|| Ok(Reloaded::default())) as Reload,
     };
     let api = Api::new(broker.clone(), Arc::new(now), config.admin.limits.clone(), reload.clone());
+    api.set_bridges(bridges.figures());
     let admin = admin::Server::start(admin_listener, api.clone(), token.clone())
         .map_err(|error| StartError::admin(address, &error))?;
     let url_file = config.data_dir.join("admin.url");
-    let running =
-        Running { workers: Some(workers), sys, admin: Some(admin), api, broker, store, token, reload, url_file };
+    let running = Running {
+        workers: Some(workers),
+        bridges: Some(bridges),
+        sys,
+        admin: Some(admin),
+        api,
+        broker,
+        store,
+        token,
+        reload,
+        url_file,
+    };
     running.announce(&config);
     Ok(running)
 }
@@ -204,6 +219,8 @@ impl Running {
         let Some(workers) = self.workers.take() else { return true };
         self.api.set_ready(false);
         self.sys = None;
+        // They say goodbye themselves; what comes after that waits for the next start.
+        self.bridges = None;
         workers.stop();
         self.admin = None;
         // Only says where a running broker is; a file that stays behind is written anew at the next start.

@@ -1,0 +1,66 @@
+//! `GET /api/v1/bridges`: how the bridges to other brokers stand.
+
+use super::api::Api;
+use super::body::json;
+use super::exposition::Exposition;
+use crate::metrics::{BridgeFigures, BridgeState, Counter};
+use axum::extract::State;
+use axum::response::Response;
+use serde_json::{Value as Json, json};
+
+/// All bridges that run, by name. There are as many as are configured, so it is one page.
+pub(super) async fn list(State(api): State<Api>) -> Response {
+    let bridges: Vec<Json> = api.bridges().iter().map(|bridge| shown(&api, bridge)).collect();
+    json(&json!({ "items": bridges, "next": null }))
+}
+
+fn shown(api: &Api, bridge: &BridgeFigures) -> Json {
+    let standing = bridge.standing();
+    json!({
+        "name": bridge.name,
+        "remote": bridge.remote,
+        "state": standing.state.word(),
+        "since_milliseconds": standing.since,
+        "last_error": (!standing.last_error.is_empty()).then_some(standing.last_error),
+        "connections": bridge.connections_total.get(),
+        "sent": bridge.sent_total.get(),
+        "received": bridge.received_total.get(),
+        "looped": bridge.looped_total.get(),
+        "refused": bridge.refused_total.get(),
+        "waiting": waiting(api, bridge),
+        "sessions": bridge.sessions.iter().map(|id| &**id).collect::<Vec<_>>(),
+    })
+}
+
+/// Messages in its sessions that the other broker has not taken.
+fn waiting(api: &Api, bridge: &BridgeFigures) -> usize {
+    let each = bridge.sessions.iter().filter_map(|id| api.broker().client(id));
+    each.map(|session| session.queued + session.in_flight).sum()
+}
+
+/// The same for Prometheus.
+pub(super) fn figures(api: &Api, text: &mut Exposition) {
+    let mut each = |name: &str, kind: &str, help: &str, value: &dyn Fn(&BridgeFigures) -> u64| {
+        text.figure(name, kind, help);
+        for bridge in api.bridges() {
+            text.sample(name, &[("bridge", &bridge.name)], value(bridge));
+        }
+    };
+    each("bridge_connected", "gauge", "1 while a bridge is connected.", &|bridge| {
+        u64::from(bridge.standing().state == BridgeState::Connected)
+    });
+    each("bridge_waiting_messages", "gauge", "Messages that wait for the other broker.", &|bridge| {
+        waiting(api, bridge) as u64
+    });
+    type Of = fn(&BridgeFigures) -> &Counter;
+    let counters: [(&str, &str, Of); 5] = [
+        ("bridge_connections_total", "Connections that a bridge made.", |bridge| &bridge.connections_total),
+        ("bridge_sent_total", "Messages that the other broker took.", |bridge| &bridge.sent_total),
+        ("bridge_received_total", "Messages taken from the other broker.", |bridge| &bridge.received_total),
+        ("bridge_looped_total", "Messages stopped because they went round.", |bridge| &bridge.looped_total),
+        ("bridge_refused_total", "Messages that one side refused for good.", |bridge| &bridge.refused_total),
+    ];
+    for (name, help, counter) in counters {
+        each(name, "counter", help, &|bridge| counter(bridge).get());
+    }
+}

@@ -1,0 +1,45 @@
+//! A connection to another broker, plain or over TLS, and the password for it.
+
+use super::settings::Settings;
+use super::target::Target;
+use super::trust;
+use rustls::pki_types::ServerName;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+
+/// What a bridge reads from and writes to.
+pub trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
+
+impl<T: AsyncRead + AsyncWrite + Unpin + Send> Stream for T {}
+
+/// Connects. The caller bounds the time that it may take.
+pub async fn dial(settings: &Settings, target: &Target) -> Result<Box<dyn Stream>, String> {
+    let plain = TcpStream::connect((target.host.as_str(), target.port)).await.map_err(|error| error.to_string())?;
+    plain.set_nodelay(true).map_err(|error| error.to_string())?;
+    if !target.is_tls {
+        return Ok(Box::new(plain));
+    }
+    let name = ServerName::try_from(target.host.clone()).map_err(|error| format!("{}: {error}", target.host))?;
+    let secured = TlsConnector::from(trust::config(settings)?).connect(name, plain).await;
+    Ok(Box::new(secured.map_err(|error| format!("TLS: {error}"))?))
+}
+
+/// User and password; none: the bridge does not say who it is. Read anew for each connection, so that a new password
+/// needs no restart.
+pub fn login(settings: &Settings) -> Result<Option<(String, String)>, String> {
+    if settings.user.is_empty() {
+        return Ok(None);
+    }
+    let password = if !settings.password_env.is_empty() {
+        let name = &settings.password_env;
+        std::env::var(name).map_err(|_| format!("the environment has no variable {name}, or it is no text"))?
+    } else if !settings.password_file.as_os_str().is_empty() {
+        let path = &settings.password_file;
+        let text = std::fs::read_to_string(path).map_err(|error| format!("cannot read {}: {error}", path.display()))?;
+        text.lines().next().unwrap_or_default().to_owned()
+    } else {
+        String::new()
+    };
+    Ok(Some((settings.user.clone(), password)))
+}

@@ -1,0 +1,33 @@
+//! Bridges to other brokers: what is published here goes there, and back, over MQTT or AMQP 1.0.
+//!
+//! A bridge is a client of the hall like any other, with a session of its own that outlives connection and process. What
+//! goes out waits in that session's queue and leaves it when the other broker has acknowledged it; what comes in is
+//! acknowledged there when it is on disk here. So neither side loses anything while the other one is away.
+
+mod dial;
+mod identity;
+mod mapping;
+mod mqtt;
+mod retry;
+mod seat;
+mod settings;
+mod target;
+mod thread;
+mod trust;
+
+pub use identity::NodeId;
+pub use settings::{Direction, MqttVersion, Route, Settings};
+pub use target::{Scheme, Target};
+pub use thread::{BridgeError, Bridges, Clock};
+pub use trust::{certificates, roots};
+
+/// The user property (MQTT 5.0) that names the brokers from which bridges have taken a message, one property for each, in
+/// the order of its way. A broker that finds itself there has had the message before.
+pub const VIA: &str = "pliant-via";
+
+/// The retained topic, below `$SYS/broker/`, under which a broker tells its id, so that bridges do not bring a message back
+/// to where it came from.
+pub const NODE_TOPIC: &str = "bridge/node";
+
+/// The listener that modules and the admin API see behind a bridge's session.
+pub const LISTENER: &str = "bridge";

@@ -1,0 +1,217 @@
+//! A bridge's place in the hall: a session of its own, and a thread's way to work for it.
+
+use super::LISTENER;
+use super::thread::Clock;
+use crate::broker::{Answer, Attachment, Broker, Link, Outlet, Worker};
+use crate::client::{Client, Departure, Protocol, Scope};
+use crate::dialogue::{
+    Attach, Closed, Detach, Event, Request, RetainHandling, Subscribe, SubscribeFilter, SubscribeOptions, Unsubscribe,
+};
+use crate::message::{Guarantee, Time};
+use crate::store::Sequence;
+use parking_lot::Mutex;
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::sync::Arc;
+use tokio::sync::Notify;
+
+/// What the bridges of one thread share.
+#[derive(Clone)]
+pub struct Hall {
+    pub broker: Arc<Broker>,
+    pub worker: Rc<RefCell<Worker>>,
+    pub clock: Clock,
+}
+
+impl Hall {
+    pub fn new(broker: Arc<Broker>, clock: Clock) -> Self {
+        Self { worker: Rc::new(RefCell::new(broker.worker())), broker, clock }
+    }
+
+    pub fn now(&self) -> Time {
+        (self.clock)()
+    }
+
+    /// Ends a batch.
+    pub fn flush(&self) {
+        self.worker.borrow_mut().flush(&self.broker, self.now());
+    }
+}
+
+/// Rings when there is something to look at.
+#[derive(Default)]
+pub struct Bell {
+    pub notify: Notify,
+    closed: Mutex<Option<Closed>>,
+}
+
+impl Bell {
+    /// Why the hall wants the bridge to let go, once.
+    pub fn closed(&self) -> Option<Closed> {
+        self.closed.lock().take()
+    }
+}
+
+impl Outlet for Bell {
+    fn flush(&self, _: Time) {
+        self.notify.notify_one();
+    }
+
+    fn wake(&self) {
+        self.notify.notify_one();
+    }
+
+    fn close(&self, why: Closed) {
+        *self.closed.lock() = Some(why);
+        self.notify.notify_one();
+    }
+}
+
+/// What a bridge listens to in the hall.
+#[derive(Debug, Clone)]
+pub struct Listening {
+    pub filter: String,
+    pub guarantee: Guarantee,
+    pub number: u32,
+}
+
+/// Under which name a bridge, or one of its routes, is a client of the hall.
+pub fn client(name: &str, protocol: Protocol, peer: &str) -> Client {
+    let id: Arc<str> = format!("bridge/{name}").into();
+    let scope = Scope { listener: LISTENER.into(), protocol, identity: Some(id.clone()) };
+    Client { id, scope, peer: peer.into() }
+}
+
+/// A session of the hall that a bridge holds. It lets go when it is dropped, and the session stays.
+pub struct Seat {
+    pub hall: Hall,
+    pub bell: Arc<Bell>,
+    link: Link,
+}
+
+impl Seat {
+    /// Takes the session, made if it is not there.
+    ///
+    /// # Errors
+    /// Why the hall does not let the bridge in.
+    pub fn take(hall: &Hall, client: &Client, window: u16) -> Result<Self, String> {
+        let bell = Arc::new(Bell::default());
+        let link = Link::new(bell.clone(), Arc::new(client.scope.clone()));
+        let mut seat = Self { hall: hall.clone(), bell, link };
+        let attach = Attach {
+            client: client.clone(),
+            clean: false,
+            expiry_seconds: u32::MAX,
+            window: window.max(1),
+            per_subscription: true,
+            will: None,
+            credentials: None,
+            exchange: None,
+            proof: None,
+        };
+        match seat.ask(Request::Attach(Box::new(attach))) {
+            Answer::Say(_, Event::Attached(_)) => Ok(seat),
+            Answer::Say(_, Event::Refused(refusal)) => Err(refusal.reason),
+            answer => Err(format!("the hall does not let the bridge in: {answer:?}")),
+        }
+    }
+
+    /// Listens to exactly this.
+    ///
+    /// # Errors
+    /// What the hall refuses.
+    pub fn listen(&mut self, client: &Client, wanted: &[Listening]) -> Result<(), String> {
+        let found = self.hall.broker.session_filters(client).map_err(|refusal| refusal.reason)?;
+        let stale: Vec<(Box<str>, Option<Box<str>>)> = (found.into_iter().flatten())
+            .filter(|(name, _)| !wanted.iter().any(|wanted| wanted.filter == *name))
+            .map(|(name, _)| (name.into(), None))
+            .collect();
+        if !stale.is_empty() {
+            self.ask(Request::Unsubscribe(Unsubscribe { handle: 1, filters: stale }));
+        }
+        if wanted.is_empty() {
+            return Ok(());
+        }
+        let filters = wanted.iter().map(|wanted| SubscribeFilter {
+            name: wanted.filter.as_str().into(),
+            share: None,
+            options: SubscribeOptions {
+                guarantee: wanted.guarantee,
+                no_local: true,
+                retain_as_published: true,
+                retain_handling: RetainHandling::IfNew,
+                identifier: Some(wanted.number),
+            },
+        });
+        let answer = self.ask(Request::Subscribe(Subscribe { handle: 1, filters: filters.collect() }));
+        let Answer::Say(_, Event::Subscribed { granted, .. }) = answer else {
+            return Err(format!("the hall does not answer a subscription: {answer:?}"));
+        };
+        match granted.into_iter().zip(wanted).find_map(|(granted, wanted)| Some((granted.err()?, wanted))) {
+            Some((refusal, wanted)) => Err(format!("{}: {}", wanted.filter, refusal.reason)),
+            None => Ok(()),
+        }
+    }
+
+    pub fn ask(&mut self, request: Request<'_>) -> Answer {
+        let now = self.hall.now();
+        self.hall.broker.handle(&mut self.hall.worker.borrow_mut(), &mut self.link, now, request)
+    }
+
+    /// Tries a publication again that waited for room.
+    pub fn resume(&mut self) -> Answer {
+        let now = self.hall.now();
+        self.hall.broker.resume(&mut self.hall.worker.borrow_mut(), &mut self.link, now)
+    }
+
+    /// Its hold on the session.
+    pub fn attachment(&self) -> Option<&Attachment> {
+        self.link.attachment()
+    }
+
+    /// Whether so much is on disk; if not, the bell rings when it is.
+    pub fn is_on_disk(&self, after: Sequence) -> bool {
+        let broker = &self.hall.broker;
+        if broker.is_committed(after) {
+            return true;
+        }
+        broker.await_answer(after, self.bell.clone());
+        broker.is_committed(after)
+    }
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        let detach = Detach { departure: Departure::Clean, expiry_seconds: None };
+        let now = self.hall.now();
+        self.hall.broker.detach(&mut self.hall.worker.borrow_mut(), &mut self.link, now, detach);
+        self.hall.flush();
+    }
+}
+
+/// Ends the sessions of bridges that are configured no more, with all that waits in them.
+pub fn end_others(hall: &Hall, names: &[Arc<str>]) {
+    let prefix = "bridge/";
+    let mut after = Some(prefix.to_owned());
+    loop {
+        let page = hall.broker.clients(after.as_deref(), 256);
+        let ours = |id: &str| id.starts_with(prefix);
+        let old = page.iter().filter(|info| ours(&info.id) && &*info.listener == LISTENER);
+        for info in old.filter(|info| !names.contains(&info.id)) {
+            let name = info.id.strip_prefix(prefix).unwrap_or_default();
+            let client = client(name, info.protocol, "");
+            tracing::warn!(session = %info.id, messages = info.queued, "no bridge is configured for this session any more; it ends");
+            match Seat::take(hall, &client, 1) {
+                Ok(mut seat) => {
+                    let detach = Detach { departure: Departure::Clean, expiry_seconds: Some(0) };
+                    seat.ask(Request::Detach(detach));
+                }
+                Err(reason) => tracing::warn!(session = %info.id, reason, "it cannot be ended now"),
+            }
+        }
+        match page.last() {
+            Some(last) if page.len() == 256 && ours(&last.id) => after = Some(last.id.to_string()),
+            _ => return,
+        }
+    }
+}

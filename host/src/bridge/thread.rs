@@ -1,0 +1,252 @@
+//! The thread on which all bridges run, each as a task that connects, works and waits.
+
+use super::dial::dial;
+use super::mapping::Way;
+use super::retry::Retry;
+use super::seat::{self, Hall, Listening, Seat};
+use super::settings::{Direction, Settings};
+use super::target::{Scheme, Target};
+use super::{NODE_TOPIC, NodeId, mqtt};
+use crate::broker::Broker;
+use crate::client::{Client, Protocol};
+use crate::dialogue::Publish;
+use crate::message::{Guarantee, Time};
+use crate::metrics::{BridgeFigures, BridgeState};
+use std::cell::Cell;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::Duration;
+use tokio::sync::watch;
+use tokio::task::LocalSet;
+
+/// Tells the broker's time.
+pub type Clock = Arc<dyn Fn() -> Time + Send + Sync>;
+
+/// Why bridges do not start.
+#[derive(Debug, thiserror::Error)]
+pub enum BridgeError {
+    /// This broker's id can be neither read nor made.
+    #[error("cannot use {path}, this broker's id towards others: {error}")]
+    Node {
+        /// Where it should be.
+        path: PathBuf,
+        /// What the system says.
+        error: io::Error,
+    },
+}
+
+/// All that one bridge goes by.
+pub struct Plan {
+    pub settings: Settings,
+    pub target: Target,
+    pub node: Arc<str>,
+    /// Its name over there.
+    pub client_id: String,
+    /// Its name here.
+    pub client: Client,
+    pub outward: Vec<Way>,
+    pub inward: Vec<Way>,
+    pub figures: Arc<BridgeFigures>,
+    /// Whether no connection was made since the start.
+    first: Cell<bool>,
+}
+
+/// The bridges while they run. They end when this is dropped.
+pub struct Bridges {
+    figures: Vec<Arc<BridgeFigures>>,
+    stop: watch::Sender<bool>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Bridges {
+    /// Has the hall keep from now on what goes out, and starts the bridges. `data_dir` is where this broker's id is.
+    ///
+    /// # Errors
+    /// The id cannot be had.
+    pub fn start(
+        broker: &Arc<Broker>,
+        clock: Clock,
+        settings: &[Settings],
+        data_dir: &Path,
+    ) -> Result<Self, BridgeError> {
+        let (stop, stopped) = watch::channel(false);
+        let wanted: Vec<_> = settings.iter().filter(|settings| settings.enabled).cloned().collect();
+        let hall = Hall::new(broker.clone(), clock.clone());
+        let path = data_dir.join("node.id");
+        let node = NodeId::open(&path).map_err(|error| BridgeError::Node { path, error })?;
+        broker.tell(&mut hall.worker.borrow_mut(), hall.now(), NODE_TOPIC, node.as_str());
+        if wanted.is_empty() {
+            seat::end_others(&hall, &[]);
+            return Ok(Self { figures: Vec::new(), stop, thread: None });
+        }
+        let make = |settings: &Settings| Plan::new(settings.clone(), node.as_str());
+        let mut plans: Vec<Plan> = wanted.iter().filter_map(make).collect();
+        let sessions: Vec<_> = plans.iter().flat_map(|plan| plan.figures.sessions.iter().cloned()).collect();
+        seat::end_others(&hall, &sessions);
+        for plan in &mut plans {
+            if let Err(reason) = plan.listen(&hall) {
+                // The task tries it again.
+                tracing::error!(bridge = plan.settings.name, reason, "the hall does not let the bridge listen");
+            }
+        }
+        let figures = plans.iter().map(|plan| plan.figures.clone()).collect();
+        drop(hall);
+        let broker = broker.clone();
+        let body = move || {
+            let runtime = tokio::runtime::Builder::new_current_thread()
+                .enable_all()
+                .build()
+                .expect("the system has room for an event queue at the start");
+            let hall = Hall::new(broker, clock);
+            LocalSet::new().block_on(&runtime, run_all(plans, hall, stopped));
+        };
+        let thread = std::thread::Builder::new().name("bridges".into()).spawn(body);
+        let thread = Some(thread.expect("the system has room for a few threads at the start"));
+        Ok(Self { figures, stop, thread })
+    }
+
+    /// What they count and how they stand.
+    pub fn figures(&self) -> Vec<Arc<BridgeFigures>> {
+        self.figures.clone()
+    }
+}
+
+impl Drop for Bridges {
+    fn drop(&mut self) {
+        // The other end is gone if the thread has ended.
+        let _ = self.stop.send(true);
+        if let Some(thread) = self.thread.take() {
+            // A panic of that thread was told by its own hook.
+            let _ = thread.join();
+        }
+    }
+}
+
+impl Plan {
+    /// Of settings that were checked; none: they were not.
+    fn new(settings: Settings, node: &str) -> Option<Self> {
+        let target = Target::read(&settings.url).ok()?;
+        let client_id = match settings.client_id.as_str() {
+            "" => format!("pliant-{node}-{}", settings.name),
+            id => id.to_owned(),
+        };
+        let protocol = match target.scheme {
+            Scheme::Mqtt => Protocol::Mqtt,
+            Scheme::Amqp => Protocol::Amqp,
+        };
+        let client = seat::client(&settings.name, protocol, &format!("{}:{}", target.host, target.port));
+        let ways = |direction| settings.going(direction).into_iter().map(Way::new).collect::<Vec<_>>();
+        let (outward, inward) = (ways(Direction::Out), ways(Direction::In));
+        let sessions = vec![client.id.clone()];
+        let figures = Arc::new(BridgeFigures::new(settings.name.clone(), settings.url.clone(), sessions));
+        let first = Cell::new(true);
+        Some(Self { settings, target, node: node.into(), client_id, client, outward, inward, figures, first })
+    }
+
+    /// Makes the session that keeps what goes out while the other broker is away.
+    fn listen(&self, hall: &Hall) -> Result<(), String> {
+        let wanted = self.outward.iter().map(|way| Listening {
+            filter: way.route.local_source(),
+            guarantee: Guarantee::from_level(way.route.qos).unwrap_or_default(),
+            number: way.number,
+        });
+        let wanted: Vec<_> = wanted.collect();
+        Seat::take(hall, &self.client, 1)?.listen(&self.client, &wanted)
+    }
+
+    /// Whether this is the first connection since the start; false from then on.
+    pub fn is_first(&self) -> bool {
+        self.first.replace(false)
+    }
+
+    /// Notes how the bridge stands, and tells it where that has changed: in the log, and as the retained message
+    /// `$SYS/broker/connection/NAME/state`, under Mosquitto's name.
+    pub fn say(&self, hall: &Hall, state: BridgeState, error: Option<&str>) {
+        let now = hall.now();
+        let was = self.figures.standing();
+        self.figures.set(state, now.0, error);
+        let (name, remote) = (&self.settings.name, &self.settings.url);
+        if was.state == state && was.since != 0 {
+            return;
+        }
+        match (state, error) {
+            (BridgeState::Waiting, Some(reason)) => tracing::warn!(bridge = name, remote, reason, "bridge is down"),
+            (BridgeState::Connected, _) => tracing::info!(bridge = name, remote, "bridge is up"),
+            (state, _) => tracing::debug!(bridge = name, remote, state = state.word(), "bridge"),
+        }
+        let up = |state| state == BridgeState::Connected;
+        if up(was.state) == up(state) && was.since != 0 {
+            return;
+        }
+        let topic = format!("$SYS/broker/connection/{name}/state");
+        let publish = Publish {
+            name: &topic,
+            guarantee: Guarantee::AtMostOnce,
+            retain: true,
+            handle: 0,
+            expiry_seconds: None,
+            properties: None,
+            payload: if up(state) { b"1" } else { b"0" },
+        };
+        let told = hall.broker.publish_as(&mut hall.worker.borrow_mut(), now, &self.client, publish);
+        if let Err(refusal) = told {
+            tracing::debug!(bridge = name, reason = refusal.reason, "the bridge's state cannot be published");
+        }
+        hall.flush();
+    }
+}
+
+async fn run_all(plans: Vec<Plan>, hall: Hall, stopped: watch::Receiver<bool>) {
+    let tasks: Vec<_> = plans
+        .into_iter()
+        .map(|plan| tokio::task::spawn_local(run(std::rc::Rc::new(plan), hall.clone(), stopped.clone())))
+        .collect();
+    for task in tasks {
+        // A panic in it was told by its hook; the others go on.
+        let _ = task.await;
+    }
+}
+
+/// One bridge, until it is stopped.
+async fn run(plan: std::rc::Rc<Plan>, hall: Hall, mut stopped: watch::Receiver<bool>) {
+    let mut retry = Retry::new(&plan.settings);
+    while !*stopped.borrow() {
+        plan.say(&hall, BridgeState::Connecting, None);
+        // A task of its own, so that a fault in reading what the other broker sends costs this connection only.
+        let attempt = tokio::task::spawn_local(attempt(plan.clone(), hall.clone(), stopped.clone())).await;
+        let lost = match attempt {
+            Ok(Ok(())) => break,
+            Ok(Err(lost)) => lost,
+            Err(error) => mqtt::Lost { reason: format!("the connection's task failed: {error}"), went_well: false },
+        };
+        if lost.went_well {
+            retry.reset();
+        }
+        plan.say(&hall, BridgeState::Waiting, Some(&lost.reason));
+        let wait = retry.next_wait();
+        tokio::select! {
+            () = tokio::time::sleep(wait) => {}
+            _ = stopped.changed() => {}
+        }
+    }
+    plan.say(&hall, BridgeState::Stopped, None);
+}
+
+/// One connection.
+async fn attempt(plan: std::rc::Rc<Plan>, hall: Hall, mut stopped: watch::Receiver<bool>) -> Result<(), mqtt::Lost> {
+    let lost = |reason: String| mqtt::Lost { reason, went_well: false };
+    plan.listen(&hall).map_err(lost)?;
+    let patience = Duration::from_secs(plan.settings.connect_seconds_max.into());
+    let stream = tokio::select! {
+        dialled = tokio::time::timeout(patience, dial(&plan.settings, &plan.target)) => {
+            dialled.map_err(|_| lost("it cannot be reached in time".to_owned()))?.map_err(lost)?
+        }
+        _ = stopped.changed() => return Ok(()),
+    };
+    match plan.target.scheme {
+        Scheme::Mqtt => mqtt::run(&plan, &hall, stream, &mut stopped).await,
+        Scheme::Amqp => Err(lost("AMQP bridges are not there yet".to_owned())),
+    }
+}

@@ -1,0 +1,59 @@
+//! `pliant bridge`: how the bridges of a running broker stand.
+
+use super::admin::AdminArgs;
+use super::{Outcome, output};
+use clap::{Args, Subcommand};
+use serde_json::Value as Json;
+
+#[derive(Debug, Args)]
+pub(crate) struct BridgeArgs {
+    #[command(subcommand)]
+    verb: Verb,
+    #[command(flatten)]
+    admin: AdminArgs,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// Each bridge with its state, what went through it and what waits
+    List {
+        /// Print the API's answer as JSON
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+pub(crate) fn run(args: &BridgeArgs) -> Outcome {
+    let Verb::List { json } = args.verb;
+    let document = args.admin.connect()?.get("/api/v1/bridges")?;
+    if json {
+        return output::json(&document);
+    }
+    output::line(&format!(
+        "{:<16} {:<11} {:>10} {:>10} {:>8} {:>8}  REMOTE",
+        "NAME", "STATE", "SENT", "RECEIVED", "WAITING", "REFUSED"
+    ))?;
+    for bridge in document["items"].as_array().into_iter().flatten() {
+        output::line(&row(bridge))?;
+    }
+    Ok(())
+}
+
+fn row(bridge: &Json) -> String {
+    let text = |key: &str| bridge[key].as_str().unwrap_or_default();
+    let number = |key: &str| bridge[key].as_u64().unwrap_or_default();
+    let mut row = format!(
+        "{:<16} {:<11} {:>10} {:>10} {:>8} {:>8}  {}",
+        text("name"),
+        text("state"),
+        number("sent"),
+        number("received"),
+        number("waiting"),
+        number("refused"),
+        text("remote")
+    );
+    if text("state") != "connected" && !text("last_error").is_empty() {
+        row.push_str(&format!(" ({})", text("last_error")));
+    }
+    row
+}

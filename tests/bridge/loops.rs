@@ -1,0 +1,58 @@
+//! Messages do not go round, whatever the bridges.
+
+use super::relay::Relay;
+use super::rig::*;
+use crate::harness::*;
+use host::bridge::Direction;
+
+#[test]
+fn two_bridges_that_face_each_other_bring_nothing_back() {
+    // Each side has a bridge that sends all to the other.
+    let Some(first) = Broker::start() else { return };
+    let relay = Relay::to(first.address());
+    drop(first);
+    let Some(b) = with(vec![bridge("to-a", &mqtt(relay.address()), &[route(Direction::Out, "l/#")])]) else { return };
+    let Some(a) = with(vec![bridge("to-b", &mqtt(b.address()), &[route(Direction::Out, "l/#")])]) else { return };
+    relay.open(a.address());
+    until_up(&a, "to-b");
+    until_up(&b, "to-a");
+    let mut at_a = connect(V5).at(a.address()).open();
+    at_a.subscribe("l/#", 2);
+    let mut at_b = connect(V5).at(b.address()).open();
+    at_b.subscribe("l/#", 2);
+    for qos in [0, 1, 2] {
+        at_a.say("l/1", "round", qos);
+        at_a.expect("l/1", "round", qos);
+        at_b.expect("l/1", "round", qos);
+    }
+    until(&b, "to-a", |bridge| bridge["looped"] == 3 && bridge["waiting"] == 0);
+    at_a.expect_nothing();
+    at_b.expect_nothing();
+}
+
+#[test]
+fn a_ring_of_three_brokers_ends_where_it_began() {
+    let Some(first) = Broker::start() else { return };
+    let relay = Relay::to(first.address());
+    drop(first);
+    let out = [route(Direction::Out, "l/#")];
+    let Some(c) = with(vec![bridge("on", &mqtt(relay.address()), &out)]) else { return };
+    let Some(b) = with(vec![bridge("on", &mqtt(c.address()), &out)]) else { return };
+    let Some(a) = with(vec![bridge("on", &mqtt(b.address()), &out)]) else { return };
+    relay.open(a.address());
+    for broker in [&a, &b, &c] {
+        until_up(broker, "on");
+    }
+    let mut clients = [&a, &b, &c].map(|broker| connect(V5).at(broker.address()).open());
+    for client in &mut clients {
+        client.subscribe("l/#", 1);
+    }
+    clients[0].say("l/1", "round", 1);
+    for client in &mut clients {
+        client.expect("l/1", "round", 1);
+    }
+    until(&c, "on", |bridge| bridge["looped"] == 1);
+    for client in &mut clients {
+        client.expect_nothing();
+    }
+}

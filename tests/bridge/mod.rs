@@ -1,0 +1,8 @@
+//! Bridges to other brokers: to another broker of ours here, to brokers of others in `interop`.
+
+mod relay;
+mod rig;
+
+mod loops;
+mod mqtt;
+mod settings;
