@@ -121,8 +121,8 @@ impl Seat {
     /// # Errors
     /// What the hall refuses.
     pub fn listen(&mut self, client: &Client, wanted: &[Listening]) -> Result<(), String> {
-        let found = self.hall.broker.session_filters(client).map_err(|refusal| refusal.reason)?;
-        let stale: Vec<(Box<str>, Option<Box<str>>)> = (found.into_iter().flatten())
+        let found = self.hall.broker.session(client).map_err(|refusal| refusal.reason)?;
+        let stale: Vec<(Box<str>, Option<Box<str>>)> = (found.into_iter().flat_map(|session| session.filters))
             .filter(|(name, _)| !wanted.iter().any(|wanted| wanted.filter == *name))
             .map(|(name, _)| (name.into(), None))
             .collect();
