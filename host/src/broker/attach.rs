@@ -13,6 +13,7 @@ use crate::message::{Refusal, RefusalKind, Time};
 use crate::store::{Change, MailboxRecord};
 use crate::wasm::{EventKinds, Happening};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 /// The hall's side of one connection. Belongs to the task that reads the connection.
 pub struct Link {
@@ -109,6 +110,9 @@ impl Broker {
             }
         };
         let Attachment { mailbox, number } = &claimed.attachment;
+        if will.is_some() && !staged.publishes_will(mailbox.id) {
+            self.await_last_will(mailbox.id);
+        }
         // Under the lock, so that whoever takes the mailbox over tells the store, and leaves its will, after us.
         let state = mailbox.lock();
         if state.attachment == *number {
@@ -158,6 +162,7 @@ impl Broker {
         }
         let id = self.directory.next_id();
         let mailbox = Arc::new(Mailbox::new(id, client.clone(), attach.per_subscription, expiry_seconds));
+        self.begin_numbers(&mailbox);
         let mut state = mailbox.lock();
         state.window_max = attach.window;
         // Before others can see the mailbox: whoever takes it over has to find this connection in it.
@@ -336,6 +341,7 @@ impl Broker {
         };
         // A connection that took the mailbox over in this very moment has to come again.
         state.consumers.clear();
+        self.numbers_begin.fetch_max(mailbox.numbers_end(&state), Ordering::Relaxed);
         if let Some(outlet) = mailbox.set_outlet(&mut state, None) {
             if !mailbox.is_consumed() {
                 self.metrics.clients.add(-1);
@@ -381,7 +387,7 @@ impl Broker {
             }
         }
         self.hand_on(worker, handed_on, staged);
-        self.fire_will(worker, now, mailbox.id, staged);
+        self.owner_ended(worker, now, mailbox.id, staged);
     }
 
     /// What stands in the trie for a client's own subscription.

@@ -141,6 +141,15 @@ pub struct Replay {
     pub chosen: Option<VecDeque<Message>>,
 }
 
+/// Numbers that one start of the broker may use: a whole number of rounds of handles, so that these go on.
+const NUMBERS_A_START: u64 = 65_535 << 20;
+
+/// Entries get numbers that no earlier start of the broker can have given: a receiver that settles second remembers them,
+/// also those that a crash has taken back, or that were settled just before it.
+pub(super) fn numbers_begin(starts: u64) -> u64 {
+    starts.saturating_mul(NUMBERS_A_START)
+}
+
 /// See the head of this file.
 pub struct Mailbox {
     /// Its name for ever.
@@ -334,6 +343,19 @@ impl Mailbox {
     /// The guarded part.
     pub fn lock(&self) -> parking_lot::MutexGuard<'_, State> {
         self.state.lock()
+    }
+
+    /// Gives only numbers above `begin` from now on; the handles that follow from them go on where they were.
+    pub fn begin_numbers(&self, begin: u64) {
+        let mut state = self.lock();
+        if state.next_number <= begin {
+            state.next_number = begin + u64::from(super::window::handle_of(state.next_number));
+        }
+    }
+
+    /// Where the numbers of a mailbox have to begin that takes the place of this one.
+    pub fn numbers_end(&self, state: &State) -> u64 {
+        if self.is_consumed() { state.next_number.next_multiple_of(65_535) } else { 0 }
     }
 
     /// Whether this is the connection that it has.

@@ -50,6 +50,8 @@ mod queue_tests;
 mod simulation;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod will_tests;
 
 pub use access::{Permits, Proof};
 pub use attach::{Link, nobody};
@@ -192,6 +194,8 @@ pub struct Broker {
     /// The generation of modules for which consumers of queues were asked about last.
     rechecked: AtomicU64,
     next_log_id: AtomicU64,
+    /// Entries of mailboxes get greater numbers than this.
+    numbers_begin: AtomicU64,
     next_group: AtomicU64,
     consumer_numbers: consumers::Numbers,
     /// How bare messages stand on the wire.

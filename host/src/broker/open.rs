@@ -2,8 +2,8 @@
 
 use super::mailbox::Mailbox;
 use super::{
-    Broker, Limits, chores, claims, deadlines, directory, drain, gap, queues, receipts, retained, sessions, subscribe,
-    wills,
+    Broker, Limits, chores, claims, deadlines, directory, drain, gap, mailbox, queues, receipts, retained, sessions,
+    subscribe, wills,
 };
 use crate::client::{Departure, Protocol};
 use crate::message::{Message, Time};
@@ -11,10 +11,7 @@ use crate::metrics::Metrics;
 use crate::store::{LoadedMailbox, MailboxId, Store, WillRecord};
 use crate::wasm::{EventKinds, Happening, Modules};
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
-
-/// After a restart, entries of a mailbox are numbered from the time on, with so many bits for those of one millisecond.
-const NUMBERS_BELOW_A_MILLISECOND: u32 = 16;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// What the hall takes over from the store.
 #[derive(Default)]
@@ -31,6 +28,8 @@ pub struct Restored {
     pub next_mailbox_id: u64,
     /// Numbers in the message log are given from here.
     pub next_log_id: u64,
+    /// How often the store was opened before.
+    pub starts: u64,
 }
 
 impl Broker {
@@ -65,6 +64,7 @@ impl Broker {
             draining: drain::Draining::default(),
             rechecked: AtomicU64::new(0),
             next_log_id: AtomicU64::new(restored.next_log_id.max(1)),
+            numbers_begin: AtomicU64::new(mailbox::numbers_begin(restored.starts)),
             next_group: AtomicU64::new(1),
             consumer_numbers: Default::default(),
             tags: Default::default(),
@@ -118,12 +118,9 @@ impl Broker {
         if let Some(rest) = rest {
             mailbox.set_gap(rest, sent_to);
         }
+        self.begin_numbers(&mailbox);
         let mut state = mailbox.lock();
         state.seen = seen.into_iter().collect();
-        if mailbox.is_consumed() {
-            // Receivers may remember numbers that the store has forgotten: those from now on are others.
-            state.next_number = state.next_number.max(now.0 << NUMBERS_BELOW_A_MILLISECOND);
-        }
         // A client that was there when the broker ended counts as gone from now on.
         if record.detached.is_none() {
             let client = record.client.clone();
@@ -140,6 +137,11 @@ impl Broker {
         if record.expiry_seconds != u32::MAX {
             self.deadlines.mailbox(detached.plus_seconds(record.expiry_seconds), id);
         }
+    }
+
+    /// Has a mailbox give numbers that were never given.
+    pub(super) fn begin_numbers(&self, mailbox: &Mailbox) {
+        mailbox.begin_numbers(self.numbers_begin.load(Ordering::Relaxed));
     }
 
     /// A will whose owner was there when the broker ended is due after its delay, counted from now.

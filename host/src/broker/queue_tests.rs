@@ -275,3 +275,37 @@ fn tags_of_a_link_are_bounded_and_there_is_room_again_once_one_is_forgotten() {
     hall.broker.forget_tag("link", b"1");
     assert!(matches!(send(&mut hall, b"3"), Taken::Yes(..)));
 }
+
+/// What a receiver that settles second remembers of one message must never mean another one: a crash takes numbers back, and
+/// an empty queue has none to go on from.
+#[test]
+fn numbers_of_entries_are_never_given_again() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut numbers = Vec::new();
+    for round in 0..3 {
+        let mut hall = super::tests::hall_in(directory.path());
+        let one = hall.at_queue(false);
+        // It says that it is done with everything that it ever got.
+        hall.broker.forget_waiting(one.link.attachment().unwrap(), &numbers);
+        hall.send(QUEUE, Guarantee::ExactlyOnce, &round.to_string());
+        hall.commit();
+        hall.broker.forget_waiting(one.link.attachment().unwrap(), &numbers);
+        let got = hall.consume(&one, 9);
+        assert_eq!(texts(&got), [round.to_string()]);
+        assert!(!numbers.contains(&got[0].number), "{numbers:?} {}", got[0].number);
+        numbers.push(got[0].number);
+        hall.dispose(&one, got[0].number, Disposal::Accepted);
+        // A queue that is deleted and made again begins behind the old one.
+        let client = client("c");
+        hall.broker.delete_queue(&mut hall.worker, hall.now, &client.scope, QUEUE).unwrap();
+        let one = hall.at_queue(false);
+        hall.send(QUEUE, Guarantee::ExactlyOnce, "again");
+        hall.commit();
+        let got = hall.consume(&one, 9);
+        assert!(!numbers.contains(&got[0].number), "{numbers:?} {}", got[0].number);
+        numbers.push(got[0].number);
+        hall.dispose(&one, got[0].number, Disposal::Accepted);
+        hall.commit();
+        assert!(hall.broker.store.close());
+    }
+}

@@ -84,6 +84,7 @@ impl Broker {
         let client = Arc::new(owner(topic.as_str()));
         let mailbox = Arc::new(Mailbox::new(id, client.clone(), false, u32::MAX));
         mailbox.set_consumed(true);
+        self.begin_numbers(&mailbox);
         set_up(&mailbox, &record);
         if !self.directory.replace(&client.id, None, mailbox.clone()) {
             return match self.find_queue(topic)? {

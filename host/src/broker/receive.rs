@@ -218,6 +218,7 @@ impl Broker {
         let expiry_seconds = expiry_seconds.unwrap_or(u32::MAX).min(self.limits.expiry_seconds_max);
         let mailbox = Arc::new(Mailbox::new(self.directory.next_id(), client.clone(), false, expiry_seconds));
         mailbox.set_consumed(true);
+        self.begin_numbers(&mailbox);
         if !self.directory.replace(&client.id, old.as_ref(), mailbox.clone()) {
             return Ok(None);
         }
@@ -366,18 +367,28 @@ impl Broker {
 
     /// A receiver that came back says that it is done with entries that it was handed in an earlier life.
     pub fn forget_waiting(&self, link: &Attachment, numbers: &[u64]) -> Sequence {
+        if numbers.is_empty() {
+            return 0;
+        }
         let mailbox = &link.mailbox;
         let mut changes = Vec::new();
         let mut state = mailbox.lock();
         for number in numbers {
-            let Ok(at) = state.queue.binary_search_by_key(number, |queued| queued.number) else { continue };
+            let Ok(at) = state.queue.binary_search_by_key(number, |queued| queued.number) else {
+                // Its row in the log goes with the next start.
+                if state.is_in_gap(*number) {
+                    changes.push(Change::QueuedGone(mailbox.id, *number));
+                }
+                continue;
+            };
             if let Some(queued) = state.queue.remove(at) {
                 mailbox.count(&queued, false);
                 queued.forget(mailbox.id, &mut changes);
             }
         }
         drop(state);
-        if changes.is_empty() { 0 } else { self.store.submit(changes) }
+        // What is not there any more may be on its way out of the store.
+        if changes.is_empty() { self.store.submitted() } else { self.store.submit(changes) }
     }
 
     pub(super) fn is_queue(&self, mailbox: &Mailbox) -> bool {

@@ -71,6 +71,7 @@ impl Broker {
             mailbox.set_consumed(true);
             mailbox.set_session(true);
             mailbox.lock().detached = Some(now);
+            self.begin_numbers(&mailbox);
             if !self.directory.replace(&client.id, None, mailbox.clone()) {
                 continue;
             }

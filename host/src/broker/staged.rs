@@ -5,6 +5,7 @@
 
 use super::Broker;
 use super::mailbox::{Mailbox, Submitted};
+use super::wills::Touched;
 use super::worker::Worker;
 use crate::message::Message;
 use crate::store::{Change, MailboxId, Sequence};
@@ -24,7 +25,7 @@ pub(super) struct Staged {
     /// Topics whose last value changed.
     retained: SmallVec<[Topic; 1]>,
     /// Mailboxes whose will came or went.
-    wills: SmallVec<[MailboxId; 1]>,
+    wills: SmallVec<[(MailboxId, Touched); 1]>,
 }
 
 impl Staged {
@@ -44,8 +45,13 @@ impl Staged {
     }
 
     /// The will of this mailbox is another one now, or gone.
-    pub fn will(&mut self, owner: MailboxId) {
-        self.wills.push(owner);
+    pub fn will(&mut self, owner: MailboxId, touched: Touched) {
+        self.wills.push((owner, touched));
+    }
+
+    /// Whether this request publishes the will of this mailbox.
+    pub fn publishes_will(&self, owner: MailboxId) -> bool {
+        self.wills.contains(&(owner, Touched::Published))
     }
 
     /// A durable copy is in its mailbox under this number.
@@ -110,9 +116,9 @@ impl Broker {
         // What memory holds now, and not what this request made of it: whoever tells the store last tells the latest.
         let _in_order = (!retained.is_empty()).then(|| self.retained.in_order());
         changes.extend(retained.drain(..).map(|topic| self.retained.change(&topic)));
-        let will_of = (!wills.is_empty()).then(|| self.wills_in_order());
-        if let Some(will_of) = &will_of {
-            changes.extend(wills.drain(..).map(will_of));
+        let mut will_of = (!wills.is_empty()).then(|| self.wills_in_order());
+        if let Some(will_of) = &mut will_of {
+            changes.extend(wills.drain(..).filter_map(will_of));
         }
         self.store.submit(changes.drain(..))
     }

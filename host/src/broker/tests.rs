@@ -58,6 +58,7 @@ pub(super) fn opened(limits: Limits, metrics: Arc<Metrics>, store: Store, mut lo
         wills: loaded.wills,
         next_mailbox_id: loaded.next_mailbox_id,
         next_log_id: loaded.next_log_id,
+        starts: loaded.starts,
         tags: loaded.tags,
     };
     let clock: wasm::Clock = Arc::new(|| Time(0));

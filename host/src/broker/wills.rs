@@ -12,16 +12,37 @@ use hashbrown::HashMap;
 use parking_lot::Mutex;
 use std::sync::Arc;
 
+/// How often somebody who leaves a will looks whether the one before it has been published. That takes as long as the
+/// modules that see it.
+const LOOKS: u32 = 1 << 20;
+
 /// All wills, by the mailbox of their owner. Bounded by the mailboxes.
 #[derive(Default)]
 pub struct Wills {
-    table: Mutex<HashMap<MailboxId, WillRecord>>,
+    table: Mutex<HashMap<MailboxId, Place>>,
+}
+
+/// Where a will is.
+enum Place {
+    Kept(WillRecord),
+    /// It is being published. The store has it until its publication is handed over; another one must not take its place
+    /// there before that.
+    Leaving,
+}
+
+/// What a request did to a will.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Touched {
+    /// It came, went or became due.
+    Changed,
+    /// It was published.
+    Published,
 }
 
 impl Wills {
     /// Takes one back from the store.
     pub fn restore(&self, owner: MailboxId, will: WillRecord) {
-        self.table.lock().insert(owner, will);
+        self.table.lock().insert(owner, Place::Kept(will));
     }
 
     /// Whether there is one.
@@ -57,23 +78,47 @@ impl Broker {
     /// Keeps a will, in place of an older one.
     pub(super) fn put_will(&self, staged: &mut Staged, id: MailboxId, owner: &Arc<Client>, will: Will, now: Time) {
         let record = WillRecord { owner: owner.clone(), will, registered: now, due: None };
-        self.wills.table.lock().insert(id, record);
-        staged.will(id);
+        self.wills.table.lock().insert(id, Place::Kept(record));
+        staged.will(id, Touched::Changed);
     }
 
-    /// The wills as they are; whoever holds this tells the store in the order of what it sees.
-    pub(super) fn wills_in_order(&self) -> impl Fn(MailboxId) -> Change + '_ {
-        let table = self.wills.table.lock();
-        move |id| match table.get(&id) {
-            Some(record) => Change::Will(id, Box::new(record.clone())),
-            None => Change::WillGone(id),
+    /// Returns when no will of this mailbox is on its way out. Another thread publishes it, which waits for nobody; a thread
+    /// that broke down in the middle is not waited for for ever.
+    pub(super) fn await_last_will(&self, id: MailboxId) {
+        let is_leaving = || matches!(self.wills.table.lock().get(&id), Some(Place::Leaving));
+        for _ in 0..LOOKS {
+            if !is_leaving() {
+                return;
+            }
+            std::thread::yield_now();
+        }
+    }
+
+    /// The wills as they are; whoever holds this tells the store in the order of what it sees. None: somebody else will.
+    pub(super) fn wills_in_order(&self) -> impl FnMut((MailboxId, Touched)) -> Option<Change> + '_ {
+        let mut table = self.wills.table.lock();
+        move |(id, touched)| match table.get(&id) {
+            Some(Place::Kept(record)) => Some(Change::Will(id, Box::new(record.clone()))),
+            Some(Place::Leaving) if touched == Touched::Changed => None,
+            Some(Place::Leaving) => {
+                table.remove(&id);
+                Some(Change::WillGone(id))
+            }
+            None => Some(Change::WillGone(id)),
+        }
+    }
+
+    /// When a will is due, and how its owner went.
+    fn due(&self, id: MailboxId) -> Option<(Time, Departure)> {
+        match self.wills.table.lock().get(&id) {
+            Some(Place::Kept(record)) => record.due,
+            _ => None,
         }
     }
 
     /// The owner is back: in time, unless its will was due already and only nobody had come to it yet.
     pub(super) fn owner_is_back(&self, worker: &mut Worker, now: Time, id: MailboxId, staged: &mut Staged) {
-        let due = self.wills.table.lock().get(&id).and_then(|record| record.due);
-        match due {
+        match self.due(id) {
             Some((at, _)) if at <= now => self.fire_will(worker, now, id, staged),
             _ => self.cancel_will(id, staged),
         }
@@ -81,9 +126,19 @@ impl Broker {
 
     /// The owner is back, or never minded.
     pub(super) fn cancel_will(&self, id: MailboxId, staged: &mut Staged) {
-        if self.wills.table.lock().remove(&id).is_some() {
-            staged.will(id);
+        let mut table = self.wills.table.lock();
+        if matches!(table.get(&id), Some(Place::Kept(_))) {
+            table.remove(&id);
+            staged.will(id, Touched::Changed);
         }
+    }
+
+    /// The owner's mailbox ends: whatever its will waits for is over.
+    pub(super) fn owner_ended(&self, worker: &mut Worker, now: Time, id: MailboxId, staged: &mut Staged) {
+        if let Some(Place::Kept(record)) = self.wills.table.lock().get_mut(&id) {
+            record.due.get_or_insert((now, Departure::TakenOver));
+        }
+        self.fire_will(worker, now, id, staged);
     }
 
     /// The owner went: its will is dropped, published, or published when its delay or the mailbox is over.
@@ -97,7 +152,7 @@ impl Broker {
         staged: &mut Staged,
     ) {
         let mut table = self.wills.table.lock();
-        let Some(record) = table.get_mut(&id) else { return };
+        let Some(Place::Kept(record)) = table.get_mut(&id) else { return };
         if how == Departure::Clean {
             drop(table);
             return self.cancel_will(id, staged);
@@ -109,23 +164,26 @@ impl Broker {
             drop(table);
             return self.fire_will(worker, now, id, staged);
         }
-        staged.will(id);
+        staged.will(id, Touched::Changed);
         drop(table);
         self.deadlines.will(at, id);
     }
 
     /// Publishes a will whose owner is gone, now. Its publication and its end are one unit: a crash leaves both or none.
     pub(super) fn fire_will(&self, worker: &mut Worker, now: Time, id: MailboxId, staged: &mut Staged) {
-        let mut table = self.wills.table.lock();
-        let Some((_, how)) = table.get(&id).and_then(|record| record.due) else { return };
-        let Some(record) = table.remove(&id) else { return };
-        drop(table);
+        let (record, how) = {
+            let mut table = self.wills.table.lock();
+            let Some(place) = table.get_mut(&id) else { return };
+            let Place::Kept(WillRecord { due: Some((_, how)), .. }) = *place else { return };
+            let Place::Kept(record) = std::mem::replace(place, Place::Leaving) else { return };
+            (record, how)
+        };
         self.claims.will_over(id, &record.owner.id);
+        staged.will(id, Touched::Published);
         let chain = worker.chain.clone();
         let WillRecord { owner, will, registered, .. } = record;
         // It may have been allowed when it was left.
         if self.check(worker, &owner, Action::Publish, will.message.topic().as_str()).is_err() {
-            staged.will(id);
             return;
         }
         let will = Will { message: counted_from(now, registered, &will.message), ..will };
@@ -136,7 +194,6 @@ impl Broker {
                 tracing::warn!(client = %owner.id.escape_debug(), reason = refusal.reason, "a will was refused");
             }
         }
-        staged.will(id);
     }
 
     /// Does what is due; returns when to come again. Call it when that time has come, or more often.
@@ -164,8 +221,7 @@ impl Broker {
     }
 
     fn will_due(&self, worker: &mut Worker, now: Time, id: MailboxId) {
-        let due = self.wills.table.lock().get(&id).and_then(|record| record.due);
-        if due.is_some_and(|(at, _)| at <= now) {
+        if self.due(id).is_some_and(|(at, _)| at <= now) {
             let mut staged = worker.stage();
             self.fire_will(worker, now, id, &mut staged);
             self.commit(worker, staged);

@@ -74,6 +74,7 @@ fn build(config: Config, sources: Option<Sources>) -> Result<Running, StartError
         tags: loaded.tags,
         next_mailbox_id: loaded.next_mailbox_id,
         next_log_id: loaded.next_log_id,
+        starts: loaded.starts,
     };
     let broker =
         Broker::open(config.broker.clone(), store.clone(), restored, Arc::new(modules.clone()), metrics, clock.now());

@@ -121,7 +121,6 @@ impl<'t> Batch<'t> {
     fn remove_mailbox(&mut self, id: MailboxId, key: &mut Key) -> Result<()> {
         key.number(id);
         self.remove(Table::Mailboxes, key)?;
-        self.remove(Table::Wills, key)?;
         self.remove(Table::Queues, key)?;
         for table in [Table::Filters, Table::Queue, Table::Handles, Table::Received, Table::Failures, Table::Seen] {
             self.remove_all(table, key.bytes())?;

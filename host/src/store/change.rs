@@ -18,8 +18,8 @@ pub type MailboxId = u64;
 pub enum Change {
     /// This mailbox exists, or its record changed.
     Mailbox(MailboxId, Box<MailboxRecord>),
-    /// The mailbox and all that belongs to it (filters, queue, seen handles, will) is gone. The log rows of its queued
-    /// messages are removed by changes of their own.
+    /// The mailbox and all that belongs to it (filters, queue, seen handles) is gone. The log rows of its queued messages and
+    /// its will are removed by changes of their own.
     MailboxGone(MailboxId),
     /// The mailbox has this subscription, instead of the one with the same filter and share.
     Filter(MailboxId, Box<Subscription>),

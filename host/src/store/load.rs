@@ -5,7 +5,7 @@ use super::change::{MailboxId, MailboxRecord, ModuleRecord, ModuleVersion, Queue
 use super::encoding::Damage;
 use super::page::{Several, Sharing, fetch};
 use super::row::{Counters, Row, StateRow, VersionRow, unseal};
-use super::tables::{COUNTERS_KEY, Table, leading_number, name_and_rest, number_and_handle, two_numbers};
+use super::tables::{COUNTERS_KEY, STARTS_KEY, Table, leading_number, name_and_rest, number_and_handle, two_numbers};
 use crate::dialogue::Subscription;
 use crate::message::{Message, Time};
 use hashbrown::HashMap;
@@ -14,6 +14,8 @@ use std::sync::Arc;
 
 /// How far ids jump when the row that says which were given is damaged.
 const IDS_SKIPPED: u64 = 1 << 40;
+/// The same for starts.
+const STARTS_SKIPPED: u64 = 1 << 20;
 
 type Result<T> = std::result::Result<T, redb::Error>;
 
@@ -38,6 +40,9 @@ pub struct Loaded {
     pub next_mailbox_id: MailboxId,
     /// The least log id that was certainly never given; at least 1.
     pub next_log_id: u64,
+    /// How often the store was opened before, to be used. Whoever gives numbers that others remember, and does not have each
+    /// of them written, gives others after each start.
+    pub starts: u64,
     /// Rows that were not what was once written, or belonged to such a one. They were set aside.
     pub damaged: usize,
 }
@@ -167,19 +172,21 @@ pub(super) fn load(database: &Database, now: Time, head: Head, tidy: bool) -> Re
     loader.retained_and_wills()?;
     loader.modules()?;
     let counters = loader.counters()?;
+    loader.starts()?;
     let Loader { transaction, findings, first_damage, mut loaded, several, .. } = loader;
     transaction.close()?;
     loaded.damaged = findings.iter().filter(|finding| finding.row.is_some()).count();
     if let Some((table, damage)) = first_damage {
         tracing::error!(rows = loaded.damaged, table = table.name(), %damage, "the store has damaged rows; set aside");
     }
-    if tidy && !findings.is_empty() {
-        set_aside(database, &findings)?;
+    if tidy {
+        begin(database, &findings, loaded.starts + 1)?;
     }
     Ok((loaded, counters, several))
 }
 
-fn set_aside(database: &Database, findings: &[Finding]) -> Result<()> {
+/// Sets aside what was found, and counts the start: both are on disk before anything else is done.
+fn begin(database: &Database, findings: &[Finding], starts: u64) -> Result<()> {
     let mut transaction = database.begin_write()?;
     transaction.set_two_phase_commit(true);
     let mut batch = Batch::new(&transaction, Counters::default());
@@ -191,6 +198,7 @@ fn set_aside(database: &Database, findings: &[Finding]) -> Result<()> {
             batch.put_raw(Table::Damaged, &key, &row.as_slice())?;
         }
     }
+    batch.put_raw(Table::Meta, STARTS_KEY, &starts)?;
     drop(batch);
     Ok(transaction.commit()?)
 }
@@ -522,6 +530,19 @@ impl Loader {
     fn given(&mut self, mailbox: MailboxId, log: u64) {
         self.loaded.next_mailbox_id = self.loaded.next_mailbox_id.max(mailbox.saturating_add(1));
         self.loaded.next_log_id = self.loaded.next_log_id.max(log.saturating_add(1));
+    }
+
+    fn starts(&mut self) -> Result<()> {
+        let meta = self.transaction.open_table(Table::Meta.definition())?;
+        if let Some(row) = meta.get(STARTS_KEY)? {
+            self.loaded.starts = unseal(Table::Meta, STARTS_KEY, row.value()).unwrap_or_else(|damage| {
+                self.first_damage.get_or_insert((Table::Meta, damage));
+                let (key, row) = (STARTS_KEY.to_vec(), Some(row.value().to_vec()));
+                self.findings.push(Finding { table: Table::Meta, key, row });
+                STARTS_SKIPPED
+            });
+        }
+        Ok(())
     }
 
     fn counters(&mut self) -> Result<Counters> {

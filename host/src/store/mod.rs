@@ -156,13 +156,23 @@ impl Store {
         now: Time,
     ) -> Result<(Self, Loaded), OpenError> {
         let head = load::Head::SMALL;
-        let (database, (loaded, counters, several)) =
-            opener.open_and(|database| load::load(database, now, head, true))?;
+        let open = || opener.open_and(|database| load::load(database, now, head, true));
+        let mut low = false;
+        let (database, (loaded, counters, several)) = match open() {
+            // The disk may be full: to begin takes a page or two.
+            Err(OpenError::Unusable { .. }) if opener.reserve.give_up() => {
+                low = true;
+                open()?
+            }
+            opened => opened?,
+        };
         metrics.store_damaged_rows_total.add(loaded.damaged as u64);
-        if let Err(error) = opener.reserve.set_aside() {
+        let shared = Arc::new(Shared::new(durability, limits.clone(), metrics));
+        if low {
+            shared.begin_low();
+        } else if let Err(error) = opener.reserve.set_aside() {
             tracing::warn!(%error, "no room can be set aside for a full disk");
         }
-        let shared = Arc::new(Shared::new(durability, limits.clone(), metrics));
         let writer = Writer::new(shared.clone(), opener, database, counters, several);
         let thread = thread::Builder::new().name("store".into()).spawn(move || writer.run());
         let thread = Mutex::new(Some(thread.map_err(OpenError::Thread)?));

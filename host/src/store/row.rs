@@ -67,6 +67,16 @@ impl Row<'_> for u32 {
     }
 }
 
+/// A count.
+impl Row<'_> for u64 {
+    fn encode(&self, out: &mut Vec<u8>) {
+        number(out, *self);
+    }
+    fn decode(from: &mut Decoder<'_>) -> Result<Self, Damage> {
+        from.number()
+    }
+}
+
 /// A handle.
 impl Row<'_> for u16 {
     fn encode(&self, out: &mut Vec<u8>) {

@@ -18,7 +18,7 @@ pub(super) type Definition = TableDefinition<'static, &'static [u8], &'static [u
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
 pub(super) enum Table {
-    /// [`FORMAT_KEY`] or [`COUNTERS_KEY`].
+    /// [`FORMAT_KEY`], [`COUNTERS_KEY`] or [`STARTS_KEY`].
     Meta = 0,
     /// Mailbox.
     Mailboxes = 1,
@@ -113,6 +113,8 @@ impl Table {
 pub(super) const FORMAT_KEY: &[u8] = b"format";
 /// Row of [`Table::Meta`] that holds the ids which must not be given again.
 pub(super) const COUNTERS_KEY: &[u8] = b"counters";
+/// Row of [`Table::Meta`] that holds how often the store was opened to be used.
+pub(super) const STARTS_KEY: &[u8] = b"starts";
 
 /// A key under construction; one buffer serves many.
 #[derive(Debug, Default)]

@@ -210,6 +210,13 @@ impl Shared {
         }
     }
 
+    /// The reserve was given back.
+    pub fn begin_low(&self) {
+        tracing::error!("the disk is full; the reserve is used for what has to be finished");
+        self.freed.store(0, Ordering::Relaxed);
+        self.low.store(true, Ordering::Release);
+    }
+
     fn become_healthy(&self) {
         tracing::info!("the store works again");
         self.healthy.store(true, Ordering::Release);
@@ -440,9 +447,7 @@ impl Writer {
     fn fail(&mut self, error: &redb::Error) {
         let is_full = |error: &redb::Error| matches!(error, redb::Error::Io(error) if error.kind() == std::io::ErrorKind::StorageFull);
         if is_full(error) && self.opener.reserve.give_up() {
-            tracing::error!("the disk is full; the reserve is used for what has to be finished");
-            self.shared.freed.store(0, Ordering::Relaxed);
-            self.shared.low.store(true, Ordering::Release);
+            self.shared.begin_low();
         }
         if self.shared.healthy.swap(false, Ordering::AcqRel) {
             tracing::error!(%error, "the store fails; nothing durable is acknowledged until it works again");

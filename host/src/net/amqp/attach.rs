@@ -2,6 +2,7 @@
 
 use super::address::{self, Stay};
 use super::door::Rope;
+use super::outcome::Told;
 use super::services::{self, Own, Service, WillLink};
 use super::sessions::{Asking, EACH};
 use super::side::{End, Side};
@@ -15,6 +16,7 @@ use crate::broker::{self, Parting, Receive};
 use crate::client::Client;
 use crate::dialogue::{RetainHandling, SubscribeFilter, SubscribeOptions};
 use crate::message::{Guarantee, Time};
+use crate::store::Sequence;
 use std::sync::Arc;
 
 /// A link on which the client sends.
@@ -106,7 +108,9 @@ impl Side {
             None => return Err(error(AmqpError::InvalidField, "a link to send on needs a target")),
         };
         self.put(attach.link, end);
-        self.wire(|wire| wire.machine.attach(attach.link, reply, &mut wire.front));
+        // What was taken may not be on disk yet.
+        let after = if reply.unsettled.is_some() { self.context.broker.store().submitted() } else { 0 };
+        self.answer_attach(after, attach.link, reply, None);
         Ok(())
     }
 
@@ -230,7 +234,7 @@ impl Side {
         };
         let received = received.map_err(|refusal| words::refused(&refusal))?;
         let Some(attachment) = received.link.attachment().cloned() else { return Err(not_in()) };
-        let (unsettled, resumed) = self.resume(&attachment, attach);
+        let (unsettled, resumed, forgotten) = self.resume(&attachment, attach);
         reply.unsettled = unsettled;
         if let Some(told) = &mut reply.source {
             told.address = Some(address.to_owned());
@@ -246,17 +250,25 @@ impl Side {
         self.put(attach.link, End::Outgoing(Box::new(receiver)));
         let serving =
             Serving { door, attachment, settles: attach.sender_settles == SenderSettles::Settled, resumed, is_session };
-        self.wire(|wire| {
-            wire.machine.attach(attach.link, reply, &mut wire.front);
-            wire.serve(serving);
-        });
+        self.answer_attach(received.after.max(forgotten), attach.link, reply, Some(serving));
         Ok(())
     }
 
+    /// Answers when so much is on disk.
+    fn answer_attach(&mut self, after: Sequence, link: LinkId, reply: AttachReply, serving: Option<Serving>) {
+        let (reply, serving) = (Box::new(reply), serving.map(Box::new));
+        self.answers.push_back((after, Told::Attached { link, reply, serving }));
+        if after == 0 && self.answers.len() == 1 {
+            self.say();
+        }
+    }
+
     /// What a receiver that comes back remembers: what it is done with is over, and what it waits for is sent again under
-    /// the same tag.
-    fn resume(&self, attachment: &broker::Attachment, attach: &Attach) -> (Option<Unsettled>, Vec<u64>) {
-        let Some(told) = attach.unsettled.as_deref().filter(|told| !told.is_empty()) else { return (None, Vec::new()) };
+    /// the same tag. Last: when what is over is so for good.
+    fn resume(&self, attachment: &broker::Attachment, attach: &Attach) -> (Option<Unsettled>, Vec<u64>, Sequence) {
+        let Some(told) = attach.unsettled.as_deref().filter(|told| !told.is_empty()) else {
+            return (None, Vec::new(), 0);
+        };
         let (mut done, mut open) = (Vec::new(), Vec::new());
         for (tag, state) in told {
             let Ok(number) = <[u8; 8]>::try_from(&tag[..]).map(u64::from_be_bytes) else { continue };
@@ -267,10 +279,10 @@ impl Side {
                 Some(_) => {}
             }
         }
-        self.context.broker.forget_waiting(attachment, &done);
+        let forgotten = self.context.broker.forget_waiting(attachment, &done);
         let open = self.context.broker.still_waiting(attachment, &open);
         let unsettled: Unsettled = open.iter().map(|number| (number.to_be_bytes()[..].into(), None)).collect();
-        ((!unsettled.is_empty()).then_some(unsettled), open)
+        ((!unsettled.is_empty()).then_some(unsettled), open, forgotten)
     }
 
     /// A session stays, unless it was made by attaching to it and nothing was ever asked of it.

@@ -1,14 +1,16 @@
 //! What the client says about messages that it got, and what it is told about those it sent.
 
 use super::side::{End, Side};
-use crate::amqp::{DeliveryId, Forgotten, LinkId, Outcome, Settled, State};
+use super::wire::Serving;
+use crate::amqp::{AttachReply, DeliveryId, Forgotten, LinkId, Outcome, Settled, State};
 use crate::dialogue::Disposal;
 use crate::message::Time;
 use smallvec::SmallVec;
 
 /// What is told when it is on disk.
-#[derive(Debug)]
 pub(super) enum Told {
+    /// A link is up: what the reply promises about subscriptions and publications holds.
+    Attached { link: LinkId, reply: Box<AttachReply>, serving: Option<Box<Serving>> },
     /// What became of a message from the client.
     Incoming { link: LinkId, delivery: DeliveryId, state: State, settled: bool },
     /// The outcome of a message to the client is known for good: it may forget it.
@@ -17,13 +19,25 @@ pub(super) enum Told {
 
 impl Side {
     /// Says it.
-    pub(super) fn tell(&mut self, told: &Told) {
+    pub(super) fn tell(&mut self, told: Told) {
+        // A link that went meanwhile has nobody left to tell.
+        if let Told::Attached { link, .. } = &told
+            && self.end(*link).is_none()
+        {
+            return;
+        }
         self.wire(|wire| match told {
+            Told::Attached { link, reply, serving } => {
+                wire.machine.attach(link, *reply, &mut wire.front);
+                if let Some(serving) = serving {
+                    wire.serve(*serving);
+                }
+            }
             Told::Incoming { link, delivery, state, settled } => {
-                wire.machine.settle(*link, *delivery, state, *settled, &mut wire.front);
+                wire.machine.settle(link, delivery, &state, settled, &mut wire.front);
             }
             Told::Outgoing { link, delivery } => {
-                wire.machine.settle_outgoing(*link, *delivery, None, &mut wire.front);
+                wire.machine.settle_outgoing(link, delivery, None, &mut wire.front);
             }
         });
     }

@@ -229,15 +229,21 @@ impl Side {
         }
     }
 
-    /// Ends a batch: says what may be said.
-    pub fn flush(&mut self) {
+    /// Says what is on disk.
+    pub(super) fn say(&mut self) {
         let context = self.context.clone();
         while let Some((after, _)) = self.answers.front()
             && context.broker.is_committed(*after)
         {
             let Some((_, told)) = self.answers.pop_front() else { break };
-            self.tell(&told);
+            self.tell(told);
         }
+    }
+
+    /// Ends a batch: says what may be said.
+    pub fn flush(&mut self) {
+        let context = self.context.clone();
+        self.say();
         self.wire(|wire| wire.machine.flush(&mut wire.front));
         if let Some((after, _)) = self.answers.front()
             && self.awaited != *after

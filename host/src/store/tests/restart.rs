@@ -28,6 +28,7 @@ fn mailbox_rows() -> Vec<ChangeRow> {
                 Change::Seen(2, 4),
                 Change::Will(1, will(None)),
                 Change::MailboxGone(1),
+                Change::WillGone(1),
             ],
             "mailbox 2 of c\n  filter a share None\n  1 t=x handle None received false\n  seen [4]\n",
         ),

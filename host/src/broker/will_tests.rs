@@ -1,0 +1,140 @@
+//! Rows for wills whose owner goes and comes back on two threads: the store hears of both in an order that a crash may cut
+//! anywhere.
+
+use super::attach::Leaving;
+use super::tests::{Hall, Probe, hall_in};
+use super::*;
+use crate::client::{Client, Departure, Protocol};
+use crate::dialogue::{Attach, WillRequest};
+use crate::message::Guarantee;
+use crate::store::{Limits as StoreLimits, WillRecord};
+use std::path::Path;
+
+const ID: &str = "owner";
+
+fn attach(payload: &str, delay_seconds: u32) -> Request<'static> {
+    let will = WillRequest {
+        name: "wills".into(),
+        guarantee: Guarantee::AtLeastOnce,
+        retain: false,
+        expiry_seconds: None,
+        properties: None,
+        payload: payload.as_bytes().to_vec().into(),
+        delay_seconds,
+    };
+    Request::Attach(Box::new(Attach {
+        client: Client { id: ID.into(), scope: nobody("mqtt", Protocol::Mqtt), peer: "".into() },
+        clean: false,
+        expiry_seconds: 1000,
+        window: 10,
+        per_subscription: false,
+        will: Some(will),
+        credentials: None,
+        exchange: None,
+        proof: None,
+    }))
+}
+
+/// Comes with a will; until when its answer waits.
+fn come(broker: &Broker, worker: &mut Worker, now: Time, payload: &str, delay_seconds: u32) -> (Link, Sequence) {
+    let mut link = Link::new(Arc::new(Probe::default()), Arc::new(nobody("mqtt", Protocol::Mqtt)));
+    let answer = broker.handle(worker, &mut link, now, attach(payload, delay_seconds));
+    let Answer::Say(after, Event::Attached(_)) = answer else { panic!("{answer:?}") };
+    (link, after)
+}
+
+/// The first half of a detach: everything but telling the store.
+fn go(hall: &mut Hall, link: &Link) -> staged::Staged {
+    let Attachment { mailbox, number } = link.attachment().unwrap().clone();
+    let mut staged = hall.worker.stage();
+    let leaving = Leaving { number: Some(number), how: Departure::ConnectionLost, expiry_seconds: 1000 };
+    let left = hall.broker.leave(&mut hall.worker, hall.now, &mailbox, leaving, &mut staged);
+    assert!(left.is_some());
+    staged
+}
+
+fn kept(hall: Hall, directory: &Path) -> Vec<(String, Option<Departure>)> {
+    hall.commit();
+    assert!(hall.broker.store.close());
+    drop(hall);
+    let said = |record: &WillRecord| {
+        let text = String::from_utf8(record.will.message.payload().to_vec()).unwrap();
+        (text, record.due.map(|(_, how)| how))
+    };
+    let checked = crate::store::check(directory, &StoreLimits::default()).unwrap();
+    checked.loaded.wills.iter().map(|(_, record)| said(record)).collect()
+}
+
+/// The store must not hear of the old will after the new one.
+#[test]
+fn a_will_that_is_left_while_an_older_owner_goes_is_the_one_that_is_kept() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut hall = hall_in(directory.path());
+    let (link, _) = come(&hall.broker, &mut hall.worker, hall.now, "one", 60);
+    let staged = go(&mut hall, &link);
+    let (_second, after) = come(&hall.broker.clone(), &mut hall.broker.worker(), hall.now, "two", 60);
+    assert!(after > 0);
+    hall.broker.clone().commit(&mut hall.worker, staged);
+    assert_eq!(kept(hall, directory.path()), [("two".to_owned(), None)]);
+}
+
+/// Its owner's next CONNECT is not answered before its publication is handed over: a crash in between would lose it.
+#[test]
+fn a_will_on_its_way_out_is_published_before_the_next_one_takes_its_place() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut hall = hall_in(directory.path());
+    let (mut mourner, _) = hall.attach("mourner", false, 1000, 10);
+    hall.subscribe(&mut mourner, "wills", Guarantee::AtLeastOnce);
+    let (link, _) = come(&hall.broker, &mut hall.worker, hall.now, "one", 0);
+    let staged = go(&mut hall, &link);
+    let (broker, now) = (hall.broker.clone(), hall.now);
+    let mailbox = link.attachment().unwrap().mailbox.clone();
+    let next = std::thread::spawn(move || come(&broker, &mut broker.worker(), now, "two", 0).1);
+    while !mailbox.is_attached() {
+        std::thread::yield_now();
+    }
+    // Time enough for one that would not wait.
+    (0..1000).for_each(|_| std::thread::yield_now());
+    let published = hall.broker.clone().commit(&mut hall.worker, staged);
+    let next = next.join().unwrap();
+    assert!(published > 0 && next > published, "{next} is on disk before {published}");
+    assert_eq!(hall.take(&mourner).len(), 1);
+    assert_eq!(kept(hall, directory.path()), [("two".to_owned(), None)]);
+}
+
+/// A session that is ended from elsewhere, with its client there: the will is published, and is gone from the store.
+#[test]
+fn a_session_that_is_ended_publishes_its_will_once() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut hall = hall_in(directory.path());
+    let (mut mourner, _) = hall.attach("mourner", false, 1000, 10);
+    hall.subscribe(&mut mourner, "wills", Guarantee::AtLeastOnce);
+    let (link, _) = come(&hall.broker, &mut hall.worker, hall.now, "one", 60);
+    let client = link.client().unwrap().clone();
+    hall.broker.clone().session_end(&mut hall.worker, hall.now, &client, 0).unwrap();
+    hall.worker.flush(&hall.broker, hall.now);
+    hall.commit();
+    assert_eq!(hall.take(&mourner).len(), 1);
+    assert!(kept(hall, directory.path()).is_empty());
+}
+
+/// What was left by message, with a delay, comes after it and not at the restart.
+#[test]
+fn a_will_left_by_message_keeps_its_delay_over_a_restart() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut hall = hall_in(directory.path());
+    let owner = hall.broker.origin();
+    let client = Arc::new(Client { id: "amqp".into(), scope: nobody("amqp", Protocol::Amqp), peer: "".into() });
+    let Request::Attach(asked) = attach("later", 60) else { unreachable!() };
+    let will = asked.will.unwrap();
+    hall.broker.clone().leave_will(&mut hall.worker, hall.now, owner, &client, &will).unwrap();
+    hall.commit();
+    assert!(hall.broker.store.close());
+    drop(hall);
+    let mut hall = hall_in(directory.path());
+    // The clock of a hall that was opened stands at 0.
+    hall.broker.clone().tick(&mut hall.worker, Time(59_000));
+    assert_eq!(hall.broker.metrics.wills_published_total.get(), 0);
+    hall.broker.clone().tick(&mut hall.worker, Time(61_000));
+    assert_eq!(hall.broker.metrics.wills_published_total.get(), 1);
+}
