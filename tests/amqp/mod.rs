@@ -9,7 +9,7 @@ mod transactions;
 /// The writer of the machine's own rows: it knows nothing of the broker's encoder.
 #[allow(dead_code, reason = "the machine's rows use the rest")]
 #[path = "../../host/src/amqp/tests/raw.rs"]
-mod raw;
+pub mod raw;
 
 use crate::harness::{self, Broker};
 use fe2o3_amqp::connection::ConnectionHandle;

@@ -15,6 +15,7 @@ use tempfile::TempDir;
 pub struct Process {
     child: Child,
     address: SocketAddr,
+    amqp: SocketAddr,
     admin: SocketAddr,
     data: TempDir,
 }
@@ -44,7 +45,7 @@ impl Process {
             }
         };
         command.arg("serve").arg("--data-dir").arg(data.path()).args(["--log", "info", "--log-format", "json"]);
-        for key in ["listener.mqtt.bind", "listener.ws.bind", "admin.bind"] {
+        for key in ["listener.mqtt.bind", "listener.ws.bind", "listener.amqp.bind", "admin.bind"] {
             command.args(["--set", &format!("{key}=127.0.0.1:0")]);
         }
         for setting in settings {
@@ -52,26 +53,33 @@ impl Process {
         }
         let mut child = command.stderr(Stdio::piped()).spawn().expect("pliant can be started");
         let mut lines = BufReader::new(child.stderr.take().expect("its log is piped"));
-        let (mut address, mut admin, mut log) = (None, None, String::new());
-        while address.is_none() || admin.is_none() {
+        let (mut address, mut amqp, mut admin, mut log) = (None, None, None, String::new());
+        while address.is_none() || amqp.is_none() || admin.is_none() {
             let begin = log.len();
             assert_ne!(lines.read_line(&mut log).unwrap(), 0, "pliant ended before it listened:\n{log}");
             let line: serde_json::Value = serde_json::from_str(&log[begin..]).unwrap_or_default();
             let at = line["address"].as_str().and_then(|text| text.parse().ok());
             match line["listener"].as_str() {
                 Some("mqtt") => address = at.or(address),
+                Some("amqp") => amqp = at.or(amqp),
                 Some(_) => {}
                 None => admin = at.or(admin),
             }
         }
         // Its log is read on, so that the broker never waits for us.
         std::thread::spawn(move || lines.read_to_end(&mut Vec::new()));
-        Self { child, address: address.expect("just seen"), admin: admin.expect("just seen"), data }
+        let seen = "just seen";
+        Self { child, address: address.expect(seen), amqp: amqp.expect(seen), admin: admin.expect(seen), data }
     }
 
     /// Where it listens for MQTT.
     pub fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// Where it listens for AMQP.
+    pub fn amqp(&self) -> SocketAddr {
+        self.amqp
     }
 
     /// Its process id.

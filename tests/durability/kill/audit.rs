@@ -1,43 +1,62 @@
 //! What readers have to have got, held against what publishers sent and mortals left.
 
-use super::mortal::{Due, Mortal};
-use super::publisher::Publisher;
-use super::reader::Reader;
+use super::mortal::Due;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Faults of one reader that got everything in `load/#` alone. All publishers have ended, so all was acknowledged.
-pub fn of_reader(reader: &Reader, publishers: &[Publisher]) -> Vec<String> {
-    let mut faults = Vec::new();
-    for (publisher, topic, sent) in topics(publishers) {
-        let got = reader.got.get(topic).map_or(&[][..], Vec::as_slice);
-        faults.extend(in_order(got).map(|number| format!("{topic}/{number} out of order")));
-        faults.extend(complete(got, sent, publisher.qos.min(reader.qos) == 2).map(|fault| format!("{topic}{fault}")));
-    }
-    faults.extend(phantoms([reader], publishers));
-    named(&reader.id, faults)
+/// What was sent to one topic by its one publisher: 0, 1, 2 and so on. All of it was acknowledged in the end.
+#[derive(Debug, Clone)]
+pub struct Sent {
+    /// Where to.
+    pub topic: String,
+    /// How many.
+    pub count: u32,
+    /// With which promise.
+    pub qos: u8,
 }
 
-/// Faults of readers that share: together they got everything.
-pub fn of_group(readers: &[&Reader], publishers: &[Publisher]) -> Vec<String> {
-    let mut faults = Vec::new();
-    for (publisher, topic, sent) in topics(publishers) {
-        let got: Vec<u32> = readers.iter().filter_map(|reader| reader.got.get(topic)).flatten().copied().collect();
-        let exactly = publisher.qos == 2 && readers.iter().all(|reader| reader.qos == 2);
-        faults.extend(complete(&got, sent, exactly).map(|fault| format!("{topic}{fault}")));
+/// What one reader, or several that share, have got.
+pub struct Got<'a> {
+    /// Who.
+    pub who: &'a str,
+    /// By topic, in the order in which it came. Those who share are asked for no order.
+    pub numbers: Vec<&'a BTreeMap<String, Vec<u32>>>,
+    /// At most this.
+    pub qos: u8,
+}
+
+impl Got<'_> {
+    fn of(&self, topic: &str) -> Vec<u32> {
+        self.numbers.iter().filter_map(|numbers| numbers.get(topic)).flatten().copied().collect()
     }
-    faults.extend(phantoms(readers.iter().copied(), publishers));
-    named(&readers[0].filter, faults)
+}
+
+/// Faults of those that were to get all of this, and nothing else.
+pub fn of(got: &Got<'_>, sent: &[Sent]) -> Vec<String> {
+    let mut faults = Vec::new();
+    for Sent { topic, count, qos } in sent {
+        let numbers = got.of(topic);
+        if got.numbers.len() == 1 {
+            faults.extend(in_order(&numbers).map(|number| format!("{topic}/{number} out of order")));
+        }
+        let exactly = (*qos).min(got.qos) == 2;
+        faults.extend(complete(&numbers, *count, exactly).map(|fault| format!("{topic}{fault}")));
+    }
+    faults.extend(phantoms(got, sent));
+    faults.into_iter().map(|fault| format!("{}: {fault}", got.who)).collect()
 }
 
 /// Faults of whoever reads the wills.
-pub fn of_wills(reader: &Reader, mortals: &[Mortal]) -> Vec<String> {
+pub fn of_wills<'a>(
+    got: &BTreeMap<String, Vec<u32>>,
+    mortals: impl IntoIterator<Item = (&'a str, &'a [Due])>,
+) -> Vec<String> {
     let mut faults = Vec::new();
-    for mortal in mortals {
+    for (topic, wills) in mortals {
         let mut times: BTreeMap<u32, u32> = BTreeMap::new();
-        for number in reader.got.get(&mortal.topic).into_iter().flatten() {
+        for number in got.get(topic).into_iter().flatten() {
             *times.entry(*number).or_default() += 1;
         }
-        for (number, due) in mortal.wills.iter().enumerate() {
+        for (number, due) in wills.iter().enumerate() {
             let came = times.remove(&(number as u32)).unwrap_or(0);
             let is_right = match due {
                 Due::Once => came == 1,
@@ -45,22 +64,12 @@ pub fn of_wills(reader: &Reader, mortals: &[Mortal]) -> Vec<String> {
                 Due::Never => came == 0,
             };
             if !is_right {
-                faults.push(format!("will {number} of {}, due {due:?}, came {came} times", mortal.topic));
+                faults.push(format!("will {number} of {topic}, due {due:?}, came {came} times"));
             }
         }
-        faults.extend(times.keys().map(|number| format!("will {number} of {} is nobody's", mortal.topic)));
+        faults.extend(times.keys().map(|number| format!("will {number} of {topic} is nobody's")));
     }
     faults
-}
-
-fn topics(publishers: &[Publisher]) -> impl Iterator<Item = (&Publisher, &str, u32)> {
-    let topics = |publisher: &Publisher| publisher.topics.len();
-    publishers.iter().flat_map(move |publisher| {
-        (0..topics(publisher)).map(move |at| {
-            let (topic, sent) = &publisher.topics[at];
-            (publisher, topic.as_str(), *sent)
-        })
-    })
 }
 
 /// Numbers whose first coming was after a higher one's.
@@ -96,17 +105,13 @@ fn complete(got: &[u32], sent: u32, exactly: bool) -> impl Iterator<Item = Strin
 }
 
 /// What nobody has sent.
-fn phantoms<'a>(readers: impl IntoIterator<Item = &'a Reader>, publishers: &[Publisher]) -> Vec<String> {
-    let sent: BTreeMap<&str, u32> = topics(publishers).map(|(_, topic, sent)| (topic, sent)).collect();
+fn phantoms(got: &Got<'_>, sent: &[Sent]) -> Vec<String> {
+    let sent: BTreeMap<&str, u32> = sent.iter().map(|sent| (sent.topic.as_str(), sent.count)).collect();
     let mut faults = Vec::new();
-    for (topic, numbers) in readers.into_iter().flat_map(|reader| &reader.got) {
+    for (topic, numbers) in got.numbers.iter().copied().flatten() {
         let sent = sent.get(topic.as_str()).copied().unwrap_or(0);
         let unsent = numbers.iter().filter(|number| **number >= sent);
         faults.extend(unsent.map(|number| format!("{topic}/{number} was never sent")));
     }
     faults
-}
-
-fn named(who: &str, faults: Vec<String>) -> Vec<String> {
-    faults.into_iter().map(|fault| format!("{who}: {fault}")).collect()
 }

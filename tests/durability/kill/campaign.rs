@@ -1,11 +1,12 @@
 //! Many kills of one broker on one store.
 
+use super::audit::{Got, Sent};
 use super::keeper::{Keeper, Ledger};
-use super::mortal::Mortal;
+use super::mortal::{Due, Mortal};
 use super::publisher::Publisher;
 use super::reader::Reader;
 use super::reloader::Reloader;
-use super::{Actor, Dice, Site, audit, churner::Churner, keeper};
+use super::{Actor, Dice, Site, amqp, audit, churner::Churner, keeper};
 use crate::harness::*;
 use std::time::Duration;
 
@@ -25,6 +26,87 @@ struct Cast {
     churners: Vec<Churner>,
     reloader: Reloader,
     ledger: Ledger,
+    by_amqp: ByAmqp,
+}
+
+/// Those who speak AMQP.
+struct ByAmqp {
+    /// To topics, and to the two queues.
+    publishers: Vec<amqp::Publisher>,
+    /// Alone with their subscription, session or queue.
+    consumers: Vec<amqp::Consumer>,
+    /// Sharing a queue.
+    group: Vec<amqp::Consumer>,
+    mortals: Vec<amqp::Mortal>,
+}
+
+/// A queue with one consumer, and one with several.
+const ALONE: &str = "/queues/alone";
+const SHARED: &str = "/queues/shared";
+
+impl ByAmqp {
+    fn new(mut dice: impl FnMut() -> Dice) -> Self {
+        let to = [
+            ("load/1/amqp/0", "load/1/amqp/0", false),
+            ("load/2/amqp/0", "load/2/amqp/0", true),
+            (ALONE, "alone/1", false),
+            (ALONE, "alone/2", true),
+            (SHARED, "shared/2", true),
+        ];
+        let from = [
+            ("amqp-alone", amqp::Node::Queue(ALONE.into()), true, 1),
+            ("amqp-first", amqp::Node::Subscription("load/#".into()), false, 2),
+            ("amqp-second", amqp::Node::Subscription("load/#".into()), true, 1),
+            ("amqp-session", amqp::Node::Session("amqp-session".into(), "load/#".into()), true, 2),
+        ];
+        Self {
+            publishers: to
+                .into_iter()
+                .zip(0..)
+                .map(|((address, to, second), number)| amqp::Publisher::new(number, address, to, second, dice()))
+                .collect(),
+            consumers: from
+                .into_iter()
+                .map(|(id, node, second, presence)| amqp::Consumer::new(id, node, second, presence, dice()))
+                .collect(),
+            group: (0..2)
+                .map(|number| {
+                    let node = amqp::Node::Queue(SHARED.into());
+                    amqp::Consumer::new(&format!("amqp-shares-{number}"), node, number == 1, 1, dice())
+                })
+                .collect(),
+            mortals: (0..3).map(|number| amqp::Mortal::new(number, dice())).collect(),
+        }
+    }
+
+    fn readers(&mut self) -> impl Iterator<Item = &mut dyn Actor> {
+        self.consumers.iter_mut().chain(&mut self.group).map(|actor| actor as &mut dyn Actor)
+    }
+
+    fn all(&mut self) -> Vec<&mut dyn Actor> {
+        let mut all: Vec<&mut dyn Actor> = Vec::new();
+        all.extend(self.publishers.iter_mut().map(|actor| actor as &mut dyn Actor));
+        all.extend(self.mortals.iter_mut().map(|actor| actor as &mut dyn Actor));
+        all.extend(self.consumers.iter_mut().chain(&mut self.group).map(|actor| actor as &mut dyn Actor));
+        all
+    }
+
+    /// Who came short, or got too much.
+    fn faults(&self, sent: &[Sent]) -> Vec<String> {
+        let of = |prefix: &str| -> Vec<Sent> {
+            sent.iter().filter(|sent| sent.topic.starts_with(prefix)).cloned().collect()
+        };
+        let mut faults = Vec::new();
+        for one in &self.consumers {
+            let got = Got { who: &one.id, numbers: vec![&one.got], qos: if one.second { 2 } else { 1 } };
+            let is_queue = matches!(one.node, amqp::Node::Queue(_));
+            faults.extend(audit::of(&got, &of(if is_queue { "alone/" } else { "load/" })));
+        }
+        // What one consumer had when it was cut off, another one gets.
+        let numbers = self.group.iter().map(|one| &one.got).collect();
+        faults.extend(audit::of(&Got { who: SHARED, numbers, qos: 1 }, &of("shared/")));
+        faults
+    }
 }
 
 impl Cast {
@@ -53,12 +135,16 @@ impl Cast {
             churners: (0..2).map(|number| Churner::new(number, dice())).collect(),
             reloader: Reloader::default(),
             ledger,
+            by_amqp: ByAmqp::new(dice),
         }
     }
 
     fn set_up(&self, site: &Site) {
         for reader in self.readers.iter().chain(&self.group).chain([&self.mourner]) {
             reader.set_up(site);
+        }
+        for consumer in self.by_amqp.consumers.iter().chain(&self.by_amqp.group) {
+            consumer.set_up(site);
         }
         Keeper::set_up(site);
     }
@@ -71,12 +157,31 @@ impl Cast {
         all.extend(self.churners.iter_mut().map(|actor| actor as &mut dyn Actor));
         let readers = self.readers.iter_mut().chain(&mut self.group).chain([&mut self.mourner]);
         all.extend(readers.map(|actor| actor as &mut dyn Actor));
+        all.extend(self.by_amqp.all());
         all
     }
 
     fn readers(&mut self) -> Vec<&mut dyn Actor> {
         let readers = self.readers.iter_mut().chain(&mut self.group).chain([&mut self.mourner]);
-        readers.map(|actor| actor as &mut dyn Actor).collect()
+        readers.map(|actor| actor as &mut dyn Actor).chain(self.by_amqp.readers()).collect()
+    }
+
+    fn sent(&self) -> Vec<Sent> {
+        let by_mqtt = self.publishers.iter().flat_map(|publisher| {
+            let sent =
+                |(topic, count): &(String, u32)| Sent { topic: topic.clone(), count: *count, qos: publisher.qos };
+            publisher.topics.iter().map(sent)
+        });
+        let by_amqp = self.by_amqp.publishers.iter().map(|publisher| {
+            let (topic, count) = publisher.sent.clone();
+            Sent { topic, count, qos: if publisher.second { 2 } else { 1 } }
+        });
+        by_mqtt.chain(by_amqp).collect()
+    }
+
+    fn wills(&self) -> impl Iterator<Item = (&str, &[Due])> {
+        let by_mqtt = self.mortals.iter().map(|mortal| (mortal.topic.as_str(), &mortal.wills[..]));
+        by_mqtt.chain(self.by_amqp.mortals.iter().map(|mortal| (mortal.topic.as_str(), &mortal.wills[..])))
     }
 
     fn faults(&mut self) -> Vec<String> {
@@ -85,7 +190,7 @@ impl Cast {
 }
 
 fn site(broker: &Process, ending: bool) -> Site {
-    Site { at: broker.address(), admin: broker.admin(), ending: ending.into() }
+    Site { at: broker.address(), amqp: broker.amqp(), admin: broker.admin(), ending: ending.into() }
 }
 
 fn number(name: &str) -> Option<u64> {
@@ -122,10 +227,11 @@ fn nothing_acknowledged_is_lost_over_many_kills() {
         }
     }
     let faults = end(&broker, &mut cast);
-    let wills: usize = cast.mortals.iter().map(|mortal| mortal.wills.len()).sum();
+    let wills: usize = cast.wills().map(|(_, wills)| wills.len()).sum();
     println!(
-        "{kills} kills, {} acknowledged, {wills} wills, {} deployments: {} faults",
+        "{kills} kills, {} acknowledged by MQTT, {} by AMQP, {wills} wills, {} deployments: {} faults",
         acknowledged(&cast),
+        cast.by_amqp.publishers.iter().map(|publisher| publisher.acknowledged).sum::<u64>(),
         cast.reloader.sent,
         faults.len()
     );
@@ -153,10 +259,14 @@ fn end(broker: &Process, cast: &mut Cast) -> Vec<String> {
     }
     let mut faults = cast.faults();
     faults.extend(keeper::look(&site, &cast.ledger));
+    let sent = cast.sent();
+    let load: Vec<Sent> = sent.iter().filter(|sent| sent.topic.starts_with("load/")).cloned().collect();
     for reader in &cast.readers {
-        faults.extend(audit::of_reader(reader, &cast.publishers));
+        faults.extend(audit::of(&Got { who: &reader.id, numbers: vec![&reader.got], qos: reader.qos }, &load));
     }
-    faults.extend(audit::of_group(&cast.group.iter().collect::<Vec<_>>(), &cast.publishers));
-    faults.extend(audit::of_wills(&cast.mourner, &cast.mortals));
+    let numbers = cast.group.iter().map(|reader| &reader.got).collect();
+    faults.extend(audit::of(&Got { who: "the group", numbers, qos: 2 }, &load));
+    faults.extend(audit::of_wills(&cast.mourner.got, cast.wills()));
+    faults.extend(cast.by_amqp.faults(&sent));
     faults
 }

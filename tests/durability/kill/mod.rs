@@ -4,6 +4,7 @@
 //! `PLIANT_SEED` repeats the choices of a run that is printed with its seed. What the operating system and the broker's
 //! threads do in between is not repeated.
 
+mod amqp;
 mod audit;
 mod campaign;
 mod churner;
@@ -22,6 +23,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 pub struct Site {
     /// Where MQTT is.
     pub at: SocketAddr,
+    /// Where AMQP is.
+    pub amqp: SocketAddr,
     /// Its admin API.
     pub admin: Admin,
     /// Nothing new is begun any more; what is under way comes to its end.
