@@ -125,7 +125,8 @@ pub fn binary() -> &'static Path {
         let test = std::env::current_exe().expect("this test has a path");
         let profile = test.ancestors().nth(2).expect("tests lie in target/PROFILE/deps");
         let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-        cargo.current_dir(root()).args(["build", "--quiet", "--bin", "pliant"]);
+        // With the tests beside it dependencies have the features that `cargo test` has built them with.
+        cargo.current_dir(root()).args(["build", "--quiet", "--bin", "pliant", "--test", "all"]);
         cargo.arg("--target-dir").arg(profile.parent().expect("the target directory"));
         if profile.ends_with("release") {
             cargo.arg("--release");
