@@ -1,6 +1,7 @@
 //! AMQP 1.0 on a running broker: a peer that writes bytes by hand, and fe2o3-amqp as a client.
 
 mod bad_input;
+mod em;
 mod exchange;
 mod peer;
 mod settling;

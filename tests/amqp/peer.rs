@@ -59,7 +59,7 @@ impl Peer {
         }
     }
 
-    fn await_header(&mut self) {
+    pub fn await_header(&mut self) {
         while self.held.len() < 8 {
             assert!(self.more(), "the broker hung up");
         }

@@ -98,10 +98,15 @@ impl Broker {
         Ok(())
     }
 
-    /// The link is gone. While its will waits for its delay, its name is known.
-    pub fn unclaim_will(&self, owner: MailboxId, client: &Client) {
+    /// The link is gone. While its will waits for its delay, its name is known; if the client is back already, by another
+    /// link or another protocol, nothing waits any more.
+    pub fn unclaim_will(&self, worker: &mut Worker, owner: MailboxId, client: &Client) {
         let mut table = self.claims.table.lock();
-        let Some(claim) = table.get_mut(&client.id).filter(|claim| claim.owner == owner) else { return };
+        let Some(claim) = table.get_mut(&client.id).filter(|claim| claim.owner == owner) else {
+            drop(table);
+            self.clear_will(worker, owner);
+            return;
+        };
         claim.outlet = None;
         claim.origin = 0;
         if !self.wills.is_kept(owner) {

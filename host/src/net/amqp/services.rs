@@ -193,7 +193,7 @@ impl Side {
         } else {
             context.broker.will_is_due(&mut worker, now, link.owner, Departure::ConnectionLost);
         }
-        context.broker.unclaim_will(link.owner, &link.client);
+        context.broker.unclaim_will(&mut worker, link.owner, &link.client);
     }
 
     /// A message to `$mqtt.ID.pubrel`: the client has the QoS 2 message of that id for good.
