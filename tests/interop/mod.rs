@@ -1,7 +1,8 @@
-//! Clients that people use, as they are installed: mosquitto_pub and mosquitto_sub, paho for Python, MQTT.js, Qpid Proton.
+//! Clients that people use, as they are installed: mosquitto_pub and mosquitto_sub, paho for Python, MQTT.js, Qpid Proton, rhea.
 //!
 //! `.ci/run` installs them. Where one is missing its rows are left out and say so, unless `CI` is set: there they fail.
 
+mod examples;
 mod mosquitto;
 mod proton;
 mod scripts;

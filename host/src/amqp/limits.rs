@@ -53,6 +53,9 @@ pub struct Limits {
     pub selector_bytes_max: usize,
     /// Words and signs of a selector. Default 1,024.
     pub selector_words_max: usize,
+    /// What a detach without an error means for a will: 1: it is deleted; 2: it is published, for clients that cannot put an
+    /// error into a detach. A link may choose for itself. Default 1.
+    pub will_mode: u32,
     /// Frames a second that carry nothing (empty ones, and flows that change nothing). Default 2,000.
     pub idle_frames_per_second_max: u32,
 }
@@ -82,6 +85,7 @@ impl Default for Limits {
             sections_max: 1024,
             selector_bytes_max: 4096,
             selector_words_max: 1024,
+            will_mode: 1,
             idle_frames_per_second_max: 2000,
         }
     }

@@ -152,7 +152,6 @@ impl Broker {
     ///
     /// # Errors
     /// It is somebody else's, or none can be made.
-    #[expect(clippy::too_many_arguments, reason = "who asks, for whom, and what")]
     pub fn session_subscribe(
         &self,
         worker: &mut Worker,

@@ -231,6 +231,7 @@ pub(super) const GLOBAL: &[Setting<Config>] = &[
     number!("amqp.depth_max", amqp.depth_max, 4..=1000, "levels"),
     number!("amqp.elements_max", amqp.elements_max, 64..=10_000_000, "values"),
     number!("amqp.sections_max", amqp.sections_max, 8..=1_000_000, "sections"),
+    number!("amqp.will_mode", amqp.will_mode, 1..=2, "the mode"),
     number!("amqp.idle_frames_per_second_max", amqp.idle_frames_per_second_max, 1..=1_000_000, "frames"),
     number!("broker.queue_messages_max", broker.queue_messages_max, 1..=1_000_000_000, "messages"),
     number!("broker.queue_bytes_max", broker.queue_bytes_max, 1024..=1 << 50, "bytes"),

@@ -205,6 +205,8 @@ pub struct Attached {
 
 pub struct Client {
     pub peer: Peer,
+    /// Of the broker's Open.
+    pub open_properties: Value,
     handles: HashMap<String, u32>,
     /// The broker's handles.
     names: HashMap<u32, String>,
@@ -254,9 +256,10 @@ impl Client {
     fn begin(mut peer: Peer, container: &str) -> Self {
         peer.send(&[raw::open(container), raw::begin(0)].concat());
         peer.await_header();
-        peer.expect(0x10);
+        let open = Value::take(&mut &peer.expect(0x10)[..]);
         peer.expect(0x11);
         Self {
+            open_properties: open.field(9).clone(),
             peer,
             handles: HashMap::new(),
             names: HashMap::new(),
@@ -358,8 +361,13 @@ impl Client {
 
     /// Sends and waits for what the broker says.
     pub fn send(&mut self, name: &str, post: &Post) -> Said {
+        self.send_bytes(name, &post.bytes())
+    }
+
+    /// The same with an encoded message.
+    pub fn send_bytes(&mut self, name: &str, message: &[u8]) -> Said {
         let tag = self.next_delivery.to_be_bytes();
-        let (id, bytes) = self.transfer_bytes(name, &tag, false, &post.bytes());
+        let (id, bytes) = self.transfer_bytes(name, &tag, false, message);
         self.peer.send(&bytes);
         self.outcome(name, id)
     }

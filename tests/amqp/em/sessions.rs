@@ -342,11 +342,17 @@ fn em_23_retained_messages_by_annotation() {
         late.subscribe(&format!("{topic}/#"), 1);
         late.expect_nothing();
     }
-    // By the older annotation, and by MQTT.
+    // By the older annotation, also as a delivery annotation, and by MQTT.
     let name = format!("{topic}/0");
     client.send(&name, &Post::of(b"old").with("x-opt-retain", raw::TRUE.to_vec()));
+    let of_delivery = raw::map(&[&raw::symbol("x-opt-qos"), &raw::ubyte(2), &raw::symbol("x-opt-retain"), raw::TRUE]);
+    let bytes = [raw::described(0x71, &of_delivery), Post::of(b"older").bytes()].concat();
+    assert_eq!(client.send_bytes(&name, &bytes), ACCEPTED);
     client.receiver("in", &format!("{topic}/#"), 10);
-    assert_eq!(client.take("in").payload, b"old");
+    assert_eq!(client.take("in").payload, b"older");
+    let mut mqtt = connect(V5).open();
+    mqtt.subscribe(&name, 2);
+    mqtt.expect(&name, "older", 2);
     connect(V5).open().publish(&crate::harness::Publish::new(&name, "", 1).retained());
     let mut late = connect(V5).open();
     late.subscribe(&format!("{topic}/#"), 1);
@@ -369,6 +375,9 @@ fn em_24_every_alias_of_every_address_works() {
     for service in [SERVICE, "$subctrl"] {
         let (id, topic) = (unique("em24"), unique("em24"));
         let mut client = Client::connect(address, &id);
+        let told = |name| client.open_properties.get(name).and_then(Value::text);
+        assert_eq!(told("x-opt-mqtt-will-service"), Some("$mqtt.lwtservice"));
+        assert_eq!(told("x-opt-mqtt-subscription-service"), Some(SERVICE));
         client.receiver("control", &control_of(&id), 10);
         client.sender("ss", service);
         subscribe(&mut client, &id, &[(&topic, 1)]);

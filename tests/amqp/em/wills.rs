@@ -163,6 +163,23 @@ fn em_08_in_the_second_mode_a_detach_publishes_what_was_not_cleared() {
     }
 }
 
+/// The same by a setting, and a link that chooses for itself.
+#[test]
+fn em_08_the_second_mode_may_be_a_setting() {
+    let Some(broker) = harness::Broker::start_with(|config| config.amqp.will_mode = 2) else { return };
+    let mut watcher = connect(V5).at(broker.address()).open();
+    watcher.subscribe("t", 1);
+    let mut client = with_link(broker.at("amqp"), "plain");
+    client.send("plain", &Post::will("t", b"lost", 1, false));
+    client.detach("plain", true, None);
+    watcher.expect("t", "lost", 1);
+    let mode = raw::map(&[&raw::symbol("x-opt-mqtt-will-mode"), &raw::uint(1)]);
+    client.attach("first", SERVICE, true, &Link { properties: Some(mode), ..Link::default() }).expect("a link");
+    client.send("first", &Post::will("t", b"lost", 1, false));
+    client.detach("first", true, None);
+    watcher.expect_nothing();
+}
+
 #[test]
 fn em_09_qos_retain_and_payload_are_exact() {
     let Some(address) = address() else { return };

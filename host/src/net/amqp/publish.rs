@@ -176,17 +176,19 @@ pub(super) fn publication<'a>(
     origin: u64,
 ) -> PublishBare<'a> {
     let header = sections.header();
+    // As message annotation, or, as in a draft of the design, as delivery annotation.
+    let said = |name: &str| {
+        let of_delivery = || sections.delivery_annotations().find(|(key, _)| key.as_symbol() == Some(name));
+        sections.message_annotation(name).or_else(|| of_delivery().map(|(_, value)| value))
+    };
     let level = ["x-opt-mqtt-qos", "x-opt-qos"].into_iter().find_map(|name| {
-        let value = sections.message_annotation(name)?;
+        let value = said(name)?;
         let number = value.as_integer().or_else(|| value.as_str()?.trim().parse().ok());
         number.and_then(|level| u8::try_from(level).ok())
     });
     let declared = level.and_then(Guarantee::from_level);
     let by_durable = if header.durable { Guarantee::AtLeastOnce } else { Guarantee::AtMostOnce };
-    let retain = ["x-opt-retain-message", "x-opt-retain"].into_iter().find_map(|name| {
-        let said = sections.message_annotation(name);
-        said.or_else(|| sections.delivery_annotations().find(|(key, _)| key.as_symbol() == Some(name)).map(|(_, v)| v))
-    });
+    let retain = ["x-opt-retain-message", "x-opt-retain"].into_iter().find_map(said);
     let blank = match sections.body() {
         Body::Nothing => true,
         Body::Data(bytes) => bytes.is_empty(),

@@ -54,7 +54,8 @@ pub(super) struct WillLink {
     pub second_mode: bool,
 }
 
-/// Link property of the will service: 2 for a client that cannot put an error into a detach.
+/// Link property of the will service: 2 for a client that cannot put an error into a detach, 1 for one that can. Without it the
+/// setting `amqp.will_mode` holds.
 const WILL_MODE: &str = "x-opt-mqtt-will-mode";
 
 /// The service of an address, by its name in the design's text or by one of its older ones.
@@ -98,6 +99,15 @@ impl Own<'_> {
     }
 }
 
+/// Properties of the broker's Open that name its services.
+pub(super) fn advertised() -> amqp::Fields {
+    let services = [
+        ("x-opt-mqtt-will-service", "$mqtt.lwtservice"),
+        ("x-opt-mqtt-subscription-service", "$mqtt.subscriptionservice"),
+    ];
+    services.into_iter().map(|(name, address)| (Symbol::from(name), Value::String(address.to_owned()))).collect()
+}
+
 /// Whether an address could only be one of these, and is none.
 pub(super) fn is_unknown(address: &str) -> bool {
     address.starts_with("$mqtt.")
@@ -128,10 +138,15 @@ impl Side {
             Service::Wills => {
                 // The link's name says whose will it is.
                 let client = self.named(&attach.name).ok_or_else(not_in)?;
-                let is_two = |mode: &Value| {
-                    matches!(mode, Value::Ubyte(2) | Value::Ushort(2) | Value::Uint(2) | Value::Int(2) | Value::Long(2))
+                let second_mode = match attach.properties.get(&Symbol::from(WILL_MODE)) {
+                    Some(Value::Ubyte(mode)) => *mode == 2,
+                    Some(Value::Ushort(mode)) => *mode == 2,
+                    Some(Value::Uint(mode)) => *mode == 2,
+                    Some(Value::Ulong(mode)) => *mode == 2,
+                    Some(Value::Int(mode)) => *mode == 2,
+                    Some(Value::Long(mode)) => *mode == 2,
+                    _ => self.context.amqp.will_mode == 2,
                 };
-                let second_mode = attach.properties.get(&Symbol::from(WILL_MODE)).is_some_and(is_two);
                 let owner = broker.origin();
                 let outlet = Arc::new(Rope(self.bell.door(attach.link, self.outlet.clone())));
                 let context = self.context.clone();

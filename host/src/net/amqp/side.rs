@@ -6,6 +6,7 @@ use super::door::Bell;
 use super::outcome::Told;
 use super::publish::Waiting;
 use super::sasl::Admission;
+use super::services;
 use super::transactions::Transactions;
 use super::wire::Wire;
 use super::words;
@@ -286,6 +287,6 @@ fn profile(mechanisms: &[&'static str]) -> Arc<Profile> {
         sasl_required: false,
         tls_offered: false,
         offered_capabilities: ["ANONYMOUS-RELAY"].map(Into::into).to_vec(),
-        properties: Default::default(),
+        properties: services::advertised(),
     })
 }
