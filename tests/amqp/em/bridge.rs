@@ -177,10 +177,10 @@ impl Front {
                 packet = self.mqtt.read() => match packet {
                     None => break false,
                     Some(Packet::Disconnect) => break true,
-                    Some(packet) => self.from_client(packet).await,
+                    Some(packet) => self.client_says(packet).await,
                 },
                 came = self.publish.recv() => match came {
-                    Ok(came) => self.from_broker(came).await,
+                    Ok(came) => self.broker_says(came).await,
                     // Somebody else has the session now.
                     Err(_) => break false,
                 },
@@ -198,7 +198,7 @@ impl Front {
         let _ = connection.close().await;
     }
 
-    async fn from_client(&mut self, packet: Packet) {
+    async fn client_says(&mut self, packet: Packet) {
         match packet {
             Packet::Publish { message, packet } => self.publish(message, packet).await,
             Packet::Subscribe { packet, filters } => {
@@ -305,7 +305,7 @@ impl Front {
         )
     }
 
-    async fn from_broker(&mut self, came: Came) {
+    async fn broker_says(&mut self, came: Came) {
         let message = came.message();
         let properties = message.properties.clone().unwrap_or_default();
         if properties.subject.as_deref() == Some("pubrel") {

@@ -396,7 +396,7 @@ impl Client {
     }
 
     /// The next message on any link.
-    pub fn next(&mut self) -> Got {
+    pub fn any(&mut self) -> Got {
         while self.inbox.is_empty() {
             self.read();
         }

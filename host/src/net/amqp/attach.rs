@@ -94,7 +94,7 @@ impl Side {
                 reply.unsettled = self.known_publications(&name, attach);
                 let service = address.as_deref().and_then(services::service);
                 let will = match (&service, address.as_deref()) {
-                    (Some(service), _) => self.to_service(now, attach, service)?,
+                    (Some(service), _) => self.attach_to_service(now, attach, service)?,
                     (None, Some(address)) if services::is_unknown(address) => return Err(no_service()),
                     _ => None,
                 };

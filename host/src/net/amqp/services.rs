@@ -120,7 +120,7 @@ impl Side {
     }
 
     /// A link to a service comes up.
-    pub(super) fn to_service(
+    pub(super) fn attach_to_service(
         &mut self,
         now: Time,
         attach: &Attach,
