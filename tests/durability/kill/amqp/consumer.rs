@@ -133,7 +133,7 @@ impl Consumer {
             return self.faults.push(format!("{}: no message: {frame:?}", self.id));
         };
         open.count += 1;
-        if open.count % (CREDIT / 2) == 0 && open.drained_at.is_none() {
+        if open.count.is_multiple_of(CREDIT / 2) && open.drained_at.is_none() {
             open.wire.credit(open.count, CREDIT, false);
         }
         let what = format!("{topic} {text}");
