@@ -1,7 +1,8 @@
 //! Compiles the modules of `modules/` to Wasm components and embeds the bundled ones.
 //!
 //! Leaves `bundled.rs` in `OUT_DIR`: `BUNDLED`, a list of name and component, in the order in
-//! which a broker without a configuration runs them.
+//! which a broker without a configuration runs them; and `carried.rs`: `WIT` and `SDK`, the files
+//! of the contract and of the guest SDK, which `pliant module new` writes beside a module.
 
 #[path = "build/components.rs"]
 mod components;
@@ -26,7 +27,8 @@ fn main() {
     for source in SOURCES {
         println!("cargo::rerun-if-changed={}", workspace.join(source).display());
     }
-    if let Err(why) = build(workspace, &directory("OUT_DIR")) {
+    let out = directory("OUT_DIR");
+    if let Err(why) = carry(workspace, &out).and_then(|()| build(workspace, &out)) {
         let (line, more) = why.split_once('\n').unwrap_or((&why, ""));
         println!("cargo::error={line}");
         if !more.is_empty() {
@@ -61,6 +63,32 @@ fn list() -> String {
         "/// The bundled modules: name and component, in the order in which they run.\n\
          pub const BUNDLED: &[(&str, &[u8])] = &[\n{entries}];\n"
     )
+}
+
+/// Makes `carried.rs`.
+fn carry(workspace: &Path, out: &Path) -> Result<(), String> {
+    let list = |name: &str, folder: &str, kept: fn(&str) -> bool| -> Result<String, String> {
+        let (root, mut files) = (workspace.join(folder), Vec::new());
+        walk(&root, &mut files).map_err(|why| format!("cannot list {}: {why}", root.display()))?;
+        files.sort();
+        let path = |file: &PathBuf| file.strip_prefix(&root).unwrap_or(file).display().to_string();
+        let entry =
+            |file: &PathBuf| format!("    ({:?}, include_str!({:?})),\n", path(file), file.display().to_string());
+        let entries: String = files.iter().filter(|file| kept(&path(file))).map(entry).collect();
+        Ok(format!("/// Files of `{folder}`.\npub(super) const {name}: &[File] = &[\n{entries}];\n"))
+    };
+    let wit = list("WIT", "wit", |path| path.ends_with(".wit"))?;
+    let sdk = list("SDK", "guest-sdk", |path| path == "Cargo.toml" || path.starts_with("src"))?;
+    write(&out.join("carried.rs"), (wit + &sdk).as_bytes())
+}
+
+/// All files below a folder.
+fn walk(folder: &Path, files: &mut Vec<PathBuf>) -> std::io::Result<()> {
+    for entry in fs::read_dir(folder)? {
+        let path = entry?.path();
+        if path.is_dir() { walk(&path, files)? } else { files.push(path) }
+    }
+    Ok(())
 }
 
 /// Writes a file only where that changes it, so that nothing is compiled again for nothing.

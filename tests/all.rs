@@ -13,6 +13,7 @@ mod bridge;
 mod cli;
 mod doors;
 mod durability;
+mod guide;
 mod interop;
 mod live;
 mod modules;

@@ -3,6 +3,7 @@
 //! `.ci/run` installs them. Where one is missing its rows are left out and say so, unless `CI` is set: there they fail.
 
 mod examples;
+mod languages;
 mod mosquitto;
 mod proton;
 mod scripts;

@@ -47,10 +47,10 @@ use parking_lot::Mutex;
 use redb::StorageBackend;
 use std::io;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, mpsc};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
-use writer::{Shared, Writer};
+use writer::{Read, Shared, Writer};
 
 /// A page of a queue ends behind the entry with which it reaches so many bytes.
 const PAGE_BYTES: usize = 4 << 20;
@@ -197,7 +197,17 @@ impl Store {
         then: Box<dyn FnOnce(Page) + Send>,
     ) {
         let wanted = page::Wanted { mailbox, after, to, most, bytes: PAGE_BYTES };
-        self.0.shared.read(wanted, then);
+        self.0.shared.read(Read::Page(wanted, then));
+    }
+
+    /// Reads the bytes of a component that some version of a module names. None: there are none of this digest, they are
+    /// damaged, or `patience` is over. Waits for the disk.
+    pub fn read_component(&self, digest: &str, patience: Duration) -> Option<Arc<[u8]>> {
+        let (sender, receiver) = mpsc::sync_channel(1);
+        // Who does not wait any more does not want it any more.
+        let then = move |component| drop(sender.send(component));
+        self.0.shared.read(Read::Component(digest.into(), Box::new(then)));
+        receiver.recv_timeout(patience).ok().flatten()
     }
 
     /// Submissions with this number and smaller ones may be acknowledged. Never goes back.

@@ -1,5 +1,5 @@
-//! Reading parts of a queue back while the broker runs: what a restart left in the store, because nobody had come for it
-//! yet.
+//! Reading back while the broker runs: parts of a queue that a restart left in the store, because nobody had come for them
+//! yet; and components.
 
 use super::change::{MailboxId, QueueEntry};
 use super::encoding::Damage;
@@ -10,6 +10,7 @@ use crate::message::Message;
 use hashbrown::HashMap;
 use redb::{Database, ReadTransaction, ReadableDatabase};
 use std::ops::Bound;
+use std::sync::Arc;
 
 type Result<T> = std::result::Result<T, redb::Error>;
 
@@ -135,4 +136,14 @@ pub(super) fn fetch(transaction: &ReadTransaction, log_id: u64) -> Result<std::r
     let key = log_id.to_be_bytes();
     let Some(row) = log.get(key.as_slice())? else { return Ok(Err(Damage("its message is not there"))) };
     Ok(unseal(Table::Log, &key, row.value()))
+}
+
+/// The bytes of a component; none: there are none of this digest, or they are damaged.
+pub(super) fn component(database: &Database, digest: &str) -> Result<Option<Arc<[u8]>>> {
+    let transaction = database.begin_read()?;
+    let components = transaction.open_table(Table::Components.definition())?;
+    let mut key = Key::default();
+    key.text(digest);
+    let Some(row) = components.get(key.bytes())? else { return Ok(None) };
+    Ok(unseal::<&[u8]>(Table::Components, key.bytes(), row.value()).ok().map(Arc::from))
 }

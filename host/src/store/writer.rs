@@ -28,6 +28,13 @@ pub(super) type Callback = Box<dyn Fn(Sequence) + Send + Sync>;
 /// Who asked for a page.
 pub(super) type Then = Box<dyn FnOnce(Page) + Send>;
 
+/// What somebody wants to read, and who.
+pub(super) enum Read {
+    Page(Wanted, Then),
+    /// A component, by its digest.
+    Component(Box<str>, Box<dyn FnOnce(Option<Arc<[u8]>>) + Send>),
+}
+
 /// What the writer shares with those who submit.
 pub(super) struct Shared {
     pending: Mutex<Pending>,
@@ -55,7 +62,7 @@ pub(super) struct Shared {
 struct Pending {
     changes: Vec<Change>,
     units: Vec<Unit>,
-    reads: Vec<(Wanted, Then)>,
+    reads: Vec<Read>,
     submitted: Sequence,
     /// The writer sleeps until so many changes are there; `usize::MAX`: it does not sleep.
     wake_at: usize,
@@ -128,10 +135,10 @@ impl Shared {
         sequence
     }
 
-    /// Has a page read after the next commit.
-    pub fn read(&self, wanted: Wanted, then: Then) {
+    /// Has something read after the next commit.
+    pub fn read(&self, what: Read) {
         let mut pending = self.pending.lock();
-        pending.reads.push((wanted, then));
+        pending.reads.push(what);
         pending.wake_at = usize::MAX;
         self.wake.notify_one();
     }
@@ -248,7 +255,7 @@ pub(super) struct Writer {
     coalescer: Coalescer,
     changes: Vec<Change>,
     units: Vec<Unit>,
-    reads: Vec<(Wanted, Then)>,
+    reads: Vec<Read>,
     several: Several,
     /// The units that are done.
     sequence: Sequence,
@@ -286,31 +293,49 @@ impl Writer {
             }
             self.changes.clear();
             self.units.clear();
-            for (wanted, then) in std::mem::take(&mut self.reads) {
-                let Some(page) = self.read(&wanted) else { return };
-                if catch_unwind(AssertUnwindSafe(|| then(page))).is_err() {
-                    tracing::error!("somebody who asked the store panicked");
+            for read in std::mem::take(&mut self.reads) {
+                if !self.answer(read) {
+                    return;
                 }
             }
         }
     }
 
+    /// False: the store is closed before that.
+    fn answer(&mut self, read: Read) -> bool {
+        let told = match read {
+            Read::Page(wanted, then) => {
+                let page = self.read(|database, several| page::read(database, &wanted, several));
+                let Some((page, damaged)) = page else { return false };
+                self.shared.metrics.store_damaged_rows_total.add(damaged as u64);
+                catch_unwind(AssertUnwindSafe(|| then(page)))
+            }
+            Read::Component(digest, then) => {
+                let Some(component) = self.read(|database, _| page::component(database, &digest)) else { return false };
+                catch_unwind(AssertUnwindSafe(|| then(component)))
+            }
+        };
+        if told.is_err() {
+            tracing::error!("somebody who asked the store panicked");
+        }
+        true
+    }
+
     /// Tries until it was read; none: the store is closed before that.
-    fn read(&mut self, wanted: &Wanted) -> Option<Page> {
+    fn read<T>(&mut self, read: impl Fn(&Database, &mut Several) -> Result<T, redb::Error>) -> Option<T> {
         loop {
             let several = &mut self.several;
             let database = self.database.as_ref();
             let attempt = catch_unwind(AssertUnwindSafe(|| match database {
-                Some(database) => page::read(database, wanted, several),
+                Some(database) => read(database, several),
                 None => Err(corrupted("it is not open")),
             }));
             match attempt.unwrap_or_else(|_| Err(corrupted("the database panicked"))) {
-                Ok((page, damaged)) => {
-                    self.shared.metrics.store_damaged_rows_total.add(damaged as u64);
+                Ok(found) => {
                     if !self.shared.is_healthy() {
                         self.shared.become_healthy();
                     }
-                    return Some(page);
+                    return Some(found);
                 }
                 Err(error) => self.fail(&error),
             }

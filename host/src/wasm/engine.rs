@@ -21,8 +21,9 @@ pub(super) struct Engine {
 }
 
 /// Core instances, memories and tables that one component may be made of: the module itself, and the small ones that
-/// the component tools put between it and the host.
-const CORE_INSTANCES_PER_COMPONENT: u32 = 16;
+/// the component tools put between it and the host. Python's are the most: interpreter, libraries and what links them
+/// are 38.
+const CORE_INSTANCES_PER_COMPONENT: u32 = 64;
 const MEMORIES_PER_COMPONENT: u32 = 2;
 const TABLES_PER_COMPONENT: u32 = 16;
 

@@ -109,6 +109,9 @@ pub enum DeployError {
     /// The change is not on disk; the module runs as before.
     #[error("the store does not take the change at the moment")]
     Store,
+    /// The bytes of a version are not to be had.
+    #[error("the store does not give the component back")]
+    NotRead,
 }
 
 impl DeployError {
@@ -119,7 +122,7 @@ impl DeployError {
 
     /// Whether the same request may succeed later.
     pub fn is_temporary(&self) -> bool {
-        matches!(self, Self::Store | Self::NoCompiler(_))
+        matches!(self, Self::Store | Self::NotRead | Self::NoCompiler(_))
     }
 }
 

@@ -12,7 +12,7 @@ pub struct Limits {
     pub configure_milliseconds_max: u64,
     /// Bytes of linear memory of one instance, all its memories together. Default 16 MiB.
     pub memory_bytes_max: usize,
-    /// Bytes of a component. Default 8 MiB.
+    /// Bytes of a component. One that carries an interpreter has 12 MiB (JavaScript) or 18 MiB (Python). Default 32 MiB.
     pub component_bytes_max: usize,
     /// Bytes of memory that compiling one may take, in a process of its own. Default 512 MiB.
     pub compile_memory_bytes_max: u64,
@@ -81,7 +81,7 @@ impl Default for Limits {
             call_milliseconds_max: 5,
             configure_milliseconds_max: 1_000,
             memory_bytes_max: 16 << 20,
-            component_bytes_max: 8 << 20,
+            component_bytes_max: 32 << 20,
             compile_memory_bytes_max: 512 << 20,
             compile_seconds_max: 20,
             config_bytes_max: 1 << 20,

@@ -10,7 +10,7 @@ use super::imports::log::{Log, LogLine};
 use super::imports::metrics::{Figure, Figures};
 use super::imports::state::{State, StoredValue};
 use super::limits::{Limits, NAME_BYTES_MAX};
-use super::registry::{Canary, Entry, Registry, Stored};
+use super::registry::{Canary, Entry, Material, Registry, Stored};
 use super::report::{Deployed, ModuleInfo, VersionInfo};
 use super::services::{Clock, RetainedLookup, RetainedSlot, Services};
 use super::signature::Signers;
@@ -172,7 +172,7 @@ impl Modules {
         let config = if config.is_empty() { "{}".into() } else { config };
         entry.order = options.order.unwrap_or(entry.order);
         entry.on_failure = options.on_failure.unwrap_or(entry.on_failure);
-        self.0.add_version(entry, compiled, digest, bytes.into(), config, options.canary)
+        self.0.add_version(entry, compiled, digest, Some(bytes.into()), config, options.canary)
     }
 
     /// Ends a canary: every client follows it from now on.
@@ -190,11 +190,11 @@ impl Modules {
         let entry = self.0.registry.lock().entry(name)?.clone();
         let number = entry.chosen.or_else(|| entry.newest()).unwrap_or(0);
         let missing = || DeployError::NoVersion { name: name.to_owned(), version: number };
-        let (bytes, digest, _) = entry.material(number).ok_or_else(missing)?;
-        let compiled = self.0.compile(&entry, &digest, &bytes)?;
-        let of_base = number == 0 || entry.stored.get(&number).is_some_and(|stored| stored.component.is_empty());
-        let kept = if of_base { Arc::from([]) } else { bytes };
-        self.0.add_version(entry, compiled, digest, kept, config.into(), None)
+        let material = entry.material(number).ok_or_else(missing)?;
+        let bytes = self.0.bytes(&material)?;
+        let compiled = self.0.compile(&entry, &material.digest, &bytes)?;
+        let kept = if material.component.is_some() { None } else { Some(bytes) };
+        self.0.add_version(entry, compiled, material.digest, kept, config.into(), None)
     }
 
     /// Goes back to a version that is kept, with its configuration: to this one, or to the newest older one. Without a
@@ -237,7 +237,8 @@ impl Modules {
             return self.0.commit(entry, Vec::new());
         }
         let digest = entry.info().digest;
-        self.0.persist(vec![Change::ModuleGone(name.into())], || self.0.undo(name))?;
+        let undo = self.0.whole(&entry)?;
+        self.0.persist(vec![Change::ModuleGone(name.into())], || undo)?;
         entry.services.state.clear();
         let module = entry.services.module.clone();
         let mut registry = self.0.registry.lock();
@@ -331,30 +332,33 @@ impl Inner {
         mut entry: Entry,
         compiled: Arc<Compiled>,
         digest: Arc<str>,
-        component: Arc<[u8]>,
+        component: Option<Arc<[u8]>>,
         config: Arc<str>,
         canary: Option<u8>,
     ) -> Result<Deployed, DeployError> {
         let number = entry.next_number();
         let version = self.rehearse(&entry, number, compiled, digest, config.clone())?;
-        let digest = if component.is_empty() { component::digest(&component).into() } else { version.digest.clone() };
-        let stored = Stored { digest, component, config, installed: (self.clock)() };
-        entry.stored.insert(number, Arc::new(stored));
+        let of_base = component.is_none();
+        let component = component.unwrap_or_default();
+        let digest = if of_base { component::digest(&component).into() } else { version.digest.clone() };
+        entry.stored.insert(number, Arc::new(Stored { digest, of_base, config, installed: (self.clock)() }));
         match canary {
             Some(percent) => entry.canary = Some(Canary { version, percent }),
             None => entry.choose(Some(version)),
         }
-        let mut changes: Vec<Change> = entry.version_change(number).into_iter().collect();
+        let changes: Vec<Change> = entry.version_change(number, component).into_iter().collect();
         let name: Box<str> = (*entry.services.module).into();
         let gone = entry.prune(self.limits.versions_kept);
-        changes.extend(gone.into_iter().map(|number| Change::ModuleVersionGone(name.clone(), number)));
-        self.commit(entry, changes)
+        let deployed = self.commit(entry, changes)?;
+        // Only now, so that a disk that did not take the new one has not thrown away an old one. Nobody waits for it.
+        self.store.submit(gone.into_iter().map(|number| Change::ModuleVersionGone(name.clone(), number)));
+        Ok(deployed)
     }
 
     fn activate(&self, mut entry: Entry, number: u64) -> Result<Deployed, DeployError> {
         let version = match entry.ready(number) {
             Some(version) => version,
-            None => self.load_version(&entry, number)?,
+            None => self.load_version(&entry, number, None)?,
         };
         // Whoever asks for it by name wants it asked, whatever it did before.
         version.breaker.reset();
@@ -379,13 +383,30 @@ impl Inner {
         }
     }
 
-    /// Compiles and rehearses a version that is kept.
-    pub(super) fn load_version(&self, entry: &Entry, number: u64) -> Result<Arc<Version>, DeployError> {
+    /// Compiles and rehearses a version that is kept; of these bytes, where the caller has them at hand.
+    pub(super) fn load_version(
+        &self,
+        entry: &Entry,
+        number: u64,
+        bytes: Option<Arc<[u8]>>,
+    ) -> Result<Arc<Version>, DeployError> {
         let name = &entry.services.module;
         let missing = || DeployError::NoVersion { name: (**name).into(), version: number };
-        let (bytes, digest, config) = entry.material(number).ok_or_else(missing)?;
-        let compiled = self.compile(entry, &digest, &bytes)?;
-        self.rehearse(entry, number, compiled, digest, config)
+        let material = entry.material(number).ok_or_else(missing)?;
+        let compiled = match entry.ready_component(&material.digest) {
+            Some(compiled) => compiled,
+            None => {
+                let bytes = bytes.map_or_else(|| self.bytes(&material), Ok)?;
+                self.compile(entry, &material.digest, &bytes)?
+            }
+        };
+        self.rehearse(entry, number, compiled, material.digest, material.config)
+    }
+
+    /// The component of a version: from memory, or from the store.
+    pub(super) fn bytes(&self, material: &Material) -> Result<Arc<[u8]>, DeployError> {
+        let read = || self.store.read_component(&material.digest, COMMIT_PATIENCE);
+        material.component.clone().or_else(read).ok_or(DeployError::NotRead)
     }
 
     /// Makes a changed entry the one that holds: first on disk, then in the registry and in the next chain.
@@ -429,19 +450,25 @@ impl Inner {
         Err(DeployError::Store)
     }
 
-    /// The module as it is now, from the ground up, but for its state.
+    /// What takes back the last change of a module: it added at most one version, and changed what is chosen.
     fn undo(&self, name: &str) -> Vec<Change> {
-        let mut changes = Vec::new();
         match self.registry.lock().entries.get(name) {
-            Some(entry) => {
-                // Versions are numbered upwards, so that one more than there are is the one that failed.
-                changes.push(Change::ModuleVersionGone(name.into(), entry.next_number()));
-                changes.extend(entry.stored.keys().filter_map(|number| entry.version_change(*number)));
-                changes.push(entry.record());
-            }
-            None => changes.push(Change::ModuleGone(name.into())),
+            // Versions are numbered upwards, so that one more than there are is the one that failed.
+            Some(entry) => vec![Change::ModuleVersionGone(name.into(), entry.next_number()), entry.record()],
+            None => vec![Change::ModuleGone(name.into())],
         }
-        changes
+    }
+
+    /// A module from the ground up, but for its state.
+    fn whole(&self, entry: &Entry) -> Result<Vec<Change>, DeployError> {
+        let mut changes = Vec::new();
+        for number in entry.stored.keys().copied() {
+            let material = entry.material(number).filter(|material| material.component.is_none());
+            let component = material.map(|material| self.bytes(&material)).transpose()?.unwrap_or_default();
+            changes.extend(entry.version_change(number, component));
+        }
+        changes.push(entry.record());
+        Ok(changes)
     }
 
     /// The right to change something; one at a time.

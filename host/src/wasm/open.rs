@@ -68,7 +68,8 @@ impl Modules {
     ) -> Result<Self, OpenError> {
         let modules = Self::new(limits, store, metrics, clock)?;
         let inner = modules.inner();
-        let mut plan = Plan { inner, state: by_module(kept.state), entries: BTreeMap::new() };
+        let mut plan =
+            Plan { inner, state: by_module(kept.state), entries: BTreeMap::new(), components: BTreeMap::new() };
         for (name, bytes) in bundled {
             let off = Binding {
                 name: (*name).to_owned(),
@@ -86,9 +87,9 @@ impl Modules {
         }
         let configured: Vec<Box<str>> = plan.entries.keys().cloned().collect();
         plan.restore(kept.modules, kept.versions);
-        let mut entries = plan.entries;
+        let mut entries = std::mem::take(&mut plan.entries);
         for (name, entry) in &mut entries {
-            start(inner, entry, configured.contains(name))?;
+            start(inner, entry, configured.contains(name), &plan.components)?;
         }
         let mut registry = inner.registry().lock();
         registry.entries = entries;
@@ -102,7 +103,11 @@ struct Plan<'a> {
     inner: &'a Inner,
     state: BTreeMap<Box<str>, Vec<LoadedState>>,
     entries: BTreeMap<Box<str>, Entry>,
+    components: Components,
 }
+
+/// What was read at start, forgotten when everything runs: by module and version.
+type Components = BTreeMap<(Box<str>, u64), Arc<[u8]>>;
 
 fn by_module(state: Vec<LoadedState>) -> BTreeMap<Box<str>, Vec<LoadedState>> {
     let mut sorted = BTreeMap::<_, Vec<_>>::new();
@@ -144,13 +149,17 @@ impl Plan<'_> {
         for version in versions {
             let stored = Stored {
                 digest: (*version.digest).into(),
-                component: version.component,
+                of_base: version.component.is_empty(),
                 config: (*version.config).into(),
                 installed: version.installed,
             };
+            let of_base = stored.of_base;
             match self.entry(&version.name) {
                 Ok(entry) => {
                     entry.stored.insert(version.version, Arc::new(stored));
+                    if !of_base {
+                        self.components.insert((version.name, version.version), version.component);
+                    }
                 }
                 Err(error) => tracing::error!(module = &*version.name, %error, "a deployed module is left out"),
             }
@@ -172,10 +181,11 @@ impl Plan<'_> {
 }
 
 /// Gets the chosen version of a module to run.
-fn start(inner: &Inner, entry: &mut Entry, configured: bool) -> Result<(), OpenError> {
+fn start(inner: &Inner, entry: &mut Entry, configured: bool, components: &Components) -> Result<(), OpenError> {
     let Some(number) = entry.chosen else { return Ok(()) };
     let name = entry.services.module.clone();
-    match inner.load_version(entry, number) {
+    let bytes = components.get(&((*name).into(), number)).cloned();
+    match inner.load_version(entry, number, bytes.clone()) {
         Ok(version) => {
             entry.choose(Some(version));
             if configured && number != 0 {
@@ -185,7 +195,8 @@ fn start(inner: &Inner, entry: &mut Entry, configured: bool) -> Result<(), OpenE
         }
         Err(error) if number == 0 => Err(OpenError::Module { name: (*name).into(), error }),
         Err(error) => {
-            let claims = entry.material(number).is_some_and(|(bytes, _, _)| component::claims_access(&bytes));
+            let bytes = bytes.or_else(|| entry.material(number).and_then(|material| material.component));
+            let claims = bytes.is_some_and(|bytes| component::claims_access(&bytes));
             entry.claims_access = claims;
             entry.problem = Some(error.to_string());
             let line = format!("version {number} does not run: {error}");

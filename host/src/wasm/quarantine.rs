@@ -85,6 +85,6 @@ impl Inner {
         }
         let stored = entry.stored.range(..chosen).rev().map(|(number, _)| *number);
         let mut older = stored.chain((chosen > 0 && entry.base.is_some()).then_some(0)).filter(fit);
-        older.find_map(|number| self.load_version(entry, number).ok())
+        older.find_map(|number| self.load_version(entry, number, None).ok())
     }
 }

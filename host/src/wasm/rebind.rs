@@ -24,7 +24,7 @@ impl Modules {
         entry.base = Some(Arc::new(Base { component, digest, config: binding.config.into() }));
         if entry.chosen.is_none_or(|number| number == 0) {
             (entry.order, entry.on_failure) = (order, on_failure);
-            let version = if binding.enabled { Some(inner.load_version(&entry, 0)?) } else { None };
+            let version = if binding.enabled { Some(inner.load_version(&entry, 0, None)?) } else { None };
             entry.choose(version);
         }
         // Made of the former binding: it must not be taken for the new one.

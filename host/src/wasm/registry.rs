@@ -53,8 +53,13 @@ pub(super) struct Canary {
     pub(super) percent: u8,
 }
 
-/// What a version is made of: component, digest, configuration.
-pub(super) type Material = (Arc<[u8]>, Arc<str>, Arc<str>);
+/// What a version is made of.
+pub(super) struct Material {
+    /// None: it lies in the store, under its digest.
+    pub(super) component: Option<Arc<[u8]>>,
+    pub(super) digest: Arc<str>,
+    pub(super) config: Arc<str>,
+}
 
 /// A module that needs no deployment.
 pub(super) struct Base {
@@ -63,11 +68,11 @@ pub(super) struct Base {
     pub(super) config: Arc<str>,
 }
 
-/// A deployed version.
+/// A deployed version. Its component stays in the store: compiled it is needed, as bytes it hardly ever is.
 pub(super) struct Stored {
     pub(super) digest: Arc<str>,
-    /// Empty: the base's, under a configuration of its own. So a newer broker brings its newer modules along.
-    pub(super) component: Arc<[u8]>,
+    /// The component is the base's, under a configuration of its own. So a newer broker brings its newer modules along.
+    pub(super) of_base: bool,
     pub(super) config: Arc<str>,
     pub(super) installed: Time,
 }
@@ -104,18 +109,21 @@ impl Entry {
         }
     }
 
-    /// Component, digest and configuration of a version.
+    /// What a version is made of.
     pub(super) fn material(&self, number: u64) -> Option<Material> {
+        let of_base = |base: &Base, config: &Arc<str>| Material {
+            component: Some(base.component.clone()),
+            digest: base.digest.clone(),
+            config: config.clone(),
+        };
         if number == 0 {
-            let base = self.base.as_ref()?;
-            return Some((base.component.clone(), base.digest.clone(), base.config.clone()));
+            return self.base.as_deref().map(|base| of_base(base, &base.config));
         }
         let stored = self.stored.get(&number)?;
-        if stored.component.is_empty() {
-            let base = self.base.as_ref()?;
-            return Some((base.component.clone(), base.digest.clone(), stored.config.clone()));
+        if stored.of_base {
+            return self.base.as_deref().map(|base| of_base(base, &stored.config));
         }
-        Some((stored.component.clone(), stored.digest.clone(), stored.config.clone()))
+        Some(Material { component: None, digest: stored.digest.clone(), config: stored.config.clone() })
     }
 
     /// The number of the next version: numbers are never used twice while the newest version is kept.
@@ -191,13 +199,14 @@ impl Entry {
         }))
     }
 
-    pub(super) fn version_change(&self, number: u64) -> Option<Change> {
+    /// The version with these bytes, as the store is to have it.
+    pub(super) fn version_change(&self, number: u64, component: Arc<[u8]>) -> Option<Change> {
         let stored = self.stored.get(&number)?;
         Some(Change::ModuleVersion(Box::new(ModuleVersion {
             name: (*self.services.module).into(),
             version: number,
             digest: (*stored.digest).into(),
-            component: stored.component.clone(),
+            component,
             config: (*stored.config).into(),
             installed: stored.installed,
         })))
@@ -215,7 +224,7 @@ impl Entry {
         });
         let stored = self.stored.iter().map(|(number, stored)| VersionInfo {
             version: *number,
-            digest: self.material(*number).map_or_else(|| stored.digest.clone(), |(_, digest, _)| digest),
+            digest: self.material(*number).map_or_else(|| stored.digest.clone(), |material| material.digest),
             config: stored.config.clone(),
             installed_milliseconds: Some(stored.installed.0),
             active: self.chosen == Some(*number),
@@ -228,7 +237,7 @@ impl Entry {
     pub(super) fn info(&self) -> ModuleInfo {
         let shown = self.chosen.or_else(|| self.newest());
         let (digest, config) = match shown.and_then(|number| self.material(number)) {
-            Some((_, digest, config)) => (digest, config),
+            Some(material) => (material.digest, material.config),
             None => ("".into(), "".into()),
         };
         let running = self.running.as_deref();

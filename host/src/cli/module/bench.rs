@@ -1,6 +1,7 @@
 //! `pliant module bench`: how long a module's hooks take, without a broker.
 
 use super::document;
+use super::limits::LimitArgs;
 use crate::cli::progress::Progress;
 use crate::cli::trial::Trial;
 use crate::cli::{Failure, Outcome, output};
@@ -22,6 +23,8 @@ pub(super) struct BenchArgs {
     /// Configuration: a file with a JSON document, or the document itself
     #[arg(long, value_name = "FILE|JSON")]
     config: Option<String>,
+    #[command(flatten)]
+    limits: LimitArgs,
     /// Topic of the messages
     #[arg(long, default_value = "bench/topic")]
     topic: String,
@@ -43,7 +46,7 @@ pub(super) fn run(args: &BenchArgs) -> Outcome {
     for payload in PAYLOADS {
         let progress = Progress::start("compiling and calling");
         // A failing module is to be timed, too, rather than put into quarantine.
-        let trial = Trial::new(wasm::Limits { failures_max: 0, ..wasm::Limits::default() })?;
+        let trial = Trial::new(wasm::Limits { failures_max: 0, ..args.limits.limits()? })?;
         trial.run("bench", &bytes, config.clone()).map_err(|error| Failure::Failed(format!("{file}: {error}")))?;
         let modules = trial.modules();
         let mut bench = Bench::new(modules.chain(), Guests::new(modules), &topic, payload);

@@ -1,21 +1,32 @@
-//! `pliant module new`: a module in Rust that builds as it is.
+//! `pliant module new`: a module in one of three languages that builds as it is, with all that it is built from.
 
+use super::template::{self, File};
 use crate::cli::{Failure, Outcome, output};
-use clap::Args;
+use clap::{Args, ValueEnum};
 use std::path::{Path, PathBuf};
 
 #[derive(Debug, Args)]
 pub(super) struct NewArgs {
     /// Its name: small letters, digits and hyphens; also the name of the folder
     name: String,
-    /// The guest SDK's folder; otherwise found in the checkout of Pliant that this runs in or was built in
+    /// What it is written in
+    #[arg(long, value_enum, default_value_t = Language::Rust)]
+    lang: Language,
+    /// Rust: the guest SDK's folder; otherwise that of the checkout of Pliant that this runs in or was built in, or a copy
     #[arg(long, value_name = "PATH")]
     sdk: Option<PathBuf>,
 }
 
-const MANIFEST: &str = include_str!("template/manifest.toml");
-const SOURCE: &str = include_str!("template/source.rs.txt");
-const EXAMPLES: &str = include_str!("template/examples.toml");
+/// What a module can be written in out of the box. Any language with component tooling will do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Language {
+    /// cargo
+    Rust,
+    /// componentize-js of npm
+    Js,
+    /// componentize-py of PyPI
+    Python,
+}
 
 pub(super) fn run(args: &NewArgs) -> Outcome {
     let name = &args.name;
@@ -23,32 +34,62 @@ pub(super) fn run(args: &NewArgs) -> Outcome {
     if !name.starts_with(|c: char| c.is_ascii_lowercase()) || !name.chars().all(fits) || name.len() > 64 {
         return Err(Failure::Usage(format!("{name:?} is no name: small letters, digits and hyphens, a letter first")));
     }
+    let mut files = match args.lang {
+        Language::Rust => rust(args)?,
+        Language::Js => with_contract(template::JS),
+        Language::Python => with_contract(template::PYTHON),
+    };
+    files.push(("examples.toml".into(), template::EXAMPLES.to_owned()));
+    let folder = Path::new(name);
+    let failed = |error: std::io::Error| Failure::Failed(format!("cannot make {name}: {error}"));
+    std::fs::create_dir(folder).map_err(failed)?;
+    for (path, text) in files {
+        let path = folder.join(path);
+        path.parent().map_or(Ok(()), std::fs::create_dir_all).map_err(failed)?;
+        std::fs::write(path, fill(&text, name)).map_err(failed)?;
+    }
+    eprintln!("next: {name}/README.md, or at once: pliant module build {name}");
+    output::line(name)
+}
+
+/// Paths within the folder, and texts with places to fill in.
+type Files = Vec<(PathBuf, String)>;
+
+fn owned(files: &[File]) -> Files {
+    files.iter().map(|(path, text)| (path.into(), (*text).to_owned())).collect()
+}
+
+fn rust(args: &NewArgs) -> Result<Files, Failure> {
     let sdk = match &args.sdk {
         Some(path) => {
             Some(path.canonicalize().map_err(|error| Failure::Failed(format!("--sdk {}: {error}", path.display())))?)
         }
         None => find_sdk(),
     };
-    let dependency = match &sdk {
-        Some(path) => format!("{{ path = {:?} }}", path.display().to_string()),
-        None => format!("{:?}", env!("CARGO_PKG_VERSION")),
-    };
-    let folder = Path::new(name);
-    let failed = |error: std::io::Error| Failure::Failed(format!("cannot make {name}: {error}"));
-    std::fs::create_dir(folder).map_err(failed)?;
-    std::fs::create_dir(folder.join("src")).map_err(failed)?;
-    let fill = |text: &str| {
-        text.replace("{{name}}", name).replace("{{type}}", &type_name(name)).replace("\"{{sdk}}\"", &dependency)
-    };
-    std::fs::write(folder.join("Cargo.toml"), fill(MANIFEST)).map_err(failed)?;
-    std::fs::write(folder.join("src/lib.rs"), fill(SOURCE)).map_err(failed)?;
-    std::fs::write(folder.join("examples.toml"), fill(EXAMPLES)).map_err(failed)?;
-    std::fs::write(folder.join(".gitignore"), "target\n*.wasm\n").map_err(failed)?;
-    if sdk.is_none() {
-        eprintln!("no checkout of Pliant was found; {name}/Cargo.toml asks for the guest SDK by version");
+    let mut files = owned(template::RUST);
+    let path = sdk.as_deref().unwrap_or(Path::new("sdk"));
+    for (_, text) in &mut files {
+        *text = text.replace("\"{{sdk}}\"", &format!("{{ path = {:?} }}", path.display().to_string()));
     }
-    eprintln!("next: pliant module build {name}");
-    output::line(name)
+    if sdk.is_none() {
+        // The SDK looks for the contract beside itself.
+        files.extend(template::SDK.iter().map(|(path, text)| (Path::new("sdk").join(path), template::alone(text))));
+        files.extend(template::WIT.iter().map(|(path, text)| (Path::new("wit").join(path), (*text).to_owned())));
+    }
+    Ok(files)
+}
+
+/// A template with the contract, for tools that make bindings of it.
+fn with_contract(files: &[File]) -> Files {
+    let mut files = owned(files);
+    files.push(("wit/world.wit".into(), template::WORLD.to_owned()));
+    let broker = Path::new("wit/deps/pliant-broker");
+    files.extend(template::WIT.iter().map(|(path, text)| (broker.join(path), (*text).to_owned())));
+    files
+}
+
+fn fill(text: &str, name: &str) -> String {
+    text.replace("{{name}}", name).replace("{{type}}", &type_name(name)).replace("{{contract}}", template::CONTRACT)
 }
 
 /// The guest SDK of the checkout around the working directory, or around this program.
@@ -77,11 +118,22 @@ mod tests {
     }
 
     #[test]
-    fn the_template_leaves_nothing_to_fill_in() {
-        for text in [MANIFEST, SOURCE, EXAMPLES] {
-            let filled = text.replace("{{name}}", "n").replace("{{type}}", "T").replace("\"{{sdk}}\"", "\"1\"");
-            assert!(!filled.contains("{{"), "{filled}");
+    fn the_templates_leave_nothing_to_fill_in() {
+        let files = [template::RUST, template::JS, template::PYTHON].concat();
+        for (path, text) in files.into_iter().chain([("examples.toml", template::EXAMPLES), ("", template::WORLD)]) {
+            let filled = fill(&text.replace("\"{{sdk}}\"", "\"1\""), "n");
+            assert!(!filled.contains("{{"), "{path}: {filled}");
         }
-        assert!(toml::from_str::<toml::Table>(&MANIFEST.replace("{{name}}", "n")).is_ok());
+    }
+
+    #[test]
+    fn the_contract_and_the_sdk_are_carried_along_whole() {
+        let of = |files: &[File], path: &str| files.iter().any(|(name, _)| *name == path);
+        assert!(of(template::WIT, "worlds.wit") && of(template::SDK, "Cargo.toml") && of(template::SDK, "src/lib.rs"));
+        let manifest = template::SDK.iter().find(|(path, _)| *path == "Cargo.toml").expect("it is there").1;
+        let manifest = template::alone(manifest);
+        assert!(!manifest.contains("workspace"), "{manifest}");
+        assert!(toml::from_str::<toml::Table>(&manifest).is_ok());
+        assert!(template::WIT.iter().all(|(_, text)| text.contains(&format!("@{}", template::CONTRACT))));
     }
 }

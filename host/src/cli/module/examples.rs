@@ -1,6 +1,7 @@
 //! `pliant module test` and `pliant module record`: what a module decides, tried without a broker; samples taken from one.
 
 use super::document;
+use super::limits::LimitArgs;
 use crate::cli::admin::AdminArgs;
 use crate::cli::progress::Progress;
 use crate::cli::trial::Trial;
@@ -25,6 +26,8 @@ pub(super) struct TestArgs {
     /// The component to compare with
     #[arg(long, value_name = "FILE")]
     against: Option<PathBuf>,
+    #[command(flatten)]
+    limits: LimitArgs,
     /// Print every decision, a JSON document a line
     #[arg(long)]
     json: bool,
@@ -51,14 +54,14 @@ const REPLAYED: [&str; 3] = ["topic-mapping.publish-topic", "routing.on-publish"
 pub(super) fn test(args: &TestArgs) -> Outcome {
     let config = args.config.as_deref().map(document).transpose()?.unwrap_or_else(|| "{}".to_owned());
     if let (Some(samples), Some(against)) = (&args.replay, &args.against) {
-        return replay(&args.file, against, samples, &config, args.json);
+        return replay(args, against, samples, &config);
     }
     let component = bytes(&args.file)?;
     let examples = match &args.examples {
         Some(path) => read(path)?,
         None => found(&args.file, &component)?,
     };
-    let runs = run(&args.file, &component, &examples, &config)?;
+    let runs = run(args.limits.limits()?, &args.file, &component, &examples, &config)?;
     let failed = runs.iter().filter(|run| !run.differences.is_empty()).count();
     for run in &runs {
         if args.json {
@@ -79,16 +82,17 @@ pub(super) fn test(args: &TestArgs) -> Outcome {
     Ok(())
 }
 
-fn replay(file: &Path, against: &Path, samples: &Path, config: &str, as_json: bool) -> Outcome {
+fn replay(args: &TestArgs, against: &Path, samples: &Path, config: &str) -> Outcome {
+    let (file, limits) = (&args.file, args.limits.limits()?);
     let samples = read(samples)?;
     let asked = |sample: &Example| REPLAYED.map(|hook| Example { hook: hook.to_owned(), ..sample.clone() });
     let examples: Vec<Example> = samples.examples.iter().flat_map(asked).collect();
     let (mut differing, mut at) = (0, 0);
     // In parts, as a document has no more than so many.
-    for part in examples.chunks(wasm::Limits::default().examples_max) {
+    for part in examples.chunks(limits.examples_max.max(1)) {
         let document = Examples { config: samples.config.clone(), examples: part.to_vec() };
-        let new = run(file, &bytes(file)?, &document, config)?;
-        let old = run(against, &bytes(against)?, &document, config)?;
+        let new = run(limits, file, &bytes(file)?, &document, config)?;
+        let old = run(limits, against, &bytes(against)?, &document, config)?;
         for ((new, old), example) in new.iter().zip(&old).zip(part) {
             at += 1;
             if new.decision == old.decision {
@@ -96,7 +100,7 @@ fn replay(file: &Path, against: &Path, samples: &Path, config: &str, as_json: bo
             }
             differing += 1;
             let sample = (at - 1) / REPLAYED.len() + 1;
-            if as_json {
+            if args.json {
                 let what = json!({
                     "sample": sample, "topic": example.topic, "hook": example.hook,
                     "new": new.decision, "old": old.decision,
@@ -113,9 +117,15 @@ fn replay(file: &Path, against: &Path, samples: &Path, config: &str, as_json: bo
     Ok(())
 }
 
-fn run(file: &Path, component: &[u8], examples: &Examples, config: &str) -> Result<Vec<ExampleRun>, Failure> {
+fn run(
+    limits: wasm::Limits,
+    file: &Path,
+    component: &[u8],
+    examples: &Examples,
+    config: &str,
+) -> Result<Vec<ExampleRun>, Failure> {
     let progress = Progress::start("compiling");
-    let trial = Trial::new(wasm::Limits::default())?;
+    let trial = Trial::new(limits)?;
     let runs = trial.modules().run_examples(component, examples, config);
     drop(progress);
     runs.map_err(|error| Failure::Failed(format!("{}: {error}", file.display())))

@@ -4,8 +4,10 @@ mod bench;
 mod build;
 mod create;
 mod examples;
+mod limits;
 mod remote;
 mod sign;
+mod template;
 
 use super::admin::AdminArgs;
 use super::{Failure, Outcome};
@@ -20,8 +22,8 @@ pub(crate) struct ModuleArgs {
 
 #[derive(Debug, Subcommand)]
 enum ModuleCommand {
-    /// Write a new module in Rust, ready to build
-    #[command(after_help = "Example:\n  pliant module new name-site")]
+    /// Write a new module, ready to build: in Rust, JavaScript or Python
+    #[command(after_help = "Examples:\n  pliant module new name-site\n  pliant module new name-site --lang python")]
     New(create::NewArgs),
     /// Compile a module to a component, put it into its folder and print its path
     #[command(after_help = "Example:\n  pliant module build name-site")]
