@@ -1,6 +1,7 @@
 //! What the admin API does with components, good and bad.
 
-use crate::harness::{Broker, V5, connect, guests};
+use crate::harness::{Broker, V5, connect, data_dir, guests};
+use host::wasm::{key_pair, sign};
 use serde_json::json;
 
 #[test]
@@ -105,4 +106,63 @@ fn modules_are_asked_in_their_order() {
         explained["decisions"].as_array().unwrap().iter().filter(|d| d["hook"].as_str().unwrap().contains("routing"));
     let asked: Vec<_> = routing.map(|decision| decision["module"].as_str().unwrap().to_owned()).collect();
     assert_eq!(asked, ["c", "b", "a"]);
+}
+
+/// An operator who requires signatures gets nothing that his keys did not sign.
+#[test]
+fn a_broker_that_requires_signatures_takes_nothing_else() {
+    let folder = data_dir();
+    let (secret, public) = key_pair([3; 32]);
+    let keys = folder.path().join("signers");
+    std::fs::write(&keys, public).unwrap();
+    let adjust = move |config: &mut host::config::Config| {
+        config.signing.keys_file = keys.clone();
+        config.signing.required = true;
+    };
+    let Some(broker) = Broker::start_with(adjust) else { return };
+    let admin = broker.admin();
+    let component = guests::component("router");
+    let deploy = |query: String| admin.deploy(&format!("/api/v1/modules/m?config=%7B%7D{query}"), &component);
+    let by = |secret: &str, bytes: &[u8]| {
+        let signature = sign(secret, bytes).unwrap();
+        format!("&signature={}", signature.replace('+', "%2B").replace('/', "%2F").replace('=', "%3D"))
+    };
+    let (other, _) = key_pair([4; 32]);
+    for wrong in [String::new(), "&signature=x".into(), by(&other, &component), by(&secret, b"another")] {
+        let reason = deploy(wrong).problem(422);
+        assert!(reason.contains("sign"), "{reason}");
+        admin.get("/api/v1/modules/m").problem(404);
+    }
+    deploy(by(&secret, &component)).expect(200);
+    assert_eq!(admin.get("/api/v1/modules/m").expect(200).json()["state"], "active");
+}
+
+/// What `pliant module record` takes is what `pliant module test --replay` reads: publications of clients that match, as they
+/// came, until there are enough.
+#[test]
+fn samples_of_what_clients_publish_are_recorded() {
+    let Some(broker) = Broker::start() else { return };
+    let admin = broker.admin();
+    let recorder = std::thread::spawn({
+        let admin = broker.admin();
+        move || admin.post("/api/v1/record?filter=wanted/%23&count=2&seconds=50", &json!({})).expect(200).json()
+    });
+    let mut client = connect(V5).at(broker.address()).id("recorded").open();
+    // When the recording has begun is not told: said until it is over.
+    let mut said = 0;
+    while !recorder.is_finished() {
+        client.say("other/a", "no", 1);
+        client.say("wanted/a", "yes", 1);
+        said += 1;
+    }
+    let samples = recorder.join().unwrap();
+    let samples = samples["example"].as_array().expect("examples");
+    assert_eq!(samples.len(), 2, "after {said}: {samples:?}");
+    for sample in samples {
+        assert_eq!(sample["client"]["id"], "recorded");
+        let message = &sample["message"];
+        assert_eq!((&message["topic"], &message["payload"]), (&"wanted/a".into(), &"yes".into()), "{sample}");
+    }
+    admin.post("/api/v1/record?filter=a/%23/b", &json!({})).problem(400);
+    admin.post("/api/v1/record?count=0", &json!({})).problem(400);
 }
