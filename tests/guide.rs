@@ -11,7 +11,8 @@ use std::process::{Command, Output};
 fn modules(page: &str) -> Vec<(String, String)> {
     let block = |text: &str| text.split("```").next().unwrap_or_default().to_owned();
     let sources = page.split("```rust\n").skip(1);
-    let with_examples = |part: &str| (block(part), block(part.split("```toml\n").nth(1).expect("examples after a source")));
+    let with_examples =
+        |part: &str| (block(part), block(part.split("```toml\n").nth(1).expect("examples after a source")));
     sources.map(with_examples).collect()
 }
 

@@ -1,5 +1,5 @@
 //! Modules in other languages than Rust, from `pliant module new` to decisions: with componentize-js and componentize-py as
-//! they are installed.
+//! `.ci/run` installs them, and with wit-bindgen, which takes minutes to build, where it is there.
 
 use super::{installed, is_there};
 use crate::harness::binary;
@@ -45,4 +45,14 @@ fn a_module_in_python_is_built_and_asked() {
     if is_there("componentize-py", Command::new(&tool).arg("--version")) {
         marks_a_message("python", |_| {});
     }
+}
+
+#[test]
+fn a_module_in_c_is_built_and_asked() {
+    let there = |tool: &str| Command::new(tool).arg("--version").output().is_ok_and(|output| output.status.success());
+    if !["wit-bindgen", "clang", "make"].into_iter().all(there) {
+        eprintln!("left out: wit-bindgen, clang and make are not all installed");
+        return;
+    }
+    marks_a_message("c", |_| {});
 }

@@ -1,4 +1,4 @@
-//! `pliant module new`: a module in one of three languages that builds as it is, with all that it is built from.
+//! `pliant module new`: a module in one of four languages that builds as it is, with all that it is built from.
 
 use super::template::{self, File};
 use crate::cli::{Failure, Outcome, output};
@@ -22,6 +22,8 @@ pub(super) struct NewArgs {
 enum Language {
     /// cargo
     Rust,
+    /// wit-bindgen, clang and wasm-component-ld
+    C,
     /// componentize-js of npm
     Js,
     /// componentize-py of PyPI
@@ -36,6 +38,7 @@ pub(super) fn run(args: &NewArgs) -> Outcome {
     }
     let mut files = match args.lang {
         Language::Rust => rust(args)?,
+        Language::C => with_contract(template::C),
         Language::Js => with_contract(template::JS),
         Language::Python => with_contract(template::PYTHON),
     };
@@ -119,7 +122,7 @@ mod tests {
 
     #[test]
     fn the_templates_leave_nothing_to_fill_in() {
-        let files = [template::RUST, template::JS, template::PYTHON].concat();
+        let files = [template::RUST, template::C, template::JS, template::PYTHON].concat();
         for (path, text) in files.into_iter().chain([("examples.toml", template::EXAMPLES), ("", template::WORLD)]) {
             let filled = fill(&text.replace("\"{{sdk}}\"", "\"1\""), "n");
             assert!(!filled.contains("{{"), "{path}: {filled}");

@@ -22,7 +22,7 @@ pub(crate) struct ModuleArgs {
 
 #[derive(Debug, Subcommand)]
 enum ModuleCommand {
-    /// Write a new module, ready to build: in Rust, JavaScript or Python
+    /// Write a new module, ready to build: in Rust, C, JavaScript or Python
     #[command(after_help = "Examples:\n  pliant module new name-site\n  pliant module new name-site --lang python")]
     New(create::NewArgs),
     /// Compile a module to a component, put it into its folder and print its path

@@ -20,6 +20,13 @@ pub(super) const RUST: &[File] = &[
     (".gitignore", include_str!("rust/gitignore")),
 ];
 
+pub(super) const C: &[File] = &[
+    ("Makefile", include_str!("c/Makefile")),
+    ("hooks.c", include_str!("c/hooks.c")),
+    ("README.md", include_str!("c/README.md")),
+    (".gitignore", include_str!("c/gitignore")),
+];
+
 pub(super) const JS: &[File] = &[
     ("package.json", include_str!("js/package.json")),
     ("module.js", include_str!("js/module.js")),
