@@ -14,8 +14,9 @@ use tokio::time::{Instant, Sleep};
 
 /// How long the head of the first request may take.
 const HEAD_PATIENCE: Duration = Duration::from_secs(10);
-/// How long a connection may be silent in both directions after that. Logs that are followed say something more often.
-const IDLE_PATIENCE: Duration = Duration::from_secs(60);
+/// How long a connection may be silent in both directions after that. Logs that are followed say something more often; the
+/// answer to a component that carries an interpreter, compiled twice on a slow machine, takes the longest.
+const IDLE_PATIENCE: Duration = Duration::from_secs(120);
 /// Wait after the system had no file descriptor left.
 const BREATH: Duration = Duration::from_millis(100);
 
