@@ -3,6 +3,7 @@
 mod relay;
 mod rig;
 
+mod amqp;
 mod loops;
 mod mqtt;
 mod settings;

@@ -1,5 +1,6 @@
 //! The command line as people and scripts use it: results on standard output, talk on standard error, exit codes.
 
+mod amqp;
 mod broker;
 mod offline;
 

@@ -58,7 +58,7 @@ const OWNED: &[(&str, &[&str])] = &[
     ("x509_parser", &["identity"]),
     ("mqttbytes", &["mqtt", "cli"]),
     ("fe2o3_amqp_types", &["amqp"]),
-    ("serde_amqp", &["amqp"]),
+    ("serde_amqp", &["amqp", "bridge"]),
     ("fe2o3_amqp", &["bridge", "cli"]),
     ("rumqttc", &["bridge", "cli", "mqtt"]),
     ("backon", &["bridge"]),

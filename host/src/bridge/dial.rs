@@ -2,26 +2,29 @@
 
 use super::settings::Settings;
 use super::target::Target;
-use super::trust;
+use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
+use std::fmt::Debug;
+use std::sync::Arc;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
-/// What a bridge reads from and writes to.
-pub trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
+/// What a client of another broker reads from and writes to.
+pub trait Stream: AsyncRead + AsyncWrite + Unpin + Send + Debug {}
 
-impl<T: AsyncRead + AsyncWrite + Unpin + Send> Stream for T {}
+impl<T: AsyncRead + AsyncWrite + Unpin + Send + Debug> Stream for T {}
 
-/// Connects. The caller bounds the time that it may take.
-pub async fn dial(settings: &Settings, target: &Target) -> Result<Box<dyn Stream>, String> {
+/// Connects; over TLS if it is said whom to trust. The caller bounds the time that it may take.
+///
+/// # Errors
+/// Why it could not, for people.
+pub async fn dial(target: &Target, tls: Option<Arc<ClientConfig>>) -> Result<Box<dyn Stream>, String> {
     let plain = TcpStream::connect((target.host.as_str(), target.port)).await.map_err(|error| error.to_string())?;
     plain.set_nodelay(true).map_err(|error| error.to_string())?;
-    if !target.is_tls {
-        return Ok(Box::new(plain));
-    }
+    let Some(tls) = tls else { return Ok(Box::new(plain)) };
     let name = ServerName::try_from(target.host.clone()).map_err(|error| format!("{}: {error}", target.host))?;
-    let secured = TlsConnector::from(trust::config(settings)?).connect(name, plain).await;
+    let secured = TlsConnector::from(tls).connect(name, plain).await;
     Ok(Box::new(secured.map_err(|error| format!("TLS: {error}"))?))
 }
 

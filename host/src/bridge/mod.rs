@@ -4,6 +4,7 @@
 //! goes out waits in that session's queue and leaves it when the other broker has acknowledged it; what comes in is
 //! acknowledged there when it is on disk here. So neither side loses anything while the other one is away.
 
+mod amqp;
 mod dial;
 mod identity;
 mod mapping;
@@ -15,6 +16,7 @@ mod target;
 mod thread;
 mod trust;
 
+pub use dial::{Stream, dial};
 pub use identity::NodeId;
 pub use settings::{Direction, MqttVersion, Route, Settings};
 pub use target::{Scheme, Target};

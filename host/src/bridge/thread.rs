@@ -6,7 +6,8 @@ use super::retry::Retry;
 use super::seat::{self, Hall, Listening, Seat};
 use super::settings::{Direction, Settings};
 use super::target::{Scheme, Target};
-use super::{NODE_TOPIC, NodeId, mqtt};
+use super::trust;
+use super::{NODE_TOPIC, NodeId, amqp, mqtt};
 use crate::broker::Broker;
 use crate::client::{Client, Protocol};
 use crate::dialogue::Publish;
@@ -139,7 +140,10 @@ impl Plan {
         let client = seat::client(&settings.name, protocol, &format!("{}:{}", target.host, target.port));
         let ways = |direction| settings.going(direction).into_iter().map(Way::new).collect::<Vec<_>>();
         let (outward, inward) = (ways(Direction::Out), ways(Direction::In));
-        let sessions = vec![client.id.clone()];
+        let sessions = match target.scheme {
+            Scheme::Mqtt => vec![client.id.clone()],
+            Scheme::Amqp => outward.iter().map(|way| amqp::session_id(&settings.name, way)).collect(),
+        };
         let figures = Arc::new(BridgeFigures::new(settings.name.clone(), settings.url.clone(), sessions));
         let first = Cell::new(true);
         Some(Self { settings, target, node: node.into(), client_id, client, outward, inward, figures, first })
@@ -147,6 +151,10 @@ impl Plan {
 
     /// Makes the session that keeps what goes out while the other broker is away.
     fn listen(&self, hall: &Hall) -> Result<(), String> {
+        if self.target.scheme == Scheme::Amqp {
+            let takes = |way| amqp::Holding::take(hall, self, way, 0).map(drop);
+            return self.outward.iter().try_for_each(takes);
+        }
         let wanted = self.outward.iter().map(|way| Listening {
             filter: way.route.local_source(),
             guarantee: Guarantee::from_level(way.route.qos).unwrap_or_default(),
@@ -239,14 +247,15 @@ async fn attempt(plan: std::rc::Rc<Plan>, hall: Hall, mut stopped: watch::Receiv
     let lost = |reason: String| mqtt::Lost { reason, went_well: false };
     plan.listen(&hall).map_err(lost)?;
     let patience = Duration::from_secs(plan.settings.connect_seconds_max.into());
+    let tls = if plan.target.is_tls { Some(trust::config(&plan.settings).map_err(lost)?) } else { None };
     let stream = tokio::select! {
-        dialled = tokio::time::timeout(patience, dial(&plan.settings, &plan.target)) => {
+        dialled = tokio::time::timeout(patience, dial(&plan.target, tls)) => {
             dialled.map_err(|_| lost("it cannot be reached in time".to_owned()))?.map_err(lost)?
         }
         _ = stopped.changed() => return Ok(()),
     };
     match plan.target.scheme {
         Scheme::Mqtt => mqtt::run(&plan, &hall, stream, &mut stopped).await,
-        Scheme::Amqp => Err(lost("AMQP bridges are not there yet".to_owned())),
+        Scheme::Amqp => amqp::run(&plan, &hall, stream, &mut stopped).await,
     }
 }

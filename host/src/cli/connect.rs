@@ -3,11 +3,13 @@
 use super::Failure;
 use super::trust::TlsArgs;
 use super::tunnel::{Route, Tunnel};
+use crate::bridge;
 use clap::Args;
 use rumqttc::Transport;
 use rumqttc::v5::mqttbytes::QoS;
 use rumqttc::v5::{ConnectionError, MqttOptions};
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// Greatest packet that is sent or taken, in bytes: MQTT's own bound.
@@ -16,7 +18,8 @@ const PACKET_BYTES_MAX: u32 = 268_435_455;
 /// Where to connect, as whom.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct ConnectArgs {
-    /// The broker: mqtt://, mqtts://, ws:// or wss://, a host, a port; for WebSocket a path, otherwise /mqtt
+    /// The broker: mqtt://, mqtts://, ws://, wss://, amqp:// or amqps://, a host, a port; for WebSocket a path, otherwise
+    /// /mqtt
     #[arg(long, short, value_name = "URL", default_value = "mqtt://127.0.0.1:1883")]
     url: String,
     /// Client id; otherwise one is made up
@@ -53,18 +56,31 @@ impl ConnectArgs {
         options.set_session_expiry_interval((self.session_expiry > 0).then_some(self.session_expiry));
         options.set_max_packet_size(Some(PACKET_BYTES_MAX));
         if let Some(user) = &self.user {
-            let password = match &self.password_file {
-                Some(path) => {
-                    let read = std::fs::read_to_string(path);
-                    let text =
-                        read.map_err(|error| Failure::Failed(format!("cannot read {}: {error}", path.display())))?;
-                    text.lines().next().unwrap_or_default().to_owned()
-                }
-                None => String::new(),
-            };
-            options.set_credentials(user, password);
+            options.set_credentials(user, self.password()?);
         }
         Ok(options)
+    }
+
+    fn password(&self) -> Result<String, Failure> {
+        let Some(path) = &self.password_file else { return Ok(String::new()) };
+        let read = std::fs::read_to_string(path);
+        let text = read.map_err(|error| Failure::Failed(format!("cannot read {}: {error}", path.display())))?;
+        Ok(text.lines().next().unwrap_or_default().to_owned())
+    }
+
+    /// Whether AMQP is to be spoken.
+    pub(super) fn is_amqp(&self) -> bool {
+        self.url.starts_with("amqp://") || self.url.starts_with("amqps://")
+    }
+
+    /// What an AMQP client needs.
+    pub(super) fn amqp(&self) -> Result<AmqpLogin, Failure> {
+        let target = bridge::Target::read(&self.url).map_err(|reason| Failure::Usage(format!("--url {reason}")))?;
+        let tls = if target.is_tls { Some(self.tls.config()?) } else { None };
+        let login = self.user.as_ref().map(|user| Ok((user.clone(), self.password()?))).transpose()?;
+        let container = self.id.clone().unwrap_or_else(|| format!("pliant-{:08x}", rand::random::<u32>()));
+        let idle = u32::from(self.keep_alive) * 1000;
+        Ok(AmqpLogin { target, tls, login, container, idle, session_expiry: self.session_expiry })
     }
 
     /// What the client library connects with, and what carries that on; none: nothing has to.
@@ -93,6 +109,18 @@ impl ConnectArgs {
     }
 }
 
+/// What an AMQP client needs to come in.
+pub(super) struct AmqpLogin {
+    pub target: bridge::Target,
+    pub tls: Option<Arc<rustls::ClientConfig>>,
+    pub login: Option<(String, String)>,
+    pub container: String,
+    /// Milliseconds of silence after which the connection counts as lost.
+    pub idle: u32,
+    /// Seconds for which a subscription stays after the end.
+    pub session_expiry: u32,
+}
+
 /// What a URL says.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Target {
@@ -114,10 +142,10 @@ impl Target {
             "mqtts" => (true, false, 8883),
             "ws" => (false, true, 8083),
             "wss" => (true, true, 8084),
-            "amqp" | "amqps" => {
-                return Err(usage(format!("{scheme}:// is not there yet; this version has mqtt, mqtts, ws and wss")));
+            "amqp" | "amqps" => return Err(usage(format!("{scheme}:// is not for this command"))),
+            _ => {
+                return Err(usage(format!("{scheme}:// is unknown; expected mqtt, mqtts, ws, wss, amqp or amqps")));
             }
-            _ => return Err(usage(format!("{scheme}:// is unknown; expected mqtt, mqtts, ws or wss"))),
         };
         let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
         let (host, port) = match authority.rsplit_once(':') {

@@ -3,6 +3,7 @@
 //! Exit codes: 0 done, 1 failed, 2 wrong usage.
 
 mod admin;
+mod amqp;
 mod bench;
 mod bridge;
 mod check;
@@ -74,12 +75,12 @@ enum Command {
     Module(module::ModuleArgs),
     /// Publish messages
     #[command(
-        after_help = "Examples:\n  pliant pub home/kitchen 21.5 --retain\n  sensors | pliant pub home/log --lines --qos 0\n  pliant pub home/photo --file photo.jpg --property room=kitchen"
+        after_help = "Examples:\n  pliant pub home/kitchen 21.5 --retain\n  sensors | pliant pub home/log --lines --qos 0\n  pliant pub home/photo --file photo.jpg --property room=kitchen\n  pliant pub /queues/orders 17 --url amqp://127.0.0.1:5672"
     )]
     Pub(publish::PublishArgs),
     /// Subscribe and print what arrives
     #[command(
-        after_help = "Examples:\n  pliant sub 'home/#' --verbose\n  pliant sub home/kitchen --count 1 --timeout 5 --json"
+        after_help = "Examples:\n  pliant sub 'home/#' --verbose\n  pliant sub home/kitchen --count 1 --timeout 5 --json\n  pliant sub /queues/orders --url amqps://broker.example --ca-file ca.pem --user ann --password-file password"
     )]
     Sub(subscribe::SubscribeArgs),
     /// Load a running broker and measure it

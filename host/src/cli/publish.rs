@@ -2,7 +2,7 @@
 
 use super::connect::{ConnectArgs, qos};
 use super::tunnel::Tunnel;
-use super::{Failure, Outcome, output};
+use super::{Failure, Outcome, amqp, output};
 use crate::topic::{Limits, Topic};
 use clap::Args;
 use rumqttc::Outgoing;
@@ -15,12 +15,12 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
 /// Messages read ahead from standard input.
-const AHEAD: usize = 64;
+pub(super) const AHEAD: usize = 64;
 
 #[derive(Debug, Clone, Args)]
 pub(crate) struct PublishArgs {
     /// Topic
-    topic: String,
+    pub(super) topic: String,
     /// Payload
     #[arg(conflicts_with_all = ["file", "lines"])]
     message: Option<String>,
@@ -32,36 +32,36 @@ pub(crate) struct PublishArgs {
     lines: bool,
     /// Quality of service
     #[arg(long, short, value_name = "0|1|2", default_value_t = 1, value_parser = clap::value_parser!(u8).range(0..=2))]
-    qos: u8,
+    pub(super) qos: u8,
     /// Keep it as the topic's last value
     #[arg(long, short)]
-    retain: bool,
+    pub(super) retain: bool,
     /// Send it so many times
     #[arg(long, short, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..))]
     count: u64,
     /// Seconds until the message is worthless
     #[arg(long, value_name = "SECONDS")]
-    expiry: Option<u32>,
+    pub(super) expiry: Option<u32>,
     /// MIME type of the payload
     #[arg(long, value_name = "TYPE")]
-    content_type: Option<String>,
+    pub(super) content_type: Option<String>,
     /// Where an answer is expected
     #[arg(long, value_name = "TOPIC")]
-    response_topic: Option<String>,
+    pub(super) response_topic: Option<String>,
     /// What an answer has to carry
     #[arg(long, value_name = "TEXT")]
-    correlation_data: Option<String>,
+    pub(super) correlation_data: Option<String>,
     /// A user property; may be given more than once
     #[arg(long = "property", short, value_name = "NAME=VALUE")]
     properties: Vec<String>,
     /// Give up after so many seconds
     #[arg(long, value_name = "SECONDS", default_value_t = 30, value_parser = clap::value_parser!(u64).range(1..))]
-    timeout: u64,
+    pub(super) timeout: u64,
     /// Print what came of it as JSON
     #[arg(long)]
-    json: bool,
+    pub(super) json: bool,
     #[command(flatten)]
-    connect: ConnectArgs,
+    pub(super) connect: ConnectArgs,
 }
 
 /// What came of the messages.
@@ -79,11 +79,12 @@ pub(crate) fn run(args: &PublishArgs) -> Outcome {
     let properties = args.properties()?;
     Topic::new(&args.topic, &Limits::default())
         .map_err(|error| Failure::Usage(format!("{:?}: {error}", args.topic)))?;
+    if args.connect.is_amqp() {
+        return amqp::publish(args, properties.user_properties);
+    }
     let (options, tunnel) = args.connect.link()?;
     let (client, events) = AsyncClient::new(options, AHEAD);
-    let (payloads, more) = mpsc::channel(AHEAD);
-    let (source, times) = (args.source()?, args.count);
-    std::thread::spawn(move || source.read(times, &payloads));
+    let more = args.payloads()?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Failure::failed)?;
     let sent = runtime.block_on(async {
         tunnel.as_ref().map_or(Ok(()), Tunnel::open)?;
@@ -126,6 +127,14 @@ impl Source {
 }
 
 impl PublishArgs {
+    /// Payload after payload, each as often as it is to be sent.
+    pub(super) fn payloads(&self) -> Result<mpsc::Receiver<Result<Vec<u8>, String>>, Failure> {
+        let (payloads, more) = mpsc::channel(AHEAD);
+        let (source, times) = (self.source()?, self.count);
+        std::thread::spawn(move || source.read(times, &payloads));
+        Ok(more)
+    }
+
     fn source(&self) -> Result<Source, Failure> {
         if self.lines {
             return Ok(Source::Lines);

@@ -3,7 +3,7 @@
 use super::connect::{ConnectArgs, qos};
 use super::publish::goodbye;
 use super::tunnel::Tunnel;
-use super::{Failure, Outcome, output};
+use super::{Failure, Outcome, amqp, output};
 use crate::topic::{self, Limits};
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
@@ -22,33 +22,36 @@ const WAIT_SECONDS_MAX: u64 = 30;
 pub(crate) struct SubscribeArgs {
     /// Topic filters
     #[arg(required = true, value_name = "FILTER")]
-    filters: Vec<String>,
+    pub(super) filters: Vec<String>,
     /// Quality of service
     #[arg(long, short, value_name = "0|1|2", default_value_t = 2, value_parser = clap::value_parser!(u8).range(0..=2))]
-    qos: u8,
+    pub(super) qos: u8,
     /// End after so many messages
     #[arg(long, short, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
-    count: Option<u64>,
+    pub(super) count: Option<u64>,
     /// End after so many seconds; with --count that is a failure
     #[arg(long, value_name = "SECONDS")]
-    timeout: Option<u64>,
+    pub(super) timeout: Option<u64>,
     /// Leave out what was retained before
     #[arg(long)]
-    no_retained: bool,
+    pub(super) no_retained: bool,
     /// Print the topic before the payload
     #[arg(long, short)]
-    verbose: bool,
+    pub(super) verbose: bool,
     /// Print each message as one JSON document a line
     #[arg(long, conflicts_with = "verbose")]
-    json: bool,
+    pub(super) json: bool,
     #[command(flatten)]
-    connect: ConnectArgs,
+    pub(super) connect: ConnectArgs,
 }
 
 pub(crate) fn run(args: &SubscribeArgs) -> Outcome {
     for filter in &args.filters {
         let checked = topic::Filter::new(filter, &Limits::default());
         checked.map_err(|error| Failure::Usage(format!("{filter:?}: {error}")))?;
+    }
+    if args.connect.is_amqp() {
+        return amqp::subscribe(args);
     }
     let (options, tunnel) = args.connect.link()?;
     let (client, mut events) = AsyncClient::new(options, 16);

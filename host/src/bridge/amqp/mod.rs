@@ -1,0 +1,11 @@
+//! A bridge over AMQP 1.0, with fe2o3-amqp as the client: a link for each route. At-least-once in both directions: a
+//! message leaves the hall when the other broker has accepted it, and is accepted there when it is on disk here.
+
+mod connection;
+mod cut;
+mod form;
+mod inward;
+mod outward;
+
+pub use connection::run;
+pub use outward::{Holding, session_id};

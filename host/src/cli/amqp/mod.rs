@@ -1,0 +1,74 @@
+//! `pliant pub` and `pliant sub` over AMQP 1.0: a topic is an address, a quality of service the way in which a message is
+//! settled (0: by the sender; 1: by the receiver, first; 2: by the receiver, second).
+
+mod publish;
+mod subscribe;
+
+pub(super) use publish::publish;
+pub(super) use subscribe::subscribe;
+
+use super::Failure;
+use super::connect::{AmqpLogin, ConnectArgs};
+use crate::bridge::dial;
+use fe2o3_amqp::connection::ConnectionHandle;
+use fe2o3_amqp::sasl_profile::SaslProfile;
+use fe2o3_amqp::session::SessionHandle;
+use fe2o3_amqp::types::definitions::{ReceiverSettleMode, SenderSettleMode};
+use fe2o3_amqp::{Connection, Session};
+use std::time::Duration;
+
+/// How long the other side may take to hear a goodbye.
+const FAREWELL: Duration = Duration::from_secs(1);
+/// How long coming in may take.
+const OPENING: Duration = Duration::from_secs(30);
+
+/// A connection with one session.
+struct Opened {
+    connection: ConnectionHandle<()>,
+    session: SessionHandle<()>,
+    container: String,
+    session_expiry: u32,
+}
+
+impl Opened {
+    async fn open(args: &ConnectArgs) -> Result<Self, Failure> {
+        let AmqpLogin { target, tls, login, container, idle, session_expiry } = args.amqp()?;
+        let failed = |reason: String| Failure::Failed(format!("{}: {reason}", args.url()));
+        let profile = login.map_or(SaslProfile::Anonymous, SaslProfile::from);
+        let opening = async {
+            let stream = dial(&target, tls).await.map_err(failed)?;
+            let builder = Connection::builder().container_id(container.clone()).hostname(target.host.as_str());
+            let builder = builder.scheme("amqp").sasl_profile(profile).idle_time_out(idle);
+            let opened = builder.open_with_stream(stream).await;
+            let mut connection = opened.map_err(|error| failed(error.to_string()))?;
+            let session = Session::begin(&mut connection).await.map_err(|error| failed(error.to_string()))?;
+            Ok(Self { connection, session, container, session_expiry })
+        };
+        let opened = tokio::time::timeout(OPENING, opening).await;
+        opened.unwrap_or_else(|_| Err(failed("no answer in time".to_owned())))
+    }
+
+    async fn close(mut self) {
+        let said = async {
+            let _ = self.session.end().await;
+            let _ = self.connection.close().await;
+        };
+        // Nothing depends on it any more: whoever is slow here is not waited for.
+        let _ = tokio::time::timeout(FAREWELL, said).await;
+    }
+}
+
+/// How messages of this quality of service are settled.
+fn settling(qos: u8) -> (SenderSettleMode, ReceiverSettleMode) {
+    match qos {
+        0 => (SenderSettleMode::Settled, ReceiverSettleMode::First),
+        1 => (SenderSettleMode::Unsettled, ReceiverSettleMode::First),
+        _ => (SenderSettleMode::Unsettled, ReceiverSettleMode::Second),
+    }
+}
+
+/// Runs a command to its end.
+fn run<T>(work: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Failure::failed)?;
+    runtime.block_on(work)
+}
