@@ -104,6 +104,7 @@ fn nothing_is_lost_when_either_side_restarts() {
     there = there.restart();
     relay.open(there.at("amqp"));
     say(&there, "in/a", 100..150);
+    until_empty(&here, "b");
     for (broker, what) in [(&there, "out"), (&here, "in")] {
         let mut counter = connect(V5).id("counts").kept().at(broker.address()).resume();
         let mut seen = BTreeSet::new();

@@ -39,8 +39,12 @@ pub async fn run(
     let (stream, scissors) = Cut::new(stream);
     let mut tasks = JoinSet::new();
     let patience = Duration::from_secs(plan.settings.connect_seconds_max.into());
-    let opening = tokio::time::timeout(patience, open(plan, hall, stream, &mut tasks, &went_well, stopped)).await;
-    let opened = opening.unwrap_or_else(|_| Err("it does not answer in time".to_owned()));
+    let hung_up = || "it closed the connection".to_owned();
+    let opened = tokio::select! {
+        opened = open(plan, hall, stream, &mut tasks, &went_well, stopped) => opened,
+        () = tokio::time::sleep(patience) => Err("it does not answer in time".to_owned()),
+        () = scissors.ended() => Err(hung_up()),
+    };
     let (mut connection, mut session) = match opened {
         Ok(opened) => opened,
         Err(reason) => {
@@ -57,8 +61,9 @@ pub async fn run(
             Err(error) => Some(format!("a link's task failed: {error}")),
         },
         closed = connection.on_close() => {
-            Some(closed.map_or_else(|error| error.to_string(), |()| "it closed the connection".to_owned()))
+            Some(closed.map_or_else(|error| error.to_string(), |()| hung_up()))
         }
+        () = scissors.ended() => Some(hung_up()),
         _ = stopped.changed() => None,
     };
     if reason.is_none() && *stopped.borrow() {

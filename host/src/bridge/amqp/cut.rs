@@ -1,5 +1,6 @@
 //! A stream that can be cut: the client library closes links when it lets go of them, and a closed link takes a durable
-//! subscription with it. Where a connection is given up, nothing more may leave.
+//! subscription with it. Where a connection is given up, nothing more may leave. And it tells when the other side has hung
+//! up: the library may wait for an answer to an attach for ever.
 
 use super::super::dial::Stream;
 use std::io::{Error, ErrorKind, Result};
@@ -8,22 +9,28 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::sync::Notify;
 
 /// See the head of this file.
 #[derive(Debug)]
 pub struct Cut {
     inner: Box<dyn Stream>,
     is_cut: Arc<AtomicBool>,
+    ended: Arc<Notify>,
 }
 
 /// Cuts the stream.
 #[derive(Debug)]
-pub struct Scissors(Arc<AtomicBool>);
+pub struct Scissors {
+    is_cut: Arc<AtomicBool>,
+    ended: Arc<Notify>,
+}
 
 impl Cut {
     pub fn new(inner: Box<dyn Stream>) -> (Self, Scissors) {
         let is_cut = Arc::new(AtomicBool::new(false));
-        (Self { inner, is_cut: is_cut.clone() }, Scissors(is_cut))
+        let ended = Arc::new(Notify::new());
+        (Self { inner, is_cut: is_cut.clone(), ended: ended.clone() }, Scissors { is_cut, ended })
     }
 
     fn check(&self) -> Result<()> {
@@ -33,14 +40,29 @@ impl Cut {
 
 impl Scissors {
     pub fn cut(&self) {
-        self.0.store(true, Ordering::Release);
+        self.is_cut.store(true, Ordering::Release);
+    }
+
+    /// Waits until the other side has hung up.
+    pub async fn ended(&self) {
+        self.ended.notified().await;
     }
 }
 
 impl AsyncRead for Cut {
     fn poll_read(mut self: Pin<&mut Self>, context: &mut Context<'_>, into: &mut ReadBuf<'_>) -> Poll<Result<()>> {
         self.check()?;
-        Pin::new(&mut self.inner).poll_read(context, into)
+        let before = into.filled().len();
+        let read = Pin::new(&mut self.inner).poll_read(context, into);
+        let is_over = match &read {
+            Poll::Ready(Ok(())) => into.filled().len() == before && into.remaining() > 0,
+            Poll::Ready(Err(_)) => true,
+            Poll::Pending => false,
+        };
+        if is_over {
+            self.ended.notify_one();
+        }
+        read
     }
 }
 
