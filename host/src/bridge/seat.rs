@@ -164,6 +164,12 @@ impl Seat {
         self.hall.broker.resume(&mut self.hall.worker.borrow_mut(), &mut self.link, now)
     }
 
+    /// Has guests asked about what waits, where that has to be done on the client's own thread.
+    pub fn refill(&mut self) {
+        let now = self.hall.now();
+        self.hall.broker.refill(&mut self.hall.worker.borrow_mut(), &self.link, now);
+    }
+
     /// Its hold on the session.
     pub fn attachment(&self) -> Option<&Attachment> {
         self.link.attachment()

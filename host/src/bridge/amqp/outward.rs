@@ -58,6 +58,9 @@ impl Holding {
     /// Up to so many messages.
     fn some(&self, most: usize) -> Vec<Consignment> {
         let mut found = Vec::new();
+        // Guests may have to be asked about what waits, and that is done on the client's own thread.
+        let now = self.hall.now();
+        self.hall.broker.refill(&mut self.hall.worker.borrow_mut(), &self.link, now);
         let Some(attachment) = self.link.attachment() else { return found };
         if most > 0 {
             self.hall.broker.consume(attachment, self.hall.now(), false, &mut |consignment| {

@@ -215,6 +215,7 @@ impl Connection<'_> {
             let Some(packet) = self.codec.read(incoming)? else { break };
             self.take(packet)?;
         }
+        self.seat.refill();
         self.seat.hall.flush();
         while let Some((after, reply)) = self.answers.front().copied() {
             if !self.seat.is_on_disk(after) {
