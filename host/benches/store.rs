@@ -10,6 +10,7 @@ use host::client::{Client, Protocol, Scope};
 use host::message::{Envelope, Guarantee, Message, Time};
 use host::store::{Change, Durability, Limits, MailboxRecord, QueueEntry, Store};
 use host::topic::{self, Topic};
+use redb::{Database, TableDefinition, WriteTransaction};
 use std::collections::VecDeque;
 use std::hint::black_box;
 use std::sync::Arc;
@@ -153,9 +154,69 @@ fn durable(criterion: &mut Criterion) {
     group.finish();
 }
 
+/// What the decision for one file rests on: a batch with a row of metadata, as one transaction of one file or as one
+/// transaction of each of two.
+fn files(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("files");
+    for batch in [1_u64, 100, 1000] {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let open = |name: &str| Database::create(directory.path().join(name)).expect("a database");
+        let (one, messages, metadata) = (open("one"), open("messages"), open("metadata"));
+        group.throughput(Throughput::Elements(batch));
+        let mut next = 0;
+        group.bench_function(BenchmarkId::new("one", batch), |bencher| {
+            bencher.iter(|| {
+                let transaction = begin(&one);
+                log(&transaction, next, batch);
+                meta(&transaction, next);
+                transaction.commit().expect("a commit");
+                next += batch;
+            });
+        });
+        let mut next = 0;
+        group.bench_function(BenchmarkId::new("two", batch), |bencher| {
+            bencher.iter(|| {
+                let transaction = begin(&messages);
+                log(&transaction, next, batch);
+                transaction.commit().expect("a commit");
+                let transaction = begin(&metadata);
+                meta(&transaction, next);
+                transaction.commit().expect("a commit");
+                next += batch;
+            });
+        });
+    }
+    group.finish();
+}
+
+/// As the store's writer begins one.
+fn begin(database: &Database) -> WriteTransaction {
+    let mut transaction = database.begin_write().expect("a transaction");
+    transaction.set_two_phase_commit(true);
+    transaction.set_quick_repair(true);
+    transaction
+}
+
+fn log(transaction: &WriteTransaction, first: u64, batch: u64) {
+    const LOG: TableDefinition<'static, u64, &[u8]> = TableDefinition::new("log");
+    let mut table = transaction.open_table(LOG).expect("a table");
+    for id in first..first + batch {
+        table.insert(id, &[7; 256][..]).expect("an insertion");
+        if let Some(old) = id.checked_sub(5000) {
+            table.remove(old).expect("a removal");
+        }
+    }
+}
+
+fn meta(transaction: &WriteTransaction, id: u64) {
+    const META: TableDefinition<'static, u64, &[u8]> = TableDefinition::new("meta");
+    let mut table = transaction.open_table(META).expect("a table");
+    table.insert(id % 1000, &[7; 100][..]).expect("an insertion");
+}
+
 criterion_group! {
     name = benches;
     config = Criterion::default().sample_size(20).measurement_time(Duration::from_secs(3));
-    targets = commit, submit, durable
+    targets = commit, submit, durable, files
 }
 criterion_main!(benches);

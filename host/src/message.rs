@@ -272,6 +272,12 @@ impl Message {
         self.0.header.header.log_uses.fetch_sub(1, Ordering::AcqRel) == 1
     }
 
+    /// Whether nobody else has this message, and one durable queue entry needs its log row: who drops it takes nothing away
+    /// that the store does not give back.
+    pub fn is_held_once(&self) -> bool {
+        ThinArc::strong_count(&self.0) == 1 && self.0.header.header.log_uses.load(Ordering::Acquire) == 1
+    }
+
     /// What a protocol room made of the properties, made now if this is the first time. One room only may use this:
     /// the bytes are the same for all its subscribers.
     pub fn encoded_properties(&self, encode: impl FnOnce(&Envelope) -> Box<[u8]>) -> &[u8] {

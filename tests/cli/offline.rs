@@ -1,7 +1,7 @@
 //! Commands that need no broker.
 
 use super::pliant;
-use crate::harness::guests;
+use crate::harness::{Process, Publish, V5, connect, guests};
 use std::fs;
 use std::net::TcpListener;
 
@@ -82,8 +82,32 @@ fn a_new_module_is_written_once() {
 #[test]
 fn a_store_that_is_not_there_is_said() {
     let folder = tempfile::tempdir().unwrap();
-    for verb in ["check", "compact"] {
+    for verb in ["check", "compact", "export"] {
         pliant(folder.path(), &["store", verb, "--data-dir", "none"], b"").expect(1, "there is no store in none");
+    }
+}
+
+/// Whoever is told so has lost nothing by asking: the file is as it was.
+#[test]
+fn a_store_that_is_in_use_or_damaged_is_said() {
+    let Some(mut broker) = Process::start() else { return };
+    connect(V5).at(broker.address()).open().publish(&Publish::new("kept", "x".repeat(1000), 1).retained());
+    let data = broker.data();
+    let directory = data.to_string_lossy().into_owned();
+    let run = |verb: &str| pliant(&data, &["store", verb, "--data-dir", &directory], b"");
+    for verb in ["check", "compact", "export"] {
+        run(verb).expect(1, "in use by another process");
+    }
+    broker.kill();
+    run("check").expect(0, "1 retained messages");
+    run("export").expect(0, "\"topic\":\"kept\"");
+    let file = data.join("pliant.redb");
+    let mut bytes = fs::read(&file).unwrap();
+    // All but the first page, which says how the file is laid out.
+    bytes[4096..].iter_mut().for_each(|byte| *byte ^= 0x55);
+    fs::write(&file, &bytes).unwrap();
+    for verb in ["check", "compact", "export"] {
+        run(verb).expect(1, "is damaged");
     }
 }
 

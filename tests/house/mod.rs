@@ -146,6 +146,21 @@ fn rooms_that_take_time_and_bytes_as_arguments_reach_for_neither() {
     assert_none(&faults);
 }
 
+/// G7: jumps of the wall clock cannot change what nobody looks at.
+#[test]
+fn the_wall_clock_is_read_once_at_the_start() {
+    let is_clock = |file: &Source| file.path.ends_with("net/clock.rs");
+    let mut faults = Vec::new();
+    for file in sources("host/src").iter().filter(|file| !is_clock(file)) {
+        for token in file.tokens.iter().filter(|token| token.text == "SystemTime") {
+            faults.push(format!("{}: only net/clock.rs reads the wall clock", file.at(token.line)));
+        }
+    }
+    assert_none(&faults);
+    let clock = sources("host/src").into_iter().find(is_clock).expect("a clock");
+    assert_eq!(clock.text.matches("SystemTime::now").count(), 1);
+}
+
 #[test]
 fn every_function_is_shorter_than_a_hundred_lines() {
     let mut faults = Vec::new();

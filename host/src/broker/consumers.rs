@@ -203,6 +203,7 @@ impl Mailbox {
             }
         }
         drained.page = drained.page.or_else(|| state.next_page(false));
+        drained.waits_for_page = state.gap.is_some();
         if state.queue.is_empty() && state.queue.capacity() > 64 {
             state.queue = Default::default();
         }

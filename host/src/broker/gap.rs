@@ -1,9 +1,9 @@
-//! The part of a long queue that only the store has after a restart. It is fetched page by page as the queue drains; what
-//! comes meanwhile waits behind it.
+//! The part of a long queue that only the store has: after a restart, or because it is long. It is fetched page by page as
+//! the queue drains; what comes meanwhile waits behind it, and joins it when that, too, grows long.
 
-use super::Broker;
 use super::consumers::Handling;
-use super::mailbox::{Mailbox, Outlet, Queued, State};
+use super::mailbox::{Mailbox, NOT_SUBMITTED, Outlet, Queued, State};
+use super::{Broker, Limits};
 use crate::store::{LoadedEntry, Page, Rest};
 use std::sync::Arc;
 
@@ -20,6 +20,8 @@ pub struct Gap {
     pub sent_to: u64,
     /// A page is on its way.
     pub is_asked: bool,
+    /// Of its entries, those bytes that count as waiting in the mailbox: what was left there by a restart does not.
+    pub bytes: usize,
 }
 
 /// An entry as the store gave it back.
@@ -67,7 +69,7 @@ impl Mailbox {
         let mut state = self.lock();
         state.next_number = state.next_number.max(rest.to + 1);
         self.count_unread(rest.entries as isize);
-        state.gap = Some(Gap { rest, sent_to, is_asked: false });
+        state.gap = Some(Gap { rest, sent_to, is_asked: false, bytes: 0 });
     }
 
     /// Fills a part of the gap; whoever waits for it has to be woken.
@@ -82,6 +84,11 @@ impl Mailbox {
         let counted = if is_over { gap.rest.entries } else { count };
         gap.rest.entries -= counted;
         (gap.rest.after, gap.is_asked) = (page.to, false);
+        // They are counted again, one by one.
+        let sizes: usize = page.entries.iter().map(|loaded| loaded.message.size()).sum();
+        let bytes = if is_over { gap.bytes } else { sizes.min(gap.bytes) };
+        gap.bytes -= bytes;
+        self.count_unread_bytes(bytes);
         if is_over {
             state.gap = None;
         }
@@ -97,6 +104,60 @@ impl Mailbox {
         }
         state.queue.extend(behind);
         state.outlet.clone()
+    }
+}
+
+impl Mailbox {
+    /// Leaves the end of a long queue to the store. Called when an entry was handed to the store, now and then: a queue that
+    /// is not long pays one comparison.
+    pub fn page_out(&self, state: &mut State, limits: &Limits) {
+        /// Entries that stay, however long they are.
+        const LEAST: usize = 16;
+        let (messages, bytes) = (limits.queue_resident_max.max(LEAST), limits.queue_resident_bytes_max);
+        let resident = self.size() - state.gap.as_ref().map_or(0, |gap| gap.bytes).min(self.size());
+        let is_long = state.queue.len() >= 2 * messages || resident >= bytes.saturating_mul(2);
+        if !is_long || !state.queue.len().is_multiple_of(LEAST) {
+            return;
+        }
+        let start = match &state.gap {
+            Some(gap) => state.queue.partition_point(|queued| queued.number <= gap.rest.after),
+            None => {
+                let mut sum = 0;
+                let fits = |queued: &&Queued| {
+                    sum += queued.message.size();
+                    sum <= bytes
+                };
+                state.queue.iter().take(messages).take_while(fits).count().max(LEAST)
+            }
+        };
+        let Some(first) = state.queue.get(start).map(|queued| queued.number) else { return };
+        // What is under way would be read again with the rest.
+        let under_way = state.held.keys().copied().chain(state.window.iter().map(|flight| flight.queued.number));
+        if under_way.max().is_some_and(|last| last > first) {
+            return;
+        }
+        let can_be_left = |queued: &&Queued| {
+            queued.stored
+                && queued.after != NOT_SUBMITTED
+                && !queued.duplicate
+                && queued.group.is_none()
+                && queued.handling.is_none()
+                && queued.instead.is_none()
+                && queued.message.is_held_once()
+        };
+        let (mut entries, mut left, mut to) = (0, 0, 0);
+        for queued in state.queue.range(start..).take_while(can_be_left) {
+            (entries, left, to) = (entries + 1, left + queued.message.size(), queued.number);
+        }
+        if entries == 0 {
+            return;
+        }
+        let after = start.checked_sub(1).and_then(|at| state.queue.get(at)).map_or(first - 1, |last| last.number);
+        state.queue.drain(start..start + entries);
+        let none = Gap { rest: Rest { after, to: after, entries: 0 }, sent_to: 0, is_asked: false, bytes: 0 };
+        let gap = state.gap.get_or_insert(none);
+        gap.rest = Rest { to, entries: gap.rest.entries + entries, ..gap.rest };
+        gap.bytes += left;
     }
 }
 

@@ -258,6 +258,8 @@ pub struct Drained {
     pub page: Option<(u64, u64)>,
     /// Publishers that may go on.
     pub unblocked: Vec<Arc<dyn Outlet>>,
+    /// More is in the store.
+    pub waits_for_page: bool,
     /// The retained store has to be asked for more.
     pub wants_replay: bool,
     /// The next entry is not there in the form in which it is wanted.
@@ -506,8 +508,14 @@ impl Mailbox {
     /// Says what the store answered for an entry that was offered. An exactly-once copy leaves when that is on disk: a
     /// crash would otherwise let the mailbox give its handle to another message, which the receiver would take for the
     /// one it has. An at-least-once copy may leave at once; one that is settled soon never reaches the disk.
-    pub fn submitted(&self, number: u64, after: Sequence) -> Submitted {
+    pub fn submitted(&self, number: u64, after: Sequence, limits: &super::Limits) -> Submitted {
         let mut state = self.lock();
+        let answer = self.place(&mut state, number, after);
+        self.page_out(&mut state, limits);
+        answer
+    }
+
+    fn place(&self, state: &mut State, number: u64, after: Sequence) -> Submitted {
         let Some(at) = state.queue.iter().rposition(|queued| queued.number == number) else { return Submitted::Known };
         let waits = state.queue[at].guarantee == Guarantee::ExactlyOnce;
         state.queue[at].after = if waits { after } else { 0 };
@@ -526,6 +534,11 @@ impl Mailbox {
     /// Counts entries of the gap in or out.
     pub fn count_unread(&self, entries: isize) {
         self.depth.fetch_add(entries as usize, Ordering::Relaxed);
+    }
+
+    /// Counts bytes of the gap out.
+    pub fn count_unread_bytes(&self, bytes: usize) {
+        self.bytes.fetch_sub(bytes, Ordering::Relaxed);
     }
 
     /// Counts a copy in or out.
@@ -748,6 +761,7 @@ impl State {
             && self.express.is_empty()
             && self.replayed.is_empty()
             && self.replays.is_empty()
+            && self.gap.is_none()
             && !self.window.has_resend()
     }
 

@@ -43,6 +43,8 @@ mod window;
 mod worker;
 
 #[cfg(test)]
+mod clock_tests;
+#[cfg(test)]
 mod paging_tests;
 #[cfg(test)]
 mod queue_tests;
@@ -95,6 +97,11 @@ pub struct Limits {
     pub queue_messages_max: usize,
     /// Bytes waiting in one mailbox, likewise. Default 256 MiB.
     pub queue_bytes_max: usize,
+    /// Copies of one mailbox that stay in memory when twice as many wait; the rest is in the store only, and is read back as
+    /// the queue drains. A message that somebody else has as well stays with all that is behind it. Default 4096.
+    pub queue_resident_max: usize,
+    /// The same in bytes. Default 4 MiB.
+    pub queue_resident_bytes_max: usize,
     /// Subscriptions of one client. Default 100,000.
     pub subscriptions_per_client_max: usize,
     /// Subscriptions of all clients. Default 10,000,000.
@@ -137,6 +144,8 @@ impl Default for Limits {
             topic: topic::Limits::default(),
             queue_messages_max: 100_000,
             queue_bytes_max: 256 << 20,
+            queue_resident_max: 4096,
+            queue_resident_bytes_max: 4 << 20,
             subscriptions_per_client_max: 100_000,
             subscriptions_max: 10_000_000,
             retained_max: 10_000_000,

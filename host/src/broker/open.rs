@@ -126,7 +126,8 @@ impl Broker {
             let client = record.client.clone();
             self.happened(EventKinds::CLIENTS, || Happening::Disconnected(client, Departure::BrokerDown));
         }
-        let detached = record.detached.unwrap_or(now);
+        // The wall clock may have been set back while nothing ran: nobody waits longer than was asked for.
+        let detached = record.detached.unwrap_or(now).min(now);
         state.detached = Some(detached);
         drop(state);
         for subscription in filters {
@@ -152,7 +153,9 @@ impl Broker {
         let without = if of_link { u32::MAX } else { 0 };
         let expiry = self.directory.by_id(owner).map_or(without, |mailbox| mailbox.lock().expiry_seconds);
         let wait = will.will.delay_seconds.min(expiry);
-        let (at, _) = *will.due.get_or_insert((now.plus_seconds(wait), Departure::BrokerDown));
+        let due = will.due.get_or_insert((now.plus_seconds(wait), Departure::BrokerDown));
+        due.0 = due.0.min(now.plus_seconds(wait));
+        let at = due.0;
         if of_link {
             self.claims.restore(owner, &will.owner);
         }

@@ -94,3 +94,76 @@ fn a_mailbox_with_a_long_queue_ends_in_slices_and_a_restart_goes_on_with_it() {
     let checked = crate::store::check(directory.path(), &Default::default()).unwrap();
     assert_eq!((checked.loaded.mailboxes.len(), checked.messages, checked.loaded.damaged), (1, 0, 0));
 }
+
+/// A queue that grows while the broker runs is not in memory whole, drains in order while more comes, and leaves nothing
+/// behind; a restart in the middle changes nothing.
+#[test]
+fn a_queue_that_grows_long_is_left_to_the_store_and_comes_back_in_order() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut hall = hall_in(directory.path());
+    let (mut subscriber, _) = hall.attach("s", false, 100, 10);
+    hall.subscribe(&mut subscriber, "a", LEAST);
+    hall.lose(&mut subscriber);
+    let (mut publisher, _) = hall.attach("p", true, 0, 10);
+    let mut sent = 0..;
+    let mut send = |hall: &mut Hall, count: usize| {
+        for number in sent.by_ref().take(count) {
+            hall.publish(&mut publisher, "a", LEAST, 1, number.to_string().as_bytes());
+            if number % 1000 == 0 {
+                hall.commit();
+            }
+        }
+    };
+    send(&mut hall, 30_000);
+    let mailbox = hall.broker.directory.get("s").unwrap();
+    let resident = |mailbox: &super::Mailbox| mailbox.lock().queue.len();
+    assert_eq!(waiting(&hall, "s"), 30_000);
+    assert!(resident(&mailbox) < 11_000, "{} are in memory", resident(&mailbox));
+    let size = mailbox.size();
+    let (mut subscriber, _) = hall.attach("s", false, 100, 10);
+    let mut all = take_all(&mut hall, &mut subscriber, 12_000);
+    assert!(mailbox.size() < size && waiting(&hall, "s") <= 30_000 - all.len());
+    send(&mut hall, 15_000);
+    assert!(resident(&mailbox) < 11_000, "{} are in memory", resident(&mailbox));
+    hall.lose(&mut subscriber);
+    hall.commit();
+    assert!(hall.broker.store.close());
+    let mut hall = hall_in(directory.path());
+    let (mut subscriber, resumed) = hall.attach("s", false, 100, 10);
+    assert!(resumed);
+    let left = 45_000 - all.len();
+    all.extend(take_all(&mut hall, &mut subscriber, left));
+    assert!(all.into_iter().eq((0..45_000).map(|number: u32| number.to_string())));
+    let mailbox = hall.broker.directory.get("s").unwrap();
+    assert_eq!((waiting(&hall, "s"), mailbox.size(), hall.take(&subscriber).len()), (0, 0, 0));
+    hall.commit();
+    assert!(hall.broker.store.close());
+    let checked = crate::store::check(directory.path(), &Default::default()).unwrap();
+    assert_eq!((checked.loaded.damaged, checked.messages), (0, 0), "nothing is left in the log");
+}
+
+/// What several queues share, or somebody holds, stays: its log row is counted in memory.
+#[test]
+fn what_several_have_is_not_left_to_the_store() {
+    let directory = tempfile::tempdir().unwrap();
+    fill(directory.path(), &[]);
+    let mut hall = hall_in(directory.path());
+    for id in ["one", "two"] {
+        let (mut subscriber, _) = hall.attach(id, false, 100, 10);
+        hall.subscribe(&mut subscriber, "a", LEAST);
+        hall.lose(&mut subscriber);
+    }
+    let (mut publisher, _) = hall.attach("p", true, 0, 10);
+    for number in 0..10_000 {
+        hall.publish(&mut publisher, "a", LEAST, 1, number.to_string().as_bytes());
+    }
+    hall.commit();
+    for id in ["one", "two"] {
+        let (mut subscriber, _) = hall.attach(id, false, 100, 10);
+        assert_eq!(take_all(&mut hall, &mut subscriber, 10_000).len(), 10_000, "{id}");
+    }
+    hall.commit();
+    assert!(hall.broker.store.close());
+    let checked = crate::store::check(directory.path(), &Default::default()).unwrap();
+    assert_eq!((checked.loaded.damaged, checked.messages), (0, 0));
+}

@@ -314,7 +314,7 @@ impl Broker {
             full = take == Take::Enough;
             take
         });
-        let later = drained.wants_replay || drained.wants_decision || drained.wants_form || drained.awaits != 0;
+        let later = drained.waits_for_page || drained.wants_replay || drained.wants_decision || drained.wants_form || drained.awaits != 0;
         self.drained(mailbox, drained, full);
         !full && !later
     }

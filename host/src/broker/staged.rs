@@ -126,7 +126,7 @@ impl Broker {
     /// The second half: the mailboxes hear when their copies may leave.
     pub(super) fn announce(&self, worker: &mut Worker, mut staged: Staged, after: Sequence) {
         for (mailbox, number) in staged.copies.drain(..) {
-            match mailbox.submitted(number, after) {
+            match mailbox.submitted(number, after, &self.limits) {
                 Submitted::Known => {}
                 Submitted::Await(outlet) => self.await_answer(after, outlet),
                 Submitted::Flush(outlet) => worker.touched.push(outlet),

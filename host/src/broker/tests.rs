@@ -44,13 +44,22 @@ pub(super) fn hall(limits: Limits) -> Hall {
 
 /// A hall with what is in a data directory.
 pub(super) fn hall_in(directory: &std::path::Path) -> Hall {
-    let metrics = Arc::new(Metrics::default());
-    let (store, loaded) =
-        Store::open(directory, &Default::default(), Durability::Commit, metrics.clone(), Time(0)).unwrap();
-    opened(Limits::default(), metrics, store, loaded)
+    Hall { now: Time(1_000_000), ..hall_at(directory, Time(0)) }
 }
 
-pub(super) fn opened(limits: Limits, metrics: Arc<Metrics>, store: Store, mut loaded: crate::store::Loaded) -> Hall {
+/// The same, opened at this time.
+pub(super) fn hall_at(directory: &std::path::Path, now: Time) -> Hall {
+    let metrics = Arc::new(Metrics::default());
+    let (store, loaded) =
+        Store::open(directory, &Default::default(), Durability::Commit, metrics.clone(), now).unwrap();
+    opened_at(Limits::default(), metrics, store, loaded, now)
+}
+
+pub(super) fn opened(limits: Limits, metrics: Arc<Metrics>, store: Store, loaded: crate::store::Loaded) -> Hall {
+    Hall { now: Time(1_000_000), ..opened_at(limits, metrics, store, loaded, Time(0)) }
+}
+
+fn opened_at(limits: Limits, metrics: Arc<Metrics>, store: Store, mut loaded: crate::store::Loaded, now: Time) -> Hall {
     let kept = wasm::Kept::take(&mut loaded);
     let restored = Restored {
         mailboxes: loaded.mailboxes,
@@ -64,9 +73,9 @@ pub(super) fn opened(limits: Limits, metrics: Arc<Metrics>, store: Store, mut lo
     let clock: wasm::Clock = Arc::new(|| Time(0));
     let modules =
         Modules::open(Default::default(), store.clone(), kept, &[], Vec::new(), metrics.clone(), clock).unwrap();
-    let broker = Broker::open(limits, store, restored, Arc::new(modules), metrics, Time(0));
+    let broker = Broker::open(limits, store, restored, Arc::new(modules), metrics, now);
     let worker = broker.worker();
-    Hall { broker, worker, now: Time(1_000_000) }
+    Hall { broker, worker, now }
 }
 
 impl Hall {

@@ -10,8 +10,7 @@ use std::path::Path;
 
 /// Writes everything that is not damaged to standard output. Fails at the end if something is.
 pub(super) fn export(directory: &Path) -> Outcome {
-    let checked = store::check(directory, &Limits::default()).map_err(Failure::failed)?;
-    let loaded = &checked.loaded;
+    let loaded = &store::salvage(directory, &Limits::default()).map_err(Failure::failed)?;
     for mailbox in &loaded.mailboxes {
         session(mailbox)?;
     }

@@ -1,7 +1,7 @@
 //! Checking and compacting a store that nobody has open.
 
 use super::load::{Head, load};
-use super::open::{OpenError, Opener};
+use super::open::{OpenError, Opener, corrupted};
 use super::tables::Table;
 use super::{Limits, Loaded};
 use crate::message::Time;
@@ -33,12 +33,28 @@ pub fn check(directory: &Path, limits: &Limits) -> Result<Checked, OpenError> {
     Ok(checked)
 }
 
+/// Reads what can be read of the store in `directory`, whatever else is damaged: rows have checksums of their own.
+///
+/// # Errors
+/// Not even the way to the rows can be found.
+pub fn salvage(directory: &Path, limits: &Limits) -> Result<Loaded, OpenError> {
+    let opener = Opener::existing(directory, limits.cache_bytes)?;
+    let (_, (loaded, ..)) = opener.open_and(|database| load(database, Time(0), Head::ALL, false))?;
+    Ok(loaded)
+}
+
 /// Gives unused space of the store in `directory` back to the file system. Returns the bytes of the file before and
 /// after.
+///
+/// # Errors
+/// Among others that the store is damaged: pages that are moved get new checksums, and nobody could tell any more.
 pub fn compact(directory: &Path, limits: &Limits) -> Result<(u64, u64), OpenError> {
     let opener = Opener::existing(directory, limits.cache_bytes)?;
     let before = opener.bytes();
     let (database, ()) = opener.open_and(|database| {
+        if !database.check_integrity()? {
+            return Err(corrupted("it was repaired; look at it with a check before it is compacted"));
+        }
         while database.compact()? {}
         Ok(())
     })?;

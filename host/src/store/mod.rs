@@ -36,7 +36,7 @@ pub(crate) mod tests;
 
 pub use change::*;
 pub use load::{Loaded, LoadedEntry, LoadedMailbox, LoadedState, Rest};
-pub use maintenance::{Checked, check, compact};
+pub use maintenance::{Checked, check, compact, salvage};
 pub use open::OpenError;
 pub use page::Page;
 

@@ -8,6 +8,7 @@ use super::reader::Reader;
 use super::reloader::Reloader;
 use super::{Actor, Dice, Site, amqp, audit, churner::Churner, keeper};
 use crate::harness::*;
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 /// Kills where nobody asks for more.
@@ -235,6 +236,13 @@ fn nothing_acknowledged_is_lost_over_many_kills() {
         cast.reloader.sent,
         faults.len()
     );
+    if !faults.is_empty() {
+        // Who, and of what: the numbers say little.
+        let kind = |fault: &String| fault.replace(|letter: char| letter.is_ascii_digit(), "#");
+        let mut kinds = BTreeMap::<String, u32>::new();
+        faults.iter().for_each(|fault| *kinds.entry(kind(fault)).or_default() += 1);
+        println!("{kinds:#?}");
+    }
     assert!(
         faults.is_empty(),
         "seed {seed}: {} faults, the first: {:#?}",

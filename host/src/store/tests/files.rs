@@ -82,17 +82,7 @@ fn a_store_of_an_earlier_version_is_brought_forward() {
     let metrics = Arc::<Metrics>::default;
     let open = || Store::open(directory.path(), &limits(), Durability::Commit, metrics(), Time(0)).unwrap();
     open().0.submit([mailbox(1), Change::Retained(message("t", "x"), Time(1))]);
-    let old = redb::Database::open(directory.path().join("pliant.redb")).unwrap();
-    let transaction = old.begin_write().unwrap();
-    for table in [tables::Table::Failures, tables::Table::Queues, tables::Table::Tags] {
-        transaction.delete_table(table.definition()).unwrap();
-    }
-    let mut row = Vec::new();
-    row::seal(tables::Table::Meta, tables::FORMAT_KEY, &1_u32, &mut row);
-    let meta = tables::Table::Meta.definition();
-    transaction.open_table(meta).unwrap().insert(tables::FORMAT_KEY, row.as_slice()).unwrap();
-    transaction.commit().unwrap();
-    drop(old);
+    make_version_1(redb::Database::open(directory.path().join("pliant.redb")).unwrap());
     let (store, loaded) = open();
     assert_eq!((loaded.mailboxes.len(), loaded.retained.len(), loaded.damaged), (1, 1, 0));
     store.submit([mailbox(2)]);

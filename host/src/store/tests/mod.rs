@@ -35,6 +35,20 @@ fn open(disk: &Disk) -> (Store, Loaded) {
     open_at(disk, Time(1_000))
 }
 
+/// Makes of a store what an earlier version of this program would have: fewer tables.
+fn make_version_1(store: redb::Database) {
+    let mut transaction = store.begin_write().unwrap();
+    transaction.set_two_phase_commit(true);
+    for table in [tables::Table::Failures, tables::Table::Queues, tables::Table::Tags] {
+        transaction.delete_table(table.definition()).unwrap();
+    }
+    let mut row = Vec::new();
+    row::seal(tables::Table::Meta, tables::FORMAT_KEY, &1_u32, &mut row);
+    let meta = tables::Table::Meta.definition();
+    transaction.open_table(meta).unwrap().insert(tables::FORMAT_KEY, row.as_slice()).unwrap();
+    transaction.commit().unwrap();
+}
+
 /// What a restart finds after these changes.
 fn reload(disk: &Disk, changes: impl IntoIterator<Item = Change>) -> Loaded {
     let (store, _) = open(disk);

@@ -239,3 +239,41 @@ fn a_power_loss_at_any_moment_loses_nothing_that_was_acknowledged() {
         }
     }
 }
+
+/// G10: the power goes at any moment while a store of an earlier version is brought forward: it is there whole, and is brought
+/// forward by the next start.
+#[test]
+fn a_power_loss_while_a_store_is_brought_forward_costs_nothing() {
+    let images_max = asked("PLIANT_IMAGES", IMAGES);
+    let mut tried = 0;
+    for seed in 1.. {
+        let mut dice = Dice(seed);
+        let units = life(&mut dice, 30);
+        let expected = pictures(&units).pop().unwrap();
+        let disk = Lossy::new(Vec::new(), dice.clone(), u64::MAX);
+        let (store, _) = open_lossy(&disk, true).unwrap();
+        for unit in &units {
+            store.submit(unit.iter().cloned());
+        }
+        assert!(store.close());
+        make_version_1(redb::Builder::new().create_with_backend(disk.clone()).unwrap());
+        let bytes = disk.0.disk.lock().now.clone();
+        for _ in 0..4 {
+            let (seen, images) = reopen(Image { bytes: bytes.clone(), acknowledged: 0 }, dice.clone(), true);
+            assert_eq!(seen, expected);
+            assert!(!images.is_empty());
+            for image in images {
+                let (seen, again) = reopen(image, dice.clone(), true);
+                assert_eq!(seen, expected, "seed {seed}, once");
+                tried += 1;
+                if let Some(image) = again.into_iter().nth(dice.below(8) as usize) {
+                    assert_eq!(reopen(image, dice.clone(), true).0, expected, "seed {seed}, twice");
+                    tried += 1;
+                }
+            }
+            if tried >= images_max {
+                return println!("{tried} images of stores that were brought forward: nothing lost");
+            }
+        }
+    }
+}
