@@ -12,7 +12,7 @@ const MANY: u16 = 5_000;
 fn fill(directory: &Path, subscribers: &[&str]) {
     let mut hall = hall_in(directory);
     for id in subscribers {
-        let (mut subscriber, _) = hall.attach(id, false, 100, 10);
+        let (mut subscriber, _) = hall.attach(id, false, 5000, 10);
         hall.subscribe(&mut subscriber, "a", LEAST);
         hall.lose(&mut subscriber);
     }
@@ -56,7 +56,7 @@ fn a_long_queue_comes_back_page_by_page_and_in_order() {
     let (mut publisher, _) = hall.attach("p", true, 0, 10);
     hall.publish(&mut publisher, "a", LEAST, 1, b"last");
     for id in ["one", "two"] {
-        let (mut subscriber, resumed) = hall.attach(id, false, 100, 10);
+        let (mut subscriber, resumed) = hall.attach(id, false, 5000, 10);
         assert!(resumed);
         let all = take_all(&mut hall, &mut subscriber, usize::from(MANY) + 1);
         let expected = (1..=MANY).map(|number| number.to_string()).chain(["last".to_owned()]);
@@ -101,7 +101,7 @@ fn a_mailbox_with_a_long_queue_ends_in_slices_and_a_restart_goes_on_with_it() {
 fn a_queue_that_grows_long_is_left_to_the_store_and_comes_back_in_order() {
     let directory = tempfile::tempdir().unwrap();
     let mut hall = hall_in(directory.path());
-    let (mut subscriber, _) = hall.attach("s", false, 100, 10);
+    let (mut subscriber, _) = hall.attach("s", false, 5000, 10);
     hall.subscribe(&mut subscriber, "a", LEAST);
     hall.lose(&mut subscriber);
     let (mut publisher, _) = hall.attach("p", true, 0, 10);
@@ -120,7 +120,7 @@ fn a_queue_that_grows_long_is_left_to_the_store_and_comes_back_in_order() {
     assert_eq!(waiting(&hall, "s"), 30_000);
     assert!(resident(&mailbox) < 11_000, "{} are in memory", resident(&mailbox));
     let size = mailbox.size();
-    let (mut subscriber, _) = hall.attach("s", false, 100, 10);
+    let (mut subscriber, _) = hall.attach("s", false, 5000, 10);
     let mut all = take_all(&mut hall, &mut subscriber, 12_000);
     assert!(mailbox.size() < size && waiting(&hall, "s") <= 30_000 - all.len());
     send(&mut hall, 15_000);
@@ -129,7 +129,7 @@ fn a_queue_that_grows_long_is_left_to_the_store_and_comes_back_in_order() {
     hall.commit();
     assert!(hall.broker.store.close());
     let mut hall = hall_in(directory.path());
-    let (mut subscriber, resumed) = hall.attach("s", false, 100, 10);
+    let (mut subscriber, resumed) = hall.attach("s", false, 5000, 10);
     assert!(resumed);
     let left = 45_000 - all.len();
     all.extend(take_all(&mut hall, &mut subscriber, left));
@@ -149,7 +149,7 @@ fn what_several_have_is_not_left_to_the_store() {
     fill(directory.path(), &[]);
     let mut hall = hall_in(directory.path());
     for id in ["one", "two"] {
-        let (mut subscriber, _) = hall.attach(id, false, 100, 10);
+        let (mut subscriber, _) = hall.attach(id, false, 5000, 10);
         hall.subscribe(&mut subscriber, "a", LEAST);
         hall.lose(&mut subscriber);
     }
@@ -159,7 +159,7 @@ fn what_several_have_is_not_left_to_the_store() {
     }
     hall.commit();
     for id in ["one", "two"] {
-        let (mut subscriber, _) = hall.attach(id, false, 100, 10);
+        let (mut subscriber, _) = hall.attach(id, false, 5000, 10);
         assert_eq!(take_all(&mut hall, &mut subscriber, 10_000).len(), 10_000, "{id}");
     }
     hall.commit();
