@@ -201,7 +201,7 @@ fn log(transaction: &WriteTransaction, first: u64, batch: u64) {
     const LOG: TableDefinition<'static, u64, &[u8]> = TableDefinition::new("log");
     let mut table = transaction.open_table(LOG).expect("a table");
     for id in first..first + batch {
-        table.insert(id, &[7; 256][..]).expect("an insertion");
+        table.insert(id, &[7u8; 256][..]).expect("an insertion");
         if let Some(old) = id.checked_sub(5000) {
             table.remove(old).expect("a removal");
         }
@@ -211,7 +211,7 @@ fn log(transaction: &WriteTransaction, first: u64, batch: u64) {
 fn meta(transaction: &WriteTransaction, id: u64) {
     const META: TableDefinition<'static, u64, &[u8]> = TableDefinition::new("meta");
     let mut table = transaction.open_table(META).expect("a table");
-    table.insert(id % 1000, &[7; 100][..]).expect("an insertion");
+    table.insert(id % 1000, &[7u8; 100][..]).expect("an insertion");
 }
 
 criterion_group! {
