@@ -35,11 +35,11 @@ const SCENARIOS: [(&str, u8, usize, usize, usize); 4] = [
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    if let [scenario, messages] = &arguments[..] {
-        if let (Ok(scenario), Ok(messages)) = (scenario.parse(), messages.parse()) {
-            play(scenario, messages);
-            return ExitCode::SUCCESS;
-        }
+    if let [scenario, messages] = &arguments[..]
+        && let (Ok(scenario), Ok(messages)) = (scenario.parse(), messages.parse())
+    {
+        play(scenario, messages);
+        return ExitCode::SUCCESS;
     }
     if Command::new("valgrind").arg("--version").output().is_err() {
         eprintln!("valgrind is not installed: no instructions are counted");
