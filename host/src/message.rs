@@ -317,6 +317,8 @@ pub struct Will {
 pub enum RefusalKind {
     /// The client may not do this.
     NotAuthorized,
+    /// The client did not prove who it is.
+    BadCredentials,
     /// The topic name or filter is not one.
     TopicInvalid,
     /// The payload is not what it is said to be, or too large.

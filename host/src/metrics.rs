@@ -80,6 +80,8 @@ metrics! {
     authentications_total: Counter, "Clients that proved who they are.";
     /// Clients that were turned away since they did not.
     authentications_failed_total: Counter, "Clients turned away because they did not prove who they are.";
+    /// Of those, clients that waited for it.
+    authentications_delayed_total: Counter, "Clients whose refusal was delayed because many came from their address.";
     /// Times at which a module, or its failure, denied a client what it wanted to do.
     access_denied_total: Counter, "Times at which access was denied by a module or its failure.";
     /// Connections that were ended since their proof was withdrawn or ran out.

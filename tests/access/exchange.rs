@@ -138,7 +138,7 @@ fn what_proves_nothing_is_refused() {
         let mut client = connecting(&rig, user).sent();
         let challenge = challenged(&mut client);
         client.send(&auth(0x18, METHOD, &last(user, &challenge, password).0));
-        assert!(matches!(client.receive(), Packet::Connack(Connack { code: 0x87, .. })));
+        assert!(matches!(client.receive(), Packet::Connack(Connack { code: 0x86, .. })));
         client.expect_closed();
     }
     // [MQTT-4.12.0-1]
@@ -149,7 +149,7 @@ fn what_proves_nothing_is_refused() {
         .at(rig.address())
         .with(Property::text(AUTHENTICATION_METHOD, METHOD))
         .with(Property::Binary(AUTHENTICATION_DATA, b"nonsense".to_vec()))
-        .refused(0x87);
+        .refused(0x86);
 }
 
 /// P13, and everything else out of its order.

@@ -206,6 +206,7 @@ fn retained_messages_are_for_those_who_may_read_them() {
 }
 
 /// S05: at CONNECT, and when it fires.
+/// S14: a will that may not be published holds up none that is due after it.
 #[test]
 fn a_will_is_looked_at_when_it_is_left_and_when_it_fires() {
     let Some(rig) = Rig::start(Some(both())) else { return };

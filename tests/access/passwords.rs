@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 #[test]
 fn the_right_password_comes_in_and_nothing_else() {
     let Some(rig) = Rig::start(None) else { return };
-    for (version, code) in [(V31, 5), (V311, 5), (V5, 0x87)] {
+    for (version, code) in [(V31, 5), (V311, 5), (V5, 0x86)] {
         let with = |user: &str, password: &[u8]| connect(version).at(rig.address()).user(user).password(password);
         with("ann", PASSWORD.as_bytes()).open().ping();
         with("ann", b"wrong").refused(code);
@@ -104,10 +104,29 @@ fn strangers_of_this_machine_come_in_unless_they_claim_a_name() {
     let mut stranger = connect(V5).at(rig.address()).id("stranger").open();
     stranger.ping();
     assert_eq!(rig.admin().get("/api/v1/clients/stranger").expect(200).json()["identity"], "guest");
-    connect(V5).at(rig.address()).user("ann").password(b"wrong").refused(0x87);
+    connect(V5).at(rig.address()).user("ann").password(b"wrong").refused(0x86);
     rig.open(V5, "ann").ping();
     let metrics = rig.admin().get("/metrics").expect(200);
     assert!(metrics.text().contains("pliant_authentications_failed_total 1"), "{}", metrics.text());
+}
+
+/// F25: the more wrong passwords come from an address, the longer the next answer takes; who has the right one waits for
+/// nobody.
+#[test]
+fn wrong_passwords_in_a_row_are_answered_later_and_later() {
+    let Some(rig) = Rig::start(None) else { return };
+    for _ in 0..12 {
+        connect(V5).at(rig.address()).user("ann").password(b"wrong").refused(0x86);
+    }
+    let delayed = |rig: &Rig| {
+        let metrics = rig.admin().get("/metrics").expect(200).text().to_owned();
+        let line = metrics.lines().find(|line| line.starts_with("pliant_authentications_delayed_total "));
+        line.and_then(|line| line.rsplit(' ').next()?.parse::<u32>().ok()).expect("a figure")
+    };
+    assert_eq!(delayed(&rig), 2);
+    let waiting = connect(V5).at(rig.address()).user("ann").password(b"wrong").sent();
+    rig.open(V5, "ann").ping();
+    drop(waiting);
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! Bounds on connections: how many, how fast, how long before a client has said who it is, how long without reading.
 
 use super::rig::{Rig, WAYS, Way, figure, until};
-use crate::harness::{Broker, Client, End, Publish, V5, V311, Will, connect, unique};
+use crate::harness::{Broker, Client, End, Packet, Publish, V5, V311, Will, connect, unique};
 
 #[test]
 fn more_connections_than_there_may_be_are_closed_and_there_is_room_again_later() {
@@ -35,6 +35,21 @@ fn those_who_do_not_say_who_they_are_keep_nobody_out_who_is_in() {
     inside.iter_mut().for_each(Client::ping);
     drop(silent);
     until("there is room again", || connect(V5).at(broker.address()).sent().try_receive().is_ok());
+}
+
+/// However few answers may wait: what was read together with more than that is answered to its end.
+#[test]
+fn what_is_held_back_for_a_while_is_answered_without_another_byte() {
+    let rig = Rig::start_with(|config| config.net.answers_waiting_max = 4);
+    let Some(rig) = rig else { return };
+    for way in WAYS {
+        let mut client = connect(V311).open_on(rig.dial(way));
+        client.send(&[0xC0, 0].repeat(1000));
+        for number in 0..1000 {
+            assert_eq!(client.try_receive(), Ok(Packet::Pingresp), "{way:?}: answer {number}");
+        }
+        client.disconnect();
+    }
 }
 
 /// The beginning of a CONNECT that says it is large, with so many bytes.

@@ -1,4 +1,4 @@
-//! The lists of normative statements are whole, and name only rows that exist.
+//! The lists of normative statements, and of bad inputs, are whole and name only rows that exist.
 
 use crate::house::root;
 use std::collections::BTreeMap;
@@ -21,6 +21,9 @@ struct Statement {
     evidence: String,
 }
 
+/// How many bad inputs there are of each kind: framing, UTF-8, topics, properties, QoS, sessions, transports, admin.
+const BAD_INPUTS: &str = "F:25 U:7 T:19 P:19 Q:12 S:15 W:9 H:9";
+
 fn list(name: &str) -> Vec<Statement> {
     let text = fs::read_to_string(root().join("tests/mqtt/statements").join(name)).expect("a list of statements");
     let lines = text.lines().filter(|line| !line.is_empty() && !line.starts_with('#'));
@@ -29,7 +32,10 @@ fn list(name: &str) -> Vec<Statement> {
             let columns: Vec<&str> = line.split('|').map(str::trim).collect();
             let [id, words, evidence] = columns[..] else { panic!("three columns, not: {line}") };
             assert!(!words.is_empty(), "{id} says nothing");
-            let section = id.strip_prefix("MQTT-").and_then(|id| id.rsplit_once('-')).expect("MQTT-section-number").0;
+            let section = match id.strip_prefix("MQTT-") {
+                Some(id) => id.rsplit_once('-').expect("MQTT-section-number").0,
+                None => &id[..1],
+            };
             Statement { id: id.to_owned(), section: section.to_owned(), evidence: evidence.to_owned() }
         })
         .collect()
@@ -37,7 +43,9 @@ fn list(name: &str) -> Vec<Statement> {
 
 #[test]
 fn the_lists_are_whole() {
-    for (name, sections, in_all) in [("v5.txt", V5, 251), ("v3_1_1.txt", V311, 136)] {
+    for (name, sections, in_all) in
+        [("v5.txt", V5, 251), ("v3_1_1.txt", V311, 136), ("bad_inputs.txt", BAD_INPUTS, 115)]
+    {
         let list = list(name);
         let expected: BTreeMap<&str, usize> = sections
             .split_whitespace()
@@ -57,7 +65,7 @@ fn the_lists_are_whole() {
 #[test]
 fn the_lists_name_rows_that_exist() {
     let mut faults = Vec::new();
-    for name in ["v5.txt", "v3_1_1.txt"] {
+    for name in ["v5.txt", "v3_1_1.txt", "bad_inputs.txt"] {
         for Statement { id, evidence, .. } in list(name) {
             let reason = evidence.strip_prefix("client:").or_else(|| evidence.strip_prefix("untested:"));
             match reason {
@@ -80,10 +88,12 @@ fn exists(row: &str) -> bool {
     let path: Vec<&str> = row.split("::").collect();
     let (files, name) = match path[..] {
         ["host", room, name] => (vec![format!("host/src/{room}/tests.rs")], name),
+        ["host", room, folder, file, name] => (vec![format!("host/src/{room}/{folder}/{file}.rs")], name),
         ["host", room, file, name] => {
             (vec![format!("host/src/{room}/tests/{file}.rs"), format!("host/src/{room}/{file}.rs")], name)
         }
         [folder, file, name] => (vec![format!("tests/{folder}/{file}.rs")], name),
+        [folder, inner, file, name] => (vec![format!("tests/{folder}/{inner}/{file}.rs")], name),
         _ => return false,
     };
     let head_of = |test: &str| test.split('{').next().unwrap_or_default().contains(&format!("fn {name}("));

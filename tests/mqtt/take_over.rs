@@ -90,6 +90,30 @@ fn a_delayed_will_is_cancelled_unless_the_session_ends() {
     }
 }
 
+/// [MQTT-3.14.4-3], [MQTT-3.1.2-10]: what a client has sent before it comes again counts, its goodbye above all, whether
+/// the broker had read it by then or not.
+#[test]
+fn what_came_before_the_later_one_is_worked_off_first() {
+    for version in BOTH {
+        let (id, topic) = (unique("hasty"), unique("hasty"));
+        let mut watcher = client(version);
+        watcher.subscribe(&format!("{topic}/#"), 0);
+        for round in 0..5 {
+            let mut hasty = connect(version).id(&id).will(Will::new(&format!("{topic}/will"), "never")).open();
+            let one = writer::publish(version, &Publish::new(&format!("{topic}/data"), "x".repeat(1024), 0));
+            let bytes = [one.repeat(500), writer::disconnect(version, 0, &Properties::default())].concat();
+            hasty.send(&bytes);
+            let again = connect(version).id(&id).open();
+            for number in 0..500 {
+                let message = watcher.take();
+                assert!(message.topic.ends_with("/data"), "{} is message {number} of round {round}", message.topic);
+            }
+            again.disconnect();
+        }
+        watcher.expect_nothing();
+    }
+}
+
 #[test]
 fn of_many_that_come_at_once_one_remains() {
     let id = unique("crowd");

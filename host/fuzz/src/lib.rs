@@ -15,5 +15,6 @@ mod rooms {
 }
 
 pub mod frames;
+pub mod net;
 
 pub use rooms::*;

@@ -36,7 +36,7 @@ impl Problem {
 impl From<Refusal> for Problem {
     fn from(refusal: Refusal) -> Self {
         let status = match refusal.kind {
-            RefusalKind::NotAuthorized => StatusCode::FORBIDDEN,
+            RefusalKind::NotAuthorized | RefusalKind::BadCredentials => StatusCode::FORBIDDEN,
             RefusalKind::TopicInvalid | RefusalKind::PayloadInvalid | RefusalKind::Unspecified => {
                 StatusCode::UNPROCESSABLE_ENTITY
             }

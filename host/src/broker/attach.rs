@@ -136,6 +136,15 @@ impl Broker {
         Answer::Say(after, Event::Attached(Attached { client, resumed, assigned, expiry_seconds, proof }))
     }
 
+    /// The connection whose place this client would take. What came for it before counts, so whoever attaches does well to
+    /// have it work that off first ([`Outlet::make_way`]): a goodbye that was not read yet keeps the will back.
+    pub fn occupant(&self, client: &Client) -> Option<Arc<dyn Outlet>> {
+        let mailbox = self.directory.get(&client.id)?;
+        let state = mailbox.lock();
+        let is_same = state.client.scope.identity == client.scope.identity;
+        state.outlet.clone().filter(|_| is_same)
+    }
+
     /// Takes the client's mailbox, or makes one; none: somebody else was faster, look again.
     #[expect(clippy::too_many_arguments, reason = "one step of `attach`, with all that it knows")]
     fn claim(

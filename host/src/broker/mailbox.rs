@@ -29,6 +29,10 @@ pub trait Outlet: Send + Sync {
     fn flush(&self, now: Time);
     /// Makes the connection look again at what it waits for, on its own thread.
     fn wake(&self);
+    /// Has the connection work off what has come for it, as far as that is at hand, and calls `then` after that.
+    fn make_way(&self, then: Box<dyn FnOnce() + Send>) {
+        then();
+    }
     /// Ends the connection.
     fn close(&self, why: Closed);
 }

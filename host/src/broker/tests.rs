@@ -184,6 +184,27 @@ fn a_durable_copy_leaves_after_its_commit_and_its_publisher_hears_then() {
     assert_eq!(hall.take(&subscriber), [row(1, "x", false)]);
 }
 
+/// Q11: no timer forgets what a client has not released.
+#[test]
+fn an_unreleased_message_is_the_same_message_an_hour_later() {
+    let mut hall = hall(Limits::default());
+    let (mut subscriber, _) = hall.attach("s", true, 0, 10);
+    hall.subscribe(&mut subscriber, "a", EXACTLY);
+    let (mut publisher, _) = hall.attach("p", false, 7200, 10);
+    hall.publish(&mut publisher, "a", EXACTLY, 7, b"x");
+    hall.commit();
+    assert_eq!(hall.take(&subscriber), [row(1, "x", false)]);
+    hall.now = hall.now.plus_seconds(3600);
+    hall.broker.tick(&mut hall.worker, hall.now);
+    hall.publish(&mut publisher, "a", EXACTLY, 7, b"x");
+    hall.commit();
+    assert_eq!(hall.take(&subscriber), []);
+    assert!(matches!(hall.ask(&mut publisher, Request::Release(7)), Answer::Say(_, Event::Released(7, true))));
+    hall.publish(&mut publisher, "a", EXACTLY, 7, b"y");
+    hall.commit();
+    assert_eq!(hall.take(&subscriber), [row(2, "y", false)]);
+}
+
 #[test]
 fn nothing_waits_for_the_disk_where_nothing_is_kept() {
     let mut hall = hall(Limits::default());

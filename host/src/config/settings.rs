@@ -157,6 +157,13 @@ pub(super) const GLOBAL: &[Setting<Config>] = &[
     number!("auth.hashing_threads", auth.limits.hashing_threads, 1..=256, "threads"),
     number!("auth.hashing_queue_max", auth.limits.hashing_queue_max, 2..=1_000_000, "passwords"),
     number!(
+        "auth.failure_delay_milliseconds_max",
+        auth.limits.failure_delay_milliseconds_max,
+        0..=60_000,
+        "milliseconds"
+    ),
+    number!("auth.failing_addresses_max", auth.limits.failing_addresses_max, 1..=10_000_000, "addresses"),
+    number!(
         "auth.connections_per_identity_max",
         auth.limits.connections_per_identity_max,
         1..=100_000_000,

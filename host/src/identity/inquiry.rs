@@ -104,6 +104,8 @@ pub struct Inquiry {
     user: Option<Box<str>>,
     password: Option<Box<[u8]>>,
     state: State,
+    /// It was refused, and the refusal took as long as it has to.
+    has_waited: bool,
 }
 
 /// What a hashing thread found: none as long as it has not.
@@ -130,6 +132,8 @@ enum State {
     Scram(Box<Scram>),
     ScramAnswered(Box<Scram>, Box<[u8]>),
     Denied(Refusal),
+    /// As `Denied`, counted already.
+    Late(Refusal),
     Over,
 }
 
@@ -153,7 +157,8 @@ impl Inquiry {
         let certificate = circumstances.certificate.as_deref().and_then(|der| certificate::read(der, source));
         let identity = identity.clone();
         let state = State::Way(0);
-        let mut inquiry = Self { identity, keyring, circumstances, certificate, user: None, password: None, state };
+        let (user, password, has_waited) = (None, None, false);
+        let mut inquiry = Self { identity, keyring, circumstances, certificate, user, password, state, has_waited };
         match claim {
             Claim::Nothing => {}
             Claim::Password { user, password } => (inquiry.user, inquiry.password) = (user, password),
@@ -216,6 +221,31 @@ impl Inquiry {
 
     /// Goes on as far as it can. `waker` is asked for one only where the inquiry has to wait.
     pub fn advance(&mut self, now: Time, waker: WakerMaker<'_>) -> Progress {
+        match self.go_on(now, waker) {
+            Progress::Denied(refusal) => self.refuse(refusal, now, waker),
+            progress => progress,
+        }
+    }
+
+    /// A refusal takes the longer the more of them an address was given lately.
+    fn refuse(&mut self, refusal: Refusal, now: Time, waker: WakerMaker<'_>) -> Progress {
+        let peer = self.circumstances.peer.parse::<SocketAddr>().ok();
+        let is_wrong = refusal.kind == RefusalKind::BadCredentials;
+        if let Some(peer) = peer.filter(|_| is_wrong && !self.has_waited) {
+            let inner = &self.identity.0;
+            let delay = inner.failures.note(peer.ip(), now);
+            if !delay.is_zero() {
+                inner.metrics.authentications_delayed_total.add(1);
+                inner.hashing.later(delay, waker());
+                self.has_waited = true;
+                self.state = State::Late(refusal);
+                return Progress::Waiting;
+            }
+        }
+        Progress::Denied(refusal)
+    }
+
+    fn go_on(&mut self, now: Time, waker: WakerMaker<'_>) -> Progress {
         loop {
             let progress = match std::mem::replace(&mut self.state, State::Over) {
                 State::Way(usize::MAX) => {
@@ -242,6 +272,7 @@ impl Inquiry {
                     }
                     None => self.deny(),
                 }),
+                State::Late(refusal) => Some(Progress::Denied(refusal)),
                 State::Denied(refusal) => {
                     self.identity.0.metrics.authentications_failed_total.add(1);
                     Some(Progress::Denied(refusal))
@@ -412,7 +443,7 @@ impl Inquiry {
 
 /// The same words for every wrong proof.
 pub(super) fn denied() -> Refusal {
-    Refusal::new(RefusalKind::NotAuthorized, "the user name or password is wrong")
+    Refusal::new(RefusalKind::BadCredentials, "the user name or password is wrong")
 }
 
 fn with_data(progress: Progress, data: Box<[u8]>) -> Progress {

@@ -13,9 +13,11 @@
 //! | `token` | JSON web tokens |
 //! | `certificate` | from a verified certificate to a name |
 //! | `hashing` | the threads that hash |
+//! | `failures` | wrong proofs by address |
 //! | `ledger` | who is in by which proof, so that a proof that is withdrawn ends its connections |
 
 mod certificate;
+mod failures;
 mod hashing;
 mod inquiry;
 mod keyring;
@@ -41,6 +43,7 @@ pub use settings::{Anonymous, Limits, Method, Settings, TokenSettings};
 use crate::message::Time;
 use crate::metrics::Metrics;
 use arc_swap::ArcSwap;
+use failures::Failures;
 use hashing::Hashing;
 use keyring::Keyring;
 use ledger::Ledger;
@@ -54,6 +57,7 @@ pub struct Identity(Arc<Inner>);
 pub(crate) struct Inner {
     keyring: ArcSwap<Keyring>,
     hashing: Hashing,
+    failures: Failures,
     ledger: Ledger,
     limits: Limits,
     metrics: Arc<Metrics>,
@@ -71,6 +75,7 @@ impl Identity {
         Ok(Self(Arc::new(Inner {
             keyring: ArcSwap::from_pointee(keyring),
             hashing: Hashing::start(&limits),
+            failures: Failures::new(&limits),
             ledger: Ledger::default(),
             limits,
             metrics,

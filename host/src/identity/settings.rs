@@ -81,13 +81,24 @@ pub struct Limits {
     /// Passwords that wait to be hashed; more clients are told that the broker is busy. Half of them may come from one
     /// address. Default 1,024.
     pub hashing_queue_max: usize,
+    /// Longest time that the refusal of a wrong proof takes, in milliseconds. The first ten from an address take no time, then
+    /// 50 ms and twice as long with each; an address is forgotten after a minute. 0: no time. Default 1,000.
+    pub failure_delay_milliseconds_max: u64,
+    /// Addresses of which that is known. Default 65,536.
+    pub failing_addresses_max: usize,
     /// Connections of one identity at the same time. Default 100,000.
     pub connections_per_identity_max: usize,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { hashing_threads: 1, hashing_queue_max: 1024, connections_per_identity_max: 100_000 }
+        Self {
+            hashing_threads: 1,
+            hashing_queue_max: 1024,
+            failure_delay_milliseconds_max: 1000,
+            failing_addresses_max: 65_536,
+            connections_per_identity_max: 100_000,
+        }
     }
 }
 

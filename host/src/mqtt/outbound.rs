@@ -507,6 +507,7 @@ fn encode(envelope: &Envelope) -> Box<[u8]> {
 fn connect_reason(kind: RefusalKind) -> u8 {
     match kind {
         RefusalKind::NotAuthorized => 0x87,
+        RefusalKind::BadCredentials => 0x86,
         RefusalKind::TopicInvalid => 0x90,
         RefusalKind::PayloadInvalid => 0x99,
         RefusalKind::QuotaExceeded => 0x97,
@@ -519,7 +520,11 @@ fn connect_reason(kind: RefusalKind) -> u8 {
 /// For CONNACK before 5.0 (3.1.1, table 3.1).
 fn return_code(kind: RefusalKind) -> u8 {
     match kind {
-        RefusalKind::NotAuthorized | RefusalKind::TopicInvalid | RefusalKind::PayloadInvalid => 5,
+        // 4 is for user names and passwords that are malformed.
+        RefusalKind::NotAuthorized
+        | RefusalKind::BadCredentials
+        | RefusalKind::TopicInvalid
+        | RefusalKind::PayloadInvalid => 5,
         RefusalKind::QuotaExceeded
         | RefusalKind::NotSupported
         | RefusalKind::Unavailable
@@ -530,7 +535,7 @@ fn return_code(kind: RefusalKind) -> u8 {
 /// For PUBACK and PUBREC (tables 3-4 and 3-5).
 fn publish_reason(kind: RefusalKind) -> u8 {
     match kind {
-        RefusalKind::NotAuthorized => 0x87,
+        RefusalKind::NotAuthorized | RefusalKind::BadCredentials => 0x87,
         RefusalKind::TopicInvalid => 0x90,
         RefusalKind::PayloadInvalid => 0x99,
         RefusalKind::QuotaExceeded => 0x97,
@@ -542,7 +547,7 @@ fn publish_reason(kind: RefusalKind) -> u8 {
 /// For SUBACK (table 3-8).
 fn subscribe_reason(kind: RefusalKind) -> u8 {
     match kind {
-        RefusalKind::NotAuthorized => 0x87,
+        RefusalKind::NotAuthorized | RefusalKind::BadCredentials => 0x87,
         RefusalKind::TopicInvalid => 0x8F,
         RefusalKind::QuotaExceeded => 0x97,
         RefusalKind::NotSupported | RefusalKind::Unavailable => 0x83,
@@ -553,7 +558,7 @@ fn subscribe_reason(kind: RefusalKind) -> u8 {
 /// For UNSUBACK (table 3-9).
 fn unsubscribe_reason(kind: RefusalKind) -> u8 {
     match kind {
-        RefusalKind::NotAuthorized => 0x87,
+        RefusalKind::NotAuthorized | RefusalKind::BadCredentials => 0x87,
         RefusalKind::TopicInvalid => 0x8F,
         RefusalKind::QuotaExceeded | RefusalKind::NotSupported | RefusalKind::Unavailable => 0x83,
         RefusalKind::PayloadInvalid | RefusalKind::Unspecified => 0x80,

@@ -1,7 +1,7 @@
 //! A client says who it is: what it brings goes to the identity room and, where the order says so, to modules; the hall hears
 //! of it only when it has a name, or may come in without one.
 
-use super::connection::{Connection, End};
+use super::connection::{Connection, End, MAKE_WAY_PATIENCE};
 use super::machine::Say;
 use crate::broker::{Answer, Outlet as _, Proof, Worker};
 use crate::client::Client;
@@ -10,11 +10,14 @@ use crate::identity::{Circumstances, Claim, Identified, Inquiry, Login, Progress
 use crate::message::{RefusalKind, Time};
 use crate::mqtt::Violation;
 use std::sync::Arc;
+use tokio::time::Instant;
 
 /// What a connection knows of its client's identity.
 #[derive(Default)]
 pub(super) struct Admission {
     pending: Option<Box<Pending>>,
+    /// What is asked of the hall once the connection whose place is taken has worked off what its client had sent.
+    arriving: Option<Box<Attach>>,
     /// Held as long as the client is in.
     login: Option<Login>,
 }
@@ -30,9 +33,14 @@ struct Pending {
 }
 
 impl Admission {
-    /// Whether nothing more is to be read before a hashing thread is done.
+    /// Whether nothing more is to be read before a hashing thread, or the connection whose place is taken, is done.
     pub fn waits(&self) -> bool {
-        self.pending.as_ref().is_some_and(|pending| pending.waits)
+        self.waits_for_way() || self.pending.as_ref().is_some_and(|pending| pending.waits)
+    }
+
+    /// Whether it is the latter.
+    pub fn waits_for_way(&self) -> bool {
+        self.arriving.is_some()
     }
 }
 
@@ -83,6 +91,11 @@ impl Connection {
 
     /// Goes on with an inquiry, if there is one.
     pub(super) fn inquire(&mut self, worker: &mut Worker, now: Time) -> Result<(), End> {
+        if let Some(attach) = self.admission.arriving.take() {
+            self.retry = None;
+            self.enter(worker, now, attach);
+            return Ok(());
+        }
         let Some(mut pending) = self.admission.pending.take() else { return Ok(()) };
         let outlet = &self.outlet;
         let waker = || -> Box<dyn FnOnce() + Send> {
@@ -150,10 +163,22 @@ impl Connection {
         }
         attach.client.scope.identity = identified.name;
         attach.proof = identified.data;
+        match self.context.broker.occupant(&attach.client) {
+            None => self.enter(worker, now, attach),
+            Some(occupant) => {
+                self.admission.arriving = Some(attach);
+                self.retry = Some(Instant::now() + MAKE_WAY_PATIENCE);
+                let outlet = self.outlet.clone();
+                occupant.make_way(Box::new(move || outlet.wake()));
+            }
+        }
+        Ok(())
+    }
+
+    fn enter(&mut self, worker: &mut Worker, now: Time, attach: Box<Attach>) {
         let broker = self.context.broker.clone();
         if let Answer::Say(after, event) = broker.handle(worker, &mut self.link, now, Request::Attach(attach)) {
             self.answers.push_back((after, Say::Event(event)));
         }
-        Ok(())
     }
 }

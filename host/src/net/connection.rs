@@ -9,7 +9,7 @@ use super::gate::Crowded;
 use super::linger::linger;
 use super::machine::{Machine, Say, Writer};
 use super::opening::Newcomer;
-use super::outlet::Outlet;
+use super::outlet::{Outlet, WayMade};
 use super::session::Fault;
 use super::transport::{Reading, Stream};
 use crate::broker::{Answer, Link, nobody};
@@ -24,7 +24,7 @@ use std::future::{Future, poll_fn};
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::task::{Context as TaskContext, Poll};
+use std::task::{Context as TaskContext, Poll, ready};
 use std::time::Duration;
 use tokio::io::ReadBuf;
 use tokio::time::{Instant, Sleep};
@@ -33,6 +33,10 @@ use tokio::time::{Instant, Sleep};
 const PARKED_RETRY: Duration = Duration::from_secs(1);
 /// How often a connection looks whether the disk has caught up.
 const DISK_RETRY: Duration = Duration::from_millis(20);
+/// How often a connection reads on for somebody who waits to take its place.
+const MAKE_WAY_READS_MAX: usize = 64;
+/// How long whoever takes a place waits for that.
+pub(super) const MAKE_WAY_PATIENCE: Duration = Duration::from_secs(2);
 
 pub(super) struct Connection {
     pub(super) context: Rc<Context>,
@@ -48,12 +52,16 @@ pub(super) struct Connection {
     fault: Option<Fault>,
     /// The beginning of a packet that is not yet whole, and what follows a publication that waits for room.
     partial: Vec<u8>,
+    /// Whole packets may stand in `partial`: they were left there because nothing more was to be read.
+    held_back: bool,
+    /// Whoever waits until what this client has sent is worked off, because it wants to take this connection's place.
+    way: Vec<WayMade>,
     /// Answers that wait for the disk, in the order of their requests.
     pub(super) answers: VecDeque<(Sequence, Say)>,
     /// For which of them the hall will wake this connection.
     awaited: Sequence,
     /// When a publication that waits for room is looked at again, even if nobody wakes this connection.
-    retry: Option<Instant>,
+    pub(super) retry: Option<Instant>,
     /// The client takes nothing: until when it may, and how much it had taken when that began.
     stalled: Option<(Instant, u64)>,
     timer: Option<Pin<Box<Sleep>>>,
@@ -67,6 +75,8 @@ enum Turn {
     Signal,
     Writable,
     Deadline,
+    /// What was held back may be worked off.
+    GoOn,
 }
 
 /// How a connection ends.
@@ -119,6 +129,8 @@ pub async fn serve(context: Rc<Context>, stream: Stream, newcomer: Newcomer) {
         layered,
         fault: None,
         partial: Vec::new(),
+        held_back: false,
+        way: Vec::new(),
         answers: VecDeque::new(),
         awaited: 0,
         retry: None,
@@ -144,13 +156,13 @@ impl Connection {
                 None | Some(Fault::Closed) => End::Lost,
                 Some(fault) => End::Fault(fault),
             }),
-            Turn::Signal => self.signal(now),
+            Turn::Signal => self.signal(now).await,
             Turn::Writable => {
-                let held_back = !self.reads();
                 crate::broker::Outlet::flush(&*self.outlet, now);
-                self.go_on(now, held_back)
+                self.go_on(now)
             }
             Turn::Deadline => self.deadline(now),
+            Turn::GoOn => self.go_on(now),
         }
     }
 
@@ -168,6 +180,10 @@ impl Connection {
             self.stalled = None;
         }
         if self.reads() {
+            // Looked at each time: whoever made it readable again may have been another thread.
+            if self.held_back {
+                return Poll::Ready(Turn::GoOn);
+            }
             if self.fault.is_some() {
                 return Poll::Ready(Turn::Fault);
             }
@@ -176,17 +192,22 @@ impl Connection {
                 self.retry.get_or_insert_with(|| Instant::now() + DISK_RETRY);
                 return self.poll_timer(task);
             }
-            let context = self.context.clone();
-            let mut buffer = context.read_buffer.borrow_mut();
-            let mut into = ReadBuf::new(&mut buffer);
-            if let Poll::Ready(result) = self.read.poll_read(task, &mut into) {
-                return Poll::Ready(match (result, into.filled().len()) {
-                    (Err(_), _) | (Ok(()), 0) => Turn::EndOfFile,
-                    (Ok(()), count) => Turn::Bytes(count),
-                });
+            if let Poll::Ready(turn) = self.poll_socket(task) {
+                return Poll::Ready(turn);
             }
         }
         self.poll_timer(task)
+    }
+
+    fn poll_socket(&mut self, task: &mut TaskContext<'_>) -> Poll<Turn> {
+        let context = self.context.clone();
+        let mut buffer = context.read_buffer.borrow_mut();
+        let mut into = ReadBuf::new(&mut buffer);
+        let result = ready!(self.read.poll_read(task, &mut into));
+        Poll::Ready(match (result, into.filled().len()) {
+            (Err(_), _) | (Ok(()), 0) => Turn::EndOfFile,
+            (Ok(()), count) => Turn::Bytes(count),
+        })
     }
 
     /// Whether more is to be read: not while a publication waits for room, a proof is looked at, too many answers wait for the disk, or too
@@ -265,13 +286,16 @@ impl Connection {
         }
     }
 
-    fn signal(&mut self, now: Time) -> Result<(), End> {
+    async fn signal(&mut self, now: Time) -> Result<(), End> {
         let signals = self.outlet.signals();
         if signals.broken {
             return Err(End::Lost);
         }
         if let Some(why) = signals.close {
             return Err(End::Closed(why));
+        }
+        if signals.make_way {
+            self.make_way(now).await?;
         }
         if signals.wake && matches!(self.machine, Machine::Amqp(_)) {
             return self.amqp_woken(now);
@@ -289,17 +313,40 @@ impl Connection {
             if self.link.is_parked() {
                 return self.resume(now);
             }
-            let held_back = !self.reads();
             crate::broker::Outlet::flush(&*self.outlet, now);
             self.flush(now)?;
-            return self.go_on(now, held_back);
+            return self.go_on(now);
         }
+        Ok(())
+    }
+
+    /// Somebody comes with the same client id: what this client had sent before that counts, its goodbye above all.
+    async fn make_way(&mut self, now: Time) -> Result<(), End> {
+        self.way = self.outlet.waiting_for_way();
+        let mut found = true;
+        for _ in 0..MAKE_WAY_READS_MAX {
+            // The runtime looks at the socket before it comes back here; what was read made room for more.
+            tokio::task::yield_now().await;
+            if !self.reads() {
+                break;
+            }
+            match poll_fn(|task| Poll::Ready(self.poll_socket(task))).await {
+                Poll::Ready(Turn::Bytes(count)) => {
+                    self.bytes(now, count)?;
+                    found = true;
+                }
+                Poll::Ready(_) => return Err(End::Lost),
+                Poll::Pending if found => found = false,
+                Poll::Pending => break,
+            }
+        }
+        self.way.clear();
         Ok(())
     }
 
     /// An AMQP connection has to look at what it waits for.
     fn amqp_woken(&mut self, now: Time) -> Result<(), End> {
-        let held_back = !self.reads();
+        self.held_back |= !self.reads() && !self.partial.is_empty();
         let Machine::Amqp(side) = &mut self.machine else { return Ok(()) };
         let ended = side.woken(now);
         if !side.is_waiting() {
@@ -307,12 +354,12 @@ impl Connection {
         }
         self.flush(now)?;
         ended?;
-        self.go_on(now, held_back)
+        self.go_on(now)
     }
 
     /// Works off what was read before nothing more was to be read.
-    fn go_on(&mut self, now: Time, held_back: bool) -> Result<(), End> {
-        if !held_back || !self.reads() {
+    fn go_on(&mut self, now: Time) -> Result<(), End> {
+        if !self.held_back || !self.reads() {
             return Ok(());
         }
         let ended = self.partial_packets(now);
@@ -417,6 +464,12 @@ impl Connection {
 
     /// Works off whole packets; how many bytes those were.
     fn packets(&mut self, now: Time, bytes: &[u8]) -> (usize, Result<(), End>) {
+        let (used, ended) = self.whole_packets(now, bytes);
+        self.held_back = used < bytes.len() && !self.reads();
+        (used, ended)
+    }
+
+    fn whole_packets(&mut self, now: Time, bytes: &[u8]) -> (usize, Result<(), End>) {
         let mut used = 0;
         if matches!(self.machine, Machine::Unknown) && !bytes.is_empty() {
             match self.recognise(now, bytes) {
@@ -477,6 +530,12 @@ impl Connection {
         if matches!(self.machine, Machine::Amqp(_)) {
             self.retry = None;
             return self.amqp_woken(now);
+        }
+        if self.admission.waits_for_way() {
+            // Whoever has the place does not answer: it is taken all the same.
+            self.retry = None;
+            let context = self.context.clone();
+            self.inquire(&mut context.worker.borrow_mut(), now)?;
         }
         let answer = self.context.broker.resume(&mut self.context.worker.borrow_mut(), &mut self.link, now);
         if let Answer::Say(after, event) = answer {
@@ -632,6 +691,8 @@ impl Connection {
             self.context.broker.detach(&mut worker, &mut self.link, now, detach);
         }
         self.context.worker.borrow_mut().flush(&self.context.broker, now);
+        self.way.append(&mut self.outlet.waiting_for_way());
+        self.way.clear();
         if !matches!(end, End::Lost | End::Stalled | End::Crowded(_)) {
             self.outlet.close_session(now);
             linger(self.outlet.socket(), &mut self.read).await;

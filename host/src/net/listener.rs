@@ -8,6 +8,7 @@ use super::transport::{Accepted, Stream};
 use super::websocket::WebSocketRules;
 use super::workers::Crew;
 use ipnet::IpNet;
+use socket2::{SockRef, TcpKeepalive};
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
@@ -93,6 +94,9 @@ fn explain(error: &io::Error) -> String {
 
 /// Connections that the system keeps ready between two looks at them.
 const BACKLOG: u32 = 4096;
+/// Silence after which the system asks whether a TCP peer is still there, and the time between two questions.
+const PROBES_AFTER: Duration = Duration::from_secs(60);
+const PROBES_APART: Duration = Duration::from_secs(15);
 /// Wait after the system had no file descriptor left.
 const BREATH: Duration = Duration::from_millis(100);
 
@@ -182,6 +186,9 @@ impl Listener {
                 // Without it, small packets wait for the acknowledgement of those before them. It fails on a socket that
                 // is already dead, and the first read will say so.
                 let _ = stream.set_nodelay(true);
+                // A peer that is gone without a word is found even where the protocol agreed on no keep-alive.
+                let probes = TcpKeepalive::new().with_time(PROBES_AFTER).with_interval(PROBES_APART);
+                let _ = SockRef::from(&stream).set_tcp_keepalive(&probes);
                 Ok((Stream::Tcp(stream), Some(peer)))
             }
             Socket::Unix(socket, _) => Ok((Stream::Unix(socket.accept().await?.0), None)),

@@ -31,6 +31,8 @@ const BLOCKED: u8 = 8;
 const BROKEN: u8 = 16;
 /// So much waits for the socket that nothing more is read from the client: it does not read either.
 const CONGESTED: u8 = 32;
+/// Somebody waits to take the client's place.
+const MAKE_WAY: u8 = 64;
 
 /// See the head of this file.
 pub struct Outlet {
@@ -39,6 +41,8 @@ pub struct Outlet {
     batch_bytes: usize,
     flags: AtomicU8,
     closed: Mutex<Option<Closed>>,
+    /// Who waits to take the client's place: connections that have not come in yet, whose number is bounded.
+    way: Mutex<Vec<WayMade>>,
     /// Of the task that reads this connection.
     pub waker: AtomicWaker,
     out: Mutex<Out>,
@@ -61,8 +65,21 @@ pub struct Out {
     taken: u64,
 }
 
+/// Tells whoever waits to take a client's place, at the latest when it is dropped.
+pub struct WayMade(Option<Box<dyn FnOnce() + Send>>);
+
+impl Drop for WayMade {
+    fn drop(&mut self) {
+        if let Some(tell) = self.0.take() {
+            tell();
+        }
+    }
+}
+
 /// What the task has to look at.
 pub struct Signals {
+    /// Somebody waits to take the client's place.
+    pub make_way: bool,
     /// Something that it waited for may have come.
     pub wake: bool,
     /// The connection is to end.
@@ -100,6 +117,7 @@ impl Outlet {
             batch_bytes: limits.batch_bytes,
             flags: AtomicU8::new(0),
             closed: Mutex::new(None),
+            way: Mutex::default(),
             waker: AtomicWaker::new(),
             out: Mutex::new(out),
         }
@@ -112,7 +130,7 @@ impl Outlet {
 
     /// Whether the task has to look at something. One load where there is nothing.
     pub fn has_signals(&self) -> bool {
-        self.flags.load(Ordering::Acquire) & (WAKE | CLOSE | BROKEN) != 0
+        self.flags.load(Ordering::Acquire) & (WAKE | CLOSE | BROKEN | MAKE_WAY) != 0
     }
 
     /// Whether bytes wait for the socket.
@@ -127,9 +145,15 @@ impl Outlet {
 
     /// Takes the signals.
     pub fn signals(&self) -> Signals {
-        let flags = self.flags.fetch_and(!(WAKE | CLOSE), Ordering::AcqRel);
+        let flags = self.flags.fetch_and(!(WAKE | CLOSE | MAKE_WAY), Ordering::AcqRel);
         let close = if flags & CLOSE != 0 { self.closed.lock().take() } else { None };
-        Signals { wake: flags & WAKE != 0, close, broken: flags & BROKEN != 0 }
+        let make_way = flags & MAKE_WAY != 0;
+        Signals { make_way, wake: flags & WAKE != 0, close, broken: flags & BROKEN != 0 }
+    }
+
+    /// Takes those who wait for the client's place.
+    pub fn waiting_for_way(&self) -> Vec<WayMade> {
+        std::mem::take(&mut self.way.lock())
     }
 
     fn signal(&self, flag: u8) {
@@ -198,7 +222,8 @@ impl Outlet {
 
     /// Sends what the mailbox holds, and again while others come with more.
     fn catch_up(&self, scratch: &mut Vec<u8>, now: Time) {
-        while self.flags.load(Ordering::Acquire) & AGAIN != 0 {
+        // In one order with the lock for all threads: either the flag is seen here, or its setter gets the lock.
+        while self.flags.load(Ordering::SeqCst) & AGAIN != 0 {
             let Some(mut out) = self.out.try_lock() else { return };
             self.flags.fetch_and(!AGAIN, Ordering::AcqRel);
             scratch.clear();
@@ -221,7 +246,10 @@ impl Outlet {
             out.unsent = Vec::new();
             out.sent = 0;
         }
-        self.flags.fetch_and(!(BLOCKED | CONGESTED), Ordering::AcqRel);
+        if self.flags.fetch_and(!(BLOCKED | CONGESTED), Ordering::AcqRel) & CONGESTED != 0 {
+            // Its task may read again.
+            self.waker.wake();
+        }
         scratch.clear();
         self.pump(out, scratch, now);
     }
@@ -330,7 +358,7 @@ impl Outlet {
 
 impl broker::Outlet for Outlet {
     fn flush(&self, now: Time) {
-        self.flags.fetch_or(AGAIN, Ordering::AcqRel);
+        self.flags.fetch_or(AGAIN, Ordering::SeqCst);
         SCRATCH.with(|scratch| match scratch.try_borrow_mut() {
             Ok(mut scratch) => self.catch_up(&mut scratch, now),
             // A flush from within a flush, which no path takes; the task will do it.
@@ -340,6 +368,11 @@ impl broker::Outlet for Outlet {
 
     fn wake(&self) {
         self.signal(WAKE);
+    }
+
+    fn make_way(&self, then: Box<dyn FnOnce() + Send>) {
+        self.way.lock().push(WayMade(Some(then)));
+        self.signal(MAKE_WAY);
     }
 
     fn close(&self, why: Closed) {

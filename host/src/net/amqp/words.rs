@@ -8,7 +8,7 @@ use crate::message::{Refusal, RefusalKind};
 pub fn refused(refusal: &Refusal) -> Error {
     let reason = refusal.reason.clone();
     match refusal.kind {
-        RefusalKind::NotAuthorized => error(AmqpError::UnauthorizedAccess, reason),
+        RefusalKind::NotAuthorized | RefusalKind::BadCredentials => error(AmqpError::UnauthorizedAccess, reason),
         RefusalKind::TopicInvalid => error(AmqpError::InvalidField, reason),
         RefusalKind::PayloadInvalid => error(AmqpError::DecodeError, reason),
         RefusalKind::QuotaExceeded => error(AmqpError::ResourceLimitExceeded, reason),
