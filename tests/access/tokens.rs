@@ -34,8 +34,8 @@ fn a_token_is_a_name_and_its_end_is_the_connections_end() {
     client.ping();
     assert_eq!(rig.admin().get("/api/v1/clients/meter").expect(200).json()["identity"], "meter-7");
     client.disconnect();
-    with(&claims(in_seconds(0))).refused(0x87);
-    with(&json!({ "sub": "meter-7", "iss": "them", "exp": in_seconds(60) })).refused(0x87);
+    with(&claims(in_seconds(0))).refused(0x86);
+    with(&json!({ "sub": "meter-7", "iss": "them", "exp": in_seconds(60) })).refused(0x86);
     // The broker's clock is read at its start and the token counts in whole seconds: two are enough to come in.
     let mut brief = with(&claims(in_seconds(2))).open();
     brief.expect_disconnect(0x87);

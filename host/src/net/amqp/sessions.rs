@@ -260,7 +260,7 @@ fn refused(refusal: Refusal) -> Error {
 /// As a SUBACK says it (MQTT 5.0, 3.9.3).
 fn reason(refusal: &Refusal) -> u8 {
     match refusal.kind {
-        RefusalKind::NotAuthorized => 0x87,
+        RefusalKind::NotAuthorized | RefusalKind::BadCredentials => 0x87,
         RefusalKind::TopicInvalid => 0x8F,
         RefusalKind::QuotaExceeded => 0x97,
         RefusalKind::NotSupported => 0x83,
