@@ -311,6 +311,27 @@ fn the_admin_api_publishes_unless_a_rule_names_it() {
     assert_eq!(explained["outcome"], "refused: not authorized");
 }
 
+/// What modules wish for is their own, and denied where a rule says so.
+#[test]
+fn wishes_of_modules_are_granted_unless_a_rule_names_them() {
+    let Some(rig) = Rig::start(Some(both())) else { return };
+    let config = json!({ "filters": ["t/a"], "verdict": "keep", "topic": "t/wish", "payload": "w", "also": 1 });
+    let config: String = config.to_string().bytes().map(|byte| format!("%{byte:02X}")).collect();
+    let path = format!("/api/v1/modules/wisher?on_failure=refuse&config={config}");
+    rig.admin().deploy(&path, &guests::component("router")).expect(200);
+    let (mut ann, mut bob) = (rig.open(V5, "ann"), rig.open(V5, "bob"));
+    ann.subscribe("t/+", 1);
+    bob.say("t/a", "x", 1);
+    let mut topics: Vec<String> = (0..2).map(|_| ann.take().topic).collect();
+    topics.sort_unstable();
+    assert_eq!(topics, ["t/a", "t/wish"]);
+    let deny = json!({ "deny": ["publish"], "topics": ["t/wish"], "protocol": "module" });
+    rig.put(rules(json!([may_read(), may_write(), deny])));
+    bob.say("t/a", "x", 1);
+    ann.expect("t/a", "x", 1);
+    ann.expect_nothing();
+}
+
 /// A module that fails here refuses, and comes back when it is well.
 #[test]
 fn a_failing_access_module_refuses() {

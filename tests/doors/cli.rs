@@ -2,6 +2,8 @@
 
 use super::rig::{Rig, Way};
 use crate::harness::binary;
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
 use std::process::{Command, Output, Stdio};
 
 fn pliant(arguments: &[&str]) -> Command {
@@ -53,4 +55,37 @@ fn what_is_in_the_way_is_said() {
         assert_eq!(ended.status.code(), Some(i32::from(!says.is_empty())), "{url}: {said}");
         assert!(said.contains(says), "{url}: {said}");
     }
+}
+
+/// The next packet that this stand-in for a broker is sent: first byte and body.
+fn packet(socket: &mut TcpStream) -> (u8, Vec<u8>) {
+    let mut head = [0; 2];
+    socket.read_exact(&mut head).expect("a packet");
+    assert!(head[1] < 128, "a short one");
+    let mut body = vec![0; usize::from(head[1])];
+    socket.read_exact(&mut body).expect("all of it");
+    (head[0], body)
+}
+
+#[test]
+fn sub_comes_back_after_a_connection_that_broke() {
+    let broker = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("mqtt://127.0.0.1:{}", broker.local_addr().unwrap().port());
+    let sub = pliant(&["sub", "t", "--qos", "0", "--count", "2", "--timeout", "30", "--url", &url]).spawn().unwrap();
+    for payload in [b'1', b'2'] {
+        let mut socket = broker.accept().unwrap().0;
+        assert_eq!(packet(&mut socket).0, 0x10);
+        socket.write_all(&[0x20, 3, 0, 0, 0]).unwrap();
+        let (first, body) = packet(&mut socket);
+        assert_eq!(first, 0x82, "it subscribes each time");
+        socket.write_all(&[0x90, 4, body[0], body[1], 0, 0, 0x30, 5, 0, 1, b't', 0, payload]).unwrap();
+        if payload == b'2' {
+            // Until it goes: a connection that breaks earlier would be made again.
+            drop(socket.read_to_end(&mut Vec::new()));
+        }
+    }
+    let ended = sub.wait_with_output().unwrap();
+    let said = String::from_utf8_lossy(&ended.stderr);
+    assert!(ended.status.success() && said.contains("connecting again in 1 s"), "{said}");
+    assert_eq!(ended.stdout, b"1\n2\n");
 }

@@ -5,7 +5,9 @@ use super::settings::Limits;
 use crate::message::Time;
 use hashbrown::HashMap;
 use parking_lot::Mutex;
+use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv6Addr};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 /// Refusals that take no longer than they have to.
@@ -15,8 +17,15 @@ const FIRST_MILLISECONDS: u64 = 50;
 /// An address is forgotten after so much time without a wrong proof.
 const FORGOTTEN_SECONDS: u32 = 60;
 
-/// The table. Bounded by `failing_addresses_max`.
+/// Something to do when a refusal has taken long enough.
+type Tell = Box<dyn FnOnce() + Send>;
+
+/// The table, bounded by `failing_addresses_max`, and the refusals that wait: no more than there are connections whose
+/// clients have not come in.
 pub(super) struct Failures {
+    late: Mutex<BTreeMap<(Time, u64), Tell>>,
+    /// Tells those apart that are due at the same time.
+    next: AtomicU64,
     table: Mutex<HashMap<IpAddr, (u32, Time)>>,
     addresses_max: usize,
     delay_max: u64,
@@ -26,10 +35,28 @@ impl Failures {
     pub fn new(limits: &Limits) -> Self {
         let Limits { failing_addresses_max, failure_delay_milliseconds_max, .. } = limits;
         Self {
+            late: Mutex::default(),
+            next: AtomicU64::new(0),
             table: Mutex::default(),
             addresses_max: *failing_addresses_max,
             delay_max: *failure_delay_milliseconds_max,
         }
+    }
+
+    /// Calls `tell` when that time has come.
+    pub fn later(&self, at: Time, tell: Tell) {
+        let number = self.next.fetch_add(1, Ordering::Relaxed);
+        self.late.lock().insert((at, number), tell);
+    }
+
+    /// Calls what is due.
+    pub fn tick(&self, now: Time) {
+        let due = {
+            let mut late = self.late.lock();
+            let waiting = late.split_off(&(Time(now.0 + 1), 0));
+            std::mem::replace(&mut *late, waiting)
+        };
+        due.into_values().for_each(|tell| tell());
     }
 
     /// Counts a wrong proof; how long its refusal is to take.
@@ -86,6 +113,19 @@ mod tests {
         assert_eq!(delays[10..], [50, 100, 200, 400, 800, 1000, 1000, 1000]);
         assert_eq!(failures.note("192.0.2.2".parse().unwrap(), Time(1_000)), Duration::ZERO, "another address");
         assert_eq!(failures.note(ip, Time(1_000).plus_seconds(61)), Duration::ZERO, "forgotten");
+    }
+
+    #[test]
+    fn what_is_late_is_told_when_its_time_has_come() {
+        let (failures, (tell, told)) = (failures(1), std::sync::mpsc::channel());
+        for at in [30, 10, 10, 20] {
+            let tell = tell.clone();
+            failures.later(Time(at), Box::new(move || tell.send(at).unwrap()));
+        }
+        for (now, expected) in [(9, vec![]), (10, vec![10, 10]), (25, vec![20]), (30, vec![30]), (90, vec![])] {
+            failures.tick(Time(now));
+            assert_eq!(told.try_iter().collect::<Vec<_>>(), expected, "at {now}");
+        }
     }
 
     #[test]

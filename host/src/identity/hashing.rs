@@ -3,11 +3,9 @@
 use super::settings::Limits;
 use hashbrown::HashMap;
 use parking_lot::{Condvar, Mutex};
-use std::cmp::Ordering;
-use std::collections::{BinaryHeap, VecDeque};
+use std::collections::VecDeque;
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
 /// Work for a hashing thread.
 type Job = Box<dyn FnOnce() + Send>;
@@ -26,32 +24,7 @@ struct Queue {
     waiting: VecDeque<(Option<IpAddr>, Job)>,
     /// How many of them come from each address.
     from: HashMap<IpAddr, usize>,
-    /// What is to be done at a time; no more than there are connections that wait.
-    later: BinaryHeap<Later>,
     over: bool,
-}
-
-/// The earliest is the greatest.
-struct Later(Instant, Job);
-
-impl PartialEq for Later {
-    fn eq(&self, other: &Self) -> bool {
-        self.0 == other.0
-    }
-}
-
-impl Eq for Later {}
-
-impl PartialOrd for Later {
-    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
-impl Ord for Later {
-    fn cmp(&self, other: &Self) -> Ordering {
-        other.0.cmp(&self.0)
-    }
 }
 
 impl Hashing {
@@ -84,12 +57,6 @@ impl Hashing {
         self.0.changed.notify_one();
         true
     }
-
-    /// Does this after a while.
-    pub fn later(&self, wait: Duration, job: Job) {
-        self.0.queue.lock().later.push(Later(Instant::now() + wait, job));
-        self.0.changed.notify_one();
-    }
 }
 
 impl Drop for Hashing {
@@ -112,12 +79,6 @@ impl Shared {
             if queue.over {
                 return None;
             }
-            let due = queue.later.peek().map(|later| later.0);
-            if due.is_some_and(|due| due <= Instant::now())
-                && let Some(Later(_, job)) = queue.later.pop()
-            {
-                return Some(job);
-            }
             if let Some((from, job)) = queue.waiting.pop_front() {
                 if let Some(from) = from
                     && let Some(count) = queue.from.get_mut(&from)
@@ -129,10 +90,7 @@ impl Shared {
                 }
                 return Some(job);
             }
-            match due {
-                None => self.changed.wait(&mut queue),
-                Some(due) => drop(self.changed.wait_until(&mut queue, due)),
-            }
+            self.changed.wait(&mut queue);
         }
     }
 }

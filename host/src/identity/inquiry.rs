@@ -236,7 +236,8 @@ impl Inquiry {
             let delay = inner.failures.note(peer.ip(), now);
             if !delay.is_zero() {
                 inner.metrics.authentications_delayed_total.add(1);
-                inner.hashing.later(delay, waker());
+                let milliseconds = u64::try_from(delay.as_millis()).unwrap_or(u64::MAX);
+                inner.failures.later(Time(now.0.saturating_add(milliseconds)), waker());
                 self.has_waited = true;
                 self.state = State::Late(refusal);
                 return Progress::Waiting;

@@ -100,6 +100,7 @@ impl Identity {
 
     /// Ends the connections whose proof has run out by now. To be called several times a second.
     pub fn tick(&self, now: Time) {
+        self.0.failures.tick(now);
         let ended = self.0.ledger.expire(now);
         self.0.metrics.logins_withdrawn_total.add(ended as u64);
     }
