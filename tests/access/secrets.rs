@@ -46,7 +46,7 @@ fn a_planted_password_is_found_nowhere() {
     let key = serde_json::json!({ "keys": [{ "kty": "oct", "kid": "k", "alg": "HS256", "k": KEY }] });
     std::fs::write(&keys, key.to_string()).unwrap();
     let mut child = Command::new(binary())
-        .args(["serve", "--log", "trace", "--log-format", "json", "--data-dir"])
+        .args(["serve", "--log", "debug", "--log-format", "json", "--data-dir"])
         .arg(&data)
         .args(["--set", "listener.mqtt.bind=127.0.0.1:0", "--set", "listener.ws.bind=127.0.0.1:0"])
         .args(["--set", "admin.bind=127.0.0.1:0", "--set", "module.access-list.enabled=true"])
