@@ -28,11 +28,14 @@ pub(super) type Callback = Box<dyn Fn(Sequence) + Send + Sync>;
 /// Who asked for a page.
 pub(super) type Then = Box<dyn FnOnce(Page) + Send>;
 
+/// Who asked for a component.
+pub(super) type ThenComponent = Box<dyn FnOnce(Option<Arc<[u8]>>) + Send>;
+
 /// What somebody wants to read, and who.
 pub(super) enum Read {
     Page(Wanted, Then),
     /// A component, by its digest.
-    Component(Box<str>, Box<dyn FnOnce(Option<Arc<[u8]>>) + Send>),
+    Component(Box<str>, ThenComponent),
 }
 
 /// What the writer shares with those who submit.
