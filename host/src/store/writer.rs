@@ -25,8 +25,6 @@ use std::time::{Duration, Instant};
 const SPARE_BYTES: i64 = 1 << 20;
 
 pub(super) type Callback = Box<dyn Fn(Sequence) + Send + Sync>;
-/// Who asked for the bytes of a component.
-pub(super) type ThenComponent = Box<dyn FnOnce(Option<Arc<[u8]>>) + Send>;
 /// Who asked for a page.
 pub(super) type Then = Box<dyn FnOnce(Page) + Send>;
 
