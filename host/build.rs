@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use std::{env, fs};
 
 /// Embedded in the binary.
-const BUNDLED: &[&str] = &["topic-rules", "retain-rules", "will-rules", "access-list", "translate"];
+const BUNDLED: &[&str] = &["topic-rules", "retain-rules", "will-rules", "access-list", "exchanges", "translate"];
 
 /// Built beside them, for tests and as something to deploy by hand.
 const EXAMPLES: &[&str] = &["add-property"];

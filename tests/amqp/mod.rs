@@ -3,9 +3,12 @@
 mod bad_input;
 mod em;
 mod exchange;
+mod link;
 mod peer;
 mod settling;
+mod termini;
 mod transactions;
+mod value;
 
 /// The writer of the machine's own rows: it knows nothing of the broker's encoder.
 #[allow(dead_code, reason = "the machine's rows use the rest")]

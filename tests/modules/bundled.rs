@@ -31,8 +31,9 @@ fn properties(message: &Message) -> Vec<(&str, &str)> {
 
 #[test]
 fn each_exports_the_hooks_it_is_there_for_and_needs_no_configuration() {
-    let modules = runtime(&[("topic-rules", "{}"), ("retain-rules", "{}"), ("will-rules", "{}")]);
+    let modules = runtime(&[("topic-rules", "{}"), ("retain-rules", "{}"), ("will-rules", "{}"), ("exchanges", "{}")]);
     for (name, hooks) in [
+        ("exchanges", vec!["routing"]),
         ("topic-rules", vec!["topic-mapping"]),
         ("retain-rules", vec!["retain-policy"]),
         ("will-rules", vec!["will-handling", "events"]),
@@ -48,7 +49,7 @@ fn each_exports_the_hooks_it_is_there_for_and_needs_no_configuration() {
 
 #[test]
 fn none_asks_for_anything_but_the_contract() {
-    for name in ["topic-rules", "retain-rules", "will-rules", "add-property"] {
+    for name in ["topic-rules", "retain-rules", "will-rules", "exchanges", "add-property"] {
         let bytes = component(name);
         assert!(!bytes.windows(5).any(|window| window == b"wasi:"), "{name} imports WASI");
     }

@@ -201,7 +201,7 @@ pub struct Attach {
     pub sender_settles: SenderSettles,
     /// Wanted, or what the client does if it receives.
     pub receiver_settles: ReceiverSettles,
-    /// Always there for an outgoing link.
+    /// None for an outgoing link: the client looks for what it left under the link's name.
     pub source: Option<Box<Source>>,
     /// Always there for an incoming link.
     pub sink: Option<Sink>,

@@ -97,8 +97,8 @@ impl Live {
                 }
             }
             Direction::Outgoing => {
-                let Some(source) = &frame.source else { return invalid("the source is missing") };
-                if source.dynamic && source.address.is_some() {
+                // Without one a receiver looks for what it left behind (2.6.3).
+                if frame.source.as_ref().is_some_and(|source| source.dynamic && source.address.is_some()) {
                     return invalid("a source is dynamic or has an address");
                 }
             }

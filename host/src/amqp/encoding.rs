@@ -3,6 +3,7 @@
 use super::codec::check::{self, Budget};
 use super::codec::read::{Reader, Value as Raw};
 use super::codec::{code, write};
+use super::condition::Fields;
 use super::limits::Limits;
 use super::sections::{Body as Found, Id, Properties, Sections as Scanned, properties};
 use crate::sections::{Body, Encoding, Form, Pairs, Sections, Value};
@@ -85,16 +86,39 @@ impl Encoding for Wording {
     }
 }
 
-/// The message with this annotation, from the annotations on, in place of what it had under that name.
-pub fn annotated(kept: &[u8], name: &str, truth: bool, limits: &Limits) -> Option<Vec<u8>> {
+/// Annotations that a receiver wants written on a message (3.4.5), as [`annotated`] takes them; none: there are none.
+pub fn notes(annotations: &Fields) -> Option<Arc<[u8]>> {
+    if annotations.is_empty() {
+        return None;
+    }
+    serde_amqp::to_vec(annotations).ok().map(Into::into)
+}
+
+/// The message from the annotations on, with others in place of what it had under their names: this flag, and what
+/// [`notes`] made, as often as there were some: the last ones win.
+pub fn annotated(kept: &[u8], flag: Option<(&str, bool)>, notes: &[u8], limits: &Limits) -> Option<Vec<u8>> {
     let scanned = Scanned::scan(kept, limits).ok()?;
-    let mut out = Vec::with_capacity(kept.len() + 32);
+    let mut pairs: Vec<(Raw<'_>, Raw<'_>)> = scanned.message_annotations().collect();
+    for note in Reader::new(notes) {
+        let Some(mut map) = note.map() else { continue };
+        while let (Some(key), Some(value)) = (map.next(), map.next()) {
+            pairs.retain(|(other, _)| !is_same_key(other, &key));
+            pairs.push((key, value));
+        }
+    }
+    let mut out = Vec::with_capacity(kept.len() + notes.len() + 32);
     write::descriptor(0x72, &mut out);
     write::map(&mut out, |out| {
-        let mut count = 1;
-        write::symbol(name, out);
-        write::boolean(truth, out);
-        for (key, value) in scanned.message_annotations().filter(|(key, _)| key.as_symbol() != Some(name)) {
+        let mut count = 0;
+        if let Some((name, truth)) = flag {
+            write::symbol(name, out);
+            write::boolean(truth, out);
+            count += 1;
+        }
+        for (key, value) in &pairs {
+            if flag.is_some_and(|(name, _)| key.as_symbol() == Some(name)) {
+                continue;
+            }
             out.extend_from_slice(key.raw);
             out.extend_from_slice(value.raw);
             count += 1;
@@ -103,6 +127,15 @@ pub fn annotated(kept: &[u8], name: &str, truth: bool, limits: &Limits) -> Optio
     });
     out.extend_from_slice(scanned.behind_annotations());
     Some(out)
+}
+
+/// Keys of annotations are symbols or numbers, each of which may be written in several ways.
+fn is_same_key(a: &Raw<'_>, b: &Raw<'_>) -> bool {
+    match (a.as_symbol(), b.as_symbol()) {
+        (Some(a), Some(b)) => a == b,
+        (None, None) => a.as_ulong() == b.as_ulong(),
+        _ => false,
+    }
 }
 
 fn pairs<'m>(found: impl Iterator<Item = (Raw<'m>, Raw<'m>)>) -> Pairs {

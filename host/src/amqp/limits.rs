@@ -56,6 +56,12 @@ pub struct Limits {
     /// What a detach without an error means for a will: 1: it is deleted; 2: it is published, for clients that cannot put an
     /// error into a detach. A link may choose for itself. Default 1.
     pub will_mode: u32,
+    /// Transactions of a connection that are not discharged. Default 64.
+    pub transactions_max: usize,
+    /// Messages and outcomes that wait in one of them. One that has more is rolled back. Default 10,000.
+    pub transaction_entries_max: usize,
+    /// Bytes of messages that wait in all transactions of a connection. Default 64 MiB.
+    pub transaction_bytes_max: u64,
     /// Frames a second that carry nothing (empty ones, and flows that change nothing). Default 2,000.
     pub idle_frames_per_second_max: u32,
 }
@@ -86,6 +92,9 @@ impl Default for Limits {
             selector_bytes_max: 4096,
             selector_words_max: 1024,
             will_mode: 1,
+            transactions_max: 64,
+            transaction_entries_max: 10_000,
+            transaction_bytes_max: 64 * 1024 * 1024,
             idle_frames_per_second_max: 2000,
         }
     }

@@ -45,13 +45,13 @@ pub use condition::{
     name,
 };
 pub use connection::{Connection, Profile};
-pub use encoding::{Wording, annotated};
+pub use encoding::{Wording, annotated, notes};
 pub use fe2o3_amqp_types::messaging::{
     DistributionMode, FilterSet, Source, Target, TerminusDurability, TerminusExpiryPolicy,
 };
 pub use filter::Filters;
 pub use limits::Limits;
 pub use published::{Published, is_release, release};
-pub use serde_amqp::primitives::{Array, Symbol};
+pub use serde_amqp::primitives::{Array, OrderedMap, Symbol};
 pub use serde_amqp::{Value, described::Described, descriptor::Descriptor};
 pub use state::{Modified, Outcome, State, Tag, TxnId};

@@ -137,6 +137,15 @@ impl State {
 }
 
 impl Outcome {
+    /// As the standard's types say it. What is none is taken for released: nothing is lost by it.
+    pub fn of(outcome: &fe2o3_amqp_types::messaging::Outcome) -> Self {
+        let state = serde_amqp::to_vec(outcome).ok().and_then(|bytes| State::read(&bytes).ok());
+        match state {
+            Some(State::Ended(outcome)) => outcome,
+            _ => Self::Released,
+        }
+    }
+
     fn read(code: u64, mut fields: Reader<'_>) -> Result<Self, Bad> {
         Ok(match code {
             0x24 => Self::Accepted,

@@ -54,8 +54,28 @@ pub struct Handling {
     pub failures: u32,
     /// Consumers that are not to get it again.
     pub not_for: SmallVec<[u64; 2]>,
-    /// What they wrote on it.
+    /// What they wrote on it, one after the other.
     pub notes: Option<Arc<[u8]>>,
+}
+
+impl Handling {
+    /// Adds what a consumer wrote; what does not fit below the bound takes the place of all before it.
+    fn note(&mut self, more: &Arc<[u8]>, bytes_max: usize) {
+        self.notes = match self.notes.take() {
+            Some(notes) if notes.len() + more.len() <= bytes_max => Some([&notes[..], &more[..]].concat().into()),
+            _ if more.len() <= bytes_max => Some(more.clone()),
+            notes => notes,
+        };
+    }
+}
+
+/// What a disposal is to keep to.
+#[derive(Debug, Clone, Copy)]
+pub struct Patience {
+    /// So many failed attempts are the last; 0: no number is.
+    pub failures_max: u32,
+    /// Bytes that consumers may write on an entry.
+    pub notes_bytes_max: usize,
 }
 
 /// What a sink makes of an entry.
@@ -129,6 +149,7 @@ impl Mailbox {
     ) -> Drained {
         let Terms { now, committed, delivery, tell_lost } = terms;
         let mut drained = Drained::default();
+        let recheck = self.rechecked();
         let mut guard = self.lock();
         let state = &mut *guard;
         let Some(at) = state.consumers.iter().position(|one| one.number == consumer) else { return drained };
@@ -169,6 +190,10 @@ impl Mailbox {
                     break;
                 }
             };
+            if recheck.as_ref().is_some_and(|condition| !(condition.test)(&message)) {
+                queued.forget(self.id, &mut drained.changes);
+                continue;
+            }
             if queued.number == 0 {
                 queued.number = state.next_number;
                 state.next_number += 1;
@@ -276,17 +301,17 @@ impl Mailbox {
         state.queue.insert(at, queued);
     }
 
-    /// A consumer disposes of an entry; none: it does not have it. `failures_max`: so many failed attempts are the last; 0:
-    /// no number is.
+    /// A consumer disposes of an entry; none: it does not have it.
     pub fn dispose(
         &self,
         state: &mut State,
         consumer: u64,
         number: u64,
         how: &Disposal,
-        failures_max: u32,
+        patience: Patience,
         changes: &mut Vec<Change>,
     ) -> Option<Aftermath> {
+        let Patience { failures_max, notes_bytes_max } = patience;
         if state.held.get(&number)?.holder != consumer {
             return None;
         }
@@ -304,8 +329,8 @@ impl Mailbox {
             if elsewhere && !handling.not_for.contains(&consumer) {
                 handling.not_for.push(consumer);
             }
-            if notes.is_some() {
-                handling.notes.clone_from(notes);
+            if let Some(notes) = notes {
+                handling.note(notes, notes_bytes_max);
             }
             if failed && failures_max != 0 && handling.failures >= failures_max {
                 return Some(Aftermath::Bury(queued));

@@ -29,7 +29,7 @@ impl Broker {
 
     /// Whether a mailbox's condition holds for a message whose forms are made.
     pub(super) fn fits(&self, mailbox: &Mailbox, message: &Message) -> bool {
-        match mailbox.predicate().get() {
+        match mailbox.predicate() {
             None => true,
             Some(predicate) => message.in_form(true).is_ok_and(|message| (predicate.test)(message)),
         }

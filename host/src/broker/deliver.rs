@@ -10,7 +10,7 @@ use super::route::{Route, Single, Target};
 use super::staged::Staged;
 use super::worker::Worker;
 use crate::dialogue::Routed;
-use crate::message::{Guarantee, Message, Refusal, RefusalKind, Time};
+use crate::message::{Envelope, Guarantee, Message, Refusal, RefusalKind, Time};
 use crate::store::{Change, MailboxId, QueueEntry};
 use crate::wasm::{EventKinds, Happening, Loss};
 use std::sync::Arc;
@@ -61,16 +61,16 @@ impl Broker {
         keep: Keep,
         staged: &mut Staged,
     ) -> Result<Routed, Full> {
-        self.has_room(message, route, keep)?;
+        self.has_room(now, message, route, keep)?;
         Ok(self.hand_out(worker, now, message, route, keep, staged))
     }
 
     /// Whether nothing is in the way of a message.
-    pub(super) fn has_room(&self, message: &Message, route: &Arc<Route>, keep: Keep) -> Result<(), Full> {
+    pub(super) fn has_room(&self, now: Time, message: &Message, route: &Arc<Route>, keep: Keep) -> Result<(), Full> {
         let promised = message.as_bare().map_or(Guarantee::AtMostOnce, |bare| bare.handover);
         let promised = message.envelope().guarantee.max(promised);
         if promised != Guarantee::AtMostOnce
-            && let Some(mailbox) = route.targets.iter().find_map(|target| self.full(message, target))
+            && let Some(mailbox) = route.targets.iter().find_map(|target| self.full(now, message, target))
         {
             return Err(Full::Queue(mailbox));
         }
@@ -100,7 +100,7 @@ impl Broker {
         let mut matched = false;
         for target in &route.targets {
             let offered = match target {
-                Target::Single(single) => self.offer_single(worker, message, single, route.cleared, staged),
+                Target::Single(single) => self.offer_single(worker, now, message, single, route.cleared, staged),
                 Target::Group(group, names, denied) => {
                     group.pick(message.envelope().guarantee, &self.limits, denied).map(|member| {
                         self.prepare(worker, message, &member.mailbox);
@@ -154,6 +154,7 @@ impl Broker {
     fn offer_single(
         &self,
         worker: &mut Worker,
+        now: Time,
         message: &Message,
         single: &Single,
         cleared: u64,
@@ -165,6 +166,10 @@ impl Broker {
         if !self.prepare(worker, message, &single.mailbox) {
             return None;
         }
+        let sooner = single.mailbox.message_expires(now, message).map(|at| {
+            message.with_envelope(Envelope { expires: Some(at), ..message.envelope().clone() })
+        });
+        let message = sooner.as_ref().unwrap_or(message);
         let copy = Queued {
             name: single.name.clone(),
             cleared,
@@ -214,13 +219,17 @@ impl Broker {
     }
 
     /// The mailbox that has no room for this target's copy.
-    fn full(&self, message: &Message, target: &Target) -> Option<Arc<Mailbox>> {
+    fn full(&self, now: Time, message: &Message, target: &Target) -> Option<Arc<Mailbox>> {
         match target {
             Target::Single(single) => {
                 let mailbox = &single.mailbox;
                 let in_the_way = self.is_closed_for_more(mailbox)
                     && mailbox.takes()
                     && Self::granted(mailbox, message, single.guarantee) != Guarantee::AtMostOnce;
+                if in_the_way && mailbox.is_consumed() {
+                    self.drop_expired(mailbox, now);
+                    return self.is_closed_for_more(mailbox).then(|| mailbox.clone());
+                }
                 in_the_way.then(|| mailbox.clone())
             }
             Target::Group(group, _, denied) if group.has_room(&self.limits, denied) => {

@@ -18,7 +18,7 @@ use hashbrown::{HashMap, HashSet};
 use parking_lot::Mutex;
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
 /// A sequence number for what is not submitted yet: later than every real one.
 pub const NOT_SUBMITTED: Sequence = Sequence::MAX;
@@ -168,10 +168,15 @@ pub struct Mailbox {
     /// Own bounds, below those of [`super::Limits`].
     messages_max: AtomicUsize,
     bytes_max: AtomicUsize,
+    /// Longest time that a copy may wait, in milliseconds; `u64::MAX`: any.
+    expiry_milliseconds: AtomicU64,
     /// Publications with this number as their publisher come from this mailbox's client.
     origin: AtomicU64,
     /// What its receiver wants of what its filters match.
-    predicate: OnceLock<Predicate>,
+    predicate: Mutex<Option<Predicate>>,
+    has_predicate: AtomicBool,
+    /// What waits may have come in under another predicate.
+    rechecks: AtomicBool,
     /// The count of connections, to be read without the lock.
     current: AtomicU64,
     /// The window is full: what is above at-most-once has to wait.
@@ -311,8 +316,11 @@ impl Mailbox {
             session: AtomicBool::new(false),
             messages_max: AtomicUsize::new(usize::MAX),
             bytes_max: AtomicUsize::new(usize::MAX),
+            expiry_milliseconds: AtomicU64::new(u64::MAX),
             origin: AtomicU64::new(id),
-            predicate: OnceLock::new(),
+            predicate: Mutex::new(None),
+            has_predicate: AtomicBool::new(false),
+            rechecks: AtomicBool::new(false),
             current: AtomicU64::new(0),
             stuck: AtomicBool::new(false),
             depth: AtomicUsize::new(0),
@@ -428,6 +436,37 @@ impl Mailbox {
         self.bytes_max.store(bytes_max, Ordering::Relaxed);
     }
 
+    /// Whether publishers that wait may try again.
+    pub fn has_room_again(&self, limits: &super::Limits) -> bool {
+        self.depth() <= limits.queue_messages_max.min(self.messages_max.load(Ordering::Relaxed)) / 2
+    }
+
+    /// Sets how long a copy may wait, in milliseconds; none: any time. For what comes from now on.
+    pub fn set_message_expiry(&self, milliseconds: Option<u64>) {
+        self.expiry_milliseconds.store(milliseconds.unwrap_or(u64::MAX), Ordering::Relaxed);
+    }
+
+    /// When a copy that comes now is worthless here; none: when its publisher says.
+    pub fn message_expires(&self, now: Time, message: &Message) -> Option<Time> {
+        let milliseconds = self.expiry_milliseconds.load(Ordering::Relaxed);
+        if milliseconds == u64::MAX {
+            return None;
+        }
+        let at = now.plus_milliseconds(milliseconds);
+        message.envelope().expires.is_none_or(|own| at < own).then_some(at)
+    }
+
+    /// Gives up what has expired at the front of the queue.
+    pub fn drop_expired(&self, now: Time, tell: bool, drained: &mut Drained) {
+        let mut state = self.lock();
+        // What is not with the store yet is left to whoever takes it there.
+        while state.queue.front().is_some_and(|first| first.message.is_expired(now) && first.after != NOT_SUBMITTED) {
+            let Some(queued) = state.queue.pop_front() else { break };
+            self.count(&queued, false);
+            self.expire(&queued, tell, drained);
+        }
+    }
+
     /// Whether its receivers settle every entry and take messages bare.
     pub fn is_consumed(&self) -> bool {
         self.consumed.load(Ordering::Relaxed)
@@ -458,9 +497,22 @@ impl Mailbox {
         self.origin.store(origin, Ordering::Relaxed);
     }
 
-    /// The condition on what comes in; may be set once.
-    pub fn predicate(&self) -> &OnceLock<Predicate> {
-        &self.predicate
+    /// The condition on what comes in.
+    pub fn predicate(&self) -> Option<Predicate> {
+        if self.has_predicate.load(Ordering::Acquire) { self.predicate.lock().clone() } else { None }
+    }
+
+    /// Sets the condition on what comes in. `resumed`: it holds for what is there already, too, and that may have come in
+    /// under another one.
+    pub fn set_predicate(&self, predicate: Option<Predicate>, resumed: bool) {
+        self.rechecks.store(resumed && predicate.is_some(), Ordering::Release);
+        self.has_predicate.store(predicate.is_some(), Ordering::Release);
+        *self.predicate.lock() = predicate;
+    }
+
+    /// The condition that what waits has to be held against again.
+    pub fn rechecked(&self) -> Option<Predicate> {
+        if self.rechecks.load(Ordering::Acquire) { self.predicate() } else { None }
     }
 
     /// Whether a copy above at-most-once would be kept or sent.

@@ -84,7 +84,7 @@ use crate::store::{Sequence, Store};
 use crate::topic;
 use crate::wasm::{EventKinds, Happening, Loss, Modules};
 use parking_lot::{Mutex, RwLock};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 
 /// Bounds of the hall.
@@ -133,6 +133,13 @@ pub struct Limits {
     /// Failed attempts to deal with an entry of a queue after which it goes to the dead letters, unless the queue says
     /// otherwise; 0: never. Default 20.
     pub queue_failures_max: u32,
+    /// Bytes of annotations that receivers may write on one entry by `modified`; what goes past it takes the place of what
+    /// was written before. Default 65,536.
+    pub notes_bytes_max: usize,
+    /// Queues. Default 100,000.
+    pub queues_max: usize,
+    /// Filters that are bound to one queue, beside its own address. Default 1,024.
+    pub bindings_max: usize,
     /// Address of the queue for dead letters, unless a queue names another one; empty: they are dropped. Default
     /// `/queues/dead-letters`.
     pub dead_letters: String,
@@ -160,6 +167,9 @@ impl Default for Limits {
             wishes_per_message_max: 256,
             events_waiting_max: 10_000,
             queue_failures_max: 20,
+            notes_bytes_max: 65_536,
+            queues_max: 100_000,
+            bindings_max: 1024,
             dead_letters: "/queues/dead-letters".to_owned(),
         }
     }
@@ -206,6 +216,8 @@ pub struct Broker {
     /// Entries of mailboxes get greater numbers than this.
     numbers_begin: AtomicU64,
     next_group: AtomicU64,
+    /// Queues that there are.
+    queue_count: AtomicUsize,
     consumer_numbers: consumers::Numbers,
     /// How bare messages stand on the wire.
     encoding: OnceLock<Arc<dyn Encoding>>,

@@ -66,6 +66,7 @@ impl Broker {
             next_log_id: AtomicU64::new(restored.next_log_id.max(1)),
             numbers_begin: AtomicU64::new(mailbox::numbers_begin(restored.starts)),
             next_group: AtomicU64::new(1),
+            queue_count: Default::default(),
             consumer_numbers: Default::default(),
             tags: Default::default(),
             encoding: Default::default(),
@@ -107,6 +108,7 @@ impl Broker {
         mailbox.set_session(sessions::is_session(&record.client));
         if let Some(kept_as) = kept_as {
             queues::set_up(&mailbox, &kept_as);
+            self.queue_count.fetch_add(1, Ordering::Relaxed);
         }
         self.directory.replace(&record.client.id, self.directory.get(&record.client.id).as_ref(), mailbox.clone());
         self.metrics.mailboxes.add(1);

@@ -44,6 +44,8 @@ pub(super) struct Decided {
     pub message: Message,
     pub keep: Keep,
     pub wishes: Vec<Wish>,
+    /// Those of the wishes that are the message itself under other topics.
+    pub copies: Vec<Message>,
 }
 
 /// A publication that waits for room in a queue.
@@ -212,6 +214,9 @@ impl Broker {
                 Passed::Taken(Routed::Matched)
             }
             Decision::Go(decided, route) => {
+                if let Err(full) = self.copies_have_room(worker, now, &decided.copies) {
+                    return Passed::Full(Box::new(decided), full);
+                }
                 match self.deliver(worker, now, &decided.message, &route, decided.keep, staged) {
                     Ok(routed) => {
                         self.grant(worker, now, &chain, decided.wishes, staged);
@@ -233,7 +238,7 @@ impl Broker {
         route: Arc<Route>,
     ) -> Decision {
         let chain = worker.chain.clone();
-        let (mut message, mut route, mut wishes) = (message, route, Vec::new());
+        let (mut message, mut route, mut wishes, mut copies) = (message, route, Vec::new(), Vec::new());
         if route.wants_routing {
             let shown = match self.shown(worker, &message) {
                 Ok(shown) => shown,
@@ -241,6 +246,12 @@ impl Broker {
             };
             let verdict = chain.route(&mut worker.guests, publisher, shown.clone());
             wishes = verdict.wishes;
+            for wish in &mut wishes {
+                if let Some(copy) = under_other_topic(&message, &shown, &wish.message) {
+                    copies.push(copy.clone());
+                    wish.message = copy;
+                }
+            }
             match verdict.outcome {
                 Outcome::Pass(passed) if passed.topic().is_reserved() => {
                     let reason = "a module gave it a topic that is the broker's own";
@@ -252,7 +263,7 @@ impl Broker {
                     }
                     // What no module changed goes on as its publisher encoded it.
                     if !passed.is(&shown) {
-                        message = passed;
+                        message = under_other_topic(&message, &shown, &passed).unwrap_or(passed);
                     }
                 }
                 Outcome::Refuse(refusal) => return Decision::Refused(refusal),
@@ -260,14 +271,25 @@ impl Broker {
             }
         }
         match self.retention(worker, now, &chain, publisher, &message, &route) {
-            Ok(keep) => Decision::Go(Decided { message, keep, wishes }, route),
+            Ok(keep) => Decision::Go(Decided { message, keep, wishes, copies }, route),
             Err(refusal) => Decision::Refused(refusal),
         }
+    }
+
+    /// Copies of a message under other topics are kept as well as the message itself: there is room for all, or it waits.
+    pub(super) fn copies_have_room(&self, worker: &mut Worker, now: Time, copies: &[Message]) -> Result<(), Full> {
+        copies.iter().try_for_each(|copy| {
+            let route = self.route_of(worker, copy.topic());
+            self.has_room(now, copy, &route, Keep::No)
+        })
     }
 
     /// Carries out what the modules said, after a wait. Who subscribes may have changed meanwhile.
     fn carry_out(&self, worker: &mut Worker, now: Time, decided: Box<Decided>, staged: &mut Staged) -> Passed {
         let route = self.route_of(worker, decided.message.topic());
+        if let Err(full) = self.copies_have_room(worker, now, &decided.copies) {
+            return Passed::Full(decided, full);
+        }
         match self.deliver(worker, now, &decided.message, &route, decided.keep, staged) {
             Ok(routed) => {
                 let chain = worker.chain.clone();
@@ -324,14 +346,20 @@ impl Broker {
         }
         let mut route = self.route_of(worker, wish.topic());
         if route.wants_routing {
-            let verdict = chain.route(&mut worker.guests, &publisher, wish);
+            let Ok(shown) = self.shown(worker, &wish) else {
+                self.metrics.messages_dropped_total.add(1);
+                return;
+            };
+            let verdict = chain.route(&mut worker.guests, &publisher, shown.clone());
             waiting.extend(verdict.wishes);
             match verdict.outcome {
                 Outcome::Pass(passed) if !passed.topic().is_reserved() => {
                     if passed.topic() != &route.topic {
                         route = self.route_of(worker, passed.topic());
                     }
-                    wish = passed;
+                    if !passed.is(&shown) {
+                        wish = under_other_topic(&wish, &shown, &passed).unwrap_or(passed);
+                    }
                 }
                 Outcome::Pass(_) | Outcome::Refuse(_) | Outcome::Discard => {
                     self.metrics.messages_discarded_total.add(1);
@@ -417,4 +445,18 @@ pub(super) fn module_client(module: Arc<str>) -> Client {
 fn nothing() -> Arc<str> {
     static NOTHING: OnceLock<Arc<str>> = OnceLock::new();
     NOTHING.get_or_init(|| "".into()).clone()
+}
+
+/// What a module made of a message, if only where it goes to is another: then it goes on as its publisher encoded it.
+/// `shown` is the form that the module saw.
+fn under_other_topic(message: &Message, shown: &Message, made: &Message) -> Option<Message> {
+    let same = made.envelope().properties == shown.envelope().properties && made.payload() == shown.payload();
+    if !same {
+        return None;
+    }
+    if message.as_bare().is_none() {
+        return Some(made.clone());
+    }
+    let properties = message.envelope().properties.clone();
+    Some(message.with_envelope(Envelope { properties, ..made.envelope().clone() }))
 }

@@ -5,6 +5,7 @@ use super::*;
 use crate::client::{Client, Protocol};
 use crate::dialogue::{Consignment, Disposal, Predicate, RetainHandling, SubscribeFilter, SubscribeOptions};
 use crate::message::{Bare, Guarantee, RefusalKind};
+use crate::store::QueueRecord;
 
 const QUEUE: &str = "/queues/q";
 
@@ -194,7 +195,7 @@ fn subscription(expiry_seconds: u32) -> Source {
         ..Default::default()
     };
     let filter = Some(SubscribeFilter { name: "a/+".into(), share: None, options });
-    Source::Subscription { filter, expiry_seconds, clean: false }
+    Source::Subscription { filter, expiry_seconds, clean: false, shared: false }
 }
 
 #[test]
@@ -307,5 +308,88 @@ fn numbers_of_entries_are_never_given_again() {
         hall.dispose(&one, got[0].number, Disposal::Accepted);
         hall.commit();
         assert!(hall.broker.store.close());
+    }
+}
+
+fn declared(hall: &mut Hall, record: QueueRecord) {
+    let scope = nobody("amqp", Protocol::Amqp);
+    hall.broker.declare_queue(&mut hall.worker, hall.now, &scope, QUEUE, record).unwrap();
+}
+
+#[test]
+fn what_waits_longer_than_its_queue_allows_is_given_up_and_keeps_nobody_out() {
+    let mut hall = hall(Limits::default());
+    declared(
+        &mut hall,
+        QueueRecord { expiry_milliseconds: Some(1000), messages_max: Some(2), ..QueueRecord::default() },
+    );
+    hall.fill(2);
+    assert!(matches!(hall.send(QUEUE, Guarantee::AtLeastOnce, "x"), Taken::No(_)));
+    hall.now = hall.now.plus_milliseconds(1001);
+    hall.fill(1);
+    let one = hall.at_queue(false);
+    assert_eq!(texts(&hall.consume(&one, 9)), ["0"]);
+    assert_eq!(hall.broker.metrics().messages_expired_total.get(), 2);
+    hall.fill(1);
+    hall.now = hall.now.plus_milliseconds(1001);
+    assert_eq!(hall.consume(&one, 9).len(), 0);
+}
+
+#[test]
+fn a_queue_has_a_bound_in_bytes_of_its_own() {
+    let mut hall = hall(Limits::default());
+    declared(&mut hall, QueueRecord { bytes_max: Some(1), ..QueueRecord::default() });
+    hall.fill(1);
+    assert!(matches!(hall.send(QUEUE, Guarantee::AtLeastOnce, "x"), Taken::No(_)));
+}
+
+#[test]
+fn queues_are_bounded_and_there_is_room_again_once_one_is_removed() {
+    let mut hall = hall(Limits { queues_max: 1, ..Default::default() });
+    let scope = nobody("amqp", Protocol::Amqp);
+    hall.fill(0);
+    drop(hall.at_queue(false));
+    assert!(hall.broker.queue(&mut hall.worker, hall.now, &scope, "/queues/other").is_err());
+    hall.broker.delete_queue(&mut hall.worker, hall.now, &scope, QUEUE).unwrap();
+    assert!(hall.broker.queue(&mut hall.worker, hall.now, &scope, "/queues/other").is_ok());
+}
+
+#[test]
+fn a_publisher_that_waited_goes_on_when_a_receiver_that_settles_at_once_has_made_room() {
+    let mut hall = hall(Limits { queue_messages_max: 2, ..Default::default() });
+    let one = hall.at_queue(false);
+    hall.fill(2);
+    let waiting = Arc::new(Probe::default());
+    let mut link = Link::of(waiting.clone(), Arc::new(client("p")));
+    let bare = Bare { handover: Guarantee::AtLeastOnce, blank: false, durable: false, priority: 4 };
+    let publish = PublishBare {
+        name: QUEUE,
+        guarantee: Guarantee::AtMostOnce,
+        retain: false,
+        expiry_milliseconds: None,
+        bare,
+        origin: 5,
+        encoded: b"x",
+    };
+    let taken = hall.broker.publish_bare(&mut hall.worker, &mut link, hall.now, publish, None);
+    assert!(matches!(taken, Taken::Parked));
+    let at = one.link.attachment().unwrap();
+    hall.broker.consume(at, hall.now, true, &mut |_| Take::More);
+    assert!(waiting.wakes.load(Ordering::Relaxed) > 0, "nobody told the publisher");
+    assert!(matches!(hall.broker.resume_bare(&mut hall.worker, &mut link, hall.now, None), Taken::Yes(..)));
+}
+
+#[test]
+fn notes_of_receivers_gather_up_to_a_bound() {
+    let mut hall = hall(Limits { notes_bytes_max: 4, ..Default::default() });
+    let one = hall.at_queue(false);
+    hall.fill(1);
+    for (note, kept) in [("ab", "ab"), ("cd", "abcd"), ("ef", "ef"), ("ghijk", "ef")] {
+        let number = hall.consume(&one, 1)[0].number;
+        let notes = Some(Arc::from(note.as_bytes()));
+        hall.dispose(&one, number, Disposal::Modified { failed: false, elsewhere: false, notes });
+        let got = hall.consume(&one, 1);
+        assert_eq!(got[0].notes.as_deref(), Some(kept.as_bytes()));
+        hall.dispose(&one, got[0].number, Disposal::Released);
     }
 }

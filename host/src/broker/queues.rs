@@ -1,7 +1,8 @@
 //! Queues: durable mailboxes of nobody, each filled by the topic of its address and by what is bound to it, and consumed by
 //! whoever comes.
 
-use super::mailbox::{Mailbox, Queued, State};
+use super::attach::Link;
+use super::mailbox::{Drained, Mailbox, Queued, State};
 use super::staged::Staged;
 use super::worker::Worker;
 use super::{Broker, subscribe};
@@ -10,7 +11,9 @@ use crate::dialogue::{Closed, RetainHandling, SubscribeOptions, Subscription};
 use crate::message::{Envelope, Guarantee, Refusal, RefusalKind, Time};
 use crate::store::{Change, MailboxRecord, QueueRecord, Sequence};
 use crate::topic::{Filter, Topic};
+use crate::wasm::{Action, EventKinds};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 /// Owns all queues. No client has this name: it cannot be said in any protocol's credentials.
 const OWNER: &str = "\0queue";
@@ -67,6 +70,27 @@ impl Broker {
         }
     }
 
+    /// Makes the queue of an address for a client that wants to send to it, if it is not there.
+    ///
+    /// # Errors
+    /// The client may not publish there, a bound is reached, or the address is not one.
+    pub fn queue_to_send_to(
+        &self,
+        worker: &mut Worker,
+        link: &mut Link,
+        now: Time,
+        address: &str,
+    ) -> Result<(), Refusal> {
+        worker.refresh(self);
+        let chain = worker.chain.clone();
+        let topic = self.mapped(&chain, &mut worker.guests, &link.scope.clone(), address)?;
+        self.may_publish(worker, link, &topic)?;
+        match self.find_queue(&topic)? {
+            Some(_) => Ok(()),
+            None => self.make_queue(now, &topic, QueueRecord::default()).map(drop),
+        }
+    }
+
     fn find_queue(&self, topic: &Topic) -> Result<Option<Arc<Mailbox>>, Refusal> {
         let Some(mailbox) = self.directory.get(topic.as_str()) else { return Ok(None) };
         if !self.is_queue(&mailbox) {
@@ -77,8 +101,12 @@ impl Broker {
 
     /// Makes a queue, unless somebody else was faster.
     fn make_queue(&self, now: Time, topic: &Topic, record: QueueRecord) -> Result<(Arc<Mailbox>, Sequence), Refusal> {
-        if self.directory.len() >= self.limits.mailboxes_max {
+        let queues = self.queue_count.load(Ordering::Relaxed);
+        if self.directory.len() >= self.limits.mailboxes_max || queues >= self.limits.queues_max {
             return Err(Refusal::new(RefusalKind::QuotaExceeded, "no more queues are made"));
+        }
+        if record.bindings.len() > self.limits.bindings_max {
+            return Err(Refusal::new(RefusalKind::QuotaExceeded, "too many filters are bound to one queue"));
         }
         let id = self.directory.next_id();
         let client = Arc::new(owner(topic.as_str()));
@@ -93,6 +121,7 @@ impl Broker {
             };
         }
         self.metrics.mailboxes.add(1);
+        self.queue_count.fetch_add(1, Ordering::Relaxed);
         let kept = MailboxRecord {
             client,
             expiry_seconds: u32::MAX,
@@ -193,6 +222,9 @@ impl Broker {
             let (_, after) = self.make_queue(now, &topic, record)?;
             return Ok((after, true));
         };
+        if record.bindings.len() > self.limits.bindings_max {
+            return Err(Refusal::new(RefusalKind::QuotaExceeded, "too many filters are bound to one queue"));
+        }
         let mut changes = vec![Change::Queue(mailbox.id, Box::new(record.clone()))];
         let before = mailbox.lock().kept_as.as_deref().map_or_else(Vec::new, |record| record.bindings.clone());
         for filter in before.iter().filter(|filter| !record.bindings.contains(filter)) {
@@ -231,12 +263,43 @@ impl Broker {
         Ok(Some(self.commit(worker, staged)))
     }
 
+    /// Whether a client may see to queues and bindings.
+    ///
+    /// # Errors
+    /// It may not.
+    pub fn may_manage(&self, worker: &mut Worker, client: &Client) -> Result<(), Refusal> {
+        worker.refresh(self);
+        self.check(worker, client, Action::Publish, "$management")
+    }
+
+    /// A filter in a client's words that it wants to bind to a queue, in the broker's words.
+    ///
+    /// # Errors
+    /// It is none, or the client may not subscribe to it.
+    pub fn filter_to_bind(&self, worker: &mut Worker, client: &Client, name: &str) -> Result<String, Refusal> {
+        worker.refresh(self);
+        let invalid = |error: crate::topic::NameError| Refusal::new(RefusalKind::TopicInvalid, error.to_string());
+        let filter = Filter::new(name, &self.limits.topic).map_err(invalid)?;
+        let chain = worker.chain.clone();
+        let mapped = chain.subscribe_filter(&mut worker.guests, &client.scope, name)?;
+        let filter = mapped.unwrap_or_else(|| filter.as_str().to_owned());
+        self.check(worker, client, Action::Subscribe, &filter)?;
+        Ok(filter)
+    }
+
     /// A queue as others see it.
     pub fn queue_info(&self, worker: &mut Worker, scope: &Scope, address: &str) -> Result<Option<QueueInfo>, Refusal> {
         worker.refresh(self);
         let chain = worker.chain.clone();
         let topic = self.mapped(&chain, &mut worker.guests, scope, address)?;
         Ok(self.find_queue(&topic)?.map(|mailbox| info(&mailbox)))
+    }
+
+    /// Gives up what has expired at the front of a queue that is full, so that what nobody fetches keeps nobody out.
+    pub(super) fn drop_expired(&self, mailbox: &Arc<Mailbox>, now: Time) {
+        let mut drained = Drained::default();
+        mailbox.drop_expired(now, self.modules.wants_events(EventKinds::LOST), &mut drained);
+        self.drained(mailbox, drained, true);
     }
 
     /// Up to `most` queues.
@@ -261,5 +324,6 @@ fn info(mailbox: &Mailbox) -> QueueInfo {
 pub(super) fn set_up(mailbox: &Mailbox, record: &QueueRecord) {
     let bound = |bound: Option<u64>| bound.map_or(usize::MAX, |bound| usize::try_from(bound).unwrap_or(usize::MAX));
     mailbox.set_bounds(bound(record.messages_max), bound(record.bytes_max));
+    mailbox.set_message_expiry(record.expiry_milliseconds);
     mailbox.lock().kept_as = Some(Box::new(record.clone()));
 }

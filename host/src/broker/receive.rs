@@ -1,12 +1,13 @@
 //! Receivers that consume a mailbox come and go: on a subscription, or on a queue.
 
 use super::attach::{Leaving, Link};
-use super::consumers::{Aftermath, Consumer, Take};
+use super::consumers::{Aftermath, Consumer, Patience, Take};
 use super::mailbox::{Mailbox, Outlet, Queued};
+use super::staged::Staged;
 use super::worker::Worker;
 use super::{Attachment, Broker, queues};
 use crate::client::{Client, Departure};
-use crate::dialogue::{Consignment, Disposal, Predicate, SubscribeFilter};
+use crate::dialogue::{Consignment, Disposal, Predicate, SubscribeFilter, Subscription};
 use crate::message::{Guarantee, Refusal, RefusalKind, Time};
 use crate::store::{Change, MailboxRecord, Sequence};
 use crate::wasm::Action;
@@ -34,6 +35,8 @@ pub enum Source {
         expiry_seconds: u32,
         /// Begin with nothing.
         clean: bool,
+        /// Others may receive of it at the same time: each message goes to one of them.
+        shared: bool,
     },
     /// A client's session, whichever protocol it was made by; its filters come from elsewhere.
     Session,
@@ -52,6 +55,7 @@ struct Own {
     /// None: as it is, and for ever if it is new.
     expiry_seconds: Option<u32>,
     clean: bool,
+    shared: bool,
 }
 
 /// A receiver is there.
@@ -108,15 +112,15 @@ impl Broker {
             }
             Source::Session => {
                 self.comes_as(worker, now, &client, origin)?;
-                let own = Own { filter: None, expiry_seconds: None, clean: false };
+                let own = Own { filter: None, expiry_seconds: None, clean: false, shared: false };
                 let received = self.receive_own(worker, now, outlet, (client, origin, predicate), own)?;
                 if let Some(attachment) = &received.link.attachment {
                     attachment.mailbox.set_session(true);
                 }
                 Ok(received)
             }
-            Source::Subscription { filter, expiry_seconds, clean } => {
-                let own = Own { filter, expiry_seconds: Some(expiry_seconds), clean };
+            Source::Subscription { filter, expiry_seconds, clean, shared } => {
+                let own = Own { filter, expiry_seconds: Some(expiry_seconds), clean, shared };
                 self.receive_own(worker, now, outlet, (client, origin, predicate), own)
             }
         }
@@ -131,14 +135,19 @@ impl Broker {
         (client, origin, predicate): (Arc<Client>, u64, Option<Predicate>),
         own: Own,
     ) -> Result<Received, Refusal> {
+        let found = self.shared_mailbox(&client, own.shared, own.filter.as_ref(), predicate.as_ref())?;
+        let is_joined = found.is_some();
         let (mailbox, resumed) = loop {
+            if let Some(found) = found {
+                break (found, true);
+            }
             if let Some(found) = self.own_mailbox(worker, now, &client, own.expiry_seconds, own.clean)? {
                 break found;
             }
         };
         mailbox.set_origin(origin);
-        if let Some(predicate) = &predicate {
-            mailbox.predicate().get_or_init(|| predicate.clone());
+        if !is_joined {
+            mailbox.set_predicate(predicate, resumed);
         }
         let mut link = Link::of(outlet.clone(), client.clone());
         let number = self.consumer_numbers.next();
@@ -150,6 +159,9 @@ impl Broker {
         }
         let consumer = Consumer { number, client, outlet, origin, browses: false, predicate: None, seen_to: 0 };
         self.start(worker, &mailbox, consumer);
+        if let Some(filter) = &own.filter {
+            self.drop_others(&mailbox, &filter.name, &mut staged);
+        }
         if let Some(filter) = own.filter
             && let Err(refusal) = self.subscribe_one(worker, &link, now, &mailbox, filter, &mut staged)
         {
@@ -159,6 +171,52 @@ impl Broker {
         }
         let after = self.commit(worker, staged);
         Ok(Received { link, resumed, after })
+    }
+
+    /// The mailbox of a shared subscription that others receive of just now.
+    ///
+    /// # Errors
+    /// What they subscribed to is something else.
+    fn shared_mailbox(
+        &self,
+        client: &Client,
+        shared: bool,
+        filter: Option<&SubscribeFilter>,
+        predicate: Option<&Predicate>,
+    ) -> Result<Option<Arc<Mailbox>>, Refusal> {
+        let Some(mailbox) = self.directory.get(&client.id).filter(|_| shared) else { return Ok(None) };
+        let state = mailbox.lock();
+        if state.consumers.is_empty() || state.gone {
+            return Ok(None);
+        }
+        if state.client.scope.identity != client.scope.identity {
+            return Err(Refusal::new(RefusalKind::NotAuthorized, "the name belongs to somebody else"));
+        }
+        let name = |subscription: &Subscription| {
+            subscription.name.as_deref().unwrap_or(subscription.filter.as_str()).to_owned()
+        };
+        let same = filter.is_none_or(|filter| state.subscriptions.values().any(|own| name(own) == *filter.name));
+        drop(state);
+        let words = |predicate: &Predicate| predicate.words.clone();
+        if !same || mailbox.predicate().as_ref().map(words) != predicate.map(words) {
+            let reason = "others share the subscription of this name with another address or other filters";
+            return Err(Refusal::new(RefusalKind::TopicInvalid, reason));
+        }
+        Ok(Some(mailbox))
+    }
+
+    /// A receiver that comes back may want something else: what it was subscribed to before ends.
+    fn drop_others(&self, mailbox: &Arc<Mailbox>, name: &str, staged: &mut Staged) {
+        let others: Vec<_> = {
+            let state = mailbox.lock();
+            let is_other = |own: &&Subscription| own.name.as_deref().unwrap_or(own.filter.as_str()) != name;
+            state.subscriptions.values().filter(is_other).map(|own| (own.filter.clone(), own.share.clone())).collect()
+        };
+        for (filter, share) in others {
+            if self.drop_subscription(mailbox, &filter, share.as_deref()) && mailbox.is_durable() {
+                staged.change(Change::FilterGone(mailbox.id, filter.as_str().into(), share));
+            }
+        }
     }
 
     fn start(&self, worker: &mut Worker, mailbox: &Arc<Mailbox>, consumer: Consumer) {
@@ -314,6 +372,10 @@ impl Broker {
             full = take == Take::Enough;
             take
         });
+        let mut drained = drained;
+        if drained.sent > 0 && mailbox.has_room_again(&self.limits) {
+            drained.unblocked = std::mem::take(&mut mailbox.lock().blocked);
+        }
         let later = drained.waits_for_page || drained.wants_replay || drained.wants_decision || drained.wants_form || drained.awaits != 0;
         self.drained(mailbox, drained, full);
         !full && !later
@@ -334,14 +396,15 @@ impl Broker {
         let mut buried = Vec::new();
         let mut state = mailbox.lock();
         let failures_max = self.failures_max(mailbox, &state);
+        let patience = Patience { failures_max, notes_bytes_max: self.limits.notes_bytes_max };
         for number in numbers {
-            match mailbox.dispose(&mut state, link.number, *number, how, failures_max, changes) {
+            match mailbox.dispose(&mut state, link.number, *number, how, patience, changes) {
                 Some(Aftermath::Forget(queued)) => queued.forget(mailbox.id, changes),
                 Some(Aftermath::Bury(queued)) => buried.push(queued),
                 Some(Aftermath::Back) | None => {}
             }
         }
-        let room = !state.blocked.is_empty() && mailbox.depth() < self.limits.queue_messages_max / 2;
+        let room = !state.blocked.is_empty() && mailbox.has_room_again(&self.limits);
         let blocked = if room { std::mem::take(&mut state.blocked) } else { Vec::new() };
         if !state.touched && !state.queue.is_empty() {
             state.touched = true;

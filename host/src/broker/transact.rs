@@ -45,7 +45,8 @@ impl Broker {
     ) -> Result<Sequence, Refusal> {
         let Judged { go, mut wishes } = self.judge_all(worker, link, now, publications)?;
         for (decided, route) in &go {
-            self.has_room(&decided.message, route, decided.keep).map_err(|full| full.refusal())?;
+            self.copies_have_room(worker, now, &decided.copies).map_err(|full| full.refusal())?;
+            self.has_room(now, &decided.message, route, decided.keep).map_err(|full| full.refusal())?;
         }
         if !self.store.is_healthy() {
             return Err(Refusal::new(RefusalKind::Unavailable, "the disk does not take anything"));

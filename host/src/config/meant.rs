@@ -282,6 +282,7 @@ impl Default for Config {
             program: None,
             modules: [
                 Module { enabled: false, ..Module::named("access-list") },
+                Module::named("exchanges"),
                 Module::named("retain-rules"),
                 Module::named("topic-rules"),
                 Module::named("translate"),

@@ -169,7 +169,6 @@ fn a15_attach_has_rules() {
     let (name, handle, count) = (string("l"), uint(0), uint(0));
     let (here, there) = (source("a"), target("b"));
     refuses(&[&name, &handle, FALSE, NULL, NULL, &here, NULL, NULL, NULL, &count], INVALID, "no target");
-    refuses(&[&name, &handle, TRUE, NULL, NULL, NULL, &there], INVALID, "no source");
     let dynamic = performative(0x28, &[&string("a"), NULL, NULL, NULL, TRUE]);
     refuses(&[&name, &handle, TRUE, NULL, NULL, &dynamic, &there], INVALID, "dynamic with an address");
     let keys: Vec<Vec<u8>> = (0..5000u32).map(|n| binary(&n.to_be_bytes())).collect();

@@ -1,17 +1,20 @@
 //! What an address means, and for how long a terminus stays.
 
-use crate::amqp::{Array, Source, Symbol, TerminusExpiryPolicy};
+use crate::amqp::{Array, Outcome, Source, Symbol, TerminusExpiryPolicy};
 use crate::broker::OF_LINKS;
 
 /// Addresses that begin like this are queues.
 const QUEUES: &str = "/queues/";
+/// Addresses of dynamic nodes begin like this. None of them is a queue, whatever a client that answers says.
+const TEMPORARY: &str = "/temporary/";
 /// Seconds for which a terminus that was only detached waits for its return, where its client wants it to stay until the end
 /// of the session or connection.
 const DETACHED_SECONDS_MIN: u32 = 60;
 
 /// Whether a node is a queue: by its address, or because the client says so.
 pub fn is_queue(address: &str, capabilities: Option<&Array<Symbol>>) -> bool {
-    address.strip_prefix(QUEUES).is_some_and(|name| !name.is_empty()) || has(capabilities, "queue")
+    address.strip_prefix(QUEUES).is_some_and(|name| !name.is_empty())
+        || (has(capabilities, "queue") && !address.starts_with(TEMPORARY))
 }
 
 /// Whether a capability is among those.
@@ -21,7 +24,12 @@ pub fn has(capabilities: Option<&Array<Symbol>>, name: &str) -> bool {
 
 /// A new address for a dynamic node: nobody can guess it.
 pub fn dynamic() -> String {
-    format!("/temporary/{:032x}", rand::random::<u128>())
+    format!("{TEMPORARY}{:032x}", rand::random::<u128>())
+}
+
+/// What becomes of a delivery that its receiver settles without a word (3.5.3): what the source says, else released.
+pub fn default_outcome(source: Option<&Source>) -> Outcome {
+    source.and_then(|source| source.default_outcome.as_ref()).map_or(Outcome::Released, Outcome::of)
 }
 
 /// For how long a subscription outlives its link, in seconds; `u32::MAX`: for ever.
@@ -52,6 +60,21 @@ pub fn mailbox(container: &str, link: &str, unique: Option<u64>) -> String {
     match unique {
         None => format!("{OF_LINKS}{container}/{link}"),
         Some(number) => format!("{OF_LINKS}{container}/{number}/{link}"),
+    }
+}
+
+/// Whether a subscription is one that several links share (the capability that JMS's clients ask for).
+pub fn is_shared(source: &Source) -> bool {
+    has(source.capabilities.as_ref(), "shared") && !source.dynamic
+}
+
+/// The name of the mailbox of a shared subscription: the link's name up to `|`, behind which clients number their links;
+/// within the container, or with capability `global` within the broker.
+pub fn shared_mailbox(source: &Source, container: &str, link: &str) -> String {
+    let name = link.split('|').next().unwrap_or(link);
+    match has(source.capabilities.as_ref(), "global") {
+        true => format!("{OF_LINKS}%shared//{name}"),
+        false => format!("{OF_LINKS}%shared/{}/{name}", container.replace('%', "%25").replace('/', "%2F")),
     }
 }
 

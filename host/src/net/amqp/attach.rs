@@ -2,6 +2,7 @@
 
 use super::address::{self, Stay};
 use super::door::Rope;
+use super::management;
 use super::outcome::Told;
 use super::services::{self, Own, Service, WillLink};
 use super::sessions::{Asking, EACH};
@@ -9,8 +10,9 @@ use super::side::{End, Side};
 use super::wire::Serving;
 use super::words;
 use crate::amqp::{
-    AmqpError, Attach, AttachReply, Detach, Direction, DistributionMode, Error, Filters, LinkId, Outcome,
-    ReceiverSettles, SenderSettles, Sink, Source, State, Symbol, Target, Unsettled, error,
+    AmqpError, Array, Attach, AttachReply, Detach, Direction, DistributionMode, Error, Filters, LinkId, Outcome,
+    ReceiverSettles, SenderSettles, Sink, Source, State, Symbol, Target, TerminusDurability, TerminusExpiryPolicy,
+    Unsettled, error,
 };
 use crate::broker::{self, Parting, Receive};
 use crate::client::Client;
@@ -45,6 +47,10 @@ pub(super) struct Receiver {
     pub expiry_seconds_when_lost: u32,
     /// Its mailbox is a client's session, which outlives every link.
     pub is_session: bool,
+    /// It waits for answers of `$management`: its target's address, and the topic that they come by.
+    pub replies: Option<(Box<str>, Box<str>)>,
+    /// What becomes of a delivery that is settled without a word (3.5.3).
+    pub default_outcome: Outcome,
     /// The session was not there before.
     pub made_session: bool,
 }
@@ -54,6 +60,17 @@ impl Receiver {
     pub(super) fn mailbox(&self) -> &str {
         self.link.client().map_or("", |client| &client.id)
     }
+}
+
+/// What a receiver that comes back is told, and is sent again.
+#[derive(Default)]
+struct Resumed {
+    unsettled: Option<Unsettled>,
+    open: Vec<u64>,
+    /// Those of which it has a part.
+    partial: Vec<u64>,
+    /// When what is over is so for good.
+    forgotten: Sequence,
 }
 
 impl Side {
@@ -120,13 +137,17 @@ impl Side {
         }
         let Some(address) = target.address.as_deref().filter(|address| !address.is_empty()) else { return Ok(None) };
         if address::is_queue(address, target.capabilities.as_ref()) {
-            let context = self.context.clone();
-            let scope = self.client.as_ref().ok_or_else(not_in)?.scope.clone();
-            let mut worker = context.worker.borrow_mut();
-            let made = context.broker.queue(&mut worker, now, &scope, address);
-            made.map_err(|refusal| words::refused(&refusal))?;
+            self.queue_to_send_to(now, address)?;
         }
         Ok(Some(address.into()))
+    }
+
+    /// Makes a queue if it is not there. Who may not send to it makes none.
+    pub(super) fn queue_to_send_to(&mut self, now: Time, address: &str) -> Result<(), Error> {
+        let context = self.context.clone();
+        let mut worker = context.worker.borrow_mut();
+        let made = context.broker.queue_to_send_to(&mut worker, &mut self.publisher, now, address);
+        made.map_err(|refusal| words::refused(&refusal))
     }
 
     /// What the broker remembers of a sending link. What the client has forgotten is forgotten here, too.
@@ -151,7 +172,7 @@ impl Side {
     fn attach_outgoing(&mut self, now: Time, attach: &Attach) -> Result<(), Error> {
         let mut reply = AttachReply::agree(attach);
         let client = self.client.clone().ok_or_else(not_in)?;
-        let source = attach.source.as_deref().ok_or_else(|| error(AmqpError::InvalidField, "a source is needed"))?;
+        let Some(source) = attach.source.as_deref() else { return self.find_again(now, attach, reply) };
         let address: String = match &source.address {
             None if source.dynamic => address::dynamic(),
             Some(address) if !source.dynamic && !address.is_empty() => address.clone(),
@@ -170,7 +191,7 @@ impl Side {
             // A session's filters are made by the subscription service, or came with the client from MQTT.
             let source = match own {
                 Own::Publish(_) => broker::Source::Session,
-                Own::Control(_) => broker::Source::Subscription { filter: None, expiry_seconds: 0, clean: true },
+                Own::Control(_) => broker::Source::Subscription { filter: None, expiry_seconds: 0, clean: true, shared: false },
             };
             Receive { client: Client { id: own.mailbox(), ..claimed }, origin: self.origin, source, predicate }
         } else if is_queue {
@@ -179,14 +200,44 @@ impl Side {
             let source = broker::Source::Queue { address: address.as_str().into(), browses };
             Receive { client: Client { id, ..(*client).clone() }, origin: self.origin, source, predicate }
         } else {
-            let unique = (stay.lost == 0).then_some(self.origin);
-            let id: Arc<str> = address::mailbox(&client.id, &attach.name, unique).into();
-            let filter = SubscribeFilter { name: address.as_str().into(), share: None, options };
-            let source = broker::Source::Subscription { filter: Some(filter), expiry_seconds: stay.lost, clean: false };
+            let shared = address::is_shared(source);
+            let id: Arc<str> = match shared {
+                true => address::shared_mailbox(source, &client.id, &attach.name).into(),
+                false => {
+                    let unique = (stay.lost == 0).then_some(self.origin);
+                    address::mailbox(&client.id, &attach.name, unique).into()
+                }
+            };
+            let name = if address == management::ADDRESS { address::dynamic() } else { address.clone() };
+            let filter = SubscribeFilter { name: name.into(), share: None, options };
+            let source = broker::Source::Subscription { filter: Some(filter), expiry_seconds: stay.lost, clean: false, shared };
             Receive { client: Client { id, ..(*client).clone() }, origin: self.origin, source, predicate }
         };
         let stay = if own.is_some() { Stay { detached: 0, lost: 0 } } else { stay };
         self.receive(now, attach, wanted, stay, &address, reply)
+    }
+
+    /// A receiver without a source comes back to the subscription that it left under the name of its link (2.6.3, 2.6.12).
+    fn find_again(&mut self, now: Time, attach: &Attach, mut reply: AttachReply) -> Result<(), Error> {
+        let client = self.client.clone().ok_or_else(not_in)?;
+        let unknown = || error(AmqpError::InvalidField, "no subscription is kept under the name of this link");
+        let wanted = Source { capabilities: some(&attach.desired_capabilities), ..Source::default() };
+        let own = address::mailbox(&client.id, &attach.name, None);
+        let shared = address::shared_mailbox(&wanted, &client.id, &attach.name);
+        for (id, shared) in [(own, false), (shared, true)] {
+            let named = Client { id: id.as_str().into(), ..(*client).clone() };
+            let filters = self.context.broker.session(&named).map_err(|refusal| words::refused(&refusal))?;
+            let Some((address, _)) = filters.and_then(|session| session.filters.into_iter().next()) else { continue };
+            let source = broker::Source::Subscription { filter: None, expiry_seconds: u32::MAX, clean: false, shared };
+            reply.source = Some(Box::new(Source {
+                durable: TerminusDurability::UnsettledState,
+                expiry_policy: TerminusExpiryPolicy::Never,
+                ..Source::default()
+            }));
+            let wanted = Receive { client: named, origin: self.origin, source, predicate: None };
+            return self.receive(now, attach, wanted, Stay { detached: u32::MAX, lost: u32::MAX }, &address, reply);
+        }
+        Err(unknown())
     }
 
     /// What a source wants of its node.
@@ -226,6 +277,7 @@ impl Side {
         address: &str,
         mut reply: AttachReply,
     ) -> Result<(), Error> {
+        let replies = replies(attach, address, &wanted.source);
         let context = self.context.clone();
         let door = self.bell.door(attach.link, self.outlet.clone());
         let received = {
@@ -234,7 +286,7 @@ impl Side {
         };
         let received = received.map_err(|refusal| words::refused(&refusal))?;
         let Some(attachment) = received.link.attachment().cloned() else { return Err(not_in()) };
-        let (unsettled, resumed, forgotten) = self.resume(&attachment, attach);
+        let Resumed { unsettled, open, partial, forgotten } = self.resume(&attachment, attach);
         reply.unsettled = unsettled;
         if let Some(told) = &mut reply.source {
             told.address = Some(address.to_owned());
@@ -246,10 +298,12 @@ impl Side {
             expiry_seconds_when_lost: stay.lost,
             is_session,
             made_session: is_session && !received.resumed,
+            replies,
+            default_outcome: address::default_outcome(attach.source.as_deref()),
         };
         self.put(attach.link, End::Outgoing(Box::new(receiver)));
-        let serving =
-            Serving { door, attachment, settles: attach.sender_settles == SenderSettles::Settled, resumed, is_session };
+        let settles = attach.sender_settles == SenderSettles::Settled;
+        let serving = Serving { door, attachment, settles, resumed: open, is_session, partial };
         self.answer_attach(received.after.max(forgotten), attach.link, reply, Some(serving));
         Ok(())
     }
@@ -264,17 +318,19 @@ impl Side {
     }
 
     /// What a receiver that comes back remembers: what it is done with is over, and what it waits for is sent again under
-    /// the same tag. Last: when what is over is so for good.
-    fn resume(&self, attachment: &broker::Attachment, attach: &Attach) -> (Option<Unsettled>, Vec<u64>, Sequence) {
-        let Some(told) = attach.unsettled.as_deref().filter(|told| !told.is_empty()) else {
-            return (None, Vec::new(), 0);
-        };
-        let (mut done, mut open) = (Vec::new(), Vec::new());
+    /// the same tag.
+    fn resume(&self, attachment: &broker::Attachment, attach: &Attach) -> Resumed {
+        let Some(told) = attach.unsettled.as_deref().filter(|told| !told.is_empty()) else { return Resumed::default() };
+        let (mut done, mut open, mut partial) = (Vec::new(), Vec::new(), Vec::new());
         for (tag, state) in told {
             let Ok(number) = <[u8; 8]>::try_from(&tag[..]).map(u64::from_be_bytes) else { continue };
             match state {
                 Some(State::Ended(Outcome::Accepted | Outcome::Rejected(_))) => done.push(number),
-                None | Some(State::Received { .. }) => open.push(number),
+                None => open.push(number),
+                Some(State::Received { .. }) => {
+                    open.push(number);
+                    partial.push(number);
+                }
                 // It comes again as if it had never been sent.
                 Some(_) => {}
             }
@@ -282,7 +338,7 @@ impl Side {
         let forgotten = self.context.broker.forget_waiting(attachment, &done);
         let open = self.context.broker.still_waiting(attachment, &open);
         let unsettled: Unsettled = open.iter().map(|number| (number.to_be_bytes()[..].into(), None)).collect();
-        ((!unsettled.is_empty()).then_some(unsettled), open, forgotten)
+        Resumed { unsettled: (!unsettled.is_empty()).then_some(unsettled), open, partial, forgotten }
     }
 
     /// A session stays, unless it was made by attaching to it and nothing was ever asked of it.
@@ -337,6 +393,18 @@ impl Side {
 
 fn no_service() -> Error {
     error(AmqpError::NotFound, "no service has this address, or messages go the other way there")
+}
+
+/// The target of a receiver at `$management`, and the topic that it is subscribed to instead.
+fn replies(attach: &Attach, address: &str, source: &broker::Source) -> Option<(Box<str>, Box<str>)> {
+    let broker::Source::Subscription { filter: Some(filter), .. } = source else { return None };
+    let Some(Sink::Target(target)) = &attach.sink else { return None };
+    let name = target.address.as_deref().filter(|_| address == management::ADDRESS)?;
+    Some((name.into(), filter.name.clone()))
+}
+
+fn some(capabilities: &[Symbol]) -> Option<Array<Symbol>> {
+    (!capabilities.is_empty()).then(|| Array(capabilities.to_vec()))
 }
 
 fn not_in() -> Error {

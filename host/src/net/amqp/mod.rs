@@ -16,12 +16,14 @@
 //! | `sasl` | who the client is |
 //! | `services` | wills by messages, and which address is a service's |
 //! | `sessions` | sessions by messages |
+//! | `management` | queues and bindings by messages |
 //! | `transactions` | what waits for a discharge |
 //! | `words` | refusals and errors |
 
 mod address;
 mod attach;
 mod door;
+mod management;
 mod outcome;
 mod publish;
 mod sasl;

@@ -1,8 +1,9 @@
 //! What the client says about messages that it got, and what it is told about those it sent.
 
+use super::management::Reply;
 use super::side::{End, Side};
 use super::wire::Serving;
-use crate::amqp::{AttachReply, DeliveryId, Forgotten, LinkId, Outcome, Settled, State};
+use crate::amqp::{self, AttachReply, DeliveryId, Forgotten, LinkId, Outcome, Settled, State};
 use crate::dialogue::Disposal;
 use crate::message::Time;
 use smallvec::SmallVec;
@@ -13,6 +14,8 @@ pub(super) enum Told {
     Attached { link: LinkId, reply: Box<AttachReply>, serving: Option<Box<Serving>> },
     /// What became of a message from the client.
     Incoming { link: LinkId, delivery: DeliveryId, state: State, settled: bool },
+    /// An answer to a request about queues leaves.
+    Reply(Time, Box<Reply>),
     /// The outcome of a message to the client is known for good: it may forget it.
     Outgoing { link: LinkId, delivery: DeliveryId },
 }
@@ -20,6 +23,10 @@ pub(super) enum Told {
 impl Side {
     /// Says it.
     pub(super) fn tell(&mut self, told: Told) {
+        let told = match told {
+            Told::Reply(now, reply) => return self.reply(now, &reply),
+            told => told,
+        };
         // A link that went meanwhile has nobody left to tell.
         if let Told::Attached { link, .. } = &told
             && self.end(*link).is_none()
@@ -39,6 +46,7 @@ impl Side {
             Told::Outgoing { link, delivery } => {
                 wire.machine.settle_outgoing(link, delivery, None, &mut wire.front);
             }
+            Told::Reply(..) => {}
         });
     }
 
@@ -65,8 +73,11 @@ impl Side {
                 let outcome = outcome.clone().unwrap_or(Outcome::Released);
                 return self.retire(now, first.link, txn, outcome, all);
             }
-            // Settled without a word: the default outcome of the source.
-            _ if first.settled => Outcome::Released,
+            // Settled without a word (3.5.3): the default outcome of the source.
+            _ if first.settled => match self.end(first.link) {
+                Some(End::Outgoing(receiver)) => receiver.default_outcome.clone(),
+                _ => return,
+            },
             _ => return,
         };
         let Some(End::Outgoing(receiver)) = self.end(first.link) else { return };
@@ -108,8 +119,10 @@ pub(super) fn disposal(outcome: Outcome) -> Disposal {
         Outcome::Accepted => Disposal::Accepted,
         Outcome::Rejected(_) => Disposal::Rejected,
         Outcome::Released => Disposal::Released,
-        Outcome::Modified(modified) => {
-            Disposal::Modified { failed: modified.delivery_failed, elsewhere: modified.undeliverable_here, notes: None }
-        }
+        Outcome::Modified(modified) => Disposal::Modified {
+            failed: modified.delivery_failed,
+            elsewhere: modified.undeliverable_here,
+            notes: modified.annotations.as_ref().and_then(amqp::notes),
+        },
     }
 }

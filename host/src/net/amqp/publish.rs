@@ -1,5 +1,6 @@
 //! Messages from the client on their way into the hall.
 
+use super::address;
 use super::outcome::Told;
 use super::services::{self, Service};
 use super::side::{End, Side};
@@ -25,6 +26,9 @@ impl Side {
         let Transfer { link, delivery, settled, .. } = transfer;
         if let Err(why) = self.take_in(now, &transfer) {
             self.context.broker.metrics().messages_refused_total.add(1);
+            if let Some(State::Transactional { txn, .. }) = transfer.state.as_deref() {
+                self.spoil(txn, &why);
+            }
             if !settled {
                 self.answers
                     .push_back((0, Told::Incoming { link, delivery, state: State::rejected(why), settled: true }));
@@ -50,14 +54,18 @@ impl Side {
             (None, Some(to)) if !to.is_empty() => to.into(),
             (None, _) => return Err(error(AmqpError::PreconditionFailed, "the message does not say where to (`to`)")),
         };
-        let handover = match (transfer.settled, incoming.second) {
+        let (is_relay, second) = (incoming.address.is_none(), incoming.second);
+        let link_name = incoming.name.clone();
+        if is_relay && address::is_queue(&name, None) {
+            self.queue_to_send_to(now, &name)?;
+        }
+        let handover = match (transfer.settled, second) {
             (true, _) => Guarantee::AtMostOnce,
             (false, false) => Guarantee::AtLeastOnce,
             (false, true) => Guarantee::ExactlyOnce,
         };
-        let link_name = incoming.name.clone();
         if let Some(State::Transactional { txn, .. }) = transfer.state.as_deref() {
-            return self.post(transfer, txn, &name, handover);
+            return self.post(now, transfer, txn, &name, handover);
         }
         if transfer.resume && transfer.settled && context.broker.has_tag(&link_name, &transfer.tag) {
             // It came before; its publisher knows now, too.
@@ -74,7 +82,7 @@ impl Side {
             self.answer_publication(&waiting, Taken::Yes(after, crate::dialogue::Routed::Matched));
             return Ok(());
         }
-        let publish = publication(&sections, &name, handover, self.origin);
+        let publish = publication(&sections, &name, handover, self.origin, now);
         let taken = {
             let mut worker = context.worker.borrow_mut();
             let tag = waiting.tag.as_ref().map(|(name, tag)| (&**name, &**tag));
@@ -105,6 +113,7 @@ impl Side {
             Some(Service::Wills) if incoming.address.is_none() => {
                 return Err(error(AmqpError::PreconditionFailed, "a will needs a link of its client's name"));
             }
+            Some(Service::Management) => self.management_request(now, sections)?,
             Some(Service::Wills) => {
                 let Some(will) = incoming.will.take() else { return Ok(true) };
                 let kept = self.will_request(now, &will, sections);
@@ -174,6 +183,7 @@ pub(super) fn publication<'a>(
     name: &'a str,
     handover: Guarantee,
     origin: u64,
+    now: Time,
 ) -> PublishBare<'a> {
     let header = sections.header();
     // As message annotation, or, as in a draft of the design, as delivery annotation.
@@ -181,6 +191,9 @@ pub(super) fn publication<'a>(
         let of_delivery = || sections.delivery_annotations().find(|(key, _)| key.as_symbol() == Some(name));
         sections.message_annotation(name).or_else(|| of_delivery().map(|(_, value)| value))
     };
+    // A message without a ttl may still say when it is worthless (3.2.4).
+    let until = sections.properties().absolute_expiry_time.map(|at| u64::try_from(at).unwrap_or(0));
+    let left = until.map(|at| Time(at).since(now));
     let level = ["x-opt-mqtt-qos", "x-opt-qos"].into_iter().find_map(|name| {
         let value = said(name)?;
         let number = value.as_integer().or_else(|| value.as_str()?.trim().parse().ok());
@@ -201,7 +214,7 @@ pub(super) fn publication<'a>(
         name,
         guarantee: declared.unwrap_or(by_durable),
         retain: retain.and_then(|value| value.as_bool()).unwrap_or(false),
-        expiry_milliseconds: header.ttl_milliseconds.map(u64::from),
+        expiry_milliseconds: header.ttl_milliseconds.map(u64::from).or(left),
         bare: Bare { handover, blank, durable: header.durable, priority: header.priority },
         origin,
         encoded: sections.kept(),

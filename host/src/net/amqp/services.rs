@@ -11,6 +11,7 @@
 //! Names are claims: each is held against the identity of the connection, at attach and again with each message.
 
 use super::door::Rope;
+use super::management;
 use super::publish::publication;
 use super::side::Side;
 use super::words;
@@ -30,6 +31,8 @@ pub(super) enum Service {
     Wills,
     /// Keeps sessions.
     Sessions,
+    /// Queues and bindings.
+    Management,
     /// Takes releases of QoS 2 messages, of the client of this id.
     Releases(Box<str>),
 }
@@ -63,6 +66,7 @@ pub(super) fn service(address: &str) -> Option<Service> {
     match address {
         "$mqtt.lwtservice" | "$mqtt.willservice" | "$lwt" => Some(Service::Wills),
         "$mqtt.subscriptionservice" | "$subctrl" => Some(Service::Sessions),
+        management::ADDRESS => Some(Service::Management),
         _ => {
             let id = address.strip_prefix("$mqtt.")?.strip_suffix(".pubrel").filter(|id| !id.is_empty())?;
             Some(Service::Releases(id.into()))
@@ -130,7 +134,7 @@ impl Side {
         let broker = self.context.broker.clone();
         let refused = |refusal| words::refused(&refusal);
         match service {
-            Service::Sessions => Ok(None),
+            Service::Sessions | Service::Management => Ok(None),
             Service::Releases(id) => {
                 broker.may_claim(&*self.named(id).ok_or_else(not_in)?).map_err(refused)?;
                 Ok(None)
@@ -183,7 +187,7 @@ impl Side {
             }
             _ => message.data().ok_or_else(|| invalid("the body of a will is bytes or text"))?.into_owned(),
         };
-        let facts = publication(message, to, Guarantee::AtLeastOnce, self.origin);
+        let facts = publication(message, to, Guarantee::AtLeastOnce, self.origin, now);
         let left = facts.expiry_milliseconds;
         let mut will = WillRequest {
             name: to.into(),

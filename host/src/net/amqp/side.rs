@@ -286,7 +286,7 @@ fn profile(mechanisms: &[&'static str]) -> Arc<Profile> {
         // A client without it comes in as a stranger, or not.
         sasl_required: false,
         tls_offered: false,
-        offered_capabilities: ["ANONYMOUS-RELAY"].map(Into::into).to_vec(),
+        offered_capabilities: ["ANONYMOUS-RELAY", "SHARED-SUBS"].map(Into::into).to_vec(),
         properties: services::advertised(),
     })
 }

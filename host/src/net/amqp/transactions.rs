@@ -14,11 +14,6 @@ use crate::dialogue::Disposal;
 use crate::message::{Bare, Guarantee, Time};
 use std::collections::HashMap;
 
-/// Transactions of one connection that are not discharged.
-const OPEN_MAX: usize = 64;
-/// Publications and dispositions that wait in one.
-const ENTRIES_MAX: usize = 10_000;
-
 /// All that are open on a connection.
 #[derive(Default)]
 pub(super) struct Transactions {
@@ -33,6 +28,14 @@ struct Transaction {
     coordinator: LinkId,
     posted: Vec<Posted>,
     retired: Vec<Retiral>,
+    /// Something of it could not be taken: it cannot be committed any more (4.3), whether its client has heard of that or not.
+    failed: Option<Error>,
+}
+
+impl Transaction {
+    fn len(&self) -> usize {
+        self.posted.len() + self.retired.len()
+    }
 }
 
 /// A message that is not yet published.
@@ -58,12 +61,12 @@ struct Retiral {
 impl Side {
     pub(super) fn declare(&mut self, link: LinkId, delivery: DeliveryId) {
         let transactions = &mut self.transactions;
-        let state = if transactions.open.len() >= OPEN_MAX {
+        let state = if transactions.open.len() >= self.context.amqp.transactions_max {
             State::rejected(error(AmqpError::ResourceLimitExceeded, "too many transactions are open"))
         } else {
             transactions.begun += 1;
             let id = TxnId::from_slice(&transactions.begun.to_be_bytes());
-            let transaction = Transaction { coordinator: link, posted: Vec::new(), retired: Vec::new() };
+            let transaction = Transaction { coordinator: link, posted: Vec::new(), retired: Vec::new(), failed: None };
             transactions.open.insert(id.clone(), transaction);
             State::Declared(id)
         };
@@ -73,6 +76,7 @@ impl Side {
     /// A message comes under a transaction.
     pub(super) fn post(
         &mut self,
+        now: Time,
         transfer: &Transfer<'_>,
         txn: &TxnId,
         name: &str,
@@ -80,12 +84,13 @@ impl Side {
     ) -> Result<(), Error> {
         let sections = Sections::scan(&transfer.bytes, &self.context.amqp).map_err(|why| *why)?;
         let PublishBare { guarantee, retain, expiry_milliseconds, bare, encoded, .. } =
-            publication(&sections, name, handover, self.origin);
+            publication(&sections, name, handover, self.origin, now);
+        let limits = &self.context.amqp;
         let transactions = &mut self.transactions;
         let transaction = transactions.open.get_mut(txn).ok_or_else(unknown)?;
         let bytes = transactions.bytes + encoded.len() as u64;
-        if bytes > self.context.amqp.partial_bytes_max || transaction.posted.len() >= ENTRIES_MAX {
-            return Err(error(AmqpError::ResourceLimitExceeded, "too much waits in transactions"));
+        if bytes > limits.transaction_bytes_max || transaction.len() >= limits.transaction_entries_max {
+            return Err(too_much());
         }
         transactions.bytes = bytes;
         let name = name.into();
@@ -108,8 +113,11 @@ impl Side {
             return self.end_link(now, link, &why);
         };
         let disposal = disposal(outcome);
-        let room = ENTRIES_MAX.saturating_sub(transaction.retired.len());
-        transaction.retired.extend(all.iter().take(room).map(|one| Retiral {
+        if transaction.len() + all.len() > self.context.amqp.transaction_entries_max {
+            transaction.failed = Some(too_much());
+            return;
+        }
+        transaction.retired.extend(all.iter().map(|one| Retiral {
             link,
             attachment: attachment.clone(),
             number: one.token,
@@ -127,6 +135,11 @@ impl Side {
         if fail {
             self.roll_back(now, transaction);
             return self.answers.push_back((0, state(State::ACCEPTED)));
+        }
+        if let Some(why) = &transaction.failed {
+            let why = error(TransactionError::Rollback, why.description.clone().unwrap_or_default());
+            self.roll_back(now, transaction);
+            return self.answers.push_back((0, state(State::rejected(why))));
         }
         let context = self.context.clone();
         let origin = self.origin;
@@ -169,6 +182,13 @@ impl Side {
         }
     }
 
+    /// Something that came under a transaction was refused: all of it is.
+    pub(super) fn spoil(&mut self, txn: &TxnId, why: &Error) {
+        if let Some(transaction) = self.transactions.open.get_mut(txn) {
+            transaction.failed.get_or_insert_with(|| why.clone());
+        }
+    }
+
     fn take_out(&mut self, txn: &TxnId) -> Option<Transaction> {
         let transaction = self.transactions.open.remove(txn)?;
         self.transactions.bytes -= transaction.posted.iter().map(|posted| posted.encoded.len() as u64).sum::<u64>();
@@ -195,6 +215,10 @@ impl Side {
             }
         }
     }
+}
+
+fn too_much() -> Error {
+    error(AmqpError::ResourceLimitExceeded, "too much waits in transactions")
 }
 
 fn unknown() -> Error {

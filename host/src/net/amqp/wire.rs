@@ -32,6 +32,8 @@ struct Sender {
     resumed: Vec<u64>,
     /// Messages are of a client's session.
     is_session: bool,
+    /// Those of them of which it has a part.
+    partial: Vec<u64>,
 }
 
 /// How a link on which the broker sends is to be served.
@@ -46,6 +48,8 @@ pub struct Serving {
     pub resumed: Vec<u64>,
     /// Messages are of a client's session, and say what MQTT says.
     pub is_session: bool,
+    /// Those of them of which it has a part.
+    pub partial: Vec<u64>,
 }
 
 impl Wire {
@@ -56,14 +60,14 @@ impl Wire {
 
     /// Begins to send on a link.
     pub fn serve(&mut self, serving: Serving) {
-        let Serving { door, attachment, settles, mut resumed, is_session } = serving;
+        let Serving { door, attachment, settles, mut resumed, is_session, partial } = serving;
         resumed.sort_unstable();
         let at = door.link.index();
         if self.links.len() <= at {
             self.links.resize_with(at + 1, || None);
         }
         door.ring();
-        self.links[at] = Some(Sender { door, attachment, settles, resumed, is_session });
+        self.links[at] = Some(Sender { door, attachment, settles, resumed, is_session, partial });
     }
 
     /// Sends nothing more on a link.
@@ -186,13 +190,19 @@ fn deliver(
     }
     sections::header(&header, head);
     // What was kept as a topic's last value says so, and what comes live does not.
-    let annotated = match message.envelope().retain != consignment.retain || consignment.retain {
-        true => amqp::annotated(message.payload(), "x-opt-retain-message", consignment.retain, limits),
+    let says_retain = message.envelope().retain != consignment.retain || consignment.retain;
+    let flag = says_retain.then_some(("x-opt-retain-message", consignment.retain));
+    let notes = consignment.notes.as_deref().unwrap_or_default();
+    let annotated = match flag.is_some() || !notes.is_empty() {
+        true => amqp::annotated(message.payload(), flag, notes, limits),
         false => None,
     };
     let behind = annotated.as_deref().unwrap_or(message.payload());
     machine.deliver(sender.door.link, &outgoing(sender, consignment, &tag, &[head, behind]), out)
 }
+
+/// What the client has a part of comes again from its beginning (3.4.1).
+static BEGINNING: amqp::State = amqp::State::Received { section: 0, offset: 0 };
 
 fn outgoing<'m>(sender: &Sender, consignment: &Consignment, tag: &'m [u8], parts: &'m [&'m [u8]]) -> Outgoing<'m> {
     Outgoing {
@@ -201,7 +211,7 @@ fn outgoing<'m>(sender: &Sender, consignment: &Consignment, tag: &'m [u8], parts
         format: 0,
         settled: sender.settles,
         resume: sender.resumed.binary_search(&consignment.number).is_ok(),
-        state: None,
+        state: sender.partial.contains(&consignment.number).then_some(&BEGINNING),
         parts,
     }
 }

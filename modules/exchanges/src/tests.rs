@@ -1,0 +1,115 @@
+//! Rows: which queues get what, and configurations that are none.
+
+use super::*;
+use pliant_guest::testing;
+
+const CONFIG: &str = r##"{"exchanges": [
+    {"name": "d", "type": "direct", "bindings": [{"queue": "one", "key": "k"}, {"queue": "/other/two", "key": "k"}]},
+    {"name": "t", "type": "topic", "bindings": [
+        {"queue": "errors", "key": "#.error.*"}, {"queue": "errors", "key": "a.#"}, {"queue": "any", "key": "#"}]},
+    {"name": "f", "type": "fanout", "bindings": [{"queue": "one"}]},
+    {"name": "h", "type": "headers", "unroutable": "refuse", "bindings": [
+        {"queue": "both", "headers": {"format": "pdf", "pages": 2, "big": true}},
+        {"queue": "any", "match": "any", "headers": {"format": "pdf", "draft": null}}]},
+    {"name": "a/b", "type": "direct", "bindings": [{"queue": "x", "key": "ü/1"}]}
+]}"##;
+
+/// The topics under which a message goes on, or why it does not.
+fn routed(topic: &str, properties: &[(&str, &str)]) -> Vec<String> {
+    let (module, _) = testing::configure::<Exchanges>(CONFIG).unwrap();
+    let mut envelope = Envelope::new(topic);
+    for (name, value) in properties {
+        envelope = envelope.property(*name, *value);
+    }
+    let decision = module.on_publish(&testing::client("c"), envelope.clone(), &Payload::from("m"));
+    let also = decision.also.into_iter().map(|message| {
+        assert_eq!((message.envelope.user_properties, &message.payload[..]), (envelope.user_properties.clone(), &b"m"[..]));
+        message.envelope.topic
+    });
+    let also: Vec<String> = also.collect();
+    match decision.verdict {
+        Verdict::Keep => vec![topic.to_owned()],
+        Verdict::Readdress(envelope) => [vec![envelope.topic], also].concat(),
+        Verdict::Refuse(refusal) => vec![refusal.reason],
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn a_direct_exchange_wants_the_key() {
+    assert_eq!(routed("/exchanges/d/k", &[]), ["/other/two", "/queues/one"]);
+    assert_eq!(routed("/exchanges/d/K", &[]), ["/exchanges/d/K"]);
+    assert_eq!(routed("/exchanges/d", &[]), ["/exchanges/d"]);
+    assert_eq!(routed("/exchanges/a%2Fb/%C3%BC%2f1", &[]), ["/queues/x"]);
+}
+
+#[test]
+fn a_topic_exchange_takes_words_with_wildcards_anywhere_and_each_queue_once() {
+    for (key, errors) in [
+        ("error.x", true),
+        ("b.c.error.x", true),
+        ("a.error.x", true),
+        ("a", true),
+        ("b.error", false),
+        ("error.x.y", false),
+        ("", false),
+    ] {
+        let expected = if errors { vec!["/queues/any", "/queues/errors"] } else { vec!["/queues/any"] };
+        assert_eq!(routed(&format!("/exchanges/t/{key}"), &[]), expected, "{key}");
+    }
+}
+
+#[test]
+fn patterns_have_one_meaning_each() {
+    for (pattern, key, expected) in [
+        ("*", "", false),
+        ("*", "a", true),
+        ("*", "a.b", false),
+        ("#", "", true),
+        ("#.#", "a", true),
+        ("a.#.b", "a.b", true),
+        ("a.#.b", "a.x.y.b", true),
+        ("a.#.b", "a.x.y", false),
+        ("#.*", "", false),
+        ("#.a.#.a.#", "b.a.b.a", true),
+        ("a..b", "a..b", true),
+    ] {
+        assert_eq!(key::fits(pattern, key), expected, "{pattern} {key}");
+    }
+    let (pattern, key) = (["#", "a"].repeat(32).join("."), "a.".repeat(30_000));
+    assert!(!key::fits(&pattern, &key));
+}
+
+#[test]
+fn a_headers_exchange_wants_all_or_any() {
+    let full = [("format", "pdf"), ("pages", "2"), ("big", "true"), ("more", "x")];
+    assert_eq!(routed("/exchanges/h/", &full), ["/queues/any", "/queues/both"]);
+    assert_eq!(routed("/exchanges/h", &full[..2]), ["/queues/any"]);
+    assert_eq!(routed("/exchanges/h", &[("draft", "whatever")]), ["/queues/any"]);
+    assert_eq!(routed("/exchanges/h", &[("format", "html")]), ["no binding of exchange h fits"]);
+}
+
+#[test]
+fn what_is_no_exchange_is_refused() {
+    assert_eq!(routed("/exchanges/nobody/k", &[]), ["there is no exchange nobody"]);
+    assert!(routed("/exchanges/d/%zz", &[])[0].contains("percent"));
+    let (none, _) = testing::configure::<Exchanges>("{}").unwrap();
+    let kept = none.on_publish(&testing::client("c"), Envelope::new("/exchanges/nobody/k"), &Payload::from(""));
+    assert_eq!(kept, Decision::keep());
+}
+
+#[test]
+fn configurations_that_make_no_sense_are_refused() {
+    for (exchange, expected) in [
+        (r#"{"name": "", "type": "direct"}"#, "exchanges, entry 1, name: it is empty"),
+        (r#"{"name": "x", "type": "other"}"#, "unknown variant `other`"),
+        (r#"{"name": "x", "type": "direct", "bindings": [{"queue": "q"}]}"#, "bindings, entry 1: `key` is missing"),
+        (r#"{"name": "x", "type": "fanout", "bindings": [{"queue": "q", "key": "k"}]}"#, "`key` is for exchanges"),
+        (r#"{"name": "x", "type": "topic", "bindings": [{"queue": "q", "key": "k", "match": "any"}]}"#, "`match`"),
+        (r#"{"name": "x", "type": "fanout", "bindings": [{"queue": ""}]}"#, "`queue` is not the name of one"),
+        (r#"{"name": "x", "type": "fanout"}, {"name": "x", "type": "fanout"}"#, "another exchange has this name"),
+    ] {
+        let refusal = testing::configure::<Exchanges>(&format!(r#"{{"exchanges": [{exchange}]}}"#)).unwrap_err();
+        assert!(refusal.reason.contains(expected), "{}", refusal.reason);
+    }
+}

@@ -1,0 +1,259 @@
+//! What a source or target asks for is done: outcomes, annotations, sharing, expiry, dynamic and anonymous nodes.
+
+use super::link::{Terms, source_with};
+use super::peer::Peer;
+use super::raw::*;
+use super::value::Value;
+use super::{address, own};
+use crate::harness::unique;
+
+const ACCEPTED_CODE: i128 = 0x24;
+const REJECTED: i128 = 0x25;
+
+fn to(address: &str) -> Terms<'static> {
+    Terms { node: Some(target(address)), ..Terms::default() }
+}
+
+fn from(address: &str) -> Terms<'static> {
+    Terms { node: Some(source(address)), ..Terms::default() }
+}
+
+fn send(peer: &mut Peer, handle: u32, id: u32, text: &str) {
+    peer.send(&transfer(handle, Some(id), Some(&id.to_be_bytes()), false, false, &message(text.as_bytes())));
+    assert_eq!(peer.disposition().field(4).code(), ACCEPTED_CODE, "{text}");
+}
+
+/// 3.5.3: what is settled without a state has the default outcome of its source.
+#[test]
+fn a_delivery_settled_without_a_word_has_the_default_outcome() {
+    let Some(address) = address() else { return };
+    for (outcome, comes_again) in [(0x24, false), (0x25, false), (0x26, true), (0x27, true), (0, true)] {
+        let node = format!("/queues/{}", unique("default"));
+        let mut peer = Peer::begun(address);
+        peer.sender("out", 0, &to(&node));
+        send(&mut peer, 0, 0, "m");
+        let encoded = performative(outcome, &[]);
+        let encoded = (outcome != 0).then_some(&encoded[..]);
+        let asked = source_with(&node, 0, "session-end", encoded, &[]);
+        let answer = peer.receiver("in", 1, &Terms { node: Some(asked), ..Terms::default() });
+        assert_eq!(answer.field(5).field(8).code(), i128::from(outcome), "the source as it is in force");
+        let got = peer.delivery();
+        peer.send(&disposition(true, got.id, got.id, true, NULL));
+        if comes_again {
+            let again = peer.delivery();
+            assert_eq!(again.text(), "m", "{outcome:x}");
+            peer.send(&disposition(true, again.id, again.id, true, ACCEPTED));
+        } else {
+            assert!(peer.is_drained(1, 1), "{outcome:x}");
+        }
+    }
+}
+
+/// 3.4.5: annotations of `modified` are merged into the message's, the bare message stays as it is.
+#[test]
+fn what_a_receiver_notes_on_a_message_is_there_when_it_comes_again() {
+    let Some(address) = address() else { return };
+    let node = format!("/queues/{}", unique("noted"));
+    let mut peer = Peer::begun(address);
+    peer.sender("out", 0, &to(&node));
+    let own = described(0x72, &map(&[&symbol("x-old"), &string("kept"), &symbol("x-both"), &string("before")]));
+    let payload = [&own[..], &message(b"m")].concat();
+    peer.send(&transfer(0, Some(0), Some(b"t"), false, false, &payload));
+    peer.find(0x15);
+    peer.receiver("in", 1, &from(&node));
+    let mut got = peer.delivery();
+    for (key, text) in [("x-both", "after"), ("x-new", "1"), ("x-new", "2")] {
+        let notes = map(&[&symbol(key), &string(text)]);
+        let modified = performative(0x27, &[TRUE, FALSE, &notes]);
+        peer.send(&disposition(true, got.id, got.id, true, &modified));
+        got = peer.delivery();
+    }
+    let annotations = got.section(0x72);
+    let said = |key: &str| annotations.get(key).text().to_owned();
+    assert_eq!((said("x-old"), said("x-both"), said("x-new")), ("kept".into(), "after".into(), "2".into()));
+    assert_eq!(got.text(), "m");
+    assert_eq!(got.section(0x70).field(4).number(), 3, "delivery-count");
+    peer.send(&disposition(true, got.id, got.id, true, ACCEPTED));
+}
+
+/// A receiver that is not to get a message again does not, another one does.
+#[test]
+fn what_is_undeliverable_here_goes_elsewhere() {
+    let Some(address) = address() else { return };
+    let node = format!("/queues/{}", unique("elsewhere"));
+    let mut peer = Peer::begun(address);
+    peer.sender("out", 0, &to(&node));
+    send(&mut peer, 0, 0, "m");
+    peer.receiver("in", 1, &from(&node));
+    let got = peer.delivery();
+    peer.send(&disposition(true, got.id, got.id, true, &performative(0x27, &[FALSE, TRUE])));
+    assert!(peer.is_drained(1, 1));
+    let mut other = Peer::begun(address);
+    other.receiver("in", 0, &from(&node));
+    let again = other.delivery();
+    assert_eq!(again.text(), "m");
+    other.send(&disposition(true, again.id, again.id, true, ACCEPTED));
+}
+
+/// Capability `shared`: links of one name share what comes, `|` and what follows only tells them apart.
+#[test]
+fn a_shared_subscription_gives_each_message_to_one_and_outlives_them() {
+    let Some((broker, address)) = own() else { return };
+    for capabilities in [&["shared"][..], &["shared", "global"]] {
+        let (node, name, container) = (unique("shared"), unique("sub"), unique("container"));
+        let asked = || Terms { node: Some(source_with(&node, 2, "never", None, capabilities)), ..Terms::default() };
+        let of = |number: usize| if capabilities.len() > 1 { format!("{container}{number}") } else { container.clone() };
+        let mut one = Peer::of(address, &of(1));
+        let mut two = Peer::of(address, &of(2));
+        one.receiver(&name, 0, &asked());
+        two.link(&format!("{name}|2"), 0, true, &asked());
+        two.send(&flow(0, 2048, Some((0, 0, 1, false, false))));
+        let mut out = Peer::begun(address);
+        out.sender("out", 0, &to(&node));
+        for id in 0..4 {
+            send(&mut out, 0, id, &id.to_string());
+        }
+        let mut texts = vec![two.delivery().text()];
+        texts.extend((0..3).map(|_| one.delivery().text()));
+        texts.sort();
+        assert_eq!(texts, ["0", "1", "2", "3"], "{capabilities:?}");
+        // What they had and did not settle comes to whoever is next, and so does what comes meanwhile.
+        for mut peer in [one, two] {
+            peer.send(&detach(0, false));
+            peer.find(0x16);
+        }
+        send(&mut out, 0, 4, "4");
+        let mut next = Peer::of(address, &of(3));
+        let answer = next.link(&format!("{name}|9"), 0, true, &asked());
+        let Value::List(told) = answer.field(5).field(10) else { panic!("no capabilities: {answer:?}") };
+        assert_eq!(told.len(), capabilities.len(), "{told:?}");
+        next.send(&flow(0, 2048, Some((0, 0, 100, false, false))));
+        let texts: Vec<String> = (0..5).map(|_| next.delivery().text()).collect();
+        assert_eq!(texts, ["0", "1", "2", "3", "4"], "{capabilities:?}");
+        // Another condition under the same name is another subscription, and that one is in use.
+        let mut wrong = Peer::of(address, &of(4));
+        let other = source_with(&unique("other"), 2, "never", None, capabilities);
+        wrong.link(&name, 0, true, &Terms { node: Some(other), ..Terms::default() });
+        assert_eq!(wrong.refusal(), "amqp:invalid-field");
+    }
+    drop(broker);
+}
+
+/// 2.6.3 and 2.6.12: a receiver that names no source finds what it left under the name of its link, and may end it.
+#[test]
+fn a_receiver_without_a_source_finds_its_subscription() {
+    let Some(address) = address() else { return };
+    let (node, name, container) = (unique("again"), unique("sub"), unique("container"));
+    let mut peer = Peer::of(address, &container);
+    peer.link(&name, 0, true, &Terms { node: Some(source_with(&node, 2, "never", None, &[])), ..Terms::default() });
+    peer.send(&detach(0, false));
+    peer.find(0x16);
+    let mut out = Peer::begun(address);
+    out.sender("out", 0, &to(&node));
+    send(&mut out, 0, 0, "m");
+    let answer = peer.receiver(&name, 0, &Terms::default());
+    assert_eq!(answer.field(5).field(0).text(), node);
+    assert_eq!(peer.delivery().text(), "m");
+    peer.send(&detach(0, true));
+    peer.find(0x16);
+    // A15: there is none any more.
+    let answer = peer.link(&name, 0, true, &Terms::default());
+    assert_eq!(answer.field(5), &Value::Null);
+    assert_eq!(peer.refusal(), "amqp:invalid-field");
+}
+
+/// A durable subscription that comes back with another address or condition is held to those.
+#[test]
+fn a_subscription_follows_what_its_receiver_wants_now() {
+    let Some((broker, address)) = own() else { return };
+    let (first, second, container) = (unique("first"), unique("second"), unique("container"));
+    let selects = |node: &str, selector: &str| {
+        let name = symbol("apache.org:selector-filter:string");
+        let filter = [&[0x00][..], &name, &string(selector)].concat();
+        let fields: [&[u8]; 8] = [
+            &string(node),
+            &uint(2),
+            &symbol("never"),
+            &uint(0),
+            FALSE,
+            NULL,
+            NULL,
+            &map(&[&symbol("s"), &filter]),
+        ];
+        Terms { node: Some(performative(0x28, &fields)), ..Terms::default() }
+    };
+    let coloured = |colour: &str| {
+        let properties = described(0x74, &map(&[&string("colour"), &string(colour)]));
+        [&properties[..], &message(colour.as_bytes())].concat()
+    };
+    let mut peer = Peer::of(address, &container);
+    peer.link("sub", 0, true, &selects(&first, "colour = 'red'"));
+    peer.send(&close());
+    peer.find(0x18);
+    let publish = |address, node: &str| {
+        let mut out = Peer::begun(address);
+        out.sender("out", 0, &to(node));
+        for (id, colour) in ["red", "blue"].iter().enumerate() {
+            let id = u32::try_from(id).expect("few");
+            out.send(&transfer(0, Some(id), Some(&[1]), false, false, &coloured(colour)));
+            out.find(0x15);
+        }
+    };
+    // After a restart nobody knows the condition before its receiver is back.
+    let broker = broker.restart();
+    let address = broker.at("amqp");
+    publish(address, &first);
+    let mut peer = Peer::of(address, &container);
+    peer.receiver("sub", 0, &selects(&first, "colour = 'red'"));
+    assert_eq!(peer.delivery().text(), "red");
+    assert!(peer.is_drained(0, 1));
+    peer.send(&close());
+    peer.find(0x18);
+    let mut peer = Peer::of(address, &container);
+    peer.receiver("sub", 0, &selects(&second, "colour = 'blue'"));
+    publish(address, &first);
+    publish(address, &second);
+    let got = peer.delivery();
+    assert_eq!(got.text(), "blue");
+    peer.send(&disposition(true, got.id, got.id, true, ACCEPTED));
+    assert!(peer.is_drained(0, 1));
+}
+
+/// An anonymous relay: each message says where to, and a queue is made on first use.
+#[test]
+fn a_message_to_a_queue_without_a_link_of_its_own_waits_there() {
+    let Some(address) = address() else { return };
+    let node = format!("/queues/{}", unique("relay"));
+    let mut peer = Peer::begun(address);
+    peer.sender("out", 0, &Terms { node: Some(performative(0x29, &[NULL])), ..Terms::default() });
+    let properties = described(0x73, &list(&[NULL, NULL, &string(&node)]));
+    peer.send(&transfer(0, Some(0), Some(b"a"), false, false, &[&properties[..], &message(b"m")].concat()));
+    assert_eq!(peer.disposition().field(4).code(), ACCEPTED_CODE);
+    peer.receiver("in", 1, &from(&node));
+    assert_eq!(peer.delivery().text(), "m");
+    // Without an address there is nothing to do with it.
+    peer.send(&transfer(0, Some(1), Some(b"b"), false, false, &message(b"m")));
+    assert_eq!(peer.disposition().field(4).code(), REJECTED);
+}
+
+/// A dynamic node lives as long as its link, and is never a queue.
+#[test]
+fn a_dynamic_node_goes_with_its_link() {
+    let Some(address) = address() else { return };
+    let mut peer = Peer::begun(address);
+    let dynamic = performative(0x28, &[NULL, NULL, NULL, NULL, TRUE]);
+    let answer = peer.receiver("replies", 0, &Terms { node: Some(dynamic), ..Terms::default() });
+    let node = answer.field(5).field(0).text().to_owned();
+    let fields: [&[u8]; 7] = [&string(&node), NULL, NULL, NULL, NULL, NULL, &symbol("queue")];
+    let asks_for_a_queue = Terms { node: Some(performative(0x29, &fields)), ..Terms::default() };
+    let mut other = Peer::begun(address);
+    other.sender("answers", 0, &asks_for_a_queue);
+    send(&mut other, 0, 0, "one");
+    assert_eq!(peer.delivery().text(), "one");
+    peer.send(&detach(0, true));
+    peer.find(0x16);
+    // Nothing is kept for it.
+    send(&mut other, 0, 1, "two");
+    peer.receiver("late", 1, &from(&node));
+    assert!(peer.is_drained(1, 0));
+}
