@@ -22,8 +22,10 @@ pub fn symbols(all: &[&str]) -> Vec<u8> {
         [] => NULL.to_vec(),
         [one] => symbol(one),
         all => {
-            let items: Vec<u8> =
-                all.iter().flat_map(|text| [&(text.len() as u32).to_be_bytes()[..], text.as_bytes()].concat()).collect();
+            let items: Vec<u8> = all
+                .iter()
+                .flat_map(|text| [&(text.len() as u32).to_be_bytes()[..], text.as_bytes()].concat())
+                .collect();
             let count = (all.len() as u32).to_be_bytes();
             [&[0xF0][..], &(items.len() as u32 + 5).to_be_bytes(), &count, &[0xB3], &items].concat()
         }
@@ -31,7 +33,13 @@ pub fn symbols(all: &[&str]) -> Vec<u8> {
 }
 
 /// A source: address, expiry-policy, default outcome, capabilities.
-pub fn source_with(address: &str, durable: u32, policy: &str, outcome: Option<&[u8]>, capabilities: &[&str]) -> Vec<u8> {
+pub fn source_with(
+    address: &str,
+    durable: u32,
+    policy: &str,
+    outcome: Option<&[u8]>,
+    capabilities: &[&str],
+) -> Vec<u8> {
     let fields: [&[u8]; 11] = [
         &string(address),
         &uint(durable),
@@ -73,20 +81,18 @@ pub fn attach(name: &str, handle: u32, is_receiver: bool, terms: &Terms<'_>) -> 
 }
 
 /// A transfer of the client's that is resumed: settled or not, with a state or without.
-pub fn resumed(handle: u32, id: u32, tag: &[u8], settled: bool, state: &[u8], aborted: bool, payload: &[u8]) -> Vec<u8> {
+pub fn resumed(
+    handle: u32,
+    id: u32,
+    tag: &[u8],
+    settled: bool,
+    state: &[u8],
+    aborted: bool,
+    payload: &[u8],
+) -> Vec<u8> {
     let flag = |flag: bool| if flag { TRUE } else { FALSE };
-    let fields: [&[u8]; 10] = [
-        &uint(handle),
-        &uint(id),
-        &binary(tag),
-        &uint(0),
-        flag(settled),
-        FALSE,
-        NULL,
-        state,
-        TRUE,
-        flag(aborted),
-    ];
+    let fields: [&[u8]; 10] =
+        [&uint(handle), &uint(id), &binary(tag), &uint(0), flag(settled), FALSE, NULL, state, TRUE, flag(aborted)];
     frame(0, &[&performative(0x14, &fields)[..], payload].concat())
 }
 

@@ -102,7 +102,8 @@ fn a_shared_subscription_gives_each_message_to_one_and_outlives_them() {
     for capabilities in [&["shared"][..], &["shared", "global"]] {
         let (node, name, container) = (unique("shared"), unique("sub"), unique("container"));
         let asked = || Terms { node: Some(source_with(&node, 2, "never", None, capabilities)), ..Terms::default() };
-        let of = |number: usize| if capabilities.len() > 1 { format!("{container}{number}") } else { container.clone() };
+        let of =
+            |number: usize| if capabilities.len() > 1 { format!("{container}{number}") } else { container.clone() };
         let mut one = Peer::of(address, &of(1));
         let mut two = Peer::of(address, &of(2));
         one.receiver(&name, 0, &asked());
@@ -170,16 +171,8 @@ fn a_subscription_follows_what_its_receiver_wants_now() {
     let selects = |node: &str, selector: &str| {
         let name = symbol("apache.org:selector-filter:string");
         let filter = [&[0x00][..], &name, &string(selector)].concat();
-        let fields: [&[u8]; 8] = [
-            &string(node),
-            &uint(2),
-            &symbol("never"),
-            &uint(0),
-            FALSE,
-            NULL,
-            NULL,
-            &map(&[&symbol("s"), &filter]),
-        ];
+        let fields: [&[u8]; 8] =
+            [&string(node), &uint(2), &symbol("never"), &uint(0), FALSE, NULL, NULL, &map(&[&symbol("s"), &filter])];
         Terms { node: Some(performative(0x28, &fields)), ..Terms::default() }
     };
     let coloured = |colour: &str| {

@@ -1,6 +1,10 @@
 //! Transactions: what is posted and retired in one takes effect together, or not at all.
 
-use super::{Client, address, own, run};
+use super::link::Terms;
+use super::peer::Peer;
+use super::raw::*;
+use super::value::Value;
+use super::{Broker, Client, address, own, run};
 use crate::harness::unique;
 use fe2o3_amqp::transaction::{
     Controller, Transaction, TransactionDischarge, TransactionPosting, TransactionRetirement,
@@ -103,4 +107,161 @@ fn a_transaction_that_was_not_discharged_is_as_if_it_had_never_been() {
         }
         client.close().await;
     });
+}
+
+/// A coordinator on handle 9, and what is told there.
+struct Coordinator {
+    sent: u32,
+}
+
+impl Coordinator {
+    fn attach(peer: &mut Peer, first: u32) -> Self {
+        peer.sender("txn", 9, &Terms { node: Some(performative(0x30, &[])), ..Terms::default() });
+        Self { sent: first }
+    }
+
+    fn tell(&mut self, peer: &mut Peer, body: Vec<u8>) -> Value {
+        self.sent += 1;
+        let payload = described(0x77, &body);
+        peer.send(&transfer(9, Some(self.sent), Some(&self.sent.to_be_bytes()), false, false, &payload));
+        peer.disposition().field(4).clone()
+    }
+
+    /// The state that answers a declare.
+    fn declare(&mut self, peer: &mut Peer) -> Value {
+        self.tell(peer, performative(0x31, &[]))
+    }
+
+    fn discharge(&mut self, peer: &mut Peer, txn: &[u8], fail: bool) -> Value {
+        self.tell(peer, performative(0x32, &[&binary(txn), if fail { TRUE } else { FALSE }]))
+    }
+}
+
+fn under(txn: &[u8], outcome: &[u8]) -> Vec<u8> {
+    performative(0x34, &[&binary(txn), outcome])
+}
+
+/// A message under a transaction; what is said of it.
+fn post(peer: &mut Peer, handle: u32, id: u32, txn: &[u8], settled: bool, text: &str) -> Option<Value> {
+    let state = under(txn, NULL);
+    let fields: [&[u8]; 8] = [
+        &uint(handle),
+        &uint(id),
+        &binary(&id.to_be_bytes()),
+        &uint(0),
+        if settled { TRUE } else { FALSE },
+        FALSE,
+        NULL,
+        &state,
+    ];
+    peer.send(&frame(0, &[&performative(0x14, &fields)[..], &message(text.as_bytes())].concat()));
+    (!settled).then(|| peer.disposition().field(4).clone())
+}
+
+fn condition(state: &Value) -> &str {
+    state.field(0).field(0).text()
+}
+
+/// What is more than a transaction may hold spoils it: all or nothing (4.3), also where its sender was not told.
+#[test]
+fn a_transaction_of_which_something_was_refused_cannot_be_committed() {
+    let broker = Broker::start_with(|config| {
+        config.amqp.transaction_entries_max = 2;
+        config.amqp.transactions_max = 1;
+    });
+    let Some(broker) = broker else { return };
+    let address = broker.at("amqp");
+    let node = format!("/queues/{}", unique("txn"));
+    let mut peer = Peer::begun(address);
+    peer.sender("out", 0, &Terms { node: Some(target(&node)), ..Terms::default() });
+    let mut coordinator = Coordinator::attach(&mut peer, 100);
+    for settled in [false, true] {
+        let declared = coordinator.declare(&mut peer);
+        let txn = declared.field(0).bytes().to_vec();
+        assert_eq!(condition(&coordinator.declare(&mut peer)), "amqp:resource-limit-exceeded");
+        let first = coordinator.sent + 1;
+        for id in first..first + 3 {
+            let said = post(&mut peer, 0, id, &txn, settled, "no");
+            if let Some(said) = said {
+                assert_eq!(said.code(), if id < first + 2 { 0x34 } else { 0x25 });
+            }
+        }
+        coordinator.sent = first + 2;
+        assert_eq!(condition(&coordinator.discharge(&mut peer, &txn, false)), "amqp:transaction:rollback");
+        assert_eq!(condition(&coordinator.discharge(&mut peer, &txn, false)), "amqp:transaction:unknown-id");
+    }
+    peer.receiver("in", 1, &Terms { node: Some(source(&node)), ..Terms::default() });
+    assert!(peer.is_drained(1, 0));
+}
+
+/// A module that refuses one message of a transaction refuses all of it: nothing of it is seen.
+#[test]
+fn what_a_module_refuses_rolls_the_transaction_back() {
+    let Some((broker, address)) = own() else { return };
+    let exchanges = serde_json::json!({ "exchanges": [{ "name": "e", "type": "fanout", "unroutable": "refuse" }] });
+    broker.admin().put("/api/v1/modules/exchanges/config", &exchanges).expect(200);
+    let node = format!("/queues/{}", unique("txn"));
+    let mut peer = Peer::begun(address);
+    peer.sender("out", 0, &Terms { node: Some(target(&node)), ..Terms::default() });
+    peer.sender("refused", 1, &Terms { node: Some(target("/exchanges/e")), ..Terms::default() });
+    peer.sender("kept", 3, &Terms { node: Some(target(&node)), ..Terms::default() });
+    post_plain(&mut peer, 3, 0);
+    peer.link("in", 2, true, &Terms { node: Some(source(&node)), ..Terms::default() });
+    peer.send(&flow(0, 2048, Some((2, 0, 1, false, false))));
+    let got = peer.delivery();
+    let mut coordinator = Coordinator::attach(&mut peer, 100);
+    let txn = coordinator.declare(&mut peer).field(0).bytes().to_vec();
+    peer.send(&disposition(true, got.id, got.id, false, &under(&txn, ACCEPTED)));
+    assert_eq!(post(&mut peer, 0, 200, &txn, false, "a").map(|state| state.code()), Some(0x34));
+    assert_eq!(post(&mut peer, 1, 201, &txn, false, "b").map(|state| state.code()), Some(0x34));
+    coordinator.sent = 201;
+    assert_eq!(condition(&coordinator.discharge(&mut peer, &txn, false)), "amqp:transaction:rollback");
+    // Neither the message is there, nor is the one gone that was accepted.
+    peer.send(&disposition(true, got.id, got.id, true, &performative(0x26, &[])));
+    peer.send(&flow(1, 2048, Some((2, 1, 100, false, false))));
+    assert_eq!(peer.delivery().text(), "plain");
+    assert!(peer.is_drained(2, 2));
+}
+
+fn post_plain(peer: &mut Peer, handle: u32, id: u32) {
+    peer.send(&transfer(handle, Some(id), Some(b"plain"), false, false, &message(b"plain")));
+    peer.find(0x15);
+}
+
+/// 4.3: a coordinator that goes rolls back what was begun on it, however it goes.
+#[test]
+fn a_coordinator_that_goes_rolls_back() {
+    let Some(address) = address() else { return };
+    for way in 0..3 {
+        let node = format!("/queues/{}", unique("gone"));
+        let mut peer = Peer::begun(address);
+        peer.sender("out", 0, &Terms { node: Some(target(&node)), ..Terms::default() });
+        post_plain(&mut peer, 0, 0);
+        peer.link("in", 1, true, &Terms { node: Some(source(&node)), ..Terms::default() });
+        peer.send(&flow(0, 2048, Some((1, 0, 1, false, false))));
+        let got = peer.delivery();
+        let mut coordinator = Coordinator::attach(&mut peer, 100);
+        let txn = coordinator.declare(&mut peer).field(0).bytes().to_vec();
+        post(&mut peer, 0, 200, &txn, false, "posted");
+        peer.send(&disposition(true, got.id, got.id, true, &under(&txn, ACCEPTED)));
+        match way {
+            0 => {
+                peer.send(&detach(9, true));
+                peer.find(0x16);
+            }
+            1 => {
+                peer.send(&end(0));
+                peer.find(0x17);
+            }
+            _ => {
+                peer.send(&close());
+                peer.find(0x18);
+            }
+        }
+        drop(peer);
+        let mut next = Peer::begun(address);
+        next.receiver("next", 0, &Terms { node: Some(source(&node)), ..Terms::default() });
+        assert_eq!(next.delivery().text(), "plain", "way {way}");
+        assert!(next.is_drained(0, 1), "way {way}");
+    }
 }

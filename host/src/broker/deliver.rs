@@ -166,9 +166,10 @@ impl Broker {
         if !self.prepare(worker, message, &single.mailbox) {
             return None;
         }
-        let sooner = single.mailbox.message_expires(now, message).map(|at| {
-            message.with_envelope(Envelope { expires: Some(at), ..message.envelope().clone() })
-        });
+        let sooner = single
+            .mailbox
+            .message_expires(now, message)
+            .map(|at| message.with_envelope(Envelope { expires: Some(at), ..message.envelope().clone() }));
         let message = sooner.as_ref().unwrap_or(message);
         let copy = Queued {
             name: single.name.clone(),

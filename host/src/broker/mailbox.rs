@@ -17,8 +17,8 @@ use crate::store::{Change, MailboxId, QueueRecord, Sequence};
 use hashbrown::{HashMap, HashSet};
 use parking_lot::Mutex;
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
 /// A sequence number for what is not submitted yet: later than every real one.
 pub const NOT_SUBMITTED: Sequence = Sequence::MAX;

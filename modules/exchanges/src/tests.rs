@@ -23,7 +23,10 @@ fn routed(topic: &str, properties: &[(&str, &str)]) -> Vec<String> {
     }
     let decision = module.on_publish(&testing::client("c"), envelope.clone(), &Payload::from("m"));
     let also = decision.also.into_iter().map(|message| {
-        assert_eq!((message.envelope.user_properties, &message.payload[..]), (envelope.user_properties.clone(), &b"m"[..]));
+        assert_eq!(
+            (message.envelope.user_properties, &message.payload[..]),
+            (envelope.user_properties.clone(), &b"m"[..])
+        );
         message.envelope.topic
     });
     let also: Vec<String> = also.collect();

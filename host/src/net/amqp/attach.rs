@@ -210,7 +210,8 @@ impl Side {
             };
             let name = if address == management::ADDRESS { address::dynamic() } else { address.clone() };
             let filter = SubscribeFilter { name: name.into(), share: None, options };
-            let source = broker::Source::Subscription { filter: Some(filter), expiry_seconds: stay.lost, clean: false, shared };
+            let source =
+                broker::Source::Subscription { filter: Some(filter), expiry_seconds: stay.lost, clean: false, shared };
             Receive { client: Client { id, ..(*client).clone() }, origin: self.origin, source, predicate }
         };
         let stay = if own.is_some() { Stay { detached: 0, lost: 0 } } else { stay };

@@ -1,0 +1,192 @@
+//! `$management`: queues and bindings by request and reply; and exchanges.
+
+use super::link::Terms;
+use super::own;
+use super::peer::Peer;
+use super::raw::*;
+use super::value::Value;
+use crate::harness::unique;
+use serde_json::json;
+use std::net::SocketAddr;
+
+/// A client with a link to `$management`, and one for its answers.
+struct Manager {
+    peer: Peer,
+    reply_to: String,
+    sent: u32,
+}
+
+impl Manager {
+    fn new(address: SocketAddr) -> Self {
+        let mut peer = Peer::begun(address);
+        let dynamic = performative(0x28, &[NULL, NULL, NULL, NULL, TRUE]);
+        let answer = peer.receiver("answers", 0, &Terms { node: Some(dynamic), settles: (1, 0), ..Terms::default() });
+        let reply_to = answer.field(5).field(0).text().to_owned();
+        peer.sender("requests", 1, &Terms { node: Some(target("$management")), ..Terms::default() });
+        Self { peer, reply_to, sent: 0 }
+    }
+
+    /// Status and body of the answer to a request: application properties that are texts, and a map.
+    fn ask(&mut self, properties: &[(&str, &str)], body: &[&[u8]]) -> (i128, Value) {
+        let pairs: Vec<Vec<u8>> = properties.iter().flat_map(|(key, value)| [string(key), string(value)]).collect();
+        let pairs: Vec<&[u8]> = pairs.iter().map(Vec::as_slice).collect();
+        self.sent += 1;
+        let id = ulong(self.sent.into());
+        let head = described(0x73, &list(&[&id, NULL, NULL, NULL, &string(&self.reply_to)]));
+        let request = [head, described(0x74, &map(&pairs)), described(0x77, &map(body))].concat();
+        self.peer.send(&transfer(1, Some(self.sent), Some(&self.sent.to_be_bytes()), false, false, &request));
+        let answer = self.peer.delivery();
+        assert_eq!(answer.section(0x73).field(5).number(), self.sent.into(), "the correlation-id");
+        let status = answer.section(0x74).get("statusCode").number();
+        let Value::Described(_, body) = answer.section(0x77) else { panic!("no body: {answer:?}") };
+        (status, *body)
+    }
+
+    fn queue(&mut self, operation: &str, name: &str, body: &[&[u8]]) -> (i128, Value) {
+        self.ask(&[("operation", operation), ("type", "queue"), ("name", name)], body)
+    }
+
+    fn binding(&mut self, operation: &str, queue: &str, filter: &str) -> i128 {
+        let body: [&[u8]; 4] = [&string("queue"), &string(queue), &string("filter"), &string(filter)];
+        self.ask(&[("operation", operation), ("type", "binding")], &body).0
+    }
+}
+
+/// Publishes, and what became of it.
+fn publish(address: SocketAddr, node: &str, payload: &[u8]) -> i128 {
+    let mut peer = Peer::begun(address);
+    peer.sender("out", 0, &Terms { node: Some(target(node)), ..Terms::default() });
+    peer.send(&transfer(0, Some(0), Some(b"t"), false, false, payload));
+    peer.disposition().field(4).code()
+}
+
+#[test]
+fn queues_are_made_read_changed_listed_and_removed_and_outlive_the_broker() {
+    let Some((broker, address)) = own() else { return };
+    let mut manager = Manager::new(address);
+    let (name, address_of_it) = ("orders", "/queues/orders");
+    assert_eq!(manager.queue("READ", name, &[]).0, 404);
+    let settings: [&[u8]; 4] = [&string("messages-max"), &ulong(2), &string("dead-letters"), &string("/queues/dead")];
+    let (status, body) = manager.queue("CREATE", name, &settings);
+    assert_eq!((status, body.get("identity").text(), body.get("messages-max").number()), (201, address_of_it, 2));
+    assert_eq!(manager.queue("CREATE", name, &settings).0, 200);
+    assert_eq!(manager.queue("CREATE", name, &[]).0, 409);
+    for _ in 0..2 {
+        assert_eq!(publish(address, address_of_it, &message(b"m")), 0x24);
+    }
+    assert_eq!(publish(address, address_of_it, &message(b"m")), 0x25, "it is full");
+    let broker = broker.restart();
+    let address = broker.at("amqp");
+    let mut manager = Manager::new(address);
+    let (status, body) = manager.queue("READ", address_of_it, &[]);
+    assert_eq!((status, body.get("waiting").number(), body.get("dead-letters").text()), (200, 2, "/queues/dead"));
+    let (status, body) = manager.queue("UPDATE", name, &[&string("messages-max"), NULL]);
+    assert_eq!(
+        (status, body.get("messages-max"), body.get("dead-letters").text()),
+        (200, &Value::Null, "/queues/dead")
+    );
+    assert_eq!(publish(address, address_of_it, &message(b"m")), 0x24);
+    assert_eq!(manager.queue("UPDATE", name, &[&string("bytes-max"), &string("many")]).0, 400);
+    assert_eq!(manager.queue("UPDATE", "other", &[]).0, 404);
+    let names: [&[u8]; 2] = [&string("attributeNames"), &list(&[&string("name"), &string("waiting")])];
+    let (status, body) = manager.ask(&[("operation", "QUERY"), ("entityType", "queue")], &names);
+    let row = Value::List(vec![Value::Text(name.to_owned()), Value::Number(3)]);
+    assert_eq!((status, body.get("results")), (200, &Value::List(vec![row])));
+    assert_eq!(manager.queue("DELETE", name, &[]).0, 204);
+    assert_eq!(manager.queue("DELETE", name, &[]).0, 404);
+    assert_eq!(manager.queue("NONSENSE", name, &[]).0, 501);
+    assert_eq!(manager.ask(&[("operation", "CREATE"), ("type", "window")], &[]).0, 400);
+    assert_eq!(manager.queue("CREATE", "/queues/a/+", &[]).0, 400);
+    assert_eq!(manager.ask(&[("operation", "GET-TYPES")], &[]).0, 200);
+}
+
+#[test]
+fn filters_are_bound_to_queues_and_taken_away() {
+    let Some((broker, address)) = own() else { return };
+    let mut manager = Manager::new(address);
+    assert_eq!(manager.binding("CREATE", "sink", "sensors/#"), 404);
+    manager.queue("CREATE", "sink", &[]);
+    assert_eq!(manager.binding("CREATE", "sink", "sensors/#"), 201);
+    assert_eq!(manager.binding("CREATE", "sink", "sensors/#"), 200);
+    assert_eq!(manager.binding("CREATE", "sink", "a/#/b"), 400);
+    assert_eq!(manager.binding("READ", "sink", "sensors/#"), 200);
+    assert_eq!(publish(address, "sensors/hall/t", &message(b"21")), 0x24);
+    let broker = broker.restart();
+    let address = broker.at("amqp");
+    let mut manager = Manager::new(address);
+    assert_eq!(publish(address, "sensors/hall/t", &message(b"22")), 0x24);
+    assert_eq!(manager.queue("READ", "sink", &[]).1.get("waiting").number(), 2);
+    let (_, body) = manager.ask(&[("operation", "QUERY"), ("entityType", "binding")], &[]);
+    assert_eq!(body.get("count").number(), 1);
+    assert_eq!(manager.binding("DELETE", "sink", "sensors/#"), 204);
+    assert_eq!(manager.binding("DELETE", "sink", "sensors/#"), 404);
+    publish(address, "sensors/hall/t", &message(b"23"));
+    assert_eq!(manager.queue("READ", "sink", &[]).1.get("waiting").number(), 2);
+}
+
+/// The form of the draft's clients: a receiver at `$management` itself, whose target names where answers go.
+#[test]
+fn answers_may_come_by_a_receiver_at_the_node_itself() {
+    let Some(address) = super::address() else { return };
+    let mut peer = Peer::begun(address);
+    let answer = peer.receiver("answers", 0, &Terms { node: Some(source("$management")), ..Terms::default() });
+    assert_eq!(answer.field(5).field(0).text(), "$management");
+    peer.sender("requests", 1, &Terms { node: Some(target("$management")), ..Terms::default() });
+    let head = described(0x73, &list(&[&string("id"), NULL, NULL, NULL, &string("here")]));
+    let request = [head, described(0x74, &map(&[&string("operation"), &string("GET-TYPES")]))].concat();
+    peer.send(&transfer(1, Some(0), Some(b"t"), false, false, &request));
+    let got = peer.delivery();
+    assert_eq!(got.section(0x73).field(5).text(), "id");
+    assert_eq!(got.section(0x74).get("statusCode").number(), 200);
+}
+
+/// Direct, topic, fanout and headers; several queues get the message as it was sent, or none does.
+#[test]
+fn exchanges_route_to_queues_and_leave_the_message_as_it_is() {
+    let Some((broker, address)) = own() else { return };
+    let name = unique("q");
+    let (a, b) = (format!("{name}-a"), format!("{name}-b"));
+    let exchanges = json!({ "exchanges": [
+        { "name": "d", "type": "direct", "bindings": [{ "queue": a, "key": "k" }] },
+        { "name": "t", "type": "topic", "bindings": [{ "queue": a, "key": "#.error.*" }, { "queue": b, "key": "#" }] },
+        { "name": "f", "type": "fanout", "bindings": [{ "queue": a }, { "queue": b }] },
+        { "name": "h", "type": "headers", "unroutable": "refuse",
+          "bindings": [{ "queue": b, "headers": { "size": 7 } }] }
+    ] });
+    broker.admin().put("/api/v1/modules/exchanges/config", &exchanges).expect(200);
+    let mut manager = Manager::new(address);
+    assert_eq!(manager.queue("CREATE", &a, &[]).0, 201);
+    assert_eq!(manager.queue("CREATE", &b, &[&string("messages-max"), &ulong(3)]).0, 201);
+    // A body that has no form but AMQP's, and a property that is no text.
+    let own = described(0x74, &map(&[&string("size"), &[0x54, 7]]));
+    let body = described(0x77, &list(&[&string("text"), &ulong(9)]));
+    let sent = [own, body].concat();
+    let mut take = |queue: &str| {
+        let mut peer = Peer::begun(address);
+        peer.receiver("in", 0, &Terms { node: Some(source(&format!("/queues/{queue}"))), ..Terms::default() });
+        let got = peer.delivery();
+        peer.send(&[disposition(true, got.id, got.id, true, ACCEPTED), close()].concat());
+        peer.find(0x18);
+        let kept: Vec<Value> = got.sections.into_iter().filter(|section| section.code() > 0x70).collect();
+        assert_eq!(kept, Value::sections(&sent), "{queue}");
+    };
+    assert_eq!(publish(address, "/exchanges/d/k", &sent), 0x24);
+    take(&a);
+    assert_eq!(publish(address, "/exchanges/t/x.error.y", &sent), 0x24);
+    take(&a);
+    take(&b);
+    assert_eq!(publish(address, "/exchanges/f", &sent), 0x24);
+    take(&a);
+    take(&b);
+    assert_eq!(publish(address, "/exchanges/h", &sent), 0x24);
+    take(&b);
+    assert_eq!(publish(address, "/exchanges/h", &message(b"m")), 0x25);
+    assert_eq!(publish(address, "/exchanges/nobody/k", &sent), 0x25);
+    // One of two queues is full: neither gets it.
+    for _ in 0..3 {
+        assert_eq!(publish(address, "/exchanges/t/x", &sent), 0x24);
+    }
+    assert_eq!(publish(address, "/exchanges/f", &sent), 0x25);
+    assert_eq!(manager.queue("READ", &a, &[]).1.get("waiting").number(), 0);
+    assert_eq!(manager.queue("READ", &b, &[]).1.get("waiting").number(), 3);
+}

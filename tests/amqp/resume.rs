@@ -1,0 +1,264 @@
+//! Links that come back with deliveries that are not settled (2.6.13), in both directions, over a lost connection and over a
+//! restart of the broker; stealing, and how long a terminus stays (3.5.6).
+
+use super::link::{Terms, resumed, source_with};
+use super::own;
+use super::peer::Peer;
+use super::raw::*;
+use super::value::Value;
+use super::{Broker, address};
+use crate::harness::unique;
+use std::net::SocketAddr;
+
+const SECOND: (u8, u8) = (0, 1);
+
+fn sends_to(node: &str, unsettled: Option<Vec<u8>>) -> Terms<'static> {
+    Terms { node: Some(target(node)), settles: SECOND, unsettled, ..Terms::default() }
+}
+
+fn receives(node: &str, unsettled: Option<Vec<u8>>) -> Terms<'static> {
+    Terms { node: Some(source_with(node, 2, "never", None, &[])), settles: SECOND, unsettled, ..Terms::default() }
+}
+
+/// The tags in the unsettled map of an attach, with the number of their state; 0: none.
+fn unsettled(attach: &Value) -> Vec<(Vec<u8>, i128)> {
+    match attach.field(7) {
+        Value::Null => Vec::new(),
+        Value::Map(pairs) => pairs.iter().map(|(tag, state)| (tag.bytes().to_vec(), state.code())).collect(),
+        other => panic!("{other:?} is no map"),
+    }
+}
+
+/// Everything that waits in a queue, by whoever comes next.
+fn waiting(address: SocketAddr, node: &str) -> Vec<String> {
+    let mut peer = Peer::begun(address);
+    peer.link("rest", 0, true, &Terms { node: Some(source(node)), ..Terms::default() });
+    peer.send(&flow(0, 2048, Some((0, 0, 100, true, false))));
+    let mut texts = Vec::new();
+    loop {
+        let body = peer.frame().expect("the broker hung up");
+        match body[2] {
+            0x14 => {
+                let (head, payload) = Value::read(&body);
+                let id = u32::try_from(head.field(1).number()).expect("an id");
+                peer.send(&disposition(true, id, id, true, ACCEPTED));
+                let Value::Described(_, data) = Value::sections(payload).pop().expect("a body") else {
+                    panic!("no data")
+                };
+                texts.push(String::from_utf8_lossy(data.bytes()).into_owned());
+            }
+            0x13 if *Value::read(&body).0.field(4) != Value::Null => return texts,
+            _ => {}
+        }
+    }
+}
+
+/// Cut before the answer, after the answer, with the sender's word, and after it: the message is there once.
+#[test]
+fn em21_a_sender_that_settles_second_is_cut_at_each_step_and_over_a_restart() {
+    for restarts in [false, true] {
+        let Some((mut broker, mut address)) = own() else { return };
+        let (node, container) = (format!("/queues/{}", unique("second")), unique("container"));
+        let (tag, text) = (b"tag", message(b"once"));
+        let again = |broker: Broker| if restarts { broker.restart() } else { broker };
+        let mut peer = Peer::of(address, &container);
+        peer.sender("out", 0, &sends_to(&node, None));
+        // Cut before its answer.
+        peer.send(&transfer(0, Some(0), Some(tag), false, false, &text));
+        drop(peer);
+        broker = again(broker);
+        address = broker.at("amqp");
+        let mut peer = Peer::of(address, &container);
+        let answer = peer.sender("out", 0, &sends_to(&node, Some(map(&[&binary(tag), NULL]))));
+        if unsettled(&answer).is_empty() {
+            // It never came, so it is sent anew.
+            peer.send(&transfer(0, Some(0), Some(tag), false, false, &text));
+            assert_eq!(peer.disposition().field(4).code(), 0x24);
+        }
+        // Cut after its answer.
+        drop(peer);
+        broker = again(broker);
+        address = broker.at("amqp");
+        let mut peer = Peer::of(address, &container);
+        let answer = peer.sender("out", 0, &sends_to(&node, Some(map(&[&binary(tag), NULL]))));
+        assert_eq!(unsettled(&answer), [(tag.to_vec(), 0x24)], "what the broker thinks of it");
+        // Sent again as if the answer had been lost: it is answered, and not taken twice.
+        peer.send(&resumed(0, 0, tag, false, NULL, false, &text));
+        let said = peer.disposition();
+        assert_eq!((said.field(4).code(), said.field(3)), (0x24, &Value::Bool(false)));
+        // The sender knows; cut with its word.
+        peer.send(&disposition(false, 0, 0, true, ACCEPTED));
+        peer.send(&close());
+        peer.find(0x18);
+        broker = again(broker);
+        address = broker.at("amqp");
+        let mut peer = Peer::of(address, &container);
+        let answer = peer.sender("out", 0, &sends_to(&node, Some(map(&[&binary(tag), ACCEPTED]))));
+        assert_eq!(unsettled(&answer), []);
+        peer.send(&close());
+        peer.find(0x18);
+        assert_eq!(waiting(address, &node), ["once"], "restarts: {restarts}");
+    }
+}
+
+/// A sender that resumes only to settle or to abort says so with a transfer; what it forgot itself is forgotten, too.
+#[test]
+fn a_sender_that_comes_back_ends_what_it_left_open_in_each_way() {
+    let Some(address) = address() else { return };
+    let (node, container) = (format!("/queues/{}", unique("ends")), unique("container"));
+    let tags: [&[u8]; 3] = [b"settled", b"aborted", b"forgotten"];
+    let mut peer = Peer::of(address, &container);
+    peer.sender("out", 0, &sends_to(&node, None));
+    for (id, tag) in (0..).zip(tags) {
+        peer.send(&transfer(0, Some(id), Some(tag), false, false, &message(tag)));
+        peer.disposition();
+    }
+    drop(peer);
+    let mut peer = Peer::of(address, &container);
+    let map_of_two = map(&[&binary(tags[0]), NULL, &binary(tags[1]), NULL]);
+    let answer = peer.sender("out", 0, &sends_to(&node, Some(map_of_two)));
+    let mut known: Vec<Vec<u8>> = unsettled(&answer).into_iter().map(|(tag, _)| tag).collect();
+    known.sort();
+    assert_eq!(known, [b"aborted", b"settled"]);
+    peer.send(&resumed(0, 0, tags[0], true, ACCEPTED, false, &[]));
+    peer.send(&resumed(0, 1, tags[1], false, NULL, true, &[]));
+    peer.send(&close());
+    peer.find(0x18);
+    let mut peer = Peer::of(address, &container);
+    let all = map(&[&binary(tags[0]), NULL, &binary(tags[1]), NULL, &binary(tags[2]), NULL]);
+    assert_eq!(unsettled(&peer.sender("out", 0, &sends_to(&node, Some(all)))), []);
+    assert_eq!(waiting(address, &node), ["settled", "aborted", "forgotten"]);
+}
+
+/// Cut before its outcome, after it, and after it is settled: the receiver gets it once, under one tag.
+#[test]
+fn em22_a_receiver_that_settles_second_is_cut_at_each_step_and_over_a_restart() {
+    for (restarts, of_queue) in [(false, false), (true, false), (true, true)] {
+        let Some((mut broker, mut address)) = own() else { return };
+        let (name, container) = (unique("node"), unique("container"));
+        let node = if of_queue { format!("/queues/{name}") } else { name };
+        let again = |broker: Broker| if restarts { broker.restart() } else { broker };
+        let mut peer = Peer::of(address, &container);
+        peer.receiver("in", 0, &receives(&node, None));
+        peer.sender("out", 1, &Terms { node: Some(target(&node)), settles: SECOND, ..Terms::default() });
+        peer.send(&transfer(1, Some(0), Some(b"t"), false, false, &message(b"once")));
+        let first = peer.delivery();
+        assert!(!first.resume && !first.settled);
+        // Cut before its outcome: it comes again, and is known by its tag.
+        drop(peer);
+        broker = again(broker);
+        address = broker.at("amqp");
+        let mut peer = Peer::of(address, &container);
+        let answer = peer.receiver("in", 0, &receives(&node, Some(map(&[&binary(&first.tag), NULL]))));
+        assert_eq!(unsettled(&answer), [(first.tag.clone(), 0)]);
+        let second = peer.delivery();
+        assert_eq!((second.resume, &second.tag, &second.state), (true, &first.tag, &Value::Null));
+        drop(peer);
+        // It had a part of it: it comes from the beginning, and that is said.
+        let mut peer = Peer::of(address, &container);
+        let part = performative(0x23, &[&uint(0), &ulong(3)]);
+        peer.receiver("in", 0, &receives(&node, Some(map(&[&binary(&first.tag), &part]))));
+        let third = peer.delivery();
+        assert_eq!((third.resume, third.state.code(), third.text().as_str()), (true, 0x23, "once"));
+        // Cut after its outcome, before or after the broker has settled it.
+        peer.send(&disposition(true, third.id, third.id, false, ACCEPTED));
+        let settled = peer.find(0x15);
+        assert_eq!(Value::read(&settled).0.field(3), &Value::Bool(true));
+        drop(peer);
+        broker = again(broker);
+        address = broker.at("amqp");
+        let mut peer = Peer::of(address, &container);
+        let answer = peer.receiver("in", 0, &receives(&node, Some(map(&[&binary(&first.tag), ACCEPTED]))));
+        assert_eq!(unsettled(&answer), []);
+        assert!(peer.is_drained(0, 0), "restarts: {restarts}");
+    }
+}
+
+/// The broker never heard the outcome that the receiver has in its map: the entry ends, and does not come again.
+#[test]
+fn an_outcome_that_was_lost_on_its_way_is_told_by_the_map() {
+    let Some(address) = address() else { return };
+    for (state, comes_again) in [(0x24, false), (0x25, false), (0x26, true)] {
+        let (node, container) = (unique("lost"), unique("container"));
+        let mut peer = Peer::of(address, &container);
+        peer.receiver("in", 0, &receives(&node, None));
+        peer.sender("out", 1, &Terms { node: Some(target(&node)), ..Terms::default() });
+        peer.send(&transfer(1, Some(0), Some(b"t"), false, false, &message(b"m")));
+        let got = peer.delivery();
+        drop(peer);
+        let mut peer = Peer::of(address, &container);
+        let map = map(&[&binary(&got.tag), &performative(state, &[])]);
+        let answer = peer.receiver("in", 0, &receives(&node, Some(map)));
+        assert_eq!(unsettled(&answer), []);
+        if comes_again {
+            let again = peer.delivery();
+            assert_eq!((again.resume, again.text().as_str()), (false, "m"));
+        } else {
+            assert!(peer.is_drained(0, 0), "{state:x}");
+        }
+    }
+}
+
+/// 2.6.1: a link of the same name takes the other one's place, within a connection and from another one.
+#[test]
+fn a_link_is_stolen_with_what_it_had() {
+    let Some(address) = address() else { return };
+    let (node, container) = (unique("stolen"), unique("container"));
+    let mut peer = Peer::of(address, &container);
+    peer.receiver("in", 0, &receives(&node, None));
+    peer.sender("out", 1, &Terms { node: Some(target(&node)), ..Terms::default() });
+    peer.send(&transfer(1, Some(0), Some(b"t"), false, false, &message(b"m")));
+    assert_eq!(peer.delivery().text(), "m");
+    peer.send(&super::link::attach("in", 2, true, &receives(&node, None)));
+    assert_eq!(peer.refusal(), "amqp:link:stolen");
+    peer.find(0x12);
+    peer.send(&detach(0, false));
+    peer.send(&flow(0, 2048, Some((2, 0, 100, false, false))));
+    assert_eq!(peer.delivery().text(), "m");
+    let mut thief = Peer::of(address, &container);
+    thief.receiver("in", 0, &receives(&node, None));
+    assert_eq!(peer.refusal(), "amqp:link:stolen");
+    assert_eq!(thief.delivery().text(), "m");
+}
+
+/// 3.5.6: what a terminus survives.
+#[test]
+fn a_terminus_stays_as_long_as_its_policy_says() {
+    let Some(address) = address() else { return };
+    // Policy, whether it survives: a detach, the end of the session, the connection.
+    for (policy, expected) in [
+        ("link-detach", [false, false, false]),
+        ("session-end", [true, false, false]),
+        ("connection-close", [true, false, false]),
+        ("never", [true, true, true]),
+    ] {
+        for (way, survives) in expected.into_iter().enumerate() {
+            let (node, container) = (unique("stays"), unique("container"));
+            let asked = || Terms { node: Some(source_with(&node, 2, policy, None, &[])), ..Terms::default() };
+            let mut out = Peer::begun(address);
+            out.sender("out", 0, &Terms { node: Some(target(&node)), ..Terms::default() });
+            let mut peer = Peer::of(address, &container);
+            peer.link("in", 0, true, &asked());
+            match way {
+                0 => {
+                    peer.send(&detach(0, false));
+                    peer.find(0x16);
+                }
+                1 => {
+                    peer.send(&[end(0), begin(0)].concat());
+                    peer.find(0x17);
+                    peer.find(0x11);
+                }
+                _ => {
+                    peer.send(&close());
+                    peer.find(0x18);
+                    peer = Peer::of(address, &container);
+                }
+            }
+            out.send(&transfer(0, Some(0), Some(b"t"), false, false, &message(b"m")));
+            out.find(0x15);
+            peer.receiver("in", 0, &asked());
+            assert_eq!(!peer.is_drained(0, 0), survives, "{policy}, way {way}");
+        }
+    }
+}
