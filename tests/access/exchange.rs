@@ -19,12 +19,12 @@ fn mac(key: &[u8], message: &[u8]) -> [u8; 32] {
     mac.chain_update(message).finalize().into_bytes().into()
 }
 
-fn first(user: &str) -> Vec<u8> {
+pub(crate) fn first(user: &str) -> Vec<u8> {
     format!("n,,{}", FIRST.replace("ann", user)).into_bytes()
 }
 
 /// The client's last message, and what the server has to answer.
-fn last(user: &str, challenge: &[u8], password: &str) -> (Vec<u8>, Vec<u8>) {
+pub(crate) fn last(user: &str, challenge: &[u8], password: &str) -> (Vec<u8>, Vec<u8>) {
     let challenge = std::str::from_utf8(challenge).unwrap();
     let mut fields = challenge.split(',').map(|field| &field[2..]);
     let (nonce, salt, count) = (fields.next().unwrap(), fields.next().unwrap(), fields.next().unwrap());

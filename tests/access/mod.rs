@@ -1,7 +1,7 @@
 //! Who may come in, and what they may do: passwords, tokens, exchanges, and the access list at every way in and out.
 
 mod amqp;
-mod exchange;
+pub(crate) mod exchange;
 mod limits;
 mod matrix;
 mod passwords;

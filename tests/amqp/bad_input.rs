@@ -1,9 +1,12 @@
 //! Bad input over a socket. The ids are those of the project's list of known faults of brokers; the machine's own rows go
 //! deeper, these see that the broker hangs up, says why, and serves the next client.
 
-use super::address;
+use super::link::{Terms, attach};
 use super::peer::{Peer, is_served, says};
 use super::raw::*;
+use super::value::Value;
+use super::{Broker, address};
+use crate::harness::{V5, V311, connect, unique};
 
 const FRAMING: &str = "amqp:connection:framing-error";
 const DECODE: &str = "amqp:decode-error";
@@ -172,4 +175,230 @@ fn a39_empty_frames_are_rationed() {
     peer.send(&hex("00000008 02000000").repeat(100_000));
     assert!(says(&peer.until_closed(), "amqp:resource-limit-exceeded"));
     is_served(address);
+}
+
+/// A15 over a socket: what a link lacks, or says twice, is told at once, and the next one is served.
+#[test]
+fn a15_links_that_make_no_sense_are_refused() {
+    let Some(address) = address() else { return };
+    let dynamic = performative(0x28, &[&string("a"), NULL, NULL, NULL, TRUE]);
+    let both = performative(0x29, &[&string("a"), NULL, NULL, NULL, TRUE]);
+    for (node, is_receiver) in [(None, true), (None, false), (Some(dynamic), true), (Some(both), false)] {
+        let mut peer = Peer::begun(address);
+        let answer = peer.link("l", 0, is_receiver, &Terms { node, ..Terms::default() });
+        assert_eq!(answer.field(if is_receiver { 5 } else { 6 }), &Value::Null);
+        assert_eq!(peer.refusal(), INVALID);
+        peer.send(&detach(0, true));
+        peer.sender("next", 1, &Terms { node: Some(target("a")), ..Terms::default() });
+    }
+}
+
+#[test]
+fn a23_an_aborted_message_is_not_published_and_the_next_one_is() {
+    let Some(address) = address() else { return };
+    let node = unique("aborted");
+    let mut peer = Peer::begun(address);
+    peer.receiver("in", 0, &Terms { node: Some(source(&node)), ..Terms::default() });
+    peer.sender("out", 1, &Terms { node: Some(target(&node)), ..Terms::default() });
+    for id in 0..3 {
+        peer.send(&transfer(1, Some(id), Some(b"t"), false, true, &message(&[b'x'; 5000])[..3000]));
+        peer.send(&aborted(1));
+    }
+    peer.send(&transfer(1, Some(3), Some(b"u"), false, false, &message(b"whole")));
+    assert_eq!(peer.delivery().text(), "whole");
+}
+
+#[test]
+fn a24_more_transfers_than_the_window_end_the_session() {
+    let Some(broker) = Broker::start_with(|config| config.amqp.session_window = 4) else { return };
+    let mut peer = Peer::sending(broker.at("amqp"), "a24", (0, 0));
+    // One piece, so that the broker has no time to open its window again.
+    let part = |n: u32| transfer(0, (n == 0).then_some(0), (n == 0).then_some(&b"t"[..]), false, true, b"x");
+    peer.send(&(0..6).flat_map(part).collect::<Vec<u8>>());
+    assert!(says(&peer.find(0x17), "amqp:session:window-violation"));
+    is_served(broker.at("amqp"));
+}
+
+#[test]
+fn a26_flows_that_ask_for_an_echo_get_one_each_and_nothing_else() {
+    let Some(address) = address() else { return };
+    let mut peer = Peer::begun(address);
+    peer.link("in", 0, true, &Terms { node: Some(source(&unique("echo"))), ..Terms::default() });
+    // Credit without bound, a next-incoming-id that is long past or never was, and a drain of nothing.
+    peer.send(&flow(u32::MAX, 2048, Some((0, 0, u32::MAX, false, false))));
+    peer.send(&flow(7, 2048, Some((0, u32::MAX, u32::MAX, false, false))));
+    for _ in 0..100 {
+        peer.send(&flow(0, 2048, Some((0, 0, 10, false, true))));
+    }
+    peer.send(&[end(0), begin(0)].concat());
+    let mut echoes = 0;
+    while let Some(body) = peer.frame() {
+        match body[2] {
+            0x13 => echoes += 1,
+            0x17 => break,
+            other => panic!("{other:x}"),
+        }
+    }
+    assert_eq!(echoes, 100);
+}
+
+#[test]
+fn a41_links_that_come_and_go_by_the_thousand_leave_nothing() {
+    let Some(address) = address() else { return };
+    let mut peer = Peer::begun(address);
+    // More than a connection may have at a time, the detach of one behind the attach of the next.
+    let node = Terms { node: Some(target(&unique("storm"))), ..Terms::default() };
+    peer.send(&attach("l0", 0, false, &node));
+    for n in 1..3000u32 {
+        peer.send(&attach(&format!("l{n}"), n % 2, false, &node));
+        peer.send(&detach((n + 1) % 2, true));
+        if n % 100 == 0 {
+            while Value::read(&peer.find(0x12)).0.field(0).text() != format!("l{n}") {}
+        }
+    }
+    // A detach and a close that cross: nothing comes back to life.
+    peer.send(&[detach(1, true), detach(1, true), close()].concat());
+    let rest = peer.until_closed();
+    assert!(!says(&rest, "amqp:resource-limit-exceeded") && !says(&rest, "amqp:session:handle-in-use"));
+    is_served(address);
+}
+
+#[test]
+fn a42_what_fails_again_and_again_ends_with_the_dead_letters() {
+    let Some(broker) = Broker::start_with(|config| config.broker.queue_failures_max = 3) else { return };
+    let address = broker.at("amqp");
+    let node = "/queues/poison";
+    let mut peer = Peer::begun(address);
+    peer.sender("out", 0, &Terms { node: Some(target(node)), ..Terms::default() });
+    peer.send(&transfer(0, Some(0), Some(b"t"), false, false, &message(b"poison")));
+    peer.receiver("in", 1, &Terms { node: Some(source(node)), ..Terms::default() });
+    // What is only released was not tried, and comes any number of times.
+    for _ in 0..10 {
+        let got = peer.delivery();
+        assert_eq!(got.section(0x70).field(4), &Value::Null);
+        peer.send(&disposition(true, got.id, got.id, true, &performative(0x26, &[])));
+    }
+    for failed in 0..3 {
+        let got = peer.delivery();
+        let counted = got.section(0x70).field(4).clone();
+        assert_eq!(counted, if failed == 0 { Value::Null } else { Value::Number(failed) });
+        peer.send(&disposition(true, got.id, got.id, true, &performative(0x27, &[TRUE])));
+    }
+    let mut dead = Peer::begun(address);
+    dead.receiver("dead", 0, &Terms { node: Some(source("/queues/dead-letters")), ..Terms::default() });
+    assert_eq!(dead.delivery().text(), "poison");
+    assert!(peer.is_drained(1, 13));
+}
+
+/// Maps, lists and numbers have no form in MQTT: the subscriber gets a packet that is right, by the rule of the translation.
+#[test]
+fn a43_what_has_no_form_in_mqtt_follows_a_rule() {
+    let Some(address) = address() else { return };
+    let node = unique("formless");
+    for version in [V311, V5] {
+        let mut subscriber = connect(version).open();
+        subscriber.subscribe(&node, 1);
+        let mut peer = Peer::begun(address);
+        peer.sender("out", 0, &Terms { node: Some(target(&node)), ..Terms::default() });
+        let header = described(0x70, &list(&[TRUE]));
+        let annotations = described(0x72, &map(&[&symbol("x-nested"), &map(&[&string("a"), &list(&[NULL])])]));
+        let properties = described(0x74, &map(&[&string("list"), NULL, &string("text"), &string("a\0b")]));
+        let bodies = [
+            described(0x77, &map(&[&string("k"), &list(&[&ulong(1), TRUE])])),
+            [described(0x76, &list(&[NULL])), described(0x76, &list(&[&string("x")]))].concat(),
+            described(0x77, NULL),
+        ];
+        for (id, body) in (0..).zip(bodies) {
+            let payload = [&header[..], &annotations, &properties, &body].concat();
+            peer.send(&transfer(0, Some(id), Some(&[1]), false, false, &payload));
+            assert_eq!(peer.disposition().field(4).code(), 0x24);
+            let got = subscriber.take();
+            assert_eq!((&*got.topic, got.qos), (&*node, 1));
+        }
+        subscriber.ping();
+    }
+}
+
+/// A client that is lost: each delivery that it had goes back once, to its old place.
+#[test]
+fn a44_what_a_lost_client_had_comes_back_once_and_in_order() {
+    let Some(address) = address() else { return };
+    let node = format!("/queues/{}", unique("lost"));
+    let mut peer = Peer::begun(address);
+    peer.sender("out", 0, &Terms { node: Some(target(&node)), ..Terms::default() });
+    for id in 0..10u32 {
+        peer.send(&transfer(0, Some(id), Some(&id.to_be_bytes()), false, false, &message(id.to_string().as_bytes())));
+        peer.disposition();
+    }
+    let mut lost = Peer::begun(address);
+    lost.receiver("in", 0, &Terms { node: Some(source(&node)), ..Terms::default() });
+    let had: Vec<u32> = (0..10).map(|_| lost.delivery().id).collect();
+    lost.send(&disposition(true, had[3], had[3], true, ACCEPTED));
+    lost.send(&flow(10, 2048, Some((0, 10, 0, false, true))));
+    lost.find(0x13);
+    drop(lost);
+    let mut next = Peer::begun(address);
+    next.receiver("in", 0, &Terms { node: Some(source(&node)), ..Terms::default() });
+    let texts: Vec<String> = (0..9).map(|_| next.delivery().text()).collect();
+    assert_eq!(texts, ["0", "1", "2", "4", "5", "6", "7", "8", "9"]);
+    assert!(next.is_drained(0, 9));
+}
+
+/// Where each row of the list of known faults is: a word that stands in one of the files of rows.
+const WHERE: [(&str, &str, &str); 44] = [
+    ("A01", "tests/amqp/bad_input.rs", "fn a01_"),
+    ("A02", "host/src/amqp/tests/bad_input.rs", "fn a02_to_a06_"),
+    ("A03", "tests/amqp/bad_input.rs", "00000008 01000000"),
+    ("A04", "tests/amqp/bad_input.rs", "00000008 FF000000"),
+    ("A05", "tests/amqp/bad_input.rs", "FFFFFFFF 02000000"),
+    ("A06", "tests/amqp/bad_input.rs", "00000008 027F0000"),
+    ("A07", "tests/amqp/bad_input.rs", "\"A07\""),
+    ("A08", "tests/amqp/bad_input.rs", "\"A08\""),
+    ("A09", "host/src/amqp/tests/bad_input.rs", "fn a09_"),
+    ("A10", "tests/amqp/bad_input.rs", "\"A10\""),
+    ("A11", "tests/amqp/bad_input.rs", "\"A11\""),
+    ("A12", "tests/amqp/bad_input.rs", "\"A12\""),
+    ("A13", "tests/amqp/bad_input.rs", "fn a13_"),
+    ("A14", "tests/amqp/bad_input.rs", "\"A14\""),
+    ("A15", "tests/amqp/bad_input.rs", "fn a15_"),
+    ("A16", "tests/amqp/bad_input.rs", "\"A16\""),
+    ("A17", "tests/amqp/bad_input.rs", "\"A17\""),
+    ("A18", "tests/amqp/bad_input.rs", "\"A18\""),
+    ("A19", "tests/amqp/bad_input.rs", "fn a19_"),
+    ("A20", "host/src/amqp/tests/bad_input.rs", "fn a20_"),
+    ("A21", "tests/amqp/bad_input.rs", "\"A21\""),
+    ("A22", "tests/amqp/bad_input.rs", "\"A22\""),
+    ("A23", "tests/amqp/bad_input.rs", "fn a23_"),
+    ("A24", "tests/amqp/bad_input.rs", "fn a24_"),
+    ("A25", "tests/amqp/bad_input.rs", "\"A25\""),
+    ("A26", "tests/amqp/bad_input.rs", "fn a26_"),
+    ("A27", "tests/amqp/bad_input.rs", "vec![0; 6000]"),
+    ("A28", "tests/amqp/bad_input.rs", "(0..600).fold"),
+    ("A29", "tests/amqp/bad_input.rs", "D0 00000004 FFFFFFFF"),
+    ("A30", "tests/amqp/bad_input.rs", "C1 02 01 40"),
+    ("A31", "tests/amqp/bad_input.rs", "B0 7FFFFFFF"),
+    ("A32", "host/src/amqp/tests/bad_input.rs", "A32"),
+    ("A33", "tests/amqp/bad_input.rs", "fn a33_"),
+    ("A34", "tests/amqp/bad_input.rs", "616d71703a646174613a62696e61727958"),
+    ("A35", "tests/amqp/bad_input.rs", "73 00110000"),
+    ("A36", "host/src/amqp/filter/tests.rs", "fn a36_"),
+    ("A37", "tests/amqp/sasl.rs", "fn a37_"),
+    ("A38", "tests/amqp/sasl.rs", "a37_a38_"),
+    ("A39", "tests/amqp/bad_input.rs", "fn a39_"),
+    ("A40", "tests/amqp/sasl.rs", "fn a40_"),
+    ("A41", "tests/amqp/bad_input.rs", "fn a41_"),
+    ("A42", "tests/amqp/bad_input.rs", "fn a42_"),
+    ("A43", "tests/amqp/bad_input.rs", "fn a43_"),
+    ("A44", "tests/amqp/bad_input.rs", "fn a44_"),
+];
+
+#[test]
+fn every_known_fault_has_its_row() {
+    for (at, (id, file, word)) in WHERE.into_iter().enumerate() {
+        assert_eq!(id, format!("A{:02}", at + 1));
+        let text = std::fs::read_to_string(crate::house::root().join(file)).expect("a file of rows");
+        // This list itself does not count.
+        let rows = text.split("const WHERE").next().unwrap_or_default();
+        assert!(rows.contains(word), "{id}: {word} is not in {file}");
+    }
 }

@@ -161,7 +161,7 @@ fn exchanges_route_to_queues_and_leave_the_message_as_it_is() {
     let own = described(0x74, &map(&[&string("size"), &[0x54, 7]]));
     let body = described(0x77, &list(&[&string("text"), &ulong(9)]));
     let sent = [own, body].concat();
-    let mut take = |queue: &str| {
+    let take = |queue: &str| {
         let mut peer = Peer::begun(address);
         peer.receiver("in", 0, &Terms { node: Some(source(&format!("/queues/{queue}"))), ..Terms::default() });
         let got = peer.delivery();

@@ -1,12 +1,14 @@
 //! AMQP 1.0 on a running broker: a peer that writes bytes by hand, and fe2o3-amqp as a client.
 
 mod bad_input;
+mod crossing;
 mod em;
 mod exchange;
 mod link;
 mod management;
 mod peer;
 mod resume;
+mod sasl;
 mod settling;
 mod termini;
 mod transactions;

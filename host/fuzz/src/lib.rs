@@ -17,4 +17,8 @@ mod rooms {
 pub mod frames;
 pub mod net;
 
+/// The writer of the machine's own rows.
+#[path = "../../src/amqp/tests/raw.rs"]
+pub mod raw;
+
 pub use rooms::*;

@@ -1,0 +1,186 @@
+//! Between MQTT 5.0 and AMQP: each property of the translation both ways, request and reply, long messages.
+
+use super::address;
+use super::link::Terms;
+use super::peer::Peer;
+use super::raw::*;
+use super::value::Value;
+use crate::harness::property as id;
+use crate::harness::{Property, Publish, V5, connect, unique};
+
+/// What an AMQP receiver is sent for an MQTT message with these properties: sections by number, and what is under a key or
+/// in a place of them.
+#[test]
+fn each_property_of_mqtt_has_its_place_in_amqp() {
+    let Some(address) = address() else { return };
+    let node = unique("to-amqp");
+    let mut peer = Peer::begun(address);
+    peer.receiver("in", 0, &Terms { node: Some(source(&node)), ..Terms::default() });
+    let mut publisher = connect(V5).open();
+    let mut send = |qos: u8, properties: &[Property]| {
+        let mut message = Publish::new(&node, "m").qos(qos);
+        for property in properties {
+            message = message.with(property.clone());
+        }
+        publisher.publish(&message);
+        let got = peer.delivery();
+        peer.send(&disposition(true, got.id, got.id, true, ACCEPTED));
+        assert_eq!(got.text(), "m");
+        got
+    };
+    let text = |text: &str| Value::Text(text.to_owned());
+    // topic -> to
+    assert_eq!(send(0, &[]).section(0x73).field(2), &text(&node));
+    // QoS -> x-opt-mqtt-qos and durable
+    for qos in 0..3 {
+        let got = send(qos, &[]);
+        assert_eq!(got.section(0x72).get("x-opt-mqtt-qos").number(), i128::from(qos));
+        let durable = match got.section(0x70) {
+            Value::Null => Value::Null,
+            header => header.field(0).clone(),
+        };
+        assert_eq!(durable == Value::Bool(true), qos > 0, "{durable:?}");
+    }
+    // message expiry -> ttl in milliseconds, less what has passed
+    let ttl = send(1, &[Property::Four(id::MESSAGE_EXPIRY, 60)]).section(0x70).field(2).number();
+    assert!((1..=60_000).contains(&ttl), "{ttl}");
+    // content type, response topic, correlation data, payload format
+    assert_eq!(send(1, &[Property::text(id::CONTENT_TYPE, "text/plain")]).section(0x73).field(6), &text("text/plain"));
+    assert_eq!(send(1, &[Property::text(id::RESPONSE_TOPIC, "answers/1")]).section(0x73).field(4), &text("answers/1"));
+    let correlated = send(1, &[Property::Binary(id::CORRELATION_DATA, vec![0, 255])]);
+    assert_eq!(correlated.section(0x73).field(5).bytes(), [0, 255]);
+    let uuid = b"urn:uuid:00112233-4455-6677-8899-aabbccddeeff".to_vec();
+    let correlated = send(1, &[Property::Binary(id::CORRELATION_DATA, uuid)]);
+    assert_eq!(correlated.section(0x73).field(5).bytes()[..4], [0, 0x11, 0x22, 0x33]);
+    let formatted = send(1, &[Property::Byte(id::PAYLOAD_FORMAT, 1)]);
+    assert_eq!(formatted.section(0x72).get("x-opt-mqtt-payload-format").number(), 1);
+    // user properties, and those that come twice
+    let user = send(1, &[Property::user("a", "1"), Property::user("b", "2")]);
+    assert_eq!((user.section(0x74).get("a"), user.section(0x74).get("b")), (&text("1"), &text("2")));
+    let twice = send(1, &[Property::user("a", "1"), Property::user("a", "2")]);
+    assert!(matches!(twice.section(0x72).get("x-opt-mqtt-user-properties"), Value::List(_)), "{twice:?}");
+}
+
+#[test]
+fn each_field_of_amqp_has_its_place_in_mqtt() {
+    let Some(address) = address() else { return };
+    let node = unique("to-mqtt");
+    let mut subscriber = connect(V5).open();
+    subscriber.subscribe(&node, 2);
+    let mut peer = Peer::begun(address);
+    peer.sender("out", 0, &Terms { node: Some(target(&node)), ..Terms::default() });
+    let mut sent = 0;
+    let mut send = |sections: &[Vec<u8>]| {
+        peer.send(&transfer(0, Some(sent), Some(&[1]), false, false, &[&sections.concat()[..], &message(b"m")].concat()));
+        assert_eq!(peer.disposition().field(4).code(), 0x24);
+        sent += 1;
+        let got = subscriber.take();
+        assert_eq!((got.topic.as_str(), got.text()), (node.as_str(), "m"));
+        got
+    };
+    let annotated = |key: &str, value: &[u8]| described(0x72, &map(&[&symbol(key), value]));
+    let properties = |at: usize, value: &[u8]| {
+        let mut fields = vec![NULL; 13];
+        fields[at] = value;
+        described(0x73, &list(&fields))
+    };
+    let header = |fields: &[&[u8]]| described(0x70, &list(fields));
+    // QoS: by annotation, else by durable
+    for qos in 0..3 {
+        assert_eq!(send(&[annotated("x-opt-mqtt-qos", &ubyte(qos))]).qos, qos);
+    }
+    assert_eq!(send(&[header(&[TRUE])]).qos, 1);
+    assert_eq!(send(&[]).qos, 0);
+    // ttl -> expiry in seconds, else absolute-expiry-time
+    let expiry = |got: &Publish| got.properties.number(id::MESSAGE_EXPIRY);
+    assert!(expiry(&send(&[header(&[TRUE, NULL, &uint(5000)])])).is_some_and(|left| (4..=5).contains(&left)));
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("after 1970").as_millis() as i64;
+    let until = [&[0x83][..], &(now + 100_000).to_be_bytes()].concat();
+    assert!(expiry(&send(&[properties(8, &until)])).is_some_and(|left| (90..=100).contains(&left)));
+    // content-type, reply-to, correlation-id
+    let got = send(&[properties(6, &symbol("text/plain"))]);
+    assert_eq!(got.properties.text(id::CONTENT_TYPE), Some("text/plain"));
+    assert_eq!(send(&[properties(4, &string("answers/1"))]).properties.text(id::RESPONSE_TOPIC), Some("answers/1"));
+    let correlation = |got: Publish| {
+        got.properties.binary(id::CORRELATION_DATA).map(<[u8]>::to_vec)
+    };
+    assert_eq!(correlation(send(&[properties(5, &binary(&[0, 255]))])), Some(vec![0, 255]));
+    assert_eq!(correlation(send(&[properties(5, &string("q"))])), Some(b"q".to_vec()));
+    let uuid = [&[0x98][..], &[0x11; 16]].concat();
+    let said = correlation(send(&[properties(5, &uuid)])).expect("a correlation");
+    assert_eq!(said, b"urn:uuid:11111111-1111-1111-1111-111111111111");
+    // application properties that are scalars
+    let pairs = described(0x74, &map(&[&string("a"), &string("x"), &string("n"), &[0x54, 7], &string("t"), TRUE]));
+    let got = send(&[pairs]);
+    assert_eq!(got.properties.user(), [("a", "x"), ("n", "7"), ("t", "true")]);
+}
+
+/// An MQTT 5.0 client asks an AMQP one, and the other way round.
+#[test]
+fn request_and_reply_cross_both_ways() {
+    let Some(address) = address() else { return };
+    let (service, answers) = (unique("service"), unique("answers"));
+    // Asked by MQTT, answered by AMQP through a relay.
+    let mut peer = Peer::begun(address);
+    peer.receiver("in", 0, &Terms { node: Some(source(&service)), ..Terms::default() });
+    peer.sender("relay", 1, &Terms { node: Some(performative(0x29, &[NULL])), ..Terms::default() });
+    let mut asker = connect(V5).open();
+    asker.subscribe(&answers, 1);
+    let question = Publish::new(&service, "question").qos(1);
+    let question = question.with(Property::text(id::RESPONSE_TOPIC, &answers));
+    asker.publish(&question.with(Property::Binary(id::CORRELATION_DATA, b"7".to_vec())));
+    let got = peer.delivery();
+    let asked = got.section(0x73);
+    let fields = [NULL, NULL, &string(asked.field(4).text()), NULL, NULL, &binary(asked.field(5).bytes())];
+    let answer = [described(0x70, &list(&[TRUE])), described(0x73, &list(&fields)), message(b"answer")].concat();
+    peer.send(&transfer(1, Some(0), Some(b"t"), false, false, &answer));
+    let reply = asker.expect(&answers, "answer", 1);
+    assert!(reply.properties.0.contains(&Property::Binary(id::CORRELATION_DATA, b"7".to_vec())));
+    // Asked by AMQP with a dynamic node, answered by MQTT.
+    let mut servant = connect(V5).open();
+    servant.subscribe(&format!("{service}/2"), 1);
+    let dynamic = performative(0x28, &[NULL, NULL, NULL, NULL, TRUE]);
+    let told = peer.receiver("replies", 2, &Terms { node: Some(dynamic), ..Terms::default() });
+    let node = told.field(5).field(0).text().to_owned();
+    let fields = [NULL, NULL, &string(&format!("{service}/2")), NULL, &string(&node), &string("id-1")];
+    let question = [described(0x70, &list(&[TRUE])), described(0x73, &list(&fields)), message(b"question")].concat();
+    peer.send(&transfer(1, Some(1), Some(b"u"), false, false, &question));
+    let got = servant.take();
+    let to = got.properties.text(id::RESPONSE_TOPIC).expect("where to").to_owned();
+    let answer = Publish::new(&to, "answer").qos(1);
+    servant.publish(&answer.with(Property::Binary(id::CORRELATION_DATA, b"id-1".to_vec())));
+    let reply = peer.delivery();
+    assert_eq!((reply.text().as_str(), reply.section(0x73).field(5).bytes()), ("answer", &b"id-1"[..]));
+}
+
+#[test]
+fn ten_megabytes_cross_both_ways() {
+    let Some(address) = address() else { return };
+    let node = unique("long");
+    let body: Vec<u8> = (0..10_000_000u32).map(|n| (n % 251) as u8).collect();
+    let mut subscriber = connect(V5).open();
+    subscriber.subscribe(&format!("{node}/mqtt"), 1);
+    let mut peer = Peer::begun(address);
+    peer.sender("out", 0, &Terms { node: Some(target(&format!("{node}/mqtt"))), ..Terms::default() });
+    let payload = [described(0x70, &list(&[TRUE])), message(&body)].concat();
+    let parts = payload.chunks(100_000);
+    let last = parts.len() - 1;
+    for (n, part) in parts.enumerate() {
+        let (id, tag) = if n == 0 { (Some(0), Some(&b"t"[..])) } else { (None, None) };
+        peer.send(&transfer(0, id, tag, false, n < last, part));
+    }
+    assert_eq!(peer.disposition().field(4).code(), 0x24);
+    assert!(subscriber.take().payload == body, "not what was sent");
+    peer.receiver("in", 1, &Terms { node: Some(source(&format!("{node}/amqp"))), ..Terms::default() });
+    subscriber.publish(&Publish::new(&format!("{node}/amqp"), &body).qos(1));
+    let (mut got, mut more) = (Vec::new(), true);
+    while more {
+        let frame = peer.find(0x14);
+        let (head, part) = Value::read(&frame);
+        more = *head.field(5) == Value::Bool(true);
+        got.extend_from_slice(part);
+    }
+    let sections = Value::sections(&got);
+    let Some(Value::Described(0x75, data)) = sections.last() else { panic!("no data") };
+    assert!(data.bytes() == body, "not what was sent");
+}
