@@ -18,7 +18,7 @@ fn each_property_of_mqtt_has_its_place_in_amqp() {
     peer.receiver("in", 0, &Terms { node: Some(source(&node)), ..Terms::default() });
     let mut publisher = connect(V5).open();
     let mut send = |qos: u8, properties: &[Property]| {
-        let mut message = Publish::new(&node, "m").qos(qos);
+        let mut message = Publish::new(&node, "m", qos);
         for property in properties {
             message = message.with(property.clone());
         }
@@ -126,7 +126,7 @@ fn request_and_reply_cross_both_ways() {
     peer.sender("relay", 1, &Terms { node: Some(performative(0x29, &[NULL])), ..Terms::default() });
     let mut asker = connect(V5).open();
     asker.subscribe(&answers, 1);
-    let question = Publish::new(&service, "question").qos(1);
+    let question = Publish::new(&service, "question", 1);
     let question = question.with(Property::text(id::RESPONSE_TOPIC, &answers));
     asker.publish(&question.with(Property::Binary(id::CORRELATION_DATA, b"7".to_vec())));
     let got = peer.delivery();
@@ -147,7 +147,7 @@ fn request_and_reply_cross_both_ways() {
     peer.send(&transfer(1, Some(1), Some(b"u"), false, false, &question));
     let got = servant.take();
     let to = got.properties.text(id::RESPONSE_TOPIC).expect("where to").to_owned();
-    let answer = Publish::new(&to, "answer").qos(1);
+    let answer = Publish::new(&to, "answer", 1);
     servant.publish(&answer.with(Property::Binary(id::CORRELATION_DATA, b"id-1".to_vec())));
     let reply = peer.delivery();
     assert_eq!((reply.text().as_str(), reply.section(0x73).field(5).bytes()), ("answer", &b"id-1"[..]));
@@ -172,7 +172,7 @@ fn ten_megabytes_cross_both_ways() {
     assert_eq!(peer.disposition().field(4).code(), 0x24);
     assert!(subscriber.take().payload == body, "not what was sent");
     peer.receiver("in", 1, &Terms { node: Some(source(&format!("{node}/amqp"))), ..Terms::default() });
-    subscriber.publish(&Publish::new(&format!("{node}/amqp"), &body).qos(1));
+    subscriber.publish(&Publish::new(&format!("{node}/amqp"), &body, 1));
     let (mut got, mut more) = (Vec::new(), true);
     while more {
         let frame = peer.find(0x14);
