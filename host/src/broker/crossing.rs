@@ -5,12 +5,15 @@ use super::Broker;
 use super::mailbox::{Mailbox, Queued};
 use super::worker::Worker;
 use crate::message::{Bare, Envelope, FormMissing, Message, Refusal, RefusalKind};
-use crate::sections::Encoding;
+use crate::sections::{Body, Encoding};
 use crate::wasm::Chain;
 use std::sync::Arc;
 
 /// Entries of a queue that are looked at in one go: those behind are asked for when these are out.
 const PAGE: usize = 256;
+/// A body of bytes that is longer is not copied into a guest, whose memory is bounded: the module sees an empty one, and what
+/// it leaves empty has these bytes in the end.
+const SHOWN_BYTES_MAX: usize = 1 << 20;
 
 impl Broker {
     /// The message as modules see it.
@@ -92,8 +95,15 @@ impl Broker {
             sections.durable = bare.durable;
             sections.priority = Some(bare.priority);
         }
+        let long = match &mut sections.body {
+            Body::Data(bytes) if bytes.len() > SHOWN_BYTES_MAX => Some(std::mem::take(bytes)),
+            _ => None,
+        };
         let made = chain.from_amqp(&mut worker.guests, envelope.topic.as_str(), &sections);
-        let made = made.map_err(|refusal| refusal.reason)?.ok_or("no module translates")?;
+        let mut made = made.map_err(|refusal| refusal.reason)?.ok_or("no module translates")?;
+        if let Some(long) = long.filter(|_| made.1.is_empty()) {
+            made.1 = long;
+        }
         // Where it goes and for how long was settled when it came.
         let envelope = Envelope { properties: made.0.properties, ..envelope.clone() };
         Ok(Message::new(envelope, message.publisher(), &made.1))
