@@ -44,7 +44,7 @@ impl Holding {
                     identifier: None,
                 };
                 let filter = SubscribeFilter { name: address.into(), share: None, options };
-                Source::Subscription { filter: Some(filter), expiry_seconds: u32::MAX, clean: false }
+                Source::Subscription { filter: Some(filter), expiry_seconds: u32::MAX, clean: false, shared: false }
             }
         };
         let receive = Receive { client: session(plan, way), origin, source, predicate: None };
