@@ -55,7 +55,7 @@ type Answered = Result<Answer, Failure>;
 impl From<Refusal> for Failure {
     fn from(refusal: Refusal) -> Self {
         let status = match refusal.kind {
-            RefusalKind::NotAuthorized => 403,
+            RefusalKind::NotAuthorized | RefusalKind::BadCredentials => 403,
             RefusalKind::TopicInvalid | RefusalKind::PayloadInvalid => 400,
             RefusalKind::NotSupported => 501,
             RefusalKind::QuotaExceeded | RefusalKind::Unavailable => 503,
