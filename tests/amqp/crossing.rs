@@ -71,7 +71,14 @@ fn each_field_of_amqp_has_its_place_in_mqtt() {
     peer.sender("out", 0, &Terms { node: Some(target(&node)), ..Terms::default() });
     let mut sent = 0;
     let mut send = |sections: &[Vec<u8>]| {
-        peer.send(&transfer(0, Some(sent), Some(&[1]), false, false, &[&sections.concat()[..], &message(b"m")].concat()));
+        peer.send(&transfer(
+            0,
+            Some(sent),
+            Some(&[1]),
+            false,
+            false,
+            &[&sections.concat()[..], &message(b"m")].concat(),
+        ));
         assert_eq!(peer.disposition().field(4).code(), 0x24);
         sent += 1;
         let got = subscriber.take();
@@ -94,16 +101,15 @@ fn each_field_of_amqp_has_its_place_in_mqtt() {
     // ttl -> expiry in seconds, else absolute-expiry-time
     let expiry = |got: &Publish| got.properties.number(id::MESSAGE_EXPIRY);
     assert!(expiry(&send(&[header(&[TRUE, NULL, &uint(100_000)])])).is_some_and(|left| (60..=100).contains(&left)));
-    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("after 1970").as_millis() as i64;
+    let now =
+        std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("after 1970").as_millis() as i64;
     let until = [&[0x83][..], &(now + 100_000).to_be_bytes()].concat();
     assert!(expiry(&send(&[properties(8, &until)])).is_some_and(|left| (60..=110).contains(&left)));
     // content-type, reply-to, correlation-id
     let got = send(&[properties(6, &symbol("text/plain"))]);
     assert_eq!(got.properties.text(id::CONTENT_TYPE), Some("text/plain"));
     assert_eq!(send(&[properties(4, &string("answers/1"))]).properties.text(id::RESPONSE_TOPIC), Some("answers/1"));
-    let correlation = |got: Publish| {
-        got.properties.binary(id::CORRELATION_DATA).map(<[u8]>::to_vec)
-    };
+    let correlation = |got: Publish| got.properties.binary(id::CORRELATION_DATA).map(<[u8]>::to_vec);
     assert_eq!(correlation(send(&[properties(5, &binary(&[0, 255]))])), Some(vec![0, 255]));
     assert_eq!(correlation(send(&[properties(5, &string("q"))])), Some(b"q".to_vec()));
     let uuid = [&[0x98][..], &[0x11; 16]].concat();

@@ -26,11 +26,13 @@ fn start() -> Option<(Rig, Arc<Authority>)> {
         let file = config.data_dir.join("jwks.json");
         std::fs::write(&file, json!({ "keys": [{ "kty": "oct", "k": SECRET }] }).to_string()).expect("a file");
         config.auth.jwt.keys_file = file;
-        let of = |name, transport| Listener { protocol: ProtocolName::Amqp, tls: tls.clone(), ..listener(name, transport) };
+        let of =
+            |name, transport| Listener { protocol: ProtocolName::Amqp, tls: tls.clone(), ..listener(name, transport) };
         let mut open = of("open", Transport::Tcp);
         open.allow_anonymous.0 = Anonymous::Always;
         config.listeners.push(open);
-        for (name, transport) in [("by-header", Transport::Tcp), ("amqps", Transport::Tls), ("amqp-ws", Transport::Ws)] {
+        for (name, transport) in [("by-header", Transport::Tcp), ("amqps", Transport::Tls), ("amqp-ws", Transport::Ws)]
+        {
             let mut listener = of(name, transport);
             listener.allow_anonymous.0 = Anonymous::Never;
             config.listeners.push(listener);
@@ -95,8 +97,10 @@ impl Line {
     }
 
     /// Whether the client is let in after the exchange, and sends and receives.
-    fn is_in(mut self) -> bool {
-        self.send(&[AMQP, &open("c"), &begin(0), &attach_receiver("r", 0, (0, 0)), &attach_sender("s", 1, (0, 0))].concat());
+    fn gets_in(mut self) -> bool {
+        self.send(
+            &[AMQP, &open("c"), &begin(0), &attach_receiver("r", 0, (0, 0)), &attach_sender("s", 1, (0, 0))].concat(),
+        );
         self.send(&flow(0, 2048, Some((0, 0, 10, false, false))));
         self.send(&transfer(1, Some(0), Some(b"t"), true, false, &message(b"m")));
         if self.take(8).is_none_or(|header| header != AMQP) {
@@ -147,7 +151,7 @@ fn each_mechanism_is_spoken_and_what_is_wrong_is_told_so() {
             said = line.exchange();
         }
         assert_eq!(said, Err(code), "{mechanism} {:?}", String::from_utf8_lossy(&response));
-        assert!(code != 0 || line.is_in(), "{mechanism}");
+        assert!(code != 0 || line.gets_in(), "{mechanism}");
     }
     let mut line = Line::tcp(&rig, "by-header");
     let offered = line.offered();
@@ -168,7 +172,7 @@ fn scram_proves_both_sides() {
         if code == 0 {
             assert_eq!((frame.code(), frame.field(0).number()), (0x44, 0));
             assert_eq!(frame.field(1).bytes(), proof);
-            assert!(line.is_in());
+            assert!(line.gets_in());
         } else {
             assert_eq!((frame.code(), frame.field(0).number()), (0x44, 1));
         }
@@ -195,7 +199,7 @@ fn a_certificate_is_a_name_with_tls_at_once_and_by_its_header() {
             assert_eq!(offered.iter().any(|name| name == "EXTERNAL"), own.is_some(), "{offered:?}");
             if own.is_some() {
                 assert_eq!(line.init("EXTERNAL", b""), Err(0));
-                assert!(line.is_in());
+                assert!(line.gets_in());
             } else {
                 assert_eq!(line.init("EXTERNAL", b""), Err(1));
             }
@@ -214,7 +218,7 @@ fn a_web_socket_carries_it_all() {
     let mut line = Line(Box::new(web.expect("a WebSocket")));
     line.offered();
     assert_eq!(line.init("PLAIN", format!("\0ann\0{PASSWORD}").as_bytes()), Err(0));
-    assert!(line.is_in());
+    assert!(line.gets_in());
 }
 
 /// A40 and 2.4.1: everything in one piece, with and without the word of the broker about who the client is.
@@ -222,7 +226,13 @@ fn a_web_socket_carries_it_all() {
 fn a40_an_opening_in_one_piece_is_answered_in_order() {
     let Some((rig, _authority)) = start() else { return };
     let init = sasl_frame(&performative(0x41, &[&symbol("PLAIN"), &binary(format!("\0ann\0{PASSWORD}").as_bytes())]));
-    let rest = [AMQP, &open("c"), &begin(0), &attach_sender("s", 0, (1, 0)), &transfer(0, Some(0), Some(b"t"), true, false, &message(b"m"))];
+    let rest = [
+        AMQP,
+        &open("c"),
+        &begin(0),
+        &attach_sender("s", 0, (1, 0)),
+        &transfer(0, Some(0), Some(b"t"), true, false, &message(b"m")),
+    ];
     let mut line = Line::tcp(&rig, "by-header");
     line.send(&[&[SASL, &init[..]].concat()[..], &rest.concat()].concat());
     assert_eq!(line.header(), SASL);

@@ -35,10 +35,7 @@ const ROOMS: &[(&str, &[&str])] = &[
         ],
     ),
     ("admin", &["client", "dialogue", "message", "topic", "broker", "wasm", "metrics", "store"]),
-    (
-        "bridge",
-        &["client", "dialogue", "message", "sections", "topic", "metrics", "store", "amqp", "broker"],
-    ),
+    ("bridge", &["client", "dialogue", "message", "sections", "topic", "metrics", "store", "amqp", "broker"]),
     // Roof: puts the house together.
     ("config", EVERYTHING),
     ("server", EVERYTHING),

@@ -10,8 +10,8 @@ use crate::store::Sequence;
 use crate::wasm::{Clock, Modules};
 use axum::http::StatusCode;
 use parking_lot::Mutex;
-use std::sync::{Arc, OnceLock};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 use tokio::sync::{Notify, Semaphore};
 

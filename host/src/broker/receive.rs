@@ -376,7 +376,11 @@ impl Broker {
         if drained.sent > 0 && mailbox.has_room_again(&self.limits) {
             drained.unblocked = std::mem::take(&mut mailbox.lock().blocked);
         }
-        let later = drained.waits_for_page || drained.wants_replay || drained.wants_decision || drained.wants_form || drained.awaits != 0;
+        let later = drained.waits_for_page
+            || drained.wants_replay
+            || drained.wants_decision
+            || drained.wants_form
+            || drained.awaits != 0;
         self.drained(mailbox, drained, full);
         !full && !later
     }

@@ -59,7 +59,10 @@ fn the_example_file_is_the_default_and_mentions_every_key() {
 fn the_example_of_a_bridge_mentions_every_key_with_its_default() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("example.toml");
     let text = std::fs::read_to_string(path).unwrap();
-    let settings = text.lines().skip_while(|line| *line != "#[[bridge]]").filter(|line| !line.starts_with("# ") || line.starts_with("#    "));
+    let settings = text
+        .lines()
+        .skip_while(|line| *line != "#[[bridge]]")
+        .filter(|line| !line.starts_with("# ") || line.starts_with("#    "));
     let file: Vec<&str> = settings.map(|line| line.trim_start_matches('#')).collect();
     let config = load(&file.join("\n"), &[], &[]).unwrap();
     let default = Config { bridges: vec![crate::bridge::Settings::named("head-office")], ..Config::default() };

@@ -191,7 +191,9 @@ impl Side {
             // A session's filters are made by the subscription service, or came with the client from MQTT.
             let source = match own {
                 Own::Publish(_) => broker::Source::Session,
-                Own::Control(_) => broker::Source::Subscription { filter: None, expiry_seconds: 0, clean: true, shared: false },
+                Own::Control(_) => {
+                    broker::Source::Subscription { filter: None, expiry_seconds: 0, clean: true, shared: false }
+                }
             };
             Receive { client: Client { id: own.mailbox(), ..claimed }, origin: self.origin, source, predicate }
         } else if is_queue {
