@@ -237,10 +237,14 @@ impl Message {
         self.envelope().expires.is_some_and(|at| at <= now)
     }
 
-    /// Seconds left, rounded up, at least 1 for a message that has not expired; none: it never expires.
+    /// Seconds left, rounded to the nearest, at least 1 for a message that has not expired; none: it never expires.
+    ///
+    /// Rounded up, it would be more than the publisher said (MQTT-3.3.2-6) where the subscriber's thread looked at its
+    /// clock a little before the publisher's did.
     pub fn expiry_seconds(&self, now: Time) -> Option<u32> {
-        let left = self.envelope().expires?.since(now).div_ceil(1000);
-        Some(u32::try_from(left).unwrap_or(u32::MAX))
+        let left = self.envelope().expires?.since(now);
+        let seconds = (left.saturating_add(500) / 1000).max(u64::from(left > 0));
+        Some(u32::try_from(seconds).unwrap_or(u32::MAX))
     }
 
     /// Bytes that this message takes in memory, roughly: what a queue counts.
@@ -362,9 +366,9 @@ mod tests {
     }
 
     #[test]
-    fn expiry_counts_down_and_rounds_up() {
-        let m = message(Some(Time(10_000)));
-        for (now, expired, left) in [(0, false, 10), (8_001, false, 2), (9_999, false, 1), (10_000, true, 0)] {
+    fn expiry_counts_down_is_never_more_than_was_said_and_never_nothing() {
+        let m = message(Some(Time(10_400)));
+        for (now, expired, left) in [(0, false, 10), (8_100, false, 2), (9_999, false, 1), (10_400, true, 0)] {
             assert_eq!((m.is_expired(Time(now)), m.expiry_seconds(Time(now))), (expired, Some(left)), "at {now}");
         }
         assert_eq!(message(None).expiry_seconds(Time(5)), None);

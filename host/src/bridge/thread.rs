@@ -62,7 +62,8 @@ pub struct Bridges {
 }
 
 impl Bridges {
-    /// Has the hall keep from now on what goes out, and starts the bridges. `data_dir` is where this broker's id is.
+    /// Has the hall keep from now on what goes out, and starts the bridges. `data_dir` is where this broker's id is;
+    /// `is_told` says whether others may read it below `$SYS`.
     ///
     /// # Errors
     /// The id cannot be had.
@@ -71,13 +72,16 @@ impl Bridges {
         clock: Clock,
         settings: &[Settings],
         data_dir: &Path,
+        is_told: bool,
     ) -> Result<Self, BridgeError> {
         let (stop, stopped) = watch::channel(false);
         let wanted: Vec<_> = settings.iter().filter(|settings| settings.enabled).cloned().collect();
         let hall = Hall::new(broker.clone(), clock.clone());
         let path = data_dir.join("node.id");
         let node = NodeId::open(&path).map_err(|error| BridgeError::Node { path, error })?;
-        broker.tell(&mut hall.worker.borrow_mut(), hall.now(), NODE_TOPIC, node.as_str());
+        if is_told {
+            broker.tell(&mut hall.worker.borrow_mut(), hall.now(), NODE_TOPIC, node.as_str());
+        }
         if wanted.is_empty() {
             seat::end_others(&hall, &[]);
             return Ok(Self { figures: Vec::new(), stop, thread: None });

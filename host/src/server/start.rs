@@ -88,7 +88,8 @@ fn build(config: Config, sources: Option<Sources>) -> Result<Running, StartError
     let address = config.admin.bind.address();
     let admin_listener = admin::bind(address).map_err(|error| StartError::admin(address, &error))?;
     // Before the first publisher, so that nothing passes the bridges by.
-    let bridges = Bridges::start(&broker, Arc::new(now), &config.bridges, &config.data_dir)?;
+    let tells = config.sys.interval_seconds > 0;
+    let bridges = Bridges::start(&broker, Arc::new(now), &config.bridges, &config.data_dir, tells)?;
     let workers = Workers::start(broker.clone(), clock, net_config(&config, identity.clone()))?;
     let interval = Duration::from_secs(config.sys.interval_seconds.into());
     let sys = (!interval.is_zero()).then(|| SysClock::start(broker.clone(), clock, interval));

@@ -84,10 +84,8 @@ impl Subscriber {
     }
 
     fn work(&mut self) -> Result<(), Failure> {
+        // Retained messages may have come together with the answer to the subscription.
         while !self.run.stop.load(Ordering::Relaxed) {
-            if !self.connection.more()? {
-                continue;
-            }
             let now = self.run.micros();
             while let Some(packet) = self.connection.here()? {
                 match packet {
@@ -99,6 +97,7 @@ impl Subscriber {
                 }
             }
             self.connection.flush()?;
+            self.connection.more()?;
         }
         Ok(())
     }
