@@ -16,6 +16,7 @@ pub(crate) struct BridgeArgs {
 #[derive(Debug, Subcommand)]
 enum Verb {
     /// Each bridge with its state, what went through it and what waits
+    #[command(after_help = "Example:\n  pliant bridge list --json")]
     List {
         /// Print the API's answer as JSON
         #[arg(long)]
