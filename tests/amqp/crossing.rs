@@ -6,7 +6,7 @@ use super::peer::Peer;
 use super::raw::*;
 use super::value::Value;
 use crate::harness::property as id;
-use crate::harness::{Property, Publish, V5, connect, unique};
+use crate::harness::{Process, Property, Publish, V5, connect, guests, unique};
 
 /// What an AMQP receiver is sent for an MQTT message with these properties: sections by number, and what is under a key or
 /// in a place of them.
@@ -119,6 +119,53 @@ fn each_field_of_amqp_has_its_place_in_mqtt() {
     let pairs = described(0x74, &map(&[&string("a"), &string("x"), &string("n"), &[0x54, 7], &string("t"), TRUE]));
     let got = send(&[pairs]);
     assert_eq!(got.properties.user(), [("a", "x"), ("n", "7"), ("t", "true")]);
+}
+
+/// A module sees little of an AMQP message; the rest reaches AMQP receivers all the same, with what the module added.
+#[test]
+fn what_a_module_does_not_change_of_an_amqp_message_stays() {
+    let Some(broker) = Process::start() else { return };
+    let query = "?config=%7B%22version%22:%22one%22%7D";
+    broker.admin().deploy(&format!("/api/v1/modules/stamp{query}"), &guests::component("echoes-version")).expect(200);
+    let mut subscriber = connect(V5).at(broker.address()).open();
+    subscriber.subscribe("node", 1);
+    let mut peer = Peer::begun(broker.amqp());
+    peer.receiver("in", 0, &Terms { node: Some(source("node")), ..Terms::default() });
+    peer.sender("out", 1, &Terms { node: Some(target("node")), ..Terms::default() });
+    let mut fields = vec![NULL; 13];
+    let (id, to, subject, group) = ([0x53, 7], string("elsewhere"), string("news"), string("g"));
+    (fields[0], fields[2], fields[3], fields[10]) = (&id, &to, &subject, &group);
+    let pairs = described(0x74, &map(&[&string("n"), &[0x54, 7], &string("t"), TRUE]));
+    let value = described(0x77, &[0x54, 42]);
+    let sent = [described(0x70, &list(&[TRUE])), described(0x73, &list(&fields)), pairs, value].concat();
+    peer.send(&transfer(1, Some(0), Some(b"t"), false, false, &sent));
+    let got = peer.delivery();
+    let said = got.section(0x73);
+    assert_eq!(said.field(0).number(), 7);
+    assert_eq!((said.field(2).text(), said.field(3).text(), said.field(10).text()), ("elsewhere", "news", "g"));
+    let pairs = got.section(0x74);
+    assert_eq!((pairs.get("n").number(), pairs.get("t"), pairs.get("version").text()), (7, &Value::Bool(true), "one"));
+    assert!(matches!(got.section(0x77), Value::Described(0x77, value) if value.number() == 42), "{got:?}");
+    let shown = subscriber.take();
+    assert_eq!(shown.properties.user(), [("n", "7"), ("t", "true"), ("version", "one")]);
+}
+
+/// What was on its way when the broker went is put into the subscriber's form again (MQTT-4.4.0-1).
+#[test]
+fn a_message_from_amqp_is_sent_again_in_words_of_mqtt_after_a_restart() {
+    let Some(broker) = Process::start() else { return };
+    let mut subscriber = connect(V5).at(broker.address()).id("s").kept().open();
+    subscriber.subscribe("node", 1);
+    let mut peer = Peer::begun(broker.amqp());
+    peer.sender("out", 0, &Terms { node: Some(target("node")), ..Terms::default() });
+    let sent = [described(0x70, &list(&[TRUE])), message(b"m")].concat();
+    peer.send(&transfer(0, Some(0), Some(b"t"), false, false, &sent));
+    assert_eq!(peer.disposition().field(4).code(), 0x24);
+    assert_eq!(subscriber.delivery().text(), "m");
+    let broker = broker.kill_and_start();
+    let mut subscriber = connect(V5).at(broker.address()).id("s").kept().open();
+    let again = subscriber.take();
+    assert_eq!((again.text(), again.duplicate), ("m", true));
 }
 
 /// An MQTT 5.0 client asks an AMQP one, and the other way round.

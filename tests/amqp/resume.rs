@@ -221,6 +221,32 @@ fn a_link_is_stolen_with_what_it_had() {
     assert_eq!(thief.delivery().text(), "m");
 }
 
+/// 2.6.1, 2.6.13: a consumer of a queue that comes back before the broker has noticed that it was gone gets again what it
+/// remembers, and nobody else does.
+#[test]
+fn a_consumer_of_a_queue_resumes_beside_its_former_connection_and_others() {
+    let Some(address) = address() else { return };
+    let (node, container) = (format!("/queues/{}", unique("resumes")), unique("container"));
+    let terms = |unsettled| Terms { node: Some(source(&node)), settles: SECOND, unsettled, ..Terms::default() };
+    let mut former = Peer::of(address, &container);
+    former.receiver("in", 0, &terms(None));
+    let mut sender = Peer::begun(address);
+    sender.sender("out", 0, &Terms { node: Some(target(&node)), ..Terms::default() });
+    sender.send(&transfer(0, Some(0), Some(b"t"), false, false, &message(b"m")));
+    let got = former.delivery();
+    assert_eq!(got.text(), "m");
+    let mut other = Peer::of(address, &unique("other"));
+    other.receiver("in", 0, &terms(None));
+    let mut back = Peer::of(address, &container);
+    let answer = back.receiver("in", 0, &terms(Some(map(&[&binary(&got.tag), NULL]))));
+    assert_eq!(unsettled(&answer), [(got.tag.clone(), 0)]);
+    assert_eq!(former.refusal(), "amqp:link:stolen");
+    let again = back.delivery();
+    assert_eq!((again.text().as_str(), &again.tag), ("m", &got.tag));
+    back.send(&disposition(true, again.id, again.id, true, ACCEPTED));
+    assert_eq!(waiting(address, &node), [""; 0]);
+}
+
 /// 3.5.6: what a terminus survives.
 #[test]
 fn a_terminus_stays_as_long_as_its_policy_says() {

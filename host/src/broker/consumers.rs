@@ -20,6 +20,8 @@ pub struct Consumer {
     pub number: u64,
     /// Whose it is.
     pub client: Arc<Client>,
+    /// Of a queue: the name under which it comes back; empty: it does not.
+    pub name: Box<str>,
     /// Where it sends.
     pub outlet: Arc<dyn Outlet>,
     /// The number under which its connection publishes.
@@ -111,6 +113,11 @@ impl Mailbox {
         let at = state.consumers.iter().position(|consumer| consumer.number == number)?;
         state.consumers.remove(at);
         self.reconnect(state);
+        if let Some((first, _)) = state.promised.extract_if(.., |_, holder| *holder == number).next() {
+            state.promised.retain(|_, holder| *holder != number);
+            let passed_by = state.consumers.iter_mut().filter(|consumer| !consumer.browses);
+            passed_by.for_each(|consumer| consumer.seen_to = consumer.seen_to.min(first.saturating_sub(1)));
+        }
         let mut left: Vec<Queued> =
             state.held.extract_if(|_, held| held.holder == number).map(|(_, held)| held.queued).collect();
         left.sort_unstable_by_key(|queued| queued.number);
@@ -120,6 +127,7 @@ impl Mailbox {
     /// Takes all receivers out; what they held goes back.
     pub fn dismiss(&self, state: &mut State) {
         state.consumers.clear();
+        state.promised.clear();
         let held: Vec<Queued> = state.held.drain().map(|(_, held)| held.queued).collect();
         for queued in held {
             self.put_back(state, Queued { duplicate: true, ..queued });
@@ -252,6 +260,7 @@ impl Mailbox {
         }
         let from = self.first_for(state, at, committed, drained)?;
         let queued = state.queue.remove(from)?;
+        state.promised.remove(&queued.number);
         self.count(&queued, false);
         Some((queued, false))
     }
@@ -274,6 +283,12 @@ impl Mailbox {
                     state.awaited = queued.after;
                 }
                 return None;
+            }
+            if !state.promised.is_empty() {
+                let holder = state.promised.get(&queued.number);
+                if holder.is_some_and(|holder| *holder != consumer.number) && !consumer.browses {
+                    continue;
+                }
             }
             let shunned = |handling: &Handling| handling.not_for.contains(&consumer.number);
             if queued.handling.as_deref().is_some_and(shunned) {

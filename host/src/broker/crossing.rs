@@ -42,10 +42,13 @@ impl Broker {
     pub(super) fn make_forms(&self, worker: &mut Worker, mailbox: &Arc<Mailbox>) {
         let bare = mailbox.is_consumed();
         let missing: Vec<Message> = {
-            let state = mailbox.lock();
-            let waiting = state.replayed.iter().chain(&state.queue).chain(&state.express);
+            let mut state = mailbox.lock();
             let missing = |message: &&Message| matches!(message.in_form(bare), Err(FormMissing::NotYet));
-            waiting.take(PAGE).map(Queued::content).filter(missing).cloned().collect()
+            let under_way = state.window.unsent().take(PAGE).map(|flight| flight.queued.content());
+            let mut found: Vec<Message> = under_way.filter(missing).cloned().collect();
+            let waiting = state.replayed.iter().chain(&state.queue).chain(&state.express);
+            found.extend(waiting.take(PAGE).map(Queued::content).filter(missing).cloned());
+            found
         };
         for message in missing {
             self.cross(worker, &message, bare);

@@ -77,7 +77,10 @@ impl Broker {
                 }
                 // What has no form for modules has none for them to decide about.
                 let leaves = match self.shown(worker, &message) {
-                    Ok(shown) => chain.leaves(&mut worker.guests, &client, &shown, guarantee, retain),
+                    Ok(shown) => match chain.leaves(&mut worker.guests, &client, &shown, guarantee, retain) {
+                        Leaves::Instead(made) => Leaves::Instead(self.altered(worker, &chain, &message, &shown, made)),
+                        leaves => leaves,
+                    },
                     Err(_) => Leaves::AsItIs,
                 };
                 (place, leaves)

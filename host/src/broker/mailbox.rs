@@ -16,7 +16,7 @@ use crate::message::{FormMissing, Guarantee, Message, Time};
 use crate::store::{Change, MailboxId, QueueRecord, Sequence};
 use hashbrown::{HashMap, HashSet};
 use parking_lot::Mutex;
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
@@ -234,6 +234,8 @@ pub struct State {
     pub consumers: Vec<Consumer>,
     /// Entries that they have.
     pub held: HashMap<u64, Held>,
+    /// Entries that wait for one consumer, which was told on its return that it gets them again.
+    pub promised: BTreeMap<u64, u64>,
     /// If this is a queue: its settings.
     pub kept_as: Option<Box<QueueRecord>>,
 }
@@ -349,6 +351,7 @@ impl Mailbox {
                 awaited: 0,
                 consumers: Vec::new(),
                 held: HashMap::new(),
+                promised: BTreeMap::new(),
                 kept_as: None,
             }),
         }
@@ -722,7 +725,7 @@ impl Mailbox {
         if state.awaited <= committed {
             state.awaited = 0;
         }
-        if state.window.has_resend() && !resend(state, delivery, &mut drained, sink) {
+        if state.window.has_resend() && !resend(self.id, state, delivery, &mut drained, sink) {
             return drained;
         }
         loop {
@@ -843,12 +846,34 @@ impl State {
 
 /// Sends again what was under way when the last connection ended; false if `sink` has had enough, or modules have to be
 /// asked first.
-fn resend(state: &mut State, delivery: u64, drained: &mut Drained, sink: &mut dyn FnMut(Outgoing) -> bool) -> bool {
+fn resend(
+    mailbox: MailboxId,
+    state: &mut State,
+    delivery: u64,
+    drained: &mut Drained,
+    sink: &mut dyn FnMut(Outgoing) -> bool,
+) -> bool {
     while state.window.outstanding() < state.window_max {
         let is_next = |flight: &InFlight| flight.phase == Phase::Sent && !flight.queued.is_cleared(delivery);
         if state.window.peek_resend().is_some_and(is_next) {
             drained.wants_decision = true;
             return false;
+        }
+        // What came back from the store has not been put into the receiver's form in this life.
+        let unsent = state.window.peek_resend().filter(|flight| flight.phase == Phase::Sent);
+        match unsent.map(|flight| (flight.handle, flight.queued.content().in_form(false).err())) {
+            Some((_, Some(FormMissing::NotYet))) => {
+                drained.wants_form = true;
+                return false;
+            }
+            Some((handle, Some(FormMissing::Impossible))) => {
+                drained.formless += 1;
+                if let Some(queued) = state.window.settle(handle) {
+                    queued.forget(mailbox, &mut drained.changes);
+                }
+                continue;
+            }
+            Some((_, None)) | None => {}
         }
         let Some(flight) = state.window.resend() else { return true };
         let outgoing = match flight.phase {

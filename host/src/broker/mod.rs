@@ -4,6 +4,7 @@
 //! Read `publish.rs` first. No lock is held while guest code runs; the locks of mailboxes are leaves.
 
 mod access;
+mod alter;
 mod attach;
 mod bare;
 mod chores;

@@ -4,6 +4,7 @@
 //! the retain policy, then copies go to mailboxes ([`super::deliver`]). What the publisher hears waits for the disk where
 //! anything durable came of it.
 
+use super::alter::under_other_topic;
 use super::attach::Link;
 use super::deliver::Full;
 use super::retain::Keep;
@@ -263,7 +264,7 @@ impl Broker {
                     }
                     // What no module changed goes on as its publisher encoded it.
                     if !passed.is(&shown) {
-                        message = under_other_topic(&message, &shown, &passed).unwrap_or(passed);
+                        message = self.altered(worker, &chain, &message, &shown, passed);
                     }
                 }
                 Outcome::Refuse(refusal) => return Decision::Refused(refusal),
@@ -358,7 +359,7 @@ impl Broker {
                         route = self.route_of(worker, passed.topic());
                     }
                     if !passed.is(&shown) {
-                        wish = under_other_topic(&wish, &shown, &passed).unwrap_or(passed);
+                        wish = self.altered(worker, chain, &wish, &shown, passed);
                     }
                 }
                 Outcome::Pass(_) | Outcome::Refuse(_) | Outcome::Discard => {
@@ -445,18 +446,4 @@ pub(super) fn module_client(module: Arc<str>) -> Client {
 fn nothing() -> Arc<str> {
     static NOTHING: OnceLock<Arc<str>> = OnceLock::new();
     NOTHING.get_or_init(|| "".into()).clone()
-}
-
-/// What a module made of a message, if only where it goes to is another: then it goes on as its publisher encoded it.
-/// `shown` is the form that the module saw.
-fn under_other_topic(message: &Message, shown: &Message, made: &Message) -> Option<Message> {
-    let same = made.envelope().properties == shown.envelope().properties && made.payload() == shown.payload();
-    if !same {
-        return None;
-    }
-    if message.as_bare().is_none() {
-        return Some(made.clone());
-    }
-    let properties = message.envelope().properties.clone();
-    Some(message.with_envelope(Envelope { properties, ..made.envelope().clone() }))
 }

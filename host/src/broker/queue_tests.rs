@@ -31,7 +31,7 @@ impl Hall {
     }
 
     fn at_queue(&mut self, browses: bool) -> Consumer {
-        self.consumer(Source::Queue { address: QUEUE.into(), browses }, 77, None)
+        self.consumer(Source::Queue { address: QUEUE.into(), browses, link: "".into() }, 77, None)
     }
 
     fn send(&mut self, name: &str, handover: Guarantee, text: &str) -> Taken {
@@ -136,7 +136,11 @@ fn an_entry_that_failed_too_often_goes_to_the_dead_letters_and_so_does_a_rejecte
         hall.consume(&one, 9);
     }
     assert_eq!(hall.consume(&one, 9).len(), 0);
-    let dead = hall.consumer(Source::Queue { address: "/queues/dead-letters".into(), browses: false }, 1, None);
+    let dead = hall.consumer(
+        Source::Queue { address: "/queues/dead-letters".into(), browses: false, link: "".into() },
+        1,
+        None,
+    );
     assert_eq!(texts(&hall.consume(&dead, 9)), ["1", "0"]);
 }
 
@@ -180,7 +184,7 @@ fn a_consumer_of_a_queue_takes_only_what_its_condition_holds_for() {
     let mut hall = hall(Limits::default());
     let test = Arc::new(|message: &crate::message::Message| message.payload() != b"1");
     let predicate = Predicate { words: Arc::from(*b"not 1"), test };
-    let source = Source::Queue { address: QUEUE.into(), browses: false };
+    let source = Source::Queue { address: QUEUE.into(), browses: false, link: "".into() };
     let (one, two) = (hall.consumer(source, 1, Some(predicate)), hall.at_queue(false));
     hall.fill(3);
     assert_eq!(texts(&hall.consume(&one, 9)), ["0", "2"]);
@@ -214,6 +218,25 @@ fn a_subscription_without_no_receiver_keeps_for_as_long_as_it_was_asked_to() {
     hall.send("a/b", Guarantee::AtLeastOnce, "2");
     let one = hall.consumer(subscription(0), 1, None);
     assert_eq!(hall.consume(&one, 9).len(), 0);
+}
+
+#[test]
+fn what_a_consumer_was_told_to_get_again_nobody_else_gets_while_it_is_there() {
+    let mut hall = hall(Limits::default());
+    let (one, two) = (hall.at_queue(false), hall.at_queue(false));
+    hall.fill(3);
+    let number = hall.consume(&one, 1)[0].number;
+    hall.part(one, Parting::Kept(0));
+    let one = hall.at_queue(false);
+    assert_eq!(hall.broker.still_waiting(one.link.attachment().unwrap(), &[number]), [number]);
+    assert_eq!(hall.broker.still_waiting(two.link.attachment().unwrap(), &[number]), [0; 0]);
+    assert_eq!(texts(&hall.consume(&two, 9)), ["1", "2"]);
+    assert_eq!(texts(&hall.consume(&one, 9)), ["0"]);
+    hall.part(one, Parting::Kept(0));
+    let one = hall.at_queue(false);
+    assert_eq!(hall.broker.still_waiting(one.link.attachment().unwrap(), &[number]), [number]);
+    hall.part(one, Parting::Kept(0));
+    assert_eq!(texts(&hall.consume(&two, 9)), ["0"]);
 }
 
 #[test]

@@ -7,7 +7,7 @@ use super::staged::Staged;
 use super::worker::Worker;
 use super::{Attachment, Broker, queues};
 use crate::client::{Client, Departure};
-use crate::dialogue::{Consignment, Disposal, Predicate, SubscribeFilter, Subscription};
+use crate::dialogue::{Closed, Consignment, Disposal, Predicate, SubscribeFilter, Subscription};
 use crate::message::{Guarantee, Refusal, RefusalKind, Time};
 use crate::store::{Change, MailboxRecord, Sequence};
 use crate::wasm::Action;
@@ -46,6 +46,8 @@ pub enum Source {
         address: Box<str>,
         /// Copies only, nothing is taken away.
         browses: bool,
+        /// The name of its link, the same whenever it comes back; empty: it never does.
+        link: Box<str>,
     },
 }
 
@@ -97,7 +99,7 @@ impl Broker {
         let Receive { client, origin, source, predicate } = receive;
         let client = Arc::new(client);
         match source {
-            Source::Queue { address, browses } => {
+            Source::Queue { address, browses, link: name } => {
                 let who = client.clone();
                 let mut link = Link::of(outlet.clone(), client);
                 let chain = worker.chain.clone();
@@ -105,7 +107,7 @@ impl Broker {
                 self.check(worker, &who, Action::Subscribe, topic.as_str())?;
                 let (mailbox, after) = self.queue(worker, now, &link.scope, &address)?;
                 let number = self.consumer_numbers.next();
-                let consumer = Consumer { number, client: who, outlet, origin, browses, predicate, seen_to: 0 };
+                let consumer = Consumer { number, client: who, name, outlet, origin, browses, predicate, seen_to: 0 };
                 self.start(worker, &mailbox, consumer);
                 link.attachment = Some(Attachment { mailbox, number });
                 Ok(Received { link, resumed: true, after })
@@ -157,7 +159,8 @@ impl Broker {
             let expiry_seconds = mailbox.lock().expiry_seconds;
             staged.change(Change::Mailbox(mailbox.id, Box::new(record(&client, expiry_seconds, None))));
         }
-        let consumer = Consumer { number, client, outlet, origin, browses: false, predicate: None, seen_to: 0 };
+        let name = Box::default();
+        let consumer = Consumer { number, client, name, outlet, origin, browses: false, predicate: None, seen_to: 0 };
         self.start(worker, &mailbox, consumer);
         if let Some(filter) = &own.filter {
             self.drop_others(&mailbox, &filter.name, &mut staged);
@@ -422,14 +425,41 @@ impl Broker {
         self.commit(worker, staged)
     }
 
-    /// Those of these entries that the mailbox has still, held by nobody: a receiver that comes back asks about what it
-    /// remembers.
-    pub fn still_waiting(&self, link: &Attachment, numbers: &[u64]) -> Vec<u64> {
-        let state = link.mailbox.lock();
-        let has = |number: &u64| {
-            state.is_in_gap(*number) || state.queue.binary_search_by_key(number, |queued| queued.number).is_ok()
+    /// A receiver of a queue that comes back may be faster than the news that its former connection is gone: it takes the
+    /// place of whoever has its name (AMQP 2.6.1), with what that one holds.
+    pub fn steal(&self, worker: &mut Worker, now: Time, link: &Attachment) {
+        let former = {
+            let state = link.mailbox.lock();
+            let Some(new) = state.consumers.iter().find(|consumer| consumer.number == link.number) else { return };
+            let is_former = |other: &&Consumer| {
+                let same_user = other.client.scope.identity == new.client.scope.identity;
+                other.number != new.number && !new.name.is_empty() && other.name == new.name && same_user
+            };
+            let known = |old: &Consumer| (old.number, old.outlet.clone(), old.client.clone());
+            state.consumers.iter().filter(is_former).map(known).collect::<Vec<_>>()
         };
-        numbers.iter().copied().filter(has).collect()
+        for (number, outlet, client) in former {
+            let mut old = Link::of(outlet.clone(), client);
+            old.attachment = Some(Attachment { mailbox: link.mailbox.clone(), number });
+            self.part(worker, now, &old, Parting::Kept(0));
+            outlet.close(Closed::TakenOver);
+        }
+    }
+
+    /// Those of these entries that the mailbox has still, held by nobody: a receiver that comes back asks about what it
+    /// remembers. They are kept for it from now on, whoever else takes from the mailbox.
+    pub fn still_waiting(&self, link: &Attachment, numbers: &[u64]) -> Vec<u64> {
+        let mut state = link.mailbox.lock();
+        let has = |number: &u64| {
+            !state.promised.contains_key(number)
+                && (state.is_in_gap(*number)
+                    || state.queue.binary_search_by_key(number, |queued| queued.number).is_ok())
+        };
+        let waiting: Vec<u64> = numbers.iter().copied().filter(has).collect();
+        if state.consumers.iter().any(|consumer| consumer.number == link.number) {
+            state.promised.extend(waiting.iter().map(|number| (*number, link.number)));
+        }
+        waiting
     }
 
     /// A receiver that came back says that it is done with entries that it was handed in an earlier life.

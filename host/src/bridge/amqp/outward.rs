@@ -34,7 +34,7 @@ impl Holding {
         let bell = Arc::new(Bell::default());
         let address = way.route.local_source();
         let source = match is_queue(&address) {
-            true => Source::Queue { address: address.into(), browses: false },
+            true => Source::Queue { address: address.into(), browses: false, link: "".into() },
             false => {
                 let options = SubscribeOptions {
                     guarantee: Guarantee::from_level(way.route.qos).unwrap_or_default(),

@@ -199,7 +199,8 @@ impl Side {
         } else if is_queue {
             let browses = source.distribution_mode == Some(DistributionMode::Copy);
             let id: Arc<str> = address::mailbox(&client.id, &attach.name, Some(self.origin)).into();
-            let source = broker::Source::Queue { address: address.as_str().into(), browses };
+            let link = address::mailbox(&client.id, &attach.name, None).into();
+            let source = broker::Source::Queue { address: address.as_str().into(), browses, link };
             Receive { client: Client { id, ..(*client).clone() }, origin: self.origin, source, predicate }
         } else {
             let shared = address::is_shared(source);
@@ -289,7 +290,7 @@ impl Side {
         };
         let received = received.map_err(|refusal| words::refused(&refusal))?;
         let Some(attachment) = received.link.attachment().cloned() else { return Err(not_in()) };
-        let Resumed { unsettled, open, partial, forgotten } = self.resume(&attachment, attach);
+        let Resumed { unsettled, open, partial, forgotten } = self.resume(now, &attachment, attach);
         reply.unsettled = unsettled;
         if let Some(told) = &mut reply.source {
             told.address = Some(address.to_owned());
@@ -322,8 +323,9 @@ impl Side {
 
     /// What a receiver that comes back remembers: what it is done with is over, and what it waits for is sent again under
     /// the same tag.
-    fn resume(&self, attachment: &broker::Attachment, attach: &Attach) -> Resumed {
+    fn resume(&self, now: Time, attachment: &broker::Attachment, attach: &Attach) -> Resumed {
         let Some(told) = attach.unsettled.as_deref().filter(|told| !told.is_empty()) else { return Resumed::default() };
+        self.context.broker.steal(&mut self.context.worker.borrow_mut(), now, attachment);
         let (mut done, mut open, mut partial) = (Vec::new(), Vec::new(), Vec::new());
         for (tag, state) in told {
             let Ok(number) = <[u8; 8]>::try_from(&tag[..]).map(u64::from_be_bytes) else { continue };

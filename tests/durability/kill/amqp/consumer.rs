@@ -7,6 +7,8 @@ use std::collections::BTreeMap;
 
 /// Deliveries that it takes without a further word.
 const CREDIT: u32 = 50;
+/// Silences in which nothing new comes at the end, until it gives up.
+const ROUNDS_MAX: u32 = 200;
 
 /// Where its messages come from.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -186,6 +188,7 @@ impl Consumer {
     /// One connection; true: it was cut from this side, and another one follows.
     fn connection(&mut self, site: &Site) -> bool {
         let Some(mut open) = self.open(site) else { return false };
+        let (mut came, mut rounds) = (0, 0);
         loop {
             if !site.is_ending() && self.dice.once_in(500) {
                 return true;
@@ -195,6 +198,18 @@ impl Consumer {
                 Err(End::Closed) => return false,
                 Err(End::Silence) => {
                     if site.is_ending() {
+                        rounds = if came == open.count { rounds + 1 } else { 0 };
+                        came = open.count;
+                        if rounds > ROUNDS_MAX {
+                            let left: Vec<_> = self.unsettled.values().take(5).collect();
+                            self.faults.push(format!(
+                                "{}: {} unsettled for ever, {} in this session: {left:?}",
+                                self.id,
+                                self.unsettled.len(),
+                                open.tags.len()
+                            ));
+                            return false;
+                        }
                         self.finish(&mut open);
                     }
                     continue;
