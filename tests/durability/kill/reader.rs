@@ -4,6 +4,9 @@ use super::{Actor, Dice, Site};
 use crate::harness::*;
 use std::collections::{BTreeMap, HashMap};
 
+/// How often nothing comes at the end until it gives up.
+const SILENCES_MAX: u32 = 200;
+
 /// See the head of this file.
 pub struct Reader {
     /// Its client id.
@@ -97,9 +100,18 @@ impl Actor for Reader {
         if !client.connack.present {
             self.faults.push(format!("{}: its session is lost", self.id));
         }
+        let mut silences = 0;
         loop {
-            if site.is_ending() && client.is_silent_for(std::time::Duration::from_millis(50)) && self.is_drained(site) {
-                return client.disconnect();
+            if site.is_ending() && client.is_silent_for(std::time::Duration::from_millis(50)) {
+                if self.is_drained(site) {
+                    return client.disconnect();
+                }
+                silences += 1;
+                if silences == SILENCES_MAX {
+                    let known = site.admin.get(&format!("/api/v1/clients/{}", self.id)).expect(200).json();
+                    return self.faults.push(format!("{}: stuck with {:?}: {known}", self.id, self.unreleased));
+                }
+                continue;
             }
             match client.try_receive() {
                 Ok(Packet::Publish(message)) => self.take(&mut client, &message),
