@@ -102,5 +102,40 @@ fn what_cannot_be_is_said() {
     let folder = broker.data();
     pliant(&folder, &["pub", "t", "x", "--url", "amqp://127.0.0.1:1"], b"").expect(1, "amqp://127.0.0.1:1");
     pliant(&folder, &["sub", "t", "--url", "amqp://h/x"], b"").expect(2, "expected amqp://HOST");
-    pliant(&folder, &["bench", "--url", "amqp://127.0.0.1:1"], b"").expect(2, "mqtt:// only");
+    pliant(&folder, &["bench", "--url", "ws://127.0.0.1:1"], b"").expect(2, "mqtt://, amqp:// and amqps://");
+    pliant(&folder, &["bench", "retained", "--url", "amqp://127.0.0.1:1"], b"").expect(2, "are for mqtt://");
+    pliant(&folder, &["bench", "--node", "a", "--url", "amqp://127.0.0.1:1"], b"").expect(2, "--node is for p2p");
+}
+
+#[test]
+fn bench_counts_every_copy_over_amqp() {
+    let Some(broker) = Broker::start() else { return };
+    let folder = broker.data();
+    let url = format!("amqp://{}", broker.at("amqp"));
+    for (words, received) in [
+        (&["--qos", "0", "--subscribers", "2"][..], 120),
+        (&["--qos", "1", "--topics", "3"], 60),
+        (&["--qos", "2"], 60),
+        (&["p2p"], 60),
+        (&["p2p", "--node", "/queues/bench-{}"], 60),
+        (&["shared", "--subscribers", "2"], 60),
+        (&["durable"], 60),
+        (&["modules"], 60),
+    ] {
+        let mut arguments = vec!["bench", "--url", &url, "--publishers", "3", "--messages", "20", "--json"];
+        arguments.extend(words);
+        let ended = pliant(&folder, &arguments, b"");
+        ended.expect(0, "");
+        let report: serde_json::Value = serde_json::from_str(&ended.out).unwrap();
+        assert_eq!((&report["sent"], &report["received"]), (&60.into(), &received.into()), "{words:?}: {report}");
+        assert_eq!(
+            (&report["expected"], &report["out_of_order"]),
+            (&received.into(), &0.into()),
+            "{words:?}: {report}"
+        );
+    }
+    let left = broker.admin().get("/api/v1/subscriptions").expect(200).json();
+    // Only the queues stay.
+    let left = left["items"].as_array().unwrap();
+    assert!(left.iter().all(|left| left["client"].as_str().unwrap().starts_with("/queues/bench-")), "{left:?}");
 }

@@ -85,7 +85,7 @@ enum Command {
     Sub(subscribe::SubscribeArgs),
     /// Load a running broker and measure it
     #[command(
-        after_help = "Examples:\n  pliant bench\n  pliant bench fan-out --qos 0 --size 64\n  pliant bench durable --publishers 20\n  pliant bench --publishers 10 --subscribers 10 --shared --qos 1 --json\n  pliant bench --rate 5000 --messages 50000 --size 64"
+        after_help = "Examples:\n  pliant bench\n  pliant bench fan-out --qos 0 --size 64\n  pliant bench durable --publishers 20\n  pliant bench --publishers 10 --subscribers 10 --shared --qos 1 --json\n  pliant bench --rate 5000 --messages 50000 --size 64\n  pliant bench p2p --url amqp://127.0.0.1:5672\n  pliant bench p2p --url amqp://127.0.0.1:5672 --node /queues/bench-{}"
     )]
     Bench(bench::BenchArgs),
     /// Bridges of a running broker

@@ -1,4 +1,4 @@
-//! `pliant pub` and `pliant sub` over AMQP 1.0: a topic is an address, a quality of service the way in which a message is
+//! `pliant pub`, `pliant sub` and `pliant bench` over AMQP 1.0: a topic is an address, a quality of service the way in which a message is
 //! settled (0: by the sender; 1: by the receiver, first; 2: by the receiver, second).
 
 mod publish;
@@ -23,15 +23,15 @@ const FAREWELL: Duration = Duration::from_secs(1);
 const OPENING: Duration = Duration::from_secs(30);
 
 /// A connection with one session.
-struct Opened {
+pub(super) struct Opened {
     connection: ConnectionHandle<()>,
-    session: SessionHandle<()>,
+    pub(super) session: SessionHandle<()>,
     container: String,
     session_expiry: u32,
 }
 
 impl Opened {
-    async fn open(args: &ConnectArgs) -> Result<Self, Failure> {
+    pub(super) async fn open(args: &ConnectArgs) -> Result<Self, Failure> {
         let AmqpLogin { target, tls, login, container, idle, session_expiry } = args.amqp()?;
         let failed = |reason: String| Failure::Failed(format!("{}: {reason}", args.url()));
         let profile = login.map_or(SaslProfile::Anonymous, SaslProfile::from);
@@ -48,7 +48,7 @@ impl Opened {
         opened.unwrap_or_else(|_| Err(failed("no answer in time".to_owned())))
     }
 
-    async fn close(mut self) {
+    pub(super) async fn close(mut self) {
         let said = async {
             let _ = self.session.end().await;
             let _ = self.connection.close().await;
@@ -59,7 +59,7 @@ impl Opened {
 }
 
 /// How messages of this quality of service are settled.
-fn settling(qos: u8) -> (SenderSettleMode, ReceiverSettleMode) {
+pub(super) fn settling(qos: u8) -> (SenderSettleMode, ReceiverSettleMode) {
     match qos {
         0 => (SenderSettleMode::Settled, ReceiverSettleMode::First),
         1 => (SenderSettleMode::Unsettled, ReceiverSettleMode::First),

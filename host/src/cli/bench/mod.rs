@@ -1,7 +1,9 @@
-//! `pliant bench`: publishers and subscribers against a running broker, counted and timed.
+//! `pliant bench`: publishers and subscribers against a running broker, counted and timed, by MQTT or by AMQP 1.0.
 
+mod amqp;
 mod arrivals;
 mod connection;
+mod heard;
 mod publisher;
 mod report;
 mod scenario;
@@ -13,6 +15,7 @@ use super::{Failure, Outcome, output};
 use clap::Args;
 use connection::Connection;
 use hdrhistogram::Histogram;
+use heard::Heard;
 use report::Report;
 use scenario::{LoadArgs, Plan, Scenario};
 use std::sync::Arc;
@@ -36,6 +39,9 @@ pub(crate) struct BenchArgs {
     scenario: Option<Scenario>,
     #[command(flatten)]
     load: LoadArgs,
+    /// AMQP: the node that publisher and subscriber number N of p2p and durable use, with N in place of {}; otherwise topics
+    #[arg(long, value_name = "ADDRESS")]
+    node: Option<String>,
     /// Print the result as JSON
     #[arg(long)]
     json: bool,
@@ -47,6 +53,7 @@ pub(crate) struct BenchArgs {
 struct Run {
     plan: Plan,
     login: ConnectArgs,
+    node: Option<String>,
     /// First level of all topics, so that runs do not hear each other.
     root: String,
     begun: Instant,
@@ -66,15 +73,29 @@ impl Run {
     fn micros(&self) -> u64 {
         self.begun.elapsed().as_micros() as u64
     }
+
+    /// The content of a publisher's message.
+    fn payload(&self, publisher: u32, number: u64) -> Vec<u8> {
+        let mut payload = vec![0; self.plan.size as usize];
+        payload[..4].copy_from_slice(&publisher.to_be_bytes());
+        payload[4..12].copy_from_slice(&number.to_be_bytes());
+        payload[12..STAMP_BYTES].copy_from_slice(&self.micros().to_be_bytes());
+        payload
+    }
+
+    /// Where it goes.
+    fn topic(&self, publisher: u32, number: u64) -> String {
+        format!("{}/{publisher}/{}", self.root, number % self.plan.topics)
+    }
 }
 
 pub(crate) fn run(args: &BenchArgs) -> Outcome {
-    if !args.connect.url().starts_with("mqtt://") {
-        return Err(Failure::Usage(format!("--url {}: the bench speaks mqtt:// only", args.connect.url())));
-    }
+    let by_amqp = args.connect.is_amqp();
+    check(args, by_amqp)?;
     let run = Arc::new(Run {
         plan: Plan::new(args.scenario, &args.load),
         login: args.connect.clone(),
+        node: args.node.clone(),
         root: format!("bench/{:08x}", rand::random::<u32>()),
         begun: Instant::now(),
         sent: AtomicU64::new(0),
@@ -89,18 +110,49 @@ pub(crate) fn run(args: &BenchArgs) -> Outcome {
     let report = match args.scenario {
         Some(Scenario::Connections) => arrivals::play(&run),
         Some(Scenario::Retained) => retained(&run),
-        _ => live(&run),
+        _ if by_amqp => {
+            let subscriber = |number| amqp::subscriber(&run, number);
+            live(&run, subscriber, |number| amqp::publisher(&run, number))
+        }
+        _ => {
+            let _others = subscriber::others(&run)?;
+            live(&run, |number| subscriber::open(&run, number), |number| publisher::open(&run, number))
+        }
     };
     drop(progress);
     let report = report?;
     if args.json { output::json(&report) } else { report.print() }
 }
 
+/// Whether the scenario can be played in this protocol.
+fn check(args: &BenchArgs, by_amqp: bool) -> Outcome {
+    let url = args.connect.url();
+    if !by_amqp && !url.starts_with("mqtt://") {
+        return Err(Failure::Usage(format!("--url {url}: the bench speaks mqtt://, amqp:// and amqps://")));
+    }
+    let is_of_mqtt = matches!(args.scenario, Some(Scenario::Connections | Scenario::Retained | Scenario::Routing));
+    if by_amqp && (is_of_mqtt || args.load.has_filters()) {
+        return Err(Failure::Usage("connections, retained, routing and --filters are for mqtt://".to_owned()));
+    }
+    let has_pairs = matches!(args.scenario, Some(Scenario::P2p | Scenario::Durable));
+    if args.node.is_some() && !(by_amqp && has_pairs) {
+        return Err(Failure::Usage("--node is for p2p and durable over amqp://".to_owned()));
+    }
+    Ok(())
+}
+
 /// Subscribers listen while publishers publish.
-fn live(run: &Arc<Run>) -> Result<Report, Failure> {
-    let _others = subscriber::others(run)?;
-    let subscribers = start("subscriber", run.plan.subscribers, |number| subscriber::open(run, number))?;
-    let publishers = start("publisher", run.plan.publishers, |number| publisher::open(run, number))?;
+fn live<S, P>(
+    run: &Arc<Run>,
+    subscriber: impl Fn(u32) -> Result<S, Failure>,
+    publisher: impl Fn(u32) -> Result<P, Failure>,
+) -> Result<Report, Failure>
+where
+    S: FnOnce() -> Result<Heard, Failure> + Send + 'static,
+    P: FnOnce() -> Result<(), Failure> + Send + 'static,
+{
+    let subscribers = start("subscriber", run.plan.subscribers, subscriber)?;
+    let publishers = start("publisher", run.plan.publishers, publisher)?;
     let begun = run.micros();
     let sent = publishers.into_iter().map(join).collect::<Result<Vec<_>, _>>();
     let published = run.micros() - begun;

@@ -1,7 +1,7 @@
 //! One publisher: sends stamped messages as fast as its window, or as its rate, lets it.
 
+use super::Run;
 use super::connection::{Connection, wrong};
-use super::{Run, STAMP_BYTES};
 use crate::cli::Failure;
 use bytes::Bytes;
 use mqttbytes::QoS;
@@ -70,11 +70,8 @@ impl Publisher {
     /// Writes the next message to the batch.
     fn put(&mut self) -> Result<(), Failure> {
         let plan = &self.run.plan;
-        let mut payload = vec![0; plan.size as usize];
-        payload[..4].copy_from_slice(&self.number.to_be_bytes());
-        payload[4..12].copy_from_slice(&self.next.to_be_bytes());
-        payload[12..STAMP_BYTES].copy_from_slice(&self.run.micros().to_be_bytes());
-        let topic = format!("{}/{}/{}", self.run.root, self.number, self.next % plan.topics);
+        let payload = self.run.payload(self.number, self.next);
+        let topic = self.run.topic(self.number, self.next);
         let mut publish = Publish::from_bytes(topic, plan.qos, Bytes::from(payload));
         publish.retain = plan.retain;
         if publish.qos != QoS::AtMostOnce {

@@ -1,6 +1,6 @@
 //! What came of a run, for people and for scripts.
 
-use super::subscriber::Heard;
+use super::heard::Heard;
 use super::{Run, histogram};
 use crate::cli::{Outcome, output};
 use hdrhistogram::Histogram;

@@ -60,6 +60,13 @@ pub(super) struct LoadArgs {
     window: u16,
 }
 
+impl LoadArgs {
+    /// Whether somebody else is to subscribe, too.
+    pub fn has_filters(&self) -> bool {
+        self.filters.is_some_and(|filters| filters > 0)
+    }
+}
+
 /// What is played, settled.
 #[derive(Debug, Clone)]
 pub(super) struct Plan {
