@@ -69,6 +69,7 @@ fn requests_by_way_of_another_name_or_site_are_refused() {
 fn what_is_not_there_is_a_problem_document() {
     let Some(admin) = admin() else { return };
     admin.get("/api/v1/nowhere").problem(404);
+    admin.get("/api/v1/clients/%ff").problem(400);
     admin.send("PATCH", "/api/v1/modules", &[], b"").problem(405);
     admin.get("/api/v1/clients?limit=many").problem(400);
     admin.get("/api/v1/clients?unknown=1").problem(400);

@@ -70,6 +70,7 @@ fn a11_to_a14_what_is_wrong_with_open_begin_and_attach() {
     ends("A11", &open_of(&[&string("c"), NULL, NULL, NULL, &uint(1)]), Some(INVALID));
     ends("A11", &open_of(&[]), Some(INVALID));
     ends("A11", &opened(&open("c")), Some(NOT_ALLOWED));
+    ends("2.4.1", &[AMQP, &frame(5, &performative(0x10, &[&string("c")]))].concat(), Some(NOT_ALLOWED));
     ends("A12", &opened(&begin(60_000)), Some(FRAMING));
     ends("A12", &opened(&begin(0)), Some(NOT_ALLOWED));
     ends("A12", &opened(&end(5)), Some(NOT_ALLOWED));

@@ -247,6 +247,20 @@ fn a_consumer_of_a_queue_resumes_beside_its_former_connection_and_others() {
     assert_eq!(waiting(address, &node), [""; 0]);
 }
 
+/// 2.4.3: whoever closes a connection says why, also to a client that has no link, or only one to send on.
+#[test]
+fn clients_hear_that_the_broker_goes() {
+    let Some((broker, address)) = own() else { return };
+    let mut idle = Peer::begun(address);
+    let mut sender = Peer::begun(address);
+    sender.sender("out", 0, &Terms { node: Some(target("node")), ..Terms::default() });
+    let broker = broker.restart();
+    for peer in [&mut idle, &mut sender] {
+        assert!(super::peer::says(&peer.until_closed(), "amqp:connection:forced"));
+    }
+    drop(broker);
+}
+
 /// 3.5.6: what a terminus survives.
 #[test]
 fn a_terminus_stays_as_long_as_its_policy_says() {

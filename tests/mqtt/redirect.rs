@@ -54,6 +54,7 @@ fn all_clients_are_sent_elsewhere_and_their_sessions_stay() {
     admin.get("/api/v1/drain").problem(404);
     admin.delete("/api/v1/drain").problem(404);
     let mut clients: Vec<_> = (0..100).map(|n| connect([V311, V5][n % 2]).at(broker.address()).kept().open()).collect();
+    assert!(admin.put("/api/v1/drain", &json!([])).problem(400).contains("an object"));
     admin.put("/api/v1/drain", &json!({ "server": "b", "clients_per_second": 1000 })).expect(204);
     for (n, client) in clients.iter_mut().enumerate() {
         assert_eq!(client.expect_closed(), [None, Some(0x9C)][n % 2]);

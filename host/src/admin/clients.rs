@@ -1,13 +1,13 @@
 //! Endpoints about clients and what they subscribed.
 
 use super::api::Api;
-use super::body::{Ask, PageQuery, json, page};
+use super::body::{Ask, Name, PageQuery, json, page};
 use super::drain::elsewhere;
 use super::error::Problem;
 use crate::broker::{ClientInfo, SubscriptionInfo};
 use crate::client::Protocol;
 use crate::dialogue::RetainHandling;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
 use serde_json::{Value as Json, json};
@@ -20,7 +20,7 @@ pub(super) async fn list(State(api): State<Api>, Ask(query): Ask<PageQuery>) -> 
 }
 
 /// One client.
-pub(super) async fn show(State(api): State<Api>, Path(id): Path<String>) -> Result<Response, Problem> {
+pub(super) async fn show(State(api): State<Api>, Name(id): Name) -> Result<Response, Problem> {
     let client = api.broker().client(&id).ok_or_else(|| Problem::not_found("there is no such client"))?;
     Ok(json(&shown(&client)))
 }
@@ -38,7 +38,7 @@ pub(super) struct DisconnectQuery {
 /// for.
 pub(super) async fn disconnect(
     State(api): State<Api>,
-    Path(id): Path<String>,
+    Name(id): Name,
     Ask(query): Ask<DisconnectQuery>,
 ) -> Result<StatusCode, Problem> {
     let ended = match query.server {

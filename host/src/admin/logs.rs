@@ -1,10 +1,10 @@
 //! `GET /api/v1/modules/{name}/logs`: recent lines as a list, or as server-sent events that go on.
 
 use super::api::{Api, Follower};
-use super::body::{Ask, PageQuery, page};
+use super::body::{Ask, Name, PageQuery, page};
 use super::error::Problem;
 use crate::wasm::LogLine;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
@@ -23,7 +23,7 @@ const INTERVAL: Duration = Duration::from_millis(200);
 /// Recent lines, oldest first.
 pub(super) async fn logs(
     State(api): State<Api>,
-    Path(name): Path<String>,
+    Name(name): Name,
     Ask(query): Ask<PageQuery>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {

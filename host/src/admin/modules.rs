@@ -2,10 +2,10 @@
 //! come one after the other, and an error leaves everything as it was.
 
 use super::api::Api;
-use super::body::{Ask, Document, PageQuery, Raw, json, page};
+use super::body::{AnyJson, Ask, Name, PageQuery, Raw, json, page};
 use super::error::Problem;
 use crate::wasm::{DeployError, DeployOptions, Deployed, ModuleInfo, OnFailure};
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
 use serde::Deserialize;
@@ -50,14 +50,14 @@ pub(super) async fn list(State(api): State<Api>, Ask(query): Ask<PageQuery>) -> 
 }
 
 /// One module.
-pub(super) async fn show(State(api): State<Api>, Path(name): Path<String>) -> Result<Response, Problem> {
+pub(super) async fn show(State(api): State<Api>, Name(name): Name) -> Result<Response, Problem> {
     Ok(json(&shown(&api.modules().show(&name)?)))
 }
 
 /// Its versions, oldest first.
 pub(super) async fn versions(
     State(api): State<Api>,
-    Path(name): Path<String>,
+    Name(name): Name,
     Ask(query): Ask<PageQuery>,
 ) -> Result<Response, Problem> {
     let limit = query.limit(api.limits().page_max);
@@ -72,7 +72,7 @@ pub(super) async fn versions(
 /// A component is put to work.
 pub(super) async fn deploy(
     State(api): State<Api>,
-    Path(name): Path<String>,
+    Name(name): Name,
     Ask(query): Ask<DeployQuery>,
     Raw(bytes): Raw,
 ) -> Result<Response, Problem> {
@@ -82,15 +82,15 @@ pub(super) async fn deploy(
 }
 
 /// The configuration of the active version.
-pub(super) async fn config(State(api): State<Api>, Path(name): Path<String>) -> Result<Response, Problem> {
+pub(super) async fn config(State(api): State<Api>, Name(name): Name) -> Result<Response, Problem> {
     Ok(json(&parsed(&api.modules().show(&name)?.config)))
 }
 
 /// Another configuration, as a version of its own.
 pub(super) async fn configure(
     State(api): State<Api>,
-    Path(name): Path<String>,
-    Document(config): Document<Json>,
+    Name(name): Name,
+    AnyJson(config): AnyJson,
 ) -> Result<Response, Problem> {
     change(&api, move |api| api.modules().configure(&name, &config.to_string())).await
 }
@@ -98,29 +98,29 @@ pub(super) async fn configure(
 /// Back to an earlier version.
 pub(super) async fn rollback(
     State(api): State<Api>,
-    Path(name): Path<String>,
+    Name(name): Name,
     Ask(query): Ask<RollbackQuery>,
 ) -> Result<Response, Problem> {
     change(&api, move |api| api.modules().rollback(&name, query.to)).await
 }
 
 /// Ends a canary: every client follows it.
-pub(super) async fn confirm(State(api): State<Api>, Path(name): Path<String>) -> Result<Response, Problem> {
+pub(super) async fn confirm(State(api): State<Api>, Name(name): Name) -> Result<Response, Problem> {
     change(&api, move |api| api.modules().confirm(&name)).await
 }
 
 /// On again.
-pub(super) async fn enable(State(api): State<Api>, Path(name): Path<String>) -> Result<Response, Problem> {
+pub(super) async fn enable(State(api): State<Api>, Name(name): Name) -> Result<Response, Problem> {
     change(&api, move |api| api.modules().set_enabled(&name, true)).await
 }
 
 /// Off, with its versions kept.
-pub(super) async fn disable(State(api): State<Api>, Path(name): Path<String>) -> Result<Response, Problem> {
+pub(super) async fn disable(State(api): State<Api>, Name(name): Name) -> Result<Response, Problem> {
     change(&api, move |api| api.modules().set_enabled(&name, false)).await
 }
 
 /// Out, with its versions and its state; one that came with the broker or its configuration is switched off.
-pub(super) async fn remove(State(api): State<Api>, Path(name): Path<String>) -> Result<Response, Problem> {
+pub(super) async fn remove(State(api): State<Api>, Name(name): Name) -> Result<Response, Problem> {
     change(&api, move |api| match api.modules().show(&name)?.bundled {
         true => api.modules().set_enabled(&name, false),
         false => api.modules().remove(&name),

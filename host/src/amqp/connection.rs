@@ -150,6 +150,10 @@ impl Connection {
                 Err(Box::new(error(AmqpError::NotAllowed, "open comes a second time")))
             }
             (Phase::Live(live), performative) => live.receive(now, frame.channel, performative, out),
+            (_, Performative::Open(_)) if frame.channel != 0 => {
+                // 2.4.1
+                Err(Box::new(error(AmqpError::NotAllowed, "open comes on channel 0 only")))
+            }
             (_, Performative::Open(open)) => self.opened(now, *open).map(Some),
             _ => Err(Box::new(error(AmqpError::NotAllowed, "the first frame is not open"))),
         }

@@ -430,6 +430,7 @@ impl Connection {
                     certificate: self.newcomer.certificate().cloned(),
                 };
                 let (context, outlet) = (self.context.clone(), self.outlet.clone());
+                context.peers.add(&outlet);
                 let side = Side::new(context, outlet, circumstances, self.newcomer.opened);
                 self.machine = Machine::Amqp(Box::new(side));
                 Ok(0)

@@ -1,5 +1,6 @@
 //! What all connections of one worker thread share.
 
+use super::peers::Peers;
 use super::{Clock, Limits};
 use crate::broker::{Broker, Worker};
 use crate::identity::Identity;
@@ -30,6 +31,8 @@ pub struct Context {
     pub mqtt: Arc<mqtt::Limits>,
     /// Bounds of AMQP.
     pub amqp: Arc<amqp::Limits>,
+    /// AMQP connections of all threads.
+    pub peers: Arc<Peers>,
     /// Connections of this thread.
     pub connections: Arc<AtomicUsize>,
 }

@@ -17,6 +17,7 @@ mod listener;
 mod machine;
 mod opening;
 mod outlet;
+mod peers;
 mod proxy;
 mod session;
 mod sys;

@@ -5,6 +5,7 @@ use super::context::Context;
 use super::gate::{Gate, connections_max};
 use super::listener::{Arrival, BindError, Entrance, Listener, ListenerConfig, accept, take};
 use super::opening::Newcomer;
+use super::peers::Peers;
 use super::transport::Stream;
 use super::{Clock, Limits};
 use crate::broker::Broker;
@@ -71,6 +72,7 @@ impl Certificates {
 pub struct Crew {
     /// Who may come in.
     pub gate: Arc<Gate>,
+    peers: Arc<Peers>,
     members: Vec<Member>,
 }
 
@@ -140,14 +142,14 @@ impl Workers {
         let connections_max = connections_max(config.limits.connections_max);
         let limits = Limits { connections_max, ..config.limits.clone() };
         let gate = Arc::new(Gate::new(limits, broker.metrics().clone()));
-        let crew = Arc::new(Crew { gate, members });
+        let crew = Arc::new(Crew { gate, peers: Arc::default(), members });
         let mut first = Some((first_runtime, listeners));
         let mut threads = Vec::new();
         for (at, receiver) in receivers.into_iter().enumerate() {
             let connections = crew.members[at].connections.clone();
             let identity = config.identity.clone();
             let (broker, limits) = (broker.clone(), config.limits.clone());
-            let (mqtt, amqp) = (config.mqtt.clone(), config.amqp.clone());
+            let (mqtt, amqp, peers) = (config.mqtt.clone(), config.amqp.clone(), crew.peers.clone());
             let (crew, stopped, first) = (crew.clone(), stopped.clone(), first.take());
             let body = move || {
                 let (runtime, listeners) = first.unwrap_or_else(|| (runtime(), Vec::new()));
@@ -161,6 +163,7 @@ impl Workers {
                     limits,
                     mqtt,
                     amqp,
+                    peers,
                     connections,
                 });
                 LocalSet::new().block_on(&runtime, work(context, crew, listeners, receiver, stopped, at == 0));
@@ -192,6 +195,7 @@ impl Workers {
         let until = Instant::now() + FAREWELL;
         // A clock of its own would do as well: nothing here is compared with other times.
         self.broker.close_all(&Closed::ShuttingDown);
+        self.crew.peers.close_all(&Closed::ShuttingDown);
         while self.crew.connections() > 0 && Instant::now() < until {
             std::thread::sleep(Duration::from_millis(5));
         }
