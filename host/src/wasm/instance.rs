@@ -7,7 +7,9 @@ use super::fault::Fault;
 use super::limits::Limits;
 use super::services::Services;
 use crate::message::Message;
+use cpu_time::ThreadTime;
 use std::sync::Arc;
+use std::time::Duration;
 use wasmtime::component::HasData;
 use wasmtime::{ResourceLimiter, Store, UpdateDeadline};
 
@@ -15,9 +17,11 @@ use wasmtime::{ResourceLimiter, Store, UpdateDeadline};
 /// guest holds it no longer than the call lasts. The bytes stay in the [`Cell`].
 pub struct Payload;
 
-/// A guest is stopped when it was seen running at this many ticks after its deadline. Deadlines are told by the wall
-/// clock: a guest that did nothing but wait for a processor finds its own in the past, and is not to blame.
-const GRACE_TICKS: u32 = 2;
+/// A guest is stopped when it has used so much of a processor after its deadline. Deadlines are told by the wall clock: a
+/// guest that did nothing but wait for a processor finds its own in the past, and is not to blame.
+const GRACE: Duration = Duration::from_micros(1500);
+/// Ticks after the deadline at which it is stopped, whatever it has used.
+const LATE_TICKS_MAX: u32 = 200;
 
 /// What the host keeps beside an instance: all that an import can reach.
 pub(super) struct Cell {
@@ -32,7 +36,7 @@ pub(super) struct Cell {
     /// Calls of imports that the guest may still make during this call.
     host_calls_left: u32,
     /// Ticks that the guest may still be seen running at after its deadline.
-    grace: u32,
+    late: Late,
     /// State of the sequence behind `wasi:random`.
     pub(super) random: u64,
     bounds: Bounds,
@@ -103,6 +107,28 @@ pub(super) struct Exports {
     pub(super) timers: Option<hooks::timers::Guest>,
 }
 
+/// A call that goes on after its deadline.
+#[derive(Default)]
+struct Late {
+    /// Ticks at which it was seen.
+    ticks: u32,
+    /// The thread's processor time at the first of them.
+    since: Duration,
+}
+
+impl Late {
+    /// It is seen again.
+    #[cold]
+    fn is_enough(&mut self) -> bool {
+        let used = ThreadTime::now().as_duration();
+        if self.ticks == 0 {
+            self.since = used;
+        }
+        self.ticks += 1;
+        self.ticks > LATE_TICKS_MAX || used.saturating_sub(self.since) >= GRACE
+    }
+}
+
 /// What a module says about itself when it is configured.
 pub(super) struct Said {
     pub(super) manifest: hooks::lifecycle::Manifest,
@@ -131,7 +157,7 @@ impl Instance {
             handles: 0,
             lines: [Vec::new(), Vec::new()],
             host_calls_left: limits.host_calls_max,
-            grace: GRACE_TICKS,
+            late: Late::default(),
             random: services.seed(),
             bounds: Bounds {
                 memory_left: limits.memory_bytes_max,
@@ -144,11 +170,7 @@ impl Instance {
         store.set_hostcall_fuel(limits.hostcall_bytes_max);
         store.epoch_deadline_callback(|mut store| {
             let cell = store.data_mut();
-            if cell.grace == 0 {
-                return Ok(UpdateDeadline::Interrupt);
-            }
-            cell.grace -= 1;
-            Ok(UpdateDeadline::Continue(1))
+            Ok(if cell.late.is_enough() { UpdateDeadline::Interrupt } else { UpdateDeadline::Continue(1) })
         });
         engine.ticker.touch();
         store.set_epoch_deadline(engine.configure_ticks);
@@ -177,7 +199,7 @@ impl Instance {
         engine.ticker.touch();
         self.store.set_epoch_deadline(engine.call_ticks);
         let cell = self.store.data_mut();
-        cell.grace = GRACE_TICKS;
+        cell.late = Late::default();
         cell.host_calls_left = cell.services.limits.host_calls_max;
         if let Some(message) = message {
             cell.message = Some(message.clone());
