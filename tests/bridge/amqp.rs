@@ -81,6 +81,24 @@ fn a_queue_here_feeds_a_topic_there_and_a_queue_there_a_topic_here() {
 }
 
 #[test]
+fn a_queue_that_a_bridge_fills_is_there_before_anybody_takes_from_it() {
+    let Some(there) = Broker::start() else { return };
+    let into = Route {
+        local: "/queues/here".into(),
+        remote: "/queues/there".into(),
+        filter: String::new(),
+        ..route(Direction::In, "")
+    };
+    let Some(here) = with(vec![bridge("b", &amqp(there.at("amqp")), &[into])]) else { return };
+    until_up(&here, "b");
+    let mut far = connect(V5).at(there.address()).open();
+    far.say("/queues/there", "9", 1);
+    until(&here, "b", |bridge| bridge["received"] == 1);
+    let queues = here.admin().get("/api/v1/clients/%2Fqueues%2Fhere").expect(200).json();
+    assert_eq!(queues["queued"], 1, "{queues}");
+}
+
+#[test]
 fn nothing_is_lost_when_either_side_restarts() {
     let Some(mut there) = Broker::start() else { return };
     let relay = Relay::to(there.at("amqp"));

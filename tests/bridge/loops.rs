@@ -56,3 +56,29 @@ fn a_ring_of_three_brokers_ends_where_it_began() {
         client.expect_nothing();
     }
 }
+
+#[test]
+fn two_brokers_that_fetch_from_each_other_do_not_go_round() {
+    for by_amqp in [false, true] {
+        let Some(first) = Broker::start() else { return };
+        let at = |broker: &Broker| if by_amqp { broker.at("amqp") } else { broker.address() };
+        let url = |address| if by_amqp { format!("amqp://{address}") } else { mqtt(address) };
+        let relay = Relay::to(at(&first));
+        drop(first);
+        let fetches = [route(Direction::In, "l/#")];
+        let Some(b) = with(vec![bridge("of-a", &url(relay.address()), &fetches)]) else { return };
+        let Some(a) = with(vec![bridge("of-b", &url(at(&b)), &fetches)]) else { return };
+        relay.open(at(&a));
+        until_up(&a, "of-b");
+        until_up(&b, "of-a");
+        let mut at_b = connect(V5).at(b.address()).open();
+        at_b.subscribe("l/#", 1);
+        let mut at_a = connect(V5).at(a.address()).open();
+        at_a.say("l/1", "round", 1);
+        at_b.expect("l/1", "round", 1);
+        // By AMQP nobody says whose broker it is, so that one comes back once.
+        until(&b, "of-a", |bridge| bridge["received"] == 1 && bridge["looped"] == i32::from(by_amqp));
+        until(&a, "of-b", |bridge| bridge["looped"] == i32::from(!by_amqp));
+        at_b.expect_nothing();
+    }
+}

@@ -109,7 +109,7 @@ async fn open(
     for way in &plan.inward {
         let receiver = receiver(plan, way, &mut session).await?;
         let bell = Arc::new(Bell::default());
-        let inward = Inward {
+        let mut inward = Inward {
             plan: plan.clone(),
             hall: hall.clone(),
             way: way.clone(),
@@ -118,6 +118,7 @@ async fn open(
             origin,
             went_well: went_well.clone(),
         };
+        inward.prepare()?;
         tasks.spawn_local(inward.run(receiver, stopped.clone()));
     }
     Ok((connection, session))

@@ -35,7 +35,9 @@ pub fn outgoing(plan: &Plan, way: &Way, consignment: &Consignment, now: Time) ->
     let kept = &consignment.message;
     let read: Deserializable<Any> = serde_amqp::from_slice(kept.payload()).map_err(|error| error.to_string())?;
     let mut message = read.0;
-    let via = via(&message);
+    let mut via = via(&message);
+    // It was brought here by a bridge, which said so.
+    via.pop_if(|node| **node == *plan.node);
     if via.iter().any(|node| *node == *plan.node) || via.len() >= plan.settings.hops_max as usize {
         return Ok(None);
     }
@@ -48,9 +50,8 @@ pub fn outgoing(plan: &Plan, way: &Way, consignment: &Consignment, now: Time) ->
         ..Header::default()
     });
     message.delivery_annotations = None;
-    let path = via.into_iter().chain([plan.node.to_string()]).collect::<Vec<_>>().join(" ");
+    mark(&mut message, via, &plan.node);
     let annotations = &mut message.message_annotations.get_or_insert_with(|| MessageAnnotations(Default::default())).0;
-    annotations.insert(OwnedKey::Symbol(Symbol::from(VIA)), Value::String(path));
     let key = OwnedKey::Symbol(Symbol::from(RETAIN[0]));
     if consignment.retain || annotations.contains_key(&key) {
         annotations.insert(key, Value::Bool(consignment.retain));
@@ -106,6 +107,13 @@ pub fn via(message: &Any) -> Vec<String> {
         Some(Value::String(path)) => path.split(' ').map(str::to_owned).collect(),
         _ => Vec::new(),
     }
+}
+
+/// Adds a broker to those that the message came through.
+pub fn mark(message: &mut Any, via: Vec<String>, node: &str) {
+    let path = via.into_iter().chain([node.to_owned()]).collect::<Vec<_>>().join(" ");
+    let annotations = &mut message.message_annotations.get_or_insert_with(|| MessageAnnotations(Default::default())).0;
+    annotations.insert(OwnedKey::Symbol(Symbol::from(VIA)), Value::String(path));
 }
 
 fn annotation<'m>(message: &'m Any, name: &str) -> Option<&'m Value> {

@@ -4,6 +4,7 @@ use super::super::mapping::Way;
 use super::super::seat::{Bell, Hall};
 use super::super::thread::Plan;
 use super::form::{self, Any, Known};
+use super::outward::is_queue;
 use crate::amqp::sections::Sections;
 use crate::broker::{Link, PublishBare, Taken};
 use crate::message::{Bare, Guarantee, RefusalKind};
@@ -38,6 +39,20 @@ enum Said {
 }
 
 impl Inward {
+    /// A queue that is to get all of it is made now: what comes before its first consumer waits in it.
+    ///
+    /// # Errors
+    /// The hall makes none.
+    pub fn prepare(&mut self) -> Result<(), String> {
+        if !is_queue(&self.way.route.local) {
+            return Ok(());
+        }
+        let (hall, now) = (self.hall.clone(), self.hall.now());
+        let mut worker = hall.worker.borrow_mut();
+        let made = hall.broker.queue_to_send_to(&mut worker, &mut self.link, now, &self.way.route.local);
+        made.map_err(|refusal| format!("{}: {}", self.way.route.local, refusal.reason))
+    }
+
     /// Takes what comes, until the link breaks or the bridge is stopped.
     pub async fn run(mut self, mut receiver: Receiver, mut stopped: watch::Receiver<bool>) -> Result<(), String> {
         let mut waiting: VecDeque<(Sequence, DeliveryInfo)> = VecDeque::new();
@@ -81,7 +96,7 @@ impl Inward {
         self.hall.broker.is_committed(after)
     }
 
-    async fn take(&mut self, message: Any) -> Result<Said, String> {
+    async fn take(&mut self, mut message: Any) -> Result<Said, String> {
         let via = form::via(&message);
         if via.iter().any(|node| *node == *self.plan.node) || via.len() > self.plan.settings.hops_max as usize {
             self.plan.figures.looped_total.add(1);
@@ -91,6 +106,7 @@ impl Inward {
         let Some(name) = self.name(to.as_deref()) else {
             return Ok(Said::Never(format!("its address {to:?} leads nowhere here")));
         };
+        form::mark(&mut message, via, &self.plan.node);
         let Known { bytes, guarantee, retain, blank, header } = match form::incoming(message) {
             Ok(known) => known,
             Err(reason) => return Ok(Said::Never(reason)),

@@ -97,7 +97,7 @@ fn session(plan: &Plan, way: &Way) -> Client {
     Client { id, scope, peer: plan.client.peer.clone() }
 }
 
-fn is_queue(address: &str) -> bool {
+pub fn is_queue(address: &str) -> bool {
     address.starts_with("/queues/")
 }
 

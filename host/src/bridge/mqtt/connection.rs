@@ -132,10 +132,11 @@ impl Connection<'_> {
         });
         let mut wanted: Vec<_> = wanted.filter(|_| again).collect();
         // Properties are what keeps a message from going round, so there are none with 3.1.1.
-        let asks = self.codec.version == MqttVersion::V5 && !self.plan.outward.is_empty();
+        let asks = self.codec.version == MqttVersion::V5;
         if asks {
             let filter = format!("$SYS/broker/{NODE_TOPIC}");
-            wanted.push(Wanted { filter, guarantee: Guarantee::AtMostOnce, always: true });
+            // First, so that it is known when messages come.
+            wanted.insert(0, Wanted { filter, guarantee: Guarantee::AtMostOnce, always: true });
         }
         self.is_known = !asks;
         if wanted.is_empty() {
@@ -323,7 +324,7 @@ impl Connection<'_> {
 
     /// A message comes in.
     fn publish(&mut self, message: In) -> Result<(), String> {
-        let In { topic, guarantee, retain, handle, expiry_seconds, properties, payload } = message;
+        let In { topic, guarantee, retain, handle, expiry_seconds, mut properties, payload } = message;
         if topic.strip_prefix("$SYS/broker/") == Some(NODE_TOPIC) {
             self.peer = String::from_utf8(payload.to_vec()).ok();
             return self.taken(handle, guarantee, 0);
@@ -342,6 +343,13 @@ impl Connection<'_> {
             }
             return self.taken(handle, guarantee, 0);
         };
+        // It is the bridge that knows which broker it left: that one may fetch it from here in its turn.
+        if let Some(peer) = &self.peer {
+            let said = properties.get_or_insert_default();
+            if said.user.iter().all(|(name, node)| &**name != VIA || **node != **peer) {
+                said.user.push((VIA.into(), peer.as_str().into()));
+            }
+        }
         let publish = Publish { name: &name, guarantee, retain, handle, expiry_seconds, properties, payload: &payload };
         let answer = self.seat.ask(Request::Publish(publish));
         self.published(handle, guarantee, answer)

@@ -152,8 +152,9 @@ where
     P: FnOnce() -> Result<(), Failure> + Send + 'static,
 {
     let subscribers = start("subscriber", run.plan.subscribers, subscriber)?;
-    let publishers = start("publisher", run.plan.publishers, publisher)?;
+    let publishers = (0..run.plan.publishers).map(publisher).collect::<Result<Vec<_>, _>>()?;
     let begun = run.micros();
+    let publishers = spawn("publisher", publishers)?;
     let sent = publishers.into_iter().map(join).collect::<Result<Vec<_>, _>>();
     let published = run.micros() - begun;
     if sent.is_ok() {
@@ -186,6 +187,14 @@ fn start<T: Send + 'static, W: FnOnce() -> Result<T, Failure> + Send + 'static>(
     open: impl Fn(u32) -> Result<W, Failure>,
 ) -> Result<Vec<JoinHandle<Result<T, Failure>>>, Failure> {
     let work = (0..many).map(open).collect::<Result<Vec<_>, _>>()?;
+    spawn(name, work)
+}
+
+/// Lets each run on a thread of its own.
+fn spawn<T: Send + 'static, W: FnOnce() -> Result<T, Failure> + Send + 'static>(
+    name: &str,
+    work: Vec<W>,
+) -> Result<Vec<JoinHandle<Result<T, Failure>>>, Failure> {
     let spawn = |work| std::thread::Builder::new().name(name.to_owned()).spawn(work).map_err(Failure::failed);
     work.into_iter().map(spawn).collect()
 }
