@@ -113,7 +113,7 @@ impl Mailbox {
         let at = state.consumers.iter().position(|consumer| consumer.number == number)?;
         state.consumers.remove(at);
         self.reconnect(state);
-        if let Some((first, _)) = state.promised.extract_if(.., |_, holder| *holder == number).next() {
+        if let Some(first) = state.promised.iter().find(|(_, holder)| **holder == number).map(|(first, _)| *first) {
             state.promised.retain(|_, holder| *holder != number);
             let passed_by = state.consumers.iter_mut().filter(|consumer| !consumer.browses);
             passed_by.for_each(|consumer| consumer.seen_to = consumer.seen_to.min(first.saturating_sub(1)));
@@ -284,11 +284,9 @@ impl Mailbox {
                 }
                 return None;
             }
-            if !state.promised.is_empty() {
-                let holder = state.promised.get(&queued.number);
-                if holder.is_some_and(|holder| *holder != consumer.number) && !consumer.browses {
-                    continue;
-                }
+            let is_for_another = state.promised.get(&queued.number).is_some_and(|holder| *holder != consumer.number);
+            if is_for_another && !consumer.browses {
+                continue;
             }
             let shunned = |handling: &Handling| handling.not_for.contains(&consumer.number);
             if queued.handling.as_deref().is_some_and(shunned) {

@@ -35,7 +35,7 @@ pub(super) struct Cell {
     pub(super) lines: [Vec<u8>; 2],
     /// Calls of imports that the guest may still make during this call.
     host_calls_left: u32,
-    /// Ticks that the guest may still be seen running at after its deadline.
+    /// How the present call stands to its deadline.
     late: Late,
     /// State of the sequence behind `wasi:random`.
     pub(super) random: u64,

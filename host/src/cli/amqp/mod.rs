@@ -1,5 +1,5 @@
-//! `pliant pub`, `pliant sub` and `pliant bench` over AMQP 1.0: a topic is an address, a quality of service the way in which a message is
-//! settled (0: by the sender; 1: by the receiver, first; 2: by the receiver, second).
+//! `pliant pub` and `pliant sub` over AMQP 1.0, and what `pliant bench` needs of it: a topic is an address, a quality of
+//! service the way in which a message is settled (0: by the sender; 1: by the receiver, first; 2: by the receiver, second).
 
 mod publish;
 mod subscribe;
@@ -14,6 +14,7 @@ use fe2o3_amqp::connection::ConnectionHandle;
 use fe2o3_amqp::sasl_profile::SaslProfile;
 use fe2o3_amqp::session::SessionHandle;
 use fe2o3_amqp::types::definitions::{ReceiverSettleMode, SenderSettleMode};
+use fe2o3_amqp::types::messaging::Outcome as Said;
 use fe2o3_amqp::{Connection, Session};
 use std::time::Duration;
 
@@ -64,6 +65,18 @@ pub(super) fn settling(qos: u8) -> (SenderSettleMode, ReceiverSettleMode) {
         0 => (SenderSettleMode::Settled, ReceiverSettleMode::First),
         1 => (SenderSettleMode::Unsettled, ReceiverSettleMode::First),
         _ => (SenderSettleMode::Unsettled, ReceiverSettleMode::Second),
+    }
+}
+
+/// Whether the broker has taken a message; an error says why it has not.
+pub(super) fn taken(said: Said) -> Result<(), Failure> {
+    match said {
+        Said::Accepted(_) => Ok(()),
+        Said::Rejected(why) => {
+            let reason = why.error.and_then(|error| error.description).unwrap_or_default();
+            Err(Failure::Failed(format!("the broker refused the message: {reason}")))
+        }
+        other => Err(Failure::Failed(format!("the broker did not take the message: {other:?}"))),
     }
 }
 

@@ -1,6 +1,6 @@
 //! `pliant pub` over AMQP: each message is waited for until the broker has taken it.
 
-use super::{Opened, run, settling};
+use super::{Opened, run, settling, taken};
 use crate::cli::publish::{AHEAD, PublishArgs};
 use crate::cli::{Failure, Outcome, output};
 use fe2o3_amqp::link::SendError;
@@ -54,14 +54,8 @@ async fn send(args: &PublishArgs, properties: Vec<(String, String)>) -> Result<u
         }
         let said = tokio::time::timeout(patience, under_way.join_next()).await.map_err(|_| late())?;
         let Some(said) = said else { break };
-        match said.map_err(Failure::failed)?.map_err(|error| failed(error.to_string()))? {
-            Said::Accepted(_) => sent += 1,
-            Said::Rejected(why) => {
-                let reason = why.error.and_then(|error| error.description).unwrap_or_default();
-                return Err(Failure::Failed(format!("the broker refused the message: {reason}")));
-            }
-            other => return Err(Failure::Failed(format!("the broker did not take the message: {other:?}"))),
-        }
+        taken(said.map_err(Failure::failed)?.map_err(|error| failed(error.to_string()))?)?;
+        sent += 1;
     }
     // The goodbye of the connection ends the link, too, if this takes too long.
     let _ = tokio::time::timeout(super::FAREWELL, sender.close()).await;

@@ -1,11 +1,10 @@
 //! The same over AMQP 1.0: a link each. A quality of service is a way to settle: 0 by the sender, 1 by the receiver first, 2
 //! by the receiver second.
 
-use super::LOOK;
-use super::Run;
 use super::heard::Heard;
+use super::{LOOK, Run};
 use crate::cli::Failure;
-use crate::cli::amqp::{Opened, settling};
+use crate::cli::amqp::{Opened, settling, taken};
 use fe2o3_amqp::link::receiver::CreditMode;
 use fe2o3_amqp::types::messaging::{
     Body, Data, Header, Message, Outcome as Said, Properties, Source, Target, TerminusDurability, TerminusExpiryPolicy,
@@ -14,7 +13,7 @@ use fe2o3_amqp::types::primitives::{Symbol, Value};
 use fe2o3_amqp::{Delivery, Receiver, Sendable, Sender};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 use tokio::runtime::{Builder, Runtime};
 use tokio::task::JoinSet;
 
@@ -56,7 +55,7 @@ async fn publish(run: &Run, number: u32, opened: Opened, mut sender: Sender) -> 
     for next in 0..plan.messages {
         if let Some(rate) = plan.rate {
             while (begun.elapsed().as_secs_f64() * rate as f64) < next as f64 {
-                tokio::time::sleep(std::time::Duration::from_millis(1)).await;
+                tokio::time::sleep(Duration::from_millis(1)).await;
             }
         }
         let header = Header { durable: !is_settled, ..Header::default() };
@@ -87,12 +86,8 @@ async fn publish(run: &Run, number: u32, opened: Opened, mut sender: Sender) -> 
 type Joined<E> = Option<Result<Result<Said, E>, tokio::task::JoinError>>;
 
 fn accepted<E: std::fmt::Display>(said: Joined<E>) -> Result<(), Failure> {
-    match said {
-        None | Some(Ok(Ok(Said::Accepted(_)))) => Ok(()),
-        Some(Ok(Ok(other))) => Err(Failure::Failed(format!("the broker did not take a message: {other:?}"))),
-        Some(Ok(Err(error))) => Err(Failure::Failed(error.to_string())),
-        Some(Err(error)) => Err(Failure::failed(error)),
-    }
+    let Some(said) = said else { return Ok(()) };
+    taken(said.map_err(Failure::failed)?.map_err(|error| Failure::Failed(error.to_string()))?)
 }
 
 /// Attaches; what it gives back listens until the run is stopped.
