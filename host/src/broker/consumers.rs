@@ -4,7 +4,9 @@
 //! An entry is in the queue or held by one consumer. What a consumer leaves behind goes back to its old place, so that the
 //! order holds for whoever comes next.
 
-use super::mailbox::{Drained, Mailbox, NOT_SUBMITTED, Outlet, Queued, State, Terms};
+use super::handout::{Drained, Terms};
+use super::mailbox::{Mailbox, Outlet, State};
+use super::queued::{NOT_SUBMITTED, Queued};
 use crate::client::Client;
 use crate::dialogue::{Closed, Consignment, Disposal, Predicate};
 use crate::message::{FormMissing, Time};

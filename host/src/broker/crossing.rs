@@ -2,7 +2,8 @@
 //! translates, and remembered on it; a message that stays within its protocol never comes here.
 
 use super::Broker;
-use super::mailbox::{Mailbox, Queued};
+use super::mailbox::Mailbox;
+use super::queued::Queued;
 use super::worker::Worker;
 use crate::message::{Bare, Envelope, FormMissing, Message, Refusal, RefusalKind};
 use crate::sections::{Body, Encoding};

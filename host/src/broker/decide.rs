@@ -3,7 +3,8 @@
 
 use super::Broker;
 use super::attach::Link;
-use super::mailbox::{Mailbox, Queued, State};
+use super::mailbox::{Mailbox, State};
+use super::queued::Queued;
 use super::worker::Worker;
 use crate::client::Client;
 use crate::dialogue::Handle;

@@ -4,7 +4,8 @@
 //! [`super::mailbox::Mailbox::submitted`]).
 
 use super::Broker;
-use super::mailbox::{Mailbox, Offered, Queued};
+use super::mailbox::{Mailbox, Offered};
+use super::queued::Queued;
 use super::retain::Keep;
 use super::route::{Route, Single, Target};
 use super::staged::Staged;

@@ -2,7 +2,8 @@
 //! the queue drains; what comes meanwhile waits behind it, and joins it when that, too, grows long.
 
 use super::consumers::Handling;
-use super::mailbox::{Mailbox, NOT_SUBMITTED, Outlet, Queued, State};
+use super::mailbox::{Mailbox, Outlet, State};
+use super::queued::{NOT_SUBMITTED, Queued};
 use super::{Broker, Limits};
 use crate::store::{LoadedEntry, Page, Rest};
 use std::sync::Arc;

@@ -6,22 +6,19 @@
 //! The lock of a mailbox is a leaf: whoever holds it takes no other lock but the store's short one and calls no guest.
 
 use super::access::Permits;
-use super::consumers::{Consumer, Handling, Held};
+use super::consumers::{Consumer, Held};
 use super::gap::Gap;
-use super::shared_groups::Group;
+use super::queued::{NOT_SUBMITTED, Queued};
 use super::window::{InFlight, Phase, Window};
 use crate::client::Client;
-use crate::dialogue::{Closed, Delivery, Handle, Identifiers, Outgoing, Predicate, Subscription};
-use crate::message::{FormMissing, Guarantee, Message, Time};
-use crate::store::{Change, MailboxId, QueueRecord, Sequence};
+use crate::dialogue::{Closed, Handle, Predicate, Subscription};
+use crate::message::{Guarantee, Message, Time};
+use crate::store::{MailboxId, QueueRecord, Sequence};
 use hashbrown::{HashMap, HashSet};
 use parking_lot::Mutex;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-
-/// A sequence number for what is not submitted yet: later than every real one.
-pub const NOT_SUBMITTED: Sequence = Sequence::MAX;
 
 /// The way from a mailbox to its client's connection.
 pub trait Outlet: Send + Sync {
@@ -35,99 +32,6 @@ pub trait Outlet: Send + Sync {
     }
     /// Ends the connection.
     fn close(&self, why: Closed);
-}
-
-/// One copy of a message in a queue.
-#[derive(Debug, Clone)]
-pub struct Queued {
-    /// What.
-    pub message: Message,
-    /// The topic in the client's words; none: as the broker knows it.
-    pub name: Option<Arc<str>>,
-    /// Subscriptions that matched.
-    pub identifiers: Identifiers,
-    /// Ascending in the mailbox; 0: not given yet, or not needed.
-    pub number: u64,
-    /// When it came into the mailbox, compared with others.
-    pub arrival: u64,
-    /// May leave when so much is on disk.
-    pub after: Sequence,
-    /// The group that the copy may go back to when this mailbox goes.
-    pub group: Option<Arc<Group>>,
-    /// As granted.
-    pub guarantee: Guarantee,
-    /// The retain flag to show.
-    pub retain: bool,
-    /// It may have been sent before.
-    pub duplicate: bool,
-    /// The store has it.
-    pub stored: bool,
-    /// Under this generation of delivery modules it may leave: they were asked, or do not want to see it. 0: none.
-    pub cleared: u64,
-    /// What leaves in its place, as a module said.
-    pub instead: Option<Message>,
-    /// What consumers did with it before, if anything.
-    pub handling: Option<Box<Handling>>,
-}
-
-impl Queued {
-    /// A copy with nothing special about it.
-    pub fn new(message: Message) -> Self {
-        Self {
-            message,
-            name: None,
-            identifiers: Identifiers::new(),
-            number: 0,
-            arrival: 0,
-            after: 0,
-            group: None,
-            guarantee: Guarantee::AtMostOnce,
-            retain: false,
-            duplicate: false,
-            stored: false,
-            cleared: 0,
-            instead: None,
-            handling: None,
-        }
-    }
-
-    /// What leaves.
-    pub fn content(&self) -> &Message {
-        self.instead.as_ref().unwrap_or(&self.message)
-    }
-
-    /// Whether its publisher was promised nothing, whatever its receiver is.
-    fn dropped_when_full(&self) -> bool {
-        let published = self.message.as_bare().map_or(Guarantee::AtMostOnce, |bare| bare.handover);
-        published.max(self.message.envelope().guarantee) == Guarantee::AtMostOnce
-    }
-
-    fn delivery(&self, handle: Handle) -> Delivery {
-        Delivery {
-            message: self.content().in_form(false).unwrap_or(&self.message).clone(),
-            name: self.name.clone(),
-            guarantee: self.guarantee,
-            retain: self.retain,
-            duplicate: self.duplicate,
-            handle,
-            identifiers: self.identifiers.clone(),
-        }
-    }
-
-    /// Whether it may leave as far as delivery modules are concerned.
-    pub(super) fn is_cleared(&self, generation: u64) -> bool {
-        generation == 0 || self.cleared == generation
-    }
-
-    /// Notes in `changes` that the store may forget this copy.
-    pub fn forget(&self, mailbox: MailboxId, changes: &mut Vec<Change>) {
-        if self.stored {
-            changes.push(Change::QueuedGone(mailbox, self.number));
-            if self.message.drop_log_use() {
-                changes.push(Change::LoggedGone(self.message.log_id()));
-            }
-        }
-    }
 }
 
 /// Retained messages still to be sent for one new subscription.
@@ -258,52 +162,6 @@ pub enum Submitted {
     Await(Arc<dyn Outlet>),
     /// This outlet is to be flushed at the end of the batch.
     Flush(Arc<dyn Outlet>),
-}
-
-/// What is left after a drain.
-#[derive(Default)]
-pub struct Drained {
-    /// For the store; nobody waits for them.
-    pub changes: Vec<Change>,
-    /// The store is to be asked for these entries.
-    pub page: Option<(u64, u64)>,
-    /// Publishers that may go on.
-    pub unblocked: Vec<Arc<dyn Outlet>>,
-    /// More is in the store.
-    pub waits_for_page: bool,
-    /// The retained store has to be asked for more.
-    pub wants_replay: bool,
-    /// The next entry is not there in the form in which it is wanted.
-    pub wants_form: bool,
-    /// The next entry may leave when so much is on disk; 0: nothing waits for the disk.
-    pub awaits: Sequence,
-    /// Copies handed out.
-    pub sent: u64,
-    /// Payload bytes of those.
-    pub sent_bytes: u64,
-    /// Copies that expired here.
-    pub expired: u64,
-    /// Those, if somebody wants to be told.
-    pub lost: Vec<Message>,
-    /// Copies that have no form for their receiver.
-    pub formless: u64,
-    /// Copies that are too large for their receiver.
-    pub oversize: u64,
-    /// Modules have to be asked about the next copy.
-    pub wants_decision: bool,
-}
-
-/// What a drain is to keep to.
-#[derive(Debug, Clone, Copy)]
-pub struct Terms {
-    /// The time.
-    pub now: Time,
-    /// So much is on disk.
-    pub committed: Sequence,
-    /// Copies leave that are cleared under this generation of delivery modules; 0: all.
-    pub delivery: u64,
-    /// Keep what expires, for those who want to be told.
-    pub tell_lost: bool,
 }
 
 impl Mailbox {
@@ -457,17 +315,6 @@ impl Mailbox {
         }
         let at = now.plus_milliseconds(milliseconds);
         message.envelope().expires.is_none_or(|own| at < own).then_some(at)
-    }
-
-    /// Gives up what has expired at the front of the queue.
-    pub fn drop_expired(&self, now: Time, tell: bool, drained: &mut Drained) {
-        let mut state = self.lock();
-        // What is not with the store yet is left to whoever takes it there.
-        while state.queue.front().is_some_and(|first| first.message.is_expired(now) && first.after != NOT_SUBMITTED) {
-            let Some(queued) = state.queue.pop_front() else { break };
-            self.count(&queued, false);
-            self.expire(&queued, tell, drained);
-        }
     }
 
     /// Whether its receivers settle every entry and take messages bare.
@@ -677,117 +524,6 @@ impl Mailbox {
     pub fn note_window(&self, state: &State) {
         self.stuck.store(state.window.outstanding() >= state.window_max, Ordering::Relaxed);
     }
-
-    /// Puts a copy under way, if it has to be settled.
-    fn send(&self, state: &mut State, mut queued: Queued, changes: &mut Vec<Change>) -> Delivery {
-        if queued.guarantee == Guarantee::AtMostOnce {
-            return queued.delivery(0);
-        }
-        if queued.number == 0 {
-            queued.number = state.next_number;
-            state.next_number += 1;
-        }
-        let stored = queued.stored.then_some(queued.number);
-        let flight = state.window.send(queued);
-        if let Some(number) = stored
-            && flight.handle != super::window::handle_of(number)
-        {
-            changes.push(Change::QueuedHandle(self.id, number, flight.handle));
-        }
-        flight.queued.delivery(flight.handle)
-    }
-
-    /// Gives a copy up whose time is over.
-    fn expire(&self, queued: &Queued, tell: bool, drained: &mut Drained) {
-        drained.expired += 1;
-        if tell {
-            drained.lost.push(queued.message.clone());
-        }
-        queued.forget(self.id, &mut drained.changes);
-    }
-
-    /// Hands out what may leave now, in order, until `sink` has had enough (returns false).
-    pub fn drain(
-        &self,
-        attachment: u64,
-        terms: Terms,
-        limits: &super::Limits,
-        sink: &mut dyn FnMut(Outgoing) -> bool,
-    ) -> Drained {
-        let Terms { now, committed, delivery, tell_lost } = terms;
-        let mut drained = Drained::default();
-        let mut guard = self.lock();
-        let state = &mut *guard;
-        if state.attachment != attachment {
-            return drained;
-        }
-        state.touched = false;
-        if state.awaited <= committed {
-            state.awaited = 0;
-        }
-        if state.window.has_resend() && !resend(self.id, state, delivery, &mut drained, sink) {
-            return drained;
-        }
-        loop {
-            let replaying = !state.replayed.is_empty();
-            if !replaying && !state.replays.is_empty() {
-                drained.wants_replay = true;
-                break;
-            }
-            let room = state.window.outstanding() < state.window_max;
-            let Some(source) = state.next_source(room, committed) else {
-                // An entry on its way to the store is looked at again by whoever takes it there.
-                let after = state.queue.front().map_or(0, |next| next.after);
-                if room && after > committed && after != NOT_SUBMITTED && state.awaited == 0 {
-                    drained.awaits = after;
-                    state.awaited = after;
-                }
-                break;
-            };
-            if source.front().is_some_and(|next| !next.is_cleared(delivery) && !next.message.is_expired(now)) {
-                drained.wants_decision = true;
-                break;
-            }
-            let Some(queued) = source.pop_front() else { break };
-            if !replaying {
-                self.count(&queued, false);
-            }
-            if queued.message.is_expired(now) {
-                self.expire(&queued, tell_lost, &mut drained);
-                continue;
-            }
-            match queued.content().in_form(false) {
-                Ok(_) => {}
-                Err(FormMissing::Impossible) => {
-                    drained.formless += 1;
-                    queued.forget(self.id, &mut drained.changes);
-                    continue;
-                }
-                Err(FormMissing::NotYet) => {
-                    if !replaying {
-                        self.count(&queued, true);
-                    }
-                    source.push_front(queued);
-                    drained.wants_form = true;
-                    break;
-                }
-            }
-            drained.sent += 1;
-            drained.sent_bytes += queued.message.payload().len() as u64;
-            let delivery = self.send(state, queued, &mut drained.changes);
-            if !sink(Outgoing::Deliver(delivery)) {
-                break;
-            }
-        }
-        drained.page = state.next_page(false);
-        shed(&mut state.queue);
-        shed(&mut state.express);
-        self.note_window(state);
-        if !state.blocked.is_empty() && self.depth() < limits.queue_messages_max / 2 {
-            drained.unblocked = std::mem::take(&mut state.blocked);
-        }
-        drained
-    }
 }
 
 impl State {
@@ -822,74 +558,5 @@ impl State {
             && self.replays.is_empty()
             && self.gap.is_none()
             && !self.window.has_resend()
-    }
-
-    /// From where the next copy may be taken: retained ones first, then by arrival, but at-most-once ones need not wait
-    /// for the window or the disk (MQTT 5.0, 4.6 and 4.9).
-    fn next_source(&mut self, room: bool, committed: Sequence) -> Option<&mut VecDeque<Queued>> {
-        let ready = |queued: &Queued| queued.guarantee == Guarantee::AtMostOnce || (room && queued.after <= committed);
-        if let Some(next) = self.replayed.front() {
-            return ready(next).then_some(&mut self.replayed);
-        }
-        let gap = self.gap_begins_after();
-        let waiting = self.queue.front().filter(|queued| ready(queued) && queued.number <= gap);
-        let waiting = waiting.map(|queued| queued.arrival);
-        let express = self.express.front().map(|queued| queued.arrival);
-        match (waiting, express) {
-            (Some(waiting), Some(express)) if express < waiting => Some(&mut self.express),
-            (Some(_), _) => Some(&mut self.queue),
-            (None, Some(_)) => Some(&mut self.express),
-            (None, None) => None,
-        }
-    }
-}
-
-/// Sends again what was under way when the last connection ended; false if `sink` has had enough, or modules have to be
-/// asked first.
-fn resend(
-    mailbox: MailboxId,
-    state: &mut State,
-    delivery: u64,
-    drained: &mut Drained,
-    sink: &mut dyn FnMut(Outgoing) -> bool,
-) -> bool {
-    while state.window.outstanding() < state.window_max {
-        let is_next = |flight: &InFlight| flight.phase == Phase::Sent && !flight.queued.is_cleared(delivery);
-        if state.window.peek_resend().is_some_and(is_next) {
-            drained.wants_decision = true;
-            return false;
-        }
-        // What came back from the store has not been put into the receiver's form in this life.
-        let unsent = state.window.peek_resend().filter(|flight| flight.phase == Phase::Sent);
-        match unsent.map(|flight| (flight.handle, flight.queued.content().in_form(false).err())) {
-            Some((_, Some(FormMissing::NotYet))) => {
-                drained.wants_form = true;
-                return false;
-            }
-            Some((handle, Some(FormMissing::Impossible))) => {
-                drained.formless += 1;
-                if let Some(queued) = state.window.settle(handle) {
-                    queued.forget(mailbox, &mut drained.changes);
-                }
-                continue;
-            }
-            Some((_, None)) | None => {}
-        }
-        let Some(flight) = state.window.resend() else { return true };
-        let outgoing = match flight.phase {
-            Phase::Received => Outgoing::Release(flight.handle),
-            _ => Outgoing::Deliver(Delivery { duplicate: true, ..flight.queued.delivery(flight.handle) }),
-        };
-        if !sink(outgoing) {
-            return false;
-        }
-    }
-    !state.window.has_resend()
-}
-
-/// Gives the memory of a burst back.
-fn shed(queue: &mut VecDeque<Queued>) {
-    if queue.is_empty() && queue.capacity() > 64 {
-        *queue = VecDeque::new();
     }
 }

@@ -18,11 +18,13 @@ mod directory;
 mod drain;
 mod explain;
 mod gap;
+mod handout;
 mod inspect;
 mod mailbox;
 mod memory;
 mod open;
 mod publish;
+mod queued;
 mod queues;
 mod reaper;
 mod receipts;
@@ -63,8 +65,8 @@ pub use chores::Chores;
 pub use consumers::Take;
 pub use drain::Drain;
 pub use explain::Explanation;
+use handout::Terms;
 pub use inspect::{ClientInfo, SubscriptionInfo};
-use mailbox::Terms;
 pub use mailbox::{Mailbox, Outlet};
 pub use open::Restored;
 pub use queues::QueueInfo;
@@ -278,7 +280,7 @@ impl Broker {
     }
 
     /// What is left to do after a mailbox has handed something out.
-    fn drained(&self, mailbox: &Arc<Mailbox>, mut drained: mailbox::Drained, full: bool) {
+    fn drained(&self, mailbox: &Arc<Mailbox>, mut drained: handout::Drained, full: bool) {
         let metrics = &self.metrics;
         metrics.messages_sent_total.add(drained.sent);
         metrics.payload_sent_bytes_total.add(drained.sent_bytes);

@@ -2,7 +2,9 @@
 //! whoever comes.
 
 use super::attach::Link;
-use super::mailbox::{Drained, Mailbox, Queued, State};
+use super::handout::Drained;
+use super::mailbox::{Mailbox, State};
+use super::queued::Queued;
 use super::staged::Staged;
 use super::worker::Worker;
 use super::{Broker, subscribe};

@@ -4,7 +4,7 @@
 
 use super::Broker;
 use super::gap::{PAGE, queued};
-use super::mailbox::Queued;
+use super::queued::Queued;
 use crate::message::Time;
 use crate::store::{Change, MailboxId, Rest};
 use parking_lot::Mutex;

@@ -2,7 +2,8 @@
 
 use super::attach::{Leaving, Link};
 use super::consumers::{Aftermath, Consumer, Patience, Take};
-use super::mailbox::{Mailbox, Outlet, Queued};
+use super::mailbox::{Mailbox, Outlet};
+use super::queued::Queued;
 use super::staged::Staged;
 use super::worker::Worker;
 use super::{Attachment, Broker, queues};

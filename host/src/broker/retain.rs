@@ -2,7 +2,8 @@
 
 use super::Broker;
 use super::attach::Link;
-use super::mailbox::{Mailbox, Queued, Replay};
+use super::mailbox::{Mailbox, Replay};
+use super::queued::Queued;
 use super::route::Route;
 use super::staged::Staged;
 use super::worker::Worker;

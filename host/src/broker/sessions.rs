@@ -2,7 +2,8 @@
 //! without anybody being attached to it.
 
 use super::attach::Link;
-use super::mailbox::{Mailbox, Outlet, Queued};
+use super::mailbox::{Mailbox, Outlet};
+use super::queued::Queued;
 use super::staged::Staged;
 use super::worker::Worker;
 use super::{Broker, PublishBare, queues};

@@ -1,61 +1,59 @@
 //! Filters to subscribers: which of them match a topic, in time that does not grow with their number.
 //!
-//! Levels are interned as numbers, and all edges lie in one hash table keyed by (node, level): a walk touches one table
-//! entry a level and branch, allocates nothing, and a filter costs some tens of bytes beside its subscribers. Nodes with
-//! `+` below them keep that child, nodes with `#` below them keep its subscribers, so neither needs a look-up.
+//! All edges lie in one hash table keyed by (node, level), with the level's text beside them: a walk takes one look at the
+//! table and one at a node for each level and branch, and allocates nothing. What a large tree costs is cache misses, so
+//! that short levels and a filter's only subscriber need no allocation of their own. Nodes keep their children for `+` and
+//! `#`, which need no look-up.
 
-use hashbrown::HashMap;
+use compact_str::CompactString;
+use hashbrown::{DefaultHashBuilder, HashTable};
 use smallvec::SmallVec;
+use std::hash::BuildHasher;
 
 type Node = u32;
-type Level = u32;
 
 const ROOT: Node = 0;
 const NONE: u32 = u32::MAX;
 
 /// A set of (filter, key, value), where a key stands at most once under a filter.
 pub struct SubscriptionTrie<S> {
-    levels: HashMap<Box<str>, LevelUse>,
-    free_levels: Vec<Level>,
-    next_level: Level,
-    edges: HashMap<(Node, Level), Node>,
+    hasher: DefaultHashBuilder,
+    edges: HashTable<Edge>,
     nodes: Vec<Branch<S>>,
     free_nodes: Vec<Node>,
     len: usize,
 }
 
-struct LevelUse {
-    level: Level,
-    edges: u32,
+struct Edge {
+    level: CompactString,
+    parent: Node,
+    child: Node,
 }
 
 struct Branch<S> {
     /// Subscribers whose filter ends here, by ascending key.
-    here: Vec<(u64, S)>,
-    /// Subscribers whose filter goes on with `#` and ends.
-    below: Vec<(u64, S)>,
+    here: SmallVec<[(u64, S); 1]>,
     plus: Node,
-    /// Edges to children other than `plus`.
+    hash: Node,
+    /// Edges to children other than those two.
     children: u32,
 }
 
 impl<S> Branch<S> {
     fn new() -> Self {
-        Self { here: Vec::new(), below: Vec::new(), plus: NONE, children: 0 }
+        Self { here: SmallVec::new(), plus: NONE, hash: NONE, children: 0 }
     }
 
     fn is_unused(&self) -> bool {
-        self.here.is_empty() && self.below.is_empty() && self.plus == NONE && self.children == 0
+        self.here.is_empty() && self.plus == NONE && self.hash == NONE && self.children == 0
     }
 }
 
 impl<S> Default for SubscriptionTrie<S> {
     fn default() -> Self {
         Self {
-            levels: HashMap::new(),
-            free_levels: Vec::new(),
-            next_level: 0,
-            edges: HashMap::new(),
+            hasher: DefaultHashBuilder::default(),
+            edges: HashTable::new(),
             nodes: vec![Branch::new()],
             free_nodes: Vec::new(),
             len: 0,
@@ -76,20 +74,11 @@ impl<S> SubscriptionTrie<S> {
 
     /// Adds a subscriber to a valid filter; returns the one that it replaces.
     pub fn insert(&mut self, filter: &str, key: u64, value: S) -> Option<S> {
-        let (path, below) = split(filter);
-        let mut node = ROOT;
-        for level in path.into_iter().flat_map(|path| path.split('/')) {
-            node = self.child_or_new(node, level);
-        }
-        let branch = &mut self.nodes[node as usize];
-        let list = if below { &mut branch.below } else { &mut branch.here };
+        let node = filter.split('/').fold(ROOT, |node, level| self.child_or_new(node, level));
+        let list = &mut self.nodes[node as usize].here;
         match list.binary_search_by_key(&key, |entry| entry.0) {
             Ok(at) => Some(std::mem::replace(&mut list[at].1, value)),
             Err(at) => {
-                // Most filters have one subscriber: the default growth would make room for four.
-                if list.is_empty() {
-                    list.reserve_exact(1);
-                }
                 list.insert(at, (key, value));
                 self.len += 1;
                 None
@@ -99,19 +88,17 @@ impl<S> SubscriptionTrie<S> {
 
     /// Takes a subscriber out, if it is there.
     pub fn remove(&mut self, filter: &str, key: u64) -> Option<S> {
-        let (path, below) = split(filter);
         let mut steps: SmallVec<[(Node, &str); 16]> = SmallVec::new();
         let mut node = ROOT;
-        for level in path.into_iter().flat_map(|path| path.split('/')) {
+        for level in filter.split('/') {
             steps.push((node, level));
             node = self.child(node, level)?;
         }
-        let branch = &mut self.nodes[node as usize];
-        let list = if below { &mut branch.below } else { &mut branch.here };
+        let list = &mut self.nodes[node as usize].here;
         let at = list.binary_search_by_key(&key, |entry| entry.0).ok()?;
         let (_, value) = list.remove(at);
-        if list.is_empty() {
-            *list = Vec::new();
+        if list.len() <= 1 {
+            list.shrink_to_fit();
         }
         self.len -= 1;
         while let Some((parent, level)) = steps.pop() {
@@ -127,21 +114,21 @@ impl<S> SubscriptionTrie<S> {
     /// Calls `visit` for each subscriber with a filter that matches (MQTT 5.0, 4.7). Visits each node at most once, so
     /// that it is bounded by the number of filters whatever their shape.
     pub fn matches<'t>(&'t self, topic: &str, mut visit: impl FnMut(&'t S)) {
-        let mut path: SmallVec<[Level; 16]> = SmallVec::new();
-        path.extend(topic.split('/').map(|level| self.levels.get(level).map_or(NONE, |found| found.level)));
+        let path: SmallVec<[(&str, u64); 16]> =
+            topic.split('/').map(|level| (level, self.hasher.hash_one(level))).collect();
         let hidden = topic.starts_with('$');
         let mut pending: SmallVec<[(Node, u32); 16]> = SmallVec::new();
         let (mut node, mut depth) = (ROOT, 0usize);
         loop {
             let branch = &self.nodes[node as usize];
             let wild = !(hidden && node == ROOT);
-            if wild {
-                branch.below.iter().for_each(|(_, value)| visit(value));
+            if wild && branch.hash != NONE {
+                self.nodes[branch.hash as usize].here.iter().for_each(|(_, value)| visit(value));
             }
             let mut next = NONE;
-            if let Some(&level) = path.get(depth) {
-                if level != NONE && branch.children > 0 {
-                    next = self.edges.get(&(node, level)).copied().unwrap_or(NONE);
+            if let Some(&(level, hash)) = path.get(depth) {
+                if branch.children > 0 {
+                    next = self.edge(node, level, hash).unwrap_or(NONE);
                 }
                 if wild && branch.plus != NONE {
                     if next != NONE {
@@ -162,13 +149,18 @@ impl<S> SubscriptionTrie<S> {
         }
     }
 
+    fn edge(&self, parent: Node, level: &str, hash: u64) -> Option<Node> {
+        let same = |edge: &Edge| edge.parent == parent && edge.level == level;
+        self.edges.find(self.hasher.hash_one((parent, hash)), same).map(|edge| edge.child)
+    }
+
     fn child(&self, node: Node, level: &str) -> Option<Node> {
-        if level == "+" {
-            let plus = self.nodes[node as usize].plus;
-            return (plus != NONE).then_some(plus);
+        let branch = &self.nodes[node as usize];
+        match level {
+            "+" => (branch.plus != NONE).then_some(branch.plus),
+            "#" => (branch.hash != NONE).then_some(branch.hash),
+            _ => self.edge(node, level, self.hasher.hash_one(level)),
         }
-        let level = self.levels.get(level)?.level;
-        self.edges.get(&(node, level)).copied()
     }
 
     fn child_or_new(&mut self, node: Node, level: &str) -> Node {
@@ -179,57 +171,40 @@ impl<S> SubscriptionTrie<S> {
             self.nodes.push(Branch::new());
             u32::try_from(self.nodes.len() - 1).expect("fewer nodes than bytes of memory")
         });
-        if level == "+" {
-            self.nodes[node as usize].plus = child;
-        } else {
-            let level = self.intern(level);
-            self.edges.insert((node, level), child);
-            self.nodes[node as usize].children += 1;
+        let branch = &mut self.nodes[node as usize];
+        match level {
+            "+" => branch.plus = child,
+            "#" => branch.hash = child,
+            _ => {
+                branch.children += 1;
+                let edge = Edge { level: level.into(), parent: node, child };
+                let hash = edge_hash(&self.hasher, &edge);
+                self.edges.insert_unique(hash, edge, |edge| edge_hash(&self.hasher, edge));
+            }
         }
         child
-    }
-
-    fn intern(&mut self, level: &str) -> Level {
-        if let Some(found) = self.levels.get_mut(level) {
-            found.edges += 1;
-            return found.level;
-        }
-        let number = self.free_levels.pop().unwrap_or_else(|| {
-            self.next_level += 1;
-            self.next_level - 1
-        });
-        self.levels.insert(level.into(), LevelUse { level: number, edges: 1 });
-        number
     }
 
     /// Removes an unused child.
     fn cut(&mut self, parent: Node, level: &str, child: Node) {
         self.free_nodes.push(child);
-        if level == "+" {
-            self.nodes[parent as usize].plus = NONE;
-            return;
-        }
-        self.nodes[parent as usize].children -= 1;
-        if let Some(found) = self.levels.get_mut(level) {
-            self.edges.remove(&(parent, found.level));
-            found.edges -= 1;
-            if found.edges == 0 {
-                self.free_levels.push(found.level);
-                self.levels.remove(level);
+        let branch = &mut self.nodes[parent as usize];
+        match level {
+            "+" => branch.plus = NONE,
+            "#" => branch.hash = NONE,
+            _ => {
+                branch.children -= 1;
+                let hash = self.hasher.hash_one((parent, self.hasher.hash_one(level)));
+                if let Ok(found) = self.edges.find_entry(hash, |edge| edge.child == child) {
+                    found.remove();
+                }
             }
         }
     }
 }
 
-/// The path to the node, and whether the filter goes on with `#` from there.
-fn split(filter: &str) -> (Option<&str>, bool) {
-    if filter == "#" {
-        return (None, true);
-    }
-    match filter.strip_suffix("/#") {
-        Some(path) => (Some(path), true),
-        None => (Some(filter), false),
-    }
+fn edge_hash(hasher: &DefaultHashBuilder, edge: &Edge) -> u64 {
+    hasher.hash_one((edge.parent, hasher.hash_one(edge.level.as_str())))
 }
 
 #[cfg(test)]
@@ -255,7 +230,7 @@ mod tests {
         assert_eq!(trie.remove("a/+", 1), None);
         assert_eq!(trie.remove("a/+/#", 1), Some(11));
         assert_eq!(trie.remove("a/b", 2), Some(20));
-        assert!(trie.is_empty() && trie.edges.is_empty() && trie.levels.is_empty());
+        assert!(trie.is_empty() && trie.edges.is_empty());
         assert_eq!(trie.free_nodes.len() + 1, trie.nodes.len());
     }
 

@@ -4,7 +4,7 @@
 //! after a restart without having been written down. Only where a delivery is stuck for 65,535 others is a handle taken
 //! that does not follow.
 
-use super::mailbox::Queued;
+use super::queued::Queued;
 use crate::dialogue::Handle;
 use std::collections::VecDeque;
 

@@ -1,0 +1,252 @@
+//! What a mailbox hands to the connection that drains it: again what was under way, then retained messages, then what
+//! waits, in order and as far as window, disk and modules let it.
+
+use super::mailbox::{Mailbox, Outlet, State};
+use super::queued::{NOT_SUBMITTED, Queued};
+use super::window::{InFlight, Phase};
+use crate::dialogue::{Delivery, Outgoing};
+use crate::message::{FormMissing, Guarantee, Message, Time};
+use crate::store::{Change, MailboxId, Sequence};
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+/// What is left after a drain.
+#[derive(Default)]
+pub struct Drained {
+    /// For the store; nobody waits for them.
+    pub changes: Vec<Change>,
+    /// The store is to be asked for these entries.
+    pub page: Option<(u64, u64)>,
+    /// Publishers that may go on.
+    pub unblocked: Vec<Arc<dyn Outlet>>,
+    /// More is in the store.
+    pub waits_for_page: bool,
+    /// The retained store has to be asked for more.
+    pub wants_replay: bool,
+    /// The next entry is not there in the form in which it is wanted.
+    pub wants_form: bool,
+    /// The next entry may leave when so much is on disk; 0: nothing waits for the disk.
+    pub awaits: Sequence,
+    /// Copies handed out.
+    pub sent: u64,
+    /// Payload bytes of those.
+    pub sent_bytes: u64,
+    /// Copies that expired here.
+    pub expired: u64,
+    /// Those, if somebody wants to be told.
+    pub lost: Vec<Message>,
+    /// Copies that have no form for their receiver.
+    pub formless: u64,
+    /// Copies that are too large for their receiver.
+    pub oversize: u64,
+    /// Modules have to be asked about the next copy.
+    pub wants_decision: bool,
+}
+
+/// What a drain is to keep to.
+#[derive(Debug, Clone, Copy)]
+pub struct Terms {
+    /// The time.
+    pub now: Time,
+    /// So much is on disk.
+    pub committed: Sequence,
+    /// Copies leave that are cleared under this generation of delivery modules; 0: all.
+    pub delivery: u64,
+    /// Keep what expires, for those who want to be told.
+    pub tell_lost: bool,
+}
+
+impl Mailbox {
+    /// Gives up what has expired at the front of the queue.
+    pub fn drop_expired(&self, now: Time, tell: bool, drained: &mut Drained) {
+        let mut state = self.lock();
+        // What is not with the store yet is left to whoever takes it there.
+        while state.queue.front().is_some_and(|first| first.message.is_expired(now) && first.after != NOT_SUBMITTED) {
+            let Some(queued) = state.queue.pop_front() else { break };
+            self.count(&queued, false);
+            self.expire(&queued, tell, drained);
+        }
+    }
+
+    /// Puts a copy under way, if it has to be settled.
+    fn send(&self, state: &mut State, mut queued: Queued, changes: &mut Vec<Change>) -> Delivery {
+        if queued.guarantee == Guarantee::AtMostOnce {
+            return queued.delivery(0);
+        }
+        if queued.number == 0 {
+            queued.number = state.next_number;
+            state.next_number += 1;
+        }
+        let stored = queued.stored.then_some(queued.number);
+        let flight = state.window.send(queued);
+        if let Some(number) = stored
+            && flight.handle != super::window::handle_of(number)
+        {
+            changes.push(Change::QueuedHandle(self.id, number, flight.handle));
+        }
+        flight.queued.delivery(flight.handle)
+    }
+
+    /// Gives a copy up whose time is over.
+    fn expire(&self, queued: &Queued, tell: bool, drained: &mut Drained) {
+        drained.expired += 1;
+        if tell {
+            drained.lost.push(queued.message.clone());
+        }
+        queued.forget(self.id, &mut drained.changes);
+    }
+
+    /// Hands out what may leave now, in order, until `sink` has had enough (returns false).
+    pub fn drain(
+        &self,
+        attachment: u64,
+        terms: Terms,
+        limits: &super::Limits,
+        sink: &mut dyn FnMut(Outgoing) -> bool,
+    ) -> Drained {
+        let Terms { now, committed, delivery, tell_lost } = terms;
+        let mut drained = Drained::default();
+        let mut guard = self.lock();
+        let state = &mut *guard;
+        if state.attachment != attachment {
+            return drained;
+        }
+        state.touched = false;
+        if state.awaited <= committed {
+            state.awaited = 0;
+        }
+        if state.window.has_resend() && !resend(self.id, state, delivery, &mut drained, sink) {
+            return drained;
+        }
+        loop {
+            let replaying = !state.replayed.is_empty();
+            if !replaying && !state.replays.is_empty() {
+                drained.wants_replay = true;
+                break;
+            }
+            let room = state.window.outstanding() < state.window_max;
+            let Some(source) = state.next_source(room, committed) else {
+                // An entry on its way to the store is looked at again by whoever takes it there.
+                let after = state.queue.front().map_or(0, |next| next.after);
+                if room && after > committed && after != NOT_SUBMITTED && state.awaited == 0 {
+                    drained.awaits = after;
+                    state.awaited = after;
+                }
+                break;
+            };
+            if source.front().is_some_and(|next| !next.is_cleared(delivery) && !next.message.is_expired(now)) {
+                drained.wants_decision = true;
+                break;
+            }
+            let Some(queued) = source.pop_front() else { break };
+            if !replaying {
+                self.count(&queued, false);
+            }
+            if queued.message.is_expired(now) {
+                self.expire(&queued, tell_lost, &mut drained);
+                continue;
+            }
+            match queued.content().in_form(false) {
+                Ok(_) => {}
+                Err(FormMissing::Impossible) => {
+                    drained.formless += 1;
+                    queued.forget(self.id, &mut drained.changes);
+                    continue;
+                }
+                Err(FormMissing::NotYet) => {
+                    if !replaying {
+                        self.count(&queued, true);
+                    }
+                    source.push_front(queued);
+                    drained.wants_form = true;
+                    break;
+                }
+            }
+            drained.sent += 1;
+            drained.sent_bytes += queued.message.payload().len() as u64;
+            let delivery = self.send(state, queued, &mut drained.changes);
+            if !sink(Outgoing::Deliver(delivery)) {
+                break;
+            }
+        }
+        drained.page = state.next_page(false);
+        shed(&mut state.queue);
+        shed(&mut state.express);
+        self.note_window(state);
+        if !state.blocked.is_empty() && self.depth() < limits.queue_messages_max / 2 {
+            drained.unblocked = std::mem::take(&mut state.blocked);
+        }
+        drained
+    }
+}
+
+impl State {
+    /// From where the next copy may be taken: retained ones first, then by arrival, but at-most-once ones need not wait
+    /// for the window or the disk (MQTT 5.0, 4.6 and 4.9).
+    fn next_source(&mut self, room: bool, committed: Sequence) -> Option<&mut VecDeque<Queued>> {
+        let ready = |queued: &Queued| queued.guarantee == Guarantee::AtMostOnce || (room && queued.after <= committed);
+        if let Some(next) = self.replayed.front() {
+            return ready(next).then_some(&mut self.replayed);
+        }
+        let gap = self.gap_begins_after();
+        let waiting = self.queue.front().filter(|queued| ready(queued) && queued.number <= gap);
+        let waiting = waiting.map(|queued| queued.arrival);
+        let express = self.express.front().map(|queued| queued.arrival);
+        match (waiting, express) {
+            (Some(waiting), Some(express)) if express < waiting => Some(&mut self.express),
+            (Some(_), _) => Some(&mut self.queue),
+            (None, Some(_)) => Some(&mut self.express),
+            (None, None) => None,
+        }
+    }
+}
+
+/// Sends again what was under way when the last connection ended; false if `sink` has had enough, or modules have to be
+/// asked first.
+fn resend(
+    mailbox: MailboxId,
+    state: &mut State,
+    delivery: u64,
+    drained: &mut Drained,
+    sink: &mut dyn FnMut(Outgoing) -> bool,
+) -> bool {
+    while state.window.outstanding() < state.window_max {
+        let is_next = |flight: &InFlight| flight.phase == Phase::Sent && !flight.queued.is_cleared(delivery);
+        if state.window.peek_resend().is_some_and(is_next) {
+            drained.wants_decision = true;
+            return false;
+        }
+        // What came back from the store has not been put into the receiver's form in this life.
+        let unsent = state.window.peek_resend().filter(|flight| flight.phase == Phase::Sent);
+        match unsent.map(|flight| (flight.handle, flight.queued.content().in_form(false).err())) {
+            Some((_, Some(FormMissing::NotYet))) => {
+                drained.wants_form = true;
+                return false;
+            }
+            Some((handle, Some(FormMissing::Impossible))) => {
+                drained.formless += 1;
+                if let Some(queued) = state.window.settle(handle) {
+                    queued.forget(mailbox, &mut drained.changes);
+                }
+                continue;
+            }
+            Some((_, None)) | None => {}
+        }
+        let Some(flight) = state.window.resend() else { return true };
+        let outgoing = match flight.phase {
+            Phase::Received => Outgoing::Release(flight.handle),
+            _ => Outgoing::Deliver(Delivery { duplicate: true, ..flight.queued.delivery(flight.handle) }),
+        };
+        if !sink(outgoing) {
+            return false;
+        }
+    }
+    !state.window.has_resend()
+}
+
+/// Gives the memory of a burst back.
+fn shed(queue: &mut VecDeque<Queued>) {
+    if queue.is_empty() && queue.capacity() > 64 {
+        *queue = VecDeque::new();
+    }
+}

@@ -1,0 +1,104 @@
+//! One copy of a message in the queue of a mailbox.
+
+use super::consumers::Handling;
+use super::shared_groups::Group;
+use crate::dialogue::{Delivery, Handle, Identifiers};
+use crate::message::{Guarantee, Message};
+use crate::store::{Change, MailboxId, Sequence};
+use std::sync::Arc;
+
+/// A sequence number for what is not submitted yet: later than every real one.
+pub const NOT_SUBMITTED: Sequence = Sequence::MAX;
+
+/// One copy of a message in a queue.
+#[derive(Debug, Clone)]
+pub struct Queued {
+    /// What.
+    pub message: Message,
+    /// The topic in the client's words; none: as the broker knows it.
+    pub name: Option<Arc<str>>,
+    /// Subscriptions that matched.
+    pub identifiers: Identifiers,
+    /// Ascending in the mailbox; 0: not given yet, or not needed.
+    pub number: u64,
+    /// When it came into the mailbox, compared with others.
+    pub arrival: u64,
+    /// May leave when so much is on disk.
+    pub after: Sequence,
+    /// The group that the copy may go back to when this mailbox goes.
+    pub group: Option<Arc<Group>>,
+    /// As granted.
+    pub guarantee: Guarantee,
+    /// The retain flag to show.
+    pub retain: bool,
+    /// It may have been sent before.
+    pub duplicate: bool,
+    /// The store has it.
+    pub stored: bool,
+    /// Under this generation of delivery modules it may leave: they were asked, or do not want to see it. 0: none.
+    pub cleared: u64,
+    /// What leaves in its place, as a module said.
+    pub instead: Option<Message>,
+    /// What consumers did with it before, if anything.
+    pub handling: Option<Box<Handling>>,
+}
+
+impl Queued {
+    /// A copy with nothing special about it.
+    pub fn new(message: Message) -> Self {
+        Self {
+            message,
+            name: None,
+            identifiers: Identifiers::new(),
+            number: 0,
+            arrival: 0,
+            after: 0,
+            group: None,
+            guarantee: Guarantee::AtMostOnce,
+            retain: false,
+            duplicate: false,
+            stored: false,
+            cleared: 0,
+            instead: None,
+            handling: None,
+        }
+    }
+
+    /// What leaves.
+    pub fn content(&self) -> &Message {
+        self.instead.as_ref().unwrap_or(&self.message)
+    }
+
+    /// Whether its publisher was promised nothing, whatever its receiver is.
+    pub(super) fn dropped_when_full(&self) -> bool {
+        let published = self.message.as_bare().map_or(Guarantee::AtMostOnce, |bare| bare.handover);
+        published.max(self.message.envelope().guarantee) == Guarantee::AtMostOnce
+    }
+
+    pub(super) fn delivery(&self, handle: Handle) -> Delivery {
+        Delivery {
+            message: self.content().in_form(false).unwrap_or(&self.message).clone(),
+            name: self.name.clone(),
+            guarantee: self.guarantee,
+            retain: self.retain,
+            duplicate: self.duplicate,
+            handle,
+            identifiers: self.identifiers.clone(),
+        }
+    }
+
+    /// Whether it may leave as far as delivery modules are concerned.
+    pub(super) fn is_cleared(&self, generation: u64) -> bool {
+        generation == 0 || self.cleared == generation
+    }
+
+    /// Notes in `changes` that the store may forget this copy.
+    pub fn forget(&self, mailbox: MailboxId, changes: &mut Vec<Change>) {
+        if self.stored {
+            changes.push(Change::QueuedGone(mailbox, self.number));
+            if self.message.drop_log_use() {
+                changes.push(Change::LoggedGone(self.message.log_id()));
+            }
+        }
+    }
+}
