@@ -1,6 +1,7 @@
 //! What each change does to the tables, inside one transaction.
 
 use super::change::{Change, MailboxId, ModuleVersion};
+use super::removals::Run;
 use super::row::{Counters, Row, StateRow, VersionRow, seal, unseal};
 use super::tables::{COUNTERS_KEY, Key, Table, behind};
 use redb::{ReadableTable, WriteTransaction};
@@ -24,23 +25,55 @@ pub(super) struct Batch<'t> {
     counters: Counters,
     /// Bytes of rows written less those removed.
     growth: i64,
+    /// Rows that are still to go.
+    log_gone: Run,
+    queue_gone: Run,
 }
+
+/// Shorter runs are removed row by row.
+const RUN_MIN: usize = 4;
 
 impl<'t> Batch<'t> {
     /// Begins. Ids below `counters` are already set aside on disk.
     pub fn new(transaction: &'t WriteTransaction, counters: Counters) -> Self {
         let tables = [const { None }; Table::ALL.len()];
-        Self { transaction, tables, key: Key::default(), row: Vec::new(), changed: false, counters, growth: 0 }
+        Self {
+            transaction,
+            tables,
+            key: Key::default(),
+            row: Vec::new(),
+            changed: false,
+            counters,
+            growth: 0,
+            log_gone: Run::default(),
+            queue_gone: Run::default(),
+        }
     }
 
     /// Whether anything on disk would be different, the ids that are set aside after this transaction, and by how many
     /// bytes the rows grew.
-    pub fn finish(self) -> (bool, Counters, i64) {
-        (self.changed, self.counters, self.growth)
+    pub fn finish(mut self) -> Result<(bool, Counters, i64)> {
+        self.remove_gone()?;
+        Ok((self.changed, self.counters, self.growth))
     }
 
     /// Applies one change.
     pub fn apply(&mut self, change: &Change) -> Result<()> {
+        match change {
+            Change::LoggedGone(id) => return self.log_row_gone(*id),
+            Change::QueuedGone(id, number) => return self.entry_gone(*id, *number),
+            Change::MailboxGone(_) => self.remove_gone()?,
+            Change::Logged(id, _) if self.log_gone.reaches(None, *id) => self.remove_gone()?,
+            Change::Queued(id, entry) if self.queue_gone.reaches(Some(*id), entry.number) => self.remove_gone()?,
+            Change::QueuedHandle(id, number, _)
+            | Change::QueuedFailed(id, number, _)
+            | Change::QueuedReceived(id, number)
+                if self.queue_gone.reaches(Some(*id), *number) =>
+            {
+                self.remove_gone()?;
+            }
+            _ => {}
+        }
         let mut key = std::mem::take(&mut self.key);
         let result = self.apply_with(change, &mut key);
         self.key = key;
@@ -65,7 +98,8 @@ impl<'t> Batch<'t> {
                 self.set_aside(message.publisher(), *id)?;
                 self.put(Table::Log, key.number(*id), message)
             }
-            Change::LoggedGone(id) => self.remove(Table::Log, key.number(*id)),
+            // Gathered by `apply`.
+            Change::LoggedGone(_) | Change::QueuedGone(..) => Ok(()),
             Change::Queued(id, entry) => self.put(Table::Queue, key.number(*id).then_number(entry.number), entry),
             Change::QueuedHandle(id, number, handle) => {
                 self.put(Table::Handles, key.number(*id).then_number(*number), handle)
@@ -77,13 +111,6 @@ impl<'t> Batch<'t> {
             Change::Queue(id, record) => self.put(Table::Queues, key.number(*id), &**record),
             Change::Tag(link, tag) => self.put(Table::Tags, key.name(link).then_bytes(tag), &()),
             Change::TagGone(link, tag) => self.remove(Table::Tags, key.name(link).then_bytes(tag)),
-            Change::QueuedGone(id, number) => {
-                let key = key.number(*id).then_number(*number);
-                self.remove(Table::Queue, key)?;
-                self.remove(Table::Handles, key)?;
-                self.remove(Table::Failures, key)?;
-                self.remove(Table::Received, key)
-            }
             Change::Seen(id, handle) => self.put(Table::Seen, key.number(*id).then_handle(*handle), &()),
             Change::SeenGone(id, handle) => self.remove(Table::Seen, key.number(*id).then_handle(*handle)),
             Change::Retained(message, stored) => {
@@ -116,6 +143,65 @@ impl<'t> Batch<'t> {
             }
             Change::StateGone(module, name) => self.remove(Table::State, key.name(module).then_text(name)),
         }
+    }
+
+    fn log_row_gone(&mut self, id: u64) -> Result<()> {
+        if !self.log_gone.takes(None, id) {
+            self.remove_log_rows()?;
+        }
+        self.log_gone.push(None, id);
+        Ok(())
+    }
+
+    fn entry_gone(&mut self, mailbox: MailboxId, number: u64) -> Result<()> {
+        if !self.queue_gone.takes(Some(mailbox), number) {
+            self.remove_entries()?;
+        }
+        self.queue_gone.push(Some(mailbox), number);
+        Ok(())
+    }
+
+    fn remove_gone(&mut self) -> Result<()> {
+        self.remove_log_rows()?;
+        self.remove_entries()
+    }
+
+    fn remove_log_rows(&mut self) -> Result<()> {
+        let run = self.log_gone.take();
+        self.remove_run(Table::Log, &run)
+    }
+
+    fn remove_entries(&mut self) -> Result<()> {
+        let run = self.queue_gone.take();
+        for table in [Table::Queue, Table::Handles, Table::Failures, Table::Received] {
+            self.remove_run(table, &run)?;
+        }
+        Ok(())
+    }
+
+    fn remove_run(&mut self, table: Table, run: &Run) -> Result<()> {
+        let key_of = |number: u64| {
+            let mut key = Key::default();
+            match run.mailbox {
+                Some(mailbox) => key.number(mailbox).then_number(number),
+                None => key.number(number),
+            };
+            key
+        };
+        let ([first, .., last], RUN_MIN..) = (run.numbers(), run.numbers().len()) else {
+            return run.numbers().iter().try_for_each(|number| self.remove(table, &key_of(*number)));
+        };
+        let (first, last) = (key_of(*first), key_of(*last));
+        let range = (Bound::Included(first.bytes()), Bound::Included(last.bytes()));
+        let mut removed = 0;
+        self.table(table)?.retain_in::<&[u8], _>(range, |key, row| {
+            let goes = run.has(key);
+            removed += if goes { (key.len() + row.len()) as i64 } else { 0 };
+            !goes
+        })?;
+        self.growth -= removed;
+        self.changed |= removed > 0;
+        Ok(())
     }
 
     fn remove_mailbox(&mut self, id: MailboxId, key: &mut Key) -> Result<()> {

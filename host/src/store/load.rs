@@ -307,6 +307,7 @@ impl Loader {
     ) -> Result<()> {
         let (mut messages_of_all, mut bytes_of_all) = (0, 0);
         let mut shared = HashMap::<u64, (Message, u64)>::new();
+        let log = self.transaction.open_table(Table::Log.definition())?;
         for (place, entries) in heads.into_iter().enumerate() {
             let (mut bytes, mut count) = (0, 0);
             let id = self.loaded.mailboxes[place].id;
@@ -322,7 +323,7 @@ impl Loader {
                 });
                 let message = match known {
                     Some(message) => Ok(message),
-                    None => fetch(&self.transaction, entry.log_id)?,
+                    None => fetch(&log, entry.log_id)?,
                 };
                 match message {
                     Ok(message) => {

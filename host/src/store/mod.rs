@@ -10,6 +10,7 @@
 //! | `row` | bytes of each row, encode next to decode, own checksum |
 //! | `encoding` | numbers, texts and lists in those bytes |
 //! | `apply` | what each change does to the tables |
+//! | `removals` | rows that go, in runs |
 //! | `coalesce` | which changes of a batch undo each other |
 //! | `writer` | one thread: gather waiting changes, one transaction, report the sequence |
 //! | `open` | the file, its lock, its modes, what can be wrong with it |
@@ -26,6 +27,7 @@ mod load;
 mod maintenance;
 mod open;
 mod page;
+mod removals;
 mod reserve;
 mod row;
 mod tables;

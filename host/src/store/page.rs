@@ -12,6 +12,7 @@ use redb::{Database, ReadTransaction, ReadableDatabase};
 use std::ops::Bound;
 use std::sync::Arc;
 
+pub(super) type ReadOnly = redb::ReadOnlyTable<&'static [u8], &'static [u8]>;
 type Result<T> = std::result::Result<T, redb::Error>;
 
 /// Entries of one mailbox, in order.
@@ -54,6 +55,7 @@ pub(super) struct Sharing {
 pub(super) fn read(database: &Database, wanted: &Wanted, several: &mut Several) -> Result<(Page, usize)> {
     let transaction = database.begin_read()?;
     let queue = transaction.open_table(Table::Queue.definition())?;
+    let beside = Beside::open(&transaction)?;
     let (mut first, mut last) = (Key::default(), Key::default());
     first.number(wanted.mailbox).then_number(wanted.after);
     last.number(wanted.mailbox).then_number(wanted.to);
@@ -63,7 +65,7 @@ pub(super) fn read(database: &Database, wanted: &Wanted, several: &mut Several) 
         let (key, row) = row?;
         let (key, row) = (key.value(), row.value());
         let number = two_numbers(key).map_or(page.to, |(_, number)| number);
-        match entry(&transaction, key, row, several)? {
+        match entry(&beside, key, row, several)? {
             Ok(entry) => {
                 bytes += entry.message.size();
                 page.entries.push(entry);
@@ -82,8 +84,21 @@ pub(super) fn read(database: &Database, wanted: &Wanted, several: &mut Several) 
     Ok((page, damaged))
 }
 
+/// Tables with what belongs to an entry.
+struct Beside {
+    log: ReadOnly,
+    failures: ReadOnly,
+}
+
+impl Beside {
+    fn open(transaction: &ReadTransaction) -> Result<Self> {
+        let log = transaction.open_table(Table::Log.definition())?;
+        Ok(Self { log, failures: transaction.open_table(Table::Failures.definition())? })
+    }
+}
+
 fn entry(
-    transaction: &ReadTransaction,
+    beside: &Beside,
     key: &[u8],
     row: &[u8],
     several: &mut Several,
@@ -92,21 +107,17 @@ fn entry(
         Ok(entry) => entry,
         Err(damage) => return Ok(Err(damage)),
     };
-    let message = match message(transaction, entry.log_id, several)? {
+    let message = match message(&beside.log, entry.log_id, several)? {
         Ok(message) => message,
         Err(damage) => return Ok(Err(damage)),
     };
-    let failures = transaction.open_table(Table::Failures.definition())?;
-    let failures = failures.get(key)?.and_then(|row| unseal(Table::Failures, key, row.value()).ok()).unwrap_or(0);
+    let failures = beside.failures.get(key)?;
+    let failures = failures.and_then(|row| unseal(Table::Failures, key, row.value()).ok()).unwrap_or(0);
     Ok(Ok(LoadedEntry { entry, message, handle: None, received: false, failures }))
 }
 
 /// The message of an entry that is read for the first time.
-fn message(
-    transaction: &ReadTransaction,
-    log_id: u64,
-    several: &mut Several,
-) -> Result<std::result::Result<Message, Damage>> {
+fn message(log: &ReadOnly, log_id: u64, several: &mut Several) -> Result<std::result::Result<Message, Damage>> {
     if let Some(sharing) = several.get_mut(&log_id) {
         sharing.unread = sharing.unread.saturating_sub(1);
         let is_last = sharing.unread == 0;
@@ -117,7 +128,7 @@ fn message(
             return Ok(Ok(message));
         }
     }
-    let found = fetch(transaction, log_id)?;
+    let found = fetch(log, log_id)?;
     if let Ok(message) = &found {
         let uses = several.get(&log_id).map_or(1, |sharing| sharing.uses);
         message.set_logged(log_id, uses);
@@ -131,8 +142,7 @@ fn message(
 }
 
 /// A row of the log.
-pub(super) fn fetch(transaction: &ReadTransaction, log_id: u64) -> Result<std::result::Result<Message, Damage>> {
-    let log = transaction.open_table(Table::Log.definition())?;
+pub(super) fn fetch(log: &ReadOnly, log_id: u64) -> Result<std::result::Result<Message, Damage>> {
     let key = log_id.to_be_bytes();
     let Some(row) = log.get(key.as_slice())? else { return Ok(Err(Damage("its message is not there"))) };
     Ok(unseal(Table::Log, &key, row.value()))

@@ -445,7 +445,7 @@ impl Writer {
                 batch.apply(change)?;
             }
         }
-        let (changed, counters, growth) = batch.finish();
+        let (changed, counters, growth) = batch.finish()?;
         if !changed {
             return Ok(transaction.abort()?);
         }

@@ -145,6 +145,54 @@ fn lives(steps: &[(u8, u8)]) -> Vec<Change> {
     changes
 }
 
+/// What a run of removals is about, and which of 200 numbers go, in which order.
+type RunRow = (&'static str, Vec<u64>);
+
+#[test]
+fn rows_that_go_in_one_run_are_those_that_go_one_by_one() {
+    let rows: [RunRow; 7] = [
+        ("all", (1..=200).collect()),
+        ("one mailbox", (1..=200).filter(|n| n % 2 == 0).collect()),
+        ("all but every seventh", (1..=200).filter(|n| n % 7 != 0).collect()),
+        ("two stretches far apart", (1..=40).chain(100..=150).collect()),
+        ("too few for a run", vec![3, 5, 7]),
+        ("backwards", (1..=200).rev().collect()),
+        ("some that are gone already", (50..=90).chain(60..=120).collect()),
+    ];
+    for (what, gone) in rows {
+        let grouped = |together: bool| {
+            let disk = Disk::default();
+            let (store, _) = open(&disk);
+            store.submit([mailbox(1), mailbox(2)]);
+            for n in 1..=200 {
+                let own = n % 2 + 1;
+                let mut changes = vec![Change::Logged(n, message("t", &n.to_string())), queued(own, n, n)];
+                changes.extend((n % 5 == 0).then_some(Change::QueuedHandle(own, n, 9)));
+                changes.extend((n % 11 == 0).then_some(Change::QueuedReceived(own, n)));
+                store.submit(changes);
+            }
+            assert!(store.flush_blocking(PATIENCE));
+            // In between something is said about an entry that stays, and about one that went and is written again.
+            let mut changes = Vec::new();
+            for (place, n) in gone.iter().enumerate() {
+                changes.extend([Change::QueuedGone(n % 2 + 1, *n), Change::LoggedGone(*n)]);
+                if place == 9 {
+                    let again = [Change::Logged(*n, message("t", "again")), queued(n % 2 + 1, *n, *n)];
+                    changes.extend(again);
+                }
+            }
+            let size = if together { changes.len() } else { 1 };
+            for part in changes.chunks(size) {
+                store.submit(part.iter().cloned());
+                assert!(store.flush_blocking(PATIENCE));
+            }
+            assert!(store.close());
+            picture(&open(&disk).1)
+        };
+        assert_eq!(grouped(true), grouped(false), "{what}");
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 48, failure_persistence: None, ..ProptestConfig::default() })]
 
