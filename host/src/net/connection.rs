@@ -24,6 +24,7 @@ use std::future::{Future, poll_fn};
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::task::{Context as TaskContext, Poll, ready};
 use std::time::Duration;
 use tokio::io::ReadBuf;
@@ -38,8 +39,9 @@ const MAKE_WAY_READS_MAX: usize = 64;
 /// How long whoever takes a place waits for that.
 pub(super) const MAKE_WAY_PATIENCE: Duration = Duration::from_secs(2);
 
-pub(super) struct Connection {
+pub struct Connection {
     pub(super) context: Rc<Context>,
+    _counted: Counted,
     read: Reading,
     pub(super) outlet: Arc<Outlet>,
     pub(super) link: Link,
@@ -104,12 +106,33 @@ impl From<Over> for End {
     }
 }
 
-/// Serves a connection to its end.
-pub async fn serve(context: Rc<Context>, stream: Stream, newcomer: Newcomer) {
+/// One connection in the counts of its worker and of the metrics, while it lives.
+struct Counted(Rc<Context>);
+
+impl Counted {
+    fn new(context: &Rc<Context>) -> Self {
+        context.broker.metrics().connections.add(1);
+        Self(context.clone())
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.broker.metrics().connections.add(-1);
+        self.0.connections.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// Makes a connection that is still to be served; none: it cannot be, and the log says why.
+pub fn open(context: Rc<Context>, stream: Stream, newcomer: Newcomer) -> Option<Connection> {
+    let counted = Counted::new(&context);
     let (read, write) = stream.split();
     let session = match newcomer.session() {
         Ok(session) => session,
-        Err(error) => return tracing::warn!(%error, "TLS cannot be offered"),
+        Err(error) => {
+            tracing::warn!(%error, "TLS cannot be offered");
+            return None;
+        }
     };
     let layered = session.is_some();
     let outlet = Arc::new(Outlet::new(write, session, context.broker.clone(), &context.limits));
@@ -118,8 +141,9 @@ pub async fn serve(context: Rc<Context>, stream: Stream, newcomer: Newcomer) {
         Some(protocol) if !layered => newcomer.machine(protocol, &context.mqtt).unwrap_or(Machine::Unknown),
         _ => Machine::Unknown,
     };
-    let mut connection = Connection {
+    Some(Connection {
         context,
+        _counted: counted,
         read,
         outlet,
         link,
@@ -136,16 +160,25 @@ pub async fn serve(context: Rc<Context>, stream: Stream, newcomer: Newcomer) {
         retry: None,
         stalled: None,
         timer: None,
-    };
-    let end = loop {
-        if let Err(end) = connection.turn().await {
-            break end;
-        }
-    };
-    connection.finish(end).await;
+    })
 }
 
 impl Connection {
+    /// Serves the connection to its end. What seldom happens waits in a box of its own: an idle connection takes no room
+    /// for it.
+    // An `async fn` would keep the room for its argument beside that of the connection.
+    #[expect(clippy::manual_async_fn)]
+    pub fn serve(mut self) -> impl Future<Output = ()> {
+        async move {
+            let end = loop {
+                if let Err(end) = self.turn().await {
+                    break end;
+                }
+            };
+            Box::pin(self.finish(end)).await;
+        }
+    }
+
     async fn turn(&mut self) -> Result<(), End> {
         let turn = poll_fn(|task| self.poll_turn(task)).await;
         let now = self.context.clock.now();
@@ -295,7 +328,7 @@ impl Connection {
             return Err(End::Closed(why));
         }
         if signals.make_way {
-            self.make_way(now).await?;
+            Box::pin(self.make_way(now)).await?;
         }
         if signals.wake && matches!(self.machine, Machine::Amqp(_)) {
             return self.amqp_woken(now);
@@ -710,5 +743,19 @@ fn ends_publication(say: &Say) -> bool {
     match say {
         Say::Event(Event::Published { guarantee, .. }) => *guarantee == Guarantee::AtLeastOnce,
         _ => false,
+    }
+}
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn bytes_of<F>(_: impl Fn(Connection) -> F) -> usize {
+        size_of::<F>()
+    }
+
+    #[test]
+    fn an_idle_connection_pays_only_for_itself() {
+        let (task, itself) = (bytes_of(Connection::serve), size_of::<Connection>());
+        assert!(task <= itself + 128 && itself <= 640, "a task of {task} bytes for a connection of {itself}");
     }
 }

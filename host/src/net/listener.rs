@@ -255,12 +255,7 @@ impl Entrance {
 
 /// Serves a connection on this thread.
 pub fn take(context: &Rc<Context>, stream: Stream, newcomer: Newcomer) {
-    let context = context.clone();
-    tokio::task::spawn_local(async move {
-        let (connections, metrics) = (context.connections.clone(), context.broker.metrics().clone());
-        metrics.connections.add(1);
-        super::connection::serve(context, stream, newcomer).await;
-        metrics.connections.add(-1);
-        connections.fetch_sub(1, std::sync::atomic::Ordering::Relaxed);
-    });
+    if let Some(connection) = super::connection::open(context.clone(), stream, newcomer) {
+        tokio::task::spawn_local(connection.serve());
+    }
 }
