@@ -39,6 +39,7 @@
 //! | decide something | the hooks: [`TopicMapping`], [`Routing`], [`RetainPolicy`], [`WillHandling`], [`Access`], [`Delivery`], [`Events`], [`Translation`], [`Timers`] |
 //! | be configured | [`Module`], [`config`] |
 //! | ask the broker | [`log`], [`state`], [`metrics`], [`clock`], [`retained`] |
+//! | ask a server outside | `http`, with the feature of that name |
 //! | work with filters and names | [`filter`], [`template`] |
 //! | test without a broker | [`testing`] |
 //!
@@ -54,6 +55,8 @@ pub mod delivery;
 pub mod events;
 mod export;
 pub mod filter;
+#[cfg(any(feature = "http", not(target_family = "wasm")))]
+pub mod http;
 mod instance;
 pub mod lifecycle;
 pub mod log;

@@ -154,6 +154,12 @@ metrics! {
     module_quarantines_total: Counter, "Versions of modules put into quarantine.";
     /// Times that a module went back to an older version by itself.
     module_rollbacks_total: Counter, "Times that a module went back to an older version by itself.";
+    /// Requests that modules made of servers outside.
+    module_http_requests_total: Counter, "HTTP requests that modules made.";
+    /// Those without an answer.
+    module_http_failures_total: Counter, "HTTP requests of modules that got no answer, or one that is too large.";
+    /// Requests that were not made, since the host is not granted or the hook may not wait.
+    module_http_denied_total: Counter, "HTTP requests that modules were not allowed to make.";
     /// Wishes refused past the hop limit.
     module_wishes_refused_total: Counter, "Module wishes refused past the hop limit.";
 }

@@ -63,7 +63,7 @@ const OWNED: &[(&str, &[&str])] = &[
     ("wasmtime_wasi", &["wasm"]),
     ("tokio", &["net", "admin", "bridge", "server", "cli", "main"]),
     ("socket2", &["net"]),
-    ("rustls", &["net", "bridge", "cli"]),
+    ("rustls", &["net", "bridge", "server", "cli"]),
     ("tungstenite", &["net", "cli"]),
     ("ppp", &["net"]),
     ("rlimit", &["net", "cli"]),
@@ -74,7 +74,7 @@ const OWNED: &[(&str, &[&str])] = &[
     ("toml", &["config", "cli"]),
     ("clap", &["cli", "main"]),
     ("indicatif", &["cli"]),
-    ("ureq", &["cli"]),
+    ("ureq", &["server", "cli"]),
     ("tracing_subscriber", &["cli", "server", "main"]),
     ("mimalloc", &["main"]),
 ];

@@ -4,4 +4,6 @@ mod beside;
 mod containment;
 mod deployment;
 mod hostile;
+mod outside;
 mod reload;
+mod server;

@@ -53,6 +53,7 @@ pub(crate) struct StandIn {
     pub(crate) counters: HashMap<String, u64>,
     pub(crate) gauges: HashMap<String, f64>,
     pub(crate) retained: HashMap<String, Message>,
+    pub(crate) http: HashMap<String, crate::http::Response>,
 }
 
 thread_local! {
@@ -92,6 +93,12 @@ impl Host {
     /// Lets every write to the state fail from now on; none: succeed again.
     pub fn fail_state(&self, error: Option<StateError>) {
         stand_in(|host| host.state.failing = error);
+    }
+
+    /// Lets a server outside answer whoever asks for this URL. Others are denied.
+    pub fn answer_http(&self, url: &str, status: u16, body: impl Into<Vec<u8>>) {
+        let answer = crate::http::Response { status, headers: Vec::new(), body: body.into() };
+        stand_in(|host| host.http.insert(url.to_owned(), answer));
     }
 
     /// The value of a key in the module's state.

@@ -35,6 +35,9 @@ pub struct Proof<'a> {
     pub certificate_subject: Option<&'a str>,
 }
 
+/// What modules say of who a client is: a name; nothing, as none of them knows; or that it may not come in.
+pub type Said = Result<Option<String>, Refusal>;
+
 /// Answers that modules gave about one client, in one direction.
 #[derive(Default)]
 pub struct Permits {
@@ -69,20 +72,16 @@ pub(super) fn denied() -> Refusal {
 }
 
 impl Broker {
-    /// Asks the modules who this is; none: no module knows.
-    ///
-    /// # Errors
-    /// A module does not let it in, or failed.
-    pub fn authenticate(
-        &self,
-        worker: &mut Worker,
-        client: &Client,
-        proof: Proof<'_>,
-    ) -> Result<Option<String>, Refusal> {
+    /// Asks the modules who this is. None: one of them may wait for servers outside, so a patient worker is to ask.
+    pub fn authenticate(&self, worker: &mut Worker, client: &Client, proof: Proof<'_>) -> Option<Said> {
         worker.refresh(self);
         let chain = worker.chain.clone();
+        if chain.waits_to_authenticate() && !worker.guests.is_patient() {
+            return None;
+        }
         let Proof { user, password, certificate_subject } = proof;
-        chain.authenticate(&mut worker.guests, Credentials { client, username: user, password, certificate_subject })
+        let credentials = Credentials { client, username: user, password, certificate_subject };
+        Some(chain.authenticate(&mut worker.guests, credentials))
     }
 
     /// Asks whether a client may; an error says that it may not.

@@ -1,4 +1,5 @@
-//! What modules are called for beside messages: events and timers. One thread does this; nobody waits for it.
+//! What modules are called for beside messages: events and timers. One thread does this; nobody waits for it. Timers of modules
+//! that may speak to servers outside are called by another one, which may wait.
 
 use super::Broker;
 use super::worker::Worker;
@@ -33,6 +34,11 @@ impl Chores {
     /// For one thread only.
     pub fn new(broker: &Broker) -> Self {
         Self { worker: broker.worker(), pulses: Pulses::default() }
+    }
+
+    /// For a thread that does nothing but call timers of modules that may speak to servers outside, and may wait for them.
+    pub fn patient(broker: &Broker) -> Self {
+        Self { worker: broker.patient_worker(), pulses: Pulses::default() }
     }
 }
 
@@ -70,7 +76,7 @@ impl Broker {
     /// Tells modules what happened and calls those whose timer is due; returns when to come again at the latest, if no
     /// event comes before.
     pub fn do_chores(&self, chores: &mut Chores, now: Time) -> Option<Time> {
-        let Chores { worker, pulses } = chores;
+        let worker = &mut chores.worker;
         self.happenings.woken.store(false, Ordering::Release);
         loop {
             worker.refresh(self);
@@ -87,8 +93,17 @@ impl Broker {
             self.grant_all(worker, now, &chain, wishes);
             worker.flush(self, now);
         }
+        self.do_ticks(chores, &|| now)
+    }
+
+    /// Calls modules whose timer is due; returns when the next one is.
+    pub fn do_ticks(&self, chores: &mut Chores, clock: &dyn Fn() -> Time) -> Option<Time> {
+        let Chores { worker, pulses } = chores;
+        worker.refresh(self);
         let chain = worker.chain.clone();
-        let (wishes, next) = chain.tick(&mut worker.guests, pulses, now);
+        let (wishes, next) = chain.tick(&mut worker.guests, pulses, clock());
+        // They may have taken their time.
+        let now = clock();
         self.grant_all(worker, now, &chain, wishes);
         worker.flush(self, now);
         next

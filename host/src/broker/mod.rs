@@ -58,7 +58,7 @@ mod tests;
 #[cfg(test)]
 mod will_tests;
 
-pub use access::{Permits, Proof};
+pub use access::{Permits, Proof, Said};
 pub use attach::{Link, nobody};
 pub use bare::{PublishBare, Taken};
 pub use chores::Chores;
@@ -232,6 +232,11 @@ impl Broker {
     /// State for one thread that works for the broker.
     pub fn worker(&self) -> Worker {
         Worker::new(self)
+    }
+
+    /// As [`Broker::worker`], for a thread that may wait for servers outside on behalf of modules.
+    pub fn patient_worker(&self) -> Worker {
+        Worker::new(self).patient()
     }
 
     /// Does what a client asks. The caller flushes the worker after a batch of requests.

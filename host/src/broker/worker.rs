@@ -53,6 +53,12 @@ impl Worker {
         }
     }
 
+    /// The same on a thread that may wait for servers outside.
+    pub(super) fn patient(mut self) -> Self {
+        self.guests = self.guests.patient();
+        self
+    }
+
     /// Begins a unit of changes.
     pub(super) fn stage(&mut self) -> Staged {
         std::mem::take(&mut self.spare)

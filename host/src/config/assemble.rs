@@ -145,6 +145,9 @@ impl Assembly {
         }
         let bundled = Config::default().modules;
         for module in &self.config.modules {
+            if module.only_grants() {
+                continue;
+            }
             if module.path.as_os_str().is_empty() && !bundled.iter().any(|b| b.name == module.name) {
                 let names: Vec<_> = bundled.iter().map(|b| b.name.as_str()).collect();
                 let nearest = nearest(&module.name, names.iter().copied()).unwrap_or_default();

@@ -1,6 +1,7 @@
 //! The configuration as meant: what the rooms are built from. Its `Default` is what runs without any configuration.
 
 use super::auth::{AllowAnonymous, Auth};
+use crate::wasm::HostGrant;
 use crate::{admin, amqp, bridge, broker, mqtt, net, store, topic, wasm};
 use ipnet::IpNet;
 use serde_json::Value as Json;
@@ -40,6 +41,8 @@ pub struct Config {
     pub broker: broker::Limits,
     /// Bounds on modules.
     pub wasm: wasm::Limits,
+    /// Whom modules trust over `https`: roots in PEM form; empty: the system's.
+    pub http_ca_file: PathBuf,
     /// Bounds on topic names; what the rooms have of them follows this.
     pub topic: topic::Limits,
     /// Modules that are named in the configuration, and the bundled ones, by name.
@@ -233,6 +236,9 @@ pub struct Module {
     pub on_failure: OnFailure,
     /// What the module is given. Default an empty table.
     pub config: Json,
+    /// Hosts outside that it may speak to by HTTP. Default none. An entry with these and without a path is about a module
+    /// that is deployed while the broker runs.
+    pub http_hosts: List<HostGrant>,
 }
 
 /// What happens to a message on which a module fails.
@@ -278,6 +284,7 @@ impl Default for Config {
             wasm: wasm::Limits::default(),
             topic: topic::Limits::default(),
             bridges: Vec::new(),
+            http_ca_file: PathBuf::new(),
             signing: Signing::default(),
             program: None,
             modules: [
@@ -328,7 +335,14 @@ impl Module {
             order: 10,
             on_failure: OnFailure::Refuse,
             config: Json::Object(serde_json::Map::new()),
+            http_hosts: List::default(),
         }
+    }
+
+    /// Whether it is about nothing but the hosts of a module that is deployed while the broker runs.
+    pub fn only_grants(&self) -> bool {
+        let bundled = Config::default().modules.iter().any(|bundled| bundled.name == self.name);
+        self.path.as_os_str().is_empty() && !bundled && !self.http_hosts.0.is_empty()
     }
 }
 

@@ -102,10 +102,10 @@ macro_rules! flag {
 
 /// A list of texts.
 macro_rules! list {
-    ($key:literal, $($field:ident).+) => {
+    ($key:literal, $($field:ident).+ $(, $live:ident)?) => {
         Setting {
             key: $key,
-            live: false,
+            live: settings_live!($($live)?),
             set: |to, value| {
                 to.$($field).+ = list(value)?;
                 Ok(())
@@ -188,6 +188,8 @@ pub(super) const GLOBAL: &[Setting<Config>] = &[
     number!("net.connections_max", net.connections_max, 1..=100_000_000, "connections"),
     number!("net.connections_per_address_max", net.connections_per_address_max, 1..=100_000_000, "connections"),
     number!("net.accepts_per_second_max", net.accepts_per_second_max, 1..=1_000_000, "connections"),
+    number!("net.errand_threads", net.errand_threads, 1..=1_024, "threads"),
+    number!("net.errands_waiting_max", net.errands_waiting_max, 2..=1_000_000, "clients"),
     number!("net.unauthenticated_max", net.unauthenticated_max, 1..=100_000_000, "connections"),
     number!("net.unauthenticated_bytes_max", net.unauthenticated_bytes_max, 512..=1 << 30, "bytes"),
     number!("net.unauthenticated_reserve_bytes", net.unauthenticated_reserve_bytes, 0..=1 << 40, "bytes"),
@@ -303,6 +305,11 @@ pub(super) const GLOBAL: &[Setting<Config>] = &[
     number!("wasm.state_bytes_max", wasm.state_bytes_max, 0..=1 << 40, "bytes"),
     number!("wasm.state_keys_max", wasm.state_keys_max, 0..=100_000_000, "keys"),
     number!("wasm.figures_max", wasm.figures_max, 0..=10_000, "figures"),
+    number!("wasm.http_milliseconds_max", wasm.http_milliseconds_max, 1..=60_000, "milliseconds"),
+    number!("wasm.http_requests_max", wasm.http_requests_max, 0..=1_000, "requests"),
+    number!("wasm.http_request_bytes_max", wasm.http_request_bytes_max, 256..=1 << 24, "bytes"),
+    number!("wasm.http_reply_bytes_max", wasm.http_reply_bytes_max, 0..=1 << 26, "bytes"),
+    path!("wasm.http_ca_file", http_ca_file),
     number!("topic.levels_max", topic.levels_max, 1..=65_535, "levels"),
     number!("topic.bytes_max", topic.bytes_max, 1..=65_535, "bytes"),
 ];
@@ -353,6 +360,7 @@ pub(super) const MODULE: &[Setting<Module>] = &[
         },
         get: |from| from.config.clone(),
     },
+    list!("http_hosts", http_hosts, live),
 ];
 
 /// Settings of one bridge.

@@ -2,6 +2,7 @@
 //! of it only when it has a name, or may come in without one.
 
 use super::connection::{Connection, End, MAKE_WAY_PATIENCE};
+use super::errands::{Asked, Brought};
 use super::machine::Say;
 use crate::broker::{Answer, Outlet as _, Proof, Worker};
 use crate::client::Client;
@@ -28,8 +29,10 @@ struct Pending {
     attach: Option<Box<Attach>>,
     client: Arc<Client>,
     circumstances: Circumstances,
-    /// A hashing thread has it.
+    /// A hashing thread has it, or one that asks modules.
     waits: bool,
+    /// Modules are asked by another thread.
+    asked: Option<Asked>,
 }
 
 impl Admission {
@@ -58,7 +61,7 @@ impl Connection {
         let client = Arc::new(attach.client.clone());
         let circumstances = self.circumstances(&client);
         let inquiry = Inquiry::new(&self.context.identity, circumstances.clone(), claim);
-        let pending = Pending { inquiry, attach: Some(attach), client, circumstances, waits: false };
+        let pending = Pending { inquiry, attach: Some(attach), client, circumstances, waits: false, asked: None };
         self.admission.pending = Some(Box::new(pending));
         self.inquire(worker, now)
     }
@@ -81,7 +84,7 @@ impl Connection {
                 let circumstances = self.circumstances(&client);
                 let claim = Claim::Mechanism { name: mechanism, initial: Some(data) };
                 let inquiry = Inquiry::new(&self.context.identity, circumstances.clone(), claim);
-                let pending = Pending { inquiry, attach: None, client, circumstances, waits: false };
+                let pending = Pending { inquiry, attach: None, client, circumstances, waits: false, asked: None };
                 self.admission.pending = Some(Box::new(pending));
             }
             _ => return Err(End::Violation(Violation::NoAuthentication)),
@@ -107,7 +110,21 @@ impl Connection {
                 Progress::AskModules => {
                     let Question { user, password, certificate_subject } = pending.inquiry.question();
                     let proof = Proof { user, password, certificate_subject };
-                    let said = self.context.broker.authenticate(worker, &pending.client, proof);
+                    let said = match &pending.asked {
+                        Some(asked) => asked.answer(),
+                        None => self.context.broker.authenticate(worker, &pending.client, proof),
+                    };
+                    let Some(said) = said else {
+                        if pending.asked.is_none() {
+                            let brought = Brought::of(proof);
+                            let errands = &self.context.errands;
+                            pending.asked = Some(errands.ask(pending.client.clone(), brought, waker()));
+                        }
+                        pending.waits = true;
+                        self.admission.pending = Some(pending);
+                        return Ok(());
+                    };
+                    pending.asked = None;
                     pending.inquiry.modules_said(said);
                 }
                 Progress::Waiting => {

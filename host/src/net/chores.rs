@@ -1,4 +1,5 @@
-//! The thread that calls modules for what nobody waits for: events and timers.
+//! The threads that call modules for what nobody waits for: events and timers on one, timers of modules that may speak to
+//! servers outside on the other.
 
 use super::Clock;
 use crate::broker::{Broker, Chores};
@@ -41,6 +42,23 @@ impl ChoresThread {
         let waked = thread.thread().clone();
         broker.on_chore(Box::new(move || waked.unpark()));
         Self { thread, stop }
+    }
+
+    /// Starts one for timers that may wait.
+    pub fn start_patient(broker: Arc<Broker>, clock: Clock) -> Self {
+        let stop = Arc::new(AtomicBool::new(false));
+        let stopped = stop.clone();
+        let body = move || {
+            let mut chores = Chores::patient(&broker);
+            while !stopped.load(Ordering::Acquire) {
+                let next = broker.do_ticks(&mut chores, &|| clock.now());
+                let now = clock.now();
+                let sleep = next.map_or(SLEEP_MAX, |at| Duration::from_millis(at.since(now)).min(SLEEP_MAX));
+                thread::park_timeout(sleep.max(Duration::from_millis(1)));
+            }
+        };
+        let thread = thread::Builder::new().name("timers-out".into()).spawn(body);
+        Self { thread: thread.expect("the system has room for a few threads at the start"), stop }
     }
 
     /// Tells what is left to tell, and ends.

@@ -1,5 +1,6 @@
 //! What all connections of one worker thread share.
 
+use super::errands::Errands;
 use super::peers::Peers;
 use super::{Clock, Limits};
 use crate::broker::{Broker, Worker};
@@ -17,7 +18,9 @@ pub struct Context {
     pub broker: Arc<Broker>,
     /// Who may come in.
     pub identity: Identity,
-    /// This thread's hold on it.
+    /// Who asks modules that may wait.
+    pub errands: Arc<Errands>,
+    /// This thread's hold on the hall.
     pub worker: RefCell<Worker>,
     /// Time.
     pub clock: Clock,

@@ -10,6 +10,7 @@ mod clock;
 mod connection;
 mod context;
 mod detect;
+mod errands;
 mod frames;
 mod gate;
 mod linger;
@@ -65,6 +66,10 @@ pub struct Limits {
     pub unauthenticated_seconds_max: u32,
     /// Most bytes of one WebSocket message. Default 64 MiB.
     pub websocket_message_bytes_max: usize,
+    /// Threads that ask modules who a client is where these may wait for servers outside. Default 8.
+    pub errand_threads: usize,
+    /// Clients that may wait for one of these threads; half of them may come from one address. Default 1,024.
+    pub errands_waiting_max: usize,
 }
 
 impl Default for Limits {
@@ -82,6 +87,8 @@ impl Default for Limits {
             opening_seconds_max: 5,
             unauthenticated_seconds_max: 10,
             websocket_message_bytes_max: 64 << 20,
+            errand_threads: 8,
+            errands_waiting_max: 1_024,
         }
     }
 }

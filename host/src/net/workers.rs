@@ -2,6 +2,7 @@
 
 use super::chores::ChoresThread;
 use super::context::Context;
+use super::errands::Errands;
 use super::gate::{Gate, connections_max};
 use super::listener::{Arrival, BindError, Entrance, Listener, ListenerConfig, accept, take};
 use super::opening::Newcomer;
@@ -44,6 +45,8 @@ pub struct NetConfig {
 pub struct Workers {
     threads: Vec<JoinHandle<()>>,
     chores: ChoresThread,
+    patient: ChoresThread,
+    errands: Arc<Errands>,
     addresses: Vec<(String, SocketAddr)>,
     entrances: Vec<Arc<Entrance>>,
     stop: watch::Sender<bool>,
@@ -143,6 +146,8 @@ impl Workers {
         let limits = Limits { connections_max, ..config.limits.clone() };
         let gate = Arc::new(Gate::new(limits, broker.metrics().clone()));
         let crew = Arc::new(Crew { gate, peers: Arc::default(), members });
+        let (errand_threads, waiting_max) = (config.limits.errand_threads, config.limits.errands_waiting_max);
+        let errands = Arc::new(Errands::start(broker.clone(), errand_threads, waiting_max));
         let mut first = Some((first_runtime, listeners));
         let mut threads = Vec::new();
         for (at, receiver) in receivers.into_iter().enumerate() {
@@ -150,6 +155,7 @@ impl Workers {
             let identity = config.identity.clone();
             let (broker, limits) = (broker.clone(), config.limits.clone());
             let (mqtt, amqp, peers) = (config.mqtt.clone(), config.amqp.clone(), crew.peers.clone());
+            let errands = errands.clone();
             let (crew, stopped, first) = (crew.clone(), stopped.clone(), first.take());
             let body = move || {
                 let (runtime, listeners) = first.unwrap_or_else(|| (runtime(), Vec::new()));
@@ -157,6 +163,7 @@ impl Workers {
                     worker: RefCell::new(broker.worker()),
                     broker,
                     identity,
+                    errands,
                     clock,
                     read_buffer: RefCell::new(vec![0; limits.batch_bytes]),
                     plain_buffer: RefCell::default(),
@@ -172,7 +179,8 @@ impl Workers {
             threads.push(thread.expect("the system has room for a few threads at the start"));
         }
         let chores = ChoresThread::start(broker.clone(), clock);
-        Ok(Self { threads, chores, addresses, entrances, stop, broker, crew })
+        let patient = ChoresThread::start_patient(broker.clone(), clock);
+        Ok(Self { threads, chores, patient, errands, addresses, entrances, stop, broker, crew })
     }
 
     /// Where a listener is.
@@ -204,6 +212,8 @@ impl Workers {
         for thread in self.threads {
             let _ = thread.join();
         }
+        self.errands.stop();
+        self.patient.stop();
         // After the last client has gone, so that modules hear of it.
         self.chores.stop();
     }

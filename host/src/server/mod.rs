@@ -2,6 +2,7 @@
 
 mod bundled;
 mod error;
+mod messenger;
 mod modules;
 mod reload;
 mod start;

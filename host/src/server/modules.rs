@@ -3,8 +3,9 @@
 use super::BUNDLED;
 use super::error::StartError;
 use crate::config::{Config, Module, OnFailure};
-use crate::wasm::{self, Binding, Signers};
+use crate::wasm::{self, Binding, HostGrant, Signers};
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::io::{self, ErrorKind, Read};
 use std::path::Path;
 
@@ -13,7 +14,14 @@ use std::path::Path;
 /// # Errors
 /// A component cannot be read.
 pub fn bindings(config: &Config) -> Result<Vec<Binding>, StartError> {
-    config.modules.iter().map(|module| binding(module, config.wasm.component_bytes_max)).collect()
+    let bound = config.modules.iter().filter(|module| !module.only_grants());
+    bound.map(|module| binding(module, config.wasm.component_bytes_max)).collect()
+}
+
+/// To whom modules may speak, by their names.
+pub(super) fn grants(config: &Config) -> BTreeMap<String, Vec<HostGrant>> {
+    let of_one = |module: &Module| (module.name.clone(), module.http_hosts.0.clone());
+    config.modules.iter().map(of_one).filter(|(_, hosts)| !hosts.is_empty()).collect()
 }
 
 /// One of them.

@@ -1,6 +1,6 @@
 //! Reading the configuration again while the broker runs.
 
-use super::modules::binding;
+use super::modules::{binding, grants};
 use crate::admin::{Reload, Reloaded};
 use crate::config::{Auth, Config, Module, Sources, differences};
 use crate::identity::Identity;
@@ -49,8 +49,36 @@ fn users(current: &mut Config, new: &Config, identity: &Identity, reloaded: &mut
     }
 }
 
+/// Which hosts modules may speak to holds at once, also of modules that the configuration did not name before.
+fn grant(current: &mut Config, new: &Config, modules: &Modules, reloaded: &mut Reloaded) {
+    modules.set_grants(grants(new));
+    let names = |config: &Config| config.modules.iter().map(|module| module.name.clone()).collect::<BTreeSet<_>>();
+    let mut changed = Vec::new();
+    for name in &names(current) | &names(new) {
+        let known = current.modules.iter().position(|module| module.name == name);
+        let said = new.modules.iter().find(|module| module.name == name);
+        let hosts = said.map(|module| module.http_hosts.clone()).unwrap_or_default();
+        let differs = match (known, said) {
+            (Some(at), None) if current.modules[at].only_grants() => {
+                current.modules.remove(at);
+                true
+            }
+            (Some(at), _) => std::mem::replace(&mut current.modules[at].http_hosts, hosts.clone()) != hosts,
+            (None, Some(module)) if module.only_grants() => {
+                current.modules.push(module.clone());
+                true
+            }
+            (None, _) => false,
+        };
+        changed.extend(differs.then(|| format!("module.{name}.http_hosts")));
+    }
+    current.modules.sort_by(|a, b| a.name.cmp(&b.name));
+    reloaded.applied.extend(changed);
+}
+
 /// What needs a start stays as it is in `current`, so that the next reload says so again.
 fn take_over(current: &mut Config, new: Config, modules: &Modules, mut reloaded: Reloaded) -> Reloaded {
+    grant(current, &new, modules, &mut reloaded);
     let changes = differences(current, &new);
     let (live, rest): (Vec<_>, Vec<_>) = changes.into_iter().partition(|change| change.live);
     reloaded.restart_needed = rest.into_iter().map(|change| change.key).collect();

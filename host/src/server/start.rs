@@ -1,6 +1,7 @@
 //! Store, modules, hall, listeners, admin API: in this order up, in the other down.
 
 use super::error::StartError;
+use super::messenger::messenger;
 use super::{BUNDLED, bindings, reload};
 use crate::admin::{self, Api, Reload, Reloaded, Token};
 use crate::bridge::Bridges;
@@ -67,6 +68,10 @@ fn build(config: Config, sources: Option<Sources>) -> Result<Running, StartError
         modules.set_compiler(program.clone());
     }
     modules.set_signers(super::modules::signers(&config)?);
+    modules.set_grants(super::modules::grants(&config));
+    let ca_file = config.http_ca_file.clone();
+    let roots = move || crate::bridge::roots((!ca_file.as_os_str().is_empty()).then_some(&*ca_file));
+    modules.set_messenger(messenger(Box::new(roots)));
     let restored = Restored {
         mailboxes: loaded.mailboxes,
         retained: loaded.retained,

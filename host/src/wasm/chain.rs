@@ -39,6 +39,15 @@ pub(super) struct Link {
     pub(super) version: Arc<Version>,
     pub(super) order: i32,
     pub(super) on_failure: OnFailure,
+    /// It may speak to servers outside, and asks to: hooks in which it may wait are called on threads that may.
+    pub(super) goes_out: bool,
+}
+
+impl Link {
+    pub(super) fn new(version: Arc<Version>, order: i32, on_failure: OnFailure) -> Self {
+        let goes_out = version.compiled.wants_http && !version.services.outside.granted().is_empty();
+        Self { version, order, on_failure, goes_out }
+    }
 }
 
 /// The plan of one generation.

@@ -18,6 +18,8 @@ pub(super) struct Compiled {
     indices: Indices,
     /// The interfaces among our own that it exports, without `lifecycle`, in the order of [`HOOKS`].
     pub(super) hooks: Vec<&'static str>,
+    /// It asks for servers outside.
+    pub(super) wants_http: bool,
 }
 
 struct Indices {
@@ -92,7 +94,8 @@ pub(super) fn compile(engine: &Engine, limits: &Limits, bytes: &[u8]) -> Result<
     let pre = linker.instantiate_pre(&component).map_err(wrong)?;
     let indices = Indices::new(&pre, &exported).map_err(wrong)?;
     let hooks = HOOKS.iter().copied().filter(|hook| exported.contains(hook)).collect();
-    Ok(Compiled { pre, indices, hooks })
+    let wants_http = ty.imports(&engine.wasmtime).any(|(name, _)| wasi::is_http(name));
+    Ok(Compiled { pre, indices, hooks, wants_http })
 }
 
 /// What is looked at before a child is started: size, the first bytes, and the frame of sections.

@@ -4,7 +4,9 @@ use super::bindings::exports::pliant::broker as hooks;
 use super::component::Compiled;
 use super::engine::Engine;
 use super::fault::Fault;
+use super::imports::http::desk::Desk;
 use super::limits::Limits;
+use super::outside::Share;
 use super::services::Services;
 use crate::message::Message;
 use cpu_time::ThreadTime;
@@ -31,6 +33,10 @@ pub(super) struct Cell {
     pub(super) message: Option<Message>,
     /// Handles to host objects that the guest holds.
     pub(super) handles: u32,
+    /// What it holds of `wasi:http`.
+    pub(super) desk: Desk,
+    /// What it may still ask of servers outside during this call.
+    pub(super) share: Share,
     /// What the guest wrote to standard output and standard error since the last end of line.
     pub(super) lines: [Vec<u8>; 2],
     /// Calls of imports that the guest may still make during this call.
@@ -43,6 +49,11 @@ pub(super) struct Cell {
 }
 
 impl Cell {
+    /// The guest waited inside the host: what it used of a processor since its deadline is forgotten.
+    pub(super) fn rested(&mut self) {
+        self.late = Late::default();
+    }
+
     /// Takes one call of an import off what the guest may make during one call.
     pub(super) fn spend(&mut self) -> wasmtime::Result<()> {
         match self.host_calls_left.checked_sub(1) {
@@ -155,6 +166,8 @@ impl Instance {
             services: services.clone(),
             message: None,
             handles: 0,
+            desk: Desk::default(),
+            share: Share::default(),
             lines: [Vec::new(), Vec::new()],
             host_calls_left: limits.host_calls_max,
             late: Late::default(),
@@ -188,12 +201,13 @@ impl Instance {
         Ok((Self { store, exports }, said))
     }
 
-    /// Asks. `message` is whose payload the guest may read meanwhile.
+    /// Asks. `message` is whose payload the guest may read meanwhile; `may_wait`, whether it may wait for servers outside.
     #[inline]
     pub(super) fn call<R>(
         &mut self,
         engine: &Engine,
         message: Option<&Message>,
+        may_wait: bool,
         call: impl FnOnce(&Exports, &mut Store<Cell>) -> wasmtime::Result<R>,
     ) -> Result<R, Fault> {
         engine.ticker.touch();
@@ -201,6 +215,7 @@ impl Instance {
         let cell = self.store.data_mut();
         cell.late = Late::default();
         cell.host_calls_left = cell.services.limits.host_calls_max;
+        cell.share = Share::of_a_call(&cell.services.limits, may_wait);
         if let Some(message) = message {
             cell.message = Some(message.clone());
         }

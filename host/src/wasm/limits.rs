@@ -62,6 +62,15 @@ pub struct Limits {
     pub state_keys_max: usize,
     /// Figures that one module may export. Default 64.
     pub figures_max: usize,
+    /// Milliseconds that one call of `access.authenticate` or `timers` may wait for servers outside, all its requests
+    /// together. Default 3,000.
+    pub http_milliseconds_max: u64,
+    /// Requests that such a call may make. Default 4.
+    pub http_requests_max: u32,
+    /// Bytes of the body of one request, and of its header. Default 64 KiB.
+    pub http_request_bytes_max: usize,
+    /// Bytes of the body of one answer. Default 256 KiB.
+    pub http_reply_bytes_max: usize,
     /// What a topic or filter from a module must keep to.
     pub topics: topic::Limits,
 }
@@ -106,6 +115,10 @@ impl Default for Limits {
             state_bytes_max: 1 << 20,
             state_keys_max: 10_000,
             figures_max: 64,
+            http_milliseconds_max: 3_000,
+            http_requests_max: 4,
+            http_request_bytes_max: 64 << 10,
+            http_reply_bytes_max: 256 << 10,
             topics: topic::Limits::default(),
         }
     }

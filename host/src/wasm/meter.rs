@@ -44,6 +44,11 @@ const HOOKS: [Hook; 15] = [
 ];
 
 impl Hook {
+    /// Whether the module may wait for servers outside meanwhile.
+    pub(super) fn may_wait(self) -> bool {
+        matches!(self, Self::Authenticate | Self::Tick)
+    }
+
     /// Interface and function, as the contract names them.
     pub(super) fn name(self) -> &'static str {
         match self {

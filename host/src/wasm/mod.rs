@@ -18,6 +18,7 @@
 //! | `examples/` | what a module decides, tried without a broker and at each deployment |
 //! | `signature` | who may have signed a component |
 //! | `services`, `imports/` | what a module may call |
+//! | `outside` | which servers it may speak to, and by whom |
 //! | `translate` | the broker's words to the contract's and back |
 //! | `bindings` | the contract in Rust; the only `bindgen!` |
 //! | `meter`, `report`, `fault`, `error` | what is counted, shown, and can go wrong |
@@ -39,6 +40,7 @@ mod limits;
 mod meter;
 mod modules;
 mod open;
+mod outside;
 mod pool;
 mod quarantine;
 mod rebind;
@@ -55,8 +57,8 @@ pub use compiler::{SUBCOMMAND as COMPILE_SUBCOMMAND, try_to_compile};
 pub use component::check_head as check_bytes;
 pub use error::{DeployError, OpenError};
 pub use examples::{
-    Example, ExampleClient, ExampleMessage, ExampleRun, Examples, attach as attach_examples, differences,
-    find as find_examples,
+    Example, ExampleAnswer, ExampleClient, ExampleMessage, ExampleRun, Examples, attach as attach_examples,
+    differences, find as find_examples,
 };
 pub use hooks::{
     Action, Credentials, EventKinds, Happening, Leaves, Loss, Outcome, Pulses, Replay, RetainAsk, Retention, Verdict,
@@ -68,6 +70,7 @@ pub use limits::Limits;
 pub use meter::HookFigures;
 pub use modules::{DeployOptions, Modules};
 pub use open::{Binding, Kept};
+pub use outside::{Errand, Failure as ErrandFailure, Fields, HostGrant, Messenger, Reply};
 pub use pool::{Decision, Guests};
 pub use report::{CanaryInfo, Deployed, ModuleInfo, ModuleState, VersionInfo};
 pub use services::{Clock, RetainedLookup};

@@ -10,6 +10,7 @@ use super::imports::log::{Log, LogLine};
 use super::imports::metrics::{Figure, Figures};
 use super::imports::state::{State, StoredValue};
 use super::limits::{Limits, NAME_BYTES_MAX};
+use super::outside::{HostGrant, Messenger, MessengerSlot, Outside};
 use super::registry::{Canary, Entry, Material, Registry, Stored};
 use super::report::{Deployed, ModuleInfo, VersionInfo};
 use super::services::{Clock, RetainedLookup, RetainedSlot, Services};
@@ -19,6 +20,7 @@ use crate::metrics::Metrics;
 use crate::store::{Change, Store};
 use arc_swap::ArcSwap;
 use parking_lot::Mutex;
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -38,6 +40,9 @@ pub(super) struct Inner {
     pub(super) metrics: Arc<Metrics>,
     store: Store,
     retained: RetainedSlot,
+    messenger: MessengerSlot,
+    /// To whom modules may speak, by their names, whether they are installed or not.
+    grants: Mutex<BTreeMap<String, Vec<HostGrant>>>,
     /// The program whose child compiles components; none: this process does.
     compiler: OnceLock<PathBuf>,
     signers: OnceLock<Signers>,
@@ -86,6 +91,8 @@ impl Modules {
             metrics,
             store,
             retained: RetainedSlot::default(),
+            messenger: MessengerSlot::default(),
+            grants: Mutex::default(),
             compiler: OnceLock::new(),
             signers: OnceLock::new(),
             chain: ArcSwap::new(Chain::empty()),
@@ -131,6 +138,26 @@ impl Modules {
     pub fn set_retained(&self, lookup: RetainedLookup) {
         // A second lookup is ignored, as said.
         let _ = self.0.retained.set(lookup);
+    }
+
+    /// Says who carries modules' requests to servers outside. To be called once; later calls do nothing.
+    pub fn set_messenger(&self, messenger: Messenger) {
+        // A second one is ignored, as said.
+        let _ = self.0.messenger.set(messenger);
+    }
+
+    /// Says anew which hosts outside modules may speak to, by the modules' names; who is not named may speak to none.
+    pub fn set_grants(&self, grants: BTreeMap<String, Vec<HostGrant>>) {
+        let _changing = self.0.changing.lock();
+        let mut registry = self.0.registry.lock();
+        let mut changed = false;
+        for (name, entry) in &registry.entries {
+            changed |= entry.services.outside.grant(grants.get(&**name).cloned().unwrap_or_default());
+        }
+        *self.0.grants.lock() = grants;
+        if changed {
+            self.0.swap(&mut registry);
+        }
     }
 
     /// Says who may have signed what is deployed. To be called once; later calls do nothing.
@@ -284,6 +311,11 @@ impl Modules {
 }
 
 impl Inner {
+    fn outside(&self, name: &str) -> Outside {
+        let hosts = self.grants.lock().get(name).cloned().unwrap_or_default();
+        Outside::new(hosts, self.messenger.clone(), self.metrics.clone(), self.engine.ticker.waker())
+    }
+
     pub(super) fn new_entry(&self, name: &str, state: Vec<StoredValue>) -> Result<Entry, DeployError> {
         if self.registry.lock().entries.len() >= self.limits.modules_max {
             return Err(DeployError::TooMany(self.limits.modules_max));
@@ -297,6 +329,7 @@ impl Inner {
             state: State::new(module, self.store.clone(), state),
             figures: Figures::default(),
             retained: self.retained.clone(),
+            outside: self.outside(name),
         }));
         entry.order = ORDER_DEFAULT;
         Ok(entry)

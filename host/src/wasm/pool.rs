@@ -37,6 +37,8 @@ pub struct Guests {
     /// An older chain was used after that and may have left instances behind.
     strays: bool,
     failures: u64,
+    /// The thread may wait for servers outside, and so may the hooks for which somebody waits that long.
+    patient: bool,
     /// Where it is some, every call leaves a line here.
     pub trace: Option<Vec<Decision>>,
 }
@@ -103,7 +105,18 @@ impl Guests {
     }
 
     pub(super) fn of(inner: Arc<Inner>) -> Self {
-        Self { inner, slots: Vec::new(), seen: 0, strays: false, failures: 0, trace: None }
+        Self { inner, slots: Vec::new(), seen: 0, strays: false, failures: 0, patient: false, trace: None }
+    }
+
+    /// The same on a thread that may wait for servers outside.
+    pub fn patient(mut self) -> Self {
+        self.patient = true;
+        self
+    }
+
+    /// Whether this thread may wait for servers outside.
+    pub fn is_patient(&self) -> bool {
+        self.patient
     }
 
     /// How many calls failed here so far. An answer during which this number changed must not be remembered, whatever
@@ -133,6 +146,7 @@ impl Guests {
     ) -> Option<A> {
         self.meet(ask.chain);
         let index = self.slot(&ask.link.version);
+        let may_wait = self.patient && ask.hook.may_wait();
         // Borrowed, not cloned: a count that all workers share would travel between their processors at each call.
         let inner = &*self.inner;
         let slot = &mut self.slots[index];
@@ -151,7 +165,7 @@ impl Guests {
             if slot.instance.is_none() { make(inner, version).map(|made| slot.instance = Some(made)) } else { Ok(()) };
         let answer = match (&mut slot.instance, made) {
             (Some(instance), Ok(())) => {
-                instance.call(&inner.engine, ask.message, |exports, store| call(inner, exports, store))
+                instance.call(&inner.engine, ask.message, may_wait, |exports, store| call(inner, exports, store))
             }
             (_, Err(fault)) => Err(fault),
             (None, Ok(())) => Err(Fault::NotMade("there is none".to_owned())),

@@ -266,6 +266,7 @@ impl Entry {
             module_version: running.map(|version| version.manifest.version.clone()).unwrap_or_default(),
             state_bytes: self.services.state.bytes(),
             config,
+            http_hosts: self.services.outside.granted().iter().map(ToString::to_string).collect(),
         }
     }
 }
@@ -283,7 +284,7 @@ impl Registry {
             let link = |entry: &Entry| {
                 let on_trial = entry.canary.as_ref().filter(|_| canary).map(|canary| canary.version.clone());
                 let version = on_trial.or_else(|| entry.running.clone())?;
-                Some(Arc::new(Link { version, order: entry.order, on_failure: entry.on_failure }))
+                Some(Arc::new(Link::new(version, entry.order, entry.on_failure)))
             };
             self.entries.values().filter_map(link).collect()
         };

@@ -58,6 +58,8 @@ pub struct ModuleInfo {
     pub state_bytes: usize,
     /// A JSON document.
     pub config: Arc<str>,
+    /// Hosts outside that the operator lets it speak to.
+    pub http_hosts: Vec<String>,
 }
 
 /// One version of a module.

@@ -1,9 +1,11 @@
-//! What one module has of the broker, shared by all its instances: log, state, figures, clock, retained messages.
+//! What one module has of the broker, shared by all its instances: log, state, figures, clock, retained messages, servers
+//! outside.
 
 use super::imports::log::Log;
 use super::imports::metrics::Figures;
 use super::imports::state::State;
 use super::limits::Limits;
+use super::outside::Outside;
 use crate::message::{Message, Time};
 use std::sync::{Arc, OnceLock};
 
@@ -25,6 +27,7 @@ pub(super) struct Services {
     pub(super) state: State,
     pub(super) figures: Figures,
     pub(super) retained: RetainedSlot,
+    pub(super) outside: Outside,
 }
 
 impl Services {

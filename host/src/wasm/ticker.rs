@@ -15,6 +15,27 @@ const BUSY: u8 = 2;
 /// Length of a tick. A finer one would wake the thread more often than deadlines of milliseconds are worth.
 const TICK: Duration = Duration::from_millis(1);
 
+/// Wakes the thread of ticks, from whatever thread.
+#[derive(Clone)]
+pub(super) struct Waker(Option<(Arc<Shared>, thread::Thread)>);
+
+impl Waker {
+    /// Of no thread.
+    #[cfg(test)]
+    pub(super) fn none() -> Self {
+        Self(None)
+    }
+
+    /// As [`Ticker::touch`].
+    pub(super) fn touch(&self) {
+        if let Some((shared, thread)) = &self.0
+            && shared.state.swap(BUSY, Ordering::AcqRel) == PARKED
+        {
+            thread.unpark();
+        }
+    }
+}
+
 /// One thread of ticks.
 pub(super) struct Ticker {
     shared: Arc<Shared>,
@@ -38,6 +59,11 @@ impl Ticker {
             .spawn(move || run(&inner, &engine, window))
             .expect("a thread can be started while the broker starts");
         Self { shared, thread: Some(thread) }
+    }
+
+    /// For whoever has no ticker at hand.
+    pub(super) fn waker(&self) -> Waker {
+        Waker(self.thread.as_ref().map(|thread| (self.shared.clone(), thread.thread().clone())))
     }
 
     /// To be called before each call of a guest. One load of a word that seldom changes, while calls are frequent.

@@ -1,5 +1,6 @@
 //! Who the client is: SASL frames on one side, the identity room on the other.
 
+use super::super::errands::{Asked, Brought};
 use super::side::{Over, Side};
 use crate::amqp::{AmqpError, Authenticate, Opening, SaslOutcome, error};
 use crate::broker::{Outlet as _, Proof};
@@ -13,8 +14,10 @@ use std::sync::Arc;
 #[derive(Default)]
 pub(super) struct Admission {
     pending: Option<Box<Inquiry>>,
-    /// A hashing thread has it.
+    /// A hashing thread has it, or one that asks modules.
     waits: bool,
+    /// Modules are asked by another thread.
+    asked: Option<Asked>,
     /// Held as long as the client is in.
     login: Option<Login>,
     /// It is known who it is, or that it may come in as a stranger.
@@ -87,7 +90,20 @@ impl Side {
                     let scope = Scope { listener: self.listener.clone(), protocol: Protocol::Amqp, identity: None };
                     let client = Client { id: "".into(), scope, peer: self.peer.clone() };
                     let context = self.context.clone();
-                    let said = context.broker.authenticate(&mut context.worker.borrow_mut(), &client, proof);
+                    let said = match &self.admission.asked {
+                        Some(asked) => asked.answer(),
+                        None => context.broker.authenticate(&mut context.worker.borrow_mut(), &client, proof),
+                    };
+                    let Some(said) = said else {
+                        if self.admission.asked.is_none() {
+                            let brought = Brought::of(proof);
+                            self.admission.asked = Some(context.errands.ask(Arc::new(client), brought, waker()));
+                        }
+                        self.admission.waits = true;
+                        self.admission.pending = Some(inquiry);
+                        return Some(Stop::Later);
+                    };
+                    self.admission.asked = None;
                     inquiry.modules_said(said);
                 }
                 Progress::Waiting => {

@@ -42,6 +42,9 @@ pub struct Example {
     /// What is retained.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub retained: Vec<ExampleMessage>,
+    /// What servers outside answer. Their hosts are granted, and nobody else is there.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub http: Vec<ExampleAnswer>,
     /// Publisher, subscriber or owner of a will.
     #[serde(default)]
     pub client: ExampleClient,
@@ -83,6 +86,19 @@ pub struct Example {
 
 fn is_zero(number: &u64) -> bool {
     *number == 0
+}
+
+/// A server's answer in an example.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ExampleAnswer {
+    /// The whole URL of the request.
+    pub url: String,
+    /// Such as 200.
+    pub status: u16,
+    /// As text.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub body: String,
 }
 
 /// A client in an example.

@@ -16,6 +16,6 @@ mod runner;
 mod section;
 
 pub use compare::differences;
-pub use document::{Example, ExampleClient, ExampleMessage, Examples};
+pub use document::{Example, ExampleAnswer, ExampleClient, ExampleMessage, Examples};
 pub use runner::ExampleRun;
 pub use section::{attach, find};

@@ -8,6 +8,7 @@ use super::super::imports::log::Log;
 use super::super::imports::metrics::Figures;
 use super::super::imports::state::State;
 use super::super::modules::{Inner, Modules};
+use super::super::outside::{Errand, Failure, Fields, Messenger, MessengerSlot, Outside, Reply};
 use super::super::pool::Guests;
 use super::super::services::{RetainedSlot, Services};
 use super::super::version::Version;
@@ -106,9 +107,9 @@ impl Inner {
         let (clock, log, compiled) = (services.clone(), services.clone(), compiled.clone());
         let version = Version::new(&self.engine, &self.limits, 1, "".into(), compiled, services, config.into());
         let version = Arc::new(version.map_err(|error| error.to_string())?);
-        let link = Link { version, order: 0, on_failure: OnFailure::Refuse };
+        let link = Link::new(version, 0, OnFailure::Refuse);
         let chain = Chain::new(1, vec![Arc::new(link)], &[], false);
-        let mut guests = Guests::of(self.clone());
+        let mut guests = Guests::of(self.clone()).patient();
         guests.trace = Some(Vec::new());
         let mut call = Call { chain: &chain, guests: &mut guests, example, client: example.client.client()?, now };
         let mut decision = call.make((clock.clock)(), &self.limits.topics)?;
@@ -149,7 +150,27 @@ impl Inner {
             state: State::passing("example".into(), state.collect()),
             figures: Figures::default(),
             retained,
+            outside: self.stage(example)?,
         }))
+    }
+
+    /// Servers outside that know what the example says of them.
+    fn stage(&self, example: &Example) -> Result<Outside, String> {
+        let mut hosts = Vec::new();
+        for answer in &example.http {
+            let rest = answer.url.split_once("://").map_or("", |(_, rest)| rest);
+            let authority = rest.split(['/', '?']).next().unwrap_or_default();
+            hosts.push(authority.parse().map_err(|_| format!("http: {} is no URL", answer.url))?);
+        }
+        let answers = example.http.clone();
+        let messenger: Messenger = Arc::new(move |errand: Errand| {
+            let known = answers.iter().find(|answer| answer.url == errand.url).ok_or(Failure::NoHost)?;
+            Ok(Reply { status: known.status, fields: Fields::new(), body: known.body.clone().into_bytes() })
+        });
+        let slot = MessengerSlot::default();
+        // Set once, just made.
+        let _ = slot.set(messenger);
+        Ok(Outside::new(hosts, slot, Arc::default(), self.engine.ticker.waker()))
     }
 }
 

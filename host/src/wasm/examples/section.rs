@@ -59,6 +59,7 @@ mod tests {
             clock: 0,
             state: Default::default(),
             retained: Vec::new(),
+            http: Vec::new(),
             client: ExampleClient::default(),
             message: None,
             topic: String::new(),

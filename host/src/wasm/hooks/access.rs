@@ -39,6 +39,11 @@ impl Chain {
         self.access_closed || !self.access.is_empty()
     }
 
+    /// Whether [`Chain::authenticate`] may wait for servers outside, and so has to be called by a thread that may.
+    pub fn waits_to_authenticate(&self) -> bool {
+        self.access.iter().any(|link| link.goes_out)
+    }
+
     /// Who this is: the first module with an opinion decides. None: no module has one. A failure refuses, whatever the
     /// failure policy of the binding.
     pub fn authenticate(&self, guests: &mut Guests, who: Credentials<'_>) -> Result<Option<String>, Refusal> {

@@ -17,12 +17,15 @@ pub struct Pulses {
 }
 
 impl Chain {
-    /// Calls every module whose time has come, and tells what they want published, and when the next one is due. A tick
+    /// Calls every module whose time has come, and that is to be called by such a thread: on one that may wait for servers
+    /// outside those that may speak to some, on another one all others. Tells what they want published, and when the next one is due. A tick
     /// that was missed is left out; a failed call publishes nothing.
     pub fn tick(&self, guests: &mut Guests, pulses: &mut Pulses, now: Time) -> (Vec<Wish>, Option<Time>) {
         let mut wishes = Vec::new();
-        pulses.next.retain(|id, _| self.timers.iter().any(|link| link.version.id == *id));
-        for link in &self.timers {
+        let patient = guests.is_patient();
+        let ours = || self.timers.iter().filter(|link| link.goes_out == patient);
+        pulses.next.retain(|id, _| ours().any(|link| link.version.id == *id));
+        for link in ours() {
             let Some(milliseconds) = link.version.manifest.tick_milliseconds else { continue };
             let milliseconds = u64::from(milliseconds).max(guests.inner().limits.tick_milliseconds_min);
             let next = pulses.next.entry(link.version.id).or_insert_with(|| now.plus_milliseconds(milliseconds));

@@ -1,5 +1,6 @@
 //! WASI 0.2 with nothing in it: no files, environment, arguments or sockets; standard output and error become lines in
-//! the module's log; whoever waits is told at once that there is nothing to wait for.
+//! the module's log; whoever waits is told at once that there is nothing to wait for. Only `wasi:http` is there, for hooks
+//! that may wait and hosts that are granted (see `http/`).
 //!
 //! A guest's standard library imports far more than it uses, so each import is answered from its own type: nothing,
 //! none, an empty list, "not supported". Only what a runtime needs to start has an answer of its own. The ready-made
@@ -7,25 +8,26 @@
 //! already, and because a guest that waits inside the host is out of reach of its deadline.
 
 use super::super::instance::Cell;
+use super::http::streams::{InputStream, OutputStream, Pollable, READY, TIMER};
+use super::http::{self, own_number, streams};
 use super::log::LogLevel;
 use wasmtime::component::types::{ComponentItem, Type};
-use wasmtime::component::{Component, Linker, LinkerInstance, Resource, ResourceType, Val};
+use wasmtime::component::{Component, Linker, LinkerInstance, ResourceType, Val};
 use wasmtime::{AsContextMut, Engine, StoreContextMut, bail};
 
-/// `wasi:io/streams.input-stream`.
-struct InputStream;
-/// `wasi:io/streams.output-stream`: 0 is standard output, 1 standard error.
-struct OutputStream;
-/// `wasi:io/poll.pollable`: always ready.
-struct Pollable;
 /// Every other resource. There is never one.
 struct Nothing;
 
-/// Bytes of one write, and of one request for random bytes.
+/// Bytes of one request for random bytes.
 const CHUNK_BYTES_MAX: usize = 4096;
 
 pub(in super::super) fn is_wasi(name: &str) -> bool {
     name.starts_with("wasi:")
+}
+
+/// Whether this is the interface that makes requests.
+pub(in super::super) fn is_http(name: &str) -> bool {
+    name.starts_with("wasi:http/outgoing-handler@")
 }
 
 /// Offers what this component imports of WASI.
@@ -52,20 +54,27 @@ pub(in super::super) fn add_to_linker(
 }
 
 fn add_resource(offered: &mut LinkerInstance<'_, Cell>, name: &str) -> wasmtime::Result<()> {
-    let ty = match name {
-        "input-stream" => ResourceType::host::<InputStream>(),
-        "output-stream" => ResourceType::host::<OutputStream>(),
-        "pollable" => ResourceType::host::<Pollable>(),
-        _ => ResourceType::host::<Nothing>(),
-    };
-    offered.resource(name, ty, |mut store, _| {
+    let known = streams::resource(name).or_else(|| http::resource(name));
+    let ty = known.unwrap_or_else(ResourceType::host::<Nothing>);
+    offered.resource(name, ty, |mut store, number| {
         let cell = store.data_mut();
         cell.handles = cell.handles.saturating_sub(1);
+        cell.desk.forget(number);
         Ok(())
     })
 }
 
 fn add_function(offered: &mut LinkerInstance<'_, Cell>, interface: &str, name: &str) -> wasmtime::Result<()> {
+    if let Some(function) = streams::function(interface, name).or_else(|| http::function(interface, name)) {
+        return offered.func_new(name, move |mut store, _, params, results| {
+            store.data_mut().spend()?;
+            let answer = function(&mut store, params)?;
+            if let (Some(result), Some(answer)) = (results.first_mut(), answer) {
+                *result = answer;
+            }
+            Ok(())
+        });
+    }
     let answer = Answer::to(interface, name);
     offered.func_new(name, move |mut store, ty, params, results| {
         store.data_mut().spend()?;
@@ -75,9 +84,7 @@ fn add_function(offered: &mut LinkerInstance<'_, Cell>, interface: &str, name: &
         } else if let Answer::Exit = answer {
             bail!("the module called exit");
         }
-        // Looking at the stream's number took that handle.
-        let taken = usize::from(matches!(answer, Answer::Write));
-        params.iter().skip(taken).try_for_each(|param| release(&mut store, param))
+        params.iter().try_for_each(|param| release(&mut store, param))
     })
 }
 
@@ -97,12 +104,7 @@ enum Answer {
     Exit,
     Stdin,
     Output(u32),
-    CheckWrite,
-    Write,
-    Flush,
-    Subscribe,
-    Ready,
-    AllReady,
+    Subscribe(u32),
     Nanoseconds,
     Resolution,
     Wall,
@@ -121,12 +123,8 @@ impl Answer {
             ("cli/stdin", "get-stdin") => Self::Stdin,
             ("cli/stdout", "get-stdout") => Self::Output(0),
             ("cli/stderr", "get-stderr") => Self::Output(1),
-            ("io/streams", "check-write") => Self::CheckWrite,
-            ("io/streams", "write" | "blocking-write-and-flush") => Self::Write,
-            ("io/streams", "flush" | "blocking-flush") => Self::Flush,
-            (_, "subscribe" | "subscribe-instant" | "subscribe-duration") => Self::Subscribe,
-            ("io/poll", "ready") => Self::Ready,
-            ("io/poll", "poll") => Self::AllReady,
+            (_, "subscribe") => Self::Subscribe(READY),
+            (_, "subscribe-instant" | "subscribe-duration") => Self::Subscribe(TIMER),
             ("clocks/monotonic-clock", "now") => Self::Nanoseconds,
             ("clocks/monotonic-clock", "resolution") => Self::Resolution,
             ("clocks/wall-clock", "now") => Self::Wall,
@@ -144,14 +142,9 @@ impl Answer {
         let milliseconds = || (store.data().services.clock)().0;
         Ok(match self {
             Self::Exit => bail!("the module called exit"),
-            Self::Stdin => own::<InputStream>(store, 0)?,
-            Self::Output(number) => own::<OutputStream>(store, number)?,
-            Self::Subscribe => own::<Pollable>(store, 0)?,
-            Self::CheckWrite => Val::Result(Ok(Some(Box::new(Val::U64(CHUNK_BYTES_MAX as u64))))),
-            Self::Write => write(store, params)?,
-            Self::Flush => Val::Result(Ok(None)),
-            Self::Ready => Val::Bool(true),
-            Self::AllReady => all_ready(params),
+            Self::Stdin => own_number::<InputStream>(store, 0)?,
+            Self::Output(number) => own_number::<OutputStream>(store, number)?,
+            Self::Subscribe(number) => own_number::<Pollable>(store, number)?,
             Self::Nanoseconds => Val::U64(milliseconds().wrapping_mul(1_000_000)),
             Self::Resolution => Val::U64(1_000_000),
             Self::Wall => wall(milliseconds()),
@@ -167,21 +160,8 @@ impl Answer {
     }
 }
 
-fn own<T: 'static>(store: &mut StoreContextMut<'_, Cell>, number: u32) -> wasmtime::Result<Val> {
-    let cell = store.data_mut();
-    if cell.handles >= cell.services.limits.handles_max {
-        bail!("more handles than a module may hold");
-    }
-    cell.handles += 1;
-    Ok(Val::Resource(Resource::<T>::new_own(number).try_into_resource_any(store)?))
-}
-
-fn write(store: &mut StoreContextMut<'_, Cell>, params: &[Val]) -> wasmtime::Result<Val> {
-    let [Val::Resource(handle), Val::List(values)] = params else { bail!("not a write") };
-    let stream = handle.try_into_resource::<OutputStream>(store.as_context_mut())?;
-    let number = (stream.rep() & 1) as usize;
-    let bytes = values.iter().map(|value| if let Val::U8(byte) = value { *byte } else { b'?' });
-    let cell = store.data_mut();
+/// Bytes for standard output (0) or standard error (1): a line is told when it ends, or is as long as one may be.
+pub(super) fn write_lines(cell: &mut Cell, number: usize, bytes: impl Iterator<Item = u8>) {
     let level = if number == 0 { LogLevel::Info } else { LogLevel::Warn };
     let bytes_max = cell.services.limits.log_line_bytes_max;
     let mut line = std::mem::take(&mut cell.lines[number]);
@@ -196,12 +176,6 @@ fn write(store: &mut StoreContextMut<'_, Cell>, params: &[Val]) -> wasmtime::Res
         }
     }
     cell.lines[number] = line;
-    Ok(Val::Result(Ok(None)))
-}
-
-fn all_ready(params: &[Val]) -> Val {
-    let count = if let Some(Val::List(pollables)) = params.first() { pollables.len() } else { 0 };
-    Val::List((0u32..).take(count).map(Val::U32).collect())
 }
 
 fn wall(milliseconds: u64) -> Val {
