@@ -203,6 +203,11 @@ impl Message {
         Self::with(envelope, self.as_bare(), self.publisher(), self.payload())
     }
 
+    /// The same as published by the client of this mailbox.
+    pub fn published_by(&self, publisher: u64) -> Self {
+        Self::with(self.envelope().clone(), self.as_bare(), publisher, self.payload())
+    }
+
     /// Whether both are one and the same.
     pub fn is(&self, other: &Self) -> bool {
         self.0.ptr() == other.0.ptr()

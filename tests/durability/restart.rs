@@ -49,6 +49,31 @@ fn subscriptions_go_on_after_a_restart() {
     subscriber.expect_nothing();
 }
 
+/// [MQTT-4.3.3-7], [MQTT-4.4.0-1]: what was sent does not expire any more, what waits behind it does.
+#[test]
+fn a_delivery_under_way_does_not_expire_over_a_restart() {
+    for qos in [1, 2] {
+        let Some(broker) = Broker::start() else { return };
+        let (id, topic) = (unique("flight"), unique("flight"));
+        let one_at_a_time = Property::Two(property::RECEIVE_MAXIMUM, 1);
+        let mut first = connect(V5).at(broker.address()).id(&id).kept().with(one_at_a_time.clone()).open();
+        first.subscribe(&topic, qos);
+        let mut publisher = connect(V5).at(broker.address()).open();
+        for payload in ["sent", "waits"] {
+            let message = Publish::new(&topic, payload, qos);
+            publisher.publish(&message.with(Property::Four(property::MESSAGE_EXPIRY, 5)));
+        }
+        let sent = first.delivery();
+        drop(first);
+        let broker = broker.restart();
+        pass_at(broker.address(), 6);
+        let mut again = connect(V5).at(broker.address()).id(&id).kept().with(one_at_a_time).resume();
+        let copy = again.take();
+        assert_eq!((copy.id, copy.duplicate, copy.text()), (sent.id, true, "sent"), "QoS {qos}");
+        again.expect_nothing();
+    }
+}
+
 /// [MQTT-4.4.0-1] over a restart
 #[test]
 fn deliveries_under_way_come_again_under_their_identifiers() {

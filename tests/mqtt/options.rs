@@ -29,6 +29,38 @@ fn no_local_holds_after_a_reconnect() {
     client.expect_nothing();
 }
 
+/// [MQTT-3.8.3-3] for what the client has retained: at once, and queued for a session.
+#[test]
+fn no_local_leaves_out_what_the_client_has_retained() {
+    for (qos, expiry) in [(0, 0), (1, 60)] {
+        let topic = unique("local");
+        let mut one = connect(V5).session_expiry(expiry).open();
+        let mut two = client(V5);
+        one.publish(&Publish::new(&format!("{topic}/mine"), "x", 1).retained());
+        two.publish(&Publish::new(&format!("{topic}/yours"), "y", 1).retained());
+        let filter = format!("{topic}/#");
+        one.subscribe_with([], &[Subscription::new(&filter, qos).no_local()]);
+        one.expect(&format!("{topic}/yours"), "y", qos);
+        one.expect_nothing();
+        two.subscribe_with([], &[Subscription::new(&filter, qos).no_local()]);
+        two.expect(&format!("{topic}/mine"), "x", qos);
+        two.expect_nothing();
+    }
+}
+
+/// [MQTT-3.8.3-3] for the client's will.
+#[test]
+fn no_local_leaves_out_the_will_of_the_client() {
+    let (id, topic) = (unique("local"), unique("local"));
+    let mut other = client(V5);
+    other.subscribe(&topic, 1);
+    let mut one = connect(V5).id(&id).kept().will(Will::new(&topic, "gone").qos(1)).open();
+    one.subscribe_with([], &[Subscription::new(&topic, 1).no_local()]);
+    one.cut();
+    other.expect(&topic, "gone", 1);
+    connect(V5).id(&id).kept().resume().expect_nothing();
+}
+
 /// [MQTT-3.8.3-4], T08
 #[test]
 fn no_local_with_a_share_is_a_violation() {

@@ -61,7 +61,7 @@ impl Mailbox {
     pub fn drop_expired(&self, now: Time, tell: bool, drained: &mut Drained) {
         let mut state = self.lock();
         // What is not with the store yet is left to whoever takes it there.
-        while state.queue.front().is_some_and(|first| first.message.is_expired(now) && first.after != NOT_SUBMITTED) {
+        while state.queue.front().is_some_and(|first| first.is_too_late(now) && first.after != NOT_SUBMITTED) {
             let Some(queued) = state.queue.pop_front() else { break };
             self.count(&queued, false);
             self.expire(&queued, tell, drained);
@@ -134,7 +134,7 @@ impl Mailbox {
                 }
                 break;
             };
-            if source.front().is_some_and(|next| !next.is_cleared(delivery) && !next.message.is_expired(now)) {
+            if source.front().is_some_and(|next| !next.is_cleared(delivery) && !next.is_too_late(now)) {
                 drained.wants_decision = true;
                 break;
             }
@@ -142,7 +142,7 @@ impl Mailbox {
             if !replaying {
                 self.count(&queued, false);
             }
-            if queued.message.is_expired(now) {
+            if queued.is_too_late(now) {
                 self.expire(&queued, tell_lost, &mut drained);
                 continue;
             }

@@ -97,7 +97,14 @@ impl Broker {
         self.directory.reserve(id);
         // Whether entries were sent is known only if the client had gone before the broker did.
         let last = rest.map(|rest| rest.to).or(queue.last().map(|loaded| loaded.entry.number));
-        let sent_to = if record.detached.is_some() { record.sent_to } else { last.unwrap_or(0) };
+        let sent_to = match (record.detached, record.client.scope.protocol) {
+            (Some(_), _) => record.sent_to,
+            (None, Protocol::Amqp) => last.unwrap_or(0),
+            // No more can have been under way than a receive maximum allows.
+            (None, _) => {
+                queue.first().map_or(0, |first| first.entry.number + u64::from(u16::MAX) - 1).min(last.unwrap_or(0))
+            }
+        };
         if record.expiry_seconds == 0 {
             // It was to end with its connection, or was ending already.
             let entries = queue.into_iter().map(|loaded| gap::queued(loaded, sent_to)).collect();

@@ -3,7 +3,7 @@
 use super::consumers::Handling;
 use super::shared_groups::Group;
 use crate::dialogue::{Delivery, Handle, Identifiers};
-use crate::message::{Guarantee, Message};
+use crate::message::{Guarantee, Message, Time};
 use crate::store::{Change, MailboxId, Sequence};
 use std::sync::Arc;
 
@@ -67,6 +67,11 @@ impl Queued {
     /// What leaves.
     pub fn content(&self) -> &Message {
         self.instead.as_ref().unwrap_or(&self.message)
+    }
+
+    /// Whether it expired before it was sent: what may have been sent has to be sent again (MQTT 5.0, 4.3.3 and 4.4).
+    pub fn is_too_late(&self, now: Time) -> bool {
+        !self.duplicate && self.message.is_expired(now)
     }
 
     /// Whether its publisher was promised nothing, whatever its receiver is.

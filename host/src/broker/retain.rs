@@ -199,17 +199,20 @@ impl Broker {
     }
 
     /// The next retained messages of a replay.
-    fn next_page(&self, replay: &mut Replay, now: Time, most: usize) -> (Vec<Message>, bool) {
+    fn next_page(&self, mailbox: &Mailbox, replay: &mut Replay, now: Time, most: usize) -> (Vec<Message>, bool) {
+        // A client that wants nothing of its own wants none of its retained messages either (MQTT 5.0, 3.8.3.1).
+        let own = replay.subscription.options.no_local.then(|| mailbox.origin());
+        let is_wanted = |message: &Message| own != Some(message.publisher());
         if let Some(chosen) = &mut replay.chosen {
             let count = chosen.len().min(most);
-            let page = chosen.drain(..count).collect();
+            let page = chosen.drain(..count).filter(is_wanted).collect();
             return (page, chosen.is_empty());
         }
         let page = self.retained.page(&replay.subscription.filter, replay.after.take(), most, now);
         replay.after = page.next;
         let done = replay.after.is_none();
         let found = page.found.into_iter().filter(|kept| kept.number > replay.since && kept.number <= replay.until);
-        (found.map(|kept| kept.message).collect(), done)
+        (found.map(|kept| kept.message).filter(is_wanted).collect(), done)
     }
 
     /// Gets ready for a client what only its own thread may: asks modules about copies, and fetches more retained messages
@@ -231,7 +234,7 @@ impl Broker {
         let Some(mut replay) = state.replays.pop_front() else { return false };
         drop(state);
         worker.refresh(self);
-        let (page, done) = self.next_page(&mut replay, now, PAGE);
+        let (page, done) = self.next_page(mailbox, &mut replay, now, PAGE);
         let copies: Vec<Queued> = page
             .into_iter()
             .map(|message| self.replayed(worker, mailbox, &link.scope, &replay.subscription, message))
@@ -302,7 +305,7 @@ impl Broker {
     ) -> Result<(), Refusal> {
         let scope = mailbox.lock().client.scope.clone();
         loop {
-            let (page, done) = self.next_page(&mut replay, now, PAGE);
+            let (page, done) = self.next_page(mailbox, &mut replay, now, PAGE);
             for message in page {
                 if mailbox.is_full(&self.limits) {
                     let reason = "the retained messages do not fit into the queue";

@@ -110,7 +110,10 @@ impl Chain {
                 None => Ok(vec![will.message.clone()]),
                 Some(messages) => {
                     let mut left = inner.limits.wish_bytes_max;
-                    incoming(inner, will).messages(messages, &mut left)
+                    let messages = incoming(inner, will).messages(messages, &mut left)?;
+                    // Whatever a module makes of a will, it is its owner's.
+                    let owner = will.message.publisher();
+                    Ok(messages.into_iter().map(|message| message.published_by(owner)).collect())
                 }
             },
             |messages| {
