@@ -2,7 +2,7 @@
 
 mod bridges;
 
-pub use bridges::{BridgeFigures, BridgeStanding, BridgeState};
+pub use bridges::{BridgeFigures, BridgeStanding, BridgeState, RouteFigures, RouteStanding, RouteState};
 
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 

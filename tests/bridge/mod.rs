@@ -7,3 +7,4 @@ mod amqp;
 mod loops;
 mod mqtt;
 mod settings;
+mod stuck;

@@ -104,7 +104,7 @@ fn a_bridge_speaks_3_1_1_too() {
     let Some(there) = Broker::start() else { return };
     let routes = [route(Direction::Out, "up/#"), route(Direction::In, "down/#")];
     let mut settings = bridge("old", &mqtt(there.address()), &routes);
-    settings.version = MqttVersion::V311;
+    settings.version = Some(MqttVersion::V311);
     let Some(here) = with(vec![settings]) else { return };
     until_up(&here, "old");
     let mut far = connect(V311).at(there.address()).open();

@@ -29,6 +29,33 @@ fn sessions_and_their_queues_outlive_a_restart() {
     }
 }
 
+/// A publisher whose last message was taken hears of it: it does not have to send that again.
+#[test]
+fn what_is_taken_before_a_broker_stops_is_acknowledged() {
+    for _ in 0..5 {
+        let Some(broker) = Broker::start() else { return };
+        let mut subscriber = connect(V311).at(broker.address()).id("s").kept().open();
+        subscriber.subscribe("t", 1);
+        subscriber.disconnect();
+        let mut publisher = connect(V311).at(broker.address()).open();
+        for number in 1..=2000 {
+            let message = Publish { id: number, ..Publish::new("t", number.to_string(), 1) };
+            publisher.try_send_publish(&message);
+        }
+        publisher.acked(0x40, 1);
+        let broker = broker.restart();
+        let mut acknowledged = 1;
+        while let Ok(packet) = publisher.try_receive() {
+            acknowledged += u32::from(matches!(packet, Packet::Puback(_)));
+        }
+        let mut subscriber = connect(V311).at(broker.address()).id("s").kept().resume();
+        for number in 1..=acknowledged {
+            subscriber.expect("t", &number.to_string(), 1);
+        }
+        subscriber.expect_nothing();
+    }
+}
+
 #[test]
 fn subscriptions_go_on_after_a_restart() {
     let Some(broker) = Broker::start() else { return };

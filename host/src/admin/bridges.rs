@@ -3,7 +3,7 @@
 use super::api::Api;
 use super::body::json;
 use super::exposition::Exposition;
-use crate::metrics::{BridgeFigures, BridgeState, Counter};
+use crate::metrics::{BridgeFigures, BridgeState, Counter, RouteFigures, RouteState};
 use axum::extract::State;
 use axum::response::Response;
 use serde_json::{Value as Json, json};
@@ -29,6 +29,18 @@ fn shown(api: &Api, bridge: &BridgeFigures) -> Json {
         "refused": bridge.refused_total.get(),
         "waiting": waiting(api, bridge),
         "sessions": bridge.sessions.iter().map(|id| &**id).collect::<Vec<_>>(),
+        "routes": bridge.routes.iter().map(route).collect::<Vec<_>>(),
+    })
+}
+
+fn route(route: &RouteFigures) -> Json {
+    let standing = route.standing();
+    json!({
+        "name": route.name,
+        "state": standing.state.word(),
+        "since_milliseconds": standing.since,
+        "reason": (!standing.reason.is_empty()).then_some(standing.reason),
+        "held": route.held(),
     })
 }
 
@@ -63,4 +75,18 @@ pub(super) fn figures(api: &Api, text: &mut Exposition) {
     for (name, help, counter) in counters {
         each(name, "counter", help, &|bridge| counter(bridge).get());
     }
+    let mut routes = |name: &str, help: &str, value: &dyn Fn(&RouteFigures) -> u64| {
+        text.figure(name, "gauge", help);
+        for bridge in api.bridges() {
+            for route in &bridge.routes {
+                text.sample(name, &[("bridge", &bridge.name), ("route", &route.name)], value(route));
+            }
+        }
+    };
+    routes("bridge_route_up", "1 while messages flow on a route of a bridge.", &|route| {
+        u64::from(route.standing().state == RouteState::Up)
+    });
+    routes("bridge_route_held_messages", "Messages in a bridge's hands that are not taken now.", &|route| {
+        route.held() as u64
+    });
 }

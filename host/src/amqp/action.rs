@@ -7,6 +7,9 @@ use serde_amqp::primitives::Symbol;
 use smallvec::SmallVec;
 use std::borrow::Cow;
 
+/// The link property in which a bridge says which broker it belongs to, and hears which one it has reached.
+pub const NODE_PROPERTY: &str = "pliant-node";
+
 /// A link of a connection. Never reused: a late answer to a link that is gone is ignored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct LinkId {

@@ -37,8 +37,8 @@ mod trouble;
 mod tests;
 
 pub use action::{
-    Action, Attach, AttachReply, Authenticate, DeliveryId, Detach, Direction, Flow, Forgotten, LinkId, Opening,
-    Outgoing, ReceiverSettles, SaslOutcome, SenderSettles, Settled, Sink, Step, Transfer, Undelivered, Unsettled,
+    Action, Attach, AttachReply, Authenticate, DeliveryId, Detach, Direction, Flow, Forgotten, LinkId, NODE_PROPERTY,
+    Opening, Outgoing, ReceiverSettles, SaslOutcome, SenderSettles, Settled, Sink, Step, Transfer, Undelivered, Unsettled,
 };
 pub use condition::{
     AmqpError, ConnectionError, Error, ErrorCondition, Fault, Fields, LinkError, SessionError, TransactionError, error,

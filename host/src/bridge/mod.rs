@@ -6,6 +6,7 @@
 
 mod amqp;
 mod dial;
+mod held;
 mod identity;
 mod mapping;
 mod mqtt;

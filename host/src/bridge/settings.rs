@@ -16,8 +16,8 @@ pub struct Settings {
     pub enabled: bool,
     /// The other broker: `mqtt://`, `mqtts://`, `amqp://` or `amqps://`, a host, a port. Needed.
     pub url: String,
-    /// Version of MQTT. Default 5.
-    pub version: MqttVersion,
+    /// Version of MQTT; none: 5. Not for AMQP.
+    pub version: Option<MqttVersion>,
     /// Client identifier, or container-id, over there; empty: one made of this broker's id and the bridge's name.
     pub client_id: String,
     /// User name over there; empty: none.
@@ -97,7 +97,7 @@ impl Settings {
             name: name.to_owned(),
             enabled: true,
             url: String::new(),
-            version: MqttVersion::V5,
+            version: None,
             client_id: String::new(),
             user: String::new(),
             password_file: PathBuf::new(),
@@ -116,6 +116,11 @@ impl Settings {
         }
     }
 
+    /// The version of MQTT that is spoken.
+    pub fn mqtt_version(&self) -> MqttVersion {
+        self.version.unwrap_or(MqttVersion::V5)
+    }
+
     /// What is wrong with it as a whole, and under which key.
     pub fn problem(&self, limits: &topic::Limits) -> Option<(&'static str, String)> {
         let name = &self.name;
@@ -126,6 +131,10 @@ impl Settings {
             }
             Err(reason) => return Some(("url", format!("bridge {name}: {reason}"))),
         };
+        if target.scheme == Scheme::Amqp && self.version.is_some() {
+            let message = format!("bridge {name}: version is one of MQTT; AMQP is always 1.0");
+            return Some(("version", message));
+        }
         let given = |path: &PathBuf| !path.as_os_str().is_empty();
         if given(&self.certificate) != given(&self.key) {
             return Some(("certificate", format!("bridge {name} needs both certificate and key, two PEM files")));
@@ -168,7 +177,7 @@ impl Settings {
                     return Some((*at, format!("it takes the same messages as route {}", other_at + 1)));
                 }
                 if scheme == Scheme::Mqtt
-                    && self.version == MqttVersion::V311
+                    && self.mqtt_version() == MqttVersion::V311
                     && !same_way
                     && overlap(&route.remote_source(), &other.remote_source())
                 {
@@ -217,6 +226,12 @@ impl Route {
         ways.iter().map(move |way| Self { direction: *way, ..route.clone() })
     }
 
+    /// How the log and the API call it: direction and source.
+    pub fn shown(&self) -> String {
+        let source = if self.direction == Direction::In { self.remote_source() } else { self.local_source() };
+        format!("{} {source}", self.direction)
+    }
+
     /// The filter, or the address, of what it takes here.
     pub fn local_source(&self) -> String {
         if self.local.is_empty() { format!("{}{}", self.local_prefix, self.filter) } else { self.local.clone() }
@@ -227,12 +242,37 @@ impl Route {
         if self.remote.is_empty() { format!("{}{}", self.remote_prefix, self.filter) } else { self.remote.clone() }
     }
 
+    /// A key that would go unheard beside an address.
+    fn idle_key(&self) -> Option<String> {
+        let (local, remote) = (!self.local.is_empty(), !self.remote.is_empty());
+        let idle = |key: &str, why: &str| Some(format!("{key} means nothing beside {why}"));
+        if local && remote && !self.filter.is_empty() {
+            return idle("filter", "local and remote, which name both sides");
+        }
+        if local && !self.local_prefix.is_empty() {
+            return idle("local_prefix", "local");
+        }
+        if remote && !self.remote_prefix.is_empty() {
+            return idle("remote_prefix", "remote");
+        }
+        if local && !remote && self.direction == Direction::Out {
+            return Some("local needs remote: an address there for what comes from an address here".to_owned());
+        }
+        let is_wild = self.filter.contains(['+', '#']);
+        (remote && !local && self.direction == Direction::In && is_wild).then(|| {
+            "what comes from remote gets one topic here: say it as local, or as a filter without wildcards".to_owned()
+        })
+    }
+
     fn problem(&self, scheme: Scheme, limits: &topic::Limits) -> Option<String> {
         if scheme == Scheme::Mqtt && !(self.local.is_empty() && self.remote.is_empty()) {
             return Some("local and remote name AMQP addresses; with MQTT it is filter and prefixes".to_owned());
         }
         if self.filter.is_empty() && (self.local.is_empty() || self.remote.is_empty()) {
             return Some("it needs a filter".to_owned());
+        }
+        if let Some(reason) = self.idle_key() {
+            return Some(reason);
         }
         if self.direction == Direction::Both && !(self.local.is_empty() && self.remote.is_empty()) {
             return Some("an address belongs to one direction, out or in".to_owned());
@@ -311,8 +351,19 @@ mod tests {
     #[test]
     fn what_is_wrong_is_said_under_its_key() {
         use Direction::{Both, In, Out};
-        let v311 = |routes: &[Route]| Settings { version: MqttVersion::V311, ..bridge("mqtt://h", routes) };
+        let v311 = |routes: &[Route]| Settings { version: Some(MqttVersion::V311), ..bridge("mqtt://h", routes) };
         let good = route(Out, "a/#");
+        let address = |direction, filter: &str, local: &str, remote: &str| Route {
+            local: local.into(),
+            remote: remote.into(),
+            ..route(direction, filter)
+        };
+        let amqp = |route: Route| bridge("amqp://h", &[route]);
+        let prefixed = |local: &str, remote: &str, route| Route {
+            local_prefix: local.into(),
+            remote_prefix: remote.into(),
+            ..route
+        };
         for (settings, expected) in [
             (bridge("mqtt://h", std::slice::from_ref(&good)), None),
             (bridge("amqps://h:1", std::slice::from_ref(&good)), None),
@@ -339,6 +390,19 @@ mod tests {
                 Some(("certificate", "both")),
             ),
             (Settings { ca_file: "c".into(), ..bridge("mqtt://h", std::slice::from_ref(&good)) }, Some(("url", "TLS"))),
+            (
+                Settings { version: Some(MqttVersion::V5), ..bridge("amqp://h", std::slice::from_ref(&good)) },
+                Some(("version", "one of MQTT")),
+            ),
+            (amqp(address(Out, "", "/queues/a", "/queue/a")), None),
+            (amqp(address(Out, "a/#", "", "/queue/a")), None),
+            (amqp(address(In, "/queue/a", "b", "")), None),
+            (amqp(address(In, "b", "", "/queue/a")), None),
+            (amqp(address(Out, "a/#", "/queues/a", "b")), Some(("routes", "filter means nothing beside local and"))),
+            (amqp(address(Out, "a", "/queues/a", "")), Some(("routes", "local needs remote"))),
+            (amqp(address(In, "a/#", "", "/queue/a")), Some(("routes", "gets one topic here"))),
+            (amqp(prefixed("x/", "", address(Out, "", "a", "b"))), Some(("routes", "local_prefix means nothing"))),
+            (amqp(prefixed("", "x/", address(Out, "a", "", "b"))), Some(("routes", "remote_prefix means nothing"))),
             (Settings { password_env: "P".into(), ..bridge("mqtt://h", &[good]) }, Some(("user", "no user"))),
         ] {
             let problem = settings.problem(&topic::Limits::default());

@@ -12,7 +12,7 @@ use crate::broker::Broker;
 use crate::client::{Client, Protocol};
 use crate::dialogue::Publish;
 use crate::message::{Guarantee, Time};
-use crate::metrics::{BridgeFigures, BridgeState};
+use crate::metrics::{BridgeFigures, BridgeState, RouteFigures, RouteState};
 use std::cell::Cell;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -80,6 +80,7 @@ impl Bridges {
         let path = data_dir.join("node.id");
         let node = NodeId::open(&path).map_err(|error| BridgeError::Node { path, error })?;
         if is_told {
+            broker.set_node(node.as_str());
             broker.tell(&mut hall.worker.borrow_mut(), hall.now(), NODE_TOPIC, node.as_str());
         }
         if wanted.is_empty() {
@@ -148,7 +149,8 @@ impl Plan {
             Scheme::Mqtt => vec![client.id.clone()],
             Scheme::Amqp => outward.iter().map(|way| amqp::session_id(&settings.name, way)).collect(),
         };
-        let figures = Arc::new(BridgeFigures::new(settings.name.clone(), settings.url.clone(), sessions));
+        let routes = outward.iter().chain(&inward).map(|way| RouteFigures::new(way.route.shown())).collect();
+        let figures = Arc::new(BridgeFigures::new(settings.name.clone(), settings.url.clone(), sessions, routes));
         let first = Cell::new(true);
         Some(Self { settings, target, node: node.into(), client_id, client, outward, inward, figures, first })
     }
@@ -173,12 +175,40 @@ impl Plan {
         self.first.replace(false)
     }
 
+    /// Notes how a route stands, by its place among the figures, and tells the log where that has changed.
+    pub fn note(&self, hall: &Hall, at: usize, state: RouteState, reason: &str) {
+        let route = &self.figures.routes[at];
+        let Some(was) = route.set(state, hall.now().0, reason) else { return };
+        let (bridge, route) = (&self.settings.name, &route.name);
+        match state {
+            // That it is up with its bridge is no news.
+            RouteState::Up if was == RouteState::Down => {}
+            RouteState::Up => tracing::info!(bridge, route, "a route of the bridge is up again"),
+            RouteState::Stuck => tracing::warn!(bridge, route, reason, "a route of the bridge is stuck; it waits"),
+            RouteState::Broken => tracing::warn!(bridge, route, reason, "a route of the bridge is down; it is tried again"),
+            RouteState::Down => {}
+        }
+    }
+
+    /// Notes that nothing of a route waits any more.
+    pub fn unstick(&self, hall: &Hall, at: usize) {
+        if self.figures.routes[at].standing().state == RouteState::Stuck {
+            self.note(hall, at, RouteState::Up, "");
+        }
+    }
+
     /// Notes how the bridge stands, and tells it where that has changed: in the log, and as the retained message
     /// `$SYS/broker/connection/NAME/state`, under Mosquitto's name.
     pub fn say(&self, hall: &Hall, state: BridgeState, error: Option<&str>) {
         let now = hall.now();
         let was = self.figures.standing();
         self.figures.set(state, now.0, error);
+        if state != BridgeState::Connected {
+            for route in &self.figures.routes {
+                route.set(RouteState::Down, now.0, "");
+                route.set_held(0);
+            }
+        }
         let (name, remote) = (&self.settings.name, &self.settings.url);
         if was.state == state && was.since != 0 {
             return;
@@ -231,13 +261,13 @@ async fn run(plan: std::rc::Rc<Plan>, hall: Hall, mut stopped: watch::Receiver<b
         let lost = match attempt {
             Ok(Ok(())) => break,
             Ok(Err(lost)) => lost,
-            Err(error) => mqtt::Lost { reason: format!("the connection's task failed: {error}"), went_well: false },
+            Err(error) => mqtt::Lost {
+                reason: format!("the connection's task failed: {error}"),
+                lasted: Duration::ZERO,
+            },
         };
-        if lost.went_well {
-            retry.reset();
-        }
         plan.say(&hall, BridgeState::Waiting, Some(&lost.reason));
-        let wait = retry.next_wait();
+        let wait = retry.next_wait_after(lost.lasted);
         tokio::select! {
             () = tokio::time::sleep(wait) => {}
             _ = stopped.changed() => {}
@@ -248,7 +278,7 @@ async fn run(plan: std::rc::Rc<Plan>, hall: Hall, mut stopped: watch::Receiver<b
 
 /// One connection.
 async fn attempt(plan: std::rc::Rc<Plan>, hall: Hall, mut stopped: watch::Receiver<bool>) -> Result<(), mqtt::Lost> {
-    let lost = |reason: String| mqtt::Lost { reason, went_well: false };
+    let lost = |reason: String| mqtt::Lost { reason, lasted: Duration::ZERO };
     plan.listen(&hall).map_err(lost)?;
     let patience = Duration::from_secs(plan.settings.connect_seconds_max.into());
     let tls = if plan.target.is_tls { Some(trust::config(&plan.settings).map_err(lost)?) } else { None };

@@ -224,6 +224,8 @@ pub struct Broker {
     consumer_numbers: consumers::Numbers,
     /// How bare messages stand on the wire.
     encoding: OnceLock<Arc<dyn Encoding>>,
+    /// The broker's id towards others, if it tells it.
+    node: OnceLock<Arc<str>>,
     /// Exactly-once publications that were taken and whose publishers may not know it, by link.
     tags: Mutex<bare::Tags>,
 }

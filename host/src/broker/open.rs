@@ -70,6 +70,7 @@ impl Broker {
             consumer_numbers: Default::default(),
             tags: Default::default(),
             encoding: Default::default(),
+            node: Default::default(),
         };
         broker.directory.reserve(restored.next_mailbox_id);
         for (message, stored) in restored.retained {

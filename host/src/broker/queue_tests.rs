@@ -1,11 +1,13 @@
 //! Rows for consumers, queues and messages that are kept as their publisher encoded them.
 
+use super::mailbox::Queued;
 use super::tests::{Hall, Probe, hall};
 use super::*;
 use crate::client::{Client, Protocol};
 use crate::dialogue::{Consignment, Disposal, Predicate, RetainHandling, SubscribeFilter, SubscribeOptions};
-use crate::message::{Bare, Guarantee, RefusalKind};
+use crate::message::{Bare, Envelope, FormMissing, Guarantee, Message, RefusalKind};
 use crate::store::QueueRecord;
+use crate::topic::Topic;
 
 const QUEUE: &str = "/queues/q";
 
@@ -415,4 +417,39 @@ fn notes_of_receivers_gather_up_to_a_bound() {
         assert_eq!(got[0].notes.as_deref(), Some(kept.as_bytes()));
         hall.dispose(&one, got[0].number, Disposal::Released);
     }
+}
+
+/// MQTT-4.4.0-1, for what came by AMQP: the form of MQTT lives in memory only.
+#[test]
+fn what_came_back_from_the_store_is_formed_before_it_is_sent_again() {
+    let mut hall = hall(Limits::default());
+    let (subscriber, _) = hall.attach("s", false, 100, 10);
+    let bare = |text: &[u8]| {
+        let envelope = Envelope {
+            topic: Topic::new("a", &Default::default()).unwrap(),
+            guarantee: Guarantee::AtLeastOnce,
+            retain: false,
+            expires: None,
+            properties: None,
+            hops: 0,
+        };
+        let bare = Bare { handover: Guarantee::AtLeastOnce, blank: false, durable: true, priority: 4 };
+        Message::bare(envelope, bare, 0, text)
+    };
+    let (formless, formed) = (bare(b"sections"), bare(b"sections"));
+    formed.set_crossed(Some(Message::new(formed.envelope().clone(), 0, b"m")));
+    let entry = |number, message| {
+        (Queued { number, guarantee: Guarantee::AtLeastOnce, stored: true, ..Queued::new(message) }, None, false)
+    };
+    // The last one of them was received: all before it were sent.
+    let received = Queued { number: 3, guarantee: Guarantee::ExactlyOnce, ..Queued::new(bare(b"sections")) };
+    let restored = vec![entry(1, formless.clone()), entry(2, formed), (received, None, true)];
+    subscriber.link.attachment().unwrap().mailbox.restore(restored);
+    // No module translates here, so that one of them has no form; in no case does it leave as it is kept.
+    assert_eq!(hall.take(&subscriber), []);
+    hall.broker.refill(&mut hall.worker, &subscriber.link, hall.now);
+    let taken = hall.take(&subscriber);
+    assert_eq!(taken, [(2, "m".to_owned(), true), (3, "release".to_owned(), false)]);
+    assert_eq!(formless.in_form(false).unwrap_err(), FormMissing::Impossible);
+    assert_eq!(hall.broker.client("s").unwrap().in_flight, 2);
 }

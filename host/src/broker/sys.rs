@@ -9,6 +9,7 @@ use super::worker::Worker;
 use crate::message::{Envelope, Guarantee, Message, Time};
 use crate::topic::Topic;
 use std::collections::HashMap;
+use std::sync::Arc;
 
 /// Counters whose rate is told, by the end of their topics below `$SYS/broker/load/`.
 const LOADS: [&str; 9] = [
@@ -143,6 +144,16 @@ fn packets_sent(broker: &Broker) -> u64 {
 }
 
 impl Broker {
+    /// The broker's id towards others; none: it does not tell it.
+    pub fn node(&self) -> Option<&Arc<str>> {
+        self.node.get()
+    }
+
+    /// Gives it one; the first word holds.
+    pub fn set_node(&self, node: &str) {
+        let _ = self.node.set(node.into());
+    }
+
     /// Publishes a value of the broker's own below `$SYS/broker/`, past all modules and not to the disk.
     pub fn tell(&self, worker: &mut Worker, now: Time, name: &str, value: &str) {
         let Ok(topic) = Topic::new(&format!("$SYS/broker/{name}"), &self.limits.topic) else { return };

@@ -56,5 +56,12 @@ fn row(bridge: &Json) -> String {
     if text("state") != "connected" && !text("last_error").is_empty() {
         row.push_str(&format!(" ({})", text("last_error")));
     }
+    // A route that stands as its bridge does is not worth a line.
+    for route in bridge["routes"].as_array().into_iter().flatten() {
+        let text = |key: &str| route[key].as_str().unwrap_or_default();
+        if matches!(text("state"), "stuck" | "broken") {
+            row.push_str(&format!("\n  {} is {}: {}", text("name"), text("state"), text("reason")));
+        }
+    }
     row
 }

@@ -367,7 +367,15 @@ pub(super) const MODULE: &[Setting<Module>] = &[
 pub(super) const BRIDGE: &[Setting<bridge::Settings>] = &[
     flag!("enabled", enabled),
     text!("url", url),
-    text!("version", version),
+    Setting {
+        key: "version",
+        live: false,
+        set: |to, value| {
+            to.version = Some(text(value)?);
+            Ok(())
+        },
+        get: |from| from.mqtt_version().to_string().into(),
+    },
     text!("client_id", client_id),
     text!("user", user),
     path!("password_file", password_file),

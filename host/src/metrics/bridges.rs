@@ -1,6 +1,7 @@
 //! What each bridge to another broker counts and how it stands, for the admin API.
 
 use super::Counter;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// How a bridge stands.
@@ -40,6 +41,85 @@ pub struct BridgeStanding {
     pub last_error: String,
 }
 
+/// How one route of a bridge stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum RouteState {
+    /// The bridge is not connected.
+    #[default]
+    Down,
+    /// Messages flow.
+    Up,
+    /// Messages wait: whoever is to get them does not take them now.
+    Stuck,
+    /// The other broker does not let it in, or its link broke; it is tried again.
+    Broken,
+}
+
+impl RouteState {
+    /// As the API and the log call it.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Down => "down",
+            Self::Up => "up",
+            Self::Stuck => "stuck",
+            Self::Broken => "broken",
+        }
+    }
+}
+
+/// The state of a route with its history.
+#[derive(Debug, Clone, Default)]
+pub struct RouteStanding {
+    /// Now.
+    pub state: RouteState,
+    /// Since when, in milliseconds since 1970.
+    pub since: u64,
+    /// Why it is stuck or broken; else empty.
+    pub reason: String,
+}
+
+/// One route of a bridge, in one direction.
+#[derive(Debug, Default)]
+pub struct RouteFigures {
+    /// Direction and source, as in `in site/#`.
+    pub name: String,
+    standing: Mutex<RouteStanding>,
+    held: AtomicUsize,
+}
+
+impl RouteFigures {
+    /// One that has not begun.
+    pub fn new(name: String) -> Self {
+        Self { name, ..Self::default() }
+    }
+
+    /// How it stands.
+    pub fn standing(&self) -> RouteStanding {
+        lock(&self.standing).clone()
+    }
+
+    /// Notes another state and why, and says what it was before; none: the same. The first reason of a state stays.
+    pub fn set(&self, state: RouteState, now: u64, reason: &str) -> Option<RouteState> {
+        let mut standing = lock(&self.standing);
+        let was = standing.state;
+        if was == state {
+            return None;
+        }
+        *standing = RouteStanding { state, since: now, reason: reason.to_owned() };
+        Some(was)
+    }
+
+    /// Messages of it that came from the other side and wait here to be taken.
+    pub fn held(&self) -> usize {
+        self.held.load(Ordering::Relaxed)
+    }
+
+    /// Notes how many there are.
+    pub fn set_held(&self, messages: usize) {
+        self.held.store(messages, Ordering::Relaxed);
+    }
+}
+
 /// One bridge.
 #[derive(Debug, Default)]
 pub struct BridgeFigures {
@@ -49,6 +129,8 @@ pub struct BridgeFigures {
     pub remote: String,
     /// The ids of its sessions in the hall.
     pub sessions: Vec<Arc<str>>,
+    /// Its routes, those that lead out first.
+    pub routes: Vec<RouteFigures>,
     standing: Mutex<BridgeStanding>,
     /// Connections that were made.
     pub connections_total: Counter,
@@ -64,18 +146,18 @@ pub struct BridgeFigures {
 
 impl BridgeFigures {
     /// One that has not begun.
-    pub fn new(name: String, remote: String, sessions: Vec<Arc<str>>) -> Self {
-        Self { name, remote, sessions, ..Self::default() }
+    pub fn new(name: String, remote: String, sessions: Vec<Arc<str>>, routes: Vec<RouteFigures>) -> Self {
+        Self { name, remote, sessions, routes, ..Self::default() }
     }
 
     /// How it stands.
     pub fn standing(&self) -> BridgeStanding {
-        self.lock().clone()
+        lock(&self.standing).clone()
     }
 
     /// Notes another state; an error stays until there is another one.
     pub fn set(&self, state: BridgeState, now: u64, error: Option<&str>) {
-        let mut standing = self.lock();
+        let mut standing = lock(&self.standing);
         if standing.state != state || standing.since == 0 {
             (standing.state, standing.since) = (state, now);
         }
@@ -83,9 +165,9 @@ impl BridgeFigures {
             standing.last_error = error.to_owned();
         }
     }
+}
 
-    fn lock(&self) -> MutexGuard<'_, BridgeStanding> {
-        // Whoever panicked left whole words behind.
-        self.standing.lock().unwrap_or_else(PoisonError::into_inner)
-    }
+fn lock<T>(standing: &Mutex<T>) -> MutexGuard<'_, T> {
+    // Whoever panicked left whole words behind.
+    standing.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -32,8 +32,12 @@ use tokio::time::{Instant, Sleep};
 
 /// How often a publisher that waits for room looks again, even if nobody wakes it.
 const PARKED_RETRY: Duration = Duration::from_secs(1);
+/// How often a connection that goes looks whether its answers are on disk.
+const DISK_LOOK: Duration = Duration::from_millis(1);
 /// How often a connection looks whether the disk has caught up.
 const DISK_RETRY: Duration = Duration::from_millis(20);
+/// For how long the broker, when it shuts down, waits for the disk to give the answers that it owes.
+const LAST_ANSWERS: Duration = Duration::from_millis(500);
 /// How often a connection reads on for somebody who waits to take its place.
 const MAKE_WAY_READS_MAX: usize = 64;
 /// How long whoever takes a place waits for that.
@@ -664,6 +668,20 @@ impl Connection {
         }
     }
 
+    /// What was taken is answered before the broker goes: who has released a message and hears nothing would have to
+    /// remember that (MQTT-4.3.3-6), and not every client does.
+    async fn last_answers(&mut self) {
+        let until = Instant::now() + LAST_ANSWERS;
+        loop {
+            let now = self.context.clock.now();
+            self.context.worker.borrow_mut().flush(&self.context.broker, now);
+            if self.answer(now).is_err() || self.answers.is_empty() || Instant::now() >= until {
+                return;
+            }
+            tokio::time::sleep(DISK_LOOK).await;
+        }
+    }
+
     async fn finish(mut self, end: End) {
         let now = self.context.clock.now();
         let metrics = self.context.broker.metrics().clone();
@@ -704,6 +722,9 @@ impl Connection {
                 Some(Departure::KeepAliveExpired)
             }
             End::Closed(why) => {
+                if *why == Closed::ShuttingDown {
+                    self.last_answers().await;
+                }
                 self.outlet.farewell(now, why.clone());
                 Some(match why {
                     Closed::ShuttingDown => Departure::BrokerDown,

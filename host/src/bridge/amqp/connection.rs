@@ -1,27 +1,19 @@
-//! One connection to another AMQP broker: opened, links attached, then a task a link.
+//! One connection to another AMQP broker, with a task for each route.
 
 use super::super::dial::{Stream, login};
-use super::super::mapping::Way;
 use super::super::mqtt::Lost;
-use super::super::seat::{Bell, Hall};
+use super::super::seat::Hall;
+use super::super::settings::Direction;
 use super::super::thread::Plan;
-use super::cut::Cut;
-use super::inward::Inward;
-use super::outward::{Holding, outward};
-use crate::broker::Link;
+use super::cut::{Cut, Scissors};
+use super::route::{Ask, Fault, Route};
 use crate::metrics::BridgeState;
 use fe2o3_amqp::connection::ConnectionHandle;
-use fe2o3_amqp::link::receiver::CreditMode;
 use fe2o3_amqp::sasl_profile::SaslProfile;
-use fe2o3_amqp::session::SessionHandle;
-use fe2o3_amqp::types::definitions::{ReceiverSettleMode, SenderSettleMode};
-use fe2o3_amqp::types::messaging::{Source, Target, TerminusDurability, TerminusExpiryPolicy};
-use fe2o3_amqp::{Connection, Receiver, Sender, Session};
-use std::cell::Cell;
+use fe2o3_amqp::{Connection, Session};
 use std::rc::Rc;
-use std::sync::Arc;
-use std::time::Duration;
-use tokio::sync::watch;
+use std::time::{Duration, Instant};
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
 /// How long the other broker may take to hear a goodbye.
@@ -34,127 +26,110 @@ pub async fn run(
     stream: Box<dyn Stream>,
     stopped: &mut watch::Receiver<bool>,
 ) -> Result<(), Lost> {
-    let early = |reason: String| Lost { reason, went_well: false };
-    let went_well = Rc::new(Cell::new(false));
     let (stream, scissors) = Cut::new(stream);
-    let mut tasks = JoinSet::new();
     let patience = Duration::from_secs(plan.settings.connect_seconds_max.into());
-    let hung_up = || "it closed the connection".to_owned();
     let opened = tokio::select! {
-        opened = open(plan, hall, stream, &mut tasks, &went_well, stopped) => opened,
+        opened = open(plan, stream) => opened,
         () = tokio::time::sleep(patience) => Err("it does not answer in time".to_owned()),
         () = scissors.ended() => Err(hung_up()),
     };
-    let (mut connection, mut session) = match opened {
-        Ok(opened) => opened,
+    let mut connection = match opened {
+        Ok(connection) => connection,
         Err(reason) => {
             scissors.cut();
-            return Err(early(reason));
+            return Err(Lost { reason, lasted: Duration::ZERO });
         }
     };
     plan.figures.connections_total.add(1);
-    plan.say(hall, BridgeState::Connected, None);
-    let reason = tokio::select! {
-        Some(ended) = tasks.join_next() => match ended {
-            Ok(Ok(())) => None,
-            Ok(Err(reason)) => Some(reason),
-            Err(error) => Some(format!("a link's task failed: {error}")),
-        },
-        closed = connection.on_close() => {
-            Some(closed.map_or_else(|error| error.to_string(), |()| hung_up()))
-        }
-        () = scissors.ended() => Some(hung_up()),
-        _ = stopped.changed() => None,
-    };
-    if reason.is_none() && *stopped.borrow() {
+    let begun = Instant::now();
+    let mut routes = start(plan, hall, stopped);
+    let reason = serve(plan, hall, &mut connection, &scissors, &mut routes, stopped).await;
+    let Some(reason) = reason.filter(|_| !*stopped.borrow()) else {
         let said = async {
-            while tasks.join_next().await.is_some() {}
-            let _ = session.end().await;
+            while routes.tasks.join_next().await.is_some() {}
             let _ = connection.close().await;
         };
         // Nothing depends on it: whoever is slow here is not waited for.
         let _ = tokio::time::timeout(FAREWELL, said).await;
         scissors.cut();
         return Ok(());
-    }
+    };
     scissors.cut();
-    let reason = reason.unwrap_or_else(|| "a link ended".to_owned());
-    Err(Lost { reason, went_well: went_well.get() })
+    Err(Lost { reason, lasted: begun.elapsed() })
 }
 
-type Opened = (ConnectionHandle<()>, SessionHandle<()>);
+fn hung_up() -> String {
+    "it closed the connection".to_owned()
+}
 
-async fn open(
-    plan: &Rc<Plan>,
-    hall: &Hall,
-    stream: Cut,
-    tasks: &mut JoinSet<Result<(), String>>,
-    went_well: &Rc<Cell<bool>>,
-    stopped: &watch::Receiver<bool>,
-) -> Result<Opened, String> {
+async fn open(plan: &Plan, stream: Cut) -> Result<ConnectionHandle<()>, String> {
     let settings = &plan.settings;
     let profile = login(settings)?.map_or(SaslProfile::Anonymous, SaslProfile::from);
     let builder = Connection::builder().container_id(plan.client_id.clone()).hostname(plan.target.host.as_str());
     let builder = builder.scheme("amqp").sasl_profile(profile);
     let builder = builder.idle_time_out(u32::from(settings.keep_alive_seconds) * 1000);
-    let mut connection = builder.open_with_stream(stream).await.map_err(|error| error.to_string())?;
-    let mut session = Session::begin(&mut connection).await.map_err(|error| error.to_string())?;
+    builder.open_with_stream(stream).await.map_err(|error| error.to_string())
+}
+
+/// The routes of a connection.
+struct Routes {
+    tasks: JoinSet<Result<(), Fault>>,
+    asks: mpsc::Receiver<Ask>,
+}
+
+fn start(plan: &Rc<Plan>, hall: &Hall, stopped: &watch::Receiver<bool>) -> Routes {
+    // Each route asks for one thing at a time.
+    let (ask, asks) = mpsc::channel(plan.figures.routes.len().max(1));
+    let mut tasks = JoinSet::new();
+    let outward = plan.outward.iter().map(|way| (Direction::Out, way));
+    let inward = plan.inward.iter().map(|way| (Direction::In, way));
     let origin = hall.broker.origin();
-    for way in &plan.outward {
-        let sender = sender(plan, way, &mut session).await?;
-        let holding = Holding::take(hall, plan, way, origin)?;
-        let (plan, hall, way) = (plan.clone(), hall.clone(), way.clone());
-        tasks.spawn_local(outward(plan, hall, holding, way, sender, went_well.clone(), stopped.clone()));
+    for (at, (direction, way)) in outward.chain(inward).enumerate() {
+        let (plan, hall, way, ask) = (plan.clone(), hall.clone(), way.clone(), ask.clone());
+        let route = Route { plan, hall, way, at, direction, origin, ask, stopped: stopped.clone() };
+        tasks.spawn_local(route.run());
     }
-    for way in &plan.inward {
-        let receiver = receiver(plan, way, &mut session).await?;
-        let bell = Arc::new(Bell::default());
-        let mut inward = Inward {
-            plan: plan.clone(),
-            hall: hall.clone(),
-            way: way.clone(),
-            link: Link::of(bell.clone(), Arc::new(plan.client.clone())),
-            bell,
-            origin,
-            went_well: went_well.clone(),
-        };
-        inward.prepare()?;
-        tasks.spawn_local(inward.run(receiver, stopped.clone()));
-    }
-    Ok((connection, session))
+    Routes { tasks, asks }
 }
 
-async fn sender(plan: &Plan, way: &Way, session: &mut SessionHandle<()>) -> Result<Sender, String> {
-    let mode = if way.route.qos == 0 { SenderSettleMode::Settled } else { SenderSettleMode::Unsettled };
-    // Without an address each message says where it goes.
-    let target = match way.route.remote.as_str() {
-        "" => Target::builder().build(),
-        address => Target::builder().address(address).build(),
-    };
-    let attached = Sender::builder()
-        .name(format!("{}/{:08x}/out", plan.client_id, way.number))
-        .target(target)
-        .sender_settle_mode(mode)
-        .attach(session)
-        .await;
-    attached.map_err(|error| format!("it refuses the link to {:?}: {error}", way.route.remote))
-}
-
-async fn receiver(plan: &Plan, way: &Way, session: &mut SessionHandle<()>) -> Result<Receiver, String> {
-    let address = way.route.remote_source();
-    let source = Source::builder()
-        .address(address.as_str())
-        .durable(TerminusDurability::UnsettledState)
-        .expiry_policy(TerminusExpiryPolicy::Never);
-    let mode = if way.route.qos == 0 { SenderSettleMode::Settled } else { SenderSettleMode::Unsettled };
-    let attached = Receiver::builder()
-        .name(format!("{}/{:08x}/in", plan.client_id, way.number))
-        .source(source.build())
-        .sender_settle_mode(mode)
-        .receiver_settle_mode(ReceiverSettleMode::First)
-        .max_message_size(u64::from(plan.settings.message_bytes_max))
-        .credit_mode(CreditMode::Auto(u32::from(plan.settings.window)))
-        .attach(session)
-        .await;
-    attached.map_err(|error| format!("it refuses the link from {address}: {error}"))
+/// Gives the routes their sessions until the connection is over: why; none: the bridge was stopped.
+async fn serve(
+    plan: &Plan,
+    hall: &Hall,
+    connection: &mut ConnectionHandle<()>,
+    scissors: &Scissors,
+    routes: &mut Routes,
+    stopped: &mut watch::Receiver<bool>,
+) -> Option<String> {
+    let mut untried = plan.figures.routes.len();
+    loop {
+        tokio::select! {
+            Some(ended) = routes.tasks.join_next() => match ended {
+                Ok(Ok(())) => return None,
+                Ok(Err(fault)) => return Some(fault.0),
+                Err(error) => return Some(format!("a route's task failed: {error}")),
+            },
+            Some(ask) = routes.asks.recv() => match ask {
+                Ask::Session(to) => {
+                    let begun = tokio::select! {
+                        begun = Session::begin(connection) => begun.map_err(|error| error.to_string()),
+                        () = scissors.ended() => return Some(hung_up()),
+                    };
+                    // The route may have been stopped meanwhile.
+                    let _ = to.send(begun);
+                }
+                Ask::Tried => {
+                    untried = untried.saturating_sub(1);
+                    if untried == 0 {
+                        plan.say(hall, BridgeState::Connected, None);
+                    }
+                }
+            },
+            closed = connection.on_close() => {
+                return Some(closed.map_or_else(|error| error.to_string(), |()| hung_up()));
+            }
+            () = scissors.ended() => return Some(hung_up()),
+            _ = stopped.changed() => return None,
+        }
+    }
 }

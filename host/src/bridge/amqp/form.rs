@@ -31,14 +31,21 @@ pub struct Known {
 ///
 /// # Errors
 /// It cannot be read.
-pub fn outgoing(plan: &Plan, way: &Way, consignment: &Consignment, now: Time) -> Result<Option<Any>, String> {
+pub fn outgoing(
+    plan: &Plan,
+    way: &Way,
+    peer: Option<&str>,
+    consignment: &Consignment,
+    now: Time,
+) -> Result<Option<Any>, String> {
     let kept = &consignment.message;
     let read: Deserializable<Any> = serde_amqp::from_slice(kept.payload()).map_err(|error| error.to_string())?;
     let mut message = read.0;
     let mut via = via(&message);
     // It was brought here by a bridge, which said so.
     via.pop_if(|node| **node == *plan.node);
-    if via.iter().any(|node| *node == *plan.node) || via.len() >= plan.settings.hops_max as usize {
+    let goes_back = |node: &String| **node == *plan.node || peer == Some(node);
+    if via.iter().any(goes_back) || via.len() >= plan.settings.hops_max as usize {
         return Ok(None);
     }
     let bare = kept.as_bare();
@@ -111,6 +118,9 @@ pub fn via(message: &Any) -> Vec<String> {
 
 /// Adds a broker to those that the message came through.
 pub fn mark(message: &mut Any, via: Vec<String>, node: &str) {
+    if via.iter().any(|known| known == node) {
+        return;
+    }
     let path = via.into_iter().chain([node.to_owned()]).collect::<Vec<_>>().join(" ");
     let annotations = &mut message.message_annotations.get_or_insert_with(|| MessageAnnotations(Default::default())).0;
     annotations.insert(OwnedKey::Symbol(Symbol::from(VIA)), Value::String(path));

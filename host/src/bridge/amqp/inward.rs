@@ -1,41 +1,76 @@
 //! One route in: a receiving link and a publisher of the hall.
 
+use super::super::held::{Entry, Held};
 use super::super::mapping::Way;
+use super::super::retry::Retry;
 use super::super::seat::{Bell, Hall};
 use super::super::thread::Plan;
 use super::form::{self, Any, Known};
-use super::outward::is_queue;
+use super::outward::{is_queue, sleep_until};
 use crate::amqp::sections::Sections;
 use crate::broker::{Link, PublishBare, Taken};
 use crate::message::{Bare, Guarantee, RefusalKind};
+use crate::metrics::RouteState;
 use crate::store::Sequence;
 use fe2o3_amqp::link::delivery::DeliveryInfo;
 use fe2o3_amqp::types::messaging::Body;
 use fe2o3_amqp::types::primitives::Value;
 use fe2o3_amqp::{Delivery, Receiver};
-use std::cell::Cell;
 use std::collections::VecDeque;
+use std::fmt::Display;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 use tokio::sync::watch;
+
+/// Bytes of messages that may wait for room here; then no more are taken from the link.
+const HELD_BYTES_MAX: usize = 64 << 20;
+/// How often a publication that waits for room is looked at, at least.
+const LOOK: Duration = Duration::from_secs(1);
+/// How long the other broker may take to hear a goodbye.
+const FAREWELL: Duration = Duration::from_secs(1);
 
 /// One route.
 pub struct Inward {
     pub plan: Rc<Plan>,
     pub hall: Hall,
     pub way: Way,
+    /// Its place among the bridge's routes.
+    pub at: usize,
+    /// The other broker's id, if it is one of ours and has told it.
+    pub peer: Option<Arc<str>>,
     pub bell: Arc<Bell>,
     pub link: Link,
     pub origin: u64,
-    pub went_well: Rc<Cell<bool>>,
+}
+
+/// A message as the hall takes it.
+struct Ready {
+    known: Known,
+    info: DeliveryInfo,
 }
 
 /// What the hall says of one message.
 enum Said {
     /// It is taken, once so much is on disk.
     Taken(Sequence),
+    /// It does not take it now.
+    NotNow(String),
     /// It never will be.
     Never(String),
+}
+
+/// What is under way on the link.
+struct State {
+    /// Taken, and not yet on disk.
+    taken: VecDeque<(Sequence, DeliveryInfo)>,
+    /// Not taken yet: unsettled, so the other broker keeps them, and sends no more than its credit.
+    held: Held<Ready>,
+    next: u64,
+}
+
+fn failed(error: &dyn Display) -> String {
+    error.to_string()
 }
 
 impl Inward {
@@ -43,7 +78,7 @@ impl Inward {
     ///
     /// # Errors
     /// The hall makes none.
-    pub fn prepare(&mut self) -> Result<(), String> {
+    fn prepare(&mut self) -> Result<(), String> {
         if !is_queue(&self.way.route.local) {
             return Ok(());
         }
@@ -54,38 +89,57 @@ impl Inward {
     }
 
     /// Takes what comes, until the link breaks or the bridge is stopped.
-    pub async fn run(mut self, mut receiver: Receiver, mut stopped: watch::Receiver<bool>) -> Result<(), String> {
-        let mut waiting: VecDeque<(Sequence, DeliveryInfo)> = VecDeque::new();
+    pub async fn run(mut self, mut receiver: Receiver, stopped: watch::Receiver<bool>) -> Result<(), String> {
+        let ended = match self.prepare() {
+            Ok(()) => self.receive(&mut receiver, stopped).await,
+            Err(reason) => Err(reason),
+        };
+        self.plan.figures.routes[self.at].set_held(0);
+        // Not closed, as the library would do by itself: that would end a durable subscription.
+        let _ = tokio::time::timeout(FAREWELL, receiver.detach()).await;
+        ended
+    }
+
+    async fn receive(&mut self, receiver: &mut Receiver, mut stopped: watch::Receiver<bool>) -> Result<(), String> {
+        let held = Held::new(Retry::new(&self.plan.settings));
+        let mut state = State { taken: VecDeque::new(), held, next: 0 };
         let window = usize::from(self.plan.settings.window);
-        let failed = |error: &dyn std::fmt::Display| error.to_string();
         while !*stopped.borrow() {
+            let room = state.taken.len() + state.held.len() < window && state.held.bytes() < HELD_BYTES_MAX;
             tokio::select! {
-                received = receiver.recv(), if waiting.len() < window => {
+                received = receiver.recv(), if room => {
                     let delivery: Delivery<Body<Value>> = received.map_err(|error| failed(&error))?;
                     let (info, message) = delivery.into_parts();
-                    match self.take(message).await? {
-                        Said::Taken(after) => waiting.push_back((after, info)),
-                        Said::Never(reason) => {
-                            self.plan.figures.refused_total.add(1);
-                            let bridge = &self.plan.settings.name;
-                            tracing::warn!(bridge, reason, "a message from the other broker is refused here for good");
-                            receiver.reject(info, None).await.map_err(|error| failed(&error))?;
+                    self.take(info, message, &mut state, receiver).await?;
+                }
+                () = sleep_until(state.held.due()) => {
+                    if state.held.begin(Instant::now()) {
+                        while let Some(entry) = state.held.next() {
+                            self.offer(entry, &mut state, receiver).await?;
                         }
                     }
-                    self.hall.flush();
                 }
                 () = self.bell.notify.notified() => {}
                 _ = stopped.changed() => {}
             }
-            while waiting.front().is_some_and(|(after, _)| self.is_on_disk(*after)) {
-                if let Some((_, info)) = waiting.pop_front() {
-                    self.went_well.set(true);
+            self.hall.flush();
+            while state.taken.front().is_some_and(|(after, _)| self.is_on_disk(*after)) {
+                if let Some((_, info)) = state.taken.pop_front() {
                     receiver.accept(info).await.map_err(|error| failed(&error))?;
                 }
             }
+            self.tell(&mut state);
         }
-        let _ = receiver.detach().await;
         Ok(())
+    }
+
+    fn tell(&self, state: &mut State) {
+        let route = &self.plan.figures.routes[self.at];
+        route.set_held(state.held.len());
+        state.held.rest();
+        if !state.held.concerns(0) {
+            self.plan.unstick(&self.hall, self.at);
+        }
     }
 
     fn is_on_disk(&self, after: Sequence) -> bool {
@@ -96,55 +150,99 @@ impl Inward {
         self.hall.broker.is_committed(after)
     }
 
-    async fn take(&mut self, mut message: Any) -> Result<Said, String> {
+    /// A message came.
+    async fn take(
+        &mut self,
+        info: DeliveryInfo,
+        mut message: Any,
+        state: &mut State,
+        receiver: &mut Receiver,
+    ) -> Result<(), String> {
         let via = form::via(&message);
         if via.iter().any(|node| *node == *self.plan.node) || via.len() > self.plan.settings.hops_max as usize {
             self.plan.figures.looped_total.add(1);
-            return Ok(Said::Taken(0));
+            state.taken.push_back((0, info));
+            return Ok(());
         }
         let to = message.properties.as_ref().and_then(|said| said.to.clone());
         let Some(name) = self.name(to.as_deref()) else {
-            return Ok(Said::Never(format!("its address {to:?} leads nowhere here")));
+            return self.refuse(info, receiver, &format!("its address {to:?} leads nowhere here")).await;
         };
-        form::mark(&mut message, via, &self.plan.node);
-        let Known { bytes, guarantee, retain, blank, header } = match form::incoming(message) {
+        // It is the bridge that knows which broker it left: that one may fetch it from here in its turn. Of a broker that
+        // does not say who it is, what one of ours brought back is known by this one's own mark.
+        let left = self.peer.clone().unwrap_or_else(|| self.plan.node.clone());
+        form::mark(&mut message, via, &left);
+        let known = match form::incoming(message) {
             Ok(known) => known,
-            Err(reason) => return Ok(Said::Never(reason)),
+            Err(reason) => return self.refuse(info, receiver, &reason).await,
         };
-        if let Err(error) = Sections::scan(&bytes, &crate::amqp::Limits::default()) {
-            return Ok(Said::Never(format!("{error:?}")));
+        if let Err(error) = Sections::scan(&known.bytes, &crate::amqp::Limits::default()) {
+            return self.refuse(info, receiver, &format!("{error:?}")).await;
         }
+        state.next += 1;
+        let (order, bytes) = (state.next, known.bytes.len());
+        let entry = Entry { order, route: 0, topic: name.into(), bytes, item: Ready { known, info } };
+        if state.held.blocks(&entry.topic) {
+            state.held.put(entry);
+            return Ok(());
+        }
+        self.offer(entry, state, receiver).await
+    }
+
+    /// Has the hall take a message, or lets it wait.
+    async fn offer(&mut self, entry: Entry<Ready>, state: &mut State, receiver: &mut Receiver) -> Result<(), String> {
+        match self.publish(&entry.topic, &entry.item.known).await {
+            Said::Taken(after) => {
+                self.plan.figures.received_total.add(1);
+                state.taken.push_back((after, entry.item.info));
+                Ok(())
+            }
+            Said::Never(reason) => self.refuse(entry.item.info, receiver, &reason).await,
+            Said::NotNow(reason) => {
+                state.held.refused(Instant::now(), entry);
+                self.plan.note(&self.hall, self.at, RouteState::Stuck, &reason);
+                Ok(())
+            }
+        }
+    }
+
+    async fn refuse(&self, info: DeliveryInfo, receiver: &mut Receiver, reason: &str) -> Result<(), String> {
+        self.plan.figures.refused_total.add(1);
+        let bridge = &self.plan.settings.name;
+        tracing::warn!(bridge, reason, "a message from the other broker is refused here for good");
+        receiver.reject(info, None).await.map_err(|error| failed(&error))
+    }
+
+    async fn publish(&mut self, name: &str, known: &Known) -> Said {
+        let Known { bytes, guarantee, retain, blank, header } = known;
         let most = Guarantee::from_level(self.way.route.qos).unwrap_or_default();
         let handover = most.min(Guarantee::AtLeastOnce);
         let publish = PublishBare {
-            name: &name,
-            guarantee: guarantee.min(most),
-            retain,
+            name,
+            guarantee: (*guarantee).min(most),
+            retain: *retain,
             expiry_milliseconds: header.ttl.map(u64::from),
-            bare: Bare { handover, blank, durable: header.durable, priority: header.priority.0 },
+            bare: Bare { handover, blank: *blank, durable: header.durable, priority: header.priority.0 },
             origin: self.origin,
-            encoded: &bytes,
+            encoded: bytes,
         };
         let (hall, now) = (self.hall.clone(), self.hall.now());
         let mut taken = hall.broker.publish_bare(&mut hall.worker.borrow_mut(), &mut self.link, now, publish, None);
         loop {
             match taken {
-                Taken::Yes(after, _) => {
-                    self.plan.figures.received_total.add(1);
-                    return Ok(Said::Taken(after));
-                }
+                Taken::Yes(after, _) => return Said::Taken(after),
                 Taken::No(refusal) => {
                     return match refusal.kind {
                         RefusalKind::NotAuthorized | RefusalKind::TopicInvalid | RefusalKind::PayloadInvalid => {
-                            Ok(Said::Never(refusal.reason))
+                            Said::Never(refusal.reason)
                         }
-                        // It stays there and comes again.
-                        _ => Err(format!("a message cannot be taken here now: {}", refusal.reason)),
+                        _ => Said::NotNow(refusal.reason),
                     };
                 }
                 Taken::Parked => {
                     hall.flush();
-                    self.bell.notify.notified().await;
+                    // It is refused in the end, and that nobody rings for.
+                    let _ = tokio::time::timeout(LOOK, self.bell.notify.notified()).await;
                     let now = hall.now();
                     taken = hall.broker.resume_bare(&mut hall.worker.borrow_mut(), &mut self.link, now, None);
                 }

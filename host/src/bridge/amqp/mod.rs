@@ -1,11 +1,13 @@
-//! A bridge over AMQP 1.0, with fe2o3-amqp as the client: a link for each route. At-least-once in both directions: a
-//! message leaves the hall when the other broker has accepted it, and is accepted there when it is on disk here.
+//! A bridge over AMQP 1.0, with fe2o3-amqp as the client: a session with one link for each route, so that a route that is
+//! refused, or stuck, costs no other. At-least-once in both directions: a message leaves the hall when the other broker has
+//! accepted it, and is accepted there when it is on disk here.
 
 mod connection;
 mod cut;
 mod form;
 mod inward;
 mod outward;
+mod route;
 
 pub use connection::run;
 pub use outward::{Holding, session_id};

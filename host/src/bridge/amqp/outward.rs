@@ -2,6 +2,7 @@
 
 use super::super::LISTENER;
 use super::super::mapping::Way;
+use super::super::retry::Retry;
 use super::super::seat::{Bell, Hall};
 use super::super::thread::Plan;
 use super::form;
@@ -9,12 +10,14 @@ use crate::broker::{Attachment, Parting, Receive, Source, Take};
 use crate::client::{Client, Protocol, Scope};
 use crate::dialogue::{Consignment, Disposal, RetainHandling, SubscribeFilter, SubscribeOptions};
 use crate::message::Guarantee;
+use crate::metrics::RouteState;
 use fe2o3_amqp::link::SendError;
+use fe2o3_amqp::types::definitions::{AmqpError, ErrorCondition};
 use fe2o3_amqp::types::messaging::Outcome;
 use fe2o3_amqp::{Sendable, Sender};
-use std::cell::Cell;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Instant;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
@@ -101,72 +104,166 @@ pub fn is_queue(address: &str) -> bool {
     address.starts_with("/queues/")
 }
 
-/// Sends what comes, until the link breaks or the bridge is stopped.
-pub async fn outward(
-    plan: Rc<Plan>,
-    hall: Hall,
-    holding: Holding,
-    way: Way,
-    mut sender: Sender,
-    went_well: Rc<Cell<bool>>,
-    mut stopped: watch::Receiver<bool>,
-) -> Result<(), String> {
-    let mut under_way: JoinSet<(u64, Result<Outcome, SendError>)> = JoinSet::new();
-    let window = usize::from(plan.settings.window);
-    while !*stopped.borrow() {
-        for consignment in holding.some(window.saturating_sub(under_way.len())) {
-            let number = consignment.number;
-            let message = match form::outgoing(&plan, &way, &consignment, hall.now()) {
-                Ok(Some(message)) => message,
-                Ok(None) => {
-                    plan.figures.looped_total.add(1);
-                    holding.dispose(number, &Disposal::Accepted);
-                    continue;
-                }
-                Err(reason) => {
-                    refused(&plan, &reason);
-                    holding.dispose(number, &Disposal::Rejected);
-                    continue;
-                }
-            };
-            let sendable = Sendable::builder().message(message).settled(way.route.qos == 0).build();
-            let handed = tokio::select! {
-                handed = sender.send_batchable(sendable) => handed.map_err(|error| error.to_string())?,
-                _ = stopped.changed() => return Ok(()),
-            };
-            under_way.spawn(async move { (number, handed.await) });
-        }
-        hall.flush();
-        if let Some(why) = holding.bell.closed() {
-            return Err(format!("the hall ended the session's connection: {why:?}"));
-        }
-        tokio::select! {
-            Some(ended) = under_way.join_next() => {
-                let (number, outcome) = ended.map_err(|error| error.to_string())?;
-                match outcome.map_err(|error| error.to_string())? {
-                    Outcome::Accepted(_) => {
-                        plan.figures.sent_total.add(1);
-                        went_well.set(true);
-                        holding.dispose(number, &Disposal::Accepted);
-                    }
-                    Outcome::Rejected(why) => {
-                        let reason = why.error.map(|error| format!("{error:?}")).unwrap_or_default();
-                        refused(&plan, &reason);
-                        holding.dispose(number, &Disposal::Rejected);
-                    }
-                    other => return Err(format!("it does not take a message now: {other:?}")),
-                }
-            }
-            () = holding.bell.notify.notified() => {}
-            _ = stopped.changed() => {}
-        }
-    }
-    // What is under way comes again.
-    let _ = sender.detach().await;
-    Ok(())
+/// One route.
+pub struct Outward {
+    pub plan: Rc<Plan>,
+    pub hall: Hall,
+    pub way: Way,
+    /// Its place among the bridge's routes.
+    pub at: usize,
+    /// The other broker's id, if it is one of ours and has told it.
+    pub peer: Option<Arc<str>>,
+    pub holding: Holding,
 }
 
-fn refused(plan: &Plan, reason: &str) {
-    plan.figures.refused_total.add(1);
-    tracing::warn!(bridge = plan.settings.name, reason, "the other broker refuses a message for good; it is dropped");
+/// What became of one message.
+struct Ended {
+    number: u64,
+    /// How often the route had been stuck when it was sent.
+    round: u64,
+    outcome: Result<Outcome, SendError>,
+}
+
+/// What the other broker says of a message.
+enum Said {
+    Taken,
+    /// It does not take it now.
+    NotNow(String),
+    /// It will never take it.
+    Never(String),
+}
+
+/// How the route gets on.
+struct Pace {
+    retry: Retry,
+    /// How often it was stuck.
+    round: u64,
+    /// It is stuck: nothing is sent before then, and one message after that.
+    until: Option<Instant>,
+}
+
+impl Outward {
+    /// Sends what comes, until the link breaks or the bridge is stopped.
+    pub async fn run(self, mut sender: Sender, mut stopped: watch::Receiver<bool>) -> Result<(), String> {
+        let mut under_way: JoinSet<Ended> = JoinSet::new();
+        let mut pace = Pace { retry: Retry::new(&self.plan.settings), round: 0, until: None };
+        let window = usize::from(self.plan.settings.window);
+        while !*stopped.borrow() {
+            let room = match pace.until {
+                Some(until) if Instant::now() < until || !under_way.is_empty() => 0,
+                Some(_) => 1,
+                None => window.saturating_sub(under_way.len()),
+            };
+            for consignment in self.holding.some(room) {
+                let Some(message) = self.message(&consignment) else { continue };
+                let (number, round) = (consignment.number, pace.round);
+                let sendable = Sendable::builder().message(message).settled(self.way.route.qos == 0).build();
+                let handed = tokio::select! {
+                    handed = sender.send_batchable(sendable) => handed,
+                    _ = stopped.changed() => return Ok(()),
+                };
+                match handed {
+                    Ok(handed) => drop(under_way.spawn(async move { Ended { number, round, outcome: handed.await } })),
+                    Err(SendError::MessageSizeExceeded(why)) => self.refused(number, &why.to_string()),
+                    Err(error) => return Err(error.to_string()),
+                }
+            }
+            self.hall.flush();
+            if let Some(why) = self.holding.bell.closed() {
+                return Err(format!("the hall ended the session's connection: {why:?}"));
+            }
+            let pause = pace.until.filter(|until| under_way.is_empty() && Instant::now() < *until);
+            tokio::select! {
+                Some(ended) = under_way.join_next() => self.ended(ended.map_err(|error| error.to_string())?, &mut pace)?,
+                () = sleep_until(pause) => {}
+                () = self.holding.bell.notify.notified() => {}
+                _ = stopped.changed() => {}
+            }
+        }
+        // What is under way comes again.
+        let _ = sender.detach().await;
+        Ok(())
+    }
+
+    /// A message as it leaves; none: it does not.
+    fn message(&self, consignment: &Consignment) -> Option<form::Any> {
+        let peer = self.peer.as_deref();
+        match form::outgoing(&self.plan, &self.way, peer, consignment, self.hall.now()) {
+            Ok(Some(message)) => return Some(message),
+            Ok(None) => {
+                self.plan.figures.looped_total.add(1);
+                self.holding.dispose(consignment.number, &Disposal::Accepted);
+            }
+            Err(reason) => self.refused(consignment.number, &reason),
+        }
+        None
+    }
+
+    fn ended(&self, ended: Ended, pace: &mut Pace) -> Result<(), String> {
+        let Ended { number, round, outcome } = ended;
+        match said(outcome.map_err(|error| error.to_string())?) {
+            Said::Taken => {
+                self.plan.figures.sent_total.add(1);
+                self.holding.dispose(number, &Disposal::Accepted);
+            }
+            Said::Never(reason) => self.refused(number, &reason),
+            Said::NotNow(reason) => {
+                // In its old place, before what came later.
+                self.holding.dispose(number, &Disposal::Released);
+                if round == pace.round {
+                    pace.round += 1;
+                    pace.until = Some(Instant::now() + pace.retry.next_wait());
+                    self.plan.note(&self.hall, self.at, RouteState::Stuck, &reason);
+                }
+                return Ok(());
+            }
+        }
+        if pace.until.is_some() && round == pace.round {
+            pace.until = None;
+            pace.retry.reset();
+            self.plan.note(&self.hall, self.at, RouteState::Up, "");
+        }
+        Ok(())
+    }
+
+    fn refused(&self, number: u64, reason: &str) {
+        self.plan.figures.refused_total.add(1);
+        let bridge = &self.plan.settings.name;
+        tracing::warn!(bridge, reason, "the other broker refuses a message for good; it is dropped");
+        self.holding.dispose(number, &Disposal::Rejected);
+    }
+}
+
+/// For ever, if there is no such time.
+pub async fn sleep_until(time: Option<Instant>) {
+    match time {
+        Some(time) => tokio::time::sleep_until(time.into()).await,
+        None => std::future::pending().await,
+    }
+}
+
+/// A message is lost if it is rejected for what it is. A full queue is no reason for that, and neither is none.
+fn said(outcome: Outcome) -> Said {
+    match outcome {
+        Outcome::Accepted(_) => Said::Taken,
+        Outcome::Rejected(rejected) => match rejected.error {
+            None => Said::NotNow("it rejects a message and does not say why".to_owned()),
+            Some(error) => {
+                let description = error.description.as_deref().unwrap_or_default();
+                let reason = format!("{:?} {description}", error.condition).trim_end().to_owned();
+                match error.condition {
+                    ErrorCondition::AmqpError(
+                        AmqpError::ResourceLimitExceeded
+                        | AmqpError::ResourceLocked
+                        | AmqpError::InternalError
+                        | AmqpError::NotFound
+                        | AmqpError::ResourceDeleted,
+                    ) => Said::NotNow(reason),
+                    _ => Said::Never(reason),
+                }
+            }
+        },
+        Outcome::Released(_) => Said::NotNow("it releases a message".to_owned()),
+        other => Said::NotNow(format!("it does not take a message: {other:?}")),
+    }
 }

@@ -2,15 +2,18 @@
 
 use super::super::dial::{Stream, login};
 use super::super::mapping::Way;
+use super::super::retry::Retry;
 use super::super::seat::{Hall, Seat};
 use super::super::settings::MqttVersion;
 use super::super::thread::Plan;
-use super::super::{NODE_TOPIC, VIA};
-use super::codec::{Bounds, Codec, Hello, In, Out, Packet, Verdict, Wanted};
+use super::super::NODE_TOPIC;
+use super::codec::{Bounds, Codec, Hello, Packet, Wanted};
+use super::inward::Inbox;
+use super::outward::Outbox;
 use crate::broker::Answer;
-use crate::dialogue::{Closed, Delivery, Event, Handle, Outgoing, Publish, Request, Settlement};
-use crate::message::{Guarantee, RefusalKind};
-use crate::metrics::BridgeState;
+use crate::dialogue::{Closed, Handle, Request, Settlement};
+use crate::message::Guarantee;
+use crate::metrics::{BridgeState, RouteState};
 use crate::store::Sequence;
 use bytes::BytesMut;
 use std::collections::VecDeque;
@@ -20,9 +23,13 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 /// Bytes of packets that are gathered before they are sent.
-const BATCH_BYTES: usize = 65_536;
+pub(super) const BATCH_BYTES: usize = 65_536;
 /// Answers that may wait for the disk; at this number nothing more is read.
-const ANSWERS_MAX: usize = 4096;
+pub(super) const ANSWERS_MAX: usize = 4096;
+/// Bytes of messages that may wait for room here; then nothing more is read.
+const HELD_BYTES_MAX: usize = 64 << 20;
+/// How often a publication that waits for room is looked at, at least.
+const LOOK: Duration = Duration::from_secs(1);
 /// How long the other broker may take to hear a goodbye.
 const FAREWELL: Duration = Duration::from_secs(1);
 
@@ -31,34 +38,37 @@ const FAREWELL: Duration = Duration::from_secs(1);
 pub struct Lost {
     /// For people.
     pub reason: String,
-    /// Whether messages crossed before that, so that the next try need not wait long.
-    pub went_well: bool,
+    /// For how long it stood before that.
+    pub lasted: Duration,
 }
 
-/// What is said to the other broker once so much is on disk.
+/// What is said to the other broker once so much is on disk. In the order of what is answered, so not among these are
+/// answers to messages that come in, which may have to wait for one that is not taken (4.6.0-2, 4.6.0-3).
 #[derive(Debug, Clone, Copy)]
-enum Reply {
-    Puback(Handle),
-    Pubrec(Handle),
+pub(super) enum Reply {
     Pubrel(Handle),
     Pubcomp(Handle),
 }
 
 /// The state of one connection.
-struct Connection<'a> {
-    plan: &'a Plan,
-    codec: Codec,
-    bounds: Bounds,
-    seat: Seat,
-    out: BytesMut,
-    answers: VecDeque<(Sequence, Reply)>,
-    /// A publication waits for room in the hall: under this handle and guarantee.
-    parked: Option<(Handle, Guarantee)>,
+pub(super) struct Connection<'a> {
+    pub plan: &'a Plan,
+    pub codec: Codec,
+    pub bounds: Bounds,
+    pub seat: Seat,
+    pub out: BytesMut,
+    pub replies: VecDeque<(Sequence, Reply)>,
+    pub inbox: Inbox,
+    /// The routes whose subscriptions it has been asked for, in that order; none: that of its id.
+    asked: Vec<Option<usize>>,
+    /// When to ask again for those that it has refused.
+    ask_again: Option<Instant>,
+    retry: Retry,
+    pub outbox: Outbox,
     /// The other broker's id, if it is one of ours and has told it.
-    peer: Option<String>,
+    pub peer: Option<String>,
     /// Whether it has had its time to tell: nothing goes out before.
-    is_known: bool,
-    went_well: bool,
+    pub is_known: bool,
 }
 
 /// Runs a connection until it breaks, or until the bridge is stopped (then there is no reason).
@@ -69,9 +79,9 @@ pub async fn run(
     stopped: &mut watch::Receiver<bool>,
 ) -> Result<(), Lost> {
     let (mut reader, mut writer) = tokio::io::split(stream);
-    let codec = Codec { version: plan.settings.version, bytes_max: plan.settings.message_bytes_max };
+    let codec = Codec { version: plan.settings.mqtt_version(), bytes_max: plan.settings.message_bytes_max };
     let (mut incoming, mut out) = (BytesMut::new(), BytesMut::new());
-    let early = |reason: String| Lost { reason, went_well: false };
+    let early = |reason: String| Lost { reason, lasted: Duration::ZERO };
     let login = login(&plan.settings).map_err(early)?;
     let keep_alive = plan.settings.keep_alive_seconds;
     let hello = Hello { client_id: &plan.client_id, login, keep_alive, window: plan.settings.window };
@@ -104,17 +114,22 @@ pub async fn run(
         bounds,
         seat,
         out,
-        answers: VecDeque::new(),
-        parked: None,
+        replies: VecDeque::new(),
+        inbox: Inbox::new(&plan.settings),
+        asked: Vec::new(),
+        ask_again: None,
+        retry: Retry::new(&plan.settings),
+        outbox: Outbox::new(&plan.settings),
         peer: None,
         is_known: false,
-        went_well: false,
     };
     connection.begin(session_present).map_err(early)?;
     plan.figures.connections_total.add(1);
     plan.say(hall, BridgeState::Connected, None);
+    (0..plan.figures.routes.len()).for_each(|at| plan.note(hall, at, RouteState::Up, ""));
+    let begun = Instant::now();
     let ended = connection.drive(&mut reader, &mut writer, incoming, stopped).await;
-    ended.map_err(|reason| Lost { reason, went_well: connection.went_well })
+    ended.map_err(|reason| Lost { reason, lasted: begun.elapsed() })
 }
 
 impl Connection<'_> {
@@ -125,32 +140,70 @@ impl Connection<'_> {
         }
         // With 3.1.1 each subscription brings all retained messages again.
         let again = self.plan.is_first() || self.codec.version == MqttVersion::V5 || !session_present;
-        let wanted = self.plan.inward.iter().map(|way| Wanted {
-            filter: way.route.remote_source(),
-            guarantee: guarantee(way),
-            always: false,
-        });
-        let mut wanted: Vec<_> = wanted.filter(|_| again).collect();
+        let mut wanted: Vec<_> = self.plan.inward.iter().map(wanted).filter(|_| again).collect();
+        self.asked = (0..wanted.len()).map(Some).collect();
         // Properties are what keeps a message from going round, so there are none with 3.1.1.
         let asks = self.codec.version == MqttVersion::V5;
         if asks {
             let filter = format!("$SYS/broker/{NODE_TOPIC}");
             // First, so that it is known when messages come.
             wanted.insert(0, Wanted { filter, guarantee: Guarantee::AtMostOnce, always: true });
+            self.asked.insert(0, None);
         }
         self.is_known = !asks;
         if wanted.is_empty() {
             return Ok(());
         }
-        let attachment = self.seat.attachment();
-        let used = attachment.map_or_else(Vec::new, |own| self.seat.hall.broker.handles_under_way(own));
-        let free = (1..=Handle::MAX).find(|handle| !used.contains(handle)).unwrap_or(Handle::MAX);
-        self.codec.subscribe(free, &wanted, &mut self.out)?;
+        self.subscribe(&wanted)?;
         if asks {
             // What it retains stands before the answer to this.
             self.codec.ping(&mut self.out)?;
         }
         Ok(())
+    }
+
+    fn subscribe(&mut self, wanted: &[Wanted]) -> Result<(), String> {
+        let attachment = self.seat.attachment();
+        let used = attachment.map_or_else(Vec::new, |own| self.seat.hall.broker.handles_under_way(own));
+        let free = (1..=Handle::MAX).find(|handle| !used.contains(handle)).unwrap_or(Handle::MAX);
+        self.codec.subscribe(free, wanted, &mut self.out)
+    }
+
+    /// What it says of subscriptions. Those that it refuses are asked for again after a while.
+    fn subscribed(&mut self, refused: Vec<Option<String>>) {
+        let asked = std::mem::take(&mut self.asked).into_iter().zip(refused);
+        let mut any = false;
+        for (route, reason) in asked.filter_map(|(route, reason)| Some((route?, reason))) {
+            let at = self.plan.outward.len() + route;
+            match reason {
+                Some(reason) => {
+                    let filter = self.plan.inward[route].route.remote_source();
+                    let reason = format!("it refuses the subscription {filter}: {reason}");
+                    self.plan.note(&self.seat.hall, at, RouteState::Broken, &reason);
+                    self.plan.say(&self.seat.hall, BridgeState::Connected, Some(&reason));
+                    any = true;
+                }
+                None if self.plan.figures.routes[at].standing().state == RouteState::Broken => {
+                    self.plan.note(&self.seat.hall, at, RouteState::Up, "");
+                }
+                None => {}
+            }
+        }
+        self.ask_again = any.then(|| Instant::now() + self.retry.next_wait());
+    }
+
+    /// Subscribes again where that was refused, if it is time.
+    fn subscribe_again(&mut self) -> Result<(), String> {
+        if self.ask_again.is_none_or(|due| Instant::now() < due) {
+            return Ok(());
+        }
+        self.ask_again = None;
+        let (before, routes) = (self.plan.outward.len(), &self.plan.figures.routes);
+        let broken = |route: &usize| routes[before + route].standing().state == RouteState::Broken;
+        let again: Vec<usize> = (0..self.plan.inward.len()).filter(broken).collect();
+        let wanted: Vec<_> = again.iter().map(|route| wanted(&self.plan.inward[*route])).collect();
+        self.asked = again.into_iter().map(Some).collect();
+        if wanted.is_empty() { Ok(()) } else { self.subscribe(&wanted) }
     }
 
     async fn drive(
@@ -175,12 +228,12 @@ impl Connection<'_> {
                 self.goodbye(writer).await;
                 return Err(format!("the hall ended the session's connection: {why:?}"));
             }
-            let may_read =
-                self.parked.is_none() && self.answers.len() < ANSWERS_MAX && self.out.len() < 4 * BATCH_BYTES;
+            let may_read = self.inbox.has_room() && self.inbox.bytes() < HELD_BYTES_MAX && self.out.len() < 4 * BATCH_BYTES;
             if !may_read {
                 heard = Instant::now();
             }
             let dead = heard + quiet + quiet / 2;
+            let look = self.look();
             let ping = sent.min(heard).max(asked) + quiet * 3 / 4;
             tokio::select! {
                 read = reader.read_buf(&mut incoming), if may_read => {
@@ -198,6 +251,7 @@ impl Connection<'_> {
                 () = tokio::time::sleep_until(dead) => {
                     return Err(format!("nothing came from it for {} s", (quiet + quiet / 2).as_secs()));
                 }
+                () = tokio::time::sleep_until(look.unwrap_or(dead)), if look.is_some() => {}
                 () = tokio::time::sleep_until(ping), if self.out.is_empty() => {
                     self.codec.ping(&mut self.out)?;
                     asked = Instant::now();
@@ -206,33 +260,38 @@ impl Connection<'_> {
         }
     }
 
+    /// When something is to be tried again; none: nothing is.
+    fn look(&self) -> Option<Instant> {
+        let due = self.inbox.due().into_iter().chain(self.outbox.due()).min().map(Instant::from);
+        let parked = self.inbox.is_parked().then(|| Instant::now() + LOOK);
+        due.into_iter().chain(parked).chain(self.ask_again).min()
+    }
+
     /// All that can be done without waiting.
     fn work(&mut self, incoming: &mut BytesMut) -> Result<(), String> {
-        if let Some((handle, guarantee)) = self.parked.take() {
-            let answer = self.seat.resume();
-            self.published(handle, guarantee, answer)?;
-        }
-        while self.parked.is_none() && self.answers.len() < ANSWERS_MAX {
+        self.try_again()?;
+        self.subscribe_again()?;
+        while self.inbox.has_room() {
             let Some(packet) = self.codec.read(incoming)? else { break };
             self.take(packet)?;
         }
         self.seat.refill();
         self.seat.hall.flush();
-        while let Some((after, reply)) = self.answers.front().copied() {
+        while let Some((after, reply)) = self.replies.front().copied() {
             if !self.seat.is_on_disk(after) {
                 break;
             }
-            self.answers.pop_front();
+            self.replies.pop_front();
             self.reply(reply)?;
         }
+        self.acknowledge()?;
+        self.send_again()?;
         self.pump()
     }
 
     fn reply(&mut self, reply: Reply) -> Result<(), String> {
         let out = &mut self.out;
         match reply {
-            Reply::Puback(handle) => self.codec.puback(handle, out),
-            Reply::Pubrec(handle) => self.codec.pubrec(handle, out),
             Reply::Pubrel(handle) => self.codec.pubrel(handle, out),
             Reply::Pubcomp(handle) => self.codec.pubcomp(handle, out),
         }
@@ -243,7 +302,7 @@ impl Connection<'_> {
             Packet::Publish(message) => self.publish(*message),
             Packet::Pubrel(handle) => {
                 if let Answer::Say(after, _) = self.seat.ask(Request::Release(handle)) {
-                    self.answers.push_back((after, Reply::Pubcomp(handle)));
+                    self.replies.push_back((after, Reply::Pubcomp(handle)));
                 }
                 Ok(())
             }
@@ -255,12 +314,7 @@ impl Connection<'_> {
                 Ok(())
             }
             Packet::Suback(refused) => {
-                let refused = refused.into_iter().zip(&self.plan.inward);
-                for (reason, way) in refused.filter_map(|(reason, way)| Some((reason?, way))) {
-                    let reason = format!("it refuses the subscription {}: {reason}", way.route.remote_source());
-                    tracing::error!(bridge = self.plan.settings.name, reason);
-                    self.plan.say(&self.seat.hall, BridgeState::Connected, Some(&reason));
-                }
+                self.subscribed(refused);
                 Ok(())
             }
             Packet::Pingresp => {
@@ -271,221 +325,6 @@ impl Connection<'_> {
             Packet::Connack { .. } => Err("it sent a second CONNACK".to_owned()),
             Packet::Other => Ok(()),
         }
-    }
-
-    /// At-least-once, or what the other broker cannot take at a higher level: it has it.
-    fn acknowledged(&mut self, handle: Handle, verdict: Verdict) -> Result<(), String> {
-        match verdict {
-            Verdict::NotNow(reason) => return Err(format!("it does not take a message now: {reason}")),
-            Verdict::Never(reason) => self.refused(&reason),
-            Verdict::Taken => self.plan.figures.sent_total.add(1),
-        }
-        if !self.settle(handle, Settlement::Acknowledged) {
-            self.seat.ask(Request::Received(handle));
-            self.settle(handle, Settlement::Completed);
-        }
-        Ok(())
-    }
-
-    /// Exactly-once, first half: it has it.
-    fn received(&mut self, handle: Handle, verdict: Verdict) -> Result<(), String> {
-        self.went_well = true;
-        match verdict {
-            Verdict::NotNow(reason) => return Err(format!("it does not take a message now: {reason}")),
-            Verdict::Never(reason) => {
-                self.refused(&reason);
-                if !self.settle(handle, Settlement::Refused) {
-                    self.settle(handle, Settlement::Completed);
-                }
-            }
-            Verdict::Taken => {
-                if let Answer::Say(after, _) = self.seat.ask(Request::Received(handle)) {
-                    self.answers.push_back((after, Reply::Pubrel(handle)));
-                }
-            }
-        }
-        Ok(())
-    }
-
-    /// Whether the delivery could end in this way.
-    fn settle(&mut self, handle: Handle, how: Settlement) -> bool {
-        self.went_well = true;
-        !matches!(self.seat.ask(Request::Settle(handle, how)), Answer::Say(_, Event::Closed(_)))
-    }
-
-    fn refused(&self, reason: &str) {
-        self.plan.figures.refused_total.add(1);
-        tracing::warn!(
-            bridge = self.plan.settings.name,
-            reason,
-            "the other broker refuses a message for good; it is dropped"
-        );
-    }
-
-    /// A message comes in.
-    fn publish(&mut self, message: In) -> Result<(), String> {
-        let In { topic, guarantee, retain, handle, expiry_seconds, mut properties, payload } = message;
-        if topic.strip_prefix("$SYS/broker/") == Some(NODE_TOPIC) {
-            self.peer = String::from_utf8(payload.to_vec()).ok();
-            return self.taken(handle, guarantee, 0);
-        }
-        self.went_well = true;
-        let hops = properties.iter().flat_map(|said| &said.user).filter(|(name, _)| &**name == VIA);
-        let was_here = hops.clone().any(|(_, node)| **node == *self.plan.node);
-        let too_far = hops.count() > self.plan.settings.hops_max as usize;
-        let name = self.plan.inward.iter().find_map(|way| way.inward(&topic));
-        let Some(name) = name.filter(|_| !was_here && !too_far) else {
-            if was_here || too_far {
-                self.plan.figures.looped_total.add(1);
-            } else {
-                // What an earlier configuration subscribed to comes until the other broker forgets it.
-                self.plan.figures.refused_total.add(1);
-            }
-            return self.taken(handle, guarantee, 0);
-        };
-        // It is the bridge that knows which broker it left: that one may fetch it from here in its turn.
-        if let Some(peer) = &self.peer {
-            let said = properties.get_or_insert_default();
-            if said.user.iter().all(|(name, node)| &**name != VIA || **node != **peer) {
-                said.user.push((VIA.into(), peer.as_str().into()));
-            }
-        }
-        let publish = Publish { name: &name, guarantee, retain, handle, expiry_seconds, properties, payload: &payload };
-        let answer = self.seat.ask(Request::Publish(publish));
-        self.published(handle, guarantee, answer)
-    }
-
-    /// What the hall says of a message that came in.
-    fn published(&mut self, handle: Handle, guarantee: Guarantee, answer: Answer) -> Result<(), String> {
-        match answer {
-            Answer::Parked => {
-                self.parked = Some((handle, guarantee));
-                Ok(())
-            }
-            Answer::Say(after, Event::Published { outcome: Ok(_), .. }) => {
-                self.plan.figures.received_total.add(1);
-                self.taken(handle, guarantee, after)
-            }
-            Answer::Say(after, Event::Published { outcome: Err(refusal), .. }) => match refusal.kind {
-                RefusalKind::NotAuthorized | RefusalKind::TopicInvalid | RefusalKind::PayloadInvalid => {
-                    self.plan.figures.refused_total.add(1);
-                    tracing::warn!(
-                        bridge = self.plan.settings.name,
-                        reason = refusal.reason,
-                        "a message from the other broker is refused here for good; it is dropped"
-                    );
-                    self.taken(handle, guarantee, after)
-                }
-                // It stays there and comes again.
-                _ => Err(format!("a message cannot be taken here now: {}", refusal.reason)),
-            },
-            Answer::Say(_, Event::Closed(why)) => Err(format!("the hall ended the session's connection: {why:?}")),
-            _ => {
-                self.plan.figures.received_total.add(u64::from(guarantee == Guarantee::AtMostOnce));
-                Ok(())
-            }
-        }
-    }
-
-    /// Tells the other broker that a message is taken, once it is.
-    fn taken(&mut self, handle: Handle, guarantee: Guarantee, after: Sequence) -> Result<(), String> {
-        match guarantee {
-            Guarantee::AtMostOnce => {}
-            Guarantee::AtLeastOnce => self.answers.push_back((after, Reply::Puback(handle))),
-            Guarantee::ExactlyOnce => self.answers.push_back((after, Reply::Pubrec(handle))),
-        }
-        Ok(())
-    }
-
-    /// Puts what waits in the session behind what is to be sent, as far as there is room.
-    fn pump(&mut self) -> Result<(), String> {
-        while self.is_known && self.out.len() < BATCH_BYTES {
-            let Some(attachment) = self.seat.attachment().cloned() else { return Ok(()) };
-            let (broker, now) = (self.seat.hall.broker.clone(), self.seat.hall.now());
-            let (mut dropped, mut fault, before) = (Vec::new(), None, self.out.len());
-            broker.drain(&attachment, now, &mut |outgoing| {
-                let put = match outgoing {
-                    Outgoing::Release(handle) => self.codec.pubrel(handle, &mut self.out),
-                    Outgoing::Deliver(delivery) => self.deliver(&delivery, now, &mut dropped),
-                };
-                fault = fault.take().or(put.err());
-                self.out.len() < BATCH_BYTES
-            });
-            if let Some(fault) = fault {
-                return Err(fault);
-            }
-            let more = !dropped.is_empty();
-            for (handle, guarantee) in dropped {
-                let how = match guarantee {
-                    Guarantee::ExactlyOnce => Settlement::Refused,
-                    _ => Settlement::Acknowledged,
-                };
-                self.seat.ask(Request::Settle(handle, how));
-            }
-            // Places in the window are free again.
-            if !more || self.out.len() == before {
-                self.seat.hall.flush();
-            }
-            if !more {
-                return Ok(());
-            }
-        }
-        Ok(())
-    }
-
-    /// Writes one delivery, or notes that it is to be dropped.
-    fn deliver(
-        &mut self,
-        delivery: &Delivery,
-        now: crate::message::Time,
-        dropped: &mut Vec<(Handle, Guarantee)>,
-    ) -> Result<(), String> {
-        let message = &delivery.message;
-        let mut drop = || dropped.extend((delivery.handle != 0).then_some((delivery.handle, delivery.guarantee)));
-        let properties = message.envelope().properties.as_ref();
-        let hops = properties.iter().flat_map(|said| &said.user).filter(|(name, _)| &**name == VIA);
-        let goes_back = |node: &str| node == &*self.plan.node || self.peer.as_deref() == Some(node);
-        let goes_round = hops.clone().any(|(_, node)| goes_back(node));
-        if goes_round || hops.count() >= self.plan.settings.hops_max as usize {
-            self.plan.figures.looped_total.add(1);
-            drop();
-            return Ok(());
-        }
-        let name = delivery.name.as_deref().unwrap_or(message.topic().as_str());
-        let chosen = self.plan.outward.iter().find(|way| delivery.identifiers.contains(&way.number));
-        let topic = chosen.and_then(|way| way.outward(name));
-        let topic = topic.or_else(|| self.plan.outward.iter().find_map(|way| way.outward(name)));
-        let Some(topic) = topic else {
-            // Queued under an earlier configuration.
-            self.plan.figures.refused_total.add(1);
-            drop();
-            return Ok(());
-        };
-        let guarantee = delivery.guarantee.min(self.bounds.guarantee_max);
-        let begin = self.out.len();
-        let sent = Out {
-            topic,
-            guarantee,
-            retain: delivery.retain && self.bounds.retain,
-            duplicate: delivery.duplicate && guarantee != Guarantee::AtMostOnce,
-            handle: if guarantee == Guarantee::AtMostOnce { 0 } else { delivery.handle },
-            message,
-            now,
-            node: &self.plan.node,
-        };
-        self.codec.publish(sent, &mut self.out)?;
-        if self.out.len() - begin > self.bounds.bytes_max as usize {
-            self.out.truncate(begin);
-            self.refused("the message is larger than its greatest packet");
-            drop();
-            return Ok(());
-        }
-        if guarantee == Guarantee::AtMostOnce {
-            self.plan.figures.sent_total.add(1);
-            // It was to be more than that, and the other broker cannot take it: sent is done.
-            drop();
-        }
-        Ok(())
     }
 
     async fn goodbye(&mut self, writer: &mut (impl AsyncWriteExt + Unpin)) {
@@ -514,6 +353,7 @@ async fn push(writer: &mut (impl AsyncWriteExt + Unpin), out: &mut BytesMut) -> 
     }
 }
 
-fn guarantee(way: &Way) -> Guarantee {
-    Guarantee::from_level(way.route.qos).unwrap_or_default()
+fn wanted(way: &Way) -> Wanted {
+    let guarantee = Guarantee::from_level(way.route.qos).unwrap_or_default();
+    Wanted { filter: way.route.remote_source(), guarantee, always: false }
 }

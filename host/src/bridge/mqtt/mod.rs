@@ -6,5 +6,7 @@
 
 mod codec;
 mod connection;
+mod inward;
+mod outward;
 
 pub use connection::{Lost, run};

@@ -10,9 +10,9 @@ use super::side::{End, Side};
 use super::wire::Serving;
 use super::words;
 use crate::amqp::{
-    AmqpError, Array, Attach, AttachReply, Detach, Direction, DistributionMode, Error, Filters, LinkId, Outcome,
-    ReceiverSettles, SenderSettles, Sink, Source, State, Symbol, Target, TerminusDurability, TerminusExpiryPolicy,
-    Unsettled, error,
+    AmqpError, Array, Attach, AttachReply, Detach, Direction, DistributionMode, Error, Filters, LinkId, NODE_PROPERTY,
+    Outcome, ReceiverSettles, SenderSettles, Sink, Source, State, Symbol, Target, TerminusDurability,
+    TerminusExpiryPolicy, Unsettled, Value, error,
 };
 use crate::broker::{self, Parting, Receive};
 use crate::client::Client;
@@ -96,8 +96,19 @@ impl Side {
         self.links[at] = Some((link, end));
     }
 
-    fn attach_incoming(&mut self, now: Time, attach: &Attach) -> Result<(), Error> {
+    /// Agrees with what is asked for. Whoever says which broker it is hears the same of this one: with it bridges see that a
+    /// message has been here before.
+    fn agree(&self, attach: &Attach) -> AttachReply {
         let mut reply = AttachReply::agree(attach);
+        let asks = attach.properties.contains_key(&Symbol::from(NODE_PROPERTY));
+        if let Some(node) = self.context.broker.node().filter(|_| asks) {
+            reply.properties.insert(Symbol::from(NODE_PROPERTY), Value::String(node.to_string()));
+        }
+        reply
+    }
+
+    fn attach_incoming(&mut self, now: Time, attach: &Attach) -> Result<(), Error> {
+        let mut reply = self.agree(attach);
         let client = self.client.clone().ok_or_else(not_in)?;
         let name = address::publishing(client.scope.identity.as_deref(), &client.id, &attach.name);
         let end = match &attach.sink {
@@ -170,7 +181,7 @@ impl Side {
     }
 
     fn attach_outgoing(&mut self, now: Time, attach: &Attach) -> Result<(), Error> {
-        let mut reply = AttachReply::agree(attach);
+        let mut reply = self.agree(attach);
         let client = self.client.clone().ok_or_else(not_in)?;
         let Some(source) = attach.source.as_deref() else { return self.find_again(now, attach, reply) };
         let address: String = match &source.address {

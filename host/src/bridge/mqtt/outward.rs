@@ -1,0 +1,257 @@
+//! Messages that go out, and what the other broker says of them.
+//!
+//! A message that it does not take now (a full queue) is sent again after a while, with those of its topic behind it in
+//! their order; other topics go on, as long as the window has places.
+
+use super::super::VIA;
+use super::super::held::{Entry, Held};
+use super::super::retry::Retry;
+use super::super::settings::Settings;
+use super::codec::{Out, Verdict};
+use super::connection::{BATCH_BYTES, Connection, Reply};
+use crate::broker::Answer;
+use crate::dialogue::{Delivery, Event, Handle, Outgoing, Request, Settlement};
+use crate::message::{Guarantee, Time};
+use crate::metrics::RouteState;
+use std::collections::HashMap;
+use std::time::Instant;
+
+/// See the head of this file.
+pub struct Outbox {
+    held: Held<Delivery>,
+    /// Not answered yet; no more than the window.
+    sent: HashMap<Handle, Entry<Delivery>>,
+    next: u64,
+    is_stuck: bool,
+}
+
+impl Outbox {
+    pub fn new(settings: &Settings) -> Self {
+        Self { held: Held::new(Retry::new(settings)), sent: HashMap::new(), next: 0, is_stuck: false }
+    }
+
+    pub fn due(&self) -> Option<Instant> {
+        self.held.due()
+    }
+}
+
+impl Connection<'_> {
+    /// At-least-once, or what the other broker cannot take at a higher level: it has it.
+    pub(super) fn acknowledged(&mut self, handle: Handle, verdict: Verdict) -> Result<(), String> {
+        match verdict {
+            Verdict::NotNow(reason) => return self.not_now(handle, &reason),
+            Verdict::Never(reason) => self.refused(&reason),
+            Verdict::Taken => self.plan.figures.sent_total.add(1),
+        }
+        self.answered(handle);
+        if !self.settle(handle, Settlement::Acknowledged) {
+            self.seat.ask(Request::Received(handle));
+            self.settle(handle, Settlement::Completed);
+        }
+        Ok(())
+    }
+
+    /// Exactly-once, first half: it has it.
+    pub(super) fn received(&mut self, handle: Handle, verdict: Verdict) -> Result<(), String> {
+        match verdict {
+            Verdict::NotNow(reason) => return self.not_now(handle, &reason),
+            Verdict::Never(reason) => {
+                self.refused(&reason);
+                self.answered(handle);
+                if !self.settle(handle, Settlement::Refused) {
+                    self.settle(handle, Settlement::Completed);
+                }
+            }
+            Verdict::Taken => {
+                self.answered(handle);
+                if let Answer::Say(after, _) = self.seat.ask(Request::Received(handle)) {
+                    self.replies.push_back((after, Reply::Pubrel(handle)));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// It has said what becomes of a message: others of the topic may follow.
+    fn answered(&mut self, handle: Handle) {
+        if let Some(entry) = self.outbox.sent.remove(&handle) {
+            self.outbox.held.taken(&entry.topic);
+        }
+    }
+
+    /// It does not take a message now.
+    fn not_now(&mut self, handle: Handle, reason: &str) -> Result<(), String> {
+        let reason = format!("it does not take a message now: {reason}");
+        // One of the connection before this, which it had received then: it does not know itself what it wants.
+        let Some(mut entry) = self.outbox.sent.remove(&handle) else { return Err(reason) };
+        self.plan.note(&self.seat.hall, entry.route, RouteState::Stuck, &reason);
+        // Its answer has ended the exchange: the next one is no duplicate (4.3.2, 4.3.3).
+        entry.item.duplicate = false;
+        self.outbox.is_stuck = true;
+        self.outbox.held.refused(Instant::now(), entry);
+        Ok(())
+    }
+
+    /// Whether the delivery could end in this way.
+    pub(super) fn settle(&mut self, handle: Handle, how: Settlement) -> bool {
+        !matches!(self.seat.ask(Request::Settle(handle, how)), Answer::Say(_, Event::Closed(_)))
+    }
+
+    fn refused(&self, reason: &str) {
+        self.plan.figures.refused_total.add(1);
+        tracing::warn!(
+            bridge = self.plan.settings.name,
+            reason,
+            "the other broker refuses a message for good; it is dropped"
+        );
+    }
+
+    /// Sends again what was not taken, where it is time: one message of each topic, and the others when that was taken.
+    pub(super) fn send_again(&mut self) -> Result<(), String> {
+        if !self.outbox.is_stuck {
+            return Ok(());
+        }
+        if self.outbox.held.begin(Instant::now()) {
+            while let Some(entry) = self.outbox.held.next() {
+                self.outbox.held.ask(entry.topic.clone(), entry.route);
+                self.send_one_again(entry)?;
+            }
+        }
+        while self.out.len() < BATCH_BYTES {
+            let Some(entry) = self.outbox.held.next() else { break };
+            self.send_one_again(entry)?;
+        }
+        for (route, _) in self.plan.outward.iter().enumerate() {
+            self.plan.figures.routes[route].set_held(self.outbox.held.count(route));
+            if !self.outbox.held.concerns(route) {
+                self.plan.unstick(&self.seat.hall, route);
+            }
+        }
+        self.outbox.is_stuck = !self.outbox.held.rest();
+        Ok(())
+    }
+
+    fn send_one_again(&mut self, entry: Entry<Delivery>) -> Result<(), String> {
+        let now = self.seat.hall.now();
+        if entry.item.message.is_expired(now) {
+            self.outbox.held.taken(&entry.topic);
+            self.drop_delivery(entry.item.handle, entry.item.guarantee);
+            return Ok(());
+        }
+        self.write(entry, now).map(|_| ())
+    }
+
+    /// Puts what waits in the session behind what is to be sent, as far as there is room.
+    pub(super) fn pump(&mut self) -> Result<(), String> {
+        while self.is_known && self.out.len() < BATCH_BYTES {
+            let Some(attachment) = self.seat.attachment().cloned() else { return Ok(()) };
+            let (broker, now) = (self.seat.hall.broker.clone(), self.seat.hall.now());
+            let (mut dropped, mut fault, before) = (Vec::new(), None, self.out.len());
+            broker.drain(&attachment, now, &mut |outgoing| {
+                let put = match outgoing {
+                    Outgoing::Release(handle) => self.codec.pubrel(handle, &mut self.out),
+                    Outgoing::Deliver(delivery) => self.deliver(delivery, now, &mut dropped),
+                };
+                fault = fault.take().or(put.err());
+                self.out.len() < BATCH_BYTES
+            });
+            if let Some(fault) = fault {
+                return Err(fault);
+            }
+            let more = !dropped.is_empty();
+            for (handle, guarantee) in dropped {
+                self.drop_delivery(handle, guarantee);
+            }
+            // Places in the window are free again.
+            if !more || self.out.len() == before {
+                self.seat.hall.flush();
+            }
+            if !more {
+                return Ok(());
+            }
+        }
+        Ok(())
+    }
+
+    fn drop_delivery(&mut self, handle: Handle, guarantee: Guarantee) {
+        let how = match guarantee {
+            Guarantee::ExactlyOnce => Settlement::Refused,
+            _ => Settlement::Acknowledged,
+        };
+        self.seat.ask(Request::Settle(handle, how));
+    }
+
+    /// Writes one delivery, lets it wait, or notes that it is to be dropped.
+    fn deliver(
+        &mut self,
+        delivery: Delivery,
+        now: Time,
+        dropped: &mut Vec<(Handle, Guarantee)>,
+    ) -> Result<(), String> {
+        let message = &delivery.message;
+        let (handle, asked) = (delivery.handle, delivery.guarantee);
+        let mut drop = || dropped.extend((handle != 0).then_some((handle, asked)));
+        let properties = message.envelope().properties.as_ref();
+        let hops = properties.iter().flat_map(|said| &said.user).filter(|(name, _)| &**name == VIA);
+        let goes_back = |node: &str| node == &*self.plan.node || self.peer.as_deref() == Some(node);
+        let goes_round = hops.clone().any(|(_, node)| goes_back(node));
+        if goes_round || hops.count() >= self.plan.settings.hops_max as usize {
+            self.plan.figures.looped_total.add(1);
+            drop();
+            return Ok(());
+        }
+        let name = delivery.name.as_deref().unwrap_or(message.topic().as_str());
+        let ways = || self.plan.outward.iter().enumerate();
+        let chosen = ways().find(|(_, way)| delivery.identifiers.contains(&way.number));
+        let named = |(route, way): (usize, &super::super::mapping::Way)| Some((route, way.outward(name)?));
+        let Some((route, topic)) = chosen.and_then(named).or_else(|| ways().find_map(named)) else {
+            // Queued under an earlier configuration.
+            self.plan.figures.refused_total.add(1);
+            drop();
+            return Ok(());
+        };
+        self.outbox.next += 1;
+        let order = self.outbox.next;
+        let entry = Entry { order, route, topic: topic.into(), bytes: 0, item: delivery };
+        let is_kept = entry.item.guarantee.min(self.bounds.guarantee_max) != Guarantee::AtMostOnce;
+        if is_kept && self.outbox.held.blocks(&entry.topic) {
+            self.outbox.held.put(entry);
+            return Ok(());
+        }
+        if !self.write(entry, now)? {
+            drop();
+        }
+        Ok(())
+    }
+
+    /// Writes a delivery; false: it is over with that.
+    fn write(&mut self, entry: Entry<Delivery>, now: Time) -> Result<bool, String> {
+        let delivery = &entry.item;
+        let guarantee = delivery.guarantee.min(self.bounds.guarantee_max);
+        let is_kept = guarantee != Guarantee::AtMostOnce;
+        let begin = self.out.len();
+        let sent = Out {
+            topic: entry.topic.to_string(),
+            guarantee,
+            retain: delivery.retain && self.bounds.retain,
+            duplicate: delivery.duplicate && is_kept,
+            handle: if is_kept { delivery.handle } else { 0 },
+            message: &delivery.message,
+            now,
+            node: &self.plan.node,
+        };
+        self.codec.publish(sent, &mut self.out)?;
+        if self.out.len() - begin > self.bounds.bytes_max as usize {
+            self.out.truncate(begin);
+            self.refused("the message is larger than its greatest packet");
+            return Ok(false);
+        }
+        if !is_kept {
+            self.plan.figures.sent_total.add(1);
+            // It was to be more than that, and the other broker cannot take it: sent is done.
+            return Ok(false);
+        }
+        self.outbox.sent.insert(delivery.handle, entry);
+        Ok(true)
+    }
+}
