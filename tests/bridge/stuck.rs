@@ -71,7 +71,11 @@ fn a_full_session_here_costs_its_own_topic_and_nothing_is_lost() {
         assert_eq!((&bridge["state"], &bridge["connections"]), (&"connected".into(), &1.into()), "{bridge}");
         assert!(of(&bridge, "in")["reason"].as_str().is_some_and(|reason| !reason.is_empty()), "{bridge}");
         let metrics = here.admin().get("/metrics").expect(200);
-        assert!(metrics.text().contains("pliant_bridge_route_held_messages{bridge=\"b\",route=\"in in/#\"} 10"), "{}", metrics.text());
+        assert!(
+            metrics.text().contains("pliant_bridge_route_held_messages{bridge=\"b\",route=\"in in/#\"} 10"),
+            "{}",
+            metrics.text()
+        );
         take_all(&here);
         until(&here, "b", |bridge| of(bridge, "in")["state"] == "up" && of(bridge, "in")["held"] == 0);
     }

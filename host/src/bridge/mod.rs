@@ -17,10 +17,11 @@ mod target;
 mod thread;
 mod trust;
 
+pub use amqp::{opening, receiving, sending};
 pub use dial::{Stream, dial};
 pub use identity::NodeId;
 pub use settings::{Direction, MqttVersion, Route, Settings};
-pub use target::{Scheme, Target};
+pub use target::{Scheme, Target, without_secrets};
 pub use thread::{BridgeError, Bridges, Clock};
 pub use trust::{certificates, roots};
 

@@ -68,7 +68,8 @@ mod tests {
 
     #[test]
     fn what_breaks_soon_is_tried_ever_more_seldom() {
-        let settings = Settings { retry_milliseconds_min: 1000, retry_milliseconds_max: 60_000, ..Settings::named("b") };
+        let settings =
+            Settings { retry_milliseconds_min: 1000, retry_milliseconds_max: 60_000, ..Settings::named("b") };
         let mut retry = Retry::new(&settings);
         for _ in 0..8 {
             retry.next_wait_after(Duration::from_millis(50));

@@ -28,6 +28,10 @@ impl Target {
     /// # Errors
     /// What is wrong with it.
     pub fn read(url: &str) -> Result<Self, String> {
+        let shown = without_secrets(url);
+        if shown != url {
+            return Err(format!("{shown}: a URL holds no user name and no password; there are settings for them"));
+        }
         let Some((scheme, rest)) = url.split_once("://") else {
             return Err(format!("{url}: expected a scheme, as in mqtt://127.0.0.1:1883"));
         };
@@ -53,6 +57,16 @@ impl Target {
     }
 }
 
+/// A URL as it may be shown: without what stands before an @.
+pub fn without_secrets(url: &str) -> String {
+    let begin = url.find("://").map_or(0, |at| at + 3);
+    // A password may hold a slash that ought to be written in another way: everything before the last @ is suspect.
+    match url.rfind('@').filter(|at| *at >= begin) {
+        Some(at) => format!("{}***{}", &url[..begin], &url[at..]),
+        None => url.to_owned(),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -68,7 +82,9 @@ mod tests {
             ("h:1883", Err("expected a scheme")),
             ("ws://h", Err("unknown")),
             ("mqtt://h:x", Err("no port")),
-            ("mqtt://u@h", Err("expected mqtt://HOST")),
+            ("mqtt://u@h", Err("mqtt://***@h: a URL holds no user name")),
+            ("mqtt://u:s/e:c@r@h:1", Err("mqtt://***@h:1: a URL")),
+            ("u:secret@h", Err("***@h: a URL")),
             ("amqp://", Err("expected amqp://HOST")),
             ("amqp://h/vhost", Err("expected amqp://HOST")),
         ] {

@@ -185,7 +185,9 @@ impl Plan {
             RouteState::Up if was == RouteState::Down => {}
             RouteState::Up => tracing::info!(bridge, route, "a route of the bridge is up again"),
             RouteState::Stuck => tracing::warn!(bridge, route, reason, "a route of the bridge is stuck; it waits"),
-            RouteState::Broken => tracing::warn!(bridge, route, reason, "a route of the bridge is down; it is tried again"),
+            RouteState::Broken => {
+                tracing::warn!(bridge, route, reason, "a route of the bridge is down; it is tried again")
+            }
             RouteState::Down => {}
         }
     }
@@ -261,10 +263,9 @@ async fn run(plan: std::rc::Rc<Plan>, hall: Hall, mut stopped: watch::Receiver<b
         let lost = match attempt {
             Ok(Ok(())) => break,
             Ok(Err(lost)) => lost,
-            Err(error) => mqtt::Lost {
-                reason: format!("the connection's task failed: {error}"),
-                lasted: Duration::ZERO,
-            },
+            Err(error) => {
+                mqtt::Lost { reason: format!("the connection's task failed: {error}"), lasted: Duration::ZERO }
+            }
         };
         plan.say(&hall, BridgeState::Waiting, Some(&lost.reason));
         let wait = retry.next_wait_after(lost.lasted);

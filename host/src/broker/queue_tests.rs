@@ -1,6 +1,6 @@
 //! Rows for consumers, queues and messages that are kept as their publisher encoded them.
 
-use super::mailbox::Queued;
+use super::queued::Queued;
 use super::tests::{Hall, Probe, hall};
 use super::*;
 use crate::client::{Client, Protocol};

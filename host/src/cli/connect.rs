@@ -133,7 +133,11 @@ struct Target {
 
 impl Target {
     fn read(url: &str) -> Result<Self, Failure> {
-        let usage = |reason: String| Failure::Usage(format!("--url {url}: {reason}"));
+        let shown = bridge::without_secrets(url);
+        let usage = |reason: String| Failure::Usage(format!("--url {shown}: {reason}"));
+        if shown != url {
+            return Err(usage("a URL holds no user name and no password; say --user and --password-file".to_owned()));
+        }
         let Some((scheme, rest)) = url.split_once("://") else {
             return Err(usage("expected a scheme, as in mqtt://127.0.0.1:1883".to_owned()));
         };
@@ -192,7 +196,8 @@ mod tests {
             ("mqtt://localhost:x", Err("no port")),
             ("mqtt://localhost/path", Err("expected mqtt://HOST")),
             ("mqtt://", Err("expected mqtt://HOST")),
-            ("mqtt://a@b", Err("expected mqtt://HOST")),
+            ("mqtt://a@b", Err("say --user")),
+            ("ws://a:secret@b/mqtt", Err("ws://***@b/mqtt: a URL holds")),
         ] {
             let target = Target::read(url).map(|target| (target.is_tls, target.web, target.host, target.port));
             match (target, expected) {

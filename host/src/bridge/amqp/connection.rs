@@ -7,6 +7,7 @@ use super::super::settings::Direction;
 use super::super::thread::Plan;
 use super::cut::{Cut, Scissors};
 use super::route::{Ask, Fault, Route};
+use super::words;
 use crate::metrics::BridgeState;
 use fe2o3_amqp::connection::ConnectionHandle;
 use fe2o3_amqp::sasl_profile::SaslProfile;
@@ -68,7 +69,8 @@ async fn open(plan: &Plan, stream: Cut) -> Result<ConnectionHandle<()>, String> 
     let builder = Connection::builder().container_id(plan.client_id.clone()).hostname(plan.target.host.as_str());
     let builder = builder.scheme("amqp").sasl_profile(profile);
     let builder = builder.idle_time_out(u32::from(settings.keep_alive_seconds) * 1000);
-    builder.open_with_stream(stream).await.map_err(|error| error.to_string())
+    let has_user = !settings.user.is_empty();
+    builder.open_with_stream(stream).await.map_err(|error| words::opening(&error, has_user))
 }
 
 /// The routes of a connection.

@@ -8,6 +8,8 @@ mod form;
 mod inward;
 mod outward;
 mod route;
+mod words;
 
 pub use connection::run;
 pub use outward::{Holding, session_id};
+pub use words::{opening, receiving, sending};

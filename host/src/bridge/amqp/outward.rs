@@ -6,6 +6,7 @@ use super::super::retry::Retry;
 use super::super::seat::{Bell, Hall};
 use super::super::thread::Plan;
 use super::form;
+use super::words;
 use crate::broker::{Attachment, Parting, Receive, Source, Take};
 use crate::client::{Client, Protocol, Scope};
 use crate::dialogue::{Consignment, Disposal, RetainHandling, SubscribeFilter, SubscribeOptions};
@@ -249,8 +250,7 @@ fn said(outcome: Outcome) -> Said {
         Outcome::Rejected(rejected) => match rejected.error {
             None => Said::NotNow("it rejects a message and does not say why".to_owned()),
             Some(error) => {
-                let description = error.description.as_deref().unwrap_or_default();
-                let reason = format!("{:?} {description}", error.condition).trim_end().to_owned();
+                let reason = words::said(&error);
                 match error.condition {
                     ErrorCondition::AmqpError(
                         AmqpError::ResourceLimitExceeded

@@ -7,6 +7,7 @@ use super::super::settings::Direction;
 use super::super::thread::Plan;
 use super::inward::Inward;
 use super::outward::{Holding, Outward};
+use super::words;
 use crate::amqp::NODE_PROPERTY;
 use crate::broker::Link;
 use crate::metrics::RouteState;
@@ -139,7 +140,7 @@ impl Route {
             .properties(self.introduction())
             .attach(session)
             .await;
-        attached.map_err(|error| format!("it refuses the link to {:?}: {error}", way.route.remote))
+        attached.map_err(|error| format!("it refuses the link to {:?}: {}", way.route.remote, words::sending(&error)))
     }
 
     async fn receiver(&self, session: &mut SessionHandle<()>) -> Result<Receiver, String> {
@@ -159,7 +160,7 @@ impl Route {
             .properties(self.introduction())
             .attach(session)
             .await;
-        attached.map_err(|error| format!("it refuses the link from {address}: {error}"))
+        attached.map_err(|error| format!("it refuses the link from {address}: {}", words::receiving(&error)))
     }
 
     /// A broker of ours answers with its own id.

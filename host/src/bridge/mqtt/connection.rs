@@ -1,12 +1,12 @@
 //! One connection to another MQTT broker, from CONNECT to its end: packets in, packets out, the hall behind.
 
+use super::super::NODE_TOPIC;
 use super::super::dial::{Stream, login};
 use super::super::mapping::Way;
 use super::super::retry::Retry;
 use super::super::seat::{Hall, Seat};
 use super::super::settings::MqttVersion;
 use super::super::thread::Plan;
-use super::super::NODE_TOPIC;
 use super::codec::{Bounds, Codec, Hello, Packet, Wanted};
 use super::inward::Inbox;
 use super::outward::Outbox;
@@ -228,7 +228,8 @@ impl Connection<'_> {
                 self.goodbye(writer).await;
                 return Err(format!("the hall ended the session's connection: {why:?}"));
             }
-            let may_read = self.inbox.has_room() && self.inbox.bytes() < HELD_BYTES_MAX && self.out.len() < 4 * BATCH_BYTES;
+            let may_read =
+                self.inbox.has_room() && self.inbox.bytes() < HELD_BYTES_MAX && self.out.len() < 4 * BATCH_BYTES;
             if !may_read {
                 heard = Instant::now();
             }

@@ -155,7 +155,9 @@ impl Connection<'_> {
                     self.inbox.held.refused(Instant::now(), entry);
                 }
             },
-            Answer::Say(_, Event::Closed(why)) => return Err(format!("the hall ended the session's connection: {why:?}")),
+            Answer::Say(_, Event::Closed(why)) => {
+                return Err(format!("the hall ended the session's connection: {why:?}"));
+            }
             _ => self.plan.figures.received_total.add(u64::from(entry.item.guarantee == Guarantee::AtMostOnce)),
         }
         Ok(())

@@ -182,12 +182,7 @@ impl Connection<'_> {
     }
 
     /// Writes one delivery, lets it wait, or notes that it is to be dropped.
-    fn deliver(
-        &mut self,
-        delivery: Delivery,
-        now: Time,
-        dropped: &mut Vec<(Handle, Guarantee)>,
-    ) -> Result<(), String> {
+    fn deliver(&mut self, delivery: Delivery, now: Time, dropped: &mut Vec<(Handle, Guarantee)>) -> Result<(), String> {
         let message = &delivery.message;
         let (handle, asked) = (delivery.handle, delivery.guarantee);
         let mut drop = || dropped.extend((handle != 0).then_some((handle, asked)));

@@ -9,7 +9,7 @@ pub(super) use subscribe::subscribe;
 
 use super::Failure;
 use super::connect::{AmqpLogin, ConnectArgs};
-use crate::bridge::dial;
+use crate::bridge::{self, dial};
 use fe2o3_amqp::connection::ConnectionHandle;
 use fe2o3_amqp::sasl_profile::SaslProfile;
 use fe2o3_amqp::session::SessionHandle;
@@ -35,13 +35,14 @@ impl Opened {
     pub(super) async fn open(args: &ConnectArgs) -> Result<Self, Failure> {
         let AmqpLogin { target, tls, login, container, idle, session_expiry } = args.amqp()?;
         let failed = |reason: String| Failure::Failed(format!("{}: {reason}", args.url()));
+        let has_user = login.is_some();
         let profile = login.map_or(SaslProfile::Anonymous, SaslProfile::from);
         let opening = async {
             let stream = dial(&target, tls).await.map_err(failed)?;
             let builder = Connection::builder().container_id(container.clone()).hostname(target.host.as_str());
             let builder = builder.scheme("amqp").sasl_profile(profile).idle_time_out(idle);
             let opened = builder.open_with_stream(stream).await;
-            let mut connection = opened.map_err(|error| failed(error.to_string()))?;
+            let mut connection = opened.map_err(|error| failed(bridge::opening(&error, has_user)))?;
             let session = Session::begin(&mut connection).await.map_err(|error| failed(error.to_string()))?;
             Ok(Self { connection, session, container, session_expiry })
         };

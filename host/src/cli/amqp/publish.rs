@@ -1,6 +1,7 @@
 //! `pliant pub` over AMQP: each message is waited for until the broker has taken it.
 
 use super::{Opened, run, settling, taken};
+use crate::bridge;
 use crate::cli::publish::{AHEAD, PublishArgs};
 use crate::cli::{Failure, Outcome, output};
 use fe2o3_amqp::link::SendError;
@@ -35,7 +36,7 @@ async fn send(args: &PublishArgs, properties: Vec<(String, String)>) -> Result<u
     let patience = Duration::from_secs(args.timeout);
     let late = || Failure::Failed(format!("{}: no answer within {} s", args.connect.url(), args.timeout));
     let attached = tokio::time::timeout(patience, attaching).await.map_err(|_| late())?;
-    let mut sender = attached.map_err(|error| failed(error.to_string()))?;
+    let mut sender = attached.map_err(|error| failed(bridge::sending(&error)))?;
     let mut under_way: JoinSet<Result<Said, SendError>> = JoinSet::new();
     let mut sent = 0;
     loop {

@@ -1,6 +1,7 @@
 //! `pliant sub` over AMQP: a receiving link for each address; a message is settled when it has been printed.
 
 use super::{Opened, run, settling};
+use crate::bridge::receiving;
 use crate::cli::subscribe::SubscribeArgs;
 use crate::cli::{Failure, Outcome, output};
 use base64::Engine;
@@ -82,7 +83,9 @@ async fn attach(args: &SubscribeArgs, opened: &mut Opened, filter: &str) -> Resu
         .receiver_settle_mode(receiver_settles)
         .attach(&mut opened.session)
         .await;
-    attached.map_err(|error| Failure::Failed(format!("the broker refused the subscription {filter}: {error}")))
+    attached.map_err(|error| {
+        Failure::Failed(format!("the broker refused the subscription {filter}: {}", receiving(&error)))
+    })
 }
 
 /// One link: a message at a time, settled when it was printed.
