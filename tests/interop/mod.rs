@@ -6,6 +6,7 @@ mod examples;
 mod languages;
 mod mosquitto;
 mod proton;
+mod rhea;
 mod scripts;
 
 use crate::house::root;

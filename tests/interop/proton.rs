@@ -1,7 +1,9 @@
 //! Qpid Proton, with paho on the other side: queues, crossing, and EnMasse's wills and sessions (EM-01 to EM-28 by their ids
 //! in the script).
 
+use super::rhea::with_tls;
 use super::{installed, is_there, run};
+use crate::access::rig::PASSWORD;
 use crate::harness::{Broker, unique};
 use crate::house::root;
 use std::process::Command;
@@ -46,6 +48,37 @@ fn retained_messages_are_set_fetched_and_deleted_by_annotation() {
 #[test]
 fn mqtt_publishes_into_a_queue_that_consumers_share() {
     with_proton(|broker| play("queues", &broker, &unique("queues")));
+}
+
+#[test]
+fn messages_are_settled_in_every_way() {
+    with_proton(|broker| play("settling", &broker, &unique("settling")));
+}
+
+#[test]
+fn each_outcome_does_what_it_says_and_a_drain_is_answered() {
+    with_proton(|broker| play("outcomes", &broker, &unique("outcomes")));
+}
+
+#[test]
+fn ten_megabytes_are_one_message_and_its_answer_comes_by_a_dynamic_node() {
+    with_proton(|broker| play("long", &broker, &unique("long")));
+}
+
+#[test]
+fn a_transaction_is_committed_or_never_was() {
+    with_proton(|broker| play("transactions", &broker, &unique("transactions")));
+}
+
+#[test]
+fn tls_and_a_password_let_in_and_a_wrong_one_does_not() {
+    if !is_there("Proton", Command::new(installed("venv/bin/python")).arg(script()).arg("probe")) {
+        return;
+    }
+    let Some((rig, authority)) = with_tls() else { return };
+    let ca = authority.path("ca.pem").to_string_lossy().into_owned();
+    let port = rig.at("amqps").port().to_string();
+    run(installed("venv/bin/python"), &[&script(), "doors", &port, "0", &unique("doors"), &ca, "ann", PASSWORD]);
 }
 
 #[test]

@@ -1,4 +1,5 @@
-"""Scenarios with Qpid Proton and paho: proton_client.py SCENARIO AMQP_PORT MQTT_PORT NAME. NAME is a word of the row's own."""
+"""Scenarios with Qpid Proton and paho: proton_client.py SCENARIO AMQP_PORT MQTT_PORT NAME [MORE]. NAME is a word of the row's
+own."""
 
 import queue
 import sys
@@ -7,7 +8,9 @@ import time
 import paho.mqtt.client as mqtt
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
-from proton import Delivery, Message, symbol
+from proton import ConnectionException, Delivery, Link, Message, SSLDomain, symbol
+from proton.handlers import MessagingHandler, TransactionHandler
+from proton.reactor import AtMostOnce, Container, DurableSubscription, LinkOption
 from proton.utils import BlockingConnection, LinkDetached, SendException
 
 PATIENCE = 20
@@ -199,6 +202,151 @@ def queues():
     assert sorted(got) == [b"%d" % number for number in range(6)], got
 
 
+class SettlesSecond(LinkOption):
+    def apply(self, link):
+        link.snd_settle_mode, link.rcv_settle_mode = Link.SND_UNSETTLED, Link.RCV_SECOND
+
+
+def drain(connection, receiver):
+    receiver.link.drain(10)
+    connection.wait(lambda: receiver.link.credit == 0, timeout=PATIENCE, msg="drained")
+
+
+def settling():
+    """Settled, unsettled and settled by the receiver second, both ways."""
+    connection = connect()
+    address = "/queues/" + NAME
+    for number, option in enumerate((None, AtMostOnce(), SettlesSecond())):
+        sender = connection.create_sender(address, name="s%d" % number, options=option)
+        if isinstance(option, SettlesSecond):
+            delivery = sender.link.send(Message(body=number, durable=True))
+            connection.wait(lambda: delivery.remote_state, timeout=PATIENCE, msg="outcome")
+            assert delivery.remote_state == Delivery.ACCEPTED
+            delivery.settle()
+        else:
+            sender.send(Message(body=number))
+        receiver = connection.create_receiver(address, credit=1, name="r%d" % number, options=option)
+        assert receiver.receive(PATIENCE).body == number
+        if not isinstance(option, AtMostOnce):
+            receiver.accept()
+        receiver.close()
+    rest = connection.create_receiver(address, credit=0, name="rest")
+    drain(connection, rest)
+    assert rest.fetcher.has_message == 0
+    connection.close()
+
+
+def outcomes():
+    """Released, modified, rejected and accepted; no more than credit, and a drain is answered."""
+    connection = connect()
+    address = "/queues/" + NAME
+    sender = connection.create_sender(address)
+    for body in ("released", "failed", "rejected", "accepted"):
+        sender.send(Message(body=body, durable=True))
+    receiver = connection.create_receiver(address)
+
+    def come():
+        message = receiver.receive(PATIENCE)
+        return message.body, message.delivery_count
+
+    assert come() == ("released", 0)
+    receiver.release(delivered=False)
+    assert come() == ("released", 0)
+    receiver.accept()
+    assert come() == ("failed", 0)
+    receiver.fetcher.unsettled[0].local.failed = True
+    receiver.release(delivered=True)
+    assert come() == ("failed", 1)
+    receiver.accept()
+    assert come() == ("rejected", 0)
+    receiver.reject()
+    assert come() == ("accepted", 0)
+    receiver.accept()
+    drain(connection, receiver)
+    assert receiver.fetcher.has_message == 0
+    connection.close()
+
+
+def long():
+    """Ten megabytes, and an answer by a node of the broker's own making."""
+    connection = connect()
+    replies = connection.create_receiver(None, dynamic=True)
+    sender = connection.create_sender("/queues/" + NAME)
+    body = b"0123456789" * 1_000_000
+    sender.send(Message(body=body, inferred=True, reply_to=replies.link.remote_source.address))
+    asked = take(connection.create_receiver("/queues/" + NAME))
+    assert asked.body == body
+    connection.create_sender(None).send(Message(address=asked.reply_to, body="got it"))
+    assert take(replies).body == "got it"
+    connection.close()
+
+
+class Transaction(MessagingHandler, TransactionHandler):
+    """Two messages in a transaction that is given up, two in one that is committed."""
+
+    def __init__(self):
+        super().__init__()
+        self.bodies, self.commits = [["no", "never"], ["yes", "too"]], [False, True]
+
+    def on_start(self, event):
+        self.container = event.container
+        self.connection = event.container.connect("127.0.0.1:%d" % AMQP_PORT, allowed_mechs="ANONYMOUS")
+        self.sender = event.container.create_sender(self.connection, "/queues/" + NAME)
+
+    def on_sendable(self, event):
+        if event.sender == self.sender and self.bodies is not None and len(self.bodies) == 2:
+            self.container.declare_transaction(self.connection, handler=self)
+
+    def on_transaction_declared(self, event):
+        for body in self.bodies.pop(0):
+            event.transaction.send(self.sender, Message(body=body))
+        event.transaction.commit() if self.commits.pop(0) else event.transaction.abort()
+
+    def on_transaction_aborted(self, event):
+        self.container.declare_transaction(self.connection, handler=self)
+
+    def on_transaction_committed(self, event):
+        self.bodies = None
+        self.connection.close()
+
+
+def transactions():
+    """Of what was posted only that comes which was committed."""
+    transaction = Transaction()
+    Container(transaction).run()
+    assert transaction.bodies is None
+    connection = connect()
+    receiver = connection.create_receiver("/queues/" + NAME)
+    assert [take(receiver).body for _ in range(2)] == ["yes", "too"]
+    connection.close()
+
+
+def doors():
+    """By TLS and a password; a wrong one is told so."""
+    authority, user, password = sys.argv[5:]
+    trust = SSLDomain(SSLDomain.MODE_CLIENT)
+    trust.set_trusted_ca_db(authority)
+    trust.set_peer_authentication(SSLDomain.VERIFY_PEER_NAME)
+
+    def enter(secret):
+        url = "amqps://localhost:%d" % AMQP_PORT
+        return BlockingConnection(url, ssl_domain=trust, allowed_mechs="PLAIN", user=user, password=secret, timeout=PATIENCE)
+
+    connection = enter(password)
+    connection.create_sender("/queues/" + NAME).send(Message(body="by TLS"))
+    assert take(connection.create_receiver("/queues/" + NAME)).body == "by TLS"
+    connection.close()
+    try:
+        enter("wrong")
+        raise AssertionError("a wrong password was taken")
+    except ConnectionException as why:
+        assert "auth" in str(why).lower(), why
+
+
+def subscription(connection):
+    return connection.create_receiver(NAME + "/durable", name="kept", options=DurableSubscription())
+
+
 def leave():
     """What is unsettled, queued and subscribed when the broker is stopped."""
     connection = connect()
@@ -206,6 +354,10 @@ def leave():
     service = connection.create_sender("$mqtt.subscriptionservice")
     service.send(Message(subject="subscribe", correlation_id="$mqtt.to.%s.publish" % NAME, body={NAME + "/s": "1"}))
     connection.create_sender(NAME + "/s").send(Message(body="kept", durable=True))
+    subscriber = BlockingConnection("amqp://127.0.0.1:%d" % AMQP_PORT, container_id=NAME, allowed_mechs="ANONYMOUS")
+    subscription(subscriber).detach()
+    subscriber.close()
+    connection.create_sender(NAME + "/durable").send(Message(body="subscribed", durable=True))
     connection.create_sender("$lwt", name=NAME).send(will(NAME + "/will", b"will", 1, retain=True))
     # EM-10: the connection is still there when the broker goes.
 
@@ -214,6 +366,8 @@ def back():
     connection = connect()
     assert take(connection.create_receiver("/queues/" + NAME)).body == "queued"
     assert take(connection.create_receiver("$mqtt.to.%s.publish" % NAME)).body == "kept"
+    subscriber = BlockingConnection("amqp://127.0.0.1:%d" % AMQP_PORT, container_id=NAME, allowed_mechs="ANONYMOUS")
+    assert take(subscription(subscriber)).body == "subscribed"
     assert Mqtt(NAME + "-r", NAME + "/will").take() == (NAME + "/will", 1, True, b"will")
 
 
