@@ -87,6 +87,7 @@ fn bench_plays_each_scenario_without_a_loss_and_leaves_nothing_behind() {
         ("durable", "20", 60, 60),
         ("modules", "20", 60, 60),
         ("retained", "20", 60, 60),
+        ("offline", "20", 60, 60),
         ("connections", "1", 3, 3),
     ] {
         let mut arguments = vec!["bench", scenario, "--url", &url, "--messages", messages, "--json"];
@@ -113,6 +114,38 @@ fn bench_plays_each_scenario_without_a_loss_and_leaves_nothing_behind() {
             assert!(Instant::now() < until, "{left}: {answer}");
         }
     }
+}
+
+/// By time and by number, with what it costs the broker; the result file is what the chart is drawn from.
+#[test]
+fn bench_compares_brokers_and_draws_what_they_cost() {
+    let Some(broker) = Broker::start() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    // The broker runs in this process.
+    let named = |name: &str| format!("{name}=mqtt://{}#{}", broker.address(), std::process::id());
+    let (first, second) = (named("first"), named("second"));
+    let mut arguments = vec!["bench", "compare", "--broker", &first, "--broker", &second, "--out", "r.jsonl"];
+    arguments.extend(["--scenarios", "p2p-q0-1x64,shared-q1", "--rounds", "1", "--seconds", "0.2", "--warm-up", "0"]);
+    let ended = pliant(folder.path(), &arguments, b"");
+    ended.expect(0, "of first");
+    let written = std::fs::read_to_string(folder.path().join("r.jsonl")).unwrap();
+    let runs: Vec<Json> = written.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let told: Vec<_> = runs.iter().map(|run| (run["scenario"].as_str(), run["broker"].as_str())).collect();
+    let expected =
+        ["p2p-q0-1x64", "shared-q1-8"].map(|name| [(Some(name), Some("first")), (Some(name), Some("second"))]);
+    assert_eq!(told, expected.concat());
+    for run in &runs {
+        assert!(run["received"].as_u64() > Some(0) && run["received"] == run["expected"], "{run}");
+        assert!(run["broker_cpu_microseconds_per_message"].as_f64() > Some(0.0), "{run}");
+        assert!(run["broker_rss_bytes"].as_u64() > Some(1 << 20), "{run}");
+    }
+    pliant(folder.path(), &["bench", "chart", "r.jsonl", "--out", "c.svg"], b"").expect(0, "");
+    let chart = std::fs::read_to_string(folder.path().join("c.svg")).unwrap();
+    assert!(chart.starts_with("<svg") && chart.contains("shared-q1-8") && chart.contains("second"), "{chart}");
+    pliant(folder.path(), &["bench", "chart", "c.svg"], b"").expect(1, "c.svg: line 1:");
+    let url = format!("mqtt://{}", broker.address());
+    pliant(folder.path(), &["bench", "--url", &url, "--pid", "4294967295"], b"").expect(1, "/proc/4294967295/");
+    pliant(folder.path(), &["bench", "retained", "--seconds", "1"], b"").expect(2, "are counted");
 }
 
 #[test]

@@ -83,9 +83,9 @@ enum Command {
         after_help = "Examples:\n  pliant sub 'home/#' --verbose\n  pliant sub home/kitchen --count 1 --timeout 5 --json\n  pliant sub /queues/orders --url amqps://broker.example --ca-file ca.pem --user ann --password-file password"
     )]
     Sub(subscribe::SubscribeArgs),
-    /// Load a running broker and measure it
+    /// Load a running broker and measure it, or several beside each other
     #[command(
-        after_help = "Examples:\n  pliant bench\n  pliant bench fan-out --qos 0 --size 64\n  pliant bench durable --publishers 20\n  pliant bench --publishers 10 --subscribers 10 --shared --qos 1 --json\n  pliant bench --rate 5000 --messages 50000 --size 64\n  pliant bench p2p --url amqp://127.0.0.1:5672\n  pliant bench p2p --url amqp://127.0.0.1:5672 --node /queues/bench-{}"
+        after_help = "Examples:\n  pliant bench\n  pliant bench fan-out --qos 0 --size 64\n  pliant bench durable --publishers 20\n  pliant bench --publishers 10 --subscribers 10 --shared --qos 1 --json\n  pliant bench --rate 5000 --messages 50000 --size 64\n  pliant bench p2p --url amqp://127.0.0.1:5672\n  pliant bench p2p --url amqp://127.0.0.1:5672 --node /queues/bench-{}\n  pliant bench p2p --qos 0 --await-copies --seconds 5 --pid $(pidof pliant)\n  pliant bench compare --broker mosquitto=mqtt://127.0.0.1:1884#4711 --broker pliant=mqtt://127.0.0.1:1883#4712"
     )]
     Bench(bench::BenchArgs),
     /// Bridges of a running broker

@@ -40,6 +40,11 @@ fn what_the_guide_says_is_understood() {
         "pub a/b --lines",
         "pub a/b --file -",
         "sub a/b c/# --count 1 --timeout 5 --json",
+        "bench",
+        "bench p2p --seconds 2 --warm-up 0.5 --await-copies --pid 17 --name here",
+        "bench compare --list",
+        "bench compare --broker a=mqtt://h:1#17 --broker b=mqtt://h --scenarios p2p,routing --rounds 1 --out r.jsonl",
+        "bench chart r.jsonl --out c.svg",
         "store check --data-dir d",
         "store compact",
     ] {
@@ -66,6 +71,13 @@ fn wrong_usage_is_refused() {
         "sub",
         "sub a --json --verbose",
         "sub a --password-file p",
+        "bench p2p --seconds 1 --messages 2",
+        "bench p2p --warm-up 1 --seconds -1",
+        "bench --pid 0",
+        "bench compare",
+        "bench compare --broker a",
+        "bench --qos 1 compare --list",
+        "bench chart",
     ] {
         let kind = parse(line).expect_err(line);
         assert!(!matches!(kind, ErrorKind::DisplayHelp | ErrorKind::DisplayVersion), "{line}");

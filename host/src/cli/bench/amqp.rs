@@ -1,8 +1,9 @@
 //! The same over AMQP 1.0: a link each. A quality of service is a way to settle: 0 by the sender, 1 by the receiver first, 2
 //! by the receiver second.
 
+use super::LOOK;
 use super::heard::Heard;
-use super::{LOOK, Run};
+use super::play::Run;
 use crate::cli::Failure;
 use crate::cli::amqp::{Opened, settling, taken};
 use fe2o3_amqp::link::receiver::CreditMode;
@@ -53,6 +54,9 @@ async fn publish(run: &Run, number: u32, opened: Opened, mut sender: Sender) -> 
     let begun = Instant::now();
     let mut under_way = JoinSet::new();
     for next in 0..plan.messages {
+        if run.enough.load(Ordering::Relaxed) {
+            break;
+        }
         if let Some(rate) = plan.rate {
             while (begun.elapsed().as_secs_f64() * rate as f64) < next as f64 {
                 tokio::time::sleep(Duration::from_millis(1)).await;

@@ -1,7 +1,9 @@
 //! Scenario `connections`: clients come one after the other and stay until the last is there.
 
+use super::histogram;
+use super::play::Run;
 use super::report::Report;
-use super::{Run, histogram};
+use super::span::Mark;
 use crate::cli::Failure;
 use std::sync::atomic::Ordering;
 
@@ -9,7 +11,7 @@ use std::sync::atomic::Ordering;
 pub(super) fn play(run: &Run) -> Result<Report, Failure> {
     let mut latency = histogram();
     let mut held = Vec::new();
-    let begun = run.micros();
+    let mark = Mark::new(run)?;
     for number in 0..run.plan.publishers {
         let before = run.micros();
         run.sent.fetch_add(1, Ordering::Relaxed);
@@ -17,6 +19,5 @@ pub(super) fn play(run: &Run) -> Result<Report, Failure> {
         run.received.fetch_add(1, Ordering::Relaxed);
         latency.saturating_record(run.micros() - before);
     }
-    let took = run.micros() - begun;
-    Ok(Report::of_arrivals(run, took, &latency))
+    Ok(Report::of_arrivals(run, &mark.end(run)?, &latency))
 }

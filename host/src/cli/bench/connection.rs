@@ -5,7 +5,7 @@ use bytes::BytesMut;
 use mqttbytes::v4::{Connect, ConnectReturnCode, Disconnect, Login, Packet, read};
 use std::io::{ErrorKind, Read, Write};
 use std::net::TcpStream;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Largest packet that is taken, in bytes.
 const PACKET_BYTES_MAX: usize = 17 << 20;
@@ -15,6 +15,9 @@ const CHUNK: usize = 64 << 10;
 
 /// How long a read waits before its caller may look at something else.
 const WAIT: Duration = Duration::from_millis(100);
+
+/// How long an answer is waited for.
+pub(super) const PATIENCE: Duration = Duration::from_secs(60);
 
 pub(super) struct Connection {
     stream: TcpStream,
@@ -42,12 +45,12 @@ impl Connection {
         connect.clean_session = clean;
         connect.login = login.map(|(username, password)| Login { username, password });
         connect.write(&mut connection.outgoing).map_err(wrong)?;
+        connection.stream.set_read_timeout(Some(WAIT)).map_err(failed)?;
         connection.flush()?;
         match connection.expect()? {
             Packet::ConnAck(answer) if answer.code == ConnectReturnCode::Success => {}
             other => return Err(Failure::Failed(format!("{host}:{port} does not take the connection: {other:?}"))),
         }
-        connection.stream.set_read_timeout(Some(WAIT)).map_err(failed)?;
         Ok(connection)
     }
 
@@ -88,15 +91,23 @@ impl Connection {
         }
     }
 
-    /// The next packet, however long it takes.
+    /// The next packet.
     pub fn expect(&mut self) -> Result<Packet, Failure> {
+        let asked = Instant::now();
         loop {
             if let Some(packet) = self.here()? {
                 return Ok(packet);
             }
-            self.more()?;
+            if !self.more()? && asked.elapsed() > PATIENCE {
+                return Err(silent());
+            }
         }
     }
+}
+
+/// A broker that does not answer.
+pub(super) fn silent() -> Failure {
+    Failure::Failed(format!("the broker has not answered for {} s", PATIENCE.as_secs()))
 }
 
 /// A packet that cannot be read or written.

@@ -1,7 +1,8 @@
 //! What one subscriber heard: how long it was on its way, and what came out of order.
 
+use super::histogram;
+use super::play::Run;
 use super::scenario::Plan;
-use super::{Run, histogram};
 use hdrhistogram::Histogram;
 use std::sync::atomic::Ordering;
 
@@ -18,22 +19,29 @@ pub(super) struct Heard {
     pub last: u64,
     /// Number of the message that is expected next at the earliest, by publisher and topic.
     next: Vec<u64>,
+    /// Publishers whose messages have arrived whole since the last [`Heard::wake`].
+    whole: Vec<u32>,
 }
 
 impl Heard {
     pub fn new(plan: &Plan) -> Self {
-        let topics = (u64::from(plan.publishers) * plan.topics).min(TOPICS_MAX) as usize;
-        Self { latency: histogram(), out_of_order: 0, last: 0, next: vec![0; topics] }
+        let topics = u64::from(plan.publishers).saturating_mul(plan.topics).min(TOPICS_MAX) as usize;
+        Self { latency: histogram(), out_of_order: 0, last: 0, next: vec![0; topics], whole: Vec::new() }
     }
 
     /// One message; an error: it is not of this run.
     pub fn note(&mut self, run: &Run, payload: &[u8], now: u64) -> Result<(), ()> {
         let (publisher, number, sent) = stamp(payload).ok_or(())?;
         run.received.fetch_add(1, Ordering::Relaxed);
-        self.latency.saturating_record(now.saturating_sub(sent));
+        if run.plan.await_copies && run.copies.note(publisher) && self.whole.last() != Some(&publisher) {
+            self.whole.push(publisher);
+        }
+        if run.is_measured.load(Ordering::Relaxed) {
+            self.latency.saturating_record(now.saturating_sub(sent));
+        }
         self.last = now;
         let topics = run.plan.topics;
-        let topic = u64::from(publisher) * topics + number % topics;
+        let topic = u64::from(publisher).saturating_mul(topics).saturating_add(number % topics);
         if let Some(next) = usize::try_from(topic).ok().and_then(|topic| self.next.get_mut(topic)) {
             if number < *next {
                 self.out_of_order += 1;
@@ -42,6 +50,13 @@ impl Heard {
             }
         }
         Ok(())
+    }
+
+    /// Tells publishers that wait for it that messages of theirs have arrived.
+    pub fn wake(&mut self, run: &Run) {
+        for publisher in self.whole.drain(..) {
+            run.copies.wake(publisher);
+        }
     }
 }
 
@@ -55,7 +70,7 @@ fn stamp(payload: &[u8]) -> Option<(u32, u64, u64)> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::STAMP_BYTES;
+    use super::super::play::STAMP_BYTES;
     use super::*;
 
     #[test]

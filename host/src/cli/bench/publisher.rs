@@ -1,18 +1,24 @@
 //! One publisher: sends stamped messages as fast as its window, or as its rate, lets it.
 
-use super::Run;
-use super::connection::{Connection, wrong};
+use super::connection::{self, Connection, wrong};
+use super::play::Run;
 use crate::cli::Failure;
 use bytes::Bytes;
 use mqttbytes::QoS;
 use mqttbytes::v4::{Packet, PubRel, Publish};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::thread::sleep;
+use std::thread::{park_timeout, sleep};
 use std::time::{Duration, Instant};
 
 /// Bytes that gather before they are sent.
 const BATCH_BYTES: usize = 64 << 10;
+
+/// How long copies are waited for while none arrives.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// How often a publisher that waits for copies looks whether the run is over.
+const LOOK: Duration = Duration::from_millis(100);
 
 struct Publisher {
     run: Arc<Run>,
@@ -20,12 +26,14 @@ struct Publisher {
     connection: Connection,
     next: u64,
     under_way: u16,
+    begun: Instant,
 }
 
 /// Connects; what it gives back publishes all messages and waits for their acknowledgements.
 pub(super) fn open(run: &Arc<Run>, number: u32) -> Result<impl FnOnce() -> Result<(), Failure> + use<>, Failure> {
     let connection = run.connect("pub", number, true)?;
-    let mut publisher = Publisher { run: run.clone(), number, connection, next: 0, under_way: 0 };
+    let mut publisher =
+        Publisher { run: run.clone(), number, connection, next: 0, under_way: 0, begun: Instant::now() };
     Ok(move || publisher.work())
 }
 
@@ -48,23 +56,57 @@ pub(super) fn forget(run: &Arc<Run>) -> Result<(), Failure> {
 
 impl Publisher {
     fn work(&mut self) -> Result<(), Failure> {
-        let (messages, rate, window) = (self.run.plan.messages, self.run.plan.rate, self.run.plan.window);
-        let begun = Instant::now();
-        while self.next < messages || self.under_way > 0 {
-            let due = rate.map_or(messages, |rate| {
-                ((begun.elapsed().as_secs_f64() * rate as f64) as u64).saturating_add(1).min(messages)
-            });
-            while self.next < due && self.under_way < window && self.connection.outgoing.len() < BATCH_BYTES {
+        self.run.copies.wait_here(self.number);
+        self.begun = Instant::now();
+        loop {
+            let due = self.due();
+            while self.next < due && self.has_room() && self.connection.outgoing.len() < BATCH_BYTES {
                 self.put()?;
             }
             self.connection.flush()?;
-            if self.under_way > 0 && (self.under_way >= window || self.next >= due) {
+            let is_due = self.next < due;
+            if self.under_way > 0 && !(is_due && self.has_room()) {
                 self.acknowledgements()?;
-            } else if self.next >= due && self.next < messages {
-                sleep(Duration::from_micros(500));
+            } else if self.next >= self.end() {
+                return Ok(());
+            } else if !is_due {
+                sleep(self.time_to_next());
+            } else if !self.has_room() {
+                self.copies()?;
             }
         }
-        Ok(())
+    }
+
+    /// Number of the message after the last.
+    fn end(&self) -> u64 {
+        if self.run.enough.load(Ordering::Relaxed) { self.next } else { self.run.plan.messages }
+    }
+
+    /// Number of the first message that is not due yet. With a rate publishers take turns.
+    fn due(&self) -> u64 {
+        let Some(rate) = self.run.plan.rate else { return self.end() };
+        let turns = self.begun.elapsed().as_secs_f64() * rate as f64 + 1.0 - self.turn();
+        (turns.max(0.0) as u64).min(self.end())
+    }
+
+    /// Until the next message is due.
+    fn time_to_next(&self) -> Duration {
+        let rate = self.run.plan.rate.map_or(1.0, |rate| rate as f64);
+        let due = Duration::try_from_secs_f64((self.next as f64 + self.turn()) / rate).unwrap_or(LOOK);
+        due.saturating_sub(self.begun.elapsed()).min(LOOK)
+    }
+
+    /// Which part of the time between two messages this publisher begins after the first one.
+    fn turn(&self) -> f64 {
+        f64::from(self.number) / f64::from(self.run.plan.publishers)
+    }
+
+    /// Whether one more may be under way.
+    fn has_room(&self) -> bool {
+        let plan = &self.run.plan;
+        let window = plan.window;
+        self.under_way < window
+            && !(plan.await_copies && self.next - self.run.copies.whole(self.number) >= u64::from(window))
     }
 
     /// Writes the next message to the batch.
@@ -84,9 +126,27 @@ impl Publisher {
         Ok(())
     }
 
+    /// Waits until one more message has arrived whole.
+    fn copies(&self) -> Result<(), Failure> {
+        let since = Instant::now();
+        while !self.has_room() && self.next < self.end() {
+            if since.elapsed() > PATIENCE {
+                let missing = self.next - self.run.copies.whole(self.number);
+                return Err(Failure::Failed(format!("{missing} messages of publisher {} do not arrive", self.number)));
+            }
+            park_timeout(LOOK);
+        }
+        Ok(())
+    }
+
     /// Works off the acknowledgements that are there, or waits for the first.
     fn acknowledgements(&mut self) -> Result<(), Failure> {
-        self.connection.more()?;
+        let asked = Instant::now();
+        while !self.connection.more()? {
+            if asked.elapsed() > connection::PATIENCE {
+                return Err(connection::silent());
+            }
+        }
         while let Some(packet) = self.connection.here()? {
             match packet {
                 Packet::PubAck(_) | Packet::PubComp(_) => self.under_way -= 1,

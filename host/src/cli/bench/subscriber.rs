@@ -1,9 +1,9 @@
 //! One subscriber: acknowledges what it is sent and notes how long it was on its way, what came twice and what came out
 //! of order.
 
-use super::Run;
 use super::connection::{Connection, wrong};
 use super::heard::Heard;
+use super::play::Run;
 use crate::cli::Failure;
 use mqttbytes::QoS;
 use mqttbytes::v4::{Packet, PubAck, PubComp, PubRec, Publish, Subscribe, SubscribeFilter, SubscribeReasonCode};
@@ -24,11 +24,38 @@ struct Subscriber {
 pub(super) fn open(run: &Arc<Run>, number: u32) -> Result<impl FnOnce() -> Result<Heard, Failure> + use<>, Failure> {
     let plan = &run.plan;
     let mut connection = run.connect("sub", number, !plan.durable)?;
-    let share = if plan.shared { "$share/bench/" } else { "" };
-    let whose = if plan.pairs { format!("/{number}") } else { String::new() };
-    subscribe(&mut connection, &[format!("{share}{}{whose}/#", run.root)], plan.qos)?;
-    let mut subscriber = Subscriber { number, run: run.clone(), connection, heard: Heard::new(plan) };
-    Ok(move || subscriber.work().and_then(|()| subscriber.end()))
+    ask(&mut connection, &[filter(run, number)], plan.subscribe_qos)?;
+    // Retained messages may come before the answer.
+    if !plan.retain {
+        answered(&connection.expect()?)?;
+    }
+    Ok(listener(run, number, connection))
+}
+
+/// Subscribes for a session that stays, and goes.
+pub(super) fn leave(run: &Run, number: u32) -> Result<(), Failure> {
+    let mut connection = run.connect("sub", number, false)?;
+    ask(&mut connection, &[filter(run, number)], run.plan.subscribe_qos)?;
+    answered(&connection.expect()?)?;
+    connection.leave()
+}
+
+/// Comes back for a session; what it gives back listens until the run is stopped.
+pub(super) fn resume(run: &Arc<Run>, number: u32) -> Result<impl FnOnce() -> Result<Heard, Failure> + use<>, Failure> {
+    let connection = run.connect("sub", number, false)?;
+    Ok(listener(run, number, connection))
+}
+
+fn listener(run: &Arc<Run>, number: u32, connection: Connection) -> impl FnOnce() -> Result<Heard, Failure> + use<> {
+    let mut subscriber = Subscriber { number, run: run.clone(), connection, heard: Heard::new(&run.plan) };
+    move || subscriber.work().and_then(|()| subscriber.end())
+}
+
+/// What a subscriber hears.
+fn filter(run: &Run, number: u32) -> String {
+    let share = if run.plan.shared { "$share/bench/" } else { "" };
+    let whose = if run.plan.pairs { format!("/{number}") } else { String::new() };
+    format!("{share}{}{whose}/#", run.root)
 }
 
 /// Somebody else's filters, which stay as long as the connection.
@@ -39,18 +66,23 @@ pub(super) fn others(run: &Run) -> Result<Option<Connection>, Failure> {
     let mut connection = run.connect("others", 0, true)?;
     let filters: Vec<String> = (0..run.plan.filters).map(|at| format!("{}/others/{at}/+", run.root)).collect();
     for filters in filters.chunks(FILTERS_AT_ONCE) {
-        subscribe(&mut connection, filters, QoS::AtMostOnce)?;
+        ask(&mut connection, filters, QoS::AtMostOnce)?;
+        answered(&connection.expect()?)?;
     }
     Ok(Some(connection))
 }
 
-fn subscribe(connection: &mut Connection, filters: &[String], qos: QoS) -> Result<(), Failure> {
+fn ask(connection: &mut Connection, filters: &[String], qos: QoS) -> Result<(), Failure> {
     let filters = filters.iter().map(|filter| SubscribeFilter::new(filter.clone(), qos));
     let mut subscribe = Subscribe::new_many(filters);
     subscribe.pkid = 1;
     subscribe.write(&mut connection.outgoing).map_err(wrong)?;
-    connection.flush()?;
-    match connection.expect()? {
+    connection.flush()
+}
+
+/// Whether the broker takes a subscription.
+fn answered(packet: &Packet) -> Result<(), Failure> {
+    match packet {
         Packet::SubAck(answer) if !answer.return_codes.contains(&SubscribeReasonCode::Failure) => Ok(()),
         other => Err(Failure::Failed(format!("the broker does not take the subscription: {other:?}"))),
     }
@@ -67,7 +99,7 @@ impl Subscriber {
     }
 
     fn work(&mut self) -> Result<(), Failure> {
-        // Retained messages may have come together with the answer to the subscription.
+        // Messages may have come together with the answer to CONNECT or SUBSCRIBE.
         while !self.run.stop.load(Ordering::Relaxed) {
             let now = self.run.micros();
             while let Some(packet) = self.connection.here()? {
@@ -76,10 +108,12 @@ impl Subscriber {
                     Packet::PubRel(release) => {
                         PubComp::new(release.pkid).write(&mut self.connection.outgoing).map_err(wrong)?;
                     }
+                    answer @ Packet::SubAck(_) => answered(&answer)?,
                     other => return Err(Failure::Failed(format!("a subscriber was sent {other:?}"))),
                 }
             }
             self.connection.flush()?;
+            self.heard.wake(&self.run);
             self.connection.more()?;
         }
         Ok(())
