@@ -32,6 +32,36 @@ fn an_id_with_special_characters_is_found_and_shown_escaped() {
 }
 
 #[test]
+fn a_session_can_be_ended_whether_its_client_is_there_or_not() {
+    let Some(admin) = admin() else { return };
+    for is_there in [false, true] {
+        let (id, topic) = (unique("ended"), unique("ended"));
+        let mut watcher = client(V5);
+        watcher.subscribe(&format!("{topic}/will"), 1);
+        let will = Will::new(&format!("{topic}/will"), "over").delay(600);
+        let mut client = connect(V5).id(&id).kept().will(will).open();
+        client.subscribe(&topic, 1);
+        let there = if is_there {
+            Some(client)
+        } else {
+            client.cut();
+            None
+        };
+        watcher.say(&topic, "waits", 1);
+        let path = format!("/api/v1/clients/{id}");
+        admin.delete(&format!("{path}?session=true&server=other")).problem(400);
+        admin.delete(&format!("{path}?session=true")).expect(204);
+        admin.delete(&format!("{path}?session=true")).problem(404);
+        watcher.expect(&format!("{topic}/will"), "over", 0);
+        if let Some(mut client) = there {
+            client.wait_for("its end", |packet| matches!(packet, Packet::Disconnect(_)).then_some(()));
+        }
+        // Nothing is left of it.
+        connect(V5).id(&id).kept().open().expect_nothing();
+    }
+}
+
+#[test]
 fn a_client_can_be_thrown_out() {
     let Some(admin) = admin() else { return };
     for version in BOTH {

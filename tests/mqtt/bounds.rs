@@ -137,6 +137,26 @@ fn an_old_client_may_have_all_identifiers_under_way() {
     subscriber.expect(&format!("{topic}/last"), "y", 2);
 }
 
+/// What expired in a queue that nobody fetches keeps nobody out.
+#[test]
+fn a_queue_full_of_expired_messages_takes_new_ones() {
+    let Some(broker) = Broker::start_with(|config| config.broker.queue_messages_max = 3) else { return };
+    let (id, topic) = (unique("full"), unique("full"));
+    let mut away = connect(V5).at(broker.address()).id(&id).kept().open();
+    away.subscribe(&topic, 1);
+    away.disconnect();
+    let mut publisher = connect(V5).at(broker.address()).open();
+    for number in 0..3 {
+        let short = Publish::new(&topic, number.to_string(), 1).with(Property::Four(property::MESSAGE_EXPIRY, 5));
+        assert_eq!(publisher.publish(&short), 0);
+    }
+    pass_at(broker.address(), 6);
+    publisher.say(&topic, "new", 1);
+    let mut back = connect(V5).at(broker.address()).id(&id).kept().resume();
+    back.expect(&topic, "new", 1);
+    back.expect_nothing();
+}
+
 /// Q12: a message that finds no room is not acknowledged, and what was acknowledged is there.
 #[test]
 fn nothing_is_acknowledged_that_a_full_queue_does_not_take() {

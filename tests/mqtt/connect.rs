@@ -102,6 +102,25 @@ fn the_broker_offers_all_of_the_protocol() {
 }
 
 /// [MQTT-3.1.4-5]: the client need not wait for CONNACK.
+/// Mosquitto's bridges say that they are some by the highest bit of the level, and count on the options of 5.0 then.
+#[test]
+fn a_bridge_is_sent_nothing_of_its_own_and_retain_flags_as_they_were() {
+    for version in [V31, V311] {
+        let topic = unique("bridge");
+        let mut bytes = connect(version).id(&unique("bridge")).bytes();
+        // Behind the fixed header and the protocol's name.
+        bytes[if version == V31 { 10 } else { 8 }] |= 0x80;
+        let mut bridge = Client::dial(address(), version);
+        bridge.send(&bytes);
+        assert!(matches!(bridge.receive(), Packet::Connack(Connack { code: 0, .. })));
+        bridge.subscribe(&format!("{topic}/#"), 1);
+        bridge.say(&format!("{topic}/own"), "x", 1);
+        client(V5).publish(&Publish::new(&format!("{topic}/other"), "y", 1).retained());
+        assert!(bridge.expect(&format!("{topic}/other"), "y", 1).retain);
+        bridge.expect_nothing();
+    }
+}
+
 #[test]
 fn packets_may_follow_connect_at_once() {
     for version in BOTH {

@@ -25,22 +25,34 @@ pub(super) async fn show(State(api): State<Api>, Name(id): Name) -> Result<Respo
     Ok(json(&shown(&client)))
 }
 
-/// `?server=` and `?permanent=` of a client that is to go elsewhere.
+/// `?server=` and `?permanent=` of a client that is to go elsewhere, `?session=` of one that nothing is to be kept for.
 #[derive(Debug, Default, serde::Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct DisconnectQuery {
     server: Option<String>,
     #[serde(default)]
     permanent: bool,
+    #[serde(default)]
+    session: bool,
 }
 
 /// Ends a client's connection, and tells it where to go if that is said. What belongs to it stays for as long as it asked
-/// for.
+/// for, unless its session is to end as well: that is on disk when it answers.
 pub(super) async fn disconnect(
     State(api): State<Api>,
     Name(id): Name,
     Ask(query): Ask<DisconnectQuery>,
 ) -> Result<StatusCode, Problem> {
+    if query.session {
+        if query.server.is_some() {
+            return Err(Problem::bad_request(
+                "a client whose session ends is sent nowhere: leave out either session or server",
+            ));
+        }
+        let ended = api.with_worker(move |broker, worker, now| broker.end_session(worker, now, &id)).await?;
+        api.committed(ended.ok_or_else(|| Problem::not_found("no client of that id has a session"))?).await?;
+        return Ok(StatusCode::NO_CONTENT);
+    }
     let ended = match query.server {
         Some(server) => api.broker().send_elsewhere(&id, elsewhere(&server, query.permanent)?),
         None => api.broker().disconnect(&id),

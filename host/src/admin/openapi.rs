@@ -77,7 +77,11 @@ const ENDPOINTS: &[(&str, &str, &str, Parameters, Option<&str>)] = &[
         "/api/v1/clients/{id}",
         "delete",
         "End a client's connection",
-        &[("server", "where it is told to go instead"), ("permanent", "true: for good")],
+        &[
+            ("server", "where it is told to go instead"),
+            ("permanent", "true: for good"),
+            ("session", "true: end its session, too, with all that waits in it; it need not be connected"),
+        ],
         None,
     ),
     ("/api/v1/drain", "get", "Where clients are sent, and how many are still here", &[], None),

@@ -10,7 +10,7 @@ use super::{Answer, Attachment, Broker, Permits};
 use crate::client::{Client, Departure, Protocol, Scope};
 use crate::dialogue::{Attach, Attached, Closed, Detach, Event};
 use crate::message::{Refusal, RefusalKind, Time};
-use crate::store::{Change, MailboxRecord};
+use crate::store::{Change, MailboxRecord, Sequence};
 use crate::wasm::{EventKinds, Happening};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -315,6 +315,29 @@ impl Broker {
         let after = self.submit(&mut staged);
         drop(state);
         self.announce(worker, staged, after);
+    }
+
+    /// Ends a client's session with all that waits in it, and its connection if there is one; none: it has no session.
+    /// Returns what has to be on disk before this is true for ever.
+    pub fn end_session(&self, worker: &mut Worker, now: Time, id: &str) -> Option<Sequence> {
+        worker.refresh(self);
+        let mailbox = self.directory.get(id)?;
+        let state = mailbox.lock();
+        if super::queues::is_queue(&state.client) {
+            return None;
+        }
+        let outlet = state.outlet.clone();
+        drop(state);
+        let mut staged = worker.stage();
+        let leaving = Leaving { number: None, how: Departure::ClosedByBroker, expiry_seconds: 0 };
+        self.leave(worker, now, &mailbox, leaving, &mut staged);
+        // A will that waits longer than the session lasts is due when that ends (MQTT 5.0, 3.1.3.2.2).
+        self.fire_will(worker, now, mailbox.id, &mut staged);
+        if let Some(outlet) = outlet {
+            outlet.close(Closed::ByOperator);
+        }
+        self.end_mailbox(worker, now, &mailbox, &mut staged);
+        Some(self.commit(worker, staged))
     }
 
     /// A mailbox that nobody came back to in time.

@@ -73,6 +73,12 @@ impl Broker {
         if promised != Guarantee::AtMostOnce
             && let Some(mailbox) = route.targets.iter().find_map(|target| self.full(now, message, target))
         {
+            if mailbox.tells_full() {
+                tracing::warn!(
+                    client = %mailbox.lock().client.id.escape_debug(),
+                    "the queue of a client that is not there is full: what would go there is refused, for all receivers"
+                );
+            }
             return Err(Full::Queue(mailbox));
         }
         if !self.store.has_room() {
@@ -228,11 +234,10 @@ impl Broker {
                 let in_the_way = self.is_closed_for_more(mailbox)
                     && mailbox.takes()
                     && Self::granted(mailbox, message, single.guarantee) != Guarantee::AtMostOnce;
-                if in_the_way && mailbox.is_consumed() {
+                if in_the_way {
                     self.drop_expired(mailbox, now);
-                    return self.is_closed_for_more(mailbox).then(|| mailbox.clone());
                 }
-                in_the_way.then(|| mailbox.clone())
+                (in_the_way && self.is_closed_for_more(mailbox)).then(|| mailbox.clone())
             }
             Target::Group(group, _, denied) if group.has_room(&self.limits, denied) => {
                 group.any(denied).filter(|mailbox| self.is_short() && mailbox.takes() && mailbox.depth() > 0)

@@ -83,6 +83,8 @@ pub struct Mailbox {
     rechecks: AtomicBool,
     /// The count of connections, to be read without the lock.
     current: AtomicU64,
+    /// The log has said that nobody fetches what waits here, and that it is full.
+    told_full: AtomicBool,
     /// The window is full: what is above at-most-once has to wait.
     stuck: AtomicBool,
     depth: AtomicUsize,
@@ -182,6 +184,7 @@ impl Mailbox {
             has_predicate: AtomicBool::new(false),
             rechecks: AtomicBool::new(false),
             current: AtomicU64::new(0),
+            told_full: AtomicBool::new(false),
             stuck: AtomicBool::new(false),
             depth: AtomicUsize::new(0),
             bytes: AtomicUsize::new(0),
@@ -267,6 +270,9 @@ impl Mailbox {
     /// Puts a connection in place; returns the one that was there.
     pub fn set_outlet(&self, state: &mut State, outlet: Option<Arc<dyn Outlet>>) -> Option<Arc<dyn Outlet>> {
         self.attached.store(outlet.is_some(), Ordering::Release);
+        if outlet.is_some() {
+            self.told_full.store(false, Ordering::Relaxed);
+        }
         state.touched = false;
         state.awaited = 0;
         state.attachment += 1;
@@ -300,6 +306,11 @@ impl Mailbox {
     /// Whether publishers that wait may try again.
     pub fn has_room_again(&self, limits: &super::Limits) -> bool {
         self.depth() <= limits.queue_messages_max.min(self.messages_max.load(Ordering::Relaxed)) / 2
+    }
+
+    /// Whether it has to be said that nobody fetches what fills this queue: once, until somebody comes.
+    pub fn tells_full(&self) -> bool {
+        !self.is_attached() && !self.told_full.swap(true, Ordering::Relaxed)
     }
 
     /// Sets how long a copy may wait, in milliseconds; none: any time. For what comes from now on.

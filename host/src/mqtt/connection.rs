@@ -35,6 +35,8 @@ pub struct Inbound {
     pub(super) version: Version,
     /// The session ends with the connection, and may not be given an expiry on leaving (5.0, 3.14.2.2.2).
     pub(super) is_brief: bool,
+    /// The client is a bridge of a version without subscription options.
+    pub(super) is_bridge: bool,
 }
 
 #[derive(Debug)]
@@ -99,6 +101,7 @@ impl Inbound {
             client_bytes_max: u32::MAX,
             version: Version::V311,
             is_brief: true,
+            is_bridge: false,
         }
     }
 
@@ -153,8 +156,8 @@ impl Inbound {
     /// Reads CONNECT, and says what the other half needs to know.
     fn connect(&mut self, first: u8, body: &[u8], minimal: bool) -> Result<Request<'static>, Violation> {
         let mut reader = Reader::new(body);
-        let version = connect::version(&mut reader)?;
-        self.version = version;
+        let (version, is_bridge) = connect::version(&mut reader)?;
+        (self.version, self.is_bridge) = (version, is_bridge);
         let Phase::First(peer) = std::mem::replace(&mut self.phase, Phase::Refused(AnswerBounds::default())) else {
             return Err(Violation::SecondConnect);
         };

@@ -7,7 +7,7 @@ use super::packet::subscribe::{self, Filters};
 use super::packet::{Version, acknowledgement, auth, control, disconnect, kind, publish};
 use super::violation::Violation;
 use crate::client::{Client, Departure, Protocol, Scope};
-use crate::dialogue::{Attach, Detach, Exchange, Publish, Request, Settlement};
+use crate::dialogue::{Attach, Detach, Exchange, Publish, Request, Settlement, Subscribe};
 use crate::message::Guarantee;
 
 /// Reads one packet whose first byte was checked. `body` is what follows its fixed header.
@@ -33,6 +33,7 @@ pub(super) fn read<'b>(inbound: &'b mut Inbound, first: u8, body: &'b [u8]) -> R
             }
         }
         kind::SUBSCRIBE => match subscribe::read(body, version, &inbound.limits)? {
+            Filters::Taken(subscribe) if inbound.is_bridge => Request::Subscribe(for_bridge(subscribe)),
             Filters::Taken(subscribe) => Request::Subscribe(subscribe),
             Filters::TooMany(handle, count) => return refuse(inbound, kind::SUBACK, handle, count),
         },
@@ -57,6 +58,16 @@ pub(super) fn read<'b>(inbound: &'b mut Inbound, first: u8, body: &'b [u8]) -> R
 }
 
 #[inline]
+/// What a bridge of a version without these options counts on: nothing of its own comes back, and retain flags stay.
+fn for_bridge(mut subscribe: Subscribe) -> Subscribe {
+    for filter in &mut subscribe.filters {
+        // The members of a share are others.
+        filter.options.no_local = filter.share.is_none();
+        filter.options.retain_as_published = true;
+    }
+    subscribe
+}
+
 fn publish<'b>(inbound: &'b mut Inbound, first: u8, body: &'b [u8]) -> Result<Request<'b>, Violation> {
     let limits = &*inbound.limits;
     let read = publish::read(first, body, inbound.version, limits.user_properties_max)?;

@@ -85,17 +85,17 @@ const WILL_RETAIN: u8 = 0b0010_0000;
 const PASSWORD: u8 = 0b0100_0000;
 const USER_NAME: u8 = 0b1000_0000;
 
-/// Reads protocol name and level. A level of 3 or 4 with its highest bit set is how some bridges introduce themselves;
-/// they try again without it when told that the level does not fit.
-pub fn version(reader: &mut Reader<'_>) -> Result<Version, Violation> {
+/// Reads protocol name and level; true: the client is a bridge. Bridges of the versions before 5.0 say so by the highest
+/// bit of the level, and count on being sent nothing of their own, and retain flags as they were published.
+pub fn version(reader: &mut Reader<'_>) -> Result<(Version, bool), Violation> {
     let name = reader.data()?;
     if name != b"MQTT" && name != b"MQIsdp" {
         return Err(Violation::ProtocolName);
     }
     match (name, reader.u8()?) {
-        (b"MQIsdp", 3) => Ok(Version::V31),
-        (b"MQTT", 4) => Ok(Version::V311),
-        (b"MQTT", 5) => Ok(Version::V5),
+        (b"MQIsdp", level @ (3 | 0x83)) => Ok((Version::V31, level != 3)),
+        (b"MQTT", level @ (4 | 0x84)) => Ok((Version::V311, level != 4)),
+        (b"MQTT", 5) => Ok((Version::V5, false)),
         (_, 3..=5 | 0x83 | 0x84) => Err(Violation::ProtocolMismatch),
         _ => Err(Violation::ProtocolLevel),
     }
