@@ -89,6 +89,22 @@ impl Routing for Hostile {
             "recurses" => text(recurse(0).to_string()),
             "eats" => text(vec![1u8; 64 * MEBIBYTE].len().to_string()),
             "traps" => panic!("as always"),
+            // One in a hundred: what an instance draws is its own.
+            "traps-sometimes" => {
+                let turn = state::add("turn", 1).unwrap_or(0);
+                assert!(turn % 100 != 0, "as it does now and then");
+                Decision::keep()
+            }
+            "leaks" => {
+                (0..1_000).for_each(|_| core::mem::forget(wasip2::http::types::Fields::new()));
+                Decision::keep()
+            }
+            "leaks-bytes" => {
+                let fields = wasip2::http::types::Fields::new();
+                while fields.append("x", &[b'x'; 1_000]).is_ok() {}
+                let more: Vec<_> = (0..40).map(|_| fields.clone()).collect();
+                text(more.len().to_string())
+            }
             "exits" => std::process::exit(0),
             "sleeps" => {
                 std::thread::sleep(core::time::Duration::from_secs(10));

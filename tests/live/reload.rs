@@ -17,8 +17,11 @@ const TOPICS: u32 = 2;
 /// In each topic of each publisher.
 const MESSAGES: u32 = 12_500;
 const ALL: u32 = PUBLISHERS * TOPICS * MESSAGES;
-/// Messages that a publisher has under way.
-const BURST: u32 = 50;
+/// Messages that a publisher has under way: few where versions follow each other after ten messages, so that most of them
+/// meet some.
+fn burst() -> u32 {
+    if deployments() > ALL / 100 { 2 } else { 50 }
+}
 
 /// Keeps load and deployments together: neither gets far ahead of the other, whatever the machine.
 #[derive(Default)]
@@ -107,9 +110,9 @@ fn reader(at: SocketAddr, name: &str) -> Client {
 fn publish(at: SocketAddr, number: u32, pace: &Pace) {
     let qos = 1 + (number % 2) as u8;
     let mut publisher = connect(V5).at(at).id(&format!("publisher-{number}")).open();
-    let mut sent = 0;
+    let (mut sent, length) = (0, burst());
     while sent < TOPICS * MESSAGES {
-        let burst = sent..sent + BURST;
+        let burst = sent..sent + length;
         let send = |at: u32| {
             let topic = format!("load/{number}/{}", at % TOPICS);
             publisher.send_publish(&Publish::new(&topic, format!("{}", at / TOPICS), qos))
@@ -122,8 +125,8 @@ fn publish(at: SocketAddr, number: u32, pace: &Pace) {
             ids.iter().for_each(|id| publisher.ack(0x62, *id));
             ids.iter().for_each(|id| assert_eq!(publisher.acked(0x70, *id).code, 0));
         }
-        sent += BURST;
-        pace.published(BURST);
+        sent += length;
+        pace.published(length);
     }
     publisher.disconnect();
 }

@@ -194,7 +194,7 @@ fn site(broker: &Process, ending: bool) -> Site {
     Site { at: broker.address(), amqp: broker.amqp(), admin: broker.admin(), ending: ending.into() }
 }
 
-fn number(name: &str) -> Option<u64> {
+pub fn number(name: &str) -> Option<u64> {
     std::env::var(name).ok().map(|text| text.parse().unwrap_or_else(|_| panic!("{name} is a number")))
 }
 

@@ -4,6 +4,7 @@
 //! `PLIANT_SEED` repeats the choices of a run that is printed with its seed. What the operating system and the broker's
 //! threads do in between is not repeated.
 
+mod activation;
 mod amqp;
 mod audit;
 mod campaign;
