@@ -89,6 +89,92 @@ fn ticks_publish() {
     assert!(times.windows(2).all(|pair| pair[1] >= pair[0] + 20), "{times:?}");
 }
 
+/// What modules would make of copies, of a loss, of events and ticks is shown, and nothing of it happens.
+#[test]
+fn copies_events_and_timers_are_explained() {
+    let Some(broker) = Broker::start() else { return };
+    let admin = broker.admin();
+    let mut watcher = connect(V5).at(broker.address()).id("watcher").open();
+    watcher.subscribe("told/#", 1);
+    let mut blind = connect(V5).at(broker.address()).id("blind").open();
+    blind.subscribe("seen/#", 1);
+    let mut ann = connect(V5).at(broker.address()).id("ann").open();
+    ann.subscribe("seen/#", 0);
+    admin.deploy(SEEN, &guests::component("beside")).expect(200);
+    // What was told of the deployment's moment is over.
+    watcher.ping();
+    watcher.messages();
+    let explain = |document| admin.post("/api/v1/explain", &document).expect(200).json();
+    let seen = explain(json!({ "topic": "seen/x", "payload": "hello", "qos": 1 }));
+    let of = |client: &str| {
+        let copies = seen["deliveries"].as_array().expect("copies");
+        copies.iter().find(|copy| copy["client"] == client).unwrap_or_else(|| panic!("{client} in {seen}")).clone()
+    };
+    assert_eq!(of("blind")["outcome"], "withheld");
+    let copy = of("ann");
+    assert_eq!(copy["outcome"], format!("delivered with {} other bytes", "hello for ann at 0".len()));
+    let decision = &copy["decisions"][0];
+    assert_eq!((&decision["hook"], &decision["module"]), (&json!("delivery.on-deliver"), &json!("beside")));
+    let lost = explain(json!({ "topic": "nobody/listens", "payload": "x" }));
+    assert_eq!((&lost["wishes"], &lost["events"][0]["hook"]), (&json!(["told/lost"]), &json!("events.on-events")));
+    let client = json!({ "id": "c" });
+    for (document, wishes) in [
+        (json!({ "event": "connected", "client": client }), json!(["told/connected"])),
+        (json!({ "event": "disconnected", "departure": "taken-over", "client": client }), json!(["told/disconnected"])),
+        (json!({ "event": "subscribed", "filter": "a/#", "client": client }), json!(["told/subscribed"])),
+        (json!({ "event": "unsubscribed", "filter": "a/#", "client": client }), json!(["told/unsubscribed"])),
+        (json!({ "event": "timer" }), json!(["told/tick"])),
+    ] {
+        let said = explain(document.clone());
+        assert_eq!(said["wishes"], wishes, "{document}: {said}");
+        assert_eq!(said["decisions"][0]["module"], "beside", "{said}");
+    }
+    for bad in [
+        json!({ "event": "born" }),
+        json!({ "event": "subscribed" }),
+        json!({ "event": "subscribed", "filter": "a/#/b" }),
+        json!({ "event": "disconnected", "departure": "sleepy" }),
+        json!({ "event": "timer", "topic": "a" }),
+    ] {
+        admin.post("/api/v1/explain", &bad).problem(400);
+    }
+    for client in [&mut watcher, &mut blind, &mut ann] {
+        client.expect_nothing();
+    }
+    let info = admin.get("/api/v1/modules/beside").expect(200).json();
+    let delivery = info["figures"].as_array().unwrap().iter().find(|it| it["hook"] == "delivery.on-deliver");
+    assert!(delivery.is_none(), "what is explained is not counted: {info}");
+}
+
+/// What a module changes and counts while it is explained is not kept, and its failures are not held against it.
+#[test]
+fn explaining_leaves_no_trace() {
+    let Some(broker) = Broker::start() else { return };
+    let admin = broker.admin();
+    let mut client = connect(V5).at(broker.address()).open();
+    client.subscribe("#", 1);
+    admin.deploy("/api/v1/modules/remembers", &guests::component("remembers")).expect(200);
+    client.say("a", "x", 1);
+    let first = client.take();
+    for _ in 0..3 {
+        admin.post("/api/v1/explain", &json!({ "topic": "a", "payload": "x" })).expect(200);
+    }
+    client.say("a", "x", 1);
+    let second = client.take();
+    let count = |message: &Publish| -> u64 {
+        let user = message.properties.user();
+        user.iter().find_map(|(_, value)| value.parse().ok()).unwrap_or_else(|| panic!("a count in {user:?}"))
+    };
+    assert_eq!(count(&second), count(&first) + 1);
+    admin.deploy("/api/v1/modules/traps?on_failure=bypass", &guests::component("traps")).expect(200);
+    for _ in 0..10 {
+        let said = admin.post("/api/v1/explain", &json!({ "topic": "bad" })).expect(200);
+        assert!(said.text().contains("failed: trapped"), "{}", said.text());
+    }
+    let info = admin.get("/api/v1/modules/traps").expect(200).json();
+    assert_eq!((&info["state"], &info["failures"]), (&json!("active"), &json!(0)), "{info}");
+}
+
 /// `will-rules`: online when a client comes, offline when it is gone, whatever the way it went.
 #[test]
 fn presence_is_kept_for_all_clients() {

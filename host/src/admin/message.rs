@@ -1,9 +1,11 @@
 //! A message as a caller of the admin API writes it, for publishing and for explaining.
 
 use super::error::Problem;
-use crate::client::{Client, Protocol, Scope};
+use crate::broker::Occasion;
+use crate::client::{Client, Departure, Protocol, Scope};
 use crate::dialogue::{Handle, Publish};
 use crate::message::{Guarantee, Properties};
+use crate::topic::{self, Filter};
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use serde::Deserialize;
@@ -55,6 +57,57 @@ pub(super) struct ClientDocument {
 
 fn mqtt() -> String {
     "mqtt".to_owned()
+}
+
+/// An event that is explained instead of a message.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct EventDocument {
+    /// `connected`, `disconnected`, `subscribed`, `unsubscribed` or `timer`.
+    event: String,
+    /// Of `subscribed` and `unsubscribed`: the filter, in the broker's words.
+    filter: Option<String>,
+    /// Of `disconnected`; `farewell` if left out.
+    departure: Option<String>,
+    pub(super) client: Option<ClientDocument>,
+}
+
+/// The ways in which a client goes, as the contract names them.
+const DEPARTURES: [(&str, Departure); 8] = [
+    ("farewell", Departure::Clean),
+    ("connection-lost", Departure::ConnectionLost),
+    ("keep-alive-expired", Departure::KeepAliveExpired),
+    ("protocol-violation", Departure::ProtocolViolation),
+    ("on-request", Departure::OnRequest),
+    ("taken-over", Departure::TakenOver),
+    ("closed-by-broker", Departure::ClosedByBroker),
+    ("broker-down", Departure::BrokerDown),
+];
+
+impl EventDocument {
+    /// Checks what is written.
+    pub(super) fn read(&self, topics: &topic::Limits) -> Result<Occasion, Problem> {
+        let filter = || {
+            let text = self.filter.as_deref().ok_or_else(|| Problem::bad_request("filter is needed"))?;
+            Filter::new(text, topics).map_err(|error| Problem::bad_request(format!("filter: {error}")))
+        };
+        match self.event.as_str() {
+            "connected" => Ok(Occasion::Connected),
+            "disconnected" => {
+                let said = self.departure.as_deref().unwrap_or("farewell");
+                let known = DEPARTURES.iter().find(|(name, _)| *name == said);
+                let names = || DEPARTURES.map(|(name, _)| name).join(", ");
+                let known = known.ok_or_else(|| Problem::bad_request(format!("departure is one of {}", names())))?;
+                Ok(Occasion::Disconnected(known.1))
+            }
+            "subscribed" => Ok(Occasion::Subscribed(filter()?)),
+            "unsubscribed" => Ok(Occasion::Unsubscribed(filter()?)),
+            "timer" => Ok(Occasion::Timer),
+            _ => Err(Problem::bad_request(
+                "event is connected, disconnected, subscribed, unsubscribed or timer; what is lost follows from a message",
+            )),
+        }
+    }
 }
 
 /// A checked message that owns what a [`Publish`] borrows.

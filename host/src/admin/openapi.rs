@@ -58,7 +58,8 @@ const ENDPOINTS: &[(&str, &str, &str, Parameters, Option<&str>)] = &[
     (
         "/api/v1/explain",
         "post",
-        "One message in, every decision out; nothing is published",
+        "One message in, every decision out, those about its copies and its loss included; or an event (connected, disconnected, \
+         subscribed, unsubscribed, timer); nothing is published or kept",
         &[],
         Some("application/json"),
     ),
@@ -117,7 +118,7 @@ fn description() -> Json {
         "info": { "title": "Pliant", "version": env!("CARGO_PKG_VERSION") },
         "components": {
             "securitySchemes": { "token": { "type": "http", "scheme": "bearer" } },
-            "schemas": { "Message": message(), "Problem": problem() },
+            "schemas": { "Message": message(), "Event": event(), "Problem": problem() },
         },
         "security": [{ "token": [] }],
         "paths": paths,
@@ -139,7 +140,11 @@ fn operation(path: &str, summary: &str, query: Parameters, body: Option<&str>) -
     });
     if let Some(kind) = body {
         let schema = match path {
-            "/api/v1/publish" | "/api/v1/explain" => document!({ "$ref": "#/components/schemas/Message" }),
+            "/api/v1/publish" => document!({ "$ref": "#/components/schemas/Message" }),
+            "/api/v1/explain" => document!({ "oneOf": [
+                { "$ref": "#/components/schemas/Message" },
+                { "$ref": "#/components/schemas/Event" },
+            ] }),
             _ => document!({}),
         };
         operation["requestBody"] = document!({ "required": true, "content": { kind: { "schema": schema } } });
@@ -148,6 +153,20 @@ fn operation(path: &str, summary: &str, query: Parameters, body: Option<&str>) -
         operation["security"] = document!([]);
     }
     operation
+}
+
+fn event() -> Json {
+    document!({
+        "type": "object",
+        "required": ["event"],
+        "additionalProperties": false,
+        "properties": {
+            "event": { "enum": ["connected", "disconnected", "subscribed", "unsubscribed", "timer"] },
+            "filter": { "description": "Of subscribed and unsubscribed", "type": "string" },
+            "departure": { "description": "Of disconnected; farewell if left out", "type": "string" },
+            "client": { "description": "About whom; as in a message", "type": "object" },
+        },
+    })
 }
 
 fn message() -> Json {

@@ -3,11 +3,11 @@
 use super::api::Api;
 use super::body::{Document, json};
 use super::error::Problem;
-use super::message::{MessageDocument, admin_client};
+use super::message::{EventDocument, MessageDocument, admin_client};
 use crate::dialogue::Routed;
 use axum::extract::State;
 use axum::response::Response;
-use serde_json::json;
+use serde_json::{Value as Json, json};
 
 /// Publishes a message. What it changes is on disk when it answers.
 pub(super) async fn publish(
@@ -25,11 +25,13 @@ pub(super) async fn publish(
     Ok(json(&json!({ "matched": routed == Routed::Matched })))
 }
 
-/// Tells what would become of a message. Nothing is published.
-pub(super) async fn explain(
-    State(api): State<Api>,
-    Document(mut message): Document<MessageDocument>,
-) -> Result<Response, Problem> {
+/// Tells what would become of a message, or what modules would make of an event. Nothing is published, and nothing is kept.
+pub(super) async fn explain(State(api): State<Api>, Document(document): Document<Json>) -> Result<Response, Problem> {
+    let wrong = |error| Problem::bad_request(format!("the body is not the JSON expected: {error}"));
+    if document.get("event").is_some() {
+        return explain_event(api, serde_json::from_value(document).map_err(wrong)?).await;
+    }
+    let mut message: MessageDocument = serde_json::from_value(document).map_err(wrong)?;
     let client = message.client.take().map_or_else(|| Ok(admin_client()), |client| client.read())?;
     let publish = message.read()?;
     let explained =
@@ -46,6 +48,21 @@ pub(super) async fn explain(
         "outcome": explained.outcome,
         "retained": explained.retained,
         "subscribers": explained.subscribers,
+        "deliveries": explained.deliveries,
+        "events": explained.events,
+        "wishes": explained.wishes,
+    })))
+}
+
+async fn explain_event(api: Api, mut document: EventDocument) -> Result<Response, Problem> {
+    let client = document.client.take().map_or_else(|| Ok(admin_client()), |client| client.read())?;
+    let occasion = document.read(&api.modules().limits().topics)?;
+    let explained =
+        api.with_worker(move |broker, worker, now| broker.explain_occasion(worker, now, client, occasion)).await?;
+    Ok(json(&json!({
+        "generation": explained.generation,
+        "decisions": explained.decisions,
+        "outcome": explained.outcome,
         "wishes": explained.wishes,
     })))
 }

@@ -64,7 +64,7 @@ pub use bare::{PublishBare, Taken};
 pub use chores::Chores;
 pub use consumers::Take;
 pub use drain::Drain;
-pub use explain::Explanation;
+pub use explain::{Explanation, Occasion};
 use handout::Terms;
 pub use inspect::{ClientInfo, SubscriptionInfo};
 pub use mailbox::{Mailbox, Outlet};

@@ -82,6 +82,11 @@ impl Worker {
         }
     }
 
+    /// The chain that another client follows, of the plan at hand.
+    pub(super) fn chain_for(&self, client: &str) -> Arc<Chain> {
+        if self.plan.is_split() { self.plan.side_of(client).clone() } else { self.plan.clone() }
+    }
+
     /// Counts a packet of whatever protocol.
     #[inline]
     pub fn packet_read(&mut self) {

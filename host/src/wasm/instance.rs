@@ -37,6 +37,8 @@ pub(super) struct Cell {
     pub(super) desk: Desk,
     /// What it may still ask of servers outside during this call.
     pub(super) share: Share,
+    /// It is asked what it would decide: what it changes and counts is not kept.
+    pub(super) rehearses: bool,
     /// What the guest wrote to standard output and standard error since the last end of line.
     pub(super) lines: [Vec<u8>; 2],
     /// Calls of imports that the guest may still make during this call.
@@ -67,6 +69,15 @@ impl Cell {
             }
         }
     }
+}
+
+/// How a guest is called.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Terms {
+    /// It may wait for servers outside.
+    pub(super) may_wait: bool,
+    /// It is asked what it would decide.
+    pub(super) rehearses: bool,
 }
 
 /// Tells the bindings that imports work on the whole [`Cell`].
@@ -168,6 +179,7 @@ impl Instance {
             handles: 0,
             desk: Desk::default(),
             share: Share::default(),
+            rehearses: false,
             lines: [Vec::new(), Vec::new()],
             host_calls_left: limits.host_calls_max,
             late: Late::default(),
@@ -201,13 +213,13 @@ impl Instance {
         Ok((Self { store, exports }, said))
     }
 
-    /// Asks. `message` is whose payload the guest may read meanwhile; `may_wait`, whether it may wait for servers outside.
+    /// Asks. `message` is whose payload the guest may read meanwhile.
     #[inline]
     pub(super) fn call<R>(
         &mut self,
         engine: &Engine,
         message: Option<&Message>,
-        may_wait: bool,
+        terms: Terms,
         call: impl FnOnce(&Exports, &mut Store<Cell>) -> wasmtime::Result<R>,
     ) -> Result<R, Fault> {
         engine.ticker.touch();
@@ -215,7 +227,8 @@ impl Instance {
         let cell = self.store.data_mut();
         cell.late = Late::default();
         cell.host_calls_left = cell.services.limits.host_calls_max;
-        cell.share = Share::of_a_call(&cell.services.limits, may_wait);
+        cell.share = Share::of_a_call(&cell.services.limits, terms.may_wait);
+        cell.rehearses = terms.rehearses;
         if let Some(message) = message {
             cell.message = Some(message.clone());
         }

@@ -2,7 +2,7 @@
 
 use super::chain::{Chain, Link};
 use super::fault::Fault;
-use super::instance::{Cell, Exports, Instance};
+use super::instance::{Cell, Exports, Instance, Terms};
 use super::meter::{Hook, Meter};
 use super::modules::{Inner, Modules};
 use super::version::Version;
@@ -39,6 +39,8 @@ pub struct Guests {
     failures: u64,
     /// The thread may wait for servers outside, and so may the hooks for which somebody waits that long.
     patient: bool,
+    /// Modules are asked what they would decide: what they change is not kept, and nothing is counted or held against them.
+    rehearses: bool,
     /// Where it is some, every call leaves a line here.
     pub trace: Option<Vec<Decision>>,
 }
@@ -105,13 +107,27 @@ impl Guests {
     }
 
     pub(super) fn of(inner: Arc<Inner>) -> Self {
-        Self { inner, slots: Vec::new(), seen: 0, strays: false, failures: 0, patient: false, trace: None }
+        Self {
+            inner,
+            slots: Vec::new(),
+            seen: 0,
+            strays: false,
+            failures: 0,
+            patient: false,
+            rehearses: false,
+            trace: None,
+        }
     }
 
     /// The same on a thread that may wait for servers outside.
     pub fn patient(mut self) -> Self {
         self.patient = true;
         self
+    }
+
+    /// From now on modules are only asked what they would decide, or are asked in earnest again.
+    pub fn rehearse(&mut self, rehearses: bool) {
+        self.rehearses = rehearses;
     }
 
     /// Whether this thread may wait for servers outside.
@@ -146,7 +162,7 @@ impl Guests {
     ) -> Option<A> {
         self.meet(ask.chain);
         let index = self.slot(&ask.link.version);
-        let may_wait = self.patient && ask.hook.may_wait();
+        let terms = Terms { may_wait: self.patient && ask.hook.may_wait(), rehearses: self.rehearses };
         // Borrowed, not cloned: a count that all workers share would travel between their processors at each call.
         let inner = &*self.inner;
         let slot = &mut self.slots[index];
@@ -165,7 +181,7 @@ impl Guests {
             if slot.instance.is_none() { make(inner, version).map(|made| slot.instance = Some(made)) } else { Ok(()) };
         let answer = match (&mut slot.instance, made) {
             (Some(instance), Ok(())) => {
-                instance.call(&inner.engine, ask.message, may_wait, |exports, store| call(inner, exports, store))
+                instance.call(&inner.engine, ask.message, terms, |exports, store| call(inner, exports, store))
             }
             (_, Err(fault)) => Err(fault),
             (None, Ok(())) => Err(Fault::NotMade("there is none".to_owned())),
@@ -173,7 +189,9 @@ impl Guests {
         let answer = answer.and_then(|answer| judge(inner, answer).map_err(Fault::Answer));
         let nanoseconds = u64::try_from(begun.elapsed().as_nanos()).unwrap_or(u64::MAX);
         drop(entered);
-        slot.meter.record(ask.hook, nanoseconds, answer.is_err());
+        if !self.rehearses {
+            slot.meter.record(ask.hook, nanoseconds, answer.is_err());
+        }
         if let Some(trace) = &mut self.trace {
             let said = answer.as_ref().map_or_else(|fault| format!("failed: {fault}"), show);
             trace.push(ask.decision(said, nanoseconds));
@@ -183,6 +201,9 @@ impl Guests {
             Err(fault) => {
                 slot.instance = None;
                 self.failures += 1;
+                if self.rehearses {
+                    return None;
+                }
                 let version = version.clone();
                 version.tell_failure(ask.hook.name(), &fault);
                 // A system without room for an instance is not the version's fault.

@@ -127,8 +127,12 @@ pub(super) struct LogsArgs {
 
 #[derive(Debug, Args)]
 pub(super) struct ExplainArgs {
-    /// Topic in the client's words
+    /// Topic in the client's words; with --event subscribed or unsubscribed the filter
+    #[arg(required_unless_present = "event", default_value = "", hide_default_value = true)]
     topic: String,
+    /// Instead of a message, what modules would make of this, about the client
+    #[arg(long, value_parser = ["connected", "disconnected", "subscribed", "unsubscribed", "timer"])]
+    event: Option<String>,
     /// The payload
     #[arg(default_value = "")]
     payload: String,
@@ -287,18 +291,28 @@ fn explain(api: &Api, args: &ExplainArgs) -> Outcome {
         "topic": args.topic, "payload": args.payload, "qos": args.qos, "retain": args.retain,
         "client": { "id": args.client, "identity": args.identity, "listener": args.listener },
     });
-    let bytes = message.to_string();
+    let event = args.event.as_ref().map(|event| {
+        let filter = (!args.topic.is_empty()).then_some(&args.topic);
+        json!({ "event": event, "filter": filter, "client": message["client"] })
+    });
+    let bytes = event.unwrap_or(message).to_string();
     let body = Body { kind: "application/json", bytes: bytes.as_bytes() };
     let answer = api.call("POST", "/api/v1/explain", Some(body))?;
     if args.json {
         return output::json(&answer);
     }
-    let decisions = answer["decisions"].as_array().cloned().unwrap_or_default();
-    let row = |d: &Json| {
+    let row = |d: &Json, about: &str| {
         let time = format!("{:.1} us", d["microseconds"].as_f64().unwrap_or_default());
-        [text(&d["hook"]), text(&d["module"]), text(&d["version"]), text(&d["answer"]), time]
+        let answer = if about.is_empty() { text(&d["answer"]) } else { format!("{about}: {}", text(&d["answer"])) };
+        [text(&d["hook"]), text(&d["module"]), text(&d["version"]), answer, time]
     };
-    output::table(["HOOK", "MODULE", "VERSION", "DECISION", "TIME"], &decisions.iter().map(row).collect::<Vec<_>>())?;
+    let list = |of: &Json| of.as_array().cloned().unwrap_or_default();
+    let mut rows: Vec<_> = list(&answer["decisions"]).iter().map(|d| row(d, "")).collect();
+    for copy in list(&answer["deliveries"]) {
+        rows.extend(list(&copy["decisions"]).iter().map(|d| row(d, &text(&copy["client"]))));
+    }
+    rows.extend(list(&answer["events"]).iter().map(|d| row(d, "lost")));
+    output::table(["HOOK", "MODULE", "VERSION", "DECISION", "TIME"], &rows)?;
     for key in ["topic", "outcome", "retained", "subscribers", "wishes"] {
         if !answer[key].is_null() {
             output::line(&format!("{key}: {}", text(&answer[key])))?;

@@ -40,7 +40,7 @@ impl Chain {
     }
 
     /// Calls every module now, whatever it asked for.
-    pub(in super::super) fn tick_all(&self, guests: &mut Guests, now: Time) -> Vec<Wish> {
+    pub fn tick_all(&self, guests: &mut Guests, now: Time) -> Vec<Wish> {
         self.timers.iter().flat_map(|link| self.tick_one(guests, link, now)).collect()
     }
 

@@ -122,6 +122,7 @@ impl State {
         limits: &Limits,
         now: Time,
         key: &str,
+        keep: bool,
         change: impl FnOnce(Option<&Value>) -> (A, Option<(Box<[u8]>, Option<Time>)>),
     ) -> Result<A, StateError> {
         if key.len() > STATE_KEY_BYTES_MAX {
@@ -132,6 +133,9 @@ impl State {
         let Some((bytes, expires)) = new else { return Ok(answer) };
         if bytes.len() > STATE_VALUE_BYTES_MAX {
             return Err(StateError::TooLarge);
+        }
+        if !keep {
+            return Ok(answer);
         }
         let mut gone = Vec::new();
         let room = table.make_room(limits, key, bytes.len(), now, &mut gone);
@@ -176,12 +180,15 @@ impl Host for Cell {
         let now = self.now();
         let expires = ttl_seconds.map(|seconds| now.plus_seconds(seconds));
         let new = Some((value.into_boxed_slice(), expires));
-        Ok(self.services.state.change(&self.services.limits, now, &key, |_| ((), new)))
+        let keep = !self.rehearses;
+        Ok(self.services.state.change(&self.services.limits, now, &key, keep, |_| ((), new)))
     }
 
     fn delete(&mut self, key: String) -> wasmtime::Result<Result<(), StateError>> {
         self.spend()?;
-        self.services.state.delete(&key);
+        if !self.rehearses {
+            self.services.state.delete(&key);
+        }
         Ok(Ok(()))
     }
 
@@ -192,8 +199,8 @@ impl Host for Cell {
         value: Vec<u8>,
     ) -> wasmtime::Result<Result<bool, StateError>> {
         self.spend()?;
-        let now = self.now();
-        Ok(self.services.state.change(&self.services.limits, now, &key, |old| {
+        let (now, keep) = (self.now(), !self.rehearses);
+        Ok(self.services.state.change(&self.services.limits, now, &key, keep, |old| {
             let same = old.map(|value| &*value.bytes) == expected.as_deref();
             (same, same.then(|| (value.into_boxed_slice(), old.and_then(|value| value.expires))))
         }))
@@ -201,8 +208,8 @@ impl Host for Cell {
 
     fn add(&mut self, key: String, delta: i64) -> wasmtime::Result<Result<i64, StateError>> {
         self.spend()?;
-        let now = self.now();
-        Ok(self.services.state.change(&self.services.limits, now, &key, |old| {
+        let (now, keep) = (self.now(), !self.rehearses);
+        Ok(self.services.state.change(&self.services.limits, now, &key, keep, |old| {
             // A counter is kept as its decimal digits, so that `get` shows something that can be read.
             let text = old.and_then(|value| std::str::from_utf8(&value.bytes).ok());
             let sum = text.and_then(|text| text.parse::<i64>().ok()).unwrap_or(0).wrapping_add(delta);
