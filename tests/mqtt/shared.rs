@@ -108,6 +108,27 @@ fn unacknowledged_messages_of_a_member_that_goes_are_not_lost() {
     assert_eq!(got.len(), 20);
 }
 
+/// [MQTT-3.3.1-12]: what is handed over goes by the options of whoever gets it.
+#[test]
+fn what_is_handed_over_has_the_retain_flag_that_its_new_member_wants() {
+    for wanted in [false, true] {
+        let (topic, value) = (unique("inherit"), Property::Two(property::RECEIVE_MAXIMUM, 1));
+        let filter = format!("$share/group/{topic}");
+        let option = |wants: bool| {
+            let plain = Subscription::new(&filter, 1);
+            if wants { plain.retain_as_published() } else { plain }
+        };
+        let mut leaving = connect(V5).with(value).open();
+        leaving.subscribe_with([], &[option(!wanted)]);
+        client(V5).publish(&Publish::new(&topic, "x", 1).retained());
+        assert_eq!(leaving.delivery().retain, !wanted);
+        let mut heir = client(V5);
+        heir.subscribe_with([], &[option(wanted)]);
+        leaving.disconnect();
+        assert_eq!(heir.expect(&topic, "x", 1).retain, wanted);
+    }
+}
+
 /// What waits behind the full window of a member goes to another one with its session.
 #[test]
 fn a_member_whose_window_is_full_loses_nothing() {

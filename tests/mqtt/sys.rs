@@ -41,6 +41,7 @@ fn the_topics_are_those_that_users_of_mosquitto_know() {
         "retained messages/count",
         "store/messages/count",
         "store/messages/bytes",
+        "messages/stored",
         "load/messages/received/1min",
         "load/publish/sent/5min",
         "load/bytes/received/15min",
@@ -50,6 +51,21 @@ fn the_topics_are_those_that_users_of_mosquitto_know() {
     }
     assert!(values["$SYS/broker/version"].starts_with("pliant version "));
     assert!(values["$SYS/broker/uptime"].ends_with(" seconds"));
+}
+
+#[test]
+fn what_is_retained_counts_as_stored() {
+    let Some(broker) = Broker::start() else { return };
+    let mut publisher = connect(V5).at(broker.address()).open();
+    for payload in ["0123456789", "01234"] {
+        publisher.publish(&Publish::new("kept", payload, 1).retained());
+    }
+    publisher.publish(&Publish::new("gone", "0123456789", 1).retained());
+    publisher.publish(&Publish::new("gone", "", 1).retained());
+    let broker = broker.restart();
+    let values = told(&broker);
+    let stored = ["messages/count", "messages/bytes"].map(|name| values[&format!("$SYS/broker/store/{name}")].clone());
+    assert_eq!(stored, ["1", "5"]);
 }
 
 /// [MQTT-4.7.2-1]: whoever wants it has to name it.

@@ -265,7 +265,7 @@ impl Broker {
                     guarantee: Self::granted(&member.mailbox, old, member.options.guarantee),
                     identifiers: member.options.identifier.into_iter().collect(),
                     group: Some(group),
-                    retain: copy.retain,
+                    retain: old.envelope().retain && member.options.retain_as_published,
                     ..Queued::new(message)
                 };
                 self.queue_one(worker, &member.mailbox, copy, staged);

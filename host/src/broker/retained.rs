@@ -11,7 +11,7 @@ use parking_lot::{Mutex, MutexGuard, RwLock};
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
 use std::ops::Bound;
-use std::sync::atomic::{AtomicU64, Ordering as Order};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering as Order};
 
 /// The last values.
 #[derive(Default)]
@@ -19,6 +19,8 @@ pub struct Retained {
     kept: RwLock<BTreeMap<ByLevel, Kept>>,
     /// How many values come from each publisher, by its number; bounded by the values.
     owned: Mutex<HashMap<u64, usize>>,
+    /// Bytes of their payloads, without those of the broker's own values.
+    bytes: AtomicI64,
     /// Number of the value that was stored last.
     last: AtomicU64,
     order: Mutex<()>,
@@ -115,6 +117,7 @@ impl Retained {
         let mut kept = self.kept.write();
         let number = self.last.fetch_add(1, Order::Relaxed) + 1;
         let publisher = message.publisher();
+        self.count_bytes(&message, 1);
         let old = kept.insert(key, Kept { message, stored, number });
         self.count_owned(publisher, old.as_ref());
         old.is_none()
@@ -150,8 +153,22 @@ impl Retained {
         self.owned.lock().get(&publisher).copied().unwrap_or(0)
     }
 
+    /// Bytes of the payloads of all values but the broker's own.
+    pub fn bytes(&self) -> i64 {
+        self.bytes.load(Order::Relaxed)
+    }
+
+    fn count_bytes(&self, message: &Message, sign: i64) {
+        if !message.topic().is_reserved() {
+            self.bytes.fetch_add(sign * message.payload().len() as i64, Order::Relaxed);
+        }
+    }
+
     /// One value more of a publisher (0: of nobody), and the one that it took the place of less.
     fn count_owned(&self, publisher: u64, old: Option<&Kept>) {
+        if let Some(old) = old {
+            self.count_bytes(&old.message, -1);
+        }
         let former = old.map_or(0, |old| old.message.publisher());
         if former == publisher {
             return;

@@ -107,8 +107,11 @@ impl SysTree {
         put("shared_subscriptions/count", broker.groups.read().len() as i128);
         put("retained messages/count", metrics.retained_messages.get().into());
         let (messages, bytes) = broker.directory.waiting();
-        put("store/messages/count", messages as i128 + i128::from(metrics.retained_messages.get()));
-        put("store/messages/bytes", bytes as i128);
+        let stored = messages as i128 + i128::from(metrics.retained_messages.get());
+        put("store/messages/count", stored);
+        // Its older name.
+        put("messages/stored", stored);
+        put("store/messages/bytes", bytes as i128 + i128::from(broker.retained.bytes()));
         self.look_at_loads(broker, now, &mut values);
         values
     }

@@ -133,9 +133,15 @@ fn a_kill_during_a_change_of_modules_leaves_old_or_new() {
         let after = active(&broker.admin());
         let whole = after == step.new || (answer.is_none() && after == before);
         assert!(whole, "kill {kill} of seed {seed}: {before:?} to {:?}, answered {answer:?}: {after:?}", step.new);
-        if after == step.new { new += 1 } else { old += 1 }
+        if after == step.new {
+            new += 1
+        } else {
+            old += 1
+        }
         assert_eq!(stamped(&broker), after.1, "kill {kill} of seed {seed}");
         next = next.max(after.0 + 1);
     }
-    println!("{kills} kills: {came_through} changes were answered; {old} times the old version, {new} times the new one");
+    println!(
+        "{kills} kills: {came_through} changes were answered; {old} times the old version, {new} times the new one"
+    );
 }
