@@ -220,6 +220,38 @@ fn a24_more_transfers_than_the_window_end_the_session() {
     is_served(broker.at("amqp"));
 }
 
+/// 2.5.6: whoever gives credit and never opens its session's window gets nothing, and nobody else waits for it.
+#[test]
+fn a24_a_window_that_is_never_opened_holds_up_nobody_else() {
+    let Some(address) = address() else { return };
+    let node = unique("shut");
+    let attach = attach("r", 0, true, &Terms { node: Some(source(&node)), ..Terms::default() });
+    let mut shut = Peer::connect(address);
+    let begin = frame(0, &performative(0x11, &[NULL, &uint(0), &uint(0), &uint(2048)]));
+    shut.send(&[AMQP, &open("shut"), &begin, &attach, &flow(0, 0, Some((0, 0, 1000, false, false)))].concat());
+    shut.await_header();
+    shut.find(0x12);
+    let mut other = Peer::begun(address);
+    other.send(&[attach, flow(0, 2048, Some((0, 0, 1000, false, false)))].concat());
+    other.find(0x12);
+    let mut publisher = connect(V5).open();
+    for number in 0..100 {
+        publisher.say(&node, &number.to_string(), 1);
+    }
+    let take = |peer: &mut Peer| {
+        for number in 0..100u32 {
+            let body = peer.find(0x14);
+            assert!(body.ends_with(number.to_string().as_bytes()), "{number}: {body:02x?}");
+        }
+    };
+    take(&mut other);
+    // An echo is all that comes before the window opens.
+    shut.send(&flow(0, 0, Some((0, 0, 1000, false, true))));
+    shut.expect(0x13);
+    shut.send(&flow(0, 2048, Some((0, 0, 1000, false, false))));
+    take(&mut shut);
+}
+
 #[test]
 fn a26_flows_that_ask_for_an_echo_get_one_each_and_nothing_else() {
     let Some(address) = address() else { return };
