@@ -25,7 +25,16 @@ pub async fn dial(target: &Target, tls: Option<Arc<ClientConfig>>) -> Result<Box
     let Some(tls) = tls else { return Ok(Box::new(plain)) };
     let name = ServerName::try_from(target.host.clone()).map_err(|error| format!("{}: {error}", target.host))?;
     let secured = TlsConnector::from(tls).connect(name, plain).await;
-    Ok(Box::new(secured.map_err(|error| format!("TLS: {error}"))?))
+    Ok(Box::new(secured.map_err(|error| unsecured(&error))?))
+}
+
+/// Why there is no TLS.
+fn unsecured(error: &std::io::Error) -> String {
+    let reason = error.get_ref().and_then(|reason| reason.downcast_ref::<rustls::Error>());
+    match reason {
+        Some(rustls::Error::InvalidMessage(_)) => format!("it does not speak TLS there ({error})"),
+        _ => format!("TLS: {error}"),
+    }
 }
 
 /// User and password; none: the bridge does not say who it is. Read anew for each connection, so that a new password

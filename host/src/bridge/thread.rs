@@ -13,7 +13,7 @@ use crate::client::{Client, Protocol};
 use crate::dialogue::Publish;
 use crate::message::{Guarantee, Time};
 use crate::metrics::{BridgeFigures, BridgeState, RouteFigures, RouteState};
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -52,6 +52,8 @@ pub struct Plan {
     pub figures: Arc<BridgeFigures>,
     /// Whether no connection was made since the start.
     first: Cell<bool>,
+    /// Why the bridge is down, as the log was told last; empty: it is not, or nobody knows yet.
+    told: RefCell<String>,
 }
 
 /// The bridges while they run. They end when this is dropped.
@@ -152,7 +154,8 @@ impl Plan {
         let routes = outward.iter().chain(&inward).map(|way| RouteFigures::new(way.route.shown())).collect();
         let figures = Arc::new(BridgeFigures::new(settings.name.clone(), settings.url.clone(), sessions, routes));
         let first = Cell::new(true);
-        Some(Self { settings, target, node: node.into(), client_id, client, outward, inward, figures, first })
+        let told = RefCell::default();
+        Some(Self { settings, target, node: node.into(), client_id, client, outward, inward, figures, first, told })
     }
 
     /// Makes the session that keeps what goes out while the other broker is away.
@@ -216,8 +219,14 @@ impl Plan {
             return;
         }
         match (state, error) {
-            (BridgeState::Waiting, Some(reason)) => tracing::warn!(bridge = name, remote, reason, "bridge is down"),
-            (BridgeState::Connected, _) => tracing::info!(bridge = name, remote, "bridge is up"),
+            // It may be tried for days: once for each reason.
+            (BridgeState::Waiting, Some(reason)) if self.told.replace(reason.to_owned()) != reason => {
+                tracing::warn!(bridge = name, remote, reason, "bridge is down; it is tried again");
+            }
+            (BridgeState::Connected, _) => {
+                self.told.take();
+                tracing::info!(bridge = name, remote, "bridge is up");
+            }
             (state, _) => tracing::debug!(bridge = name, remote, state = state.word(), "bridge"),
         }
         let up = |state| state == BridgeState::Connected;

@@ -25,6 +25,10 @@ pub fn opening(error: &OpenError, has_user: bool) -> String {
         OpenError::Io(error) if error.kind() == ErrorKind::UnexpectedEof => {
             "it closed the connection without an answer: no AMQP 1.0 there, or only over TLS (amqps://)".to_owned()
         }
+        // Of an alert of TLS the library has too few bytes for a header, and says only that.
+        OpenError::Io(error) if error.to_string().contains("bytes remaining") => {
+            "what it answers is no AMQP 1.0; if it speaks TLS there, say amqps://".to_owned()
+        }
         OpenError::Io(error) => error.to_string(),
         error => error.to_string(),
     }

@@ -90,6 +90,9 @@ pub async fn run(
         writer.write_all_buf(&mut out).await.map_err(|error| error.to_string())?;
         writer.flush().await.map_err(|error| error.to_string())?;
         loop {
+            if let Some(reason) = other_protocol(&incoming) {
+                return Err(reason.to_owned());
+            }
             if let Some(packet) = codec.read(&mut incoming)? {
                 return Ok(packet);
             }
@@ -341,6 +344,18 @@ impl Connection<'_> {
     }
 }
 
+/// What else is spoken there, by the first bytes of the answer to CONNECT; none: it may be MQTT.
+fn other_protocol(found: &[u8]) -> Option<&'static str> {
+    match found {
+        // CONNACK; from some brokers DISCONNECT; AUTH, which was not asked for, is told apart later.
+        [] | [0x20 | 0xE0 | 0xF0, ..] => None,
+        // An alert.
+        [0x15, 0x03, ..] => Some("it speaks TLS there: say mqtts://"),
+        [b'A', b'M', b'Q', b'P', ..] => Some("it speaks AMQP there: say amqp://"),
+        _ => Some("it does not speak MQTT there"),
+    }
+}
+
 /// Writes something, or flushes where all is written; whether there is still something to flush. Nothing is lost if it is
 /// given up half-way.
 async fn push(writer: &mut (impl AsyncWriteExt + Unpin), out: &mut BytesMut) -> std::io::Result<bool> {
@@ -357,4 +372,24 @@ async fn push(writer: &mut (impl AsyncWriteExt + Unpin), out: &mut BytesMut) -> 
 fn wanted(way: &Way) -> Wanted {
     let guarantee = Guarantee::from_level(way.route.qos).unwrap_or_default();
     Wanted { filter: way.route.remote_source(), guarantee, always: false }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn other_protocols_are_told_apart() {
+        for (found, expected) in [
+            (&b"\x20\x02\x00\x00"[..], None),
+            (b"", None),
+            (b"\x15\x03\x03\x00\x02\x02\x46", Some("mqtts://")),
+            (b"AMQP\x00\x01\x00\x00", Some("amqp://")),
+            (b"HTTP/1.1 400", Some("does not speak MQTT")),
+        ] {
+            let told = other_protocol(found);
+            assert_eq!(told.is_some(), expected.is_some(), "{found:?}");
+            assert!(told.unwrap_or_default().contains(expected.unwrap_or_default()), "{told:?}");
+        }
+    }
 }
