@@ -748,7 +748,10 @@ impl Connection {
         self.context.worker.borrow_mut().flush(&self.context.broker, now);
         self.way.append(&mut self.outlet.waiting_for_way());
         self.way.clear();
-        if !matches!(end, End::Lost | End::Stalled | End::Crowded(_)) {
+        // Whoever said goodbye, and nothing after that, hears all that was said before: closing alone resets nothing.
+        let is_over =
+            matches!(end, End::Detached) && !self.layered && self.partial.is_empty() && !self.outlet.is_blocked();
+        if !is_over && !matches!(end, End::Lost | End::Stalled | End::Crowded(_)) {
             self.outlet.close_session(now);
             linger(self.outlet.socket(), &mut self.read).await;
         }

@@ -183,12 +183,11 @@ impl Listener {
         match &self.socket {
             Socket::Tcp(socket) => {
                 let (stream, peer) = socket.accept().await?;
-                // Without it, small packets wait for the acknowledgement of those before them. It fails on a socket that
-                // is already dead, and the first read will say so.
-                let _ = stream.set_nodelay(true);
-                // A peer that is gone without a word is found even where the protocol agreed on no keep-alive.
-                let probes = TcpKeepalive::new().with_time(PROBES_AFTER).with_interval(PROBES_APART);
-                let _ = SockRef::from(&stream).set_tcp_keepalive(&probes);
+                // Linux hands them on from the listening socket. They fail on a socket that is already dead, and the first
+                // read will say so.
+                if !cfg!(target_os = "linux") {
+                    let _ = set_options(&SockRef::from(&stream));
+                }
                 Ok((Stream::Tcp(stream), Some(peer)))
             }
             Socket::Unix(socket, _) => Ok((Stream::Unix(socket.accept().await?.0), None)),
@@ -199,8 +198,16 @@ impl Listener {
 fn tcp(address: SocketAddr) -> io::Result<TcpListener> {
     let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
     socket.set_reuseaddr(true)?;
+    set_options(&SockRef::from(&socket))?;
     socket.bind(address)?;
     socket.listen(BACKLOG)
+}
+
+fn set_options(socket: &SockRef<'_>) -> io::Result<()> {
+    // Without it, small packets wait for the acknowledgement of those before them.
+    socket.set_tcp_nodelay(true)?;
+    // A peer that is gone without a word is found even where the protocol agreed on no keep-alive.
+    socket.set_tcp_keepalive(&TcpKeepalive::new().with_time(PROBES_AFTER).with_interval(PROBES_APART))
 }
 
 /// A socket file that a broker which was killed left behind is replaced; nothing else is.
