@@ -87,11 +87,11 @@ pub(super) fn run(args: &CompareArgs) -> Outcome {
     if names.len() < args.brokers.len() {
         return Err(Failure::Usage("--broker: two have the same name".to_owned()));
     }
-    let mut out = args.out.as_ref().map(|path| {
+    let out = args.out.as_ref().map(|path| {
         let opened = OpenOptions::new().append(true).create(true).open(path);
         opened.map_err(|error| Failure::Failed(format!("cannot write {}: {error}", path.display())))
     });
-    let mut out = out.take().transpose()?;
+    let mut out = out.transpose()?;
     let mut rows = Vec::new();
     for round in 1..=args.rounds {
         for case in &cases {
@@ -138,7 +138,7 @@ fn one(args: &CompareArgs, case: &Case, broker: &Broker, round: u32, out: Option
     let written = Written { scenario: case.name, broker: &broker.name, round, report, error };
     let json = serde_json::to_string(&written).map_err(Failure::failed)?;
     if let Some(out) = out {
-        writeln!(out, "{json}").map_err(Failure::failed)?;
+        out.write_all(format!("{json}\n").as_bytes()).map_err(Failure::failed)?;
     }
     let cost = report.and_then(Report::cpu).map(|cpu| format!("{} us of CPU each", figure(cpu)));
     let told = error.map(str::to_owned).or(cost).unwrap_or_else(|| "done".to_owned());

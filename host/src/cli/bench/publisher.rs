@@ -105,8 +105,7 @@ impl Publisher {
     fn has_room(&self) -> bool {
         let plan = &self.run.plan;
         let window = plan.window;
-        self.under_way < window
-            && !(plan.await_copies && self.next - self.run.copies.whole(self.number) >= u64::from(window))
+        self.under_way < window && !(plan.await_copies && self.missing() >= u64::from(window))
     }
 
     /// Writes the next message to the batch.
@@ -126,13 +125,18 @@ impl Publisher {
         Ok(())
     }
 
+    /// Messages that have not arrived whole. A copy that comes twice counts twice.
+    fn missing(&self) -> u64 {
+        self.next.saturating_sub(self.run.copies.whole(self.number))
+    }
+
     /// Waits until one more message has arrived whole.
     fn copies(&self) -> Result<(), Failure> {
         let since = Instant::now();
         while !self.has_room() && self.next < self.end() {
             if since.elapsed() > PATIENCE {
-                let missing = self.next - self.run.copies.whole(self.number);
-                return Err(Failure::Failed(format!("{missing} messages of publisher {} do not arrive", self.number)));
+                let reason = format!("{} messages of publisher {} do not arrive", self.missing(), self.number);
+                return Err(Failure::Failed(reason));
             }
             park_timeout(LOOK);
         }
