@@ -89,6 +89,7 @@ fn bench_plays_each_scenario_without_a_loss_and_leaves_nothing_behind() {
         ("retained", "20", 60, 60),
         ("offline", "20", 60, 60),
         ("connections", "1", 3, 3),
+        ("storm", "1", 3, 3),
     ] {
         let mut arguments = vec!["bench", scenario, "--url", &url, "--messages", messages, "--json"];
         arguments.extend(["--publishers", "3"]);

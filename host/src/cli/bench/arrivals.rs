@@ -1,4 +1,4 @@
-//! Scenario `connections`: clients come one after the other and stay until the last is there.
+//! Scenarios `connections` and `storm`: clients come one after the other; they stay until the last is there, or go at once.
 
 use super::histogram;
 use super::play::Run;
@@ -15,9 +15,14 @@ pub(super) fn play(run: &Run) -> Result<Report, Failure> {
     for number in 0..run.plan.publishers {
         let before = run.micros();
         run.sent.fetch_add(1, Ordering::Relaxed);
-        held.push(run.connect("connection", number, true)?);
+        let connection = run.connect("connection", number, true)?;
         run.received.fetch_add(1, Ordering::Relaxed);
         latency.saturating_record(run.micros() - before);
+        if run.plan.leaves {
+            connection.leave()?;
+        } else {
+            held.push(connection);
+        }
     }
     Ok(Report::of_arrivals(run, &mark.end(run)?, &latency))
 }

@@ -31,9 +31,18 @@ pub(super) const CASES: &[Case] = &[
     timed("fanin-q1-100", "fan-in --publishers 100 --qos 1 --size 64 --window 2 --await-copies"),
     timed("fanout-q0-1000", "fan-out --subscribers 1000 --qos 0 --size 64 --window 4 --await-copies"),
     timed("fanout-q1-1000", "fan-out --subscribers 1000 --qos 1 --size 64 --window 4 --await-copies"),
-    timed("routing-1k", "routing --filters 1000 --publishers 4 --qos 0 --size 64 --window 32 --await-copies"),
-    timed("routing-10k", "routing --filters 10000 --publishers 4 --qos 0 --size 64 --window 32 --await-copies"),
-    timed("routing-100k", "routing --filters 100000 --publishers 4 --qos 0 --size 64 --window 32 --await-copies"),
+    timed(
+        "routing-1k",
+        "routing --filters 1000 --topics 250 --publishers 4 --qos 0 --size 64 --window 32 --await-copies",
+    ),
+    timed(
+        "routing-10k",
+        "routing --filters 10000 --topics 2500 --publishers 4 --qos 0 --size 64 --window 32 --await-copies",
+    ),
+    timed(
+        "routing-100k",
+        "routing --filters 100000 --topics 25000 --publishers 4 --qos 0 --size 64 --window 32 --await-copies",
+    ),
     timed("shared-q0-8", "shared --publishers 8 --subscribers 8 --qos 0 --size 64 --window 32 --await-copies"),
     timed("shared-q1-8", "shared --publishers 8 --subscribers 8 --qos 1 --size 64 --window 16 --await-copies"),
     timed("modules-q1-10x256", "modules --publishers 10 --qos 1 --size 256 --window 32 --await-copies"),
@@ -44,4 +53,5 @@ pub(super) const CASES: &[Case] = &[
     counted("retained-100k", "retained --messages 100000 --subscribe-qos 0 --size 64 --window 64"),
     counted("offline-20k", "offline --messages 20000 --size 256 --window 64"),
     counted("connects-1k", "connections --publishers 1000"),
+    counted("storm-2k", "storm --publishers 2000"),
 ];

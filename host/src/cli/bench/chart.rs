@@ -85,7 +85,7 @@ fn draw(summaries: &[Summary]) -> Option<String> {
         .add(Description::new().set("id", "description").add(svg::node::Text::new(in_words(shown()))))
         .add(Style::new(STYLE))
         .add(text(8.0, 22.0, "CPU of the broker for each delivered message").set("class", "title"))
-        .add(text(8.0, 40.0, "microseconds, median, shorter is better; logarithmic. connects: a connection; retained-set: a value set").set("class", "quiet"))
+        .add(text(8.0, 40.0, "microseconds, median, shorter is better; logarithmic. connects, storm: a connection; retained-set: a value set").set("class", "quiet"))
         .add(legend(&brokers))
         .add(grid(&scale, height));
     for (at, scenario) in scenarios.iter().enumerate() {

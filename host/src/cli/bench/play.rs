@@ -130,7 +130,7 @@ pub(super) fn play(args: &PlayArgs) -> Result<Report, Failure> {
         format!("{} sent, {} received", count(&watched.sent), count(&watched.received))
     });
     match args.scenario {
-        Some(Scenario::Connections) => arrivals::play(&run),
+        Some(Scenario::Connections | Scenario::Storm) => arrivals::play(&run),
         Some(Scenario::Retained) => course::retained(&run),
         Some(Scenario::Offline) => course::offline(&run),
         _ if by_amqp => {
@@ -146,14 +146,14 @@ pub(super) fn play(args: &PlayArgs) -> Result<Report, Failure> {
 
 /// Whether the scenario can be played in this protocol, and in this way.
 fn check(args: &PlayArgs, by_amqp: bool) -> Outcome {
-    use Scenario::{Connections, Durable, Offline, P2p, Retained, Routing};
+    use Scenario::{Connections, Durable, Offline, P2p, Retained, Routing, Storm};
     let url = args.connect.url();
     if !by_amqp && !url.starts_with("mqtt://") {
         return Err(Failure::Usage(format!("--url {url}: the bench speaks mqtt://, amqp:// and amqps://")));
     }
-    let is_of_mqtt = matches!(args.scenario, Some(Connections | Offline | Retained | Routing));
+    let is_of_mqtt = matches!(args.scenario, Some(Connections | Offline | Retained | Routing | Storm));
     if by_amqp && (is_of_mqtt || args.load.is_of_mqtt()) {
-        let reason = "connections, offline, retained, routing, --filters and --await-copies are for mqtt://";
+        let reason = "connections, offline, retained, routing, storm, --filters and --await-copies are for mqtt://";
         return Err(Failure::Usage(reason.to_owned()));
     }
     let has_pairs = matches!(args.scenario, Some(P2p | Durable));
@@ -162,7 +162,7 @@ fn check(args: &PlayArgs, by_amqp: bool) -> Outcome {
     }
     if args.load.is_timed() && !args.scenario.is_none_or(Scenario::is_live) {
         return Err(Failure::Usage(
-            "connections, offline and retained are counted: --messages, not --seconds".to_owned(),
+            "connections, offline, retained and storm are counted: not by --seconds".to_owned(),
         ));
     }
     Ok(())

@@ -39,7 +39,7 @@ pub(super) struct Report {
 struct ProcessReport {
     /// User and system time while messages were measured.
     broker_cpu_seconds: f64,
-    /// A copy that arrived, or, where nobody listens, a message that was sent; of connections: a connection.
+    /// A copy that arrived, or, where nobody listens, a message that was sent; of connections and storm: a connection.
     broker_cpu_microseconds_per_message: Option<f64>,
     /// Resident memory at the end.
     broker_rss_bytes: u64,

@@ -26,12 +26,14 @@ pub(super) enum Scenario {
     Offline,
     /// Clients come one after the other and stay; their number is that of the publishers
     Connections,
+    /// Clients come and go, one after the other; their number is that of the publishers
+    Storm,
 }
 
 impl Scenario {
     /// Whether subscribers listen while publishers publish, for as long as they are let.
     pub fn is_live(self) -> bool {
-        !matches!(self, Self::Retained | Self::Offline | Self::Connections)
+        !matches!(self, Self::Retained | Self::Offline | Self::Connections | Self::Storm)
     }
 }
 
@@ -124,6 +126,8 @@ pub(super) struct Plan {
     pub shared: bool,
     pub durable: bool,
     pub retain: bool,
+    /// Clients that do nothing else go at once.
+    pub leaves: bool,
     pub qos: QoS,
     pub subscribe_qos: QoS,
     pub size: u32,
@@ -140,7 +144,7 @@ pub(super) struct Plan {
 
 impl Plan {
     pub fn new(scenario: Option<Scenario>, args: &LoadArgs) -> Self {
-        use Scenario::{Connections, Durable, FanIn, FanOut, Modules, Offline, P2p, Retained, Routing, Shared};
+        use Scenario::{Connections, Durable, FanIn, FanOut, Modules, Offline, P2p, Retained, Routing, Shared, Storm};
         let (publishers, subscribers, messages) = match scenario {
             None => (1, 1, 100_000),
             Some(P2p | Routing | Durable | Modules) => (10, 10, 100_000),
@@ -148,7 +152,7 @@ impl Plan {
             Some(FanOut) => (1, 1_000, 1_000),
             Some(Shared) => (10, 8, 100_000),
             Some(Retained | Offline) => (1, 1, 100_000),
-            Some(Connections) => (1_000, 0, 1),
+            Some(Connections | Storm) => (1_000, 0, 1),
         };
         let pairs = matches!(scenario, Some(P2p | Routing | Durable | Modules));
         let publishers = args.publishers.unwrap_or(publishers);
@@ -164,6 +168,7 @@ impl Plan {
             shared: args.shared || scenario == Some(Shared),
             durable: matches!(scenario, Some(Durable | Offline)),
             retain: scenario == Some(Retained),
+            leaves: scenario == Some(Storm),
             qos: level(args.qos),
             subscribe_qos: level(args.subscribe_qos.unwrap_or(args.qos)),
             size: args.size,
