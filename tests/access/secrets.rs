@@ -9,6 +9,8 @@ const PLANTED: &str = "pl4nted-passw0rd";
 /// It looks like a token: three parts, the first of them a header.
 const TOKEN: &str = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJwbGFudGVkLXRva2VuIn0.cGxhbnRlZC10b2tlbg";
 
+const READS: &str = "pl4nted-token-of-readers";
+const AWAY: &str = "pl4nted-passw0rd-over-there";
 const KEY: &str = "cGxhbnRlZC1rZXktb2YtMzItYnl0ZXMtYW5kLW1vcmU";
 
 /// What an AMQP client hears that says so much and hangs up.
@@ -45,6 +47,13 @@ fn a_planted_password_is_found_nowhere() {
     let keys = folder.path().join("keys.json");
     let key = serde_json::json!({ "keys": [{ "kty": "oct", "kid": "k", "alg": "HS256", "k": KEY }] });
     std::fs::write(&keys, key.to_string()).unwrap();
+    let (reads, away) = (folder.path().join("reads"), folder.path().join("away"));
+    std::fs::write(&reads, format!("{READS}\n")).unwrap();
+    std::fs::write(&away, format!("{AWAY}\n")).unwrap();
+    // Nobody listens there, so that what is said about it is logged.
+    let bridge = serde_json::json!({
+        "url": "mqtt://127.0.0.1:1", "user": "site", "password_file": away, "routes": [{ "direction": "out", "filter": "a" }],
+    });
     let mut child = Command::new(binary())
         .args(["serve", "--log", "debug", "--log-format", "json", "--data-dir"])
         .arg(&data)
@@ -52,6 +61,8 @@ fn a_planted_password_is_found_nowhere() {
         .args(["--set", "admin.bind=127.0.0.1:0", "--set", "module.access-list.enabled=true"])
         .args(["--set", &format!("auth.password_file={}", users.display()), "--set", "listener.amqp.bind=127.0.0.1:0"])
         .args(["--set", &format!("auth.jwt.keys_file={}", keys.display())])
+        .args(["--set", &format!("admin.read_token_file={}", reads.display())])
+        .args(["--set", &format!("bridge.away={bridge}")])
         .stderr(Stdio::piped())
         .spawn()
         .expect("pliant can be started");
@@ -99,16 +110,23 @@ fn a_planted_password_is_found_nowhere() {
     }
     let token = std::fs::read_to_string(data.join("admin.token")).unwrap();
     let admin = Admin { address: admin.unwrap(), token: token.trim().to_owned() };
-    for path in
-        ["/metrics", "/api/v1/clients", "/api/v1/modules", "/api/v1/modules/access-list/logs", "/api/v1/openapi.json"]
-    {
+    for path in [
+        "/metrics",
+        "/api/v1/bridges",
+        "/api/v1/clients",
+        "/api/v1/modules",
+        "/api/v1/modules/access-list/logs",
+        "/api/v1/openapi.json",
+    ] {
         shown += admin.get(path).text();
     }
     shown += admin.post("/api/v1/reload", &serde_json::json!({})).text();
     drop(child.kill());
     drop(child.wait());
     shown += &reading.join().unwrap();
-    for secret in [KEY, PLANTED, "planted-token", TOKEN, "cGxhbnRlZC10b2tlbg", "$argon2id$", admin.token.as_str()] {
+    for secret in
+        [KEY, READS, AWAY, PLANTED, "planted-token", TOKEN, "cGxhbnRlZC10b2tlbg", "$argon2id$", admin.token.as_str()]
+    {
         assert!(!shown.contains(secret), "{secret} was shown");
     }
     let hex: String = PLANTED.bytes().map(|byte| format!("{byte:02x}")).collect();

@@ -1,6 +1,8 @@
 //! Who may call, and what is said to those who may not.
 
 use crate::harness::*;
+use std::io::{Read, Write};
+use std::net::TcpStream;
 
 const GUARDED: &[(&str, &str)] = &[
     ("GET", "/metrics"),
@@ -81,6 +83,55 @@ fn a_body_over_the_bound_is_cut_off() {
     let Some(admin) = admin() else { return };
     let long = vec![b' '; (1 << 20) + 1];
     admin.send("POST", "/api/v1/publish", &["Content-Type: application/json"], &long).problem(413);
+}
+
+/// H01: what a caller declares is enough, the rest need not come.
+#[test]
+fn a_body_that_is_declared_too_large_is_refused_before_it_comes() {
+    let Some(admin) = admin() else { return };
+    for path in ["/api/v1/publish", "/api/v1/modules/topic-rules", "/api/v1/modules/topic-rules/config"] {
+        let method = if path.ends_with("publish") { "POST" } else { "PUT" };
+        let mut stream = TcpStream::connect(admin.address).unwrap();
+        let head = format!(
+            "{method} {path} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {}\r\nContent-Type: application/json\r\n\
+             Content-Length: 20000000000\r\nExpect: 100-continue\r\n\r\n",
+            admin.token
+        );
+        stream.write_all(head.as_bytes()).unwrap();
+        let mut answer = [0; 12];
+        stream.read_exact(&mut answer).unwrap();
+        assert_eq!(&answer, b"HTTP/1.1 413", "{path}");
+    }
+}
+
+/// H01: also where nobody has to say who it is.
+#[test]
+fn a_head_over_the_bound_is_refused() {
+    let Some(admin) = admin() else { return };
+    let stranger = Admin { token: String::new(), ..admin };
+    for (bytes, path) in [(200_000, "/healthz"), (17_000, "/readyz"), (17_000, "/metrics")] {
+        stranger.send("GET", path, &[&format!("X-Long: {}", "x".repeat(bytes))], b"").problem(431);
+    }
+    stranger.send("GET", &format!("/healthz?{}", "x".repeat(17_000)), &[], b"").problem(431);
+    stranger.send("GET", "/healthz", &[&format!("X-Long: {}", "x".repeat(15_000))], b"").expect(200);
+}
+
+/// H02: a token of those who may look, and nothing else.
+#[test]
+fn who_may_only_look_sees_everything_and_changes_nothing() {
+    let folder = data_dir();
+    let path = folder.path().join("readers.token");
+    std::fs::write(&path, "0123456789abcdef-reads\n").unwrap();
+    let Some(broker) = Broker::start_with(move |config| config.admin.read_token_file = path.clone()) else { return };
+    let reader = Admin { token: "0123456789abcdef-reads".to_owned(), ..broker.admin() };
+    for (method, path) in GUARDED {
+        let answer = reader.send(method, path, &["Content-Type: application/json"], b"{}");
+        match *method {
+            "GET" => assert!(matches!(answer.status, 200 | 404), "{path}: {}", answer.status),
+            _ => assert!(answer.problem(403).contains("only look"), "{method} {path}"),
+        }
+    }
+    broker.admin().get("/api/v1/modules/topic-rules").expect(200);
 }
 
 /// The token is made at the first start, readable by its owner alone, and stays.

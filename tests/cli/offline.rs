@@ -1,6 +1,7 @@
 //! Commands that need no broker.
 
 use super::pliant;
+use crate::doors::rig::Authority;
 use crate::harness::{Process, Publish, V5, connect, guests};
 use std::fs;
 use std::net::TcpListener;
@@ -11,6 +12,9 @@ fn wrong_usage_ends_with_2_and_names_what_is_wrong() {
     for (arguments, says) in [
         (&["nonsense"][..], "unrecognized subcommand"),
         (&["serve", "--log", "a=b=c"], "--log"),
+        (&["check", "--set", "workers=many"], "whole number"),
+        (&["check", "--set", "workers"], "key.path=value"),
+        (&["bench", "--url", "wss://localhost"], "mqtt://, amqp:// and amqps://"),
         (&["pub", "a/#", "x"], "wildcard"),
         (&["pub", "a", "x", "--url", "udp://localhost"], "unknown"),
         (&["sub", "a#"], "whole"),
@@ -27,6 +31,7 @@ fn help_and_version_end_with_0() {
     for (arguments, says) in [
         (&["--help"][..], "Examples:"),
         (&["module", "deploy", "--help"], "Examples:"),
+        (&["bench", "--help"], "mqtt://, amqp:// or amqps://, a host"),
         (&["--version"], env!("CARGO_PKG_VERSION")),
     ] {
         let ended = pliant(folder.path(), arguments, b"");
@@ -52,20 +57,88 @@ fn check_says_what_is_wrong_with_file_and_line() {
     assert!(!folder.path().join("data").exists(), "checking starts nothing");
 }
 
+/// Each file that the configuration names: not there, nothing of its kind, not its partner. One line each, with its key.
 #[test]
-fn a_broker_that_cannot_start_says_why_in_one_line_and_ends_with_1() {
+fn files_that_cannot_be_used_are_said_with_their_keys() {
+    let authority = Authority::new();
+    authority.sign("one", "localhost");
+    authority.sign("two", "localhost");
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("text"), "nothing of its kind").unwrap();
+    let pem = |file: &str| authority.path(file).display().to_string();
+    let listener = |certificate: &str, key: &str, ca: &str| {
+        format!(
+            "[[listener]]\nname = \"t\"\ntransport = \"tls\"\nbind = \"127.0.0.1:0\"\ntls = {{ certificate = \"{certificate}\", \
+             key = \"{key}\", client_ca = \"{ca}\", client_certificate = \"required\" }}"
+        )
+    };
+    let bridge = |ca: &str, more: &str| {
+        format!(
+            "[[bridge]]\nname = \"b\"\nurl = \"mqtts://h\"\nroutes = [ {{ direction = \"out\", filter = \"a\" }} ]\n\
+             tls.ca_file = \"{ca}\"\n{more}"
+        )
+    };
+    let (one, key, two, ca) = (pem("one.pem"), pem("one.key"), pem("two.key"), pem("ca.pem"));
+    let own = format!("tls.certificate = \"{one}\"\ntls.key = \"{two}\"");
+    for (file, says) in [
+        ("auth.password_file = \"none\"".to_owned(), &["c.toml:1: auth.password_file: "][..]),
+        ("auth.password_file = \"text\"".to_owned(), &["c.toml:1: auth.password_file: "]),
+        ("auth.jwt.keys_file = \"none\"".to_owned(), &["c.toml:1: auth.jwt.keys_file: "]),
+        ("auth.jwt.keys_file = \"text\"".to_owned(), &["c.toml:1: auth.jwt.keys_file: "]),
+        ("signing.keys_file = \"none\"".to_owned(), &["c.toml:1: signing.keys_file: none: "]),
+        ("wasm.http_ca_file = \"none\"".to_owned(), &["c.toml:1: wasm.http_ca_file: cannot use none: "]),
+        ("admin.token_file = \"none/token\"".to_owned(), &["c.toml:1: admin.token_file: none/token: "]),
+        ("admin.read_token_file = \"none\"".to_owned(), &["c.toml:1: admin.read_token_file: none: "]),
+        (
+            listener("none", "text", "none"),
+            &[
+                "c.toml:5: listener.t.tls.certificate: none: ",
+                "c.toml:5: listener.t.tls.key: text: it holds no key",
+                "c.toml:5: listener.t.tls.client_ca: none: ",
+            ],
+        ),
+        (listener("text", &key, &ca), &["c.toml:5: listener.t.tls.certificate: text: it holds no certificate"]),
+        (listener(&one, &two, &ca), &["it is not the key of the certificate in "]),
+        (bridge("none", ""), &["c.toml:5: bridge.b.tls.ca_file: cannot use none: "]),
+        (bridge(&ca, &own), &["c.toml:7: bridge.b.tls.key: "]),
+        (
+            bridge("text", "user = \"u\"\npassword_file = \"none\""),
+            &[
+                "c.toml:7: bridge.b.password_file: cannot read none: ",
+                "c.toml:5: bridge.b.tls.ca_file: cannot use text: ",
+            ],
+        ),
+        (bridge(&ca, "user = \"u\"\npassword_env = \"NO_SUCH_\""), &["bridge.b.password_env: the environment has no"]),
+    ] {
+        fs::write(folder.path().join("c.toml"), &file).unwrap();
+        let ended = pliant(folder.path(), &["serve", "--log", "off", "--config", "c.toml"], b"");
+        says.iter().for_each(|says| ended.expect(1, says));
+        assert_eq!(ended.talk.lines().count(), says.len(), "{file}:\n{}", ended.talk);
+    }
+    // What is right is not mentioned.
+    fs::write(folder.path().join("c.toml"), format!("auth.password_file = \"none\"\n{}", listener(&one, &key, &ca)))
+        .unwrap();
+    let ended = pliant(folder.path(), &["check", "--config", "c.toml"], b"");
+    ended.expect(1, "c.toml:1: auth.password_file: ");
+    assert_eq!(ended.talk.lines().count(), 1, "{}", ended.talk);
+    assert!(!folder.path().join("data").exists(), "nothing was started");
+}
+
+#[test]
+fn a_broker_that_cannot_start_says_why_in_one_line() {
     let folder = tempfile::tempdir().unwrap();
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let bind = format!("listener.mqtt.bind={}", taken.local_addr().unwrap());
     fs::write(folder.path().join("file"), "").unwrap();
-    for (set, says) in [
-        (bind.as_str(), "another program uses that port"),
-        ("data_dir=file", "data directory: "),
-        ("listener.mqtt.bind=0.0.0.0:0", "allow_anonymous"),
-        ("listner.mqtt.bind=x", "the nearest is"),
+    for (set, code, says) in [
+        (bind.as_str(), 1, "another program uses that port"),
+        ("data_dir=file", 1, "data directory: "),
+        ("auth.password_file=none", 1, "--set auth.password_file: auth.password_file: "),
+        ("listener.mqtt.bind=0.0.0.0:0", 2, "allow_anonymous"),
+        ("listner.mqtt.bind=x", 2, "the nearest is"),
     ] {
         let ended = pliant(folder.path(), &["--log", "off", "--set", "admin.bind=127.0.0.1:0", "--set", set], b"");
-        ended.expect(1, says);
+        ended.expect(code, says);
         assert_eq!(ended.talk.lines().count(), 1, "{set}: {}", ended.talk);
     }
 }

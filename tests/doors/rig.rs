@@ -87,12 +87,23 @@ impl Authority {
 
     /// A TLS connection, before its handshake.
     pub fn dial(&self, address: SocketAddr, own: Option<&str>) -> StreamOwned<ClientConnection, TcpStream> {
-        let name = ServerName::try_from("localhost").unwrap();
-        let connection = ClientConnection::new(self.client(own), name).unwrap();
-        let socket = TcpStream::connect(address).expect("a broker that listens");
-        socket.set_nodelay(true).unwrap();
-        StreamOwned::new(connection, socket)
+        dial(self.client(own), address)
     }
+
+    /// The same, of a client that asks for these protocols (ALPN).
+    pub fn dial_asking(&self, address: SocketAddr, protocols: &[&str]) -> StreamOwned<ClientConnection, TcpStream> {
+        let mut config = (*self.client(None)).clone();
+        config.alpn_protocols = protocols.iter().map(|name| name.as_bytes().to_vec()).collect();
+        dial(Arc::new(config), address)
+    }
+}
+
+fn dial(config: Arc<ClientConfig>, address: SocketAddr) -> StreamOwned<ClientConnection, TcpStream> {
+    let name = ServerName::try_from("localhost").unwrap();
+    let connection = ClientConnection::new(config, name).unwrap();
+    let socket = TcpStream::connect(address).expect("a broker that listens");
+    socket.set_nodelay(true).unwrap();
+    StreamOwned::new(connection, socket)
 }
 
 /// A listener of this name at any port.

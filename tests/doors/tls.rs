@@ -54,6 +54,28 @@ fn the_name_in_a_certificate_is_the_clients_name() {
     }
 }
 
+/// RFC 7301, 3.2: what a client asks for is confirmed or refused; one that asks for nothing comes in.
+#[test]
+fn a_client_may_ask_for_its_protocol_by_alpn() {
+    let Some(rig) = Rig::start() else { return };
+    for (way, asks, gets) in [
+        (Way::Tls, &["mqtt"][..], Some("mqtt")),
+        (Way::Tls, &["x-other", "mqtt"], Some("mqtt")),
+        (Way::Wss, &["h2", "http/1.1"], Some("http/1.1")),
+    ] {
+        let mut dialled = rig.authority.dial_asking(rig.address(way), asks);
+        dialled.conn.complete_io(&mut dialled.sock).unwrap();
+        assert_eq!(dialled.conn.alpn_protocol(), gets.map(str::as_bytes), "{way:?} {asks:?}");
+    }
+    for (way, asks) in [(Way::Tls, "amqp"), (Way::Tls, "http/1.1"), (Way::Wss, "h2")] {
+        let mut dialled = rig.authority.dial_asking(rig.address(way), &[asks]);
+        let error = dialled.conn.complete_io(&mut dialled.sock).unwrap_err().to_string();
+        assert!(error.contains("NoApplicationProtocol"), "{way:?} {asks}: {error}");
+    }
+    connect(V5).open_on(Box::new(rig.authority.dial_asking(rig.address(Way::Tls), &["mqtt"]))).ping();
+    connect(V5).open_on(rig.dial(Way::Tls)).ping();
+}
+
 #[test]
 fn what_is_no_tls_is_turned_away_and_nobody_else_notices() {
     let Some(rig) = Rig::start() else { return };

@@ -3,25 +3,47 @@
 use super::error::Problem;
 use axum::body::Bytes;
 use axum::extract::rejection::BytesRejection;
-use axum::extract::{FromRequest, FromRequestParts, Path, Query, Request};
-use axum::http::StatusCode;
+use axum::extract::{FromRequest, FromRequestParts, Path, Query, Request, State};
 use axum::http::request::Parts;
+use axum::http::{StatusCode, header};
+use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+/// The greatest body that a route takes; what declares more is refused before any of it is read.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct BodyMax(pub usize);
+
 /// The whole body. Reading stops with 413 where the bound of the route is passed.
 pub(super) struct Raw(pub Bytes);
+
+/// Refuses a head that is larger than so many bytes.
+pub(super) async fn bounded_head(State(most): State<usize>, request: Request, next: Next) -> Response {
+    let lines = request.headers().iter().map(|(name, value)| name.as_str().len() + value.len());
+    let uri = request.uri();
+    let bytes = lines.sum::<usize>() + uri.path().len() + uri.query().map_or(0, str::len);
+    if bytes <= most {
+        return next.run(request).await;
+    }
+    let too_large = StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE;
+    Problem::new(too_large, format!("the head of the request has more than {most} bytes")).into_response()
+}
 
 impl<S: Send + Sync> FromRequest<S> for Raw {
     type Rejection = Problem;
 
     async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
+        let too_large = || Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "the body is larger than is taken here");
+        let declared =
+            request.headers().get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
+        let most = request.extensions().get::<BodyMax>().map_or(usize::MAX, |most| most.0);
+        if declared.is_some_and(|length: usize| length > most) {
+            return Err(too_large());
+        }
         let read = Bytes::from_request(request, state).await;
         read.map(Self).map_err(|rejection: BytesRejection| match rejection.status() {
-            StatusCode::PAYLOAD_TOO_LARGE => {
-                Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "the body is larger than is taken here")
-            }
+            StatusCode::PAYLOAD_TOO_LARGE => too_large(),
             status => Problem::new(status, rejection.body_text()),
         })
     }

@@ -1,4 +1,5 @@
-//! Who may call: the right token, from a page of this machine or from no page at all.
+//! Who may call: a right token, from a page of this machine or from no page at all. There is a token that may do everything
+//! and, if the operator wants it, one that may only look.
 //!
 //! The checks of `Host` and `Origin` keep a web page that somebody visits from reaching the API through a name that
 //! points to this machine (DNS rebinding), and from sending requests across sites.
@@ -6,7 +7,7 @@
 use super::error::Problem;
 use super::token::Token;
 use axum::extract::{Request, State};
-use axum::http::{HeaderMap, HeaderName, StatusCode, Uri, header};
+use axum::http::{HeaderMap, HeaderName, Method, StatusCode, Uri, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use parking_lot::Mutex;
@@ -17,6 +18,8 @@ use std::time::{Duration, Instant};
 /// What the guard knows.
 pub(super) struct Guard {
     pub token: Token,
+    /// For those who may only look.
+    pub reader: Option<Token>,
     /// The address at which the API is served.
     pub address: SocketAddr,
     wrong: Mutex<Wrong>,
@@ -42,19 +45,24 @@ impl Wrong {
 
 /// Lets a request pass or answers it.
 pub(super) async fn check(State(guard): State<Arc<Guard>>, request: Request, next: Next) -> Response {
-    match guard.admits(request.headers(), request.uri()) {
+    match guard.admits(request.method(), request.headers(), request.uri()) {
         Ok(()) => next.run(request).await,
         Err(problem) => problem.into_response(),
     }
 }
 
 impl Guard {
-    /// For a token, and so many others in a minute.
-    pub(super) fn new(token: Token, address: SocketAddr, wrong_per_minute: u32) -> Self {
-        Self { token, address, wrong: Mutex::new(Wrong { most: wrong_per_minute, count: 0, since: Instant::now() }) }
+    /// For tokens, and so many others in a minute.
+    pub(super) fn new(token: Token, reader: Option<Token>, address: SocketAddr, wrong_per_minute: u32) -> Self {
+        Self {
+            token,
+            reader,
+            address,
+            wrong: Mutex::new(Wrong { most: wrong_per_minute, count: 0, since: Instant::now() }),
+        }
     }
 
-    fn admits(&self, headers: &HeaderMap, uri: &Uri) -> Result<(), Problem> {
+    fn admits(&self, method: &Method, headers: &HeaderMap, uri: &Uri) -> Result<(), Problem> {
         let forbidden = |what: &str| Problem::new(StatusCode::FORBIDDEN, what);
         let host = uri.authority().map(|a| a.as_str()).or_else(|| text(headers, &header::HOST));
         if !host.is_some_and(|host| self.is_ours(host)) {
@@ -76,6 +84,9 @@ impl Guard {
         });
         match given {
             Some(token) if self.token.is(token.as_bytes()) => Ok(()),
+            Some(token) if self.reader.as_ref().is_some_and(|reader| reader.is(token.as_bytes())) => {
+                if method.is_safe() { Ok(()) } else { Err(forbidden("this token may only look")) }
+            }
             Some(_) if self.wrong.lock().is_too_much(Instant::now()) => {
                 Err(Problem::new(StatusCode::TOO_MANY_REQUESTS, "too many wrong tokens; try again in a minute"))
             }
@@ -107,17 +118,25 @@ mod tests {
     use super::*;
 
     const TOKEN: &str = "0123456789abcdef";
+    const READS: &str = "fedcba9876543210";
 
     fn status(rows: &[(&'static str, &str)]) -> u16 {
+        asked(Method::GET, rows)
+    }
+
+    fn asked(method: Method, rows: &[(&'static str, &str)]) -> u16 {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("t");
         std::fs::write(&path, TOKEN).unwrap();
-        let guard = Guard::new(Token::load(&path).unwrap(), "10.1.2.3:9880".parse().unwrap(), 60);
+        let token = Token::load(&path).unwrap();
+        std::fs::write(&path, READS).unwrap();
+        let reader = Some(Token::load(&path).unwrap());
+        let guard = Guard::new(token, reader, "10.1.2.3:9880".parse().unwrap(), 60);
         let mut headers = HeaderMap::new();
         for (name, value) in rows {
             headers.insert(*name, value.parse().unwrap());
         }
-        match guard.admits(&headers, &"/api/v1/clients".parse().unwrap()) {
+        match guard.admits(&method, &headers, &"/api/v1/clients".parse().unwrap()) {
             Ok(()) => 200,
             Err(problem) => problem.into_response().status().as_u16(),
         }
@@ -137,6 +156,23 @@ mod tests {
             assert_eq!(status(&rows), expected, "{authorization}");
         }
         assert_eq!(status(&[("host", "localhost")]), 401);
+    }
+
+    #[test]
+    fn who_may_only_look_changes_nothing() {
+        for (method, expected) in [
+            (Method::GET, 200),
+            (Method::HEAD, 200),
+            (Method::POST, 403),
+            (Method::PUT, 403),
+            (Method::DELETE, 403),
+            (Method::PATCH, 403),
+        ] {
+            for (token, expected) in [(READS, expected), (TOKEN, 200)] {
+                let rows = [("host", "localhost"), ("authorization", &format!("Bearer {token}"))];
+                assert_eq!(asked(method.clone(), &rows), expected, "{method}");
+            }
+        }
     }
 
     #[test]

@@ -49,6 +49,9 @@ pub use token::Token;
 /// Bounds of the admin API.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Limits {
+    /// Greatest head of a request, its address and its header lines without the marks between them, in bytes. Default
+    /// 16,384.
+    pub head_bytes_max: usize,
     /// Greatest body of a request that is no component, in bytes. Default 1 MiB.
     pub body_bytes_max: usize,
     /// Most entries on one page of a list. Default 1,000.
@@ -66,6 +69,7 @@ pub struct Limits {
 impl Default for Limits {
     fn default() -> Self {
         Self {
+            head_bytes_max: 16_384,
             body_bytes_max: 1 << 20,
             page_max: 1000,
             calls_max: 32,

@@ -1,13 +1,14 @@
 //! The route table.
 
 use super::api::Api;
+use super::body::{BodyMax, bounded_head};
 use super::error::Problem;
 use super::guard::{self, Guard};
 use super::{bridges, clients, drain, health, logs, metrics, modules, openapi, publish, record, reload, retained};
 use axum::extract::DefaultBodyLimit;
 use axum::http::StatusCode;
 use axum::routing::{get, post, put};
-use axum::{Router, middleware};
+use axum::{Extension, Router, middleware};
 use std::sync::Arc;
 
 /// A component that is too big by less than this factor is read, and refused with its size; more is cut off while it
@@ -19,7 +20,8 @@ pub(super) fn router(api: Api, guard: Guard) -> Router {
     let limits = api.limits().clone();
     let component_bytes_max = api.modules().limits().component_bytes_max.saturating_mul(COMPONENT_SLACK);
     let module = get(modules::show).delete(modules::remove);
-    let module = module.merge(put(modules::deploy).layer(DefaultBodyLimit::max(component_bytes_max)));
+    let bound = (DefaultBodyLimit::max(component_bytes_max), Extension(BodyMax(component_bytes_max)));
+    let module = module.merge(put(modules::deploy).layer(bound));
     let guarded = Router::new()
         .route("/metrics", get(metrics::metrics))
         .route("/api/v1/modules", get(modules::list))
@@ -48,7 +50,9 @@ pub(super) fn router(api: Api, guard: Guard) -> Router {
             Problem::new(StatusCode::METHOD_NOT_ALLOWED, "this endpoint does not take that method")
         })
         .layer(DefaultBodyLimit::max(limits.body_bytes_max))
+        .layer(Extension(BodyMax(limits.body_bytes_max)))
         .layer(middleware::from_fn_with_state(Arc::new(guard), guard::check));
     let open = Router::new().route("/healthz", get(health::alive)).route("/readyz", get(health::ready));
-    open.merge(guarded).with_state(api)
+    let head = middleware::from_fn_with_state(limits.head_bytes_max, bounded_head);
+    open.merge(guarded).layer(head).with_state(api)
 }

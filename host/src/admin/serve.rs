@@ -35,11 +35,11 @@ pub struct Server {
 }
 
 impl Server {
-    /// Starts to serve.
+    /// Starts to serve those who have the token, and those who may only look.
     ///
     /// # Errors
     /// The thread cannot be started.
-    pub fn start(listener: TcpListener, api: Api, token: Token) -> io::Result<Self> {
+    pub fn start(listener: TcpListener, api: Api, token: Token, reader: Option<Token>) -> io::Result<Self> {
         let address = listener.local_addr()?;
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
@@ -48,7 +48,7 @@ impl Server {
             .build()?;
         let (stop, stopped) = oneshot::channel::<()>();
         let limits = api.limits().clone();
-        let routes = router(api, Guard::new(token, address, limits.wrong_tokens_per_minute));
+        let routes = router(api, Guard::new(token, reader, address, limits.wrong_tokens_per_minute));
         let serve = async move {
             let listener = tokio::net::TcpListener::from_std(listener)?;
             // Ended by the sender's word, or by its end.

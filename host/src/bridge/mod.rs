@@ -6,6 +6,7 @@
 
 mod amqp;
 mod dial;
+mod files;
 mod held;
 mod identity;
 mod mapping;

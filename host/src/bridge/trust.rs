@@ -57,6 +57,6 @@ pub fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, String>
     if found.is_empty() { Err(unusable(path, &"no certificate in PEM form")) } else { Ok(found) }
 }
 
-fn unusable(path: &Path, error: &dyn Display) -> String {
+pub(super) fn unusable(path: &Path, error: &dyn Display) -> String {
     format!("cannot use {}: {error}", path.display())
 }

@@ -1,4 +1,4 @@
-//! `pliant check`: is the configuration right, and do the modules it names work?
+//! `pliant check`: is the configuration right, can the files it names be used, and do the modules it names work?
 
 use super::progress::Progress;
 use super::trial::Trial;
@@ -18,8 +18,9 @@ pub(crate) struct CheckArgs {
 }
 
 pub(crate) fn run(args: &CheckArgs) -> Outcome {
-    let (config, origins) = args.config.sources().load_with_origins().map_err(Failure::failed)?;
-    let wrong = modules(&config, &origins)?;
+    let (config, origins) = args.config.sources().load_with_origins().map_err(|error| Failure::config(&error))?;
+    let mut wrong = server::unreadable(&config, &origins);
+    wrong.extend(modules(&config, &origins)?);
     if !wrong.is_empty() {
         return Err(Failure::Failed(ConfigError(wrong).to_string()));
     }

@@ -23,7 +23,7 @@ mod trust;
 mod tunnel;
 mod user;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -41,6 +41,11 @@ pub(crate) enum Failure {
 impl Failure {
     pub(crate) fn failed(reason: impl ToString) -> Self {
         Self::Failed(reason.to_string())
+    }
+
+    /// A configuration that is wrong: wrong usage where only flags are.
+    pub(crate) fn config(error: &crate::config::ConfigError) -> Self {
+        if error.is_usage() { Self::Usage(error.to_string()) } else { Self::Failed(error.to_string()) }
     }
 }
 
@@ -136,7 +141,8 @@ mod tests;
 
 /// Runs the command line of this process.
 pub fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let command = Cli::command().mut_subcommand("bench", bench::with_own_help);
+    let cli = Cli::from_arg_matches(&command.get_matches()).unwrap_or_else(|error| error.exit());
     let outcome = match cli.command {
         None => serve::run(&cli.serve),
         Some(Command::Serve(args)) => serve::run(&args),

@@ -1,6 +1,7 @@
 //! `pliant serve`: run the broker until it is told to stop.
 
 use super::{ConfigArgs, Failure, Outcome, log};
+use crate::config::ConfigError;
 use clap::Args;
 use tokio::signal::unix::{self, SignalKind};
 
@@ -21,7 +22,11 @@ enum Signal {
 pub(crate) fn run(args: &ServeArgs) -> Outcome {
     log::start(&args.log)?;
     let sources = args.config.sources();
-    let mut config = sources.load().map_err(Failure::failed)?;
+    let (mut config, origins) = sources.load_with_origins().map_err(|error| Failure::config(&error))?;
+    let wrong = crate::server::unreadable(&config, &origins);
+    if !wrong.is_empty() {
+        return Err(Failure::failed(ConfigError(wrong)));
+    }
     config.program = std::env::current_exe().ok();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Failure::failed)?;
     // From here on a signal is noted, also one that comes while the broker starts.

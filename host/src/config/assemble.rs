@@ -44,7 +44,7 @@ impl Sources {
     /// # Errors
     /// As [`Sources::load`].
     pub fn load_with_origins(&self) -> Result<(Config, Origins), ConfigError> {
-        let mut assembly = Assembly { config: Config::default(), origins: Origins::default(), problems: Vec::new() };
+        let mut assembly = Assembly::default();
         if let Some(path) = &self.file {
             let given = read(path).and_then(|text| written::from_file(path, &text));
             assembly.layer(given);
@@ -66,10 +66,13 @@ fn read(path: &Path) -> Result<String, Vec<Problem>> {
     std::fs::read_to_string(path).map_err(|error| failed(error.to_string()))
 }
 
+#[derive(Default)]
 struct Assembly {
     config: Config,
     origins: Origins,
     problems: Vec<Problem>,
+    /// Keys, or the entries that they belong to, of which something wrong was said.
+    wrong: Vec<String>,
 }
 
 impl Assembly {
@@ -113,8 +116,13 @@ impl Assembly {
                 return;
             }
             Some(Err(message)) => format!("{key}: {message}"),
-            None => unknown(&path),
+            None => match written::nested(given) {
+                Some(Ok(table)) => return table.iter().for_each(|given| self.apply(given)),
+                Some(Err(message)) => format!("{key}: {message}"),
+                None => unknown(&path),
+            },
         };
+        self.wrong.push(section(&key).to_owned());
         self.problems.push(Problem { origin: Some(given.origin.clone()), message });
     }
 
@@ -160,7 +168,9 @@ impl Assembly {
                 ));
             }
         }
-        for (key, message) in found {
+        // What follows from something wrong that was said would only confuse.
+        for (key, message) in found.into_iter().filter(|(key, _)| !self.wrong.iter().any(|wrong| wrong == section(key)))
+        {
             let origin = self.origins.near(&key);
             self.problems.push(Problem { origin, message });
         }
@@ -180,6 +190,16 @@ impl Origins {
         let section = &key[..=key.rfind('.').unwrap_or(0)];
         let of_section = || self.0.iter().filter(|(k, _)| k.starts_with(section)).min_by_key(|(k, _)| k.as_str());
         self.0.get(key).or_else(|| of_section().map(|(_, origin)| origin)).cloned()
+    }
+}
+
+/// The entry of a list that a key belongs to, or else the key itself.
+fn section(key: &str) -> &str {
+    let mut dots = key.match_indices('.').map(|(at, _)| at);
+    let list = dots.next().map_or(key, |at| &key[..at]);
+    match dots.next() {
+        Some(end) if written::LISTS.contains(&list) => &key[..end],
+        _ => key,
     }
 }
 

@@ -217,6 +217,8 @@ pub struct Admin {
     pub bind: Bind,
     /// Where the bearer token is; empty: `admin.token` in the data directory.
     pub token_file: PathBuf,
+    /// Where the token of those is who may only look; empty: there is none. Default empty.
+    pub read_token_file: PathBuf,
     /// Bounds of the API.
     pub limits: admin::Limits,
 }
@@ -302,7 +304,12 @@ impl Default for Config {
 
 impl Default for Admin {
     fn default() -> Self {
-        Self { bind: Bind::Address(loopback(9880)), token_file: PathBuf::new(), limits: admin::Limits::default() }
+        Self {
+            bind: Bind::Address(loopback(9880)),
+            token_file: PathBuf::new(),
+            read_token_file: PathBuf::new(),
+            limits: admin::Limits::default(),
+        }
     }
 }
 

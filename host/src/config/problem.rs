@@ -47,6 +47,13 @@ impl fmt::Display for Problem {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ConfigError(pub Vec<Problem>);
 
+impl ConfigError {
+    /// Whether all of it stands on the command line: then the program was called in a wrong way.
+    pub fn is_usage(&self) -> bool {
+        self.0.iter().all(|problem| matches!(problem.origin, Some(Origin::Flag(_))))
+    }
+}
+
 impl fmt::Display for ConfigError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (n, problem) in self.0.iter().enumerate() {

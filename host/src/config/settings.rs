@@ -130,6 +130,7 @@ pub(super) const GLOBAL: &[Setting<Config>] = &[
     number!("workers", workers, 0..=1024, "threads"),
     text!("admin.bind", admin.bind),
     path!("admin.token_file", admin.token_file),
+    path!("admin.read_token_file", admin.read_token_file),
     Setting {
         key: "auth.order",
         live: true,
@@ -169,6 +170,7 @@ pub(super) const GLOBAL: &[Setting<Config>] = &[
         1..=100_000_000,
         "connections"
     ),
+    number!("admin.head_bytes_max", admin.limits.head_bytes_max, 1024..=262_144, "bytes"),
     number!("admin.body_bytes_max", admin.limits.body_bytes_max, 1024..=1 << 30, "bytes"),
     number!("admin.page_max", admin.limits.page_max, 1..=100_000, "entries"),
     number!("admin.calls_max", admin.limits.calls_max, 1..=10_000, "calls"),

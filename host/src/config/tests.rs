@@ -99,6 +99,11 @@ fn entries_of_lists_are_addressed_by_name_in_every_source() {
         ("", &[], &["listener.mqtt.bind=127.0.0.1:4"], "listener.mqtt.bind", "127.0.0.1:4"),
         ("", &[], &["listener.mqtt.bind=localhost:0"], "listener.mqtt.bind", "127.0.0.1:0"),
         ("", &[], &["listener.two.bind=127.0.0.1:5"], "listener.two.bind", "127.0.0.1:5"),
+        ("", &[], &["listener.two={ bind = \"127.0.0.1:5\" }"], "listener.two.bind", "127.0.0.1:5"),
+        ("", &[], &["listener.ws.tls={ certificate = \"c\", key = \"k\" }"], "listener.ws.tls.key", "k"),
+        ("", &[], &["listener.ws={\"tls\":{\"certificate\":\"c\",\"key\":\"k\"}}"], "listener.ws.tls.key", "k"),
+        ("", &[("PLIANT__AUTH__JWT", "{ issuer = \"i\" }")], &[], "auth.jwt.issuer", "i"),
+        ("", &[], &["module.topic-rules={config={rules=[1]}}"], "module.topic-rules.config", "{\"rules\":[1]}"),
         ("", &[("PLIANT__MODULE__TOPIC_RULES__ORDER", "5")], &[], "module.topic-rules.order", "5"),
         ("", &[], &["module.topic-rules.config={\"rules\":[1]}"], "module.topic-rules.config", "{\"rules\":[1]}"),
         (
@@ -135,6 +140,15 @@ fn what_is_wrong_is_said_with_its_place() {
         ),
         ("", &[], &["admin.bnd=x"], "--set admin.bnd: unknown key admin.bnd; the nearest is admin.bind"),
         ("", &[], &["workers"], "--set workers: expected key.path=value"),
+        (
+            "",
+            &[],
+            &["listener.ws.tls={ ke = \"k\" }"],
+            "--set listener.ws.tls: unknown key listener.ws.tls.ke; the nearest",
+        ),
+        ("", &[], &["listener.ws.tls={ key = }"], "--set listener.ws.tls: listener.ws.tls: expected a table, as in"),
+        ("", &[], &["auth.jwt={}\nworkers = 1"], "something stands behind it"),
+        ("", &[], &["no.such={ a = 1 }"], "--set no.such: unknown key no.such.a; the nearest"),
         ("a = [", &[], &[], "c.toml:1: "),
         ("\n\nworkers = \"x\"", &[], &[], "c.toml:3: workers: expected a whole number from 0 to 1024 (threads)"),
         ("", &[], &["workers=-1"], "--set workers: workers: expected a whole number from 0 to 1024 (threads)"),
@@ -200,6 +214,37 @@ fn what_is_wrong_is_said_with_its_place() {
 fn every_problem_is_said_at_once() {
     let error = load("workrs = 1\nstor.x = 2", &[], &["x=1"]).expect_err("three are wrong");
     assert_eq!(error.lines().count(), 3, "{error}");
+}
+
+/// What follows from something wrong is not said: the routes are there, the address is.
+#[test]
+fn one_thing_that_is_wrong_is_one_line() {
+    for file in [
+        "[[bridge]]\nname = \"b\"\nurl = \"mqtt://h\"\nroutes = [ { direction = \"out\", filtr = \"a\" } ]",
+        "[[bridge]]\nname = \"b\"\nurl = 1\nroutes = [ { direction = \"out\", filter = \"a\" } ]",
+        "[[listener]]\nname = \"x\"\nbind = \"1883\"",
+        "[[listener]]\nname = \"x\"\nbind = \"[::1]:1\"\ntransport = \"tls\"\ntls = { certificate = \"c\", kye = \"k\" }",
+    ] {
+        let error = load(file, &[], &[]).expect_err(file);
+        assert_eq!(error.lines().count(), 1, "{error}");
+    }
+}
+
+#[test]
+fn what_is_wrong_on_the_command_line_alone_is_wrong_usage() {
+    for (environment, flags, usage) in [
+        (&[][..], &["workers=-1"][..], true),
+        (&[], &["workers"], true),
+        (&[], &["no.such=1", "listener.b.enabled=true"], true),
+        (&[("PLIANT__WORKERS", "x")], &[], false),
+        (&[("PLIANT__WORKERS", "x")], &["no.such=1"], false),
+    ] {
+        let owned = |(name, value): &(&str, &str)| (name.to_string(), value.to_string());
+        let (environment, flags) =
+            (environment.iter().map(owned).collect(), flags.iter().map(|flag| flag.to_string()).collect());
+        let error = Sources { file: None, environment, flags }.load().expect_err("it is wrong");
+        assert_eq!(error.is_usage(), usage, "{error}");
+    }
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! The configuration as written: every source becomes a list of keys with values and origins, lists addressed by name.
 
 use super::problem::{Origin, Problem};
-use serde_json::Value as Json;
+use serde_json::{Map, Value as Json};
 use std::path::Path;
 use std::sync::Arc;
 use toml::Spanned;
@@ -79,6 +79,40 @@ pub(super) fn from_flags(flags: &[String]) -> Result<Vec<Given>, Vec<Problem>> {
         }
     }
     if problems.is_empty() { Ok(given) } else { Err(problems) }
+}
+
+/// A table that a flag or a variable gives as one text, `{ key = "value" }` or JSON, key by key; none: the text is no table.
+pub(super) fn nested(given: &Given) -> Option<Result<Vec<Given>, String>> {
+    let Value::Text(text) = &given.value else { return None };
+    text.trim_start().starts_with('{').then(|| {
+        let mut found = Vec::new();
+        spread(&given.path, table(text)?, &given.origin, &mut found);
+        Ok(found)
+    })
+}
+
+fn table(text: &str) -> Result<Map<String, Json>, String> {
+    if let Ok(Json::Object(table)) = serde_json::from_str(text) {
+        return Ok(table);
+    }
+    let wrong = |why: &str| format!("expected a table, as in {{ key = \"value\" }}: {}", why.replace('\n', ", "));
+    let line = format!("table = {text}");
+    let parsed = DeTable::parse(&line).map_err(|error| wrong(error.message()))?;
+    let only = parsed.get_ref().iter().next().filter(|_| parsed.get_ref().len() == 1);
+    match typed(only.ok_or_else(|| wrong("something stands behind it"))?.1.get_ref(), 0)? {
+        Json::Object(table) => Ok(table),
+        _ => Err(wrong("this is none")),
+    }
+}
+
+fn spread(path: &[String], table: Map<String, Json>, origin: &Origin, found: &mut Vec<Given>) {
+    for (key, value) in table {
+        let path = [path, &[key]].concat();
+        match value {
+            Json::Object(inner) if !is_whole(&path) => spread(&path, inner, origin, found),
+            value => found.push(Given { path, value: Value::Typed(value), origin: origin.clone() }),
+        }
+    }
 }
 
 struct FileReader<'a> {

@@ -36,6 +36,17 @@ static DECOY: LazyLock<User> =
 /// Makes what is shown of users that do not exist look like what is shown of those that do.
 static SECRET: LazyLock<[u8; 32]> = LazyLock::new(rand::random);
 
+const PASSWORD_FILE: &str = "auth.password_file";
+const KEYS_FILE: &str = "auth.jwt.keys_file";
+
+/// What is wrong with the files that the settings name: the key of each, and why.
+pub fn problems(settings: &Settings) -> Vec<(&'static str, String)> {
+    let users = settings.password_file.as_deref().and_then(|path| PasswordFile::read(path).err());
+    let tokens = settings.tokens.as_ref().and_then(|tokens| Tokens::load(tokens).err());
+    let named = |key| move |why| (key, why);
+    users.map(named(PASSWORD_FILE)).into_iter().chain(tokens.map(named(KEYS_FILE))).collect()
+}
+
 /// See the head of this file.
 pub(crate) struct Keyring {
     pub(super) settings: Settings,
@@ -52,8 +63,8 @@ impl Keyring {
         let users = settings.password_file.as_deref().map(PasswordFile::read).transpose();
         let tokens = settings.tokens.as_ref().map(Tokens::load).transpose();
         let keyring = Self {
-            users: users.map_err(named("auth.password_file"))?,
-            tokens: tokens.map_err(named("auth.jwt.keys_file"))?,
+            users: users.map_err(named(PASSWORD_FILE))?,
+            tokens: tokens.map_err(named(KEYS_FILE))?,
             settings,
             proved: Mutex::default(),
         };

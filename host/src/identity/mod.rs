@@ -34,7 +34,7 @@ mod tests;
 
 pub use certificate::NameSource;
 pub use inquiry::{Circumstances, Claim, Identified, Inquiry, Progress, Question};
-pub use keyring::LoadError;
+pub use keyring::{LoadError, problems};
 pub use ledger::{Login, Withdrawn};
 pub use password_file::{PasswordFile, User, WriteError, check_name};
 pub use sasl::MECHANISMS;

@@ -21,12 +21,21 @@ pub struct TlsFiles {
     pub client_ca: Option<PathBuf>,
     /// A client without a certificate is turned away.
     pub client_required: bool,
+    /// What is spoken inside, by the names of ALPN (RFC 7301). A client that asks for others only is turned away; one that
+    /// asks for nothing is not.
+    pub protocols: Vec<&'static str>,
 }
+
+const CERTIFICATE: &str = "tls.certificate";
+const KEY: &str = "tls.key";
+const CLIENT_CA: &str = "tls.client_ca";
 
 /// Why TLS cannot be offered.
 #[derive(Debug, thiserror::Error)]
-#[error("{}: {reason}", .path.display())]
+#[error("{setting}: {}: {reason}", .path.display())]
 pub struct TlsError {
+    /// The setting of the listener that names the file.
+    pub setting: &'static str,
     /// The file.
     pub path: PathBuf,
     /// What is wrong with it.
@@ -39,32 +48,55 @@ impl TlsFiles {
     /// # Errors
     /// Which one cannot be used, and why.
     pub fn load(&self) -> Result<Arc<ServerConfig>, TlsError> {
-        let wrong = |path: &Path, reason: String| TlsError { path: path.into(), reason };
-        let chain = certificates(&self.certificate)?;
-        let key = PrivateKeyDer::from_pem_file(&self.key).map_err(|error| wrong(&self.key, explain(&error)))?;
+        let chain = certificates(CERTIFICATE, &self.certificate)?;
+        let key = self.key()?;
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
         let builder = ServerConfig::builder_with_provider(provider.clone())
             .with_safe_default_protocol_versions()
-            .map_err(|error| wrong(&self.certificate, error.to_string()))?;
+            .map_err(|error| wrong(CERTIFICATE, &self.certificate, error.to_string()))?;
         let builder = match &self.client_ca {
             None => builder.with_no_client_auth(),
             Some(path) => {
                 let mut roots = RootCertStore::empty();
-                for root in certificates(path)? {
-                    roots.add(root).map_err(|error| wrong(path, error.to_string()))?;
+                for root in certificates(CLIENT_CA, path)? {
+                    roots.add(root).map_err(|error| wrong(CLIENT_CA, path, error.to_string()))?;
                 }
                 let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider);
                 let verifier = if self.client_required { verifier } else { verifier.allow_unauthenticated() };
-                builder.with_client_cert_verifier(verifier.build().map_err(|error| wrong(path, error.to_string()))?)
+                let verifier = verifier.build().map_err(|error| wrong(CLIENT_CA, path, error.to_string()))?;
+                builder.with_client_cert_verifier(verifier)
             }
         };
-        let config = builder.with_single_cert(chain, key).map_err(|error| wrong(&self.key, error.to_string()))?;
+        let mut config = builder.with_single_cert(chain, key).map_err(|error| match error {
+            rustls::Error::InconsistentKeys(_) => {
+                let reason = format!("it is not the key of the certificate in {}", self.certificate.display());
+                wrong(KEY, &self.key, reason)
+            }
+            error => wrong(KEY, &self.key, error.to_string()),
+        })?;
+        config.alpn_protocols = self.protocols.iter().map(|name| name.as_bytes().to_vec()).collect();
         Ok(Arc::new(config))
+    }
+
+    /// What is wrong with each of the files, or else with how they go together.
+    pub fn problems(&self) -> Vec<TlsError> {
+        let mut found: Vec<TlsError> = certificates(CERTIFICATE, &self.certificate).err().into_iter().collect();
+        found.extend(self.key().err());
+        found.extend(self.client_ca.as_ref().and_then(|path| certificates(CLIENT_CA, path).err()));
+        if found.is_empty() { self.load().err().into_iter().collect() } else { found }
+    }
+
+    fn key(&self) -> Result<PrivateKeyDer<'static>, TlsError> {
+        PrivateKeyDer::from_pem_file(&self.key).map_err(|error| wrong(KEY, &self.key, explain(&error)))
     }
 }
 
-fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
-    let wrong = |reason: String| TlsError { path: path.into(), reason };
+fn wrong(setting: &'static str, path: &Path, reason: String) -> TlsError {
+    TlsError { setting, path: path.into(), reason }
+}
+
+fn certificates(setting: &'static str, path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
+    let wrong = |reason: String| wrong(setting, path, reason);
     let read = CertificateDer::pem_file_iter(path).map_err(|error| wrong(explain(&error)))?;
     let found: Vec<_> = read.collect::<Result<_, _>>().map_err(|error| wrong(explain(&error)))?;
     if found.is_empty() { Err(wrong("it holds no certificate in PEM form".into())) } else { Ok(found) }

@@ -36,13 +36,8 @@ pub enum StartError {
     #[error(transparent)]
     Modules(#[from] wasm::OpenError),
     /// The keys that sign components cannot be read.
-    #[error("signing.keys_file {path}: {reason}")]
-    Signers {
-        /// Where they should be.
-        path: PathBuf,
-        /// Why not.
-        reason: String,
-    },
+    #[error("signing.keys_file: {0}")]
+    Signers(String),
     /// Users or keys cannot be read.
     #[error(transparent)]
     Identity(#[from] identity::LoadError),

@@ -2,6 +2,7 @@
 
 mod bundled;
 mod error;
+mod files;
 mod messenger;
 mod modules;
 mod reload;
@@ -9,6 +10,7 @@ mod start;
 
 pub use bundled::BUNDLED;
 pub use error::StartError;
+pub use files::unreadable;
 pub use modules::{bindings, component};
 pub use start::{Running, start, start_from};
 

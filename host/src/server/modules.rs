@@ -57,9 +57,9 @@ pub fn component(module: &Module, bytes_max: usize) -> Result<Cow<'static, [u8]>
 ///
 /// # Errors
 /// The file of keys cannot be read, or holds something else.
-pub(super) fn signers(config: &Config) -> Result<Signers, StartError> {
+pub(super) fn signers(config: &Config) -> Result<Signers, String> {
     let path = &config.signing.keys_file;
-    let failed = |reason| StartError::Signers { path: path.clone(), reason };
+    let failed = |reason: String| format!("{}: {reason}", path.display());
     let text = match path.as_os_str().is_empty() {
         true => String::new(),
         false => std::fs::read_to_string(path).map_err(|error| failed(error.to_string()))?,

@@ -56,18 +56,14 @@ fn build(config: Config, sources: Option<Sources>) -> Result<Running, StartError
         Store::open(&config.data_dir, &config.store, config.durability.into(), metrics.clone(), clock.now())?;
     let auth = config.auth.settings(&config.listeners);
     let identity = Identity::open(auth, config.auth.limits.clone(), metrics.clone())?;
-    let token_path = match config.admin.token_file.as_os_str().is_empty() {
-        true => config.data_dir.join("admin.token"),
-        false => config.admin.token_file.clone(),
-    };
-    let token = Token::open(&token_path).map_err(|error| StartError::Token { path: token_path, error })?;
+    let (token, reader) = tokens(&config)?;
     let kept = Kept { modules: loaded.modules, versions: loaded.module_versions, state: loaded.state };
     let modules =
         Modules::open(config.wasm, store.clone(), kept, BUNDLED, bindings(&config)?, metrics.clone(), Arc::new(now))?;
     if let Some(program) = &config.program {
         modules.set_compiler(program.clone());
     }
-    modules.set_signers(super::modules::signers(&config)?);
+    modules.set_signers(super::modules::signers(&config).map_err(StartError::Signers)?);
     modules.set_grants(super::modules::grants(&config));
     let ca_file = config.http_ca_file.clone();
     let roots = move || crate::bridge::roots((!ca_file.as_os_str().is_empty()).then_some(&*ca_file));
@@ -106,7 +102,7 @@ fn build(config: Config, sources: Option<Sources>) -> Result<Running, StartError
     };
     let api = Api::new(broker.clone(), Arc::new(now), config.admin.limits.clone(), reload.clone());
     api.set_bridges(bridges.figures());
-    let admin = admin::Server::start(admin_listener, api.clone(), token.clone())
+    let admin = admin::Server::start(admin_listener, api.clone(), token.clone(), reader)
         .map_err(|error| StartError::admin(address, &error))?;
     let url_file = config.data_dir.join("admin.url");
     let running = Running {
@@ -123,6 +119,18 @@ fn build(config: Config, sources: Option<Sources>) -> Result<Running, StartError
     };
     running.announce(&config);
     Ok(running)
+}
+
+/// The token of the admin API, made if it is not there, and that of those who may only look.
+fn tokens(config: &Config) -> Result<(Token, Option<Token>), StartError> {
+    let own = match config.admin.token_file.as_os_str().is_empty() {
+        true => config.data_dir.join("admin.token"),
+        false => config.admin.token_file.clone(),
+    };
+    let token = Token::open(&own).map_err(|error| StartError::Token { path: own, error })?;
+    let path = config.admin.read_token_file.clone();
+    let reader = (!path.as_os_str().is_empty()).then(|| Token::load(&path)).transpose();
+    Ok((token, reader.map_err(|error| StartError::Token { path, error })?))
 }
 
 /// Tells the rooms of each other what they may not know by themselves. None of them keeps the hall alive.
@@ -155,7 +163,7 @@ fn net_config(config: &Config, identity: Identity) -> NetConfig {
 }
 
 fn listener_config(listener: &Listener, limits: &net::Limits) -> net::ListenerConfig {
-    let (tls, transport) = (&listener.tls, listener.transport);
+    let transport = listener.transport;
     let speaks = match listener.protocol {
         ProtocolName::Mqtt => net::Speaks::Mqtt,
         ProtocolName::Amqp => net::Speaks::Amqp,
@@ -168,12 +176,7 @@ fn listener_config(listener: &Listener, limits: &net::Limits) -> net::ListenerCo
             bind => net::Address::Tcp(bind.address()),
         },
         speaks,
-        tls: (!tls.certificate.as_os_str().is_empty()).then(|| net::TlsFiles {
-            certificate: tls.certificate.clone(),
-            key: tls.key.clone(),
-            client_ca: (tls.client_certificate != ClientCertificate::None).then(|| tls.client_ca.clone()),
-            client_required: tls.client_certificate == ClientCertificate::Required,
-        }),
+        tls: tls_files(listener),
         starts_with_tls: transport.is_tls(),
         web: transport.is_web().then(|| net::WebSocketRules {
             path: listener.path.clone(),
@@ -185,6 +188,23 @@ fn listener_config(listener: &Listener, limits: &net::Limits) -> net::ListenerCo
         proxies: listener.proxy_protocol.0.clone(),
         optional: listener.implied,
     }
+}
+
+/// The files behind a listener's TLS; none: it has no TLS.
+pub(super) fn tls_files(listener: &Listener) -> Option<net::TlsFiles> {
+    let tls = &listener.tls;
+    (!tls.certificate.as_os_str().is_empty()).then(|| net::TlsFiles {
+        certificate: tls.certificate.clone(),
+        key: tls.key.clone(),
+        client_ca: (tls.client_certificate != ClientCertificate::None).then(|| tls.client_ca.clone()),
+        client_required: tls.client_certificate == ClientCertificate::Required,
+        protocols: match listener.protocol {
+            _ if listener.transport.is_web() => vec!["http/1.1"],
+            ProtocolName::Mqtt => vec!["mqtt"],
+            ProtocolName::Amqp => vec!["amqp"],
+            ProtocolName::Any => vec!["mqtt", "amqp"],
+        },
+    })
 }
 
 impl Running {

@@ -20,7 +20,7 @@ mod span;
 mod subscriber;
 
 use super::{Outcome, output};
-use clap::{Args, Subcommand};
+use clap::{Args, Command, Subcommand};
 use hdrhistogram::Histogram;
 use play::PlayArgs;
 use std::time::Duration;
@@ -47,6 +47,11 @@ enum BenchCommand {
     /// Draw what `compare` has written
     #[command(after_help = "Example:\n  pliant bench chart results.jsonl --out chart.svg")]
     Chart(chart::ChartArgs),
+}
+
+/// The bench has clients of its own, which speak less than the others'.
+pub(crate) fn with_own_help(command: Command) -> Command {
+    command.mut_arg("url", |url| url.help("The broker: mqtt://, amqp:// or amqps://, a host, a port"))
 }
 
 pub(crate) fn run(args: &BenchArgs) -> Outcome {

@@ -1,0 +1,62 @@
+//! Files that the configuration names, read before anything starts: what cannot be used is said in one line each.
+//!
+//! Components of modules are left out: they are more than read (`cli/check.rs`).
+
+use super::modules::signers;
+use super::start::tls_files;
+use crate::admin::Token;
+use crate::config::{Config, Origins, Problem};
+use crate::identity;
+use std::io;
+use std::path::Path;
+
+/// What is wrong with them, each with the place of its key.
+pub fn unreadable(config: &Config, origins: &Origins) -> Vec<Problem> {
+    let mut found = Vec::new();
+    let mut say = |key: &str, reason: String| {
+        found.push(Problem { origin: origins.near(key), message: format!("{key}: {reason}") });
+    };
+    for (key, reason) in identity::problems(&config.auth.settings(&config.listeners)) {
+        say(key, reason);
+    }
+    if let Err(error) = token(&config.admin.token_file) {
+        say("admin.token_file", format!("{}: {error}", config.admin.token_file.display()));
+    }
+    let read_token = &config.admin.read_token_file;
+    if !read_token.as_os_str().is_empty()
+        && let Err(error) = Token::load(read_token)
+    {
+        say("admin.read_token_file", format!("{}: {error}", read_token.display()));
+    }
+    if let Err(reason) = signers(config) {
+        say("signing.keys_file", reason);
+    }
+    let http = &config.http_ca_file;
+    if !http.as_os_str().is_empty()
+        && let Err(reason) = crate::bridge::roots(Some(http))
+    {
+        say("wasm.http_ca_file", reason);
+    }
+    for listener in config.listeners.iter().filter(|listener| listener.enabled) {
+        for error in tls_files(listener).iter().flat_map(|files| files.problems()) {
+            let key = format!("listener.{}.{}", listener.name, error.setting);
+            say(&key, format!("{}: {}", error.path.display(), error.reason));
+        }
+    }
+    for bridge in config.bridges.iter().filter(|bridge| bridge.enabled) {
+        for (key, reason) in bridge.unreadable() {
+            say(&format!("bridge.{}.{key}", bridge.name), reason);
+        }
+    }
+    found
+}
+
+/// One that is not there yet is made at the start, in a directory that has to be there.
+fn token(path: &Path) -> io::Result<()> {
+    let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+    match path.as_os_str().is_empty() {
+        true => Ok(()),
+        false if path.exists() => Token::load(path).map(drop),
+        false => directory.map_or(Ok(()), |directory| std::fs::read_dir(directory).map(drop)),
+    }
+}
