@@ -1,5 +1,6 @@
 //! `pliant bench compare`: the same scenarios against several running brokers, in interleaved rounds.
 
+use super::LOOK;
 use super::cases::{CASES, Case};
 use super::play::{PlayArgs, play};
 use super::report::Report;
@@ -11,7 +12,11 @@ use serde::Serialize;
 use std::fs::{File, OpenOptions};
 use std::io::Write;
 use std::path::PathBuf;
-use std::time::Duration;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+/// How long a broker may take to start.
+const STARTING: Duration = Duration::from_secs(15);
 
 #[derive(Debug, Clone, Args)]
 pub(super) struct CompareArgs {
@@ -92,6 +97,7 @@ pub(super) fn run(args: &CompareArgs) -> Outcome {
         opened.map_err(|error| Failure::Failed(format!("cannot write {}: {error}", path.display())))
     });
     let mut out = out.transpose()?;
+    args.brokers.iter().try_for_each(wait_for)?;
     let mut rows = Vec::new();
     for round in 1..=args.rounds {
         for case in &cases {
@@ -120,11 +126,29 @@ fn command(case: &Case, args: &CompareArgs) -> Vec<String> {
     words
 }
 
+/// Waits until a broker that has just been started takes a client.
+fn wait_for(broker: &Broker) -> Outcome {
+    let begun = Instant::now();
+    let words = ["bench", "connections", "--publishers", "1"].map(str::to_owned).into_iter();
+    let line = Line::try_parse_from(words.chain(target(broker))).map_err(Failure::failed)?;
+    loop {
+        match play(&line.play) {
+            Err(Failure::Failed(_)) if begun.elapsed() < STARTING => sleep(LOOK),
+            other => return other.map(drop),
+        }
+    }
+}
+
+/// What says which broker is meant.
+fn target(broker: &Broker) -> impl Iterator<Item = String> {
+    let process = broker.pid.into_iter().flat_map(|pid| ["--pid".to_owned(), pid.to_string()]);
+    ["--url".to_owned(), broker.url.clone()].into_iter().chain(process)
+}
+
 /// One run; a run that fails is a row, too.
 fn one(args: &CompareArgs, case: &Case, broker: &Broker, round: u32, out: Option<&mut File>) -> Result<Row, Failure> {
     let mut words = command(case, args).split_off(1);
-    words.extend(["--url".to_owned(), broker.url.clone()]);
-    words.extend(broker.pid.into_iter().flat_map(|pid| ["--pid".to_owned(), pid.to_string()]));
+    words.extend(target(broker));
     let line = Line::try_parse_from(words).map_err(Failure::failed)?;
     let played = play(&line.play);
     let error = match &played {
