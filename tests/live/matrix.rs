@@ -89,15 +89,26 @@ fn p99(times: &mut [Duration]) -> Duration {
     times[(times.len() * 99).div_ceil(100) - 1]
 }
 
-/// Sends to the bad topics until it is told to stop, at least once to each; the answer may be anything.
-fn attack(at: SocketAddr, over: &AtomicBool) -> u32 {
+/// Sends to the topics until it is told to stop, at least once to each; the answer may be anything.
+fn attack(at: SocketAddr, stem: &str, over: &AtomicBool) -> u32 {
     let mut attacker = connect(V5).at(at).id("attacker").open();
     let mut sent = 0;
     while !over.load(Ordering::Relaxed) || sent < TOPICS {
-        attacker.publish(&Publish::new(&format!("bad/{}", sent % TOPICS), "x", 1));
+        attacker.publish(&Publish::new(&format!("{stem}/{}", sent % TOPICS), "x", 1));
         sent += 1;
     }
     sent
+}
+
+/// What others notice while somebody sends to these topics.
+fn beside(client: &mut Client, at: SocketAddr, stem: &str, mode: &str, count: u32) -> (Vec<Duration>, u32) {
+    let over = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let attacking = scope.spawn(|| attack(at, stem, &over));
+        let times = exchange(client, mode, count);
+        over.store(true, Ordering::Relaxed);
+        (times, attacking.join().expect("the broker answers whoever misbehaves"))
+    })
 }
 
 /// The longest that calls of the guest took, with p50 and failures, for people.
@@ -131,15 +142,10 @@ fn durable_traffic_goes_on_beside_every_kind() {
     let (modes, count) = if long() { ([&MODES[..], &MORE[..]].concat(), 1_000) } else { (MODES.into(), 6) };
     let mut worst = 0.0_f64;
     for (mode, topic) in modes {
-        let mut before = exchange(&mut client, "before", count);
+        // The same client sends as much without the guest: what it costs the others is not the guest's doing.
+        let (mut before, _) = beside(&mut client, at, "calm", "before", count);
         deploy(&admin, mode, topic);
-        let over = AtomicBool::new(false);
-        let (mut during, attacks) = std::thread::scope(|scope| {
-            let attacking = scope.spawn(|| attack(at, &over));
-            let during = exchange(&mut client, mode, count);
-            over.store(true, Ordering::Relaxed);
-            (during, attacking.join().expect("the broker answers whoever misbehaves"))
-        });
+        let (mut during, attacks) = beside(&mut client, at, "bad", mode, count);
         for (stem, count) in [("before", count), (mode, count)] {
             (0..count).for_each(|number| drop(watcher.expect("good/x", &format!("{stem} {number}"), 1)));
         }

@@ -17,6 +17,10 @@ pub const SUBCOMMAND: &str = "compile-component";
 /// Bytes of the child's words that are read.
 const WORDS_BYTES_MAX: u64 = 4_096;
 
+/// The child stops itself after so many seconds of a processor. It is given as many times that by the clock, as it may have to
+/// wait for one.
+const WAITS_FOR_A_PROCESSOR: u32 = 6;
+
 /// How often the child is looked at.
 const LOOK_EVERY: Duration = Duration::from_millis(5);
 
@@ -54,7 +58,7 @@ pub(super) fn in_child(program: &Path, limits: &Limits, bytes: &[u8]) -> Result<
             let _ = output.map(|output| output.take(WORDS_BYTES_MAX).read_to_end(&mut words));
             words
         });
-        let ended = wait(&mut child, Duration::from_secs(limits.compile_seconds_max));
+        let ended = wait(&mut child, Duration::from_secs(limits.compile_seconds_max) * WAITS_FOR_A_PROCESSOR);
         (ended, reading.join().unwrap_or_default())
     });
     let (megabytes, seconds) = (limits.compile_memory_bytes_max >> 20, limits.compile_seconds_max);

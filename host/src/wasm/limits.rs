@@ -16,7 +16,7 @@ pub struct Limits {
     pub component_bytes_max: usize,
     /// Bytes of memory that compiling one may take, in a process of its own. Default 512 MiB.
     pub compile_memory_bytes_max: u64,
-    /// Seconds that compiling one may take, likewise. Default 20.
+    /// Seconds of a processor that compiling one may take, likewise; six times as many by the clock. Default 20.
     pub compile_seconds_max: u64,
     /// Bytes of a configuration document. Default 1 MiB.
     pub config_bytes_max: usize,

@@ -38,28 +38,29 @@ pub(super) fn run(args: &NewArgs) -> Outcome {
     }
     let mut files = match args.lang {
         Language::Rust => rust(args)?,
-        Language::C => with_contract(template::C),
-        Language::Js => with_contract(template::JS),
-        Language::Python => with_contract(template::PYTHON),
+        Language::C => with_contract(template::C, name),
+        Language::Js => with_contract(template::JS, name),
+        Language::Python => with_contract(template::PYTHON, name),
     };
-    files.push(("examples.toml".into(), template::EXAMPLES.to_owned()));
+    files.push(("examples.toml".into(), fill(template::EXAMPLES, name)));
     let folder = Path::new(name);
     let failed = |error: std::io::Error| Failure::Failed(format!("cannot make {name}: {error}"));
     std::fs::create_dir(folder).map_err(failed)?;
     for (path, text) in files {
         let path = folder.join(path);
         path.parent().map_or(Ok(()), std::fs::create_dir_all).map_err(failed)?;
-        std::fs::write(path, fill(&text, name)).map_err(failed)?;
+        std::fs::write(path, text).map_err(failed)?;
     }
     eprintln!("next: {name}/README.md, or at once: pliant module build {name}");
     output::line(name)
 }
 
-/// Paths within the folder, and texts with places to fill in.
+/// Paths within the folder, and texts.
 type Files = Vec<(PathBuf, String)>;
 
-fn owned(files: &[File]) -> Files {
-    files.iter().map(|(path, text)| (path.into(), (*text).to_owned())).collect()
+/// A template with its places filled in. What is carried along beside it has none: braces there are its own.
+fn filled(files: &[File], name: &str) -> Files {
+    files.iter().map(|(path, text)| (path.into(), fill(text, name))).collect()
 }
 
 fn rust(args: &NewArgs) -> Result<Files, Failure> {
@@ -69,8 +70,13 @@ fn rust(args: &NewArgs) -> Result<Files, Failure> {
         }
         None => find_sdk(),
     };
-    let mut files = owned(template::RUST);
-    let path = sdk.as_deref().unwrap_or(Path::new("sdk"));
+    Ok(rust_files(args, sdk.as_deref()))
+}
+
+/// With the SDK of this folder, or a copy of it.
+fn rust_files(args: &NewArgs, sdk: Option<&Path>) -> Files {
+    let mut files = filled(template::RUST, &args.name);
+    let path = sdk.unwrap_or(Path::new("sdk"));
     for (_, text) in &mut files {
         *text = text.replace("\"{{sdk}}\"", &format!("{{ path = {:?} }}", path.display().to_string()));
     }
@@ -79,13 +85,13 @@ fn rust(args: &NewArgs) -> Result<Files, Failure> {
         files.extend(template::SDK.iter().map(|(path, text)| (Path::new("sdk").join(path), template::alone(text))));
         files.extend(template::WIT.iter().map(|(path, text)| (Path::new("wit").join(path), (*text).to_owned())));
     }
-    Ok(files)
+    files
 }
 
 /// A template with the contract, for tools that make bindings of it.
-fn with_contract(files: &[File]) -> Files {
-    let mut files = owned(files);
-    files.push(("wit/world.wit".into(), template::WORLD.to_owned()));
+fn with_contract(files: &[File], name: &str) -> Files {
+    let mut files = filled(files, name);
+    files.push(("wit/world.wit".into(), fill(template::WORLD, name)));
     let broker = Path::new("wit/deps/pliant-broker");
     files.extend(template::WIT.iter().map(|(path, text)| (broker.join(path), (*text).to_owned())));
     files
@@ -127,6 +133,20 @@ mod tests {
             let filled = fill(&text.replace("\"{{sdk}}\"", "\"1\""), "n");
             assert!(!filled.contains("{{"), "{path}: {filled}");
         }
+    }
+
+    /// Braces of the SDK are its own, whatever stands between them.
+    #[test]
+    fn what_is_carried_along_is_not_filled_in() {
+        let files = with_contract(template::C, "x");
+        let carried =
+            |path: &Path, text: &str| template::WIT.iter().any(|(name, own)| path.ends_with(name) && *own == text);
+        let contract = files.iter().filter(|(path, _)| path.starts_with("wit/deps"));
+        assert!(contract.clone().count() > 10 && contract.clone().all(|(path, text)| carried(path, text)));
+        let braces = template::SDK.iter().find(|(path, _)| *path == "src/template.rs").expect("it is there").1;
+        let args = NewArgs { name: "x".into(), lang: Language::Rust, sdk: None };
+        let own = rust_files(&args, None).into_iter().find(|(path, _)| path.ends_with("sdk/src/template.rs"));
+        assert_eq!(own.expect("the SDK").1, braces);
     }
 
     #[test]
