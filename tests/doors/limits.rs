@@ -1,7 +1,8 @@
 //! Bounds on connections: how many, how fast, how long before a client has said who it is, how long without reading.
 
 use super::rig::{Rig, WAYS, Way, figure, until};
-use crate::harness::{Broker, Client, End, Packet, Publish, V5, V311, Will, connect, unique};
+use crate::harness::{Broker, Client, End, Packet, Publish, Subscription, V5, V311, Will, connect, unique};
+use host::config::Listener;
 
 #[test]
 fn more_connections_than_there_may_be_are_closed_and_there_is_room_again_later() {
@@ -35,6 +36,56 @@ fn those_who_do_not_say_who_they_are_keep_nobody_out_who_is_in() {
     inside.iter_mut().for_each(Client::ping);
     drop(silent);
     until("there is room again", || connect(V5).at(broker.address()).sent().try_receive().is_ok());
+}
+
+/// More than may be accepted in a second wait their turn, and are served.
+#[test]
+fn connections_come_in_at_a_bounded_rate_and_what_waits_is_counted() {
+    let Some(broker) = Broker::start_with(|config| config.net.accepts_per_second_max = 20) else { return };
+    let mut clients: Vec<Client> = (0..24).map(|_| connect(V5).at(broker.address()).sent()).collect();
+    for client in &mut clients {
+        assert!(matches!(client.receive(), Packet::Connack(answer) if answer.code == 0));
+    }
+    assert!(figure(&broker, "pliant_accepts_delayed_total") >= 4);
+    assert_eq!(figure(&broker, "pliant_connections_refused_total"), 0);
+}
+
+#[test]
+fn subscriptions_have_a_quota_for_each_client_and_for_all() {
+    for (each, all) in [(2, 1_000_000), (1_000_000, 2)] {
+        let broker = Broker::start_with(move |config| {
+            config.broker.subscriptions_per_client_max = each;
+            config.broker.subscriptions_max = all;
+        });
+        let Some(broker) = broker else { return };
+        let mut client = connect(V5).at(broker.address()).open();
+        let wanted: Vec<_> = ["a", "b", "c"].map(|filter| Subscription::new(filter, 1)).into();
+        assert_eq!(client.subscribe_with([], &wanted), [1, 1, 0x97], "{each} {all}");
+        // What is there may be changed, and what is given up makes room.
+        assert_eq!(client.subscribe_with([], &[Subscription::new("b", 2)]), [2]);
+        client.unsubscribe(&["a"]);
+        assert_eq!(client.subscribe_with([], &[Subscription::new("c", 0)]), [0]);
+    }
+}
+
+#[test]
+fn listeners_may_be_at_addresses_of_ipv6() {
+    let Some(broker) = has_ipv6().then(|| {
+        Broker::start_with(|config| {
+            let bind = "[::1]:0".parse().unwrap();
+            config.listeners.push(Listener { bind, ..Listener::named("six") });
+        })
+    }) else {
+        return eprintln!("left out: this machine has no IPv6");
+    };
+    let Some(broker) = broker else { return };
+    let client = connect(V5).at(broker.at("six")).open();
+    let shown = broker.admin().get(&format!("/api/v1/clients/{}", client.id)).expect(200).json();
+    assert!(shown["peer"].as_str().unwrap_or_default().starts_with("[::1]:"), "{shown}");
+}
+
+fn has_ipv6() -> bool {
+    std::net::TcpListener::bind("[::1]:0").is_ok()
 }
 
 /// However few answers may wait: what was read together with more than that is answered to its end.
