@@ -1,5 +1,6 @@
 //! `pliant pub` and `pliant sub` over AMQP 1.0, and what `pliant bench` needs of it: a topic is an address, a quality of
-//! service the way in which a message is settled (0: by the sender; 1: by the receiver, first; 2: by the receiver, second).
+//! service the way in which a message is settled (0: by the sender; 1: by the receiver, first; 2: where the CLI receives, by
+//! the receiver second).
 
 mod publish;
 mod subscribe;
@@ -59,6 +60,10 @@ impl Opened {
         let _ = tokio::time::timeout(FAREWELL, said).await;
     }
 }
+
+/// Who settles first where the CLI sends. Never the sender after the receiver: the library answers only some of the
+/// receiver's words then, and the link would run out of credit. Without resuming its links the CLI has no use for that.
+pub(super) const PUBLISHING: ReceiverSettleMode = ReceiverSettleMode::First;
 
 /// How messages of this quality of service are settled.
 pub(super) fn settling(qos: u8) -> (SenderSettleMode, ReceiverSettleMode) {

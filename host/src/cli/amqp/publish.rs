@@ -1,6 +1,6 @@
 //! `pliant pub` over AMQP: each message is waited for until the broker has taken it.
 
-use super::{Opened, run, settling, taken};
+use super::{Opened, PUBLISHING, run, settling, taken};
 use crate::bridge;
 use crate::cli::publish::{AHEAD, PublishArgs};
 use crate::cli::{Failure, Outcome, output};
@@ -26,12 +26,12 @@ async fn send(args: &PublishArgs, properties: Vec<(String, String)>) -> Result<u
     let mut payloads = args.payloads()?;
     let mut opened = Opened::open(&args.connect).await?;
     let failed = |reason: String| Failure::Failed(format!("{}: {reason}", args.topic));
-    let (sender_settles, receiver_settles) = settling(args.qos);
+    let (sender_settles, _) = settling(args.qos);
     let attaching = Sender::builder()
         .name(format!("pub-{:08x}", rand::random::<u32>()))
         .target(args.topic.as_str())
         .sender_settle_mode(sender_settles)
-        .receiver_settle_mode(receiver_settles)
+        .receiver_settle_mode(PUBLISHING)
         .attach(&mut opened.session);
     let patience = Duration::from_secs(args.timeout);
     let late = || Failure::Failed(format!("{}: no answer within {} s", args.connect.url(), args.timeout));

@@ -5,7 +5,7 @@ use super::LOOK;
 use super::heard::Heard;
 use super::play::Run;
 use crate::cli::Failure;
-use crate::cli::amqp::{Opened, settling, taken};
+use crate::cli::amqp::{Opened, PUBLISHING, settling, taken};
 use fe2o3_amqp::link::receiver::CreditMode;
 use fe2o3_amqp::types::messaging::{
     Body, Data, Header, Message, Outcome as Said, Properties, Source, Target, TerminusDurability, TerminusExpiryPolicy,
@@ -29,7 +29,7 @@ pub(super) fn publisher(
     let (run, runtime) = (run.clone(), runtime()?);
     let (opened, sender) = runtime.block_on(async {
         let mut opened = Opened::open(&run.login).await?;
-        let (sender_settles, receiver_settles) = settling(run.plan.qos as u8);
+        let (sender_settles, _) = settling(run.plan.qos as u8);
         let target = match (&run.node, run.plan.topics) {
             (Some(node), _) => Target::from(node.replace("{}", &number.to_string())),
             (None, 1) => Target::from(run.topic(number, 0)),
@@ -40,7 +40,7 @@ pub(super) fn publisher(
             .name(format!("{}/{number}", run.root))
             .target(target)
             .sender_settle_mode(sender_settles)
-            .receiver_settle_mode(receiver_settles)
+            .receiver_settle_mode(PUBLISHING)
             .attach(&mut opened.session);
         let sender = attaching.await.map_err(Failure::failed)?;
         Ok::<_, Failure>((opened, sender))
