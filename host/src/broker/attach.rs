@@ -400,6 +400,8 @@ impl Broker {
                 trie.remove(subscription.filter.as_str(), mailbox.id);
             }
         }
+        let mut left_behind = left_behind;
+        self.find_groups(&mut left_behind, &subscriptions);
         for subscription in &subscriptions {
             if let Some(share) = &subscription.share {
                 self.leave_group(share, &subscription.filter, mailbox.id);
@@ -437,7 +439,7 @@ fn record(client: &Arc<Client>, attach: &Attach, expiry_seconds: u32) -> Mailbox
         expiry_seconds,
         detached: None,
         per_subscription: attach.per_subscription,
-        sent_to: 0,
+        sent_to: attach.window.into(),
     }
 }
 

@@ -10,7 +10,7 @@ use super::retain::Keep;
 use super::route::{Route, Single, Target};
 use super::staged::Staged;
 use super::worker::Worker;
-use crate::dialogue::Routed;
+use crate::dialogue::{Routed, Subscription};
 use crate::message::{Envelope, Guarantee, Message, Refusal, RefusalKind, Time};
 use crate::store::{Change, MailboxId, QueueEntry};
 use crate::wasm::{EventKinds, Happening, Loss};
@@ -246,6 +246,19 @@ impl Broker {
         }
     }
 
+    /// What came back from the store does not say for which group it was queued. Where only one share of the client's can
+    /// have brought a message, it was that.
+    pub(super) fn find_groups(&self, left_behind: &mut [Queued], subscriptions: &[Subscription]) {
+        let groups = self.groups.read();
+        for copy in left_behind.iter_mut().filter(|copy| copy.group.is_none() && copy.stored) {
+            let mut matching = subscriptions.iter().filter(|one| one.filter.matches(copy.message.topic().as_str()));
+            if let (Some(only), None) = (matching.next(), matching.next()) {
+                let share = only.share.as_ref();
+                copy.group = share.and_then(|share| groups.get(&(share.clone(), only.filter.clone())).cloned());
+            }
+        }
+    }
+
     /// Gives copies that a member of a group did not settle to the others (MQTT 5.0, 4.8.2).
     pub(super) fn hand_on(&self, worker: &mut Worker, left_behind: Vec<Queued>, staged: &mut Staged) {
         for copy in left_behind {
@@ -257,13 +270,16 @@ impl Broker {
             let may_not =
                 |mailbox: &&Arc<Mailbox>| !self.may_receive(&chain, &mut worker.guests, mailbox, copy.message.topic());
             let denied: Vec<MailboxId> = group.mailboxes().iter().filter(may_not).map(|mailbox| mailbox.id).collect();
-            if let Some(member) = group.pick(copy.guarantee, &self.limits, &denied) {
+            if let Some(member) = group.heir(copy.guarantee, &self.limits, &denied) {
+                let scope = member.mailbox.lock().client.scope.clone();
+                let name = chain.deliver_name(&mut worker.guests, &scope, copy.message.topic().as_str());
                 // A message object of its own: its row in the log goes with the mailbox that it was queued in.
                 let old = &copy.message;
                 let message = old.with_envelope(old.envelope().clone());
                 let copy = Queued {
                     guarantee: Self::granted(&member.mailbox, old, member.options.guarantee),
                     identifiers: member.options.identifier.into_iter().collect(),
+                    name: name.map(Into::into),
                     group: Some(group),
                     retain: old.envelope().retain && member.options.retain_as_published,
                     ..Queued::new(message)

@@ -35,7 +35,7 @@ pub trait Outlet: Send + Sync {
 }
 
 /// Retained messages still to be sent for one new subscription.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Replay {
     /// For which.
     pub subscription: Subscription,
@@ -47,6 +47,8 @@ pub struct Replay {
     pub until: u64,
     /// If given: exactly these, instead of a walk through the store.
     pub chosen: Option<VecDeque<Message>>,
+    /// Somebody is fetching the next ones: nothing leaves before they are there.
+    pub is_asked: bool,
 }
 
 /// Numbers that one start of the broker may use: a whole number of rounds of handles, so that these go on.

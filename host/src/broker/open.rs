@@ -101,9 +101,11 @@ impl Broker {
         let sent_to = match (record.detached, record.client.scope.protocol) {
             (Some(_), _) => record.sent_to,
             (None, Protocol::Amqp) => last.unwrap_or(0),
-            // No more can have been under way than a receive maximum allows.
+            // No more can have been under way than the client takes at once.
             (None, _) => {
-                queue.first().map_or(0, |first| first.entry.number + u64::from(u16::MAX) - 1).min(last.unwrap_or(0))
+                let most = usize::try_from(record.sent_to).unwrap_or(usize::MAX);
+                let bound = most.checked_sub(1).and_then(|at| queue.get(at)).map(|loaded| loaded.entry.number);
+                bound.or(last).unwrap_or(0)
             }
         };
         if record.expiry_seconds == 0 {

@@ -95,6 +95,51 @@ fn a_mailbox_with_a_long_queue_ends_in_slices_and_a_restart_goes_on_with_it() {
     assert_eq!((checked.loaded.mailboxes.len(), checked.messages, checked.loaded.damaged), (1, 0, 0));
 }
 
+/// The broker breaks down while the client is there: what its window cannot have held was not sent.
+#[test]
+fn after_a_crash_no_more_counts_as_sent_than_was_under_way() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut hall = hall_in(directory.path());
+    let (mut subscriber, _) = hall.attach("s", false, 5000, 2);
+    hall.subscribe(&mut subscriber, "a", LEAST);
+    let (mut publisher, _) = hall.attach("p", true, 0, 10);
+    for number in 1..=5u16 {
+        hall.publish(&mut publisher, "a", LEAST, number, number.to_string().as_bytes());
+    }
+    hall.commit();
+    assert_eq!(hall.take(&subscriber).len(), 2);
+    assert!(hall.broker.store.close());
+    let mut hall = hall_in(directory.path());
+    let (subscriber, resumed) = hall.attach("s", false, 5000, 10);
+    assert!(resumed);
+    let duplicates: Vec<_> = hall.take(&subscriber).into_iter().map(|(_, text, again)| (text, again)).collect();
+    let expected = [("1", true), ("2", true), ("3", false), ("4", false), ("5", false)];
+    assert_eq!(duplicates, expected.map(|(text, again)| (text.to_owned(), again)));
+}
+
+/// 4.8.2, also over a restart: what waits for a member goes to the others when its session ends.
+#[test]
+fn what_waits_for_a_member_of_a_share_goes_to_others_after_a_restart() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut hall = hall_in(directory.path());
+    let (mut away, _) = hall.attach("s", false, 5000, 10);
+    hall.subscribe(&mut away, "$share/g/a", LEAST);
+    hall.lose(&mut away);
+    let (mut publisher, _) = hall.attach("p", true, 0, 10);
+    for number in 1..=5u16 {
+        hall.publish(&mut publisher, "a", LEAST, number, number.to_string().as_bytes());
+    }
+    hall.commit();
+    assert!(hall.broker.store.close());
+    let mut hall = hall_in(directory.path());
+    let (mut heir, _) = hall.attach("heir", true, 0, 10);
+    hall.subscribe(&mut heir, "$share/g/a", LEAST);
+    let (gone, resumed) = hall.attach("s", true, 0, 10);
+    assert!(!resumed);
+    drop(gone);
+    assert_eq!(take_all(&mut hall, &mut heir, 5), ["1", "2", "3", "4", "5"]);
+}
+
 /// A queue that grows while the broker runs is not in memory whole, drains in order while more comes, and leaves nothing
 /// behind; a restart in the middle changes nothing.
 #[test]

@@ -12,6 +12,7 @@ use crate::dialogue::{RetainHandling, Subscription};
 use crate::message::{Envelope, Guarantee, Message, Refusal, RefusalKind, Time};
 use crate::topic::Topic;
 use crate::wasm::{Chain, RetainAsk, Retention};
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 /// Retained messages fetched at once for one new subscription.
@@ -148,8 +149,14 @@ impl Broker {
             return Ok(None);
         }
         let chain = worker.chain.clone();
-        let mut replay =
-            Replay { subscription: subscription.clone(), after: None, since: 0, until: u64::MAX, chosen: None };
+        let mut replay = Replay {
+            subscription: subscription.clone(),
+            after: None,
+            since: 0,
+            until: u64::MAX,
+            chosen: None,
+            is_asked: false,
+        };
         if chain.wants_replay() {
             let client = mailbox.lock().client.clone();
             let matching = self.retained.count(&subscription.filter, now, self.limits.retained_max);
@@ -180,7 +187,7 @@ impl Broker {
     }
 
     /// The most recently stored values, in the order in which they were stored.
-    fn newest(&self, replay: &Replay, now: Time, most: usize) -> std::collections::VecDeque<Message> {
+    fn newest(&self, replay: &Replay, now: Time, most: usize) -> VecDeque<Message> {
         let mut heap = std::collections::BTreeMap::new();
         let mut after = None;
         loop {
@@ -198,21 +205,21 @@ impl Broker {
         }
     }
 
-    /// The next retained messages of a replay.
-    fn next_page(&self, mailbox: &Mailbox, replay: &mut Replay, now: Time, most: usize) -> (Vec<Message>, bool) {
+    /// The next retained messages of a replay with their numbers, 0 for those that were chosen.
+    fn next_page(&self, mailbox: &Mailbox, replay: &mut Replay, now: Time, most: usize) -> (Vec<(u64, Message)>, bool) {
         // A client that wants nothing of its own wants none of its retained messages either (MQTT 5.0, 3.8.3.1).
         let own = replay.subscription.options.no_local.then(|| mailbox.origin());
         let is_wanted = |message: &Message| own != Some(message.publisher());
         if let Some(chosen) = &mut replay.chosen {
             let count = chosen.len().min(most);
-            let page = chosen.drain(..count).filter(is_wanted).collect();
+            let page = chosen.drain(..count).filter(is_wanted).map(|message| (0, message)).collect();
             return (page, chosen.is_empty());
         }
         let page = self.retained.page(&replay.subscription.filter, replay.after.take(), most, now);
         replay.after = page.next;
         let done = replay.after.is_none();
         let found = page.found.into_iter().filter(|kept| kept.number > replay.since && kept.number <= replay.until);
-        (found.map(|kept| kept.message).filter(is_wanted).collect(), done)
+        (found.filter(|kept| is_wanted(&kept.message)).map(|kept| (kept.number, kept.message)).collect(), done)
     }
 
     /// Gets ready for a client what only its own thread may: asks modules about copies, and fetches more retained messages
@@ -231,26 +238,44 @@ impl Broker {
         if (state.attachment != attachment.number && !consumes) || !state.replayed.is_empty() {
             return false;
         }
-        let Some(mut replay) = state.replays.pop_front() else { return false };
+        // It stays in its place, so that nothing overtakes what is fetched now.
+        let Some(front) = state.replays.front_mut().filter(|front| !front.is_asked) else { return false };
+        front.is_asked = true;
+        let page_of = |chosen: &mut VecDeque<Message>| chosen.drain(..chosen.len().min(PAGE)).collect();
+        let chosen = front.chosen.as_mut().map(page_of);
+        let mut replay = Replay {
+            subscription: front.subscription.clone(),
+            after: front.after.clone(),
+            since: front.since,
+            until: front.until,
+            chosen,
+            is_asked: true,
+        };
         drop(state);
         worker.refresh(self);
         let (page, done) = self.next_page(mailbox, &mut replay, now, PAGE);
-        let copies: Vec<Queued> = page
-            .into_iter()
-            .map(|message| self.replayed(worker, mailbox, &link.scope, &replay.subscription, message))
-            .collect();
-        for copy in &copies {
+        let mut copies = Vec::with_capacity(page.len());
+        for (number, message) in page {
+            let copy = self.replayed(worker, mailbox, &link.scope, &replay.subscription, message);
             self.prepare(worker, &copy.message, mailbox);
+            copies.push((number, copy));
         }
-        let copies = copies.into_iter().filter(|copy| self.fits(mailbox, &copy.message));
         let mut state = mailbox.lock();
-        for mut copy in copies {
+        let is_same = |front: &&mut Replay| front.is_asked && front.subscription.filter == replay.subscription.filter;
+        let Some(front) = state.replays.front_mut().filter(is_same) else { return true };
+        front.is_asked = false;
+        let until = front.until;
+        if done && front.chosen.as_ref().is_none_or(VecDeque::is_empty) {
+            state.replays.pop_front();
+        } else {
+            front.after = replay.after;
+        }
+        // What was stored meanwhile comes live.
+        let is_early = |(number, copy): &(u64, Queued)| *number <= until && self.fits(mailbox, &copy.message);
+        for (_, mut copy) in copies.into_iter().filter(is_early) {
             state.arrivals += 1;
             copy.arrival = state.arrivals;
             state.replayed.push_back(copy);
-        }
-        if !done {
-            state.replays.push_front(replay);
         }
         true
     }
@@ -291,7 +316,7 @@ impl Broker {
             return Ok(());
         }
         let subscription = subscription.clone();
-        let replay = Replay { subscription, after: None, since: queued_to, until, chosen: None };
+        let replay = Replay { subscription, after: None, since: queued_to, until, chosen: None, is_asked: false };
         self.replay_durably(worker, now, mailbox, replay, staged)
     }
 
@@ -306,7 +331,7 @@ impl Broker {
         let scope = mailbox.lock().client.scope.clone();
         loop {
             let (page, done) = self.next_page(mailbox, &mut replay, now, PAGE);
-            for message in page {
+            for (_, message) in page {
                 if mailbox.is_full(&self.limits) {
                     let reason = "the retained messages do not fit into the queue";
                     return Err(Refusal::new(RefusalKind::QuotaExceeded, reason));

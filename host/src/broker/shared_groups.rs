@@ -73,6 +73,16 @@ impl Group {
             .cloned()
     }
 
+    /// Who takes over what another member has left behind: one with room, else the one with the shortest queue, since it was
+    /// promised to its publisher. None: nobody would keep it.
+    pub fn heir(&self, guarantee: Guarantee, limits: &super::Limits, denied: &[MailboxId]) -> Option<Member> {
+        self.pick(guarantee, limits, denied).or_else(|| {
+            let members = self.members.lock();
+            let may = |member: &&Member| member.mailbox.takes() && !denied.contains(&member.mailbox.id);
+            members.iter().filter(may).min_by_key(|member| member.mailbox.depth()).cloned()
+        })
+    }
+
     /// Whether somebody would take a message above at-most-once.
     pub fn has_room(&self, limits: &super::Limits, denied: &[MailboxId]) -> bool {
         let may = |member: &&Member| !denied.contains(&member.mailbox.id);

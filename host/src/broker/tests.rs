@@ -330,6 +330,37 @@ fn a_shared_message_that_its_member_leaves_behind_goes_to_another() {
     assert_eq!(hall.take(&other), [row(1, "x", false)]);
 }
 
+/// Nothing acknowledged is lost: the others take it over also where their queues are full.
+#[test]
+fn what_a_member_leaves_behind_goes_to_others_whose_queues_are_full() {
+    let mut hall = hall(Limits { queue_messages_max: 2, ..Default::default() });
+    let (mut one, _) = hall.attach("one", true, 0, 1);
+    let (mut other, _) = hall.attach("other", true, 0, 1);
+    for member in [&mut one, &mut other] {
+        hall.subscribe(member, "$share/g/a", LEAST);
+    }
+    let (mut publisher, _) = hall.attach("p", true, 0, 10);
+    let mut got: Vec<(Handle, String, bool)> = Vec::new();
+    for number in 1..=6 {
+        let answer = hall.publish(&mut publisher, "a", LEAST, number, number.to_string().as_bytes());
+        assert!(matches!(answer, Answer::Say(_, Event::Published { outcome: Ok(_), .. })), "{answer:?}");
+        hall.take(&one);
+        got.extend(hall.take(&other));
+    }
+    hall.lose(&mut one);
+    while let Some((handle, ..)) = got.last().cloned() {
+        hall.settle(&mut other, handle);
+        let more = hall.take(&other);
+        if more.is_empty() {
+            break;
+        }
+        got.extend(more);
+    }
+    let mut texts: Vec<_> = got.into_iter().map(|(_, text, _)| text).collect();
+    texts.sort();
+    assert_eq!(texts, ["1", "2", "3", "4", "5", "6"]);
+}
+
 #[test]
 fn an_abandoned_mailbox_ends_in_time_and_not_early() {
     let mut hall = hall(Limits::default());

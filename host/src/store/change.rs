@@ -82,8 +82,8 @@ pub struct MailboxRecord {
     pub detached: Option<Time>,
     /// One delivery for each filter with an identifier.
     pub per_subscription: bool,
-    /// When its client went: the queue's entries up to this number were sent, the others not. Not known while a client
-    /// is attached.
+    /// When its client went: the queue's entries up to this number were sent, the others not. While a client is attached: so
+    /// many of the first entries may have been sent, and no more; 0: any number.
     pub sent_to: u64,
 }
 
