@@ -246,11 +246,12 @@ impl Broker {
         }
     }
 
-    /// What came back from the store does not say for which group it was queued. Where only one share of the client's can
-    /// have brought a message, it was that.
+    /// What an earlier start of the broker queued does not say for which group that was. Where only one share of the client's
+    /// can have brought a message, it was that.
     pub(super) fn find_groups(&self, left_behind: &mut [Queued], subscriptions: &[Subscription]) {
         let groups = self.groups.read();
-        for copy in left_behind.iter_mut().filter(|copy| copy.group.is_none() && copy.stored) {
+        let is_old = |copy: &&mut Queued| copy.stored && copy.number < self.numbers_began;
+        for copy in left_behind.iter_mut().filter(is_old) {
             let mut matching = subscriptions.iter().filter(|one| one.filter.matches(copy.message.topic().as_str()));
             if let (Some(only), None) = (matching.next(), matching.next()) {
                 let share = only.share.as_ref();

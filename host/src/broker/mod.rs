@@ -216,6 +216,8 @@ pub struct Broker {
     /// The generation of modules for which consumers of queues were asked about last.
     rechecked: AtomicU64,
     next_log_id: AtomicU64,
+    /// Entries with lower numbers than this are of an earlier start of the broker.
+    numbers_began: u64,
     /// Entries of mailboxes get greater numbers than this.
     numbers_begin: AtomicU64,
     next_group: AtomicU64,

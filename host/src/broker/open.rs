@@ -64,6 +64,7 @@ impl Broker {
             draining: drain::Draining::default(),
             rechecked: AtomicU64::new(0),
             next_log_id: AtomicU64::new(restored.next_log_id.max(1)),
+            numbers_began: mailbox::numbers_begin(restored.starts),
             numbers_begin: AtomicU64::new(mailbox::numbers_begin(restored.starts)),
             next_group: AtomicU64::new(1),
             queue_count: Default::default(),
