@@ -17,16 +17,25 @@ const LOW: usize = 256;
 pub struct Gap {
     /// Where it is.
     pub rest: Rest,
-    /// Entries up to this number may have been sent.
-    pub sent_to: u64,
+    /// What of it was sent.
+    pub sent: Sent,
     /// A page is on its way.
     pub is_asked: bool,
     /// Of its entries, those bytes that count as waiting in the mailbox: what was left there by a restart does not.
     pub bytes: usize,
 }
 
+/// How far the entries of an earlier start of the broker were sent, by their numbers.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Sent {
+    /// Up to here they may have been: whoever gets them again is told so.
+    pub perhaps_to: u64,
+    /// Up to here they can have been under way: they do not expire any more.
+    pub under_way_to: u64,
+}
+
 /// An entry as the store gave it back.
-pub(super) fn queued(loaded: LoadedEntry, sent_to: u64) -> Queued {
+pub(super) fn queued(loaded: LoadedEntry, sent: Sent) -> Queued {
     let LoadedEntry { entry, message, failures, .. } = loaded;
     Queued {
         number: entry.number,
@@ -35,7 +44,8 @@ pub(super) fn queued(loaded: LoadedEntry, sent_to: u64) -> Queued {
         name: entry.name,
         identifiers: entry.identifiers,
         stored: true,
-        duplicate: entry.number <= sent_to,
+        duplicate: entry.number <= sent.perhaps_to,
+        under_way: entry.number <= sent.under_way_to,
         handling: (failures > 0).then(|| Box::new(Handling { failures, ..Default::default() })),
         ..Queued::new(message)
     }
@@ -66,11 +76,11 @@ impl State {
 
 impl Mailbox {
     /// Puts a gap behind what was restored.
-    pub fn set_gap(&self, rest: Rest, sent_to: u64) {
+    pub fn set_gap(&self, rest: Rest, sent: Sent) {
         let mut state = self.lock();
         state.next_number = state.next_number.max(rest.to + 1);
         self.count_unread(rest.entries as isize);
-        state.gap = Some(Gap { rest, sent_to, is_asked: false, bytes: 0 });
+        state.gap = Some(Gap { rest, sent, is_asked: false, bytes: 0 });
     }
 
     /// Fills a part of the gap; whoever waits for it has to be woken.
@@ -78,7 +88,7 @@ impl Mailbox {
         let mut guard = self.lock();
         let state = &mut *guard;
         let gap = state.gap.as_mut()?;
-        let (after, sent_to) = (gap.rest.after, gap.sent_to);
+        let (after, sent) = (gap.rest.after, gap.sent);
         let count = page.entries.len().min(gap.rest.entries);
         let is_over = page.to >= gap.rest.to;
         // Damaged ones are gone, too, once the end is reached.
@@ -97,7 +107,7 @@ impl Mailbox {
         let at = state.queue.partition_point(|queued| queued.number <= after);
         let behind = state.queue.split_off(at);
         for loaded in page.entries {
-            let mut entry = queued(loaded, sent_to);
+            let mut entry = queued(loaded, sent);
             state.arrivals += 1;
             entry.arrival = state.arrivals;
             self.count(&entry, true);
@@ -155,7 +165,8 @@ impl Mailbox {
         }
         let after = start.checked_sub(1).and_then(|at| state.queue.get(at)).map_or(first - 1, |last| last.number);
         state.queue.drain(start..start + entries);
-        let none = Gap { rest: Rest { after, to: after, entries: 0 }, sent_to: 0, is_asked: false, bytes: 0 };
+        let none =
+            Gap { rest: Rest { after, to: after, entries: 0 }, sent: Sent::default(), is_asked: false, bytes: 0 };
         let gap = state.gap.get_or_insert(none);
         gap.rest = Rest { to, entries: gap.rest.entries + entries, ..gap.rest };
         gap.bytes += left;

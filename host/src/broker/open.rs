@@ -1,5 +1,6 @@
 //! Puts the hall together from what the store gave back.
 
+use super::gap::Sent;
 use super::mailbox::Mailbox;
 use super::{
     Broker, Limits, chores, claims, deadlines, directory, drain, gap, mailbox, queues, receipts, retained, sessions,
@@ -99,19 +100,20 @@ impl Broker {
         self.directory.reserve(id);
         // Whether entries were sent is known only if the client had gone before the broker did.
         let last = rest.map(|rest| rest.to).or(queue.last().map(|loaded| loaded.entry.number));
-        let sent_to = match (record.detached, record.client.scope.protocol) {
-            (Some(_), _) => record.sent_to,
-            (None, Protocol::Amqp) => last.unwrap_or(0),
-            // No more can have been under way than the client takes at once.
+        let last = last.unwrap_or(0);
+        let sent = match (record.detached, record.client.scope.protocol) {
+            (Some(_), _) => Sent { perhaps_to: record.sent_to, under_way_to: record.sent_to },
+            (None, Protocol::Amqp) => Sent { perhaps_to: last, under_way_to: last },
+            // No more can have been under way than the client takes at once; what it had settled before may be here again.
             (None, _) => {
                 let most = usize::try_from(record.sent_to).unwrap_or(usize::MAX);
                 let bound = most.checked_sub(1).and_then(|at| queue.get(at)).map(|loaded| loaded.entry.number);
-                bound.or(last).unwrap_or(0)
+                Sent { perhaps_to: last, under_way_to: bound.unwrap_or(last) }
             }
         };
         if record.expiry_seconds == 0 {
             // It was to end with its connection, or was ending already.
-            let entries = queue.into_iter().map(|loaded| gap::queued(loaded, sent_to)).collect();
+            let entries = queue.into_iter().map(|loaded| gap::queued(loaded, sent)).collect();
             return self.reaper.add(id, entries, rest);
         }
         let mailbox = Arc::new(Mailbox::new(id, record.client.clone(), record.per_subscription, record.expiry_seconds));
@@ -125,11 +127,11 @@ impl Broker {
         self.metrics.mailboxes.add(1);
         let entries = queue.into_iter().map(|loaded| {
             let (handle, received) = (loaded.handle, loaded.received);
-            (gap::queued(loaded, sent_to), handle, received)
+            (gap::queued(loaded, sent), handle, received)
         });
         mailbox.restore(entries.collect());
         if let Some(rest) = rest {
-            mailbox.set_gap(rest, sent_to);
+            mailbox.set_gap(rest, sent);
         }
         self.begin_numbers(&mailbox);
         let mut state = mailbox.lock();

@@ -33,6 +33,8 @@ pub struct Queued {
     pub retain: bool,
     /// It may have been sent before.
     pub duplicate: bool,
+    /// It was under way when an earlier start of the broker ended: it does not expire any more.
+    pub under_way: bool,
     /// The store has it.
     pub stored: bool,
     /// Under this generation of delivery modules it may leave: they were asked, or do not want to see it. 0: none.
@@ -57,6 +59,7 @@ impl Queued {
             guarantee: Guarantee::AtMostOnce,
             retain: false,
             duplicate: false,
+            under_way: false,
             stored: false,
             cleared: 0,
             instead: None,
@@ -71,7 +74,7 @@ impl Queued {
 
     /// Whether it expired before it was sent: what may have been sent has to be sent again (MQTT 5.0, 4.3.3 and 4.4).
     pub fn is_too_late(&self, now: Time) -> bool {
-        !self.duplicate && self.message.is_expired(now)
+        !self.under_way && self.message.is_expired(now)
     }
 
     /// Whether its publisher was promised nothing, whatever its receiver is.

@@ -3,7 +3,7 @@
 //! Such a mailbox is out of the directory at once, and the store knows that it is over; a restart goes on with it.
 
 use super::Broker;
-use super::gap::{PAGE, queued};
+use super::gap::{PAGE, Sent, queued};
 use super::queued::Queued;
 use crate::message::Time;
 use crate::store::{Change, MailboxId, Rest};
@@ -78,7 +78,7 @@ impl Broker {
             let Some(one) = over.iter_mut().find(|one| one.id == id) else { return };
             one.is_asked = false;
             one.rest = one.rest.filter(|rest| page.to < rest.to).map(|rest| Rest { after: page.to, ..rest });
-            one.entries.extend(page.entries.into_iter().map(|loaded| queued(loaded, 0)));
+            one.entries.extend(page.entries.into_iter().map(|loaded| queued(loaded, Sent::default())));
         };
         self.store.read_queue(id, (rest.after, rest.to), PAGE, Box::new(then));
     }
