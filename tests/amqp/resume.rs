@@ -200,6 +200,28 @@ fn an_outcome_that_was_lost_on_its_way_is_told_by_the_map() {
 }
 
 /// 2.6.1: a link of the same name takes the other one's place, within a connection and from another one.
+/// 2.6.1, 2.6.13: what a former connection still says comes too late. Its client has heard that it is unknown, and sends it
+/// again.
+#[test]
+fn a_former_connection_publishes_nothing_more_on_an_exactly_once_link() {
+    let Some((broker, address)) = own() else { return };
+    let (node, container) = (format!("/queues/{}", unique("late")), unique("container"));
+    let mut old = Peer::of(address, &container);
+    old.sender("out", 0, &sends_to(&node, None));
+    let mut new = Peer::of(address, &container);
+    let answer = new.sender("out", 0, &sends_to(&node, Some(map(&[&binary(b"tag"), NULL]))));
+    assert_eq!(unsettled(&answer), []);
+    new.send(&transfer(0, Some(0), Some(b"tag"), false, false, &message(b"once")));
+    assert_eq!(new.disposition().field(4).code(), 0x24);
+    new.send(&disposition(false, 0, 0, true, ACCEPTED));
+    old.send(&transfer(0, Some(0), Some(b"tag"), false, false, &message(b"once")));
+    old.find(0x16);
+    new.send(&close());
+    new.find(0x18);
+    assert_eq!(waiting(address, &node), ["once"]);
+    drop(broker);
+}
+
 #[test]
 fn a_link_is_stolen_with_what_it_had() {
     let Some(address) = address() else { return };

@@ -48,6 +48,11 @@ impl Link {
         self.parked.is_some()
     }
 
+    /// Forgets the publication that waits: nobody was promised anything for it.
+    pub fn give_up(&mut self) {
+        self.parked = None;
+    }
+
     /// The client, once it is attached.
     pub fn client(&self) -> Option<&Arc<Client>> {
         self.client.as_ref()

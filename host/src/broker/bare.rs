@@ -116,6 +116,25 @@ impl Broker {
         Taken::Yes(self.commit(worker, staged), routed)
     }
 
+    /// From now on publications of an exactly-once link count that come from this connection, and no others: what an earlier
+    /// connection still has to read was said to be unknown when its client came back (2.6.13), and comes again.
+    pub fn own_tags(&self, link: &str, origin: u64) {
+        self.tag_owners.lock().insert(link.into(), origin);
+    }
+
+    /// Whether this connection is the one that publishes on the link.
+    pub fn owns_tags(&self, link: &str, origin: u64) -> bool {
+        self.tag_owners.lock().get(link) == Some(&origin)
+    }
+
+    /// The link of this connection is over.
+    pub fn disown_tags(&self, link: &str, origin: u64) {
+        let mut owners = self.tag_owners.lock();
+        if owners.get(link) == Some(&origin) {
+            owners.remove(link);
+        }
+    }
+
     /// Whether an exactly-once publication under this tag was taken and its publisher may not know it yet.
     pub fn has_tag(&self, link: &str, tag: &[u8]) -> bool {
         self.tags.lock().get(link).is_some_and(|tags| tags.contains(tag))

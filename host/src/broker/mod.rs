@@ -230,6 +230,8 @@ pub struct Broker {
     node: OnceLock<Arc<str>>,
     /// Exactly-once publications that were taken and whose publishers may not know it, by link.
     tags: Mutex<bare::Tags>,
+    /// Who publishes on such a link now: the number of its connection ([`Broker::origin`]).
+    tag_owners: Mutex<hashbrown::HashMap<Box<str>, u64>>,
 }
 
 impl Broker {

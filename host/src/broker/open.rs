@@ -71,6 +71,7 @@ impl Broker {
             queue_count: Default::default(),
             consumer_numbers: Default::default(),
             tags: Default::default(),
+            tag_owners: Default::default(),
             encoding: Default::default(),
             node: Default::default(),
         };

@@ -119,6 +119,9 @@ impl Side {
                     told.address = Some(address.to_string());
                 }
                 let second = attach.receiver_settles == ReceiverSettles::Second;
+                if second {
+                    self.context.broker.own_tags(&name, self.origin);
+                }
                 reply.unsettled = self.known_publications(&name, attach);
                 let service = address.as_deref().and_then(services::service);
                 let will = match (&service, address.as_deref()) {
@@ -398,6 +401,7 @@ impl Side {
             }
             End::Coordinator => self.coordinator_gone(now, link),
             End::Incoming(incoming) => {
+                self.context.broker.disown_tags(&incoming.name, self.origin);
                 if let Some(will) = &incoming.will {
                     self.will_link_gone(now, will, false);
                 }

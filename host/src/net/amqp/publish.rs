@@ -6,7 +6,7 @@ use super::services::{self, Service};
 use super::side::{End, Side};
 use super::words;
 use crate::amqp::sections::{Body, Sections};
-use crate::amqp::{AmqpError, DeliveryId, Error, LinkId, State, Transfer, error};
+use crate::amqp::{AmqpError, DeliveryId, Error, LinkError, LinkId, State, Transfer, error};
 use crate::broker::{PublishBare, Taken};
 use crate::message::{Bare, Guarantee, Time};
 
@@ -73,6 +73,9 @@ impl Side {
             return Ok(());
         }
         let tag = (handover == Guarantee::ExactlyOnce).then(|| (link_name, Box::from(&transfer.tag[..])));
+        if tag.as_ref().is_some_and(|(name, _)| !context.broker.owns_tags(name, self.origin)) {
+            return Err(error(LinkError::Stolen, "the link goes on over another connection"));
+        }
         let waiting = Waiting { link: transfer.link, delivery: transfer.delivery, handover, tag };
         if let Some((name, tag)) = &waiting.tag
             && context.broker.has_tag(name, tag)
@@ -168,6 +171,10 @@ impl Side {
     pub(super) fn go_on(&mut self, now: Time) {
         let Some(waiting) = self.waiting.take() else { return };
         let context = self.context.clone();
+        if waiting.tag.as_ref().is_some_and(|(name, _)| !context.broker.owns_tags(name, self.origin)) {
+            self.publisher.give_up();
+            return;
+        }
         let taken = {
             let mut worker = context.worker.borrow_mut();
             let tag = waiting.tag.as_ref().map(|(name, tag)| (&**name, &**tag));
