@@ -74,7 +74,8 @@ impl Side {
         }
         let tag = (handover == Guarantee::ExactlyOnce).then(|| (link_name, Box::from(&transfer.tag[..])));
         if tag.as_ref().is_some_and(|(name, _)| !context.broker.owns_tags(name, self.origin)) {
-            return Err(error(LinkError::Stolen, "the link goes on over another connection"));
+            self.end_link(now, transfer.link, &error(LinkError::Stolen, "the link goes on over another connection"));
+            return Ok(());
         }
         let waiting = Waiting { link: transfer.link, delivery: transfer.delivery, handover, tag };
         if let Some((name, tag)) = &waiting.tag
