@@ -1,7 +1,8 @@
 //! A client says who it is: what it brings goes to the identity room and, where the order says so, to modules; the hall hears
 //! of it only when it has a name, or may come in without one.
 
-use super::connection::{Connection, End, MAKE_WAY_PATIENCE};
+use super::connection::{Connection, MAKE_WAY_PATIENCE};
+use super::ending::End;
 use super::errands::{Asked, Brought};
 use super::machine::Say;
 use crate::broker::{Answer, Outlet as _, Proof, Worker};

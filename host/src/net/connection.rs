@@ -1,23 +1,17 @@
 //! The drive loop of one connection: waits for bytes, signals and deadlines, and moves them between socket, protocol
 //! machine and hall.
 
-use super::amqp::{Over, Side};
 use super::authentication::Admission;
 use super::context::Context;
-use super::detect::{AMQP_TLS, Detected, detect};
-use super::gate::Crowded;
-use super::linger::linger;
-use super::machine::{Machine, Say, Writer};
+use super::ending::End;
+use super::machine::{Machine, Say};
 use super::opening::Newcomer;
 use super::outlet::{Outlet, WayMade};
 use super::session::Fault;
 use super::transport::{Reading, Stream};
-use crate::broker::{Answer, Link, nobody};
-use crate::client::{Departure, Protocol};
-use crate::dialogue::{Closed, Detach, Event, Request};
-use crate::identity::Circumstances;
-use crate::message::{Guarantee, Time};
-use crate::mqtt::{Action, Step, Violation};
+use crate::broker::{Link, nobody};
+use crate::client::Protocol;
+use crate::message::Time;
 use crate::store::Sequence;
 use std::collections::VecDeque;
 use std::future::{Future, poll_fn};
@@ -30,14 +24,8 @@ use std::time::Duration;
 use tokio::io::ReadBuf;
 use tokio::time::{Instant, Sleep};
 
-/// How often a publisher that waits for room looks again, even if nobody wakes it.
-const PARKED_RETRY: Duration = Duration::from_secs(1);
-/// How often a connection that goes looks whether its answers are on disk.
-const DISK_LOOK: Duration = Duration::from_millis(1);
 /// How often a connection looks whether the disk has caught up.
 const DISK_RETRY: Duration = Duration::from_millis(20);
-/// For how long the broker, when it shuts down, waits for the disk to give the answers that it owes.
-const LAST_ANSWERS: Duration = Duration::from_millis(500);
 /// How often a connection reads on for somebody who waits to take its place.
 const MAKE_WAY_READS_MAX: usize = 64;
 /// How long whoever takes a place waits for that.
@@ -46,26 +34,26 @@ pub(super) const MAKE_WAY_PATIENCE: Duration = Duration::from_secs(2);
 pub struct Connection {
     pub(super) context: Rc<Context>,
     _counted: Counted,
-    read: Reading,
+    pub(super) read: Reading,
     pub(super) outlet: Arc<Outlet>,
     pub(super) link: Link,
     pub(super) admission: Admission,
     pub(super) newcomer: Newcomer,
-    machine: Machine,
+    pub(super) machine: Machine,
     /// Something lies between socket and protocol.
-    layered: bool,
+    pub(super) layered: bool,
     /// What happened on the way from the socket, to be acted on when all that came before is worked off.
-    fault: Option<Fault>,
+    pub(super) fault: Option<Fault>,
     /// The beginning of a packet that is not yet whole, and what follows a publication that waits for room.
-    partial: Vec<u8>,
+    pub(super) partial: Vec<u8>,
     /// Whole packets may stand in `partial`: they were left there because nothing more was to be read.
-    held_back: bool,
+    pub(super) held_back: bool,
     /// Whoever waits until what this client has sent is worked off, because it wants to take this connection's place.
-    way: Vec<WayMade>,
+    pub(super) way: Vec<WayMade>,
     /// Answers that wait for the disk, in the order of their requests.
     pub(super) answers: VecDeque<(Sequence, Say)>,
     /// For which of them the hall will wake this connection.
-    awaited: Sequence,
+    pub(super) awaited: Sequence,
     /// When a publication that waits for room is looked at again, even if nobody wakes this connection.
     pub(super) retry: Option<Instant>,
     /// The client takes nothing: until when it may, and how much it had taken when that began.
@@ -83,31 +71,6 @@ enum Turn {
     Deadline,
     /// What was held back may be worked off.
     GoOn,
-}
-
-/// How a connection ends.
-pub(super) enum End {
-    /// The client said goodbye: the hall knows.
-    Detached,
-    /// Nobody is there to hear anything.
-    Lost,
-    Violation(Violation),
-    /// The transport broke its rules, and was told.
-    Fault(Fault),
-    /// A bound on connections was reached.
-    Crowded(Crowded),
-    /// It takes nothing of what waits for it.
-    Stalled,
-    Silent,
-    Closed(Closed),
-    /// What had to be said was said.
-    Refused(Departure),
-}
-
-impl From<Over> for End {
-    fn from(over: Over) -> Self {
-        Self::Refused(over.0)
-    }
 }
 
 /// One connection in the counts of its worker and of the metrics, while it lives.
@@ -249,7 +212,7 @@ impl Connection {
 
     /// Whether more is to be read: not while a publication waits for room, a proof is looked at, too many answers wait for the disk, or too
     /// many bytes for the client.
-    fn reads(&self) -> bool {
+    pub(super) fn reads(&self) -> bool {
         let machine_reads = match &self.machine {
             Machine::Amqp(side) => side.reads(),
             _ => true,
@@ -382,7 +345,7 @@ impl Connection {
     }
 
     /// An AMQP connection has to look at what it waits for.
-    fn amqp_woken(&mut self, now: Time) -> Result<(), End> {
+    pub(super) fn amqp_woken(&mut self, now: Time) -> Result<(), End> {
         self.held_back |= !self.reads() && !self.partial.is_empty();
         let Machine::Amqp(side) = &mut self.machine else { return Ok(()) };
         let ended = side.woken(now);
@@ -403,372 +366,8 @@ impl Connection {
         self.flush(now)?;
         ended
     }
-
-    /// Bytes came into the shared buffer.
-    fn bytes(&mut self, now: Time, count: usize) -> Result<(), End> {
-        let context = self.context.clone();
-        context.broker.metrics().bytes_received_total.add(count as u64);
-        if self.newcomer.ticket.is_outside() {
-            self.newcomer.ticket.charge(count).map_err(End::Crowded)?;
-        }
-        let buffer = context.read_buffer.borrow();
-        let bytes = &buffer[..count];
-        if !self.layered {
-            return self.plain(now, bytes);
-        }
-        let mut plain = context.plain_buffer.borrow_mut();
-        plain.clear();
-        self.fault = self.outlet.receive(now, bytes, &mut plain).err();
-        if matches!(self.machine, Machine::Unknown) {
-            self.learn()?;
-        }
-        self.plain(now, &plain)
-    }
-
-    /// Takes note of what the transport has found out.
-    fn learn(&mut self) -> Result<(), End> {
-        let mut out = self.outlet.lock();
-        if let Some(session) = &out.session {
-            self.newcomer.learn(session).map_err(End::Crowded)?;
-        }
-        if out.session.as_ref().is_some_and(|session| session.is_over()) {
-            out.session = None;
-            self.layered = false;
-        }
-        Ok(())
-    }
-
-    /// Bytes came for the protocol.
-    fn plain(&mut self, now: Time, bytes: &[u8]) -> Result<(), End> {
-        let ended = if self.partial.is_empty() {
-            let (used, ended) = self.packets(now, bytes);
-            self.partial.extend_from_slice(&bytes[used..]);
-            ended
-        } else {
-            self.partial.extend_from_slice(bytes);
-            self.partial_packets(now)
-        };
-        self.flush(now)?;
-        ended
-    }
-
-    /// Looks at the first bytes for the protocol; how many of them were not its own.
-    fn recognise(&mut self, now: Time, bytes: &[u8]) -> Result<usize, End> {
-        let detected = match self.newcomer.subprotocol() {
-            Some(protocol) => Detected::Protocol(protocol),
-            None => detect(self.newcomer.entrance.speaks, self.newcomer.can_upgrade(), bytes),
-        };
-        match detected {
-            Detected::More => Ok(0),
-            Detected::Protocol(Protocol::Amqp) => {
-                let circumstances = Circumstances {
-                    listener: self.newcomer.entrance.name.clone(),
-                    peer: self.newcomer.peer.clone(),
-                    certificate: self.newcomer.certificate().cloned(),
-                };
-                let (context, outlet) = (self.context.clone(), self.outlet.clone());
-                context.peers.add(&outlet);
-                let side = Side::new(context, outlet, circumstances, self.newcomer.opened);
-                self.machine = Machine::Amqp(Box::new(side));
-                Ok(0)
-            }
-            Detected::Protocol(protocol) => {
-                let machine = self.newcomer.machine(protocol, &self.context.mqtt);
-                self.machine = machine.ok_or(End::Refused(Departure::ProtocolViolation))?;
-                Ok(0)
-            }
-            Detected::AmqpTls => {
-                self.outlet.send(now, |_, bytes| bytes.extend_from_slice(AMQP_TLS));
-                let session = self.newcomer.upgrade().map_err(|error| End::Fault(Fault::Tls(error)))?;
-                self.outlet.lock().session = Some(session);
-                self.layered = true;
-                // What came behind the header is the handshake's; a protocol cannot have begun yet.
-                let mut plain = Vec::new();
-                self.fault = self.outlet.receive(now, &bytes[AMQP_TLS.len()..], &mut plain).err();
-                Ok(bytes.len())
-            }
-        }
-    }
-
-    fn partial_packets(&mut self, now: Time) -> Result<(), End> {
-        let bytes = std::mem::take(&mut self.partial);
-        let (used, ended) = self.packets(now, &bytes);
-        if used < bytes.len() {
-            self.partial = bytes;
-            self.partial.drain(..used);
-        }
-        ended
-    }
-
-    /// Works off whole packets; how many bytes those were.
-    fn packets(&mut self, now: Time, bytes: &[u8]) -> (usize, Result<(), End>) {
-        let (used, ended) = self.whole_packets(now, bytes);
-        self.held_back = used < bytes.len() && !self.reads();
-        (used, ended)
-    }
-
-    fn whole_packets(&mut self, now: Time, bytes: &[u8]) -> (usize, Result<(), End>) {
-        let mut used = 0;
-        if matches!(self.machine, Machine::Unknown) && !bytes.is_empty() {
-            match self.recognise(now, bytes) {
-                Ok(count) => used = count,
-                Err(end) => return (bytes.len(), Err(end)),
-            }
-        }
-        if let Machine::Amqp(side) = &mut self.machine {
-            let (count, ended) = side.frames(now, &bytes[used..]);
-            return (used + count, ended.map_err(End::from));
-        }
-        let context = self.context.clone();
-        let mut worker = context.worker.borrow_mut();
-        while used < bytes.len() && self.reads() {
-            let Machine::Mqtt(inbound) = &mut self.machine else { break };
-            let (length, action) = match inbound.receive(now, &bytes[used..]) {
-                Ok(Step::Packet { length, action }) => (length, action),
-                Ok(Step::NeedMore { .. }) => break,
-                Err(violation) => return (used, Err(End::Violation(violation))),
-            };
-            used += length;
-            worker.packet_read();
-            let request = match action {
-                Action::Request(request) => request,
-                Action::Pong => {
-                    self.answers.push_back((0, Say::Pong));
-                    continue;
-                }
-                Action::Reply(bytes) => {
-                    self.answers.push_back((0, Say::Bytes(bytes)));
-                    continue;
-                }
-            };
-            let detaches = matches!(request, Request::Detach(_));
-            let taken = match request {
-                Request::Attach(attach) => self.arrive(&mut worker, now, attach),
-                Request::Authenticate(step) => self.step(&mut worker, now, step),
-                request => {
-                    let answer = context.broker.handle(&mut worker, &mut self.link, now, request);
-                    if let Answer::Say(after, event) = answer {
-                        self.answers.push_back((after, Say::Event(event)));
-                    }
-                    Ok(())
-                }
-            };
-            if taken.is_err() {
-                return (used, taken);
-            }
-            if detaches {
-                return (used, Err(End::Detached));
-            }
-        }
-        (used, Ok(()))
-    }
-
-    /// Goes on with a publication that waited for room.
-    fn resume(&mut self, now: Time) -> Result<(), End> {
-        if matches!(self.machine, Machine::Amqp(_)) {
-            self.retry = None;
-            return self.amqp_woken(now);
-        }
-        if self.admission.waits_for_way() {
-            // Whoever has the place does not answer: it is taken all the same.
-            self.retry = None;
-            let context = self.context.clone();
-            self.inquire(&mut context.worker.borrow_mut(), now)?;
-        }
-        let answer = self.context.broker.resume(&mut self.context.worker.borrow_mut(), &mut self.link, now);
-        if let Answer::Say(after, event) = answer {
-            self.answers.push_back((after, Say::Event(event)));
-        }
-        self.retry = None;
-        let ended = if self.link.is_parked() { Ok(()) } else { self.partial_packets(now) };
-        self.flush(now)?;
-        ended
-    }
-
-    /// Ends a batch: says what may be said, sends what waits for this client, then what waits for others.
-    fn flush(&mut self, now: Time) -> Result<(), End> {
-        let context = self.context.clone();
-        if let Machine::Amqp(side) = &mut self.machine {
-            side.flush();
-            if side.is_in() {
-                self.newcomer.ticket.let_in();
-            }
-            if side.is_waiting() && self.retry.is_none() {
-                self.retry = Some(Instant::now() + PARKED_RETRY);
-            }
-            self.outlet.send(now, |_, _| {});
-            context.worker.borrow_mut().flush(&context.broker, now);
-            return Ok(());
-        }
-        let ended = if self.answers.is_empty() { Ok(()) } else { self.answer(now) };
-        context.worker.borrow_mut().flush(&context.broker, now);
-        if let Some((after, _)) = self.answers.front()
-            && self.awaited != *after
-        {
-            self.awaited = *after;
-            context.broker.await_answer(*after, self.outlet.clone());
-        }
-        if self.link.is_parked() && self.retry.is_none() {
-            self.retry = Some(Instant::now() + PARKED_RETRY);
-        }
-        ended
-    }
-
-    /// Says what may be said. A message that comes back to its publisher goes before the acknowledgement that ends its
-    /// publication, as clients know it from other brokers.
-    fn answer(&mut self, now: Time) -> Result<(), End> {
-        let Self { answers, machine, newcomer, outlet, context, link, .. } = self;
-        let (mut ended, mut said_so_far) = (Ok(()), 0);
-        outlet.send(now, |out, bytes| {
-            let mut filled = false;
-            // A client hears that its exactly-once publication was taken before it gets a copy of it.
-            out.holding =
-                answers.iter().any(|(after, say)| is_exactly_once(say) && !context.broker.is_committed(*after));
-            while let Some((after, say)) = answers.pop_front() {
-                if !context.broker.is_committed(after) {
-                    answers.push_front((after, say));
-                    break;
-                }
-                if !filled && ends_publication(&say) && link.attachment().is_some_and(|own| own.mailbox.depth() > 0) {
-                    filled = true;
-                    outlet.fill(out, bytes, now);
-                }
-                if let Say::Event(event) = &say {
-                    machine.answered(event);
-                }
-                let said = out.writer.say(&say, bytes);
-                said_so_far += u64::from(said);
-                match &say {
-                    _ if !said => ended = Err(End::Refused(Departure::ClosedByBroker)),
-                    Say::Event(Event::Attached(_)) => {
-                        newcomer.ticket.let_in();
-                        out.attachment = link.attachment().cloned();
-                    }
-                    Say::Event(Event::Refused(_)) => ended = Err(End::Refused(Departure::ClosedByBroker)),
-                    Say::Event(Event::Closed(_)) => ended = Err(End::Refused(Departure::ProtocolViolation)),
-                    _ => {}
-                }
-                if ended.is_err() {
-                    out.attachment = None;
-                    break;
-                }
-            }
-            // The disk may have got further meanwhile: only what is left holds anything up.
-            out.holding = answers.iter().any(|(_, say)| is_exactly_once(say));
-        });
-        context.broker.metrics().answers_sent_total.add(said_so_far);
-        ended
-    }
-
-    /// A client that never came in has to hear why, too.
-    pub(super) fn find_words(&mut self) {
-        let mut out = self.outlet.lock();
-        if matches!(out.writer, Writer::Silent) {
-            out.writer = self.machine.writer();
-        }
-    }
-
-    /// What was taken is answered before the broker goes: who has released a message and hears nothing would have to
-    /// remember that (MQTT-4.3.3-6), and not every client does.
-    async fn last_answers(&mut self) {
-        let until = Instant::now() + LAST_ANSWERS;
-        loop {
-            let now = self.context.clock.now();
-            self.context.worker.borrow_mut().flush(&self.context.broker, now);
-            if self.answer(now).is_err() || self.answers.is_empty() || Instant::now() >= until {
-                return;
-            }
-            tokio::time::sleep(DISK_LOOK).await;
-        }
-    }
-
-    async fn finish(mut self, end: End) {
-        let now = self.context.clock.now();
-        let metrics = self.context.broker.metrics().clone();
-        let departure = match &end {
-            End::Detached => None,
-            End::Lost => Some(Departure::ConnectionLost),
-            End::Violation(violation) => {
-                metrics.protocol_violations_total.add(1);
-                self.find_words();
-                self.outlet.violation(now, violation);
-                tracing::debug!(%violation, "a client broke the rules");
-                Some(Departure::ProtocolViolation)
-            }
-            End::Fault(fault) => {
-                metrics.transport_faults_total.add(1);
-                tracing::debug!(%fault, peer = %self.newcomer.peer, "a client broke the rules of its transport");
-                Some(Departure::ProtocolViolation)
-            }
-            End::Crowded(bound) => {
-                tracing::debug!(%bound, peer = %self.newcomer.peer, "a connection was turned away");
-                Some(Departure::ProtocolViolation)
-            }
-            End::Stalled => {
-                metrics.write_timeouts_total.add(1);
-                tracing::debug!(peer = %self.newcomer.peer, "a client that takes nothing was cut off");
-                Some(Departure::ConnectionLost)
-            }
-            End::Silent if self.newcomer.ticket.is_outside() => {
-                metrics.opening_timeouts_total.add(1);
-                Some(Departure::KeepAliveExpired)
-            }
-            End::Silent => {
-                metrics.keep_alive_timeouts_total.add(1);
-                self.find_words();
-                if let Some(violation) = self.machine.silence() {
-                    self.outlet.violation(now, &violation);
-                }
-                Some(Departure::KeepAliveExpired)
-            }
-            End::Closed(why) => {
-                if *why == Closed::ShuttingDown {
-                    self.last_answers().await;
-                }
-                self.outlet.farewell(now, why.clone());
-                Some(match why {
-                    Closed::ShuttingDown => Departure::BrokerDown,
-                    _ => Departure::ClosedByBroker,
-                })
-            }
-            End::Refused(departure) => Some(*departure),
-        };
-        if let Some(departure) = departure {
-            if let Machine::Amqp(side) = &mut self.machine {
-                if let End::Closed(why) = &end {
-                    side.farewell(why);
-                }
-                side.finish(now, departure);
-                self.outlet.send(now, |_, _| {});
-            }
-            let detach = Detach { departure, expiry_seconds: None };
-            let mut worker = self.context.worker.borrow_mut();
-            self.context.broker.detach(&mut worker, &mut self.link, now, detach);
-        }
-        self.context.worker.borrow_mut().flush(&self.context.broker, now);
-        self.way.append(&mut self.outlet.waiting_for_way());
-        self.way.clear();
-        // Whoever said goodbye, and nothing after that, hears all that was said before: closing alone resets nothing.
-        let is_over =
-            matches!(end, End::Detached) && !self.layered && self.partial.is_empty() && !self.outlet.is_blocked();
-        if !is_over && !matches!(end, End::Lost | End::Stalled | End::Crowded(_)) {
-            self.outlet.close_session(now);
-            linger(self.outlet.socket(), &mut self.read).await;
-        }
-    }
 }
 
-fn is_exactly_once(say: &Say) -> bool {
-    matches!(say, Say::Event(Event::Published { guarantee: Guarantee::ExactlyOnce, .. }))
-}
-
-/// Whether this is the last word about a publication.
-fn ends_publication(say: &Say) -> bool {
-    match say {
-        Say::Event(Event::Published { guarantee, .. }) => *guarantee == Guarantee::AtLeastOnce,
-        _ => false,
-    }
-}
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -1,4 +1,4 @@
-//! Opens listeners, accepts connections and gives each to the worker with the fewest.
+//! Opens listeners and accepts connections.
 
 use super::context::Context;
 use super::detect::Speaks;
@@ -16,6 +16,7 @@ use std::os::unix::fs::FileTypeExt;
 use std::path::PathBuf;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 use tokio::net::{TcpListener, TcpSocket, UnixListener};
 
@@ -92,6 +93,8 @@ fn explain(error: &io::Error) -> String {
     }
 }
 
+/// Whether the system spreads connections over all sockets that share an address (elsewhere the last one gets them all).
+const SPREADS: bool = cfg!(target_os = "linux");
 /// Connections that the system keeps ready between two looks at them.
 const BACKLOG: u32 = 4096;
 /// Silence after which the system asks whether a TCP peer is still there, and the time between two questions.
@@ -114,6 +117,8 @@ pub struct Entrance {
     pub web: Option<Arc<WebSocketRules>>,
     /// Load balancers that begin each connection with a PROXY header.
     pub proxies: Vec<IpNet>,
+    /// No connection could be accepted, and that was said.
+    short_of_files: AtomicBool,
 }
 
 /// A connection on its way to its worker.
@@ -167,8 +172,18 @@ impl Listener {
             starts_with_tls: config.starts_with_tls,
             web: config.web.clone().map(Arc::new),
             proxies: config.proxies.clone(),
+            short_of_files: AtomicBool::new(false),
         });
         Ok(Self { entrance, socket })
+    }
+
+    /// Another socket at the same address, from which another thread accepts: the system spreads connections over them, and
+    /// a connection need not be handed from thread to thread. None: this system does not do that, or not here. Has to be
+    /// called where the runtime of that thread is entered.
+    pub fn sibling(&self) -> Option<Self> {
+        let Socket::Tcp(socket) = &self.socket else { return None };
+        let socket = if SPREADS { shared(socket.local_addr().ok()?).ok()? } else { return None };
+        Some(Self { entrance: self.entrance.clone(), socket: Socket::Tcp(socket) })
     }
 
     /// Where it is; none for a Unix socket.
@@ -196,11 +211,35 @@ impl Listener {
 }
 
 fn tcp(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = tcp_socket(address)?;
+    socket.bind(address)?;
+    // Only now, so that an address that another program has is refused, even where that program shares it.
+    if SPREADS {
+        share(&socket)?;
+    }
+    socket.listen(BACKLOG)
+}
+
+/// One more at an address that is shared.
+fn shared(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = tcp_socket(address)?;
+    share(&socket)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG)
+}
+
+fn tcp_socket(address: SocketAddr) -> io::Result<TcpSocket> {
     let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
     socket.set_reuseaddr(true)?;
     set_options(&SockRef::from(&socket))?;
-    socket.bind(address)?;
-    socket.listen(BACKLOG)
+    Ok(socket)
+}
+
+fn share(socket: &TcpSocket) -> io::Result<()> {
+    #[cfg(unix)]
+    return socket.set_reuseport(true);
+    #[cfg(not(unix))]
+    Ok(())
 }
 
 fn set_options(socket: &SockRef<'_>) -> io::Result<()> {
@@ -219,14 +258,14 @@ fn unix(path: &PathBuf) -> io::Result<UnixListener> {
     UnixListener::bind(path)
 }
 
-/// Accepts for ever.
-pub async fn accept(context: Rc<Context>, crew: Arc<Crew>, listener: Listener) {
+/// Accepts for ever, on the thread with this number.
+pub async fn accept(context: Rc<Context>, crew: Arc<Crew>, at: usize, listener: Listener) {
     let name = listener.entrance.name.clone();
-    let mut short_of_files = false;
+    let short_of_files = &listener.entrance.short_of_files;
     loop {
         match listener.next().await {
             Ok((stream, peer)) => {
-                if std::mem::take(&mut short_of_files) {
+                if short_of_files.load(Ordering::Relaxed) && short_of_files.swap(false, Ordering::Relaxed) {
                     tracing::info!(listener = %name, "connections are accepted again");
                 }
                 context.broker.metrics().connections_total.add(1);
@@ -234,7 +273,7 @@ pub async fn accept(context: Rc<Context>, crew: Arc<Crew>, listener: Listener) {
                     && let Ok(ticket) = crew.gate.admit(peer.map(|peer| peer.ip()))
                 {
                     let newcomer = Newcomer::new(listener.entrance.clone(), peer, ticket, context.clock.now());
-                    crew.give(&context, stream, newcomer);
+                    crew.give(&context, at, stream, newcomer);
                 }
                 if let Some(wait) = crew.gate.pace(Instant::now()) {
                     context.broker.metrics().accepts_delayed_total.add(1);
@@ -242,10 +281,9 @@ pub async fn accept(context: Rc<Context>, crew: Arc<Crew>, listener: Listener) {
                 }
             }
             Err(error) => {
-                if !short_of_files {
+                if !short_of_files.swap(true, Ordering::Relaxed) {
                     tracing::warn!(listener = %name, %error, "no connection can be accepted at the moment");
                 }
-                short_of_files = true;
                 tokio::time::sleep(BREATH).await;
             }
         }

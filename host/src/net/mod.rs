@@ -4,15 +4,18 @@
 //! stolen and hardly anything is shared; whoever fills a mailbox sends from where it stands (see `outlet.rs`).
 
 mod amqp;
+mod answers;
 mod authentication;
 mod chores;
 mod clock;
 mod connection;
 mod context;
 mod detect;
+mod ending;
 mod errands;
 mod frames;
 mod gate;
+mod intake;
 mod linger;
 mod listener;
 mod machine;

@@ -37,9 +37,26 @@ pub enum Reading {
 /// The half that any thread may write to.
 pub enum Writing {
     /// TCP.
-    Tcp(tcp::OwnedWriteHalf),
+    Tcp(WriteHalf),
     /// A Unix socket.
     Unix(unix::OwnedWriteHalf),
+}
+
+/// Does not shut the socket when it is dropped: it is closed right after, and that would be a system call for nothing.
+pub struct WriteHalf(Option<tcp::OwnedWriteHalf>);
+
+impl Drop for WriteHalf {
+    fn drop(&mut self) {
+        if let Some(half) = self.0.take() {
+            half.forget();
+        }
+    }
+}
+
+impl WriteHalf {
+    fn socket(&self) -> &TcpStream {
+        self.0.as_ref().expect("it is there until it is dropped").as_ref()
+    }
 }
 
 impl Stream {
@@ -56,7 +73,7 @@ impl Stream {
         match self {
             Self::Tcp(stream) => {
                 let (read, write) = stream.into_split();
-                (Reading::Tcp(read), Writing::Tcp(write))
+                (Reading::Tcp(read), Writing::Tcp(WriteHalf(Some(write))))
             }
             Self::Unix(stream) => {
                 let (read, write) = stream.into_split();
@@ -90,7 +107,7 @@ impl Writing {
     /// Writes as much as the socket takes now.
     pub fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
         match self {
-            Self::Tcp(socket) => socket.try_write(bytes),
+            Self::Tcp(half) => half.socket().try_write(bytes),
             Self::Unix(socket) => socket.try_write(bytes),
         }
     }
@@ -98,7 +115,7 @@ impl Writing {
     /// Whether it takes more.
     pub fn poll_ready(&self, task: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self {
-            Self::Tcp(socket) => socket.as_ref().poll_write_ready(task),
+            Self::Tcp(half) => half.socket().poll_write_ready(task),
             Self::Unix(socket) => socket.as_ref().poll_write_ready(task),
         }
     }
@@ -106,7 +123,7 @@ impl Writing {
     /// Tells the peer that nothing more comes; it may still send.
     pub fn shut(&self) -> io::Result<()> {
         match self {
-            Self::Tcp(socket) => SockRef::from(socket.as_ref()).shutdown(Shutdown::Write),
+            Self::Tcp(half) => SockRef::from(half.socket()).shutdown(Shutdown::Write),
             Self::Unix(socket) => SockRef::from(socket.as_ref()).shutdown(Shutdown::Write),
         }
     }

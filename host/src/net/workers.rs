@@ -84,6 +84,8 @@ struct Member {
     give: UnboundedSender<Arrival>,
 }
 
+/// A thread may have more connections than the one with the fewest by this part of all.
+const UNEVEN: usize = 4;
 /// Longest time between two looks at the hall's deadlines.
 const TICK_MAX: Duration = Duration::from_millis(100);
 /// How long clients may take to hear that the broker goes.
@@ -95,12 +97,16 @@ impl Crew {
         self.members.iter().map(|member| member.connections.load(Ordering::Relaxed)).sum()
     }
 
-    /// Gives a connection to the thread with the fewest; the first one, which accepts, is the calling one.
-    pub fn give(&self, context: &Rc<Context>, stream: Stream, newcomer: Newcomer) {
-        let least = self.members.iter().enumerate().min_by_key(|(_, m)| m.connections.load(Ordering::Relaxed));
-        let Some((at, member)) = least else { return };
+    /// Serves a connection on the thread that accepted it (`own`), or hands it to the one with the fewest if that has so
+    /// many fewer that it pays: a hand-over costs about as much as all else that is done for a new connection.
+    pub fn give(&self, context: &Rc<Context>, own: usize, stream: Stream, newcomer: Newcomer) {
+        let counts = || self.members.iter().map(|member| member.connections.load(Ordering::Relaxed));
+        let Some((least, fewest)) = counts().enumerate().min_by_key(|(_, count)| *count) else { return };
+        let slack = counts().sum::<usize>() / UNEVEN;
+        let at = if self.members[own].connections.load(Ordering::Relaxed) <= fewest + slack { own } else { least };
+        let member = &self.members[at];
         member.connections.fetch_add(1, Ordering::Relaxed);
-        if at == 0 {
+        if at == own {
             return take(context, stream, newcomer);
         }
         let given = match stream.release() {
@@ -116,11 +122,11 @@ impl Crew {
 impl Workers {
     /// Opens all listeners, then starts all threads.
     pub fn start(broker: Arc<Broker>, clock: Clock, config: NetConfig) -> Result<Self, BindError> {
-        let first_runtime = runtime();
+        let runtimes: Vec<_> = (0..config.workers.max(1)).map(|_| runtime()).collect();
         let mut listeners = Vec::new();
         let mut addresses = Vec::new();
         {
-            let _entered = first_runtime.enter();
+            let _entered = runtimes[0].enter();
             for listener in &config.listeners {
                 let open = match Listener::open(listener) {
                     Err(error @ BindError::Address { .. }) if listener.optional => {
@@ -137,7 +143,7 @@ impl Workers {
         let (stop, stopped) = watch::channel(false);
         let mut members = Vec::new();
         let mut receivers = Vec::new();
-        for _ in 0..config.workers.max(1) {
+        for _ in &runtimes {
             let (give, receiver) = unbounded_channel();
             members.push(Member { connections: Arc::default(), give });
             receivers.push(receiver);
@@ -148,17 +154,17 @@ impl Workers {
         let crew = Arc::new(Crew { gate, peers: Arc::default(), members });
         let (errand_threads, waiting_max) = (config.limits.errand_threads, config.limits.errands_waiting_max);
         let errands = Arc::new(Errands::start(broker.clone(), errand_threads, waiting_max));
-        let mut first = Some((first_runtime, listeners));
+        let mut doors: Vec<_> = runtimes[1..].iter().map(|runtime| siblings(runtime, &listeners)).collect();
+        doors.insert(0, listeners);
         let mut threads = Vec::new();
-        for (at, receiver) in receivers.into_iter().enumerate() {
+        for (at, ((runtime, listeners), receiver)) in runtimes.into_iter().zip(doors).zip(receivers).enumerate() {
             let connections = crew.members[at].connections.clone();
             let identity = config.identity.clone();
             let (broker, limits) = (broker.clone(), config.limits.clone());
             let (mqtt, amqp, peers) = (config.mqtt.clone(), config.amqp.clone(), crew.peers.clone());
             let errands = errands.clone();
-            let (crew, stopped, first) = (crew.clone(), stopped.clone(), first.take());
+            let (crew, stopped) = (crew.clone(), stopped.clone());
             let body = move || {
-                let (runtime, listeners) = first.unwrap_or_else(|| (runtime(), Vec::new()));
                 let context = Rc::new(Context {
                     worker: RefCell::new(broker.worker()),
                     broker,
@@ -173,7 +179,7 @@ impl Workers {
                     peers,
                     connections,
                 });
-                LocalSet::new().block_on(&runtime, work(context, crew, listeners, receiver, stopped, at == 0));
+                LocalSet::new().block_on(&runtime, work(context, crew, at, listeners, receiver, stopped));
             };
             let thread = std::thread::Builder::new().name(format!("worker-{at}")).spawn(body);
             threads.push(thread.expect("the system has room for a few threads at the start"));
@@ -226,18 +232,24 @@ fn runtime() -> tokio::runtime::Runtime {
         .expect("the system has room for an event queue at the start")
 }
 
+/// The sockets through which one more thread accepts.
+fn siblings(runtime: &tokio::runtime::Runtime, listeners: &[Listener]) -> Vec<Listener> {
+    let _entered = runtime.enter();
+    listeners.iter().filter_map(Listener::sibling).collect()
+}
+
 async fn work(
     context: Rc<Context>,
     crew: Arc<Crew>,
+    at: usize,
     listeners: Vec<Listener>,
     mut arrivals: UnboundedReceiver<Arrival>,
     mut stopped: watch::Receiver<bool>,
-    ticks: bool,
 ) {
     for listener in listeners {
-        tokio::task::spawn_local(accept(context.clone(), crew.clone(), listener));
+        tokio::task::spawn_local(accept(context.clone(), crew.clone(), at, listener));
     }
-    if ticks {
+    if at == 0 {
         tokio::task::spawn_local(tick(context.clone()));
     }
     loop {
