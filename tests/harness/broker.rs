@@ -58,6 +58,11 @@ pub fn data_dir() -> TempDir {
     tempfile::Builder::new().prefix(&prefix).tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("a place for data")
 }
 
+/// Where brokers of this process leave what their modules were compiled to, for each other: it is the same ones each time.
+pub fn machine_code() -> PathBuf {
+    Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("data-{}-compiled", std::process::id()))
+}
+
 /// Removes what processes have left behind that are no more: a broker that lives as long as its process never tidies up.
 fn sweep(folder: &Path) {
     for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
@@ -161,6 +166,7 @@ fn config(adjust: &Adjust, data: &Path) -> Config {
     for listener in &mut config.listeners {
         listener.bind = any_port.clone();
     }
+    config.machine_code_dir = machine_code();
     adjust(&mut config);
     config
 }

@@ -48,6 +48,7 @@ impl Process {
         for key in ["listener.mqtt.bind", "listener.ws.bind", "listener.amqp.bind", "admin.bind"] {
             command.args(["--set", &format!("{key}=127.0.0.1:0")]);
         }
+        command.args(["--set", &format!("wasm.machine_code_dir={}", super::broker::machine_code().display())]);
         for setting in settings {
             command.args(["--set", setting]);
         }

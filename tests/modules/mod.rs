@@ -10,6 +10,7 @@ mod failures;
 mod hooks;
 mod hostile;
 mod imports;
+mod machine_code;
 mod quarantine;
 mod rig;
 mod versions;

@@ -1,10 +1,11 @@
 //! `pliant compile-component`: what a broker starts as a child to try a component on. Not for people.
 
 use super::{Failure, Outcome, output};
-use crate::wasm;
+use crate::wasm::{self, MachineCode};
 use clap::Args;
 use rlimit::Resource;
 use std::io::Read;
+use std::path::PathBuf;
 
 /// Where the child's address space ends, beyond the memory that it may fill: reservations cost nothing.
 const ADDRESS_SPACE: u64 = 16 << 30;
@@ -20,6 +21,12 @@ pub(crate) struct CompileArgs {
     /// Bytes of a component
     #[arg(long)]
     component_bytes: usize,
+    /// Where machine code is kept
+    #[arg(long, requires = "machine_code_bytes")]
+    machine_code_dir: Option<PathBuf>,
+    /// Bytes of it that may be kept
+    #[arg(long, default_value_t = 0)]
+    machine_code_bytes: u64,
 }
 
 /// Reads a component from standard input. Exit code 0: it can be compiled; 1: the reason is on standard output.
@@ -38,7 +45,8 @@ pub(crate) fn run(args: &CompileArgs) -> Outcome {
     let mut bytes = Vec::new();
     let most = args.component_bytes as u64 + 1;
     std::io::stdin().take(most).read_to_end(&mut bytes).map_err(Failure::failed)?;
-    match wasm::try_to_compile(&limits, &bytes) {
+    let keep = args.machine_code_dir.as_ref().and_then(|root| MachineCode::join(root, args.machine_code_bytes));
+    match wasm::try_to_compile(&limits, keep, &bytes) {
         Ok(()) => Ok(()),
         Err(error) => {
             output::bytes(error.to_string().as_bytes())?;

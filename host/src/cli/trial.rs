@@ -4,7 +4,8 @@ use super::Failure;
 use crate::message::Time;
 use crate::metrics::Metrics;
 use crate::store::{Durability, Limits, Store};
-use crate::wasm::{self, DeployError, DeployOptions, Kept, ModuleInfo, Modules};
+use crate::wasm::{self, DeployError, DeployOptions, Kept, MachineCode, ModuleInfo, Modules};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 /// A place to try modules in.
@@ -15,7 +16,8 @@ impl Trial {
     pub(super) fn new(limits: wasm::Limits) -> Result<Self, Failure> {
         let metrics = Arc::new(Metrics::default());
         let (store, _) = Store::in_memory(&Limits::default(), Durability::Relaxed, metrics.clone());
-        let modules = Modules::open(limits, store, Kept::default(), &[], Vec::new(), metrics, Arc::new(|| Time(0)));
+        let kept = Kept { machine_code: machine_code(&limits), ..Kept::default() };
+        let modules = Modules::open(limits, store, kept, &[], Vec::new(), metrics, Arc::new(|| Time(0)));
         Ok(Self(modules.map_err(Failure::failed)?))
     }
 
@@ -30,4 +32,12 @@ impl Trial {
         self.0.deploy(name, component, options)?;
         self.0.show(name)
     }
+}
+
+/// What was compiled on trial before, for a module is checked, tested and timed one after the other: in the user's cache, where
+/// there is one.
+fn machine_code(limits: &wasm::Limits) -> Option<MachineCode> {
+    let named = |variable: &str| std::env::var_os(variable).map(PathBuf::from).filter(|path| path.is_absolute());
+    let caches = named("XDG_CACHE_HOME").or_else(|| Some(named("HOME")?.join(".cache")))?;
+    MachineCode::open(&caches.join("pliant/compiled"), limits.machine_code_bytes_max)
 }

@@ -43,6 +43,8 @@ pub struct Config {
     pub wasm: wasm::Limits,
     /// Whom modules trust over `https`: roots in PEM form; empty: the system's.
     pub http_ca_file: PathBuf,
+    /// Where machine code of modules is kept; empty: in `compiled` of the data directory.
+    pub machine_code_dir: PathBuf,
     /// Bounds on topic names; what the rooms have of them follows this.
     pub topic: topic::Limits,
     /// Modules that are named in the configuration, and the bundled ones, by name.
@@ -287,6 +289,7 @@ impl Default for Config {
             topic: topic::Limits::default(),
             bridges: Vec::new(),
             http_ca_file: PathBuf::new(),
+            machine_code_dir: PathBuf::new(),
             signing: Signing::default(),
             program: None,
             modules: [

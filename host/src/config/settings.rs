@@ -312,6 +312,8 @@ pub(super) const GLOBAL: &[Setting<Config>] = &[
     number!("wasm.http_request_bytes_max", wasm.http_request_bytes_max, 256..=1 << 24, "bytes"),
     number!("wasm.http_reply_bytes_max", wasm.http_reply_bytes_max, 0..=1 << 26, "bytes"),
     path!("wasm.http_ca_file", http_ca_file),
+    number!("wasm.machine_code_bytes_max", wasm.machine_code_bytes_max, 0..=1 << 40, "bytes"),
+    path!("wasm.machine_code_dir", machine_code_dir),
     number!("topic.levels_max", topic.levels_max, 1..=65_535, "levels"),
     number!("topic.bytes_max", topic.bytes_max, 1..=65_535, "bytes"),
 ];

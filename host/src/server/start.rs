@@ -12,7 +12,7 @@ use crate::identity::Identity;
 use crate::metrics::Metrics;
 use crate::net::{self, Clock, NetConfig, SysClock, Workers};
 use crate::store::Store;
-use crate::wasm::{Kept, Modules};
+use crate::wasm::{Kept, MachineCode, Modules};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -57,7 +57,12 @@ fn build(config: Config, sources: Option<Sources>) -> Result<Running, StartError
     let auth = config.auth.settings(&config.listeners);
     let identity = Identity::open(auth, config.auth.limits.clone(), metrics.clone())?;
     let (token, reader) = tokens(&config)?;
-    let kept = Kept { modules: loaded.modules, versions: loaded.module_versions, state: loaded.state };
+    let kept = Kept {
+        modules: loaded.modules,
+        versions: loaded.module_versions,
+        state: loaded.state,
+        machine_code: machine_code(&config),
+    };
     let modules =
         Modules::open(config.wasm, store.clone(), kept, BUNDLED, bindings(&config)?, metrics.clone(), Arc::new(now))?;
     if let Some(program) = &config.program {
@@ -119,6 +124,15 @@ fn build(config: Config, sources: Option<Sources>) -> Result<Running, StartError
     };
     running.announce(&config);
     Ok(running)
+}
+
+/// What modules were compiled to before.
+fn machine_code(config: &Config) -> Option<MachineCode> {
+    let bytes_max = config.wasm.machine_code_bytes_max;
+    match config.machine_code_dir.as_os_str().is_empty() {
+        true => MachineCode::open(&config.data_dir.join("compiled"), bytes_max),
+        false => MachineCode::open(&config.machine_code_dir, bytes_max),
+    }
 }
 
 /// The token of the admin API, made if it is not there, and that of those who may only look.

@@ -1,11 +1,12 @@
 //! Compiles a component in a process of its own first, so that one made to exhaust the compiler costs a child its life and
-//! the broker nothing. What the child could compile within its bounds, the broker compiles again for itself: the
-//! compiler does the same each time, and code that came out of another process would have to be trusted.
+//! the broker nothing. What the child could compile within its bounds, it leaves with the machine code that is kept; where
+//! none is, the broker compiles it again, as the compiler does the same each time.
 
 use super::component;
 use super::engine::Engine;
 use super::error::DeployError;
 use super::limits::Limits;
+use super::machine_code::MachineCode;
 use std::io::{Read, Write};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -24,17 +25,23 @@ const WAITS_FOR_A_PROCESSOR: u32 = 6;
 /// How often the child is looked at.
 const LOOK_EVERY: Duration = Duration::from_millis(5);
 
-/// Compiles and forgets: what the child does, under whatever bounds its process has.
+/// Compiles, and keeps the machine code where there is a place for it: what the child does, under whatever bounds its process
+/// has.
 ///
 /// # Errors
 /// Why the component cannot be deployed.
-pub fn try_to_compile(limits: &Limits, bytes: &[u8]) -> Result<(), DeployError> {
-    let engine = Engine::for_compiling(limits).map_err(|error| DeployError::Invalid(format!("{error:#}")))?;
+pub fn try_to_compile(limits: &Limits, keep: Option<MachineCode>, bytes: &[u8]) -> Result<(), DeployError> {
+    let engine = Engine::for_compiling(limits, keep).map_err(|error| DeployError::Invalid(format!("{error:#}")))?;
     component::compile(&engine, limits, bytes).map(drop)
 }
 
 /// Lets a child try.
-pub(super) fn in_child(program: &Path, limits: &Limits, bytes: &[u8]) -> Result<(), DeployError> {
+pub(super) fn in_child(
+    program: &Path,
+    limits: &Limits,
+    keep: Option<&MachineCode>,
+    bytes: &[u8],
+) -> Result<(), DeployError> {
     // What costs nothing to refuse is refused here.
     component::check_head(limits, bytes)?;
     let mut command = Command::new(program);
@@ -42,6 +49,10 @@ pub(super) fn in_child(program: &Path, limits: &Limits, bytes: &[u8]) -> Result<
     command.args(["--memory-bytes", &limits.compile_memory_bytes_max.to_string()]);
     command.args(["--seconds", &limits.compile_seconds_max.to_string()]);
     command.args(["--component-bytes", &limits.component_bytes_max.to_string()]);
+    if let Some(keep) = keep {
+        command.arg("--machine-code-dir").arg(keep.root());
+        command.args(["--machine-code-bytes", &keep.bytes_max().to_string()]);
+    }
     // The allocator would claim its first GiB at once, and the child is not to have that much.
     command.env_clear().env("MIMALLOC_ARENA_EAGER_COMMIT", "0");
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());

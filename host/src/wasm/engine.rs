@@ -4,6 +4,7 @@
 use super::bindings;
 use super::instance::{Cell, CellOf};
 use super::limits::Limits;
+use super::machine_code::MachineCode;
 use super::ticker::Ticker;
 use wasmtime::component::Linker;
 use wasmtime::{Config, InstanceAllocationStrategy, OptLevel, PoolingAllocationConfig, WasmBacktraceDetails};
@@ -18,6 +19,8 @@ pub(super) struct Engine {
     pub(super) call_ticks: u64,
     /// Ticks that the making and configuring of an instance may last.
     pub(super) configure_ticks: u64,
+    /// What was compiled before. None: nothing is kept.
+    pub(super) machine_code: Option<MachineCode>,
 }
 
 /// Core instances, memories and tables that one component may be made of: the module itself, and the small ones that
@@ -29,35 +32,40 @@ const TABLES_PER_COMPONENT: u32 = 16;
 
 impl Engine {
     /// Reserves address space for all instances. Fails where the system gives none.
-    pub(super) fn new(limits: &Limits) -> wasmtime::Result<Self> {
+    pub(super) fn new(limits: &Limits, machine_code: Option<MachineCode>) -> wasmtime::Result<Self> {
         // The fast way reserves 4 GiB of address space a memory, so that no access needs a bounds check. Where address
         // space is rationed (ulimit -v, small containers) the checks are paid instead.
-        let pooled = |reservation| wasmtime::Engine::new(&pooled(limits, config(limits, reservation)));
+        let pooled = |reservation| wasmtime::Engine::new(&pooled(limits, config(limits, &machine_code, reservation)));
         let wasmtime = pooled(None).or_else(|error| {
             tracing::warn!(%error, "no address space for guests without bounds checks, using small reservations");
             pooled(Some(limits.memory_bytes_max))
         })?;
-        Self::with(wasmtime, limits)
+        Self::with(wasmtime, limits, machine_code)
     }
 
     /// One that compiles as the other does, and has no room for instances.
-    pub(super) fn for_compiling(limits: &Limits) -> wasmtime::Result<Self> {
-        Self::with(wasmtime::Engine::new(&config(limits, None))?, limits)
+    pub(super) fn for_compiling(limits: &Limits, machine_code: Option<MachineCode>) -> wasmtime::Result<Self> {
+        Self::with(wasmtime::Engine::new(&config(limits, &machine_code, None))?, limits, machine_code)
     }
 
-    fn with(wasmtime: wasmtime::Engine, limits: &Limits) -> wasmtime::Result<Self> {
+    fn with(
+        wasmtime: wasmtime::Engine,
+        limits: &Limits,
+        machine_code: Option<MachineCode>,
+    ) -> wasmtime::Result<Self> {
         let mut linker = Linker::new(&wasmtime);
         bindings::Guest::add_to_linker::<_, CellOf>(&mut linker, |cell| cell)?;
         // The tick that has begun counts as a whole one; the grace after the deadline makes more than up for it.
         let call_ticks = limits.call_milliseconds_max.max(1);
         let configure_ticks = limits.configure_milliseconds_max.max(1);
         let ticker = Ticker::start(wasmtime.clone(), call_ticks.max(configure_ticks));
-        Ok(Self { wasmtime, linker, ticker, call_ticks, configure_ticks })
+        Ok(Self { wasmtime, linker, ticker, call_ticks, configure_ticks, machine_code })
     }
 }
 
-fn config(limits: &Limits, reservation: Option<usize>) -> Config {
+fn config(limits: &Limits, machine_code: &Option<MachineCode>, reservation: Option<usize>) -> Config {
     let mut config = Config::new();
+    config.cache(machine_code.as_ref().map(MachineCode::cache));
     // Stops a loop by a counter that a thread moves on: under 5 % of speed, where counting instructions takes half.
     config.epoch_interruption(true);
     config.cranelift_opt_level(OptLevel::Speed);

@@ -18,6 +18,9 @@ pub struct Limits {
     pub compile_memory_bytes_max: u64,
     /// Seconds of a processor that compiling one may take, likewise; six times as many by the clock. Default 20.
     pub compile_seconds_max: u64,
+    /// Bytes of machine code that is kept, so that a component is compiled once; 0: none is. What was not used for the
+    /// longest time goes first. Default 256 MiB.
+    pub machine_code_bytes_max: u64,
     /// Bytes of a configuration document. Default 1 MiB.
     pub config_bytes_max: usize,
     /// Bytes of stack that a guest may use. Default 256 KiB.
@@ -93,6 +96,7 @@ impl Default for Limits {
             component_bytes_max: 32 << 20,
             compile_memory_bytes_max: 512 << 20,
             compile_seconds_max: 20,
+            machine_code_bytes_max: 256 << 20,
             config_bytes_max: 1 << 20,
             stack_bytes_max: 256 << 10,
             table_elements_max: 20_000,

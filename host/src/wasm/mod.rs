@@ -12,6 +12,7 @@
 //! | `pool` | warm instances of one worker thread |
 //! | `version` | one version: compiled, configured, counted |
 //! | `compiler` | a child process that tries a component first |
+//! | `machine_code` | what was compiled, kept from start to start |
 //! | `component` | bytes to compiled, exports checked, linked beforehand |
 //! | `instance` | one store and one instance under limits |
 //! | `engine`, `ticker` | how guests are compiled and stopped |
@@ -37,6 +38,7 @@ mod hooks;
 mod imports;
 mod instance;
 mod limits;
+mod machine_code;
 mod meter;
 mod modules;
 mod open;
@@ -67,6 +69,7 @@ pub use hooks::{
 pub use imports::log::{LogLevel, LogLine};
 pub use imports::metrics::Figure;
 pub use limits::Limits;
+pub use machine_code::MachineCode;
 pub use meter::HookFigures;
 pub use modules::{DeployOptions, Modules};
 pub use open::{Binding, Kept};

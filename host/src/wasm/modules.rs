@@ -10,6 +10,7 @@ use super::imports::log::{Log, LogLine};
 use super::imports::metrics::{Figure, Figures};
 use super::imports::state::{State, StoredValue};
 use super::limits::{Limits, NAME_BYTES_MAX};
+use super::machine_code::MachineCode;
 use super::outside::{HostGrant, Messenger, MessengerSlot, Outside};
 use super::registry::{Canary, Entry, Material, Registry, Stored};
 use super::report::{Deployed, ModuleInfo, VersionInfo};
@@ -82,8 +83,14 @@ const ORDER_DEFAULT: i32 = 10;
 const COMMIT_PATIENCE: Duration = Duration::from_secs(30);
 
 impl Modules {
-    pub(super) fn new(limits: Limits, store: Store, metrics: Arc<Metrics>, clock: Clock) -> Result<Self, OpenError> {
-        let engine = Engine::new(&limits).map_err(|error| OpenError::Engine(format!("{error:#}")))?;
+    pub(super) fn new(
+        limits: Limits,
+        store: Store,
+        metrics: Arc<Metrics>,
+        clock: Clock,
+        machine_code: Option<MachineCode>,
+    ) -> Result<Self, OpenError> {
+        let engine = Engine::new(&limits, machine_code).map_err(|error| OpenError::Engine(format!("{error:#}")))?;
         Ok(Self(Arc::new(Inner {
             engine,
             limits,
@@ -191,7 +198,8 @@ impl Modules {
             self.0.check_canary(&entry, percent)?;
         }
         if let Some(program) = self.0.compiler.get().filter(|_| entry.ready_component(&digest).is_none()) {
-            compiler::in_child(program, &self.0.limits, bytes)?;
+            let machine_code = self.0.engine.machine_code.as_ref().inspect(|code| code.sweep());
+            compiler::in_child(program, &self.0.limits, machine_code, bytes)?;
         }
         let compiled = self.0.compile(&entry, &digest, bytes)?;
         self.0.rehearse_own(&compiled, bytes)?;
@@ -335,11 +343,15 @@ impl Inner {
         Ok(entry)
     }
 
-    /// Compiles, unless a version of the same component is ready.
+    /// Compiles, unless a version of the same component is ready, or what it was compiled to is kept.
     pub(super) fn compile(&self, entry: &Entry, digest: &str, bytes: &[u8]) -> Result<Arc<Compiled>, DeployError> {
         match entry.ready_component(digest) {
             Some(compiled) => Ok(compiled),
-            None => component::compile(&self.engine, &self.limits, bytes).map(Arc::new),
+            None => {
+                let compiled = component::compile(&self.engine, &self.limits, bytes).map(Arc::new);
+                self.engine.machine_code.iter().for_each(MachineCode::seal);
+                compiled
+            }
         }
     }
 

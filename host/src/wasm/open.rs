@@ -5,6 +5,7 @@ use super::component;
 use super::error::OpenError;
 use super::imports::log::LogLevel;
 use super::limits::Limits;
+use super::machine_code::MachineCode;
 use super::modules::{Inner, Modules, check_name};
 use super::registry::{Base, Entry, Stored};
 use super::services::Clock;
@@ -30,7 +31,7 @@ pub struct Binding {
     pub enabled: bool,
 }
 
-/// What the store knows of modules.
+/// What is known of modules from the last time: by the store, and beside it.
 #[derive(Debug, Default)]
 pub struct Kept {
     /// How modules are bound.
@@ -39,6 +40,8 @@ pub struct Kept {
     pub versions: Vec<ModuleVersion>,
     /// What modules keep.
     pub state: Vec<LoadedState>,
+    /// What their components were compiled to. None: all are compiled.
+    pub machine_code: Option<MachineCode>,
 }
 
 impl Kept {
@@ -48,6 +51,7 @@ impl Kept {
             modules: std::mem::take(&mut loaded.modules),
             versions: std::mem::take(&mut loaded.module_versions),
             state: std::mem::take(&mut loaded.state),
+            machine_code: None,
         }
     }
 }
@@ -66,7 +70,7 @@ impl Modules {
         metrics: Arc<Metrics>,
         clock: Clock,
     ) -> Result<Self, OpenError> {
-        let modules = Self::new(limits, store, metrics, clock)?;
+        let modules = Self::new(limits, store, metrics, clock, kept.machine_code)?;
         let inner = modules.inner();
         let mut plan =
             Plan { inner, state: by_module(kept.state), entries: BTreeMap::new(), components: BTreeMap::new() };
