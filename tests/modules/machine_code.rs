@@ -90,7 +90,7 @@ fn machine_code_without_a_sum_and_what_else_lies_there_is_removed() {
     fs::write(own.with_extension("wip-atomic-write-mod"), "a process that was killed").unwrap();
     fs::write(place.path().join("sums/nothing"), "x").unwrap();
     drop(MachineCode::open(place.path(), BOUND).expect("a directory"));
-    assert_eq!(files(place.path()), [own.clone()]);
+    assert_eq!(files(place.path()), std::slice::from_ref(&own));
     assert!(!own.with_extension("wip-atomic-write-mod").exists());
     assert_eq!(fs::read_dir(place.path().join("sums")).unwrap().count(), 1);
 }
