@@ -44,6 +44,21 @@ fn the_later_one_goes_on_with_the_session() {
     }
 }
 
+/// [MQTT-4.1.0-2]: with expiry 0 the session ends when the connection is closed, by whomever.
+#[test]
+fn a_session_that_was_to_end_with_its_connection_is_not_taken_over() {
+    let (id, topic) = (unique("ending"), unique("ending"));
+    let mut once = connect(V5).id(&id).session_expiry(60).open();
+    once.subscribe(&topic, 1);
+    once.disconnect();
+    let mut first = connect(V5).id(&id).clean(false).session_expiry(0).resume();
+    let mut second = connect(V5).id(&id).clean(false).session_expiry(60).open();
+    assert!(!second.connack.present);
+    first.expect_closed();
+    client(V5).say(&topic, "lost", 1);
+    second.expect_nothing();
+}
+
 /// [MQTT-3.1.2-4], [MQTT-3.1.2-6]
 #[test]
 fn a_clean_start_of_the_later_one_ends_the_session() {

@@ -168,7 +168,7 @@ impl Broker {
             if owner != client.scope.identity {
                 return Err(Refusal::new(RefusalKind::NotAuthorized, "the client id belongs to somebody else"));
             }
-            if !attach.clean && old.is_durable() && !old.lock().is_over(now) {
+            if !attach.clean && old.is_durable() && !old.lock().ends_with_its_connection(now) {
                 return Ok(self.take_over(worker, link, now, attach, client, expiry_seconds, old, staged));
             }
         } else if self.directory.len() >= self.limits.mailboxes_max {

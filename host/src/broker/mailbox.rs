@@ -556,6 +556,12 @@ impl State {
         over && self.expiry_seconds != u32::MAX && self.outlet.is_none()
     }
 
+    /// Whether nobody can take it over: it is over, or is to end with the connection that is cut for the new one
+    /// (MQTT-4.1.0-2).
+    pub fn ends_with_its_connection(&self, now: Time) -> bool {
+        self.expiry_seconds == 0 || self.is_over(now)
+    }
+
     /// The client is another one, or the same by another way: modules have to be asked again about all that waits.
     pub fn unclear(&mut self) {
         self.permits = None;
