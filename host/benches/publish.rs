@@ -1,5 +1,6 @@
 //! The whole publish path in process, from a request to the subscriber's drained mailbox: without modules, with the bundled
-//! ones in place, and with a topic that a module maps.
+//! ones in place, with a topic that a module maps, with a chain of four modules that want every message, and with ten that
+//! want none.
 
 use criterion::{Criterion, criterion_group, criterion_main};
 use host::broker::{Broker, Limits, Link, Outlet, Restored, Worker, nobody};
@@ -8,9 +9,12 @@ use host::dialogue::{Attach, Closed, Publish, Request, Subscribe, SubscribeFilte
 use host::message::{Guarantee, Time};
 use host::metrics::Metrics;
 use host::store::{Durability, Store};
-use host::wasm::{Binding, Kept, Modules, OnFailure};
+use host::wasm::{Binding, DeployOptions, Kept, Modules, OnFailure};
 use std::hint::black_box;
 use std::sync::Arc;
+
+#[path = "../../tests/harness/guests.rs"]
+mod guests;
 
 struct Nowhere;
 
@@ -20,12 +24,25 @@ impl Outlet for Nowhere {
     fn close(&self, _why: Closed) {}
 }
 
-fn modules(store: &Store, metrics: &Arc<Metrics>, configured: Vec<Binding>) -> Arc<Modules> {
+/// Modules of the bundled ones, and guests of the rows: name and configuration.
+#[derive(Default)]
+struct InPlace {
+    configured: Vec<Binding>,
+    deployed: Vec<(&'static str, &'static str)>,
+}
+
+fn modules(store: &Store, metrics: &Arc<Metrics>, in_place: InPlace) -> Arc<Modules> {
     let clock: host::wasm::Clock = Arc::new(|| Time(0));
     let kept = Kept::default();
     let bundled = host::server::BUNDLED;
+    let configured = in_place.configured;
     let opened = Modules::open(Default::default(), store.clone(), kept, bundled, configured, metrics.clone(), clock);
-    Arc::new(opened.expect("bundled modules run"))
+    let modules = opened.expect("bundled modules run");
+    for (number, (guest, config)) in in_place.deployed.into_iter().enumerate() {
+        let options = DeployOptions { config: Some(config.to_owned()), ..DeployOptions::default() };
+        modules.deploy(&format!("m{number}"), &guests::component(guest), options).expect("deploys");
+    }
+    Arc::new(modules)
 }
 
 fn binding(name: &str, config: &str) -> Binding {
@@ -57,10 +74,11 @@ fn attach(broker: &Broker, worker: &mut Worker, id: &str) -> Link {
     link
 }
 
-fn path(criterion: &mut Criterion, name: &str, configured: Vec<Binding>, topic: &str, payload: usize) {
+fn path(criterion: &mut Criterion, name: &str, in_place: InPlace) {
+    let (topic, payload) = ("home/kitchen/temperature", vec![7u8; 256]);
     let metrics = Arc::new(Metrics::default());
     let (store, _) = Store::in_memory(&Default::default(), Durability::Commit, metrics.clone());
-    let modules = modules(&store, &metrics, configured);
+    let modules = modules(&store, &metrics, in_place);
     let broker = Broker::open(Limits::default(), store, Restored::default(), modules, metrics, Time(0));
     let mut worker = broker.worker();
     let mut subscriber = attach(&broker, &mut worker, "subscriber");
@@ -68,7 +86,6 @@ fn path(criterion: &mut Criterion, name: &str, configured: Vec<Binding>, topic: 
     let filters = vec![SubscribeFilter { name: "#".into(), share: None, options }];
     broker.handle(&mut worker, &mut subscriber, Time(1), Request::Subscribe(Subscribe { handle: 1, filters }));
     let mut publisher = attach(&broker, &mut worker, "publisher");
-    let payload = vec![7u8; payload];
     criterion.bench_function(name, |bencher| {
         bencher.iter(|| {
             let publish = Publish {
@@ -92,11 +109,15 @@ fn path(criterion: &mut Criterion, name: &str, configured: Vec<Binding>, topic: 
 }
 
 fn paths(criterion: &mut Criterion) {
-    let bundled = || ["topic-rules", "retain-rules", "will-rules"].map(|name| binding(name, "{}")).into();
-    let mapped = r#"{"rules":[{"from":"home/{room}/{rest...}","to":"site/1/{room}/{rest...}"}]}"#;
-    path(criterion, "publish/no-modules/256", Vec::new(), "home/kitchen/temperature", 256);
-    path(criterion, "publish/bundled/256", bundled(), "home/kitchen/temperature", 256);
-    path(criterion, "publish/mapped/256", vec![binding("topic-rules", mapped)], "home/kitchen/temperature", 256);
+    let bundled = ["topic-rules", "retain-rules", "will-rules"].map(|name| binding(name, "{}"));
+    let rules = r#"{"rules":[{"from":"home/{room}/{rest...}","to":"site/1/{room}/{rest...}"}]}"#;
+    let mapped = vec![binding("topic-rules", rules)];
+    let of = |deployed: Vec<_>| InPlace { deployed, ..InPlace::default() };
+    path(criterion, "publish/no-modules/256", InPlace::default());
+    path(criterion, "publish/bundled/256", InPlace { configured: bundled.into(), ..InPlace::default() });
+    path(criterion, "publish/mapped/256", InPlace { configured: mapped, ..InPlace::default() });
+    path(criterion, "publish/four-interested/256", of(vec![("router", "{}"); 4]));
+    path(criterion, "publish/ten-not-interested/256", of(vec![("router", r#"{"filters": ["other/+"]}"#); 10]));
 }
 
 criterion_group!(benches, paths);
