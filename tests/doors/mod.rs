@@ -6,6 +6,7 @@ mod limits;
 mod overload;
 mod protocols;
 mod proxy;
+mod quic;
 pub mod rig;
 mod tls;
 mod transports;

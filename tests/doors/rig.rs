@@ -1,5 +1,6 @@
 //! A broker with a listener of each kind, and certificates made for the run.
 
+use crate::harness::quic::{self, Quic};
 use crate::harness::wire::{Web, Wire, upgrade};
 use crate::harness::{Broker, data_dir};
 use host::config::{Bind, ClientCertificate, Config, Listener, Tls, Transport};
@@ -22,10 +23,11 @@ pub enum Way {
     Ws,
     Wss,
     Unix,
+    Quic,
 }
 
 /// All of them.
-pub const WAYS: [Way; 5] = [Way::Tcp, Way::Tls, Way::Ws, Way::Wss, Way::Unix];
+pub const WAYS: [Way; 6] = [Way::Tcp, Way::Tls, Way::Ws, Way::Wss, Way::Unix, Way::Quic];
 
 /// A certificate authority and what it signs.
 pub struct Authority {
@@ -85,6 +87,18 @@ impl Authority {
         })
     }
 
+    /// The same over QUIC, of a client that asks for these protocols (ALPN).
+    pub fn quic_client(&self, own: Option<&str>, protocols: &[&str]) -> quinn::ClientConfig {
+        let mut config = (*self.client(own)).clone();
+        config.alpn_protocols = protocols.iter().map(|name| name.as_bytes().to_vec()).collect();
+        quic::config(config)
+    }
+
+    /// A QUIC connection, or why there is none.
+    pub fn dial_quic(&self, address: SocketAddr, own: Option<&str>) -> Result<Quic, quinn::ConnectionError> {
+        quic::connect(self.quic_client(own, &["mqtt"]), address).map(Quic::open)
+    }
+
     /// A TLS connection, before its handshake.
     pub fn dial(&self, address: SocketAddr, own: Option<&str>) -> StreamOwned<ClientConnection, TcpStream> {
         dial(self.client(own), address)
@@ -133,6 +147,7 @@ impl Rig {
             let tls = || tls.clone();
             config.listeners.push(Listener { tls: tls(), ..listener("mqtts", Transport::Tls) });
             config.listeners.push(Listener { tls: tls(), ..listener("wss", Transport::Wss) });
+            config.listeners.push(Listener { tls: tls(), ..listener("quic", Transport::Quic) });
             config.listeners.push(Listener { bind: Bind::Path(socket.clone()), ..listener("unix", Transport::Unix) });
             adjust(config);
         })?;
@@ -145,6 +160,7 @@ impl Rig {
             Way::Tls => "mqtts",
             Way::Ws => "ws",
             Way::Wss => "wss",
+            Way::Quic => "quic",
             Way::Unix => panic!("a Unix socket has no address"),
         })
     }
@@ -158,7 +174,7 @@ impl Rig {
                 Box::new(Web::open(self.authority.dial(self.address(way), None), &request).expect("a WebSocket"))
             }
             Way::Ws => Box::new(Web::open(self.dial_raw(way), &request).expect("a WebSocket")),
-            Way::Tcp | Way::Unix => self.dial_raw(way),
+            Way::Tcp | Way::Unix | Way::Quic => self.dial_raw(way),
         }
     }
 
@@ -166,6 +182,9 @@ impl Rig {
     pub fn dial_raw(&self, way: Way) -> Box<dyn Wire> {
         if way == Way::Unix {
             return Box::new(UnixStream::connect(self.authority.path("mqtt.socket")).expect("a broker that listens"));
+        }
+        if way == Way::Quic {
+            return Box::new(self.authority.dial_quic(self.address(way), None).expect("a broker that listens"));
         }
         let stream = TcpStream::connect(self.address(way)).expect("a broker that listens");
         stream.set_nodelay(true).unwrap();

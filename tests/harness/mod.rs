@@ -8,6 +8,7 @@ mod http;
 pub mod packet;
 mod process;
 pub mod property;
+pub mod quic;
 mod reader;
 pub mod wire;
 pub mod writer;

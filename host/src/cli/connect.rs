@@ -146,6 +146,11 @@ impl Target {
             "mqtts" => (true, false, 8883),
             "ws" => (false, true, 8083),
             "wss" => (true, true, 8084),
+            "quic" => {
+                return Err(usage(
+                    "quic:// is for other clients; this one has mqtt, mqtts, ws, wss, amqp and amqps".to_owned(),
+                ));
+            }
             "amqp" | "amqps" => return Err(usage(format!("{scheme}:// is not for this command"))),
             _ => {
                 return Err(usage(format!("{scheme}:// is unknown; expected mqtt, mqtts, ws, wss, amqp or amqps")));

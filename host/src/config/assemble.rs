@@ -1,6 +1,6 @@
 //! From the sources to a checked configuration: file, then environment, then flags; what comes later wins.
 
-use super::meant::{Bind, ClientCertificate, Config, Listener, Module, Transport};
+use super::meant::{Bind, ClientCertificate, Config, Listener, Module, ProtocolName, Transport};
 use super::problem::{ConfigError, Origin, Problem};
 use super::settings::{BRIDGE, GLOBAL, LISTENER, MODULE, Setting};
 use super::written::{self, Given};
@@ -214,13 +214,20 @@ fn listener_problem(listener: &Listener, others: &[Listener], config: &Config) -
         return Some(("bind", format!("listener {name} binds a path if its transport is unix, else address:port")));
     }
     let given = |path: &std::path::Path| !path.as_os_str().is_empty();
-    if given(&tls.certificate) != given(&tls.key) || (transport.is_tls() && !given(&tls.certificate)) {
+    if given(&tls.certificate) != given(&tls.key) || (transport.needs_certificate() && !given(&tls.certificate)) {
         return Some(("tls.certificate", format!("listener {name} needs tls.certificate and tls.key, two PEM files")));
     }
     if given(&tls.client_ca) != (tls.client_certificate != ClientCertificate::None) {
         let message =
             "needs tls.client_ca, and tls.client_certificate = optional or required, to check clients' certificates";
         return Some(("tls.client_ca", format!("listener {name} {message}")));
+    }
+    if transport == Transport::Quic && listener.protocol != ProtocolName::Mqtt {
+        return Some(("protocol", format!("listener {name} is for QUIC, which carries mqtt and nothing else")));
+    }
+    if transport == Transport::Quic && !listener.proxy_protocol.0.is_empty() {
+        let message = format!("listener {name} is for QUIC, whose packets have no room for a PROXY header");
+        return Some(("proxy_protocol", message));
     }
     if transport.is_web() && !listener.path.starts_with('/') {
         return Some(("path", format!("listener {name} needs a path that begins with /")));
@@ -237,10 +244,15 @@ fn listener_problem(listener: &Listener, others: &[Listener], config: &Config) -
         );
         return Some(("bind", message));
     }
-    let same = others.iter().filter(|other| other.enabled).find(|other| other.bind == listener.bind);
+    // UDP has ports of its own.
+    let is_udp = |listener: &Listener| listener.transport == Transport::Quic;
+    let same = others
+        .iter()
+        .filter(|other| other.enabled && is_udp(other) == is_udp(listener))
+        .find(|other| other.bind == listener.bind);
     let taken = same
         .map(|other| format!("listener {}", other.name))
-        .or_else(|| (config.admin.bind == listener.bind).then(|| "the admin API".to_owned()));
+        .or_else(|| (config.admin.bind == listener.bind && !is_udp(listener)).then(|| "the admin API".to_owned()));
     let any = matches!(listener.bind, Bind::Address(address) if address.port() == 0);
     let other = taken.filter(|_| !any)?;
     Some(("bind", format!("listener {name} binds {} like {other}", listener.bind)))

@@ -72,7 +72,7 @@ pub struct Listener {
     pub transport: Transport,
     /// Address and port, or the path of a Unix socket. Needed.
     pub bind: Bind,
-    /// Certificates; needed for `tls` and `wss`. On a `tcp` listener AMQP clients may ask for TLS if there is one.
+    /// Certificates; needed for `tls`, `wss` and `quic`. On a `tcp` listener AMQP clients may ask for TLS if there is one.
     pub tls: Tls,
     /// Path of WebSockets. Default `/mqtt`.
     pub path: String,
@@ -198,12 +198,19 @@ pub enum Transport {
     Wss,
     /// A Unix socket.
     Unix,
+    /// A stream of QUIC, over UDP; MQTT only.
+    Quic,
 }
 
 impl Transport {
     /// TLS begins with the first byte.
     pub fn is_tls(self) -> bool {
         matches!(self, Self::Tls | Self::Wss)
+    }
+
+    /// There is no such listener without a certificate.
+    pub fn needs_certificate(self) -> bool {
+        self.is_tls() || self == Self::Quic
     }
 
     /// What is spoken comes in WebSocket frames.
@@ -432,7 +439,7 @@ macro_rules! words {
 }
 
 words!(ProtocolName: "mqtt" => Mqtt, "amqp" => Amqp, "any" => Any);
-words!(Transport: "tcp" => Tcp, "tls" => Tls, "ws" => Ws, "wss" => Wss, "unix" => Unix);
+words!(Transport: "tcp" => Tcp, "tls" => Tls, "ws" => Ws, "wss" => Wss, "unix" => Unix, "quic" => Quic);
 words!(ClientCertificate: "none" => None, "optional" => Optional, "required" => Required);
 words!(OnFailure: "refuse" => Refuse, "bypass" => Bypass, "discard" => Discard);
 words!(DurabilityName: "commit" => Commit, "relaxed" => Relaxed);

@@ -168,7 +168,7 @@ fn what_is_wrong_is_said_with_its_place() {
             "[[listener]]\nname = \"x\"\ntransport = \"udp\"",
             &[],
             &[],
-            "c.toml:3: listener.x.transport: expected one of tcp, tls, ws, wss, unix",
+            "c.toml:3: listener.x.transport: expected one of tcp, tls, ws, wss, unix, quic",
         ),
         ("[[bridge]]\nname = \"b\"\nurl = \"mqtt://h\"", &[], &[], "bridge b needs at least one route"),
         ("[[bridge]]\nname = \"b\"\nuri = \"mqtt://h\"", &[], &[], "the nearest is bridge.b.url"),
@@ -208,6 +208,27 @@ fn what_is_wrong_is_said_with_its_place() {
             "{file:?} {environment:?} {flags:?}\n  said     {error}\n  expected {expected}"
         );
     }
+}
+
+#[test]
+fn a_quic_listener_has_a_certificate_and_speaks_mqtt_and_needs_a_port_of_udp_only() {
+    let bare = ["listener.mqtt.transport=quic"];
+    let (certificate, key) = ("listener.mqtt.tls.certificate=c", "listener.mqtt.tls.key=k");
+    for (more, expected) in [
+        (&[][..], "listener mqtt needs tls.certificate and tls.key, two PEM files"),
+        (&[certificate, key, "listener.mqtt.protocol=amqp"], "for QUIC, which carries mqtt and nothing else"),
+        (&[certificate, key, "listener.mqtt.protocol=any"], "for QUIC, which carries mqtt and nothing else"),
+        (&[certificate, key, "listener.mqtt.proxy_protocol=10.0.0.0/8"], "no room for a PROXY header"),
+        (&[certificate, key, "listener.mqtt.bind=./x"], "listener mqtt binds a path if its transport is unix"),
+        (&[certificate, key, "listener.mqtt.bind=0.0.0.0:1883"], "which other machines reach"),
+    ] {
+        let error = load("", &[], &[&bare, more].concat()).expect_err(expected);
+        assert!(error.contains(expected), "{more:?}\n  said     {error}\n  expected {expected}");
+    }
+    // TCP's port of that number is another one.
+    let tcp = ["listener.b.bind=127.0.0.1:1883", "listener.mqtt.bind=127.0.0.1:9880"];
+    assert!(load("", &[], &[&bare, &[certificate, key], &tcp[..1]].concat()).is_ok());
+    assert!(load("", &[], &[&bare, &[certificate, key], &tcp[1..]].concat()).is_ok());
 }
 
 #[test]

@@ -74,6 +74,7 @@ impl Connection {
                     _ if !said => ended = Err(End::Refused(Departure::ClosedByBroker)),
                     Say::Event(Event::Attached(_)) => {
                         newcomer.ticket.let_in();
+                        outlet.socket().let_in();
                         out.attachment = link.attachment().cloned();
                     }
                     Say::Event(Event::Refused(_)) => ended = Err(End::Refused(Departure::ClosedByBroker)),

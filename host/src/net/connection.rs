@@ -8,7 +8,7 @@ use super::machine::{Machine, Say};
 use super::opening::Newcomer;
 use super::outlet::{Outlet, WayMade};
 use super::session::Fault;
-use super::transport::{Reading, Stream};
+use super::transport::{Halves, Reading};
 use crate::broker::{Link, nobody};
 use crate::client::Protocol;
 use crate::message::Time;
@@ -74,10 +74,11 @@ enum Turn {
 }
 
 /// One connection in the counts of its worker and of the metrics, while it lives.
-struct Counted(Rc<Context>);
+pub(super) struct Counted(Rc<Context>);
 
 impl Counted {
-    fn new(context: &Rc<Context>) -> Self {
+    /// It was counted as its worker's when it was given to it.
+    pub(super) fn new(context: &Rc<Context>) -> Self {
         context.broker.metrics().connections.add(1);
         Self(context.clone())
     }
@@ -91,9 +92,8 @@ impl Drop for Counted {
 }
 
 /// Makes a connection that is still to be served; none: it cannot be, and the log says why.
-pub fn open(context: Rc<Context>, stream: Stream, newcomer: Newcomer) -> Option<Connection> {
+pub fn open(context: Rc<Context>, (read, write): Halves, newcomer: Newcomer) -> Option<Connection> {
     let counted = Counted::new(&context);
-    let (read, write) = stream.split();
     let session = match newcomer.session() {
         Ok(session) => session,
         Err(error) => {

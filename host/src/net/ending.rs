@@ -113,9 +113,11 @@ impl Connection {
         // Whoever said goodbye, and nothing after that, hears all that was said before: closing alone resets nothing.
         let is_over =
             matches!(end, End::Detached) && !self.layered && self.partial.is_empty() && !self.outlet.is_blocked();
-        if !is_over && !matches!(end, End::Lost | End::Stalled | End::Crowded(_)) {
+        let in_order = !matches!(end, End::Lost | End::Stalled | End::Crowded(_));
+        if !is_over && in_order {
             self.outlet.close_session(now);
             linger(self.outlet.socket(), &mut self.read).await;
         }
+        self.outlet.socket().depart(in_order).await;
     }
 }

@@ -3,10 +3,12 @@
 use super::context::Context;
 use super::detect::Speaks;
 use super::opening::Newcomer;
+use super::quic::{Door, welcome};
 use super::tls::{Offer, TlsError, TlsFiles};
-use super::transport::{Accepted, Stream};
+use super::transport::{Accepted, Halves, Stream};
 use super::websocket::WebSocketRules;
 use super::workers::Crew;
+use super::{Clock, Limits};
 use ipnet::IpNet;
 use socket2::{SockRef, TcpKeepalive};
 use std::fmt;
@@ -46,6 +48,8 @@ pub struct ListenerConfig {
 pub enum Address {
     /// TCP; port 0 asks the system for one.
     Tcp(SocketAddr),
+    /// QUIC, over UDP; port 0 asks the system for one.
+    Quic(SocketAddr),
     /// A Unix socket at this path.
     Unix(PathBuf),
 }
@@ -53,7 +57,7 @@ pub enum Address {
 impl fmt::Display for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Tcp(address) => address.fmt(f),
+            Self::Tcp(address) | Self::Quic(address) => address.fmt(f),
             Self::Unix(path) => path.display().fmt(f),
         }
     }
@@ -139,6 +143,7 @@ pub struct Listener {
 enum Socket {
     Tcp(TcpListener),
     Unix(UnixListener, PathBuf),
+    Quic(Door),
 }
 
 impl Drop for Listener {
@@ -155,13 +160,17 @@ impl Listener {
     ///
     /// # Errors
     /// What is in the way.
-    pub fn open(config: &ListenerConfig) -> Result<Self, BindError> {
+    pub fn open(config: &ListenerConfig, limits: &Limits, clock: Clock) -> Result<Self, BindError> {
         let listener = &config.name;
         let tls = config.tls.clone().map(Offer::open).transpose();
         let tls = tls.map_err(|error| BindError::Tls { listener: listener.clone(), error })?;
         let socket = match &config.bind {
             Address::Tcp(address) => tcp(*address).map(Socket::Tcp),
             Address::Unix(path) => unix(path).map(|socket| Socket::Unix(socket, path.clone())),
+            Address::Quic(address) => match &tls {
+                Some(offer) => Door::open(*address, offer, limits, clock).map(Socket::Quic),
+                None => Err(io::Error::other("QUIC needs a certificate")),
+            },
         };
         let address = config.bind.clone();
         let socket = socket.map_err(|error| BindError::Address { listener: listener.clone(), address, error })?;
@@ -186,11 +195,20 @@ impl Listener {
         Some(Self { entrance: self.entrance.clone(), socket: Socket::Tcp(socket) })
     }
 
+    /// Ends what is left of QUIC connections with a word to their clients.
+    pub fn farewell(&self) -> Option<impl Future<Output = ()> + use<>> {
+        match &self.socket {
+            Socket::Quic(door) => Some(door.farewell()),
+            Socket::Tcp(_) | Socket::Unix(..) => None,
+        }
+    }
+
     /// Where it is; none for a Unix socket.
     pub fn address(&self) -> Option<SocketAddr> {
         match &self.socket {
             Socket::Tcp(socket) => socket.local_addr().ok(),
             Socket::Unix(..) => None,
+            Socket::Quic(door) => door.address(),
         }
     }
 
@@ -206,6 +224,10 @@ impl Listener {
                 Ok((Stream::Tcp(stream), Some(peer)))
             }
             Socket::Unix(socket, _) => Ok((Stream::Unix(socket.accept().await?.0), None)),
+            Socket::Quic(door) => {
+                let (coming, peer) = door.next().await?;
+                Ok((Stream::Quic(Box::new(coming)), Some(peer)))
+            }
         }
     }
 }
@@ -300,7 +322,17 @@ impl Entrance {
 
 /// Serves a connection on this thread.
 pub fn take(context: &Rc<Context>, stream: Stream, newcomer: Newcomer) {
-    if let Some(connection) = super::connection::open(context.clone(), stream, newcomer) {
+    match stream.split() {
+        Ok(halves) => serve(context, halves, newcomer),
+        Err(coming) => {
+            tokio::task::spawn_local(welcome(context.clone(), coming, newcomer));
+        }
+    }
+}
+
+/// The same, where nothing has to be agreed on before bytes can be read.
+pub fn serve(context: &Rc<Context>, halves: Halves, newcomer: Newcomer) {
+    if let Some(connection) = super::connection::open(context.clone(), halves, newcomer) {
         tokio::task::spawn_local(connection.serve());
     }
 }

@@ -23,6 +23,7 @@ mod opening;
 mod outlet;
 mod peers;
 mod proxy;
+mod quic;
 mod session;
 mod sys;
 mod tls;
@@ -69,6 +70,17 @@ pub struct Limits {
     pub unauthenticated_seconds_max: u32,
     /// Most bytes of one WebSocket message. Default 64 MiB.
     pub websocket_message_bytes_max: usize,
+    /// Bytes that a client which is in may send over QUIC before they are read, and as many that may be on their way to it.
+    /// Before it is in, [`Limits::unauthenticated_bytes_max`] holds. Default 1 MiB.
+    pub quic_window_bytes: usize,
+    /// Seconds of silence after which a QUIC connection is dead, unless its client wants it sooner. Default 180.
+    pub quic_idle_seconds_max: u32,
+    /// Seconds of silence after which the broker asks whether a QUIC client is still there, so that neither side takes a
+    /// quiet connection for a dead one; 0: never. Default 20.
+    pub quic_probe_seconds: u32,
+    /// QUIC handshakes under way with clients that have not shown that their addresses are theirs; one more has to show it
+    /// first (RFC 9000, 8.1.2). Default 256.
+    pub quic_unproven_max: usize,
     /// Threads that ask modules who a client is where these may wait for servers outside. Default 8.
     pub errand_threads: usize,
     /// Clients that may wait for one of these threads; half of them may come from one address. Default 1,024.
@@ -90,6 +102,10 @@ impl Default for Limits {
             opening_seconds_max: 5,
             unauthenticated_seconds_max: 10,
             websocket_message_bytes_max: 64 << 20,
+            quic_window_bytes: 1 << 20,
+            quic_idle_seconds_max: 180,
+            quic_probe_seconds: 20,
+            quic_unproven_max: 256,
             errand_threads: 8,
             errands_waiting_max: 1_024,
         }

@@ -110,6 +110,12 @@ impl Newcomer {
         Ok(())
     }
 
+    /// A QUIC handshake is over; the certificate, as DER, is the one that the client proved to own.
+    pub fn comes_over_quic(&mut self, certificate: Option<Arc<[u8]>>) {
+        self.certificate = certificate;
+        (self.encrypted, self.is_open) = (true, true);
+    }
+
     /// The protocol that the WebSocket's opening named.
     pub fn subprotocol(&self) -> Option<Protocol> {
         Some(match self.subprotocol? {

@@ -5,7 +5,7 @@ use arc_swap::ArcSwap;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::WebPkiClientVerifier;
-use rustls::{RootCertStore, ServerConfig, ServerConnection};
+use rustls::{RootCertStore, ServerConfig, ServerConnection, SupportedProtocolVersion};
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -24,7 +24,11 @@ pub struct TlsFiles {
     /// What is spoken inside, by the names of ALPN (RFC 7301). A client that asks for others only is turned away; one that
     /// asks for nothing is not.
     pub protocols: Vec<&'static str>,
+    /// For QUIC: TLS 1.3 and nothing older (RFC 9001, 4.2); a client that asks for none of these protocols is turned away, too.
+    pub quic: bool,
 }
+
+const QUIC_VERSIONS: &[&SupportedProtocolVersion] = &[&rustls::version::TLS13];
 
 const CERTIFICATE: &str = "tls.certificate";
 const KEY: &str = "tls.key";
@@ -52,7 +56,7 @@ impl TlsFiles {
         let key = self.key()?;
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
         let builder = ServerConfig::builder_with_provider(provider.clone())
-            .with_safe_default_protocol_versions()
+            .with_protocol_versions(if self.quic { QUIC_VERSIONS } else { rustls::DEFAULT_VERSIONS })
             .map_err(|error| wrong(CERTIFICATE, &self.certificate, error.to_string()))?;
         let builder = match &self.client_ca {
             None => builder.with_no_client_auth(),
@@ -135,12 +139,17 @@ impl Offer {
         Ok(())
     }
 
+    /// What is offered now.
+    pub fn current(&self) -> Arc<ServerConfig> {
+        self.config.load_full()
+    }
+
     /// A new connection's part.
     ///
     /// # Errors
     /// What the library says.
     pub fn accept(&self) -> Result<Tls, rustls::Error> {
-        let mut connection = ServerConnection::new(self.config.load_full())?;
+        let mut connection = ServerConnection::new(self.current())?;
         // What is wrapped is taken out at once, so that nothing piles up here.
         connection.set_buffer_limit(None);
         Ok(Tls(Box::new(connection)))

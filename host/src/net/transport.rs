@@ -1,7 +1,9 @@
-//! The sockets under a connection, TCP or Unix, behind one face without a virtual call.
+//! The sockets under a connection, TCP, Unix or a QUIC stream, behind one face without a virtual call.
 //!
 //! What lies between a socket and a protocol (PROXY header, TLS, WebSocket) is `session.rs`.
 
+use super::quic::{Coming, QuicWriting};
+use quinn::RecvStream;
 use socket2::SockRef;
 use std::io;
 use std::net::Shutdown;
@@ -16,6 +18,8 @@ pub enum Accepted {
     Tcp(std::net::TcpStream),
     /// A Unix socket.
     Unix(std::os::unix::net::UnixStream),
+    /// QUIC, before its handshake.
+    Quic(Box<Coming>),
 }
 
 /// A socket on its thread.
@@ -24,6 +28,8 @@ pub enum Stream {
     Tcp(TcpStream),
     /// A Unix socket.
     Unix(UnixStream),
+    /// QUIC, before its handshake.
+    Quic(Box<Coming>),
 }
 
 /// The half that the connection's task reads.
@@ -32,6 +38,8 @@ pub enum Reading {
     Tcp(tcp::OwnedReadHalf),
     /// A Unix socket.
     Unix(unix::OwnedReadHalf),
+    /// The stream of a QUIC connection.
+    Quic(Box<RecvStream>),
 }
 
 /// The half that any thread may write to.
@@ -40,6 +48,8 @@ pub enum Writing {
     Tcp(WriteHalf),
     /// A Unix socket.
     Unix(unix::OwnedWriteHalf),
+    /// The stream of a QUIC connection.
+    Quic(Box<QuicWriting>),
 }
 
 /// Does not shut the socket when it is dropped: it is closed right after, and that would be a system call for nothing.
@@ -59,26 +69,34 @@ impl WriteHalf {
     }
 }
 
+/// The two halves of a connection.
+pub type Halves = (Reading, Writing);
+
 impl Stream {
     /// Takes it off its thread.
     pub fn release(self) -> io::Result<Accepted> {
         match self {
             Self::Tcp(stream) => stream.into_std().map(Accepted::Tcp),
             Self::Unix(stream) => stream.into_std().map(Accepted::Unix),
+            Self::Quic(coming) => Ok(Accepted::Quic(coming)),
         }
     }
 
     /// Both halves.
-    pub fn split(self) -> (Reading, Writing) {
+    ///
+    /// # Errors
+    /// There are none before a handshake is over.
+    pub fn split(self) -> Result<Halves, Box<Coming>> {
         match self {
             Self::Tcp(stream) => {
                 let (read, write) = stream.into_split();
-                (Reading::Tcp(read), Writing::Tcp(WriteHalf(Some(write))))
+                Ok((Reading::Tcp(read), Writing::Tcp(WriteHalf(Some(write)))))
             }
             Self::Unix(stream) => {
                 let (read, write) = stream.into_split();
-                (Reading::Unix(read), Writing::Unix(write))
+                Ok((Reading::Unix(read), Writing::Unix(write)))
             }
+            Self::Quic(coming) => Err(coming),
         }
     }
 }
@@ -89,6 +107,7 @@ impl Accepted {
         match self {
             Self::Tcp(stream) => TcpStream::from_std(stream).map(Stream::Tcp),
             Self::Unix(stream) => UnixStream::from_std(stream).map(Stream::Unix),
+            Self::Quic(coming) => Ok(Stream::Quic(coming)),
         }
     }
 }
@@ -99,6 +118,7 @@ impl Reading {
         match self {
             Self::Tcp(socket) => Pin::new(socket).poll_read(task, into),
             Self::Unix(socket) => Pin::new(socket).poll_read(task, into),
+            Self::Quic(stream) => stream.poll_read_buf(task, into).map_err(io::Error::from),
         }
     }
 }
@@ -109,6 +129,7 @@ impl Writing {
         match self {
             Self::Tcp(half) => half.socket().try_write(bytes),
             Self::Unix(socket) => socket.try_write(bytes),
+            Self::Quic(stream) => stream.try_write(bytes),
         }
     }
 
@@ -117,6 +138,7 @@ impl Writing {
         match self {
             Self::Tcp(half) => half.socket().poll_write_ready(task),
             Self::Unix(socket) => socket.as_ref().poll_write_ready(task),
+            Self::Quic(stream) => stream.poll_ready(task),
         }
     }
 
@@ -125,6 +147,22 @@ impl Writing {
         match self {
             Self::Tcp(half) => SockRef::from(half.socket()).shutdown(Shutdown::Write),
             Self::Unix(socket) => SockRef::from(socket.as_ref()).shutdown(Shutdown::Write),
+            Self::Quic(stream) => stream.shut(),
+        }
+    }
+
+    /// The client is in: where the transport bounds what a stranger may send at a time, it may send more now.
+    pub fn let_in(&self) {
+        if let Self::Quic(stream) = self {
+            stream.let_in();
+        }
+    }
+
+    /// Ends what dropping both halves would not end in order: a QUIC connection, which would take with it what is still on
+    /// its way.
+    pub async fn depart(&self, in_order: bool) {
+        if let Self::Quic(stream) = self {
+            stream.depart(in_order).await;
         }
     }
 }

@@ -102,7 +102,8 @@ impl Crew {
     pub fn give(&self, context: &Rc<Context>, own: usize, stream: Stream, newcomer: Newcomer) {
         let counts = || self.members.iter().map(|member| member.connections.load(Ordering::Relaxed));
         let Some((least, fewest)) = counts().enumerate().min_by_key(|(_, count)| *count) else { return };
-        let slack = counts().sum::<usize>() / UNEVEN;
+        // Of QUIC nothing has been begun that would have to be handed over.
+        let slack = if matches!(stream, Stream::Quic(_)) { 0 } else { counts().sum::<usize>() / UNEVEN };
         let at = if self.members[own].connections.load(Ordering::Relaxed) <= fewest + slack { own } else { least };
         let member = &self.members[at];
         member.connections.fetch_add(1, Ordering::Relaxed);
@@ -128,7 +129,7 @@ impl Workers {
         {
             let _entered = runtimes[0].enter();
             for listener in &config.listeners {
-                let open = match Listener::open(listener) {
+                let open = match Listener::open(listener, &config.limits, clock) {
                     Err(error @ BindError::Address { .. }) if listener.optional => {
                         tracing::warn!("{error}; the broker runs without it");
                         continue;
@@ -199,7 +200,7 @@ impl Workers {
         Certificates(self.entrances.clone())
     }
 
-    /// All listeners at TCP ports.
+    /// All listeners at ports.
     pub fn addresses(&self) -> &[(String, SocketAddr)] {
         &self.addresses
     }
@@ -246,6 +247,7 @@ async fn work(
     mut arrivals: UnboundedReceiver<Arrival>,
     mut stopped: watch::Receiver<bool>,
 ) {
+    let farewells: Vec<_> = listeners.iter().filter_map(Listener::farewell).collect();
     for listener in listeners {
         tokio::task::spawn_local(accept(context.clone(), crew.clone(), at, listener));
     }
@@ -255,14 +257,17 @@ async fn work(
     loop {
         tokio::select! {
             arrival = arrivals.recv() => {
-                let Some(Arrival { socket, newcomer }) = arrival else { return };
+                let Some(Arrival { socket, newcomer }) = arrival else { break };
                 match socket.adopt() {
                     Ok(stream) => take(&context, stream, newcomer),
                     Err(_) => { context.connections.fetch_sub(1, Ordering::Relaxed); }
                 }
             }
-            _ = stopped.changed() => return,
+            _ = stopped.changed() => break,
         }
+    }
+    for farewell in farewells {
+        farewell.await;
     }
 }
 

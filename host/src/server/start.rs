@@ -6,7 +6,7 @@ use super::{BUNDLED, bindings, reload};
 use crate::admin::{self, Api, Reload, Reloaded, Token};
 use crate::bridge::Bridges;
 use crate::broker::{Broker, Drain, Restored};
-use crate::config::{Bind, ClientCertificate, Config, Listener, ProtocolName, Sources};
+use crate::config::{Bind, ClientCertificate, Config, Listener, ProtocolName, Sources, Transport};
 use crate::dialogue::Elsewhere;
 use crate::identity::Identity;
 use crate::metrics::Metrics;
@@ -187,6 +187,7 @@ fn listener_config(listener: &Listener, limits: &net::Limits) -> net::ListenerCo
         name: listener.name.clone(),
         bind: match &listener.bind {
             Bind::Path(path) => net::Address::Unix(path.clone()),
+            bind if transport == Transport::Quic => net::Address::Quic(bind.address()),
             bind => net::Address::Tcp(bind.address()),
         },
         speaks,
@@ -218,6 +219,7 @@ pub(super) fn tls_files(listener: &Listener) -> Option<net::TlsFiles> {
             ProtocolName::Amqp => vec!["amqp"],
             ProtocolName::Any => vec!["mqtt", "amqp"],
         },
+        quic: listener.transport == Transport::Quic,
     })
 }
 
