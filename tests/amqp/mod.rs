@@ -32,7 +32,7 @@ fn address() -> Option<SocketAddr> {
 }
 
 /// Runs what a client does. All of it is on this thread.
-fn run<T>(work: impl Future<Output = T>) -> T {
+pub fn run<T>(work: impl Future<Output = T>) -> T {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
     tokio::task::LocalSet::new().block_on(&runtime, work)
 }

@@ -199,7 +199,6 @@ fn an_outcome_that_was_lost_on_its_way_is_told_by_the_map() {
     }
 }
 
-/// 2.6.1: a link of the same name takes the other one's place, within a connection and from another one.
 /// 2.6.1, 2.6.13: what a former connection still says comes too late. Its client has heard that it is unknown, and sends it
 /// again.
 #[test]
@@ -222,6 +221,7 @@ fn a_former_connection_publishes_nothing_more_on_an_exactly_once_link() {
     drop(broker);
 }
 
+/// 2.6.1: a link of the same name takes the other one's place, within a connection and from another one.
 #[test]
 fn a_link_is_stolen_with_what_it_had() {
     let Some(address) = address() else { return };

@@ -1,7 +1,7 @@
 //! Bridges to other brokers: to another broker of ours here, to brokers of others in `interop`.
 
 mod relay;
-mod rig;
+pub mod rig;
 
 mod amqp;
 mod loops;

@@ -34,7 +34,12 @@ pub fn with(bridges: Vec<Settings>) -> Option<Broker> {
 
 /// What the admin API says of a bridge.
 pub fn standing(broker: &Broker, name: &str) -> Json {
-    let document = broker.admin().get("/api/v1/bridges").expect(200).json();
+    standing_of(&broker.admin(), name)
+}
+
+/// As [`standing`], of any broker of ours.
+pub fn standing_of(admin: &Admin, name: &str) -> Json {
+    let document = admin.get("/api/v1/bridges").expect(200).json();
     let items = document["items"].as_array().expect("a list").clone();
     items.into_iter().find(|bridge| bridge["name"] == name).unwrap_or_else(|| panic!("no bridge {name}"))
 }
@@ -42,9 +47,15 @@ pub fn standing(broker: &Broker, name: &str) -> Json {
 /// Waits until the admin API says this of a bridge.
 #[track_caller]
 pub fn until(broker: &Broker, name: &str, holds: impl Fn(&Json) -> bool) {
+    until_of(&broker.admin(), name, holds);
+}
+
+/// As [`until`], of any broker of ours.
+#[track_caller]
+pub fn until_of(admin: &Admin, name: &str, holds: impl Fn(&Json) -> bool) {
     let patience = Instant::now() + Duration::from_secs(60);
     loop {
-        let now = standing(broker, name);
+        let now = standing_of(admin, name);
         if holds(&now) {
             return;
         }

@@ -100,10 +100,15 @@ impl Process {
     }
 
     /// Kills it as `kill -9` does, and starts it again on the same data.
-    pub fn kill_and_start(mut self) -> Self {
+    pub fn kill_and_start(self) -> Self {
+        self.kill_and_start_with(&[])
+    }
+
+    /// As [`Process::kill_and_start`], with other settings.
+    pub fn kill_and_start_with(mut self, settings: &[&str]) -> Self {
         self.kill();
         let data = std::mem::replace(&mut self.data, TempDir::new().expect("a temporary directory"));
-        Self::launch(data, &[], None)
+        Self::launch(data, settings, None)
     }
 
     /// Kills it as `kill -9` does.

@@ -1,7 +1,10 @@
-//! Clients that people use, as they are installed: mosquitto_pub and mosquitto_sub, paho for Python, MQTT.js, Qpid Proton, rhea.
+//! Clients that people use, as they are installed: mosquitto_pub and mosquitto_sub, paho for Python, MQTT.js, Qpid Proton, rhea;
+//! and brokers that bridges lead to: Mosquitto, RabbitMQ.
 //!
 //! `.ci/run` installs them. Where one is missing its rows are left out and say so, unless `CI` is set: there they fail.
 
+mod bridges;
+mod brokers;
 mod examples;
 mod languages;
 mod mosquitto;

@@ -40,6 +40,7 @@ mod staged;
 mod subscribe;
 mod subscription_trie;
 mod sys;
+mod tags;
 mod transact;
 mod wills;
 mod window;
@@ -75,6 +76,7 @@ pub use record::{Recording, Sample};
 pub use sessions::{Held, OF_LINKS, SessionInfo, is_private};
 pub use subscription_trie::SubscriptionTrie;
 pub use sys::SysTree;
+pub use tags::{Admission, Slot};
 pub use transact::Retired;
 pub use worker::Worker;
 
@@ -86,7 +88,7 @@ use crate::sections::Encoding;
 use crate::store::{Sequence, Store};
 use crate::topic;
 use crate::wasm::{EventKinds, Happening, Loss, Modules};
-use parking_lot::{Mutex, RwLock};
+use parking_lot::{Condvar, Mutex, RwLock};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 
@@ -228,10 +230,10 @@ pub struct Broker {
     encoding: OnceLock<Arc<dyn Encoding>>,
     /// The broker's id towards others, if it tells it.
     node: OnceLock<Arc<str>>,
-    /// Exactly-once publications that were taken and whose publishers may not know it, by link.
-    tags: Mutex<bare::Tags>,
-    /// Who publishes on such a link now: the number of its connection ([`Broker::origin`]).
-    tag_owners: Mutex<hashbrown::HashMap<Box<str>, u64>>,
+    /// Exactly-once publications by link, and who publishes there.
+    tags: Mutex<tags::Ledger>,
+    /// One of them is over, and somebody waits for that.
+    tag_ended: Condvar,
 }
 
 impl Broker {

@@ -71,7 +71,7 @@ impl Broker {
             queue_count: Default::default(),
             consumer_numbers: Default::default(),
             tags: Default::default(),
-            tag_owners: Default::default(),
+            tag_ended: Default::default(),
             encoding: Default::default(),
             node: Default::default(),
         };
@@ -88,7 +88,7 @@ impl Broker {
             broker.restore_mailbox(loaded, now);
         }
         for (link, tag) in restored.tags {
-            broker.tags.lock().entry(link).or_default().insert(tag);
+            broker.tags.lock().restore(link, tag);
         }
         for (owner, will) in restored.wills {
             broker.restore_will(owner, will, now);

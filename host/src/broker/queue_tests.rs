@@ -52,7 +52,13 @@ impl Hall {
             origin: 5,
             encoded: text.as_bytes(),
         };
-        let taken = self.broker.publish_bare(&mut self.worker, &mut link, self.now, publish, tag);
+        let slot = match tag.map(|(link, tag)| self.broker.admit(link, tag, 5)) {
+            None => None,
+            Some(Admission::New(slot)) => Some(slot),
+            Some(Admission::Full(refusal)) => return Taken::No(refusal),
+            Some(other) => panic!("{other:?}"),
+        };
+        let taken = self.broker.publish_bare(&mut self.worker, &mut link, self.now, publish, slot);
         self.worker.flush(&self.broker, self.now);
         taken
     }
@@ -295,11 +301,36 @@ fn a_queue_that_is_removed_tells_its_consumers_and_is_empty_when_it_comes_again(
 fn tags_of_a_link_are_bounded_and_there_is_room_again_once_one_is_forgotten() {
     let mut hall = hall(Limits { unreleased_max: 2, ..Default::default() });
     let send = |hall: &mut Hall, tag: &[u8]| hall.send_under(QUEUE, Guarantee::ExactlyOnce, "x", Some(("link", tag)));
+    hall.broker.own_tags("link", 5);
     assert!(matches!(send(&mut hall, b"1"), Taken::Yes(..)));
     assert!(matches!(send(&mut hall, b"2"), Taken::Yes(..)));
     assert!(matches!(send(&mut hall, b"3"), Taken::No(refusal) if refusal.kind == RefusalKind::QuotaExceeded));
     hall.broker.forget_tag("link", b"1");
     assert!(matches!(send(&mut hall, b"3"), Taken::Yes(..)));
+}
+
+/// 2.6.13: a connection that takes a link over hears of what the former one was publishing at that moment.
+#[test]
+fn a_link_is_taken_over_before_a_publication_or_after_it() {
+    let mut hall = hall(Limits::default());
+    hall.broker.own_tags("link", 1);
+    let Admission::New(slot) = hall.broker.admit("link", b"tag", 1) else { panic!("it is not admitted") };
+    let Hall { broker, worker, .. } = &mut hall;
+    broker.begin_tagged(worker, Some(&slot));
+    std::thread::scope(|scope| {
+        let taker = scope.spawn(|| {
+            broker.own_tags("link", 2);
+            broker.tags("link")
+        });
+        while broker.waiting_for_tags() == 0 && !taker.is_finished() {
+            std::thread::yield_now();
+        }
+        broker.end_tagged(worker, slot, true);
+        assert_eq!(taker.join().unwrap(), [Box::from(&b"tag"[..])]);
+    });
+    assert!(matches!(broker.admit("link", b"next", 1), Admission::Stolen));
+    assert!(matches!(broker.admit("link", b"tag", 2), Admission::Known(_)));
+    assert!(matches!(broker.admit("link", b"next", 2), Admission::New(_)));
 }
 
 /// What a receiver that settles second remembers of one message must never mean another one: a crash takes numbers back, and

@@ -7,8 +7,10 @@ use super::side::{End, Side};
 use super::words;
 use crate::amqp::sections::{Body, Sections};
 use crate::amqp::{AmqpError, DeliveryId, Error, LinkError, LinkId, State, Transfer, error};
-use crate::broker::{PublishBare, Taken};
+use crate::broker::{Admission, PublishBare, Slot, Taken};
+use crate::dialogue::Routed;
 use crate::message::{Bare, Guarantee, Time};
+use crate::net::context::Context;
 
 /// A publication that waits for room in somebody's queue.
 #[derive(Debug, Clone)]
@@ -73,24 +75,26 @@ impl Side {
             return Ok(());
         }
         let tag = (handover == Guarantee::ExactlyOnce).then(|| (link_name, Box::from(&transfer.tag[..])));
-        if tag.as_ref().is_some_and(|(name, _)| !context.broker.owns_tags(name, self.origin)) {
-            self.end_link(now, transfer.link, &error(LinkError::Stolen, "the link goes on over another connection"));
-            return Ok(());
-        }
         let waiting = Waiting { link: transfer.link, delivery: transfer.delivery, handover, tag };
-        if let Some((name, tag)) = &waiting.tag
-            && context.broker.has_tag(name, tag)
-        {
-            // It came before, and its publisher has not heard of it.
-            let after = context.broker.store().submitted();
-            self.answer_publication(&waiting, Taken::Yes(after, crate::dialogue::Routed::Matched));
-            return Ok(());
-        }
+        let slot = match self.slot(&context, &waiting) {
+            Ok(slot) => slot,
+            Err(Some(answer)) => {
+                self.answer_publication(&waiting, answer);
+                return Ok(());
+            }
+            Err(None) => {
+                self.end_link(
+                    now,
+                    transfer.link,
+                    &error(LinkError::Stolen, "the link goes on over another connection"),
+                );
+                return Ok(());
+            }
+        };
         let publish = publication(&sections, &name, handover, self.origin, now);
         let taken = {
             let mut worker = context.worker.borrow_mut();
-            let tag = waiting.tag.as_ref().map(|(name, tag)| (&**name, &**tag));
-            context.broker.publish_bare(&mut worker, &mut self.publisher, now, publish, tag)
+            context.broker.publish_bare(&mut worker, &mut self.publisher, now, publish, slot)
         };
         self.answer_publication(&waiting, taken);
         Ok(())
@@ -152,6 +156,19 @@ impl Side {
         }
     }
 
+    /// The right to publish under a tag, if there is one. Otherwise what to answer instead; none: the link is another
+    /// connection's.
+    fn slot<'a>(&self, context: &Context, waiting: &'a Waiting) -> Result<Option<Slot<'a>>, Option<Taken>> {
+        let Some((name, tag)) = &waiting.tag else { return Ok(None) };
+        match context.broker.admit(name, tag, self.origin) {
+            Admission::New(slot) => Ok(Some(slot)),
+            // Its publisher has not heard of it.
+            Admission::Known(after) => Err(Some(Taken::Yes(after, Routed::Matched))),
+            Admission::Full(refusal) => Err(Some(Taken::No(refusal))),
+            Admission::Stolen => Err(None),
+        }
+    }
+
     fn answer_publication(&mut self, waiting: &Waiting, taken: Taken) {
         let (link, delivery) = (waiting.link, waiting.delivery);
         let (after, state) = match taken {
@@ -172,14 +189,19 @@ impl Side {
     pub(super) fn go_on(&mut self, now: Time) {
         let Some(waiting) = self.waiting.take() else { return };
         let context = self.context.clone();
-        if waiting.tag.as_ref().is_some_and(|(name, _)| !context.broker.owns_tags(name, self.origin)) {
-            self.publisher.give_up();
-            return;
-        }
+        let slot = match self.slot(&context, &waiting) {
+            Ok(slot) => slot,
+            Err(answer) => {
+                self.publisher.give_up();
+                if let Some(answer) = answer {
+                    self.answer_publication(&waiting, answer);
+                }
+                return;
+            }
+        };
         let taken = {
             let mut worker = context.worker.borrow_mut();
-            let tag = waiting.tag.as_ref().map(|(name, tag)| (&**name, &**tag));
-            context.broker.resume_bare(&mut worker, &mut self.publisher, now, tag)
+            context.broker.resume_bare(&mut worker, &mut self.publisher, now, slot)
         };
         self.answer_publication(&waiting, taken);
     }

@@ -1,0 +1,156 @@
+//! Exactly-once publications of AMQP links, by link and tag: which were taken, and who may publish on a link.
+
+use super::Broker;
+use super::worker::Worker;
+use crate::message::{Refusal, RefusalKind};
+use crate::store::{Change, Sequence};
+use hashbrown::{HashMap, HashSet};
+use std::time::Duration;
+
+/// Longest wait of a connection that takes a link over for the publication that is under way on it: its modules' deadlines
+/// are far shorter.
+const UNDER_WAY_MAX: Duration = Duration::from_secs(1);
+
+/// What is known of all links.
+#[derive(Debug, Default)]
+pub(super) struct Ledger {
+    /// Publications that were taken and whose publishers may not know it.
+    taken: HashMap<Box<str>, HashSet<Box<[u8]>>>,
+    owners: HashMap<Box<str>, Owner>,
+    /// Connections that wait for a publication to be over.
+    waiting: usize,
+}
+
+/// Who publishes on a link now.
+#[derive(Debug)]
+struct Owner {
+    /// The number of its connection ([`Broker::origin`]).
+    origin: u64,
+    /// Between [`Broker::admit`] and the end of the publication.
+    is_publishing: bool,
+}
+
+impl Ledger {
+    pub(super) fn restore(&mut self, link: Box<str>, tag: Box<[u8]>) {
+        self.taken.entry(link).or_default().insert(tag);
+    }
+}
+
+/// The right to publish under a tag, once. Until the publication has ended nobody takes the link over.
+#[derive(Debug)]
+pub struct Slot<'a> {
+    link: &'a str,
+    tag: &'a [u8],
+}
+
+/// What there is to say to an exactly-once publication.
+#[derive(Debug)]
+pub enum Admission<'a> {
+    /// Publish it.
+    New(Slot<'a>),
+    /// It came before; what came of it is on disk after that.
+    Known(Sequence),
+    /// The link goes on over another connection.
+    Stolen,
+    /// Its link has too many of them.
+    Full(Refusal),
+}
+
+impl Broker {
+    /// Whether a publication under this tag may come from this connection. If so, [`Broker::publish_bare`] or
+    /// [`Broker::resume_bare`] follows at once.
+    pub fn admit<'a>(&self, link: &'a str, tag: &'a [u8], origin: u64) -> Admission<'a> {
+        let mut ledger = self.tags.lock();
+        let Ledger { taken, owners, .. } = &mut *ledger;
+        let Some(owner) = owners.get_mut(link).filter(|owner| owner.origin == origin) else { return Admission::Stolen };
+        // Tags of a link count like a client's unreleased publications, links like mailboxes.
+        let has_room = match taken.get(link) {
+            Some(of_link) if of_link.contains(tag) => return Admission::Known(self.store.submitted()),
+            Some(of_link) => of_link.len() < self.limits.unreleased_max,
+            None => taken.len() < self.limits.mailboxes_max,
+        };
+        if !has_room {
+            return Admission::Full(Refusal::new(RefusalKind::QuotaExceeded, "too many messages are not settled"));
+        }
+        owner.is_publishing = true;
+        Admission::New(Slot { link, tag })
+    }
+
+    /// What comes of an exactly-once publication is told to the store together with its tag.
+    pub(super) fn begin_tagged(&self, worker: &mut Worker, slot: Option<&Slot<'_>>) {
+        if slot.is_some() {
+            worker.gathering = Some(Box::default());
+        }
+    }
+
+    /// Tells the store what was gathered. If the publication was taken, with its tag, and until it is settled it is known.
+    pub(super) fn end_tagged(&self, worker: &mut Worker, slot: Slot<'_>, is_taken: bool) -> Sequence {
+        let mut staged = worker.gathering.take().map_or_else(Default::default, |staged| *staged);
+        if is_taken {
+            staged.change(Change::Tag(slot.link.into(), slot.tag.into()));
+        }
+        // Otherwise nothing came of it but what modules wished for on the way.
+        let after = self.commit(worker, staged);
+        let mut ledger = self.tags.lock();
+        if is_taken {
+            ledger.restore(slot.link.into(), slot.tag.into());
+        }
+        if let Some(owner) = ledger.owners.get_mut(slot.link) {
+            owner.is_publishing = false;
+        }
+        if ledger.waiting > 0 {
+            self.tag_ended.notify_all();
+        }
+        after
+    }
+
+    /// From now on publications of an exactly-once link count that come from this connection, and no others: what an earlier
+    /// connection still has to read was said to be unknown when its client came back (2.6.13), and comes again. What that
+    /// one is publishing at this moment is known first.
+    pub fn own_tags(&self, link: &str, origin: u64) {
+        let mut ledger = self.tags.lock();
+        ledger.waiting += 1;
+        let is_publishing = |ledger: &mut Ledger| ledger.owners.get(link).is_some_and(|owner| owner.is_publishing);
+        self.tag_ended.wait_while_for(&mut ledger, is_publishing, UNDER_WAY_MAX);
+        ledger.waiting -= 1;
+        ledger.owners.insert(link.into(), Owner { origin, is_publishing: false });
+    }
+
+    /// The link of this connection is over.
+    pub fn disown_tags(&self, link: &str, origin: u64) {
+        let mut ledger = self.tags.lock();
+        if ledger.owners.get(link).is_some_and(|owner| owner.origin == origin) {
+            ledger.owners.remove(link);
+        }
+    }
+
+    /// Whether an exactly-once publication under this tag was taken and its publisher may not know it yet.
+    pub fn has_tag(&self, link: &str, tag: &[u8]) -> bool {
+        self.tags.lock().taken.get(link).is_some_and(|tags| tags.contains(tag))
+    }
+
+    /// All such tags of a link.
+    pub fn tags(&self, link: &str) -> Vec<Box<[u8]>> {
+        self.tags.lock().taken.get(link).map_or_else(Vec::new, |tags| tags.iter().cloned().collect())
+    }
+
+    /// Its publisher knows.
+    pub fn forget_tag(&self, link: &str, tag: &[u8]) {
+        let mut ledger = self.tags.lock();
+        let Some(of_link) = ledger.taken.get_mut(link) else { return };
+        if !of_link.remove(tag) {
+            return;
+        }
+        if of_link.is_empty() {
+            ledger.taken.remove(link);
+        }
+        drop(ledger);
+        self.store.submit([Change::TagGone(link.into(), tag.into())]);
+    }
+
+    /// How many connections wait for a publication of somebody else to be over.
+    #[cfg(test)]
+    pub(super) fn waiting_for_tags(&self) -> usize {
+        self.tags.lock().waiting
+    }
+}
