@@ -54,6 +54,24 @@ fn lines_are_messages_and_each_is_acknowledged() {
     ended.expect(0, "\"no_subscriber\":1");
 }
 
+/// More than the client has under way at a time (512), at each quality of service and over both protocols.
+#[test]
+fn pub_sends_more_than_it_has_under_way() {
+    let Some(broker) = Broker::start() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let lines: String = (0..1300).map(|number| format!("{number}\n")).collect();
+    let urls = [format!("mqtt://{}", broker.address()), format!("amqp://{}", broker.at("amqp"))];
+    for (url, qos) in urls.iter().flat_map(|url| ["0", "1", "2"].map(|qos| (url, qos))) {
+        let mut subscriber = connect(V5).at(broker.address()).open();
+        subscriber.subscribe("many", 2);
+        let arguments = ["pub", "many", "--lines", "--qos", qos, "--json", "--url", url, "--timeout", "60"];
+        pliant(folder.path(), &arguments, lines.as_bytes()).expect(0, "\"sent\":1300");
+        for number in 0..1300 {
+            assert_eq!(subscriber.take().text(), number.to_string(), "{url} {qos}");
+        }
+    }
+}
+
 #[test]
 fn bench_counts_every_copy_and_misses_none() {
     let Some(broker) = Broker::start() else { return };

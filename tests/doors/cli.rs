@@ -57,6 +57,33 @@ fn what_is_in_the_way_is_said() {
     }
 }
 
+#[test]
+fn a_port_of_another_protocol_is_told_in_a_line() {
+    let Some(rig) = Rig::start() else { return };
+    let [mqtt, tls] = [Way::Tcp, Way::Tls].map(|way| rig.address(way).port());
+    let amqp = rig.broker.at("amqp").port();
+    let no_mqtt = "what it answers is no MQTT; if it speaks TLS there, say mqtts://, if AMQP, amqp://";
+    for (url, by_pub, by_bench) in [
+        (format!("mqtt://localhost:{tls}"), no_mqtt, "it speaks TLS there: say mqtts://"),
+        (format!("mqtt://localhost:{amqp}"), no_mqtt, "it speaks AMQP there: say amqp://"),
+        (format!("mqtts://localhost:{mqtt}"), "perhaps it does not speak TLS there", "the bench speaks mqtt://"),
+        (format!("mqtts://localhost:{amqp}"), "it does not speak TLS there", "the bench speaks mqtt://"),
+        (format!("amqp://localhost:{mqtt}"), "no AMQP 1.0 there", "no AMQP 1.0 there"),
+        (format!("amqp://localhost:{tls}"), "if it speaks TLS there, say amqps://", "say amqps://"),
+        (format!("amqps://localhost:{mqtt}"), "perhaps it does not speak TLS there", "does not speak TLS there"),
+        (format!("amqps://localhost:{amqp}"), "it does not speak TLS there", "it does not speak TLS there"),
+    ] {
+        for (command, says) in
+            [(&["pub", "cli/row", "x"][..], by_pub), (&["sub", "cli/row"], by_pub), (&["bench"], by_bench)]
+        {
+            let ended = run(&[command, &["--url", &url]].concat());
+            let said = String::from_utf8_lossy(&ended.stderr).into_owned();
+            assert!(!ended.status.success() && said.contains(says), "{command:?} {url}: {said}");
+            assert_eq!(said.trim_end().lines().count(), 1, "{command:?} {url}: {said}");
+        }
+    }
+}
+
 /// The next packet that this stand-in for a broker is sent: first byte and body.
 fn packet(socket: &mut TcpStream) -> (u8, Vec<u8>) {
     let mut head = [0; 2];

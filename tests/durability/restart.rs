@@ -54,7 +54,8 @@ fn what_is_taken_before_a_broker_stops_is_acknowledged() {
         while let Ok(packet) = publisher.try_receive() {
             acknowledged += u32::from(matches!(packet, Packet::Puback(_)));
         }
-        assert!(publishes.join().unwrap().is_err(), "the broker stopped too late to tell anything");
+        drop(publishes.join().unwrap());
+        assert!(acknowledged < u32::from(u16::MAX), "the broker stopped too late to tell anything");
         let mut subscriber = connect(V311).at(broker.address()).id("s").kept().resume();
         for number in 1..=acknowledged {
             subscriber.expect("t", &number.to_string(), 1);

@@ -4,17 +4,19 @@ own."""
 import queue
 import sys
 import time
+import uuid
 
 import paho.mqtt.client as mqtt
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
-from proton import ConnectionException, Delivery, Link, Message, SSLDomain, symbol
+from proton import ConnectionException, Delivery, Link, Message, SSLDomain, symbol, ubyte
 from proton.handlers import MessagingHandler, TransactionHandler
 from proton.reactor import AtMostOnce, Container, DurableSubscription, LinkOption
 from proton.utils import BlockingConnection, LinkDetached, SendException
 
 PATIENCE = 20
 QOS, RETAIN = symbol("x-opt-mqtt-qos"), symbol("x-opt-retain-message")
+FORMAT, USER = symbol("x-opt-mqtt-payload-format"), symbol("x-opt-mqtt-user-properties")
 
 
 class Mqtt:
@@ -157,6 +159,17 @@ def crossing():
         sender.send(Message(body="text", durable=durable))
         message = there.inbox.get(timeout=PATIENCE)
         assert (message.qos, message.payload, message.properties.PayloadFormatIndicator) == (level, b"text", 1)
+    known = uuid.UUID("00112233-4455-6677-8899-aabbccddeeff")
+    late = Message(body=b"x", inferred=True, correlation_id=known)
+    late.expiry_time = time.time() + 100
+    late.annotations = {FORMAT: ubyte(1), USER: ["a", "1", "a", "2"], RETAIN: True}
+    sender.send(late)
+    message = there.inbox.get(timeout=PATIENCE)
+    said = message.properties
+    assert (said.CorrelationData, said.PayloadFormatIndicator) == (b"urn:uuid:" + str(known).encode(), 1)
+    assert said.UserProperty == [("a", "1"), ("a", "2")] and 90 <= said.MessageExpiryInterval <= 101, said
+    kept = Mqtt(NAME + "-k", NAME + "/to-mqtt").inbox.get(timeout=PATIENCE)
+    assert (kept.payload, kept.retain) == (b"x", True)
     sender.send(Message(body={"a": 1}))
     assert there.inbox.get(timeout=PATIENCE).properties.ContentType == "message/vnd.rabbitmq.amqp"
     properties = Properties(PacketTypes.PUBLISH)
@@ -168,8 +181,16 @@ def crossing():
     assert (message.body, message.address, message.reply_to, message.content_type) == (
         b"hello", NAME + "/to-amqp", "re/ply", "text/plain")
     assert (message.durable, message.annotations[QOS], message.properties) == (True, 2, {"a": "1", "b": "3"})
-    assert message.annotations[symbol("x-opt-mqtt-user-properties")] == ["a", "1", "a", "2", "b", "3"]
+    assert message.annotations[USER] == ["a", "1", "a", "2", "b", "3"]
+    assert (message.annotations[FORMAT], message.annotations[RETAIN], message.correlation_id) == (1, False, b"\x00\x01")
     assert 90 < message.ttl <= 100
+    properties = Properties(PacketTypes.PUBLISH)
+    properties.CorrelationData = b"urn:uuid:" + str(known).encode()
+    there.publish(NAME + "/to-amqp", b"kept", 1, retain=True, properties=properties)
+    message = take(receiver)
+    assert (message.correlation_id, message.annotations[QOS]) == (known, 1)
+    message = take(connect().create_receiver(NAME + "/to-amqp"))
+    assert (message.body, message.annotations[RETAIN]) == (b"kept", True), message
 
 
 def retained():

@@ -65,6 +65,12 @@ fn ten_megabytes_are_one_message() {
     plays("long");
 }
 
+/// The suite of real clients has transactions with Proton only.
+#[test]
+fn a_transaction_is_committed_or_never_was() {
+    plays("transactions");
+}
+
 #[test]
 fn a_selector_chooses_and_a_copy_takes_nothing_away() {
     plays("filters");

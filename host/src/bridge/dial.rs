@@ -28,8 +28,11 @@ pub async fn dial(target: &Target, tls: Option<Arc<ClientConfig>>) -> Result<Box
     Ok(Box::new(secured.map_err(|error| unsecured(&error))?))
 }
 
-/// Why there is no TLS.
-fn unsecured(error: &std::io::Error) -> String {
+/// Why there is no TLS, for people.
+pub fn unsecured(error: &std::io::Error) -> String {
+    if error.kind() == std::io::ErrorKind::UnexpectedEof {
+        return "it closed the connection instead of agreeing on TLS: perhaps it does not speak TLS there".to_owned();
+    }
     let reason = error.get_ref().and_then(|reason| reason.downcast_ref::<rustls::Error>());
     match reason {
         Some(rustls::Error::InvalidMessage(_)) => format!("it does not speak TLS there ({error})"),

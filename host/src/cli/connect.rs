@@ -7,7 +7,7 @@ use crate::bridge;
 use clap::Args;
 use rumqttc::Transport;
 use rumqttc::v5::mqttbytes::QoS;
-use rumqttc::v5::{ConnectionError, MqttOptions};
+use rumqttc::v5::{ConnectionError, MqttOptions, StateError};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -97,9 +97,21 @@ impl ConnectArgs {
         Ok((self.say(options)?, Some(tunnel)))
     }
 
-    /// Why the connection is no more.
-    pub(super) fn broken(&self, tunnel: Option<&Tunnel>, error: &ConnectionError) -> Failure {
-        let reason = tunnel.map_or_else(|| error.to_string(), |tunnel| tunnel.explain(error));
+    /// Why the connection is no more. `was_in`: the broker had let the client in.
+    pub(super) fn broken(&self, tunnel: Option<&Tunnel>, error: &ConnectionError, was_in: bool) -> Failure {
+        let reason = match error {
+            ConnectionError::MqttState(StateError::ConnectionAborted) if !was_in => bridge::NO_ANSWER.to_owned(),
+            ConnectionError::MqttState(_) | ConnectionError::NotConnAck(_) if !was_in => {
+                let others = if self.url.starts_with("mqtt://") {
+                    "; if it speaks TLS there, say mqtts://, if AMQP, amqp://"
+                } else {
+                    ""
+                };
+                format!("what it answers is no MQTT{others}")
+            }
+            error => error.to_string(),
+        };
+        let reason = tunnel.map_or_else(|| reason.clone(), |tunnel| tunnel.explain(&reason));
         Failure::Failed(format!("{}: {reason}", self.url))
     }
 

@@ -191,7 +191,7 @@ async fn send(
         tokio::select! {
             event = told.recv() => {
                 let event = event.ok_or_else(|| Failure::Failed("the connection is over".to_owned()))?;
-                let event = event.map_err(|error| args.connect.broken(tunnel, &error))?;
+                let event = event.map_err(|error| args.connect.broken(tunnel, &error, connected))?;
                 connected |= matches!(event, Event::Incoming(Packet::ConnAck(_)));
                 if sent.see(&event, args.qos)? {
                     last = Instant::now();

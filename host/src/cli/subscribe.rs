@@ -95,10 +95,10 @@ async fn receive(
         let event = match (events.poll().await, wait) {
             (Ok(event), _) => event,
             (Err(error @ ConnectionError::ConnectionRefused(_)), _) | (Err(error), None) => {
-                return Err(args.connect.broken(tunnel, &error));
+                return Err(args.connect.broken(tunnel, &error, wait.is_some()));
             }
             (Err(error), Some(seconds)) => {
-                if let Failure::Failed(reason) = args.connect.broken(tunnel, &error) {
+                if let Failure::Failed(reason) = args.connect.broken(tunnel, &error, true) {
                     eprintln!("{reason}; connecting again in {seconds} s");
                 }
                 tokio::time::sleep(Duration::from_secs(seconds)).await;

@@ -126,7 +126,7 @@ async fn carry(route: &Route, mut inner: UnixStream, failure: &Mutex<Option<Stri
         Some(config) => {
             let name = ServerName::try_from(route.host.clone()).map_err(|error| error.to_string())?;
             let stream = TlsConnector::from(config.clone()).connect(name, tcp).await;
-            Box::new(stream.map_err(|error| format!("TLS: {error}"))?)
+            Box::new(stream.map_err(|error| crate::bridge::unsecured(&error))?)
         }
     };
     *failure.lock() = None;

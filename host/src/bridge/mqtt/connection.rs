@@ -97,7 +97,7 @@ pub async fn run(
                 return Ok(packet);
             }
             if reader.read_buf(&mut incoming).await.map_err(|error| error.to_string())? == 0 {
-                return Err("it closed the connection".to_owned());
+                return Err(NO_ANSWER.to_owned());
             }
         }
     };
@@ -344,8 +344,11 @@ impl Connection<'_> {
     }
 }
 
+/// A connection that was closed before CONNECT was answered.
+pub const NO_ANSWER: &str = "it closed the connection without an answer: no MQTT there, or only over TLS (mqtts://)";
+
 /// What else is spoken there, by the first bytes of the answer to CONNECT; none: it may be MQTT.
-fn other_protocol(found: &[u8]) -> Option<&'static str> {
+pub fn other_protocol(found: &[u8]) -> Option<&'static str> {
     match found {
         // CONNACK; from some brokers DISCONNECT; AUTH, which was not asked for, is told apart later.
         [] | [0x20 | 0xE0 | 0xF0, ..] => None,

@@ -9,4 +9,4 @@ mod connection;
 mod inward;
 mod outward;
 
-pub use connection::{Lost, run};
+pub use connection::{Lost, NO_ANSWER, other_protocol, run};

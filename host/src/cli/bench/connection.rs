@@ -1,5 +1,6 @@
 //! One blocking MQTT 3.1.1 connection.
 
+use crate::bridge::{NO_ANSWER, other_protocol};
 use crate::cli::Failure;
 use bytes::BytesMut;
 use mqttbytes::v4::{Connect, ConnectReturnCode, Disconnect, Login, Packet, read};
@@ -47,11 +48,37 @@ impl Connection {
         connect.write(&mut connection.outgoing).map_err(wrong)?;
         connection.stream.set_read_timeout(Some(WAIT)).map_err(failed)?;
         connection.flush()?;
-        match connection.expect()? {
+        match connection.answer().map_err(|reason| Failure::Failed(format!("{host}:{port}: {reason}")))? {
             Packet::ConnAck(answer) if answer.code == ConnectReturnCode::Success => {}
             other => return Err(Failure::Failed(format!("{host}:{port} does not take the connection: {other:?}"))),
         }
         Ok(connection)
+    }
+
+    /// What CONNECT is answered with, or why it is not.
+    fn answer(&mut self) -> Result<Packet, String> {
+        let asked = Instant::now();
+        loop {
+            if let Some(reason) = other_protocol(&self.incoming) {
+                return Err(reason.to_owned());
+            }
+            match read(&mut self.incoming, PACKET_BYTES_MAX) {
+                Ok(packet) => return Ok(packet),
+                Err(mqttbytes::Error::InsufficientBytes(_)) => {}
+                Err(error) => return Err(format!("a malformed packet: {error:?}")),
+            }
+            match self.stream.read(&mut self.chunk) {
+                Ok(0) => return Err(NO_ANSWER.to_owned()),
+                Ok(count) => self.incoming.extend_from_slice(&self.chunk[..count]),
+                Err(error) if !matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {
+                    return Err(error.to_string());
+                }
+                Err(_) if asked.elapsed() > PATIENCE => {
+                    return Err(format!("it has not answered for {} s", PATIENCE.as_secs()));
+                }
+                Err(_) => {}
+            }
+        }
     }
 
     /// Sends what has gathered.
