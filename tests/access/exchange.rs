@@ -5,7 +5,7 @@ use crate::harness::property::{AUTHENTICATION_DATA, AUTHENTICATION_METHOD};
 use crate::harness::*;
 use base64::prelude::{BASE64_STANDARD, Engine as _};
 use hmac::{Hmac, KeyInit, Mac};
-use sha2::{Digest, Sha256};
+use sha2::{Digest, Sha256, Sha512};
 
 const METHOD: &str = "SCRAM-SHA-256";
 const FIRST: &str = "n=ann,r=fyko+d2lbbFgONRv9qkxdawL";
@@ -14,10 +14,28 @@ fn start() -> Option<Rig> {
     Rig::start_with(None, |config| write_users(&config.auth.password_file, &["ann", "bob"], true))
 }
 
-fn mac(key: &[u8], message: &[u8]) -> [u8; 32] {
-    let mac = <Hmac<Sha256> as KeyInit>::new_from_slice(key).unwrap();
-    mac.chain_update(message).finalize().into_bytes().into()
+/// What a mechanism reckons with.
+#[derive(Clone, Copy)]
+pub(crate) struct Reckoning {
+    mac: fn(&[u8], &[u8]) -> Vec<u8>,
+    digest: fn(&[u8]) -> Vec<u8>,
 }
+
+pub(crate) const SHA_256: Reckoning = Reckoning {
+    mac: |key, message| {
+        let mac = <Hmac<Sha256> as KeyInit>::new_from_slice(key).unwrap();
+        mac.chain_update(message).finalize().into_bytes().to_vec()
+    },
+    digest: |bytes| Sha256::digest(bytes).to_vec(),
+};
+
+pub(crate) const SHA_512: Reckoning = Reckoning {
+    mac: |key, message| {
+        let mac = <Hmac<Sha512> as KeyInit>::new_from_slice(key).unwrap();
+        mac.chain_update(message).finalize().into_bytes().to_vec()
+    },
+    digest: |bytes| Sha512::digest(bytes).to_vec(),
+};
 
 pub(crate) fn first(user: &str) -> Vec<u8> {
     format!("n,,{}", FIRST.replace("ann", user)).into_bytes()
@@ -25,20 +43,26 @@ pub(crate) fn first(user: &str) -> Vec<u8> {
 
 /// The client's last message, and what the server has to answer.
 pub(crate) fn last(user: &str, challenge: &[u8], password: &str) -> (Vec<u8>, Vec<u8>) {
+    last_by(SHA_256, user, challenge, password)
+}
+
+/// As [`last`], by any of the mechanisms.
+pub(crate) fn last_by(by: Reckoning, user: &str, challenge: &[u8], password: &str) -> (Vec<u8>, Vec<u8>) {
+    let Reckoning { mac, digest } = by;
     let challenge = std::str::from_utf8(challenge).unwrap();
     let mut fields = challenge.split(',').map(|field| &field[2..]);
     let (nonce, salt, count) = (fields.next().unwrap(), fields.next().unwrap(), fields.next().unwrap());
     assert!(nonce.starts_with("fyko+d2lbbFgONRv9qkxdawL") && nonce.len() > 40);
     let salt = [&BASE64_STANDARD.decode(salt).unwrap()[..], &[0, 0, 0, 1]].concat();
     let mut block = mac(password.as_bytes(), &salt);
-    let mut salted = block;
+    let mut salted = block.clone();
     for _ in 1..count.parse::<u32>().unwrap() {
         block = mac(password.as_bytes(), &block);
-        salted.iter_mut().zip(block).for_each(|(sum, byte)| *sum ^= byte);
+        salted.iter_mut().zip(&block).for_each(|(sum, byte)| *sum ^= byte);
     }
     let key = mac(&salted, b"Client Key");
     let said = format!("{},{challenge},c=biws,r={nonce}", FIRST.replace("ann", user));
-    let signature = mac(&Sha256::digest(key), said.as_bytes());
+    let signature = mac(&digest(&key), said.as_bytes());
     let proof: Vec<u8> = key.iter().zip(signature).map(|(key, sign)| key ^ sign).collect();
     let server = mac(&mac(&salted, b"Server Key"), said.as_bytes());
     let last = format!("c=biws,r={nonce},p={}", BASE64_STANDARD.encode(proof));

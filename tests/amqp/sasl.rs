@@ -3,6 +3,7 @@
 
 use super::raw::*;
 use super::value::Value;
+use crate::access::exchange;
 use crate::access::rig::{PASSWORD, Rig, write_users};
 use crate::doors::rig::{Authority, listener};
 use crate::harness::wire::{Web, Wire, upgrade};
@@ -47,6 +48,14 @@ struct Line(Box<dyn Wire>);
 impl Line {
     fn tcp(rig: &Rig, listener: &str) -> Self {
         Self(Box::new(TcpStream::connect(rig.at(listener)).expect("a broker that listens")))
+    }
+
+    /// Over TLS where the listener wants it.
+    fn to(rig: &Rig, authority: &Authority, listener: &str) -> Self {
+        match listener {
+            "amqps" => Self(Box::new(authority.dial(rig.at(listener), None))),
+            _ => Self::tcp(rig, listener),
+        }
     }
 
     fn send(&mut self, bytes: &[u8]) {
@@ -120,7 +129,7 @@ impl Line {
 /// 5.3.3: each mechanism with what is right and what is wrong. An outcome of 0 is a yes, of 1 a no.
 #[test]
 fn each_mechanism_is_spoken_and_what_is_wrong_is_told_so() {
-    let Some((rig, _authority)) = start() else { return };
+    let Some((rig, authority)) = start() else { return };
     let token = |secret: &str| {
         let claims = json!({ "sub": "meter", "exp": 4_000_000_000u64 });
         let key = EncodingKey::from_base64_secret(secret).expect("a key");
@@ -141,8 +150,13 @@ fn each_mechanism_is_spoken_and_what_is_wrong_is_told_so() {
         ("by-header", "NONSENSE", Vec::new(), 1),
         ("by-header", "OAUTHBEARER", plain(bearer(&token(SECRET))), 0),
         ("by-header", "OAUTHBEARER", plain(bearer(&token(wrong_key))), 1),
+        ("amqps", "ANONYMOUS", Vec::new(), 1),
+        ("amqps", "PLAIN", plain(format!("\0ann\0{PASSWORD}")), 0),
+        ("amqps", "PLAIN", plain("\0ann\0wrong".to_owned()), 1),
+        ("amqps", "OAUTHBEARER", plain(bearer(&token(SECRET))), 0),
+        ("amqps", "OAUTHBEARER", plain(bearer(&token(wrong_key))), 1),
     ] {
-        let mut line = Line::tcp(&rig, listener);
+        let mut line = Line::to(&rig, &authority, listener);
         line.offered();
         let mut said = line.init(mechanism, &response);
         if mechanism == "OAUTHBEARER" && said.is_ok() {
@@ -161,12 +175,15 @@ fn each_mechanism_is_spoken_and_what_is_wrong_is_told_so() {
 /// RFC 7677, by a client written from the text: both sides prove that they know the password.
 #[test]
 fn scram_proves_both_sides() {
-    let Some((rig, _authority)) = start() else { return };
-    for (password, code) in [(PASSWORD, 0), ("wrong", 1)] {
-        let mut line = Line::tcp(&rig, "by-header");
+    let Some((rig, authority)) = start() else { return };
+    let mechanisms = [("SCRAM-SHA-256", exchange::SHA_256), ("SCRAM-SHA-512", exchange::SHA_512)];
+    let ways = ["by-header", "amqps"].into_iter().flat_map(|listener| mechanisms.map(|one| (listener, one)));
+    let cases = ways.flat_map(|way| [(PASSWORD, 0), ("wrong", 1)].map(|(password, code)| (way, password, code)));
+    for ((listener, (mechanism, reckoning)), password, code) in cases {
+        let mut line = Line::to(&rig, &authority, listener);
         line.offered();
-        let challenge = line.init("SCRAM-SHA-256", &crate::access::exchange::first("ann")).expect("a challenge");
-        let (last, proof) = crate::access::exchange::last("ann", &challenge, password);
+        let challenge = line.init(mechanism, &exchange::first("ann")).expect("a challenge");
+        let (last, proof) = exchange::last_by(reckoning, "ann", &challenge, password);
         line.send(&sasl_frame(&performative(0x43, &[&binary(&last)])));
         let (_, frame) = line.frame().expect("an answer");
         if code == 0 {

@@ -228,6 +228,28 @@ fn post_plain(peer: &mut Peer, handle: u32, id: u32) {
     peer.find(0x15);
 }
 
+/// 4.4.3: who asks for messages within a transaction is told that there is no such thing, and has none of them.
+#[test]
+fn an_acquisition_is_refused_and_takes_nothing() {
+    let Some(address) = address() else { return };
+    let node = format!("/queues/{}", unique("acquired"));
+    let mut peer = Peer::begun(address);
+    peer.sender("out", 0, &Terms { node: Some(target(&node)), ..Terms::default() });
+    post_plain(&mut peer, 0, 0);
+    peer.link("in", 1, true, &Terms { node: Some(source(&node)), ..Terms::default() });
+    let txn = Coordinator::attach(&mut peer, 100).declare(&mut peer).field(0).bytes().to_vec();
+    let asks = map(&[&symbol("txn-id"), &binary(&txn)]);
+    let head = [uint(0), uint(2048), uint(0), uint(2048), uint(1), uint(0), uint(10)];
+    let mut fields: Vec<&[u8]> = head.iter().map(Vec::as_slice).collect();
+    fields.extend([NULL, FALSE, FALSE, &asks]);
+    peer.send(&frame(0, &performative(0x13, &fields)));
+    let gone = Value::read(&peer.find(0x16)).0;
+    assert_eq!((gone.field(0).number(), gone.field(2).field(0).text()), (1, "amqp:not-implemented"), "{gone:?}");
+    // What was there is there for others.
+    peer.receiver("next", 2, &Terms { node: Some(source(&node)), ..Terms::default() });
+    assert_eq!(peer.delivery().text(), "plain");
+}
+
 /// 4.3: a coordinator that goes rolls back what was begun on it, however it goes.
 #[test]
 fn a_coordinator_that_goes_rolls_back() {

@@ -10,7 +10,7 @@ use super::services;
 use super::transactions::Transactions;
 use super::wire::Wire;
 use super::words;
-use crate::amqp::{self, Action, Error, LinkId, Profile, Step};
+use crate::amqp::{self, Action, AmqpError, Error, Flow, LinkId, Profile, Step, Symbol, Value, error};
 use crate::broker::{self, Link, Parting};
 use crate::client::{Client, Departure, Protocol};
 use crate::dialogue::Closed;
@@ -143,9 +143,10 @@ impl Side {
         match action {
             Action::Transfer(transfer) => self.transfer(now, transfer),
             Action::Outcomes(outcomes) => self.outcomes(now, &outcomes),
-            Action::Flow(flow) => {
-                self.wire(|wire| wire.ring(flow.link));
-            }
+            Action::Flow(flow) => match flow.link.filter(|_| acquires(&flow)) {
+                Some(link) => self.end_link(now, link, &no_acquisition()),
+                None => drop(self.wire(|wire| wire.ring(flow.link))),
+            },
             Action::Forgotten(forgotten) => self.forgotten(&forgotten),
             Action::Attach(attach) => self.attach(now, *attach),
             Action::Detach(detach) => self.detached(now, &detach),
@@ -289,4 +290,15 @@ fn profile(mechanisms: &[&'static str]) -> Arc<Profile> {
         offered_capabilities: ["ANONYMOUS-RELAY", "SHARED-SUBS"].map(Into::into).to_vec(),
         properties: services::advertised(),
     })
+}
+
+/// Whether what comes for this credit is to be acquired within a transaction (4.4.3).
+fn acquires(flow: &Flow) -> bool {
+    let id = flow.properties.as_ref().and_then(|properties| properties.get(&Symbol::from("txn-id")));
+    id.is_some_and(|id| *id != Value::Null)
+}
+
+/// A resource that cannot do so ends the link; deliveries outside the transaction would not be what was asked for.
+fn no_acquisition() -> Error {
+    error(AmqpError::NotImplemented, "messages are posted and retired in transactions, not acquired")
 }
