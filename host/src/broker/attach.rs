@@ -1,6 +1,6 @@
 //! A client comes, finds what it left behind or begins anew, and goes.
 
-use super::mailbox::{Mailbox, Outlet};
+use super::mailbox::{Mailbox, Outlet, State};
 use super::publish::Parked;
 use super::reaper;
 use super::route::Subscriber;
@@ -122,7 +122,7 @@ impl Broker {
         let state = mailbox.lock();
         if state.attachment == *number {
             if mailbox.is_durable() {
-                staged.change(Change::Mailbox(mailbox.id, Box::new(record(&client, &attach, expiry_seconds))));
+                staged.change(Change::Mailbox(mailbox.id, Box::new(record(&client, &attach, expiry_seconds, &state))));
             }
             if let Some(will) = will {
                 self.put_will(&mut staged, mailbox.id, &client, will, now);
@@ -304,13 +304,12 @@ impl Broker {
         if state.attachment == left {
             mailbox.set_expiry(&mut state, expiry_seconds);
             state.detached = Some(now);
-            let sent_to = state.window.iter().map(|flight| flight.queued.number).max().unwrap_or(0);
             let record = MailboxRecord {
                 client: state.client.clone(),
                 expiry_seconds,
                 detached: Some(now),
                 per_subscription: mailbox.per_subscription(),
-                sent_to,
+                sent_to: state.under_way_to(),
             };
             staged.change(Change::Mailbox(mailbox.id, Box::new(record)));
             if expiry_seconds != u32::MAX {
@@ -438,13 +437,14 @@ impl Broker {
     }
 }
 
-fn record(client: &Arc<Client>, attach: &Attach, expiry_seconds: u32) -> MailboxRecord {
+fn record(client: &Arc<Client>, attach: &Attach, expiry_seconds: u32, state: &State) -> MailboxRecord {
     MailboxRecord {
         client: client.clone(),
         expiry_seconds,
         detached: None,
         per_subscription: attach.per_subscription,
-        sent_to: attach.window.into(),
+        // A narrower window than that of an earlier connection takes nothing back that was sent then.
+        sent_to: state.under_way_count().max(attach.window.into()),
     }
 }
 

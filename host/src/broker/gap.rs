@@ -13,6 +13,9 @@ pub(super) const PAGE: usize = 512;
 /// The next page is asked for when fewer than these are left before the gap.
 const LOW: usize = 256;
 
+/// More identifiers than these an MQTT connection has not.
+const UNDER_WAY_MAX: u64 = 65_535;
+
 /// See the head of this file.
 pub struct Gap {
     /// Where it is.
@@ -55,6 +58,25 @@ impl State {
     /// The last number before the gap, if there is one.
     pub fn gap_begins_after(&self) -> u64 {
         self.gap.as_ref().map_or(u64::MAX, |gap| gap.rest.after)
+    }
+
+    /// Up to which number entries were sent and not settled: those in the window, and those that a restart brought back.
+    pub fn under_way_to(&self) -> u64 {
+        let gap = self.gap.as_ref().map_or(0, |gap| gap.sent.under_way_to);
+        self.under_way().map(|queued| queued.number).chain([gap]).max().unwrap_or(0)
+    }
+
+    /// How many those are, or more.
+    pub fn under_way_count(&self) -> u64 {
+        if self.gap.as_ref().is_some_and(|gap| gap.sent.under_way_to > gap.rest.after) {
+            return UNDER_WAY_MAX;
+        }
+        self.under_way().count() as u64
+    }
+
+    fn under_way(&self) -> impl Iterator<Item = &Queued> {
+        let restored = self.queue.iter().take_while(|queued| queued.under_way);
+        self.window.iter().map(|flight| &flight.queued).chain(restored)
     }
 
     /// Whether an entry with this number waits in the store.

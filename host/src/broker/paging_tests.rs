@@ -104,6 +104,44 @@ fn after_a_crash_what_was_not_under_way_expires() {
     let mut hall = hall_in(directory.path());
     let (mut subscriber, _) = hall.attach("s", false, 5000, 2);
     hall.subscribe(&mut subscriber, "a", LEAST);
+    publish_four(&mut hall);
+    assert_eq!(hall.take(&subscriber).len(), 2);
+    assert!(hall.broker.store.close());
+    let mut hall = hall_at(directory.path(), hall.now.plus_seconds(11));
+    let (subscriber, resumed) = hall.attach("s", false, 5000, 10);
+    assert!(resumed);
+    assert_eq!(taken(&mut hall, &subscriber), [("1", true), ("2", true), ("4", true)].map(owned));
+}
+
+/// [MQTT-3.3.1-1], [MQTT-4.3.3-7]: what was sent stays sent, also where the client came back with a narrower window before the
+/// broker broke down, and over the next restart.
+#[test]
+fn a_narrower_window_takes_nothing_back_that_was_sent() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut hall = hall_in(directory.path());
+    let (mut subscriber, _) = hall.attach("s", false, 5000, 3);
+    hall.subscribe(&mut subscriber, "a", LEAST);
+    publish_four(&mut hall);
+    assert_eq!(hall.take(&subscriber).len(), 3);
+    hall.lose(&mut subscriber);
+    let (subscriber, _) = hall.attach("s", false, 5000, 1);
+    assert_eq!(taken(&mut hall, &subscriber), [("1", true)].map(owned));
+    hall.commit();
+    assert!(hall.broker.store.close());
+    let mut hall = hall_at(directory.path(), hall.now.plus_seconds(11));
+    let (mut subscriber, _) = hall.attach("s", false, 5000, 1);
+    assert_eq!(taken(&mut hall, &subscriber), [("1", true)].map(owned));
+    hall.lose(&mut subscriber);
+    hall.commit();
+    assert!(hall.broker.store.close());
+    let mut hall = hall_at(directory.path(), hall.now.plus_seconds(11));
+    let (subscriber, _) = hall.attach("s", false, 5000, 10);
+    let again = [("1", true), ("2", true), ("3", true), ("4", false)];
+    assert_eq!(taken(&mut hall, &subscriber), again.map(owned));
+}
+
+/// Four messages; all but the last expire after ten seconds.
+fn publish_four(hall: &mut Hall) {
     let (mut publisher, _) = hall.attach("p", true, 0, 10);
     for (handle, payload) in [(1, b"1"), (2, b"2"), (3, b"3"), (4, b"4")] {
         let expiry_seconds = (handle < 4).then_some(10);
@@ -112,13 +150,15 @@ fn after_a_crash_what_was_not_under_way_expires() {
         hall.ask(&mut publisher, Request::Publish(publish));
     }
     hall.commit();
-    assert_eq!(hall.take(&subscriber).len(), 2);
-    assert!(hall.broker.store.close());
-    let mut hall = hall_at(directory.path(), hall.now.plus_seconds(11));
-    let (subscriber, resumed) = hall.attach("s", false, 5000, 10);
-    assert!(resumed);
-    let again: Vec<_> = hall.take(&subscriber).into_iter().map(|(_, text, again)| (text, again)).collect();
-    assert_eq!(again, [("1", true), ("2", true), ("4", true)].map(|(text, again)| (text.to_owned(), again)));
+}
+
+/// What comes, and whether it came before.
+fn taken(hall: &mut Hall, peer: &Peer) -> Vec<(String, bool)> {
+    hall.take(peer).into_iter().map(|(_, text, again)| (text, again)).collect()
+}
+
+fn owned((text, again): (&str, bool)) -> (String, bool) {
+    (text.to_owned(), again)
 }
 
 /// 4.8.2, also over a restart: what waits for a member goes to the others when its session ends.
