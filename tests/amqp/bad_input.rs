@@ -6,23 +6,57 @@ use super::peer::{Peer, is_served, says};
 use super::raw::*;
 use super::value::Value;
 use super::{Broker, address};
+use crate::doors::rig::{Authority, listener};
+use crate::harness::wire::{Web, upgrade};
 use crate::harness::{V5, V311, connect, unique};
+use host::config::{ClientCertificate, Listener, ProtocolName, Transport};
+use std::net::TcpStream;
+use std::sync::OnceLock;
 
 const FRAMING: &str = "amqp:connection:framing-error";
 const DECODE: &str = "amqp:decode-error";
 const INVALID: &str = "amqp:invalid-field";
 const NOT_ALLOWED: &str = "amqp:not-allowed";
 
+/// A broker with further ways in, which lives as long as this process.
+fn further() -> Option<&'static (Broker, Authority)> {
+    static BROKER: OnceLock<Option<(Broker, Authority)>> = OnceLock::new();
+    let start = || {
+        let authority = Authority::new();
+        authority.sign("server", "localhost");
+        let tls = authority.tls(ClientCertificate::None);
+        let broker = Broker::start_with(move |config| {
+            for (name, transport) in [("amqps", Transport::Tls), ("amqp-ws", Transport::Ws)] {
+                let protocol = ProtocolName::Amqp;
+                config.listeners.push(Listener { protocol, tls: tls.clone(), ..listener(name, transport) });
+            }
+        })?;
+        Some((broker, authority))
+    };
+    BROKER.get_or_init(start).as_ref()
+}
+
+/// What a client does on a new connection, over TCP, TLS and WebSocket; others are served afterwards.
+fn on_each_way(mut row: impl FnMut(&str, Peer)) {
+    let Some(address) = address() else { return };
+    row("TCP", Peer::connect(address));
+    is_served(address);
+    let Some((broker, authority)) = further() else { return };
+    row("TLS", Peer::on(Box::new(authority.dial(broker.at("amqps"), None))));
+    let socket = TcpStream::connect(broker.at("amqp-ws")).expect("a broker that listens");
+    row("WebSocket", Peer::on(Box::new(Web::open(socket, &upgrade("/mqtt", "amqp", "")).expect("a WebSocket"))));
+    is_served(broker.at("amqp"));
+}
+
 /// Bytes on a new connection end it with this condition; none: there are no words for it.
 fn ends(row: &str, bytes: &[u8], condition: Option<&str>) {
-    let Some(address) = address() else { return };
-    let mut peer = Peer::connect(address);
-    peer.send(bytes);
-    let said = peer.until_closed();
-    if let Some(condition) = condition {
-        assert!(says(&said, condition), "{row}: {}", String::from_utf8_lossy(&said));
-    }
-    is_served(address);
+    on_each_way(|way, mut peer| {
+        peer.send(bytes);
+        let said = peer.until_closed();
+        if let Some(condition) = condition {
+            assert!(says(&said, condition), "{row}, {way}: {}", String::from_utf8_lossy(&said));
+        }
+    });
 }
 
 fn opened(rest: &[u8]) -> Vec<u8> {
@@ -31,13 +65,12 @@ fn opened(rest: &[u8]) -> Vec<u8> {
 
 #[test]
 fn a01_wrong_headers_are_answered_with_the_right_one() {
-    let Some(address) = address() else { return };
     for bytes in [&hex("414D5150 01010000")[..], b"GET / HTTP/1.1\r\n\r\n"] {
-        let mut peer = Peer::connect(address);
-        peer.send(bytes);
-        assert_eq!(peer.until_closed(), AMQP, "{bytes:?}");
+        on_each_way(|way, mut peer| {
+            peer.send(bytes);
+            assert_eq!(peer.until_closed(), AMQP, "{bytes:?}, {way}");
+        });
     }
-    is_served(address);
 }
 
 #[test]
@@ -91,14 +124,14 @@ fn a13_sessions_come_and_go() {
 
 /// What a link with credit does ends its session or link with this condition, and not the connection.
 fn stops(row: &str, code: u8, bytes: &[u8], condition: &str) {
-    let Some(address) = address() else { return };
-    let mut peer = Peer::sending(address, row, (0, 0));
-    peer.send(bytes);
-    let body = peer.find(code);
-    assert!(says(&body, condition), "{row}: {}", String::from_utf8_lossy(&body));
-    peer.send(&begin(3));
-    peer.find(0x11);
-    is_served(address);
+    on_each_way(|way, peer| {
+        let mut peer = peer.begins().sends(row, (0, 0));
+        peer.send(bytes);
+        let body = peer.find(code);
+        assert!(says(&body, condition), "{row}, {way}: {}", String::from_utf8_lossy(&body));
+        peer.send(&begin(3));
+        peer.find(0x11);
+    });
 }
 
 #[test]

@@ -1,15 +1,16 @@
 //! A client that sends what it is told to, and sees frames as bytes.
 
 use super::raw;
-use std::io::{Read, Write};
-use std::net::{Shutdown, SocketAddr, TcpStream};
+use crate::harness::wire::Wire;
+use std::io::ErrorKind;
+use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
 /// How long a row waits for what has to come.
 const PATIENCE: Duration = Duration::from_secs(20);
 
 pub struct Peer {
-    stream: TcpStream,
+    stream: Box<dyn Wire>,
     held: Vec<u8>,
 }
 
@@ -17,28 +18,41 @@ impl Peer {
     /// A connection on which nothing was said.
     pub fn connect(address: SocketAddr) -> Self {
         let stream = TcpStream::connect(address).expect("the broker listens");
-        stream.set_read_timeout(Some(PATIENCE)).expect("a time-out");
         stream.set_nodelay(true).expect("no delay");
+        Self::on(Box::new(stream))
+    }
+
+    /// The same over anything else.
+    pub fn on(mut stream: Box<dyn Wire>) -> Self {
+        stream.patience(PATIENCE);
         Self { stream, held: Vec::new() }
     }
 
     /// A connection with a session on channel 0.
     pub fn begun(address: SocketAddr) -> Self {
-        let mut peer = Self::connect(address);
-        peer.send(&[raw::AMQP, &raw::open("peer"), &raw::begin(0)].concat());
-        peer.await_header();
-        peer.expect(0x10);
-        peer.expect(0x11);
-        peer
+        Self::connect(address).begins()
+    }
+
+    /// Begins that session.
+    pub fn begins(mut self) -> Self {
+        self.send(&[raw::AMQP, &raw::open("peer"), &raw::begin(0)].concat());
+        self.await_header();
+        self.expect(0x10);
+        self.expect(0x11);
+        self
     }
 
     /// The same with a sending link on handle 0, which has credit.
     pub fn sending(address: SocketAddr, name: &str, settles: (u8, u8)) -> Self {
-        let mut peer = Self::begun(address);
-        peer.send(&raw::attach_sender(name, 0, settles));
-        peer.expect(0x12);
-        peer.expect(0x13);
-        peer
+        Self::begun(address).sends(name, settles)
+    }
+
+    /// Attaches that link.
+    pub fn sends(mut self, name: &str, settles: (u8, u8)) -> Self {
+        self.send(&raw::attach_sender(name, 0, settles));
+        self.expect(0x12);
+        self.expect(0x13);
+        self
     }
 
     /// Sends; a broker that has hung up already is no fault.
@@ -54,7 +68,8 @@ impl Peer {
                 self.held.extend_from_slice(&buffer[..count]);
                 true
             }
-            Err(error) if error.kind() == std::io::ErrorKind::ConnectionReset => false,
+            // The latter: TLS without a goodbye.
+            Err(error) if matches!(error.kind(), ErrorKind::ConnectionReset | ErrorKind::UnexpectedEof) => false,
             Err(error) => panic!("nothing comes: {error}; held {:02x?}", self.held),
         }
     }
@@ -105,7 +120,6 @@ impl Peer {
 
     /// All that comes until the broker hangs up.
     pub fn until_closed(&mut self) -> Vec<u8> {
-        let _ = self.stream.shutdown(Shutdown::Write);
         while self.more() {}
         std::mem::take(&mut self.held)
     }
