@@ -99,3 +99,35 @@ fn a_queue_outlives_the_broker() {
         client.close().await;
     });
 }
+
+/// 2.6.5: detached, not closed; what was not settled comes again, and what comes meanwhile behind it.
+#[test]
+fn links_that_were_detached_go_on_where_they_were() {
+    let Some(address) = address() else { return };
+    run(async {
+        let node = format!("/queues/{}", unique("detached"));
+        let mut client = Client::connect(address).await;
+        let mut sender = Sender::attach(&mut client.session, "out", &node[..]).await.expect("a sender");
+        sender.send("one".to_owned()).await.expect("it is taken");
+        let mut receiver = Receiver::attach(&mut client.session, "in", &node[..]).await.expect("a receiver");
+        let delivery: Delivery<String> = receiver.recv().await.expect("it comes");
+        assert_eq!(delivery.body(), "one");
+        let receiver = receiver.detach().await.map_err(|(_, why)| why).expect("it is detached");
+        let sender = sender.detach().await.map_err(|(_, why)| why).expect("it is detached");
+        let mut sender = sender.resume().await.map_err(|why| why.kind).expect("it goes on");
+        sender.send("two".to_owned()).await.expect("it is taken");
+        let mut receiver = receiver.resume().await.map_err(|why| why.kind).expect("it goes on").into_receiver();
+        for expected in ["one", "two"] {
+            let delivery: Delivery<String> = receiver.recv().await.expect("it comes");
+            assert_eq!(delivery.body(), expected);
+            receiver.accept(&delivery).await.expect("it is settled");
+        }
+        receiver.close().await.expect("it closes");
+        let mut next = Receiver::attach(&mut client.session, "next", &node[..]).await.expect("a receiver");
+        sender.send("three".to_owned()).await.expect("it is taken");
+        let delivery: Delivery<String> = next.recv().await.expect("it comes");
+        assert_eq!(delivery.body(), "three");
+        next.accept(&delivery).await.expect("it is settled");
+        client.close().await;
+    });
+}
