@@ -84,19 +84,19 @@ fn mosquitto_gets_and_gives_all_across_restarts_of_either_side() {
     );
     keep(there.address(), &["5/out/#", "3/out/#"]);
     keep(here.address(), &["5/in/#", "3/in/#"]);
-    say(here.address(), &out, 0..50);
-    say(there.address(), &back, 0..50);
+    say(here.address(), &out, 0..20);
+    say(there.address(), &back, 0..20);
     // Some of it is on its way.
     let here = here.kill_and_start_with(&settings);
-    say(there.address(), &back, 50..100);
-    say(here.address(), &out, 50..100);
+    say(there.address(), &back, 20..40);
+    say(here.address(), &out, 20..40);
     there.stop();
-    say(here.address(), &out, 100..150);
+    say(here.address(), &out, 40..60);
     there.start_again();
-    say(there.address(), &back, 100..150);
+    say(there.address(), &back, 40..60);
     until_all_is_over_there(&here, &["v5", "v3"]);
     for (at, topics) in [(there.address(), out), (here.address(), back)] {
-        let seen = take(at, &topics.map(|(topic, _)| topic), 150);
+        let seen = take(at, &topics.map(|(topic, _)| topic), 60);
         // Exactly once holds from end to end.
         let twice: Vec<_> = seen.iter().filter(|((topic, _), count)| topic.ends_with('2') && **count > 1).collect();
         assert!(twice.is_empty(), "{twice:?}");
@@ -177,24 +177,24 @@ fn rabbitmq_gets_and_gives_all_across_restarts_of_either_side() {
     keep(here.address(), &["back"]);
     let out = [("/queues/jobs", 1), ("tele/a", 1)];
     // They are made when the first message has crossed.
-    say(here.address(), &out, 0..50);
+    say(here.address(), &out, 0..30);
     until_all_is_over_there(&here, &["b"]);
-    say_to(&there, "/amq/queue/back", 0..50);
-    say(here.address(), &out, 50..100);
+    say_to(&there, "/amq/queue/back", 0..30);
+    say(here.address(), &out, 30..60);
     // Some of it is on its way.
     let here = here.kill_and_start_with(&settings);
-    say_to(&there, "/amq/queue/back", 50..100);
-    say(here.address(), &out, 100..150);
+    say_to(&there, "/amq/queue/back", 30..60);
+    say(here.address(), &out, 60..90);
     there.stop();
-    say(here.address(), &out, 150..200);
+    say(here.address(), &out, 90..120);
     there.start_again();
-    say_to(&there, "/amq/queue/back", 100..150);
+    say_to(&there, "/amq/queue/back", 60..90);
     until_all_is_over_there(&here, &["b"]);
-    take(here.address(), &["back"], 150);
+    take(here.address(), &["back"], 90);
     run(async {
         let mut client = Client::connect(there.address()).await;
-        client.take("/amq/queue/jobs", 200).await;
-        client.take("/amq/queue/tele", 200).await;
+        client.take("/amq/queue/jobs", 120).await;
+        client.take("/amq/queue/tele", 120).await;
         client.close().await;
     });
 }
