@@ -143,24 +143,28 @@ fn bench_compares_brokers_and_draws_what_they_cost() {
     // The broker runs in this process.
     let named = |name: &str| format!("{name}=mqtt://{}#{}", broker.address(), std::process::id());
     let (first, second) = (named("first"), named("second"));
-    let mut arguments = vec!["bench", "compare", "--broker", &first, "--broker", &second, "--out", "r.jsonl"];
-    arguments.extend(["--scenarios", "p2p-q0-1x64,shared-q1", "--rounds", "1", "--seconds", "0.2", "--warm-up", "0"]);
-    let ended = pliant(folder.path(), &arguments, b"");
-    ended.expect(0, "of first");
-    let written = std::fs::read_to_string(folder.path().join("r.jsonl")).unwrap();
-    let runs: Vec<Json> = written.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let compare = |seconds: &str| {
+        let (file, scenarios) = (format!("{seconds}.jsonl"), "p2p-q0-1x64,shared-q1");
+        let brokers = ["bench", "compare", "--broker", &first, "--broker", &second, "--out", &file];
+        let course = ["--scenarios", scenarios, "--rounds", "1", "--seconds", seconds, "--warm-up", "0"];
+        pliant(folder.path(), &[&brokers[..], &course].concat(), b"").expect(0, "of first");
+        let written = std::fs::read_to_string(folder.path().join(&file)).unwrap();
+        let runs: Vec<Json> = written.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        // A machine that is busy with other rows may bring nothing in so short a time.
+        let is_measured = |run: &Json| run["received_per_second"].as_f64() > Some(0.0);
+        runs.iter().all(is_measured).then_some((file, runs))
+    };
+    let (file, runs) = ["0.2", "1", "5"].into_iter().find_map(compare).expect("something comes within five seconds");
     let told: Vec<_> = runs.iter().map(|run| (run["scenario"].as_str(), run["broker"].as_str())).collect();
     let expected =
         ["p2p-q0-1x64", "shared-q1-8"].map(|name| [(Some(name), Some("first")), (Some(name), Some("second"))]);
     assert_eq!(told, expected.concat());
     for run in &runs {
         assert!(run["received"].as_u64() > Some(0) && run["received"] == run["expected"], "{run}");
-        // Where nothing came within the time there is nothing to share the cost out to.
-        let came = run["received_per_second"].as_f64() > Some(0.0);
-        assert!(!came || run["broker_cpu_microseconds_per_message"].as_f64() > Some(0.0), "{run}");
+        assert!(run["broker_cpu_microseconds_per_message"].as_f64() > Some(0.0), "{run}");
         assert!(run["broker_rss_bytes"].as_u64() > Some(1 << 20), "{run}");
     }
-    pliant(folder.path(), &["bench", "chart", "r.jsonl", "--out", "c.svg"], b"").expect(0, "");
+    pliant(folder.path(), &["bench", "chart", &file, "--out", "c.svg"], b"").expect(0, "");
     let chart = std::fs::read_to_string(folder.path().join("c.svg")).unwrap();
     assert!(chart.starts_with("<svg") && chart.contains("shared-q1-8") && chart.contains("second"), "{chart}");
     pliant(folder.path(), &["bench", "chart", "c.svg"], b"").expect(1, "c.svg: line 1:");
