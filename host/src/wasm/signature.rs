@@ -49,6 +49,9 @@ impl Signers {
         };
         let signature = STANDARD.decode(signature.trim()).ok().and_then(|bytes| Signature::from_slice(&bytes).ok());
         let signature = signature.ok_or(DeployError::Signature)?;
+        if self.keys.is_empty() {
+            return Err(DeployError::NoKeys);
+        }
         match self.keys.iter().any(|key| key.verify_strict(bytes, &signature).is_ok()) {
             true => Ok(()),
             false => Err(DeployError::Signature),
@@ -87,7 +90,7 @@ mod tests {
         let lenient = Signers::read(&public, false).unwrap();
         assert_eq!(lenient.check(b"component", None), Ok(()));
         assert_eq!(lenient.check(b"component", Some("x")), Err(DeployError::Signature));
-        assert_eq!(Signers::default().check(b"c", Some(&by(&secret, b"c"))), Err(DeployError::Signature));
+        assert_eq!(Signers::default().check(b"c", Some(&by(&secret, b"c"))), Err(DeployError::NoKeys));
     }
 
     /// RFC 8032, section 7.1, test 2.

@@ -76,7 +76,9 @@ fn tool(command: &mut Command, folder: &Path) -> Outcome {
         return Ok(());
     }
     eprint!("{}", String::from_utf8_lossy(&run.stdout));
-    Err(Failure::Failed(format!("{} does not build: {name} ended with {}", folder.display(), run.status)))
+    let readme = folder.join("README.md");
+    let (folder, readme, status) = (folder.display(), readme.display(), run.status);
+    Err(Failure::Failed(format!("{folder} does not build: {name} ended with {status}; {readme} says what is needed")))
 }
 
 fn npm(folder: &Path) -> Outcome {

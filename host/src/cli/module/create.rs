@@ -45,6 +45,9 @@ pub(super) fn run(args: &NewArgs) -> Outcome {
     files.push(("examples.toml".into(), fill(template::EXAMPLES, name)));
     let folder = Path::new(name);
     let failed = |error: std::io::Error| Failure::Failed(format!("cannot make {name}: {error}"));
+    if folder.exists() {
+        return Err(Failure::Failed(format!("there is a {name} here already")));
+    }
     std::fs::create_dir(folder).map_err(failed)?;
     for (path, text) in files {
         let path = folder.join(path);

@@ -77,14 +77,15 @@ pub(crate) fn run(args: &ModuleArgs) -> Outcome {
 
 /// A JSON document: itself, of a file, or of standard input.
 fn document(given: &str) -> Result<String, Failure> {
-    let text = if given.trim_start().starts_with('{') {
+    let text = if given.trim_start().starts_with(['{', '[', '"']) {
         given.to_owned()
     } else if given == "-" {
         let mut text = String::new();
         std::io::stdin().read_to_string(&mut text).map_err(Failure::failed)?;
         text
     } else {
-        std::fs::read_to_string(given).map_err(|error| Failure::Failed(format!("cannot read {given}: {error}")))?
+        let failed = |error| format!("cannot read {given}: {error}; a document that is given as it is begins with {{");
+        std::fs::read_to_string(given).map_err(|error| Failure::Failed(failed(error)))?
     };
     let parsed: Result<serde_json::Value, _> = serde_json::from_str(&text);
     parsed.map(|_| text).map_err(|error| Failure::Failed(format!("the configuration is no JSON document: {error}")))

@@ -179,7 +179,7 @@ fn deploy(admin: &AdminArgs, args: &DeployArgs) -> Outcome {
         [name, file, ..] => (name.clone(), file),
         [] => return Err(Failure::Usage("a component is needed".to_owned())),
     };
-    let bytes = std::fs::read(file).map_err(|error| Failure::Failed(format!("cannot read {file}: {error}")))?;
+    let bytes = component(Path::new(file))?;
     let mut query = Vec::new();
     let mut ask =
         |key: &str, value: Option<String>| query.extend(value.map(|value| format!("{key}={}", escape(&value))));
@@ -192,7 +192,25 @@ fn deploy(admin: &AdminArgs, args: &DeployArgs) -> Outcome {
     ask("config", args.config.as_deref().map(document).transpose()?);
     let path = format!("/api/v1/modules/{}?{}", escape(&name), query.join("&"));
     let body = Body { kind: "application/wasm", bytes: &bytes };
-    said(&admin.connect()?.call("PUT", &path, Some(body))?, &format!("{name} is live"), args.json)
+    let answer = admin.connect()?.call("PUT", &path, Some(body))?;
+    match (args.canary, answer["canary"].as_u64()) {
+        (Some(percent), Some(tried)) if !args.json => output::line(&format!(
+            "{name} is on trial: version {tried} for {percent} of 100 clients, version {} for the others; confirm it, or roll \
+             it back",
+            text(&answer["version"])
+        )),
+        _ => said(&answer, &format!("{name} is live"), args.json),
+    }
+}
+
+/// The bytes of a component.
+fn component(file: &Path) -> Result<Vec<u8>, Failure> {
+    let shown = file.display();
+    if file.is_dir() {
+        let text = format!("{shown} is a folder; `pliant module build {shown}` makes a component of it, and prints where");
+        return Err(Failure::Usage(text));
+    }
+    std::fs::read(file).map_err(|error| Failure::Failed(format!("cannot read {shown}: {error}")))
 }
 
 fn list(api: &Api, json: bool) -> Outcome {
@@ -267,8 +285,13 @@ fn switch(api: &Api, args: &NameArgs, verb: &str, done: &str) -> Outcome {
 }
 
 fn remove(api: &Api, args: &NameArgs) -> Outcome {
-    let answer = api.call("DELETE", &format!("/api/v1/modules/{}", escape(&args.name)), None)?;
-    said(&answer, &format!("{} is taken out", args.name), args.json)
+    let path = format!("/api/v1/modules/{}", escape(&args.name));
+    let answer = api.call("DELETE", &path, None)?;
+    let done = match api.get(&path).is_ok() {
+        true => "is switched off: it came with the broker or its configuration",
+        false => "is taken out",
+    };
+    said(&answer, &format!("{} {done}", args.name), args.json)
 }
 
 fn logs(api: &Api, args: &LogsArgs) -> Outcome {
