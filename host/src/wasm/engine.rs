@@ -48,11 +48,7 @@ impl Engine {
         Self::with(wasmtime::Engine::new(&config(limits, &machine_code, None))?, limits, machine_code)
     }
 
-    fn with(
-        wasmtime: wasmtime::Engine,
-        limits: &Limits,
-        machine_code: Option<MachineCode>,
-    ) -> wasmtime::Result<Self> {
+    fn with(wasmtime: wasmtime::Engine, limits: &Limits, machine_code: Option<MachineCode>) -> wasmtime::Result<Self> {
         let mut linker = Linker::new(&wasmtime);
         bindings::Guest::add_to_linker::<_, CellOf>(&mut linker, |cell| cell)?;
         // The tick that has begun counts as a whole one; the grace after the deadline makes more than up for it.

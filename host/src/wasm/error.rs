@@ -66,7 +66,9 @@ pub enum DeployError {
     #[error("the signature is not of this component by a key that the broker knows")]
     Signature,
     /// It is signed, and the broker knows no keys.
-    #[error("the component is signed, and this broker knows no keys to look at it with: `signing.keys_file` names none")]
+    #[error(
+        "the component is signed, and this broker knows no keys to look at it with: `signing.keys_file` names none"
+    )]
     NoKeys,
     /// It does not begin as WebAssembly does.
     #[error("not WebAssembly")]

@@ -207,7 +207,8 @@ fn deploy(admin: &AdminArgs, args: &DeployArgs) -> Outcome {
 fn component(file: &Path) -> Result<Vec<u8>, Failure> {
     let shown = file.display();
     if file.is_dir() {
-        let text = format!("{shown} is a folder; `pliant module build {shown}` makes a component of it, and prints where");
+        let text =
+            format!("{shown} is a folder; `pliant module build {shown}` makes a component of it, and prints where");
         return Err(Failure::Usage(text));
     }
     std::fs::read(file).map_err(|error| Failure::Failed(format!("cannot read {shown}: {error}")))
