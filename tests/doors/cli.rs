@@ -23,7 +23,9 @@ fn messages_small_and_large_come_through_on_every_transport() {
     let large = rig.authority.path("large");
     std::fs::write(&large, vec![b'x'; 3_000_000]).unwrap();
     let large = large.display().to_string();
-    for (way, scheme) in [(Way::Tcp, "mqtt"), (Way::Tls, "mqtts"), (Way::Ws, "ws"), (Way::Wss, "wss")] {
+    for (way, scheme) in
+        [(Way::Tcp, "mqtt"), (Way::Tls, "mqtts"), (Way::Ws, "ws"), (Way::Wss, "wss"), (Way::Quic, "quic")]
+    {
         let url = format!("{scheme}://localhost:{}", rig.address(way).port());
         let common = ["--url", &url, "--ca-file", &ca];
         for qos in ["0", "1", "2"] {
@@ -43,10 +45,13 @@ fn messages_small_and_large_come_through_on_every_transport() {
 fn what_is_in_the_way_is_said() {
     let Some(rig) = Rig::start() else { return };
     let (tls, web) = (rig.address(Way::Tls).port(), rig.address(Way::Ws).port());
+    let quic = rig.address(Way::Quic).port();
     for (url, more, says) in [
         (format!("mqtts://localhost:{tls}"), None, "TLS: invalid peer certificate"),
         (format!("mqtts://localhost:{tls}"), Some("--insecure"), ""),
         (format!("ws://localhost:{web}/elsewhere"), None, "404"),
+        (format!("quic://localhost:{quic}"), None, "QUIC: the cryptographic handshake failed"),
+        (format!("quic://localhost:{quic}"), Some("--insecure"), ""),
         (format!("ws://localhost:{tls}"), None, "WebSocket: "),
     ] {
         let arguments = [&["pub", "cli/row", "x", "--url", &url], more.as_slice()].concat();

@@ -1,6 +1,7 @@
 //! The ways into the broker: transports, certificates, load balancers, bounds on connections, overload.
 
 mod cli;
+mod clock;
 mod hostile;
 mod limits;
 mod overload;
@@ -8,6 +9,7 @@ mod protocols;
 mod proxy;
 mod quic;
 pub mod rig;
+mod storms;
 mod tls;
 mod transports;
 mod websocket;

@@ -7,11 +7,11 @@ use crate::harness::{Admin, Broker, Client, End, Process, Publish, V5, V311, con
 use std::net::{SocketAddr, TcpStream};
 
 /// The larger of two sizes where that was asked for.
-fn size(small: usize, large: usize) -> usize {
+pub fn size(small: usize, large: usize) -> usize {
     if std::env::var_os("PLIANT_LARGE_ROWS").is_some() { large } else { small }
 }
 
-fn figure(admin: &Admin, name: &str) -> u64 {
+pub fn figure(admin: &Admin, name: &str) -> u64 {
     let text = admin.get("/metrics").expect(200);
     let line = text.text().lines().find(|line| line.strip_prefix(name).is_some_and(|rest| rest.starts_with(' ')));
     line.and_then(|line| line.rsplit(' ').next()?.parse::<f64>().ok()).unwrap_or_else(|| panic!("no figure {name}"))

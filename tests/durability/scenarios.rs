@@ -1,14 +1,14 @@
-//! The list of scenarios for durability and hostile input names rows that exist, or says why there is none.
+//! The list of scenarios for durability, hostile input and overload names rows that exist, or says why there is none.
 
 use crate::house::root;
 use std::collections::BTreeSet;
 use std::fs;
 
-/// The ids of the list: decisions, durability, hostile input.
+/// The ids of the list: decisions, durability, hostile input, overload.
 fn ids() -> BTreeSet<String> {
     let some =
         |letter: &str, count: u32| (1..=count).map(move |number| format!("{letter}{number}")).collect::<Vec<_>>();
-    [some("D", 14), some("G", 10), some("X", 10)].concat().into_iter().collect()
+    [some("D", 14), some("G", 10), some("X", 10), some("O", 8)].concat().into_iter().collect()
 }
 
 /// Whether a file has this row.

@@ -17,6 +17,8 @@ pub struct Process {
     address: SocketAddr,
     amqp: SocketAddr,
     admin: SocketAddr,
+    /// All listeners at ports.
+    listeners: Vec<(String, SocketAddr)>,
     data: TempDir,
 }
 
@@ -32,10 +34,19 @@ impl Process {
             eprintln!("left out: this row needs a broker of its own");
             return None;
         }
-        Some(Self::launch(super::broker::data_dir(), settings, files))
+        Some(Self::launch(super::broker::data_dir(), settings, files, &[]))
     }
 
-    fn launch(data: TempDir, settings: &[&str], files: Option<u32>) -> Self {
+    /// With other settings, and with these variables of the environment.
+    pub fn start_within(environment: &[(&str, &Path)], settings: &[&str]) -> Option<Self> {
+        if is_outside() {
+            eprintln!("left out: this row needs a broker of its own");
+            return None;
+        }
+        Some(Self::launch(super::broker::data_dir(), settings, None, environment))
+    }
+
+    fn launch(data: TempDir, settings: &[&str], files: Option<u32>, environment: &[(&str, &Path)]) -> Self {
         let mut command = match files {
             None => Command::new(binary()),
             Some(files) => {
@@ -44,6 +55,7 @@ impl Process {
                 shell
             }
         };
+        command.envs(environment.iter().copied());
         command.arg("serve").arg("--data-dir").arg(data.path()).args(["--log", "info", "--log-format", "json"]);
         for key in ["listener.mqtt.bind", "listener.ws.bind", "listener.amqp.bind", "admin.bind"] {
             command.args(["--set", &format!("{key}=127.0.0.1:0")]);
@@ -55,11 +67,15 @@ impl Process {
         let mut child = command.stderr(Stdio::piped()).spawn().expect("pliant can be started");
         let mut lines = BufReader::new(child.stderr.take().expect("its log is piped"));
         let (mut address, mut amqp, mut admin, mut log) = (None, None, None, String::new());
+        let mut listeners = Vec::new();
         while address.is_none() || amqp.is_none() || admin.is_none() {
             let begin = log.len();
             assert_ne!(lines.read_line(&mut log).unwrap(), 0, "pliant ended before it listened:\n{log}");
             let line: serde_json::Value = serde_json::from_str(&log[begin..]).unwrap_or_default();
             let at = line["address"].as_str().and_then(|text| text.parse().ok());
+            if let (Some(name), Some(at)) = (line["listener"].as_str(), at) {
+                listeners.push((name.to_owned(), at));
+            }
             match line["listener"].as_str() {
                 Some("mqtt") => address = at.or(address),
                 Some("amqp") => amqp = at.or(amqp),
@@ -70,7 +86,14 @@ impl Process {
         // Its log is read on, so that the broker never waits for us.
         std::thread::spawn(move || lines.read_to_end(&mut Vec::new()));
         let seen = "just seen";
-        Self { child, address: address.expect(seen), amqp: amqp.expect(seen), admin: admin.expect(seen), data }
+        Self {
+            child,
+            address: address.expect(seen),
+            amqp: amqp.expect(seen),
+            admin: admin.expect(seen),
+            listeners,
+            data,
+        }
     }
 
     /// Where it listens for MQTT.
@@ -81,6 +104,12 @@ impl Process {
     /// Where it listens for AMQP.
     pub fn amqp(&self) -> SocketAddr {
         self.amqp
+    }
+
+    /// Where the listener of this name is.
+    pub fn at(&self, listener: &str) -> SocketAddr {
+        let found = self.listeners.iter().find(|(name, _)| name == listener);
+        found.unwrap_or_else(|| panic!("no listener {listener}")).1
     }
 
     /// Its process id.
@@ -108,7 +137,7 @@ impl Process {
     pub fn kill_and_start_with(mut self, settings: &[&str]) -> Self {
         self.kill();
         let data = std::mem::replace(&mut self.data, TempDir::new().expect("a temporary directory"));
-        Self::launch(data, settings, None)
+        Self::launch(data, settings, None, &[])
     }
 
     /// Kills it as `kill -9` does.

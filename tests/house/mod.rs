@@ -63,7 +63,7 @@ const OWNED: &[(&str, &[&str])] = &[
     ("wasmtime_wasi", &["wasm"]),
     ("tokio", &["net", "admin", "bridge", "server", "cli", "main"]),
     ("socket2", &["net"]),
-    ("quinn", &["net"]),
+    ("quinn", &["net", "cli"]),
     ("rustls", &["net", "bridge", "server", "cli"]),
     ("tungstenite", &["net", "cli"]),
     ("ppp", &["net"]),

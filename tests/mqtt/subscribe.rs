@@ -214,6 +214,37 @@ fn a_name_of_more_levels_than_allowed_is_refused() {
     healthy.ping();
 }
 
+/// T03: 128 levels are allowed, 129 are not, whoever names them.
+#[test]
+fn the_border_of_depth_is_the_same_for_every_name_and_version() {
+    for version in BOTH {
+        let stem = unique("deep");
+        let of = |levels: usize, last: &str| format!("{stem}{}{last}", "/x".repeat(levels - 2));
+        let mut reader = client(version);
+        let asked = [of(128, "/x"), of(128, "/+"), of(128, "/#"), of(129, "/x"), of(129, "/+"), of(129, "/#")];
+        let refused = if version == V5 { 0x8F } else { 0x80 };
+        let filters = asked.each_ref().map(|filter| Subscription::new(filter, 1));
+        assert_eq!(reader.subscribe_with([], &filters[2..]), [1, refused, refused, refused], "{version:?}");
+        let mut writer = client(version);
+        writer.say(&of(128, "/x"), "as deep as may be", 1);
+        reader.expect(&of(128, "/x"), "as deep as may be", 1);
+        // At most once there is no answer but the end.
+        for qos in 0..=2 {
+            let mut deeper = client(version);
+            deeper.send_publish(&Publish::new(&of(129, "/x"), "too deep", qos));
+            match deeper.try_receive() {
+                Ok(Packet::Puback(ack) | Packet::Pubrec(ack)) => assert_eq!((ack.code, version), (0x90, V5)),
+                Ok(Packet::Disconnect(farewell)) => assert_eq!((farewell.code, version), (0x90, V5)),
+                other => assert_eq!((other, version), (Err(End::Closed), V311), "QoS {qos}"),
+            }
+        }
+        reader.expect_nothing();
+        // A will is a name, too.
+        connect(version).will(Will::new(&of(128, "/x"), "w")).open().disconnect();
+        connect(version).will(Will::new(&of(129, "/x"), "w")).refused(if version == V5 { 0x90 } else { 0 });
+    }
+}
+
 /// T04
 #[test]
 fn filters_of_many_wildcards_match_a_deep_topic() {

@@ -18,8 +18,8 @@ const PACKET_BYTES_MAX: u32 = 268_435_455;
 /// Where to connect, as whom.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct ConnectArgs {
-    /// The broker: mqtt://, mqtts://, ws://, wss://, amqp:// or amqps://, a host, a port; for WebSocket a path, otherwise
-    /// /mqtt
+    /// The broker: mqtt://, mqtts://, ws://, wss://, quic://, amqp:// or amqps://, a host, a port; for WebSocket a path,
+    /// otherwise /mqtt
     #[arg(long, short, value_name = "URL", default_value = "mqtt://127.0.0.1:1883")]
     url: String,
     /// Client id; otherwise one is made up
@@ -85,13 +85,13 @@ impl ConnectArgs {
 
     /// What the client library connects with, and what carries that on; none: nothing has to.
     pub(super) fn link(&self) -> Result<(MqttOptions, Option<Tunnel>), Failure> {
-        let Target { is_tls, web, host, port } = Target::read(&self.url)?;
+        let Target { is_tls, is_quic, web, host, port } = Target::read(&self.url)?;
         let options = self.options()?;
         if !is_tls && web.is_none() {
             return Ok((options, None));
         }
         let tls = if is_tls { Some(self.tls.config()?) } else { None };
-        let tunnel = Tunnel::new(Route { host, port, tls, web })?;
+        let tunnel = Tunnel::new(Route { host, port, tls, is_quic, web })?;
         let mut options = MqttOptions::new(options.client_id(), tunnel.path().display().to_string(), port);
         options.set_transport(Transport::unix());
         Ok((self.say(options)?, Some(tunnel)))
@@ -137,6 +137,7 @@ pub(super) struct AmqpLogin {
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Target {
     is_tls: bool,
+    is_quic: bool,
     /// Path of the WebSocket.
     web: Option<String>,
     host: String,
@@ -158,14 +159,12 @@ impl Target {
             "mqtts" => (true, false, 8883),
             "ws" => (false, true, 8083),
             "wss" => (true, true, 8084),
-            "quic" => {
-                return Err(usage(
-                    "quic:// is for other clients; this one has mqtt, mqtts, ws, wss, amqp and amqps".to_owned(),
-                ));
-            }
+            "quic" => (true, false, 14_567),
             "amqp" | "amqps" => return Err(usage(format!("{scheme}:// is not for this command"))),
             _ => {
-                return Err(usage(format!("{scheme}:// is unknown; expected mqtt, mqtts, ws, wss, amqp or amqps")));
+                return Err(usage(format!(
+                    "{scheme}:// is unknown; expected mqtt, mqtts, ws, wss, quic, amqp or amqps"
+                )));
             }
         };
         let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
@@ -180,7 +179,8 @@ impl Target {
             return Err(usage(format!("expected {scheme}://HOST or {scheme}://HOST:PORT")));
         }
         let path = if path.len() > 1 { path } else { "/mqtt" };
-        Ok(Self { is_tls, web: is_web.then(|| path.to_owned()), host: host.to_owned(), port })
+        let is_quic = scheme == "quic";
+        Ok(Self { is_tls, is_quic, web: is_web.then(|| path.to_owned()), host: host.to_owned(), port })
     }
 }
 
@@ -208,6 +208,8 @@ mod tests {
             ("mqtts://localhost", Ok((true, None, "localhost".to_owned(), 8883))),
             ("ws://localhost", Ok((false, Some("/mqtt".to_owned()), "localhost".to_owned(), 8083))),
             ("wss://localhost:1/a/b", Ok((true, Some("/a/b".to_owned()), "localhost".to_owned(), 1))),
+            ("quic://localhost", Ok((true, None, "localhost".to_owned(), 14_567))),
+            ("quic://localhost/path", Err("expected quic://HOST")),
             ("localhost:1883", Err("expected a scheme")),
             ("http://localhost", Err("unknown")),
             ("mqtt://localhost:x", Err("no port")),

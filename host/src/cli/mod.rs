@@ -14,6 +14,7 @@ mod module;
 mod output;
 mod progress;
 mod publish;
+mod quic;
 mod serve;
 mod store;
 mod store_export;

@@ -1,4 +1,4 @@
-//! TLS and WebSocket for `pliant pub` and `pliant sub`: the client library speaks to a socket of this process's own, in a
+//! TLS, WebSocket and QUIC for `pliant pub` and `pliant sub`: the client library speaks to a socket of this process's own, in a
 //! folder that only its user can enter, and what it says is carried on from there.
 
 use super::Failure;
@@ -36,6 +36,8 @@ pub(super) struct Route {
     pub port: u16,
     /// What is trusted; none: no TLS.
     pub tls: Option<Arc<ClientConfig>>,
+    /// Over QUIC, which has TLS of its own.
+    pub is_quic: bool,
     /// Path of the WebSocket; none: there is none.
     pub web: Option<String>,
 }
@@ -119,6 +121,9 @@ trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
 impl<S: AsyncRead + AsyncWrite + Unpin + Send> Stream for S {}
 
 async fn carry(route: &Route, mut inner: UnixStream, failure: &Mutex<Option<String>>) -> Result<(), String> {
+    if let (true, Some(config)) = (route.is_quic, &route.tls) {
+        return super::quic::carry(&route.host, route.port, config, inner, failure).await;
+    }
     let tcp = TcpStream::connect((route.host.as_str(), route.port)).await.map_err(|error| error.to_string())?;
     tcp.set_nodelay(true).map_err(|error| error.to_string())?;
     let mut outer: Box<dyn Stream> = match &route.tls {
@@ -258,7 +263,7 @@ mod tests {
 
     #[test]
     fn a_tunnel_leaves_nothing_behind() {
-        let route = Route { host: "localhost".into(), port: 1, tls: None, web: None };
+        let route = Route { host: "localhost".into(), port: 1, tls: None, is_quic: false, web: None };
         let tunnel = Tunnel::new(route).unwrap();
         let folder = tunnel.folder.clone();
         assert!(folder.is_dir());
