@@ -2,7 +2,7 @@
 
 mod weight;
 
-pub use weight::live_bytes;
+pub use weight::{Weight, live_bytes};
 
 use crate::topic::Topic;
 use std::fmt;

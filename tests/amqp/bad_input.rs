@@ -285,6 +285,36 @@ fn a24_a_window_that_is_never_opened_holds_up_nobody_else() {
     take(&mut shut);
 }
 
+/// 2.5.6: a window that is used up between two messages of a batch, or within one, costs none of them.
+#[test]
+fn a24_long_messages_go_on_as_the_window_moves() {
+    let Some(address) = address() else { return };
+    for (window, settled) in [(10, 0), (10, 1), (7, 1)] {
+        let node = unique("long");
+        let mut peer = Peer::connect(address);
+        let begin = frame(0, &performative(0x11, &[NULL, &uint(0), &uint(window), &uint(2048)]));
+        let terms = Terms { node: Some(source(&node)), settles: (settled, 0), ..Terms::default() };
+        peer.send(&[AMQP, &open(&node), &begin, &attach("r", 0, true, &terms)].concat());
+        peer.await_header();
+        peer.find(0x12);
+        let mut publisher = connect(V5).open();
+        // None of them goes before there is credit, then all at once.
+        for number in 0..10 {
+            publisher.say(&node, &format!("{}-{number}", "z".repeat(400_000)), 1);
+        }
+        peer.send(&flow(0, window, Some((0, 0, 10, false, false))));
+        let (mut frames, mut whole) = (0, 0);
+        while whole < 10 {
+            let body = peer.find(0x14);
+            frames += 1;
+            whole += u32::from(body.ends_with(format!("-{whole}").as_bytes()));
+            if frames % window == 0 {
+                peer.send(&flow(frames, window, None));
+            }
+        }
+    }
+}
+
 #[test]
 fn a26_flows_that_ask_for_an_echo_get_one_each_and_nothing_else() {
     let Some(address) = address() else { return };

@@ -40,6 +40,40 @@ fn what_is_posted_comes_when_it_is_committed_and_never_when_it_is_not() {
     });
 }
 
+/// 4.4.2: nobody else gets it meanwhile, though the link that it came over is gone.
+#[test]
+fn what_is_retired_waits_for_the_discharge_without_its_link() {
+    let Some(address) = address() else { return };
+    for commits in [true, false] {
+        run(async {
+            let node = format!("/queues/{}", unique("left"));
+            let mut client = Client::connect(address).await;
+            let mut sender = Sender::attach(&mut client.session, "out", &node[..]).await.expect("a sender");
+            sender.send("first".to_owned()).await.expect("it is taken");
+            let controller = Controller::attach(&mut client.session, "control").await.expect("a coordinator");
+            let mut receiver = Receiver::attach(&mut client.session, "in", &node[..]).await.expect("a receiver");
+            let delivery: Delivery<String> = receiver.recv().await.expect("it comes");
+            let transaction = Transaction::declare(&controller, None).await.expect("a transaction");
+            transaction.accept(&mut receiver, &delivery).await.expect("it is retired");
+            receiver.close().await.expect("it closes");
+            sender.send("second".to_owned()).await.expect("it is taken");
+            let mut other = Receiver::attach(&mut client.session, "other", &node[..]).await.expect("a receiver");
+            let delivery: Delivery<String> = other.recv().await.expect("it comes");
+            assert_eq!(delivery.body(), "second");
+            if commits {
+                transaction.commit().await.expect("it is committed");
+                sender.send("third".to_owned()).await.expect("it is taken");
+            } else {
+                transaction.rollback().await.expect("it is rolled back");
+            }
+            let delivery: Delivery<String> = other.recv().await.expect("it comes");
+            assert_eq!(delivery.body(), if commits { "third" } else { "first" });
+            drop((other, controller));
+            let _ = client.connection.close().await;
+        });
+    }
+}
+
 #[test]
 fn what_is_retired_is_gone_only_when_that_is_committed() {
     let Some(address) = address() else { return };

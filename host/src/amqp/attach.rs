@@ -261,7 +261,10 @@ impl Live {
         session.release_handle(link.handle_out);
         match link.end {
             LinkEnd::Incoming(_) => session.arrived.retain(|arrived| arrived.link != id),
-            LinkEnd::Outgoing(_) => session.sent.retain(|sent| sent.link != id),
+            LinkEnd::Outgoing(_) => {
+                self.has_room_again |= session.sent.len() >= self.limits.unsettled_max as usize;
+                session.sent.retain(|sent| sent.link != id);
+            }
         }
     }
 }

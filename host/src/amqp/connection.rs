@@ -213,9 +213,6 @@ impl Connection {
     /// Open came (2.7.1).
     fn opened<'b>(&mut self, now: Time, open: Open) -> Result<Action<'b>, performative::Bad> {
         let invalid = |why| Err(performative::invalid(why));
-        if open.container_id.is_empty() {
-            return invalid("container-id is empty");
-        }
         if open.container_id.len() > self.limits.name_bytes_max {
             return invalid("container-id is too long");
         }
@@ -432,6 +429,25 @@ impl Connection {
             Phase::Live(live) => live.room(link),
             _ => 0,
         }
+    }
+
+    /// Whether, since this was asked last, a session got room that had as much unsettled as it may. Its client need not say
+    /// anything more: all its links are to be looked at.
+    pub fn has_room_again(&mut self) -> bool {
+        self.live().is_some_and(|live| std::mem::take(&mut live.has_room_again))
+    }
+
+    /// Bytes of messages of which not all has come.
+    pub fn partial_bytes(&self) -> usize {
+        match &self.phase {
+            Phase::Live(live) => usize::try_from(live.partial_bytes).unwrap_or(usize::MAX),
+            _ => 0,
+        }
+    }
+
+    /// The client could not be heard until now.
+    pub fn excuse_silence(&mut self, now: Time) {
+        self.heard = now;
     }
 
     /// Whether the client wants to hear when nothing is left to deliver.

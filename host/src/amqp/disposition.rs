@@ -44,11 +44,14 @@ impl Live {
             return Ok(None);
         }
         let mut outcomes: SmallVec<[Settled; 2]> = SmallVec::new();
+        let before = session.sent.len();
         session.sent.visit(frame.first, frame.last, |delivery, sent| {
             let (link, token) = (sent.link, sent.token);
             outcomes.push(Settled { link, delivery, token, settled: frame.settled, state: state.clone() });
             !frame.settled
         });
+        let most = self.limits.unsettled_max as usize;
+        self.has_room_again |= before >= most && session.sent.len() < most;
         Ok((!outcomes.is_empty()).then_some(Action::Outcomes(outcomes)))
     }
 

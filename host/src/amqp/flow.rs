@@ -23,7 +23,13 @@ impl Live {
         let was_full = before == 0 || session.pending.is_some();
         session.hear_window(frame.next_incoming_id, frame.incoming_window);
         let has_moved = session.outgoing_room() != before;
-        session.send_pending(frame_max, out);
+        if let Some(link) = session.send_pending(frame_max, out)
+            && let Some(link) = self.links.get(link)
+            && let handle = link.handle_out
+            && let Some(end) = link.outgoing()
+        {
+            end.used_up(handle, session, out);
+        }
         let has_opened = was_full && session.outgoing_room() > 0 && session.pending.is_none();
         let Some(handle) = frame.handle else {
             if frame.echo {

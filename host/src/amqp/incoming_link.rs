@@ -74,7 +74,8 @@ impl IncomingLink {
     #[inline]
     fn top_up(&mut self) -> bool {
         let used = self.credit_max.saturating_sub(self.credit).saturating_sub(self.unanswered);
-        let worth_it = used > 0 && used >= self.credit_max / 2;
+        // Without any left the client can send nothing more, however little it is.
+        let worth_it = used > 0 && (used >= self.credit_max / 2 || self.credit == 0);
         if worth_it {
             self.credit += used;
         }

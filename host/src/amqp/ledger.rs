@@ -7,6 +7,9 @@ pub fn is_before(a: u32, b: u32) -> bool {
     (a.wrapping_sub(b) as i32) < 0
 }
 
+/// Gaps that are not worth closing.
+const GAPS: usize = 64;
+
 /// See the head of this file. What is taken out of the middle leaves a gap until all before it is gone.
 #[derive(Debug)]
 pub struct Ledger<T> {
@@ -21,9 +24,9 @@ impl<T> Default for Ledger<T> {
 }
 
 impl<T> Ledger<T> {
-    /// Entries with their gaps: what bounds the memory.
+    /// How many there are. The memory is bound by them, too: there are never many more gaps.
     pub fn len(&self) -> usize {
-        self.entries.len()
+        self.live
     }
 
     /// Adds one whose id comes after all others.
@@ -100,6 +103,9 @@ impl<T> Ledger<T> {
         while self.entries.front().is_some_and(|entry| entry.1.is_none()) {
             self.entries.pop_front();
         }
+        if self.entries.len() > 2 * self.live + GAPS {
+            self.entries.retain(|entry| entry.1.is_some());
+        }
     }
 }
 
@@ -126,6 +132,19 @@ mod tests {
         assert_eq!(ledger.remove(0), Some('x'));
         assert_eq!(ledger.remove(0), None);
         assert_eq!(ids(&mut ledger, u32::MAX - 5, 9), [u32::MAX - 1, u32::MAX, 1]);
+    }
+
+    #[test]
+    fn one_that_stays_long_holds_nobody_up() {
+        let mut ledger = Ledger::default();
+        ledger.push(0, 'x');
+        for id in 1..10_000 {
+            ledger.push(id, 'y');
+            assert_eq!(ledger.remove(id), Some('y'));
+        }
+        assert!(ledger.len() == 1 && ledger.entries.len() <= 2 + GAPS, "{}", ledger.entries.len());
+        ledger.push(10_000, 'z');
+        assert_eq!(ids(&mut ledger, 0, 10_000), [0, 10_000]);
     }
 
     #[test]

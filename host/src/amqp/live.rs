@@ -27,6 +27,8 @@ pub struct Live {
     /// Messages that are not whole, and their bytes.
     pub partials: u32,
     pub partial_bytes: u64,
+    /// A session that had all that it takes unsettled has room again.
+    pub has_room_again: bool,
     /// Empty frames, and flows that change nothing, within one second.
     idle_frames: (u64, u32),
 }
@@ -98,6 +100,7 @@ impl Live {
             marked_links: Vec::new(),
             partials: 0,
             partial_bytes: 0,
+            has_room_again: false,
             idle_frames: (0, 0),
         }
     }

@@ -33,6 +33,14 @@ impl OutgoingLink {
         self.drain = frame.drain;
     }
 
+    /// A delivery is sent whole: if it was the last one that a client which drains takes, it is told so (2.6.7).
+    pub fn used_up(&mut self, handle: u32, session: &mut Session, out: &mut Vec<u8>) {
+        if self.credit == 0 && self.drain {
+            self.drain = false;
+            session.write_flow(self.flow(handle, true), out);
+        }
+    }
+
     /// What a flow of this link says.
     pub fn flow(&self, handle: u32, drain: bool) -> FlowFrame<'static> {
         FlowFrame {
@@ -120,12 +128,12 @@ impl Session {
         }
     }
 
-    /// Goes on with the delivery that the window did not take.
-    pub fn send_pending(&mut self, frame_max: usize, out: &mut Vec<u8>) {
+    /// Goes on with the delivery that the window did not take. Says whose it was once all of it is sent.
+    pub fn send_pending(&mut self, frame_max: usize, out: &mut Vec<u8>) -> Option<LinkId> {
         if self.outgoing_room() == 0 {
-            return;
+            return None;
         }
-        let Some(mut pending) = self.pending.take() else { return };
+        let mut pending = self.pending.take()?;
         let head = TransferFrame {
             handle: pending.handle,
             delivery_id: Some(pending.delivery),
@@ -140,7 +148,9 @@ impl Session {
         pending.sent = pending.bytes.len() - pieces.left;
         if pieces.left > 0 {
             self.pending = Some(pending);
+            return None;
         }
+        Some(pending.link)
     }
 }
 
@@ -202,9 +212,8 @@ impl Live {
             aborted: false,
         };
         session.write_transfers(&head, &mut pieces, frame_max, out);
-        if end.credit == 0 && end.drain && pieces.left == 0 {
-            end.drain = false;
-            session.write_flow(end.flow(handle, true), out);
+        if pieces.left == 0 {
+            end.used_up(handle, session, out);
         }
         if pieces.left > 0 {
             let mut bytes = Vec::with_capacity(pieces.left);
@@ -248,6 +257,7 @@ impl Live {
         if session.sent.get(delivery).is_none_or(|sent| sent.link != id) {
             return;
         }
+        self.has_room_again |= session.sent.len() >= self.limits.unsettled_max as usize;
         session.sent.remove(delivery);
         let encoded = state.map(|state| {
             let mut encoded = Vec::new();

@@ -1,10 +1,11 @@
 //! A client comes, finds what it left behind or begins anew, and goes.
 
 use super::mailbox::{Mailbox, Outlet, State};
-use super::publish::Parked;
-use super::reaper;
+use super::publish::Waiting;
+use super::reaper::{self, Over};
 use super::route::Subscriber;
 use super::staged::Staged;
+use super::subscribing::Subscribing;
 use super::worker::Worker;
 use super::{Answer, Attachment, Broker, Permits};
 use crate::client::{Client, Departure, Protocol, Scope};
@@ -21,9 +22,17 @@ pub struct Link {
     pub(super) client: Option<Arc<Client>>,
     pub(super) scope: Arc<Scope>,
     pub(super) attachment: Option<Attachment>,
-    pub(super) parked: Option<Box<Parked>>,
+    pub(super) parked: Option<Parked>,
     /// What modules said of its publications.
     pub(super) permits: Option<Box<Permits>>,
+}
+
+/// A request that is gone on with later.
+pub(super) enum Parked {
+    /// It waits for room in somebody's queue.
+    Publish(Box<Waiting>),
+    /// Others come between.
+    Subscribe(Box<Subscribing>),
 }
 
 impl Link {
@@ -43,12 +52,12 @@ impl Link {
         self.attachment.as_ref()
     }
 
-    /// Whether a publication waits for room.
+    /// Whether a request is not yet worked off.
     pub fn is_parked(&self) -> bool {
         self.parked.is_some()
     }
 
-    /// Forgets the publication that waits: nobody was promised anything for it.
+    /// Forgets it: nobody was promised anything for it.
     pub fn give_up(&mut self) {
         self.parked = None;
     }
@@ -366,7 +375,7 @@ impl Broker {
         state.gone = true;
         let subscriptions = std::mem::take(&mut state.subscriptions);
         let left_behind = mailbox.clear(&mut state);
-        let rest = state.gap.take().map(|gap| gap.rest);
+        let gap = state.gap.take();
         let client = state.client.clone();
         let record = MailboxRecord {
             client: client.clone(),
@@ -414,11 +423,13 @@ impl Broker {
         if !subscriptions.is_empty() {
             self.subscriptions_changed();
         }
-        let handed_on: Vec<_> = left_behind.iter().filter(|queued| queued.group.is_some()).cloned().collect();
-        if durable && (rest.is_some() || left_behind.len() > reaper::SLICE) {
-            // What is left is forgotten slice by slice; a restart goes on with it.
-            staged.change(Change::Mailbox(mailbox.id, Box::new(record)));
-            self.reaper.add(mailbox.id, left_behind, rest);
+        if gap.is_some() || left_behind.len() > reaper::SLICE {
+            // What is left is handed on and forgotten slice by slice; a restart goes on with it.
+            if durable {
+                staged.change(Change::Mailbox(mailbox.id, Box::new(record)));
+            }
+            let (rest, sent) = gap.map(|gap| (gap.rest, gap.sent)).unzip();
+            self.reaper.add(Over::new(mailbox.id, durable, left_behind, subscriptions).with_rest(rest, sent));
         } else {
             for queued in &left_behind {
                 queued.forget(mailbox.id, staged.changes());
@@ -426,8 +437,9 @@ impl Broker {
             if durable {
                 staged.change(Change::MailboxGone(mailbox.id));
             }
+            left_behind.retain(|queued| queued.group.is_some());
+            self.hand_on(worker, left_behind, staged);
         }
-        self.hand_on(worker, handed_on, staged);
         self.owner_ended(worker, now, mailbox.id, staged);
     }
 

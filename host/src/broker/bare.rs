@@ -66,8 +66,11 @@ impl Broker {
         let scope = link.scope.clone();
         let mut staged = worker.stage();
         let passed = match self.route(worker, &scope, publish.name) {
-            Ok(route) => match self.may_publish(worker, link, &route.topic) {
-                Ok(()) => match make(&route, now, publish) {
+            Ok(route) => match self
+                .may_publish(worker, link, &route.topic)
+                .and_then(|()| self.queue_on_first_use(worker, now, publish.name, route))
+            {
+                Ok(route) => match make(&route, now, publish) {
                     Some(message) => self.pass(worker, now, &client, message, route, &mut staged),
                     None => Passed::Taken(Routed::NoSubscriber),
                 },

@@ -110,8 +110,9 @@ impl Mailbox {
         self.reconnect(state);
     }
 
-    /// Takes a receiver out; what it held comes back, oldest first. False: it was not there.
-    pub fn part(&self, state: &mut State, number: u64) -> Option<Vec<Queued>> {
+    /// Takes a receiver out; what it held comes back, oldest first, but for entries that stay held in its name. None: it was
+    /// not there.
+    pub fn part(&self, state: &mut State, number: u64, kept: &[u64]) -> Option<Vec<Queued>> {
         let at = state.consumers.iter().position(|consumer| consumer.number == number)?;
         state.consumers.remove(at);
         self.reconnect(state);
@@ -120,8 +121,11 @@ impl Mailbox {
             let passed_by = state.consumers.iter_mut().filter(|consumer| !consumer.browses);
             passed_by.for_each(|consumer| consumer.seen_to = consumer.seen_to.min(first.saturating_sub(1)));
         }
-        let mut left: Vec<Queued> =
-            state.held.extract_if(|_, held| held.holder == number).map(|(_, held)| held.queued).collect();
+        let mut left: Vec<Queued> = state
+            .held
+            .extract_if(|at, held| held.holder == number && !kept.contains(at))
+            .map(|(_, held)| held.queued)
+            .collect();
         left.sort_unstable_by_key(|queued| queued.number);
         Some(left)
     }

@@ -246,12 +246,21 @@ impl Broker {
         }
     }
 
-    /// What an earlier start of the broker queued does not say for which group that was. Where only one share of the client's
-    /// can have brought a message, it was that.
+    /// What an earlier start of the broker queued does not say for which group that was.
     pub(super) fn find_groups(&self, left_behind: &mut [Queued], subscriptions: &[Subscription]) {
-        let groups = self.groups.read();
         let is_old = |copy: &&mut Queued| copy.stored && copy.number < self.numbers_began;
-        for copy in left_behind.iter_mut().filter(is_old) {
+        self.guess_groups(left_behind.iter_mut().filter(is_old), subscriptions);
+    }
+
+    /// Where only one share of the client's can have brought a message, it was that. What is sent exactly once and may have
+    /// been sent is nobody else's (MQTT-4.8.2-5).
+    pub(super) fn guess_groups<'q>(
+        &self,
+        copies: impl Iterator<Item = &'q mut Queued>,
+        subscriptions: &[Subscription],
+    ) {
+        let groups = self.groups.read();
+        for copy in copies.filter(|copy| copy.guarantee != Guarantee::ExactlyOnce || !copy.under_way) {
             let mut matching = subscriptions.iter().filter(|one| one.filter.matches(copy.message.topic().as_str()));
             if let (Some(only), None) = (matching.next(), matching.next()) {
                 let share = only.share.as_ref();

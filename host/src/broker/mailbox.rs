@@ -495,7 +495,7 @@ impl Mailbox {
     /// more: nobody else may be sent it (MQTT 5.0, 4.8.2).
     pub fn clear(&self, state: &mut State) -> Vec<Queued> {
         let begun = |queued: Queued| match queued.guarantee {
-            Guarantee::ExactlyOnce => Queued { group: None, ..queued },
+            Guarantee::ExactlyOnce => Queued { group: None, under_way: true, ..queued },
             _ => queued,
         };
         let mut all: Vec<Queued> = state.window.drain().map(|flight| begun(flight.queued)).collect();

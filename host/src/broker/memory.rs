@@ -42,7 +42,7 @@ impl Broker {
     }
 
     /// Whether the mark is passed.
-    pub(super) fn is_short(&self) -> bool {
+    pub fn is_short(&self) -> bool {
         self.memory.is_short.load(Ordering::Relaxed)
     }
 

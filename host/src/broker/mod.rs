@@ -38,6 +38,7 @@ mod settle;
 mod shared_groups;
 mod staged;
 mod subscribe;
+mod subscribing;
 mod subscription_trie;
 mod sys;
 mod tags;
@@ -70,7 +71,7 @@ use handout::Terms;
 pub use inspect::{ClientInfo, SubscriptionInfo};
 pub use mailbox::{Mailbox, Outlet};
 pub use open::Restored;
-pub use queues::QueueInfo;
+pub use queues::{QueueInfo, is_address_of_queue};
 pub use receive::{Parting, Receive, Received, Source};
 pub use record::{Recording, Sample};
 pub use sessions::{Held, OF_LINKS, SessionInfo, is_private};
@@ -187,8 +188,8 @@ pub enum Answer {
     None,
     /// Say this once so much is on disk. Answers leave in the order of their requests.
     Say(Sequence, Event),
-    /// The request waits for room in somebody's queue: read nothing more from this client, and call [`Broker::resume`]
-    /// when its outlet is woken.
+    /// The request waits for room in somebody's queue, or lets others come between: read nothing more from this client, and
+    /// call [`Broker::resume`] when its outlet is woken.
     Parked,
 }
 

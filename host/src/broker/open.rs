@@ -2,6 +2,7 @@
 
 use super::gap::Sent;
 use super::mailbox::Mailbox;
+use super::reaper::Over;
 use super::{
     Broker, Limits, chores, claims, deadlines, directory, drain, gap, mailbox, queues, receipts, retained, sessions,
     subscribe, wills,
@@ -103,6 +104,8 @@ impl Broker {
         let last = rest.map(|rest| rest.to).or(queue.last().map(|loaded| loaded.entry.number));
         let last = last.unwrap_or(0);
         let sent = match (record.detached, record.client.scope.protocol) {
+            // Nobody knows who had what.
+            _ if kept_as.is_some() => Sent { perhaps_to: last, under_way_to: 0 },
             (Some(_), _) => Sent { perhaps_to: record.sent_to, under_way_to: record.sent_to },
             (None, Protocol::Amqp) => Sent { perhaps_to: last, under_way_to: last },
             // No more can have been under way than the client takes at once; what it had settled before may be here again.
@@ -115,7 +118,8 @@ impl Broker {
         if record.expiry_seconds == 0 {
             // It was to end with its connection, or was ending already.
             let entries = queue.into_iter().map(|loaded| gap::queued(loaded, sent)).collect();
-            return self.reaper.add(id, entries, rest);
+            let over = Over::new(id, true, entries, filters).read_before();
+            return self.reaper.add(over.with_rest(rest, Some(sent)));
         }
         let mailbox = Arc::new(Mailbox::new(id, record.client.clone(), record.per_subscription, record.expiry_seconds));
         mailbox.set_consumed(record.client.scope.protocol == Protocol::Amqp);

@@ -6,6 +6,7 @@ use crate::message::Guarantee;
 use std::path::Path;
 
 const LEAST: Guarantee = Guarantee::AtLeastOnce;
+const ONCE: Guarantee = Guarantee::ExactlyOnce;
 /// More than is read at start.
 const MANY: u16 = 5_000;
 
@@ -87,7 +88,7 @@ fn a_mailbox_with_a_long_queue_ends_in_slices_and_a_restart_goes_on_with_it() {
     let mut hall = hall_in(directory.path());
     assert!(hall.attach("s", false, u32::MAX, 10).1, "the new session is there, and not the one that ended");
     assert_eq!(waiting(&hall, "s"), 0);
-    while hall.broker.reap(hall.now).is_some() {
+    while hall.broker.reap(&mut hall.worker, hall.now).is_some() {
         hall.commit();
     }
     hall.commit();
@@ -182,6 +183,63 @@ fn what_waits_for_a_member_of_a_share_goes_to_others_after_a_restart() {
     assert!(!resumed);
     drop(gone);
     assert_eq!(take_all(&mut hall, &mut heir, 5), ["1", "2", "3", "4", "5"]);
+}
+
+/// The same of more than is read at the start, and where the broker ends in the middle of it.
+#[test]
+fn all_that_waits_for_a_member_of_a_share_goes_to_others_after_a_restart() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut hall = hall_in(directory.path());
+    let (mut away, _) = hall.attach("s", false, 5000, 10);
+    hall.subscribe(&mut away, "$share/g/a", LEAST);
+    hall.lose(&mut away);
+    let (mut publisher, _) = hall.attach("p", true, 0, 10);
+    for number in 1..=MANY {
+        hall.publish(&mut publisher, "a", LEAST, number, number.to_string().as_bytes());
+    }
+    hall.commit();
+    assert!(hall.broker.store.close());
+    let mut hall = hall_in(directory.path());
+    let (mut heir, _) = hall.attach("heir", false, 5000, 10);
+    hall.subscribe(&mut heir, "$share/g/a", LEAST);
+    hall.lose(&mut heir);
+    assert!(!hall.attach("s", true, 0, 10).1);
+    hall.broker.tick(&mut hall.worker, hall.now);
+    hall.commit();
+    assert!(hall.broker.store.close());
+    let mut hall = hall_in(directory.path());
+    while hall.broker.reap(&mut hall.worker, hall.now).is_some() {
+        hall.commit();
+    }
+    let (mut heir, resumed) = hall.attach("heir", false, 5000, 10);
+    assert!(resumed);
+    let all = take_all(&mut hall, &mut heir, usize::from(MANY));
+    assert!(all.into_iter().eq((1..=MANY).map(|number| number.to_string())));
+    assert_eq!(waiting(&hall, "heir"), 0);
+}
+
+/// [MQTT-4.8.2-5] over a restart: what was sent exactly once is nobody else's.
+#[test]
+fn what_a_member_of_a_share_was_sent_exactly_once_goes_to_nobody_else_after_a_restart() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut hall = hall_in(directory.path());
+    let (mut member, _) = hall.attach("s", false, 5000, 2);
+    hall.subscribe(&mut member, "$share/g/a", ONCE);
+    let (mut publisher, _) = hall.attach("p", true, 0, 10);
+    for number in 1..=3u16 {
+        hall.publish(&mut publisher, "a", ONCE, number, number.to_string().as_bytes());
+    }
+    hall.commit();
+    assert_eq!(hall.take(&member).len(), 2);
+    hall.lose(&mut member);
+    hall.commit();
+    assert!(hall.broker.store.close());
+    let mut hall = hall_in(directory.path());
+    let (mut heir, _) = hall.attach("heir", true, 0, 10);
+    hall.subscribe(&mut heir, "$share/g/a", ONCE);
+    assert!(!hall.attach("s", true, 0, 10).1);
+    hall.commit();
+    assert_eq!(taken(&mut hall, &heir), [("3", false)].map(owned));
 }
 
 /// A queue that grows while the broker runs is not in memory whole, drains in order while more comes, and leaves nothing

@@ -5,7 +5,7 @@
 //! anything durable came of it.
 
 use super::alter::under_other_topic;
-use super::attach::Link;
+use super::attach::{Link, Parked};
 use super::deliver::Full;
 use super::retain::Keep;
 use super::route::Route;
@@ -50,7 +50,7 @@ pub(super) struct Decided {
 }
 
 /// A publication that waits for room in a queue.
-pub(super) struct Parked {
+pub(super) struct Waiting {
     decided: Box<Decided>,
     publication: Publication,
 }
@@ -82,8 +82,11 @@ impl Broker {
         let mut staged = worker.stage();
         let scope = link.scope.clone();
         let passed = match self.route(worker, &scope, publish.name) {
-            Ok(route) => match self.may_publish(worker, link, &route.topic) {
-                Ok(()) => match self.make(&route, now, attachment.mailbox.id, publish) {
+            Ok(route) => match self
+                .may_publish(worker, link, &route.topic)
+                .and_then(|()| self.queue_on_first_use(worker, now, name, route))
+            {
+                Ok(route) => match self.make(&route, now, attachment.mailbox.id, publish) {
                     Some(message) => {
                         self.recorder.note(&client, name, &message);
                         self.pass(worker, now, &client, message, route, &mut staged)
@@ -119,11 +122,19 @@ impl Broker {
         Ok(())
     }
 
-    /// Tries again after a wait.
+    /// Goes on with what was parked.
     pub fn resume(&self, worker: &mut Worker, link: &mut Link, now: Time) -> Answer {
-        let Some(parked) = link.parked.take() else { return Answer::None };
+        match link.parked.take() {
+            Some(Parked::Publish(waiting)) => self.try_again(worker, link, now, *waiting),
+            Some(Parked::Subscribe(subscribing)) => self.subscribe_on(worker, link, now, subscribing),
+            None => Answer::None,
+        }
+    }
+
+    /// Tries to publish again after a wait.
+    fn try_again(&self, worker: &mut Worker, link: &mut Link, now: Time, waiting: Waiting) -> Answer {
         let attachment = link.attachment.clone();
-        let Parked { decided, publication } = *parked;
+        let Waiting { decided, publication } = waiting;
         if publication.guarantee == Guarantee::ExactlyOnce
             && let Some(attachment) = &attachment
             && let Err(answer) = self.take_handle(attachment, publication.handle)
@@ -174,7 +185,7 @@ impl Broker {
                         self.await_answer(self.store.committed() + 1, link.outlet.clone())
                     }
                 }
-                link.parked = Some(Box::new(Parked { decided, publication }));
+                link.parked = Some(Parked::Publish(Box::new(Waiting { decided, publication })));
                 self.commit(worker, staged);
                 if let Some(mailbox) = exactly_once {
                     mailbox.lock().seen.remove(&handle);

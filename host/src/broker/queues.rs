@@ -5,6 +5,7 @@ use super::attach::Link;
 use super::handout::Drained;
 use super::mailbox::{Mailbox, State};
 use super::queued::Queued;
+use super::route::Route;
 use super::staged::Staged;
 use super::worker::Worker;
 use super::{Broker, subscribe};
@@ -23,6 +24,14 @@ const OWNER: &str = "\0queue";
 /// Whether a mailbox with this owner is a queue.
 pub(super) fn is_queue(client: &Client) -> bool {
     client.scope.identity.as_deref() == Some(OWNER)
+}
+
+/// Names that begin like this are addresses of queues.
+const ADDRESSES: &str = "/queues/";
+
+/// Whether a name is the address of a queue by itself.
+pub fn is_address_of_queue(name: &str) -> bool {
+    name.strip_prefix(ADDRESSES).is_some_and(|name| !name.is_empty())
 }
 
 /// A queue as others see it.
@@ -91,6 +100,22 @@ impl Broker {
             Some(_) => Ok(()),
             None => self.make_queue(now, &topic, QueueRecord::default()).map(drop),
         }
+    }
+
+    /// Whoever publishes to an address of a queue makes the queue. The route that holds then.
+    pub(super) fn queue_on_first_use(
+        &self,
+        worker: &mut Worker,
+        now: Time,
+        name: &str,
+        route: Arc<Route>,
+    ) -> Result<Arc<Route>, Refusal> {
+        if !is_address_of_queue(name) || self.find_queue(&route.topic)?.is_some() {
+            return Ok(route);
+        }
+        self.make_queue(now, &route.topic, QueueRecord::default())?;
+        worker.refresh(self);
+        Ok(self.route_of(worker, &route.topic))
     }
 
     fn find_queue(&self, topic: &Topic) -> Result<Option<Arc<Mailbox>>, Refusal> {

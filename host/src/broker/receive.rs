@@ -295,10 +295,15 @@ impl Broker {
 
     /// A receiver goes. What it held goes back, for others or for its return.
     pub fn part(&self, worker: &mut Worker, now: Time, link: &Link, how: Parting) {
+        self.part_but(worker, now, link, how, &[]);
+    }
+
+    /// A receiver goes, but entries with these numbers stay held in its name until [`Broker::dispose`].
+    pub fn part_but(&self, worker: &mut Worker, now: Time, link: &Link, how: Parting, kept: &[u64]) {
         let Some(Attachment { mailbox, number }) = &link.attachment else { return };
         let is_queue = self.is_queue(mailbox);
         let mut state = mailbox.lock();
-        let Some(left) = mailbox.part(&mut state, *number) else { return };
+        let Some(left) = mailbox.part(&mut state, *number, kept) else { return };
         let failures_max = self.failures_max(mailbox, &state);
         let mut buried = Vec::new();
         for mut queued in left {

@@ -17,6 +17,8 @@ use std::sync::Arc;
 
 /// Retained messages fetched at once for one new subscription.
 const PAGE: usize = 256;
+/// Values that are looked at to tell a module how many match.
+const COUNTED_MAX: usize = 10_000;
 
 /// What is to be done with the last value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -128,8 +130,7 @@ impl Broker {
     }
 
     /// Arranges for a new subscription to be sent what is retained. For a durable mailbox and a guarantee, the copies are
-    /// queued now; a refusal says that they would not fit. For all others they are fetched as they are sent. If all were
-    /// queued, the number of the last value that certainly was among them is returned.
+    /// to be queued by [`Broker::replay_durably`] with what is returned. For all others they are fetched as they are sent.
     pub(super) fn replay(
         &self,
         worker: &mut Worker,
@@ -137,8 +138,7 @@ impl Broker {
         mailbox: &Arc<Mailbox>,
         subscription: &Subscription,
         is_new: bool,
-        staged: &mut Staged,
-    ) -> Result<Option<u64>, Refusal> {
+    ) -> Option<Replay> {
         let wanted = match subscription.options.retain_handling {
             RetainHandling::Always => true,
             RetainHandling::IfNew => is_new,
@@ -146,7 +146,7 @@ impl Broker {
         };
         // A shared subscription is sent none (MQTT 5.0, 4.8.2).
         if !wanted || subscription.share.is_some() {
-            return Ok(None);
+            return None;
         }
         let chain = worker.chain.clone();
         let mut replay = Replay {
@@ -159,22 +159,20 @@ impl Broker {
         };
         if chain.wants_replay() {
             let client = mailbox.lock().client.clone();
-            let matching = self.retained.count(&subscription.filter, now, self.limits.retained_max);
+            let matching = self.retained.count(&subscription.filter, now, COUNTED_MAX);
             match chain.replay(&mut worker.guests, &client, subscription.filter.as_str(), matching) {
                 crate::wasm::Replay::All => {}
-                crate::wasm::Replay::None => return Ok(None),
+                crate::wasm::Replay::None => return None,
                 crate::wasm::Replay::Newest(most) => replay.chosen = Some(self.newest(&replay, now, most as usize)),
             }
         }
         if subscription.options.guarantee != Guarantee::AtMostOnce && mailbox.is_durable() {
-            let all = replay.chosen.is_none().then(|| self.retained.last());
-            self.replay_durably(worker, now, mailbox, replay, staged)?;
-            return Ok(all);
+            return Some(replay);
         }
         if !self.retained.is_empty() {
             mailbox.lock().replays.push_back(replay);
         }
-        Ok(None)
+        None
     }
 
     /// The subscription is where publishers find it: what is stored from now on comes live, and is not replayed. Said
@@ -205,21 +203,22 @@ impl Broker {
         }
     }
 
-    /// The next retained messages of a replay with their numbers, 0 for those that were chosen.
-    fn next_page(&self, mailbox: &Mailbox, replay: &mut Replay, now: Time, most: usize) -> (Vec<(u64, Message)>, bool) {
+    /// The next retained messages of a replay.
+    fn next_page(&self, mailbox: &Mailbox, replay: &mut Replay, now: Time, most: usize) -> Next {
         // A client that wants nothing of its own wants none of its retained messages either (MQTT 5.0, 3.8.3.1).
         let own = replay.subscription.options.no_local.then(|| mailbox.origin());
         let is_wanted = |message: &Message| own != Some(message.publisher());
         if let Some(chosen) = &mut replay.chosen {
             let count = chosen.len().min(most);
-            let page = chosen.drain(..count).filter(is_wanted).map(|message| (0, message)).collect();
-            return (page, chosen.is_empty());
+            let found = chosen.drain(..count).filter(is_wanted).map(|message| (0, message)).collect();
+            return Next { found, done: chosen.is_empty(), steps: count };
         }
         let page = self.retained.page(&replay.subscription.filter, replay.after.take(), most, now);
         replay.after = page.next;
-        let done = replay.after.is_none();
+        let (done, steps) = (replay.after.is_none(), page.steps);
         let found = page.found.into_iter().filter(|kept| kept.number > replay.since && kept.number <= replay.until);
-        (found.filter(|kept| is_wanted(&kept.message)).map(|kept| (kept.number, kept.message)).collect(), done)
+        let found = found.filter(|kept| is_wanted(&kept.message)).map(|kept| (kept.number, kept.message)).collect();
+        Next { found, done, steps }
     }
 
     /// Gets ready for a client what only its own thread may: asks modules about copies, and fetches more retained messages
@@ -253,9 +252,9 @@ impl Broker {
         };
         drop(state);
         worker.refresh(self);
-        let (page, done) = self.next_page(mailbox, &mut replay, now, PAGE);
-        let mut copies = Vec::with_capacity(page.len());
-        for (number, message) in page {
+        let Next { found, done, .. } = self.next_page(mailbox, &mut replay, now, PAGE);
+        let mut copies = Vec::with_capacity(found.len());
+        for (number, message) in found {
             let copy = self.replayed(worker, mailbox, &link.scope, &replay.subscription, message);
             self.prepare(worker, &copy.message, mailbox);
             copies.push((number, copy));
@@ -300,38 +299,41 @@ impl Broker {
         }
     }
 
-    /// Values that were stored after those that a replay queued, and before live ones could reach the subscription. One
-    /// that came live as well comes twice rather than never.
-    pub(super) fn catch_up(
-        &self,
-        worker: &mut Worker,
-        now: Time,
-        mailbox: &Arc<Mailbox>,
-        subscription: &Subscription,
-        queued_to: u64,
-        staged: &mut Staged,
-    ) -> Result<(), Refusal> {
+    /// What is to be replayed of values that were stored after those that a replay queued, and before live ones could reach
+    /// the subscription. One that came live as well comes twice rather than never.
+    pub(super) fn missed(&self, subscription: &Subscription, queued_to: u64) -> Option<Replay> {
         let until = self.retained.last();
-        if until == queued_to {
-            return Ok(());
-        }
-        let subscription = subscription.clone();
-        let replay = Replay { subscription, after: None, since: queued_to, until, chosen: None, is_asked: false };
-        self.replay_durably(worker, now, mailbox, replay, staged)
+        let subscription = || subscription.clone();
+        let replay = || Replay {
+            subscription: subscription(),
+            after: None,
+            since: queued_to,
+            until,
+            chosen: None,
+            is_asked: false,
+        };
+        (until != queued_to).then(replay)
     }
 
-    fn replay_durably(
+    /// Queues what is retained for a new subscription of a durable mailbox, looking at about `steps` values, which are
+    /// taken off; false: there is more.
+    ///
+    /// # Errors
+    /// It does not fit into the queue.
+    pub(super) fn replay_durably(
         &self,
         worker: &mut Worker,
         now: Time,
         mailbox: &Arc<Mailbox>,
-        mut replay: Replay,
+        replay: &mut Replay,
+        steps: &mut usize,
         staged: &mut Staged,
-    ) -> Result<(), Refusal> {
+    ) -> Result<bool, Refusal> {
         let scope = mailbox.lock().client.scope.clone();
-        loop {
-            let (page, done) = self.next_page(mailbox, &mut replay, now, PAGE);
-            for (_, message) in page {
+        while *steps > 0 {
+            let next = self.next_page(mailbox, replay, now, PAGE);
+            *steps = steps.saturating_sub(next.steps.max(1));
+            for (_, message) in next.found {
                 if mailbox.is_full(&self.limits) {
                     let reason = "the retained messages do not fit into the queue";
                     return Err(Refusal::new(RefusalKind::QuotaExceeded, reason));
@@ -344,9 +346,20 @@ impl Broker {
                 }
                 self.queue_one(worker, mailbox, copy, staged);
             }
-            if done {
-                return Ok(());
+            if next.done {
+                return Ok(true);
             }
         }
+        Ok(false)
     }
+}
+
+/// A part of a replay.
+struct Next {
+    /// With their numbers, 0 for those that were chosen.
+    found: Vec<(u64, Message)>,
+    /// There is no more.
+    done: bool,
+    /// Values that were looked at.
+    steps: usize,
 }

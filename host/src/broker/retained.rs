@@ -67,6 +67,8 @@ pub struct Page {
     pub found: Vec<Kept>,
     /// Where to go on; none: there is no more.
     pub next: Option<Topic>,
+    /// Values that were looked at.
+    pub steps: usize,
 }
 
 impl Retained {
@@ -185,13 +187,13 @@ impl Retained {
         }
     }
 
-    /// How many values match, counting to `most` at the utmost.
+    /// How many of the first `most` values match, of those that can.
     pub fn count(&self, filter: &Filter, now: Time, most: usize) -> u64 {
-        let mut count = 0;
-        let mut after = None;
-        while count < most {
-            let page = self.page(filter, after, (most - count).min(1024), now);
+        let (mut count, mut looked, mut after) = (0, 0, None);
+        while looked < most {
+            let page = self.page(filter, after, 256, now);
             count += page.found.len();
+            looked += page.steps;
             after = page.next;
             if after.is_none() {
                 break;
@@ -207,7 +209,7 @@ impl Retained {
             return self.exact(filter, after, now);
         }
         let kept = self.kept.read();
-        let mut page = Page { found: Vec::new(), next: None };
+        let mut page = Page { found: Vec::new(), next: None, steps: 0 };
         let mut from = match after {
             Some(topic) => Bound::Excluded(ByLevel(topic)),
             None => match literal_prefix(filter) {
@@ -215,15 +217,15 @@ impl Retained {
                 None => Bound::Unbounded,
             },
         };
-        let mut steps = most.saturating_mul(4).max(1024);
+        let steps_max = most.saturating_mul(4).max(1024);
         let mut last = None;
         'walk: loop {
             for (topic, value) in kept.range((from.clone(), Bound::Unbounded)) {
-                if page.found.len() >= most || steps == 0 {
+                if page.found.len() >= most || page.steps >= steps_max {
                     page.next = last;
                     return page;
                 }
-                steps -= 1;
+                page.steps += 1;
                 last = Some(topic.0.clone());
                 match step(filter.as_str(), topic.0.as_str()) {
                     Step::Match => {
@@ -246,7 +248,7 @@ impl Retained {
 
     fn exact(&self, filter: &Filter, after: Option<Topic>, now: Time) -> Page {
         let topic = Topic::new(filter.as_str(), &UNLIMITED).ok().filter(|_| after.is_none());
-        Page { found: topic.and_then(|topic| self.get(&topic, now)).into_iter().collect(), next: None }
+        Page { found: topic.and_then(|topic| self.get(&topic, now)).into_iter().collect(), next: None, steps: 1 }
     }
 
     /// Up to `most` values after a topic, for operators.

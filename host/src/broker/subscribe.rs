@@ -4,12 +4,11 @@ use super::attach::Link;
 use super::mailbox::Mailbox;
 use super::route::Subscriber;
 use super::shared_groups::Group;
-use super::staged::Staged;
 use super::worker::Worker;
 use super::{Answer, Broker};
 use crate::client::Client;
-use crate::dialogue::{Event, Subscribe, SubscribeFilter, Subscription, Unsubscribe};
-use crate::message::{Guarantee, Refusal, RefusalKind, Time};
+use crate::dialogue::{Event, Subscription, Unsubscribe};
+use crate::message::{Refusal, RefusalKind};
 use crate::store::Change;
 use crate::topic::Filter;
 use crate::wasm::Action;
@@ -22,26 +21,6 @@ use std::sync::atomic::Ordering;
 pub(super) type Groups = HashMap<(Box<str>, Filter), Arc<Group>>;
 
 impl Broker {
-    pub(super) fn subscribe(&self, worker: &mut Worker, link: &Link, now: Time, subscribe: Subscribe) -> Answer {
-        let Some(attachment) = &link.attachment else { return Answer::None };
-        worker.refresh_for(self, link.client.as_ref().map_or("", |client| &client.id));
-        let mailbox = &attachment.mailbox;
-        let mut staged = worker.stage();
-        let granted = subscribe
-            .filters
-            .into_iter()
-            .map(|filter| self.subscribe_one(worker, link, now, mailbox, filter, &mut staged))
-            .collect();
-        let after = self.commit(worker, staged);
-        let mut state = mailbox.lock();
-        if !state.touched && !state.has_nothing() {
-            state.touched = true;
-            worker.touched.extend(state.outlet.clone());
-        }
-        drop(state);
-        Answer::Say(after, Event::Subscribed { handle: subscribe.handle, granted })
-    }
-
     /// Whether a client may subscribe to a filter in its words. Nothing comes of it yet.
     pub(super) fn may_subscribe(
         &self,
@@ -54,57 +33,7 @@ impl Broker {
         self.check(worker, client, Action::Subscribe, filter.as_str())
     }
 
-    pub(super) fn subscribe_one(
-        &self,
-        worker: &mut Worker,
-        link: &Link,
-        now: Time,
-        mailbox: &Arc<Mailbox>,
-        wanted: SubscribeFilter,
-        staged: &mut Staged,
-    ) -> Result<Guarantee, Refusal> {
-        if mailbox.is_durable() && !self.store.is_healthy() {
-            let reason = "the disk fails: nothing is taken that would have to be kept";
-            return Err(Refusal::new(RefusalKind::QuotaExceeded, reason));
-        }
-        let filter = self.broker_filter(worker, link, &wanted.name)?;
-        let client = mailbox.lock().client.clone();
-        self.check(worker, &client, Action::Subscribe, filter.as_str())?;
-        let name = (filter.as_str() != &*wanted.name).then_some(wanted.name);
-        let subscription = Subscription { filter, name, share: wanted.share, options: wanted.options };
-        let key = key(&subscription.filter, subscription.share.as_deref());
-        let is_new = {
-            let state = mailbox.lock();
-            let is_new = !state.subscriptions.contains_key(&key);
-            if is_new && state.subscriptions.len() >= self.limits.subscriptions_per_client_max {
-                return Err(Refusal::new(RefusalKind::QuotaExceeded, "the client has too many subscriptions"));
-            }
-            is_new
-        };
-        if is_new && self.metrics.subscriptions.get() >= self.limits.subscriptions_max as i64 {
-            return Err(Refusal::new(RefusalKind::QuotaExceeded, "there are too many subscriptions"));
-        }
-        // Retained messages go into the queue before live ones can.
-        let queued_to = self.replay(worker, now, mailbox, &subscription, is_new, staged)?;
-        if is_new {
-            self.metrics.subscriptions.add(1);
-        }
-        if mailbox.is_durable() {
-            staged.change(Change::Filter(mailbox.id, Box::new(subscription.clone())));
-        }
-        let guarantee = subscription.options.guarantee;
-        self.subscribed(link, || subscription.filter.clone());
-        let missed = queued_to.map(|queued_to| (queued_to, subscription.clone()));
-        self.put_subscription(mailbox, key, subscription);
-        self.subscriptions_changed();
-        self.end_replay_here(mailbox);
-        if let Some((queued_to, subscription)) = missed {
-            self.catch_up(worker, now, mailbox, &subscription, queued_to, staged)?;
-        }
-        Ok(guarantee)
-    }
-
-    fn subscribed(&self, link: &Link, filter: impl FnOnce() -> Filter) {
+    pub(super) fn subscribed(&self, link: &Link, filter: impl FnOnce() -> Filter) {
         if let Some(client) = &link.client {
             self.happened(EventKinds::SUBSCRIPTIONS, || Happening::Subscribed(client.clone(), filter()));
         }
@@ -185,7 +114,7 @@ impl Broker {
     }
 
     /// The broker's filter for one in the client's words.
-    fn broker_filter(&self, worker: &mut Worker, link: &Link, name: &str) -> Result<Filter, Refusal> {
+    pub(super) fn broker_filter(&self, worker: &mut Worker, link: &Link, name: &str) -> Result<Filter, Refusal> {
         let invalid = |error: crate::topic::NameError| Refusal::new(RefusalKind::TopicInvalid, error.to_string());
         let filter = Filter::new(name, &self.limits.topic).map_err(invalid)?;
         let chain = worker.chain.clone();

@@ -219,7 +219,7 @@ impl Broker {
         worker.flush(self, now);
         self.show_weight();
         let drain = self.drain_due(now);
-        [self.deadlines.next(), drain, self.reap(now)].into_iter().flatten().min()
+        [self.deadlines.next(), drain, self.reap(worker, now)].into_iter().flatten().min()
     }
 
     fn will_due(&self, worker: &mut Worker, now: Time, id: MailboxId) {

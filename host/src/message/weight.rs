@@ -20,8 +20,8 @@ thread_local! {
     static OWN: usize = THREADS.fetch_add(1, Ordering::Relaxed) % COUNTERS;
 }
 
-/// Counts for as long as it lives.
-pub(super) struct Weight(usize);
+/// Bytes of a message, or of what is to become one, counted for as long as this lives.
+pub struct Weight(usize);
 
 impl Weight {
     /// Of a message with so many bytes of content.

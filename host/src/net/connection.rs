@@ -270,10 +270,11 @@ impl Connection {
         {
             return Err(End::Stalled);
         }
+        let reads = self.reads();
         if let Machine::Amqp(side) = &mut self.machine
             && side.deadline().is_some_and(|at| at <= now)
         {
-            let ended = side.tick(now);
+            let ended = side.tick(now, reads);
             self.flush(now)?;
             ended?;
         }
@@ -309,7 +310,11 @@ impl Connection {
                 self.flush(now)?;
                 return ended;
             }
-            self.context.broker.refill(&mut self.context.worker.borrow_mut(), &self.link, now);
+            let fetched = self.context.broker.refill(&mut self.context.worker.borrow_mut(), &self.link, now);
+            if fetched || self.link.is_parked() {
+                // What is retained is looked through in parts, and others come between them.
+                tokio::task::yield_now().await;
+            }
             if self.link.is_parked() {
                 return self.resume(now);
             }

@@ -102,7 +102,7 @@ fn write(value: &AmqpValue, out: &mut Vec<u8>) {
     }
 }
 
-/// The bytes of a UUID in its usual form.
+/// The bytes of a UUID in its usual form, which is the one that comes back: upper case and signs are other texts.
 pub fn uuid(text: &str) -> Option<[u8; 16]> {
     let places = [8, 13, 18, 23];
     if text.len() != 36 || !text.is_ascii() || places.iter().any(|at| text.as_bytes()[*at] != b'-') {
@@ -112,8 +112,8 @@ pub fn uuid(text: &str) -> Option<[u8; 16]> {
     if digits.len() != 32 {
         return None;
     }
-    let number = u128::from_str_radix(&digits, 16).ok()?;
-    Some(number.to_be_bytes())
+    let uuid = u128::from_str_radix(&digits, 16).ok()?.to_be_bytes();
+    (uuid_text(&uuid) == text).then_some(uuid)
 }
 
 /// A UUID in its usual form.

@@ -45,6 +45,11 @@ fn a_uuid_is_one_on_both_sides() {
     let message = there(&envelope);
     assert!(matches!(message.correlation_id, Some(AmqpValue::Uuid(_))));
     assert_eq!(back(message).0.correlation_data, Some(urn.into()));
+    // What would come back as another text stays bytes.
+    for other in ["urn:uuid:0123ABCD-0123-4567-89ab-0123456789ab", "urn:uuid:+123abcd-0123-4567-89ab-0123456789ab"] {
+        let envelope = Envelope { correlation_data: Some(other.into()), ..Envelope::new("a/b") };
+        assert_eq!(back(there(&envelope)).0.correlation_data, Some(other.into()));
+    }
 }
 
 #[test]

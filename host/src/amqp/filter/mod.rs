@@ -104,7 +104,12 @@ impl Filters {
         let words = serde_amqp::to_vec(&self.in_force).unwrap_or_default().into();
         let test = move |message: &Message| {
             let Ok(sections) = Sections::scan(message.payload(), &limits) else { return false };
-            self.pass(&sections.header(), &sections)
+            // A message is kept without its header; what matters of it stands beside it.
+            let header = match message.as_bare() {
+                Some(bare) => Header { durable: bare.durable, priority: bare.priority, ..Header::default() },
+                None => sections.header(),
+            };
+            self.pass(&header, &sections)
         };
         Some(Predicate { words, test: Arc::new(test) })
     }

@@ -3,6 +3,8 @@
 use super::Filters;
 use crate::amqp::sections::{self, Header, Id, Properties, Sections};
 use crate::amqp::{Described, Descriptor, FilterSet, Limits, Symbol, Value};
+use crate::message::{Bare, Envelope, Guarantee, Message};
+use crate::topic::{self, Topic};
 use serde_amqp::primitives::OrderedMap;
 
 fn described(descriptor: &str, value: Value) -> Value {
@@ -219,4 +221,22 @@ fn what_is_not_known_is_not_in_force() {
     assert!(filters.no_local && passes(&filters));
     assert_eq!(filters.in_force.keys().map(|key| key.as_str()).collect::<Vec<_>>(), ["c"]);
     assert!(filters.predicate(Default::default()).is_none());
+}
+
+/// What the hall asks of a message that it keeps without its header.
+#[test]
+fn a_selector_sees_priority_and_durability_of_a_message_in_a_queue() {
+    let mut encoded = Vec::new();
+    sections::data(b"x", &mut encoded);
+    let topic = Topic::new("q", &topic::Limits::default()).unwrap();
+    let guarantee = Guarantee::AtLeastOnce;
+    let envelope = Envelope { topic, guarantee, retain: false, expires: None, properties: None, hops: 0 };
+    let bare = Bare { handover: guarantee, blank: false, durable: true, priority: 7 };
+    let message = Message::bare(envelope, bare, 1, &encoded);
+    let selects = |selector: &str| {
+        let filters = filters("apache.org:selector-filter:string", Value::String(selector.into())).unwrap();
+        (filters.predicate(Default::default()).unwrap().test)(&message)
+    };
+    assert!(selects("JMSPriority = 7 AND JMSDeliveryMode = 'PERSISTENT'"));
+    assert!(!selects("JMSPriority = 4") && !selects("JMSDeliveryMode = 'NON_PERSISTENT'"));
 }

@@ -134,7 +134,8 @@ fn a11_open_has_rules() {
     closes(&mut Rig::new(), &open(&[&string("c"), NULL, &uint(511)]), INVALID, "max-frame-size");
     closes(&mut Rig::new(), &open(&[&string("c"), NULL, NULL, NULL, &uint(1)]), INVALID, "idle-time-out");
     closes(&mut Rig::new(), &open(&[]), INVALID, "no container-id");
-    closes(&mut Rig::new(), &open(&[&string("")]), INVALID, "an empty container-id");
+    // Proton's engine sends an empty one unless it is told another, and nothing forbids that.
+    assert!(Rig::new().feed(&open(&[&string("")])).is_ok());
     closes(&mut Rig::begun(), &super::raw::open("c"), NOT_ALLOWED, "twice");
 }
 

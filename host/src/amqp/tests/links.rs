@@ -281,6 +281,23 @@ fn echo_is_answered_once() {
     assert!(matches!(&said[..], [Performative::Flow(flow)] if !flow.echo && flow.link_credit == Some(1)), "{said:?}");
 }
 
+/// 2.6.7: also where the window holds the last delivery up.
+#[test]
+fn a_client_that_drains_hears_so_behind_a_long_message() {
+    let mut rig = Rig::begun();
+    let link = rig.attached(&attach_receiver("r", 0, (0, 0)), None);
+    rig.feed(&flow(0, 2, Some((0, 0, 1, true, false)))).unwrap();
+    rig.said();
+    rig.deliver(link, 1, false, &message(&vec![9; 300_000])).unwrap();
+    assert!(rig.performatives().iter().all(|said| matches!(said, Performative::Transfer(_))));
+    rig.feed(&flow(2, 100, None)).unwrap();
+    let said = rig.performatives();
+    assert!(
+        matches!(said.last(), Some(Performative::Flow(flow)) if flow.drain && flow.link_credit == Some(0)),
+        "{said:?}"
+    );
+}
+
 #[test]
 fn a_long_message_goes_on_when_the_window_moves() {
     let mut rig = Rig::begun();

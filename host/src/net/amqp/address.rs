@@ -1,10 +1,8 @@
 //! What an address means, and for how long a terminus stays.
 
 use crate::amqp::{Array, Outcome, Source, Symbol, TerminusExpiryPolicy};
-use crate::broker::OF_LINKS;
+use crate::broker::{self, OF_LINKS};
 
-/// Addresses that begin like this are queues.
-const QUEUES: &str = "/queues/";
 /// Addresses of dynamic nodes begin like this. None of them is a queue, whatever a client that answers says.
 const TEMPORARY: &str = "/temporary/";
 /// Seconds for which a terminus that was only detached waits for its return, where its client wants it to stay until the end
@@ -13,8 +11,7 @@ const DETACHED_SECONDS_MIN: u32 = 60;
 
 /// Whether a node is a queue: by its address, or because the client says so.
 pub fn is_queue(address: &str, capabilities: Option<&Array<Symbol>>) -> bool {
-    address.strip_prefix(QUEUES).is_some_and(|name| !name.is_empty())
-        || (has(capabilities, "queue") && !address.starts_with(TEMPORARY))
+    broker::is_address_of_queue(address) || (has(capabilities, "queue") && !address.starts_with(TEMPORARY))
 }
 
 /// Whether a capability is among those.

@@ -192,6 +192,10 @@ impl Side {
             Some(address) if !source.dynamic && !address.is_empty() => address.clone(),
             _ => return Err(error(AmqpError::InvalidField, "the source needs an address, or to be dynamic")),
         };
+        if address.starts_with("$share/") {
+            let how = "a subscription is shared by capability `shared` of its source, not by its address";
+            return Err(error(AmqpError::InvalidField, how));
+        }
         let stay = address::stay(source);
         let (predicate, options) = self.condition(source, attach, &mut reply)?;
         let is_queue = address::is_queue(&address, source.capabilities.as_ref()) && !source.dynamic;
@@ -397,7 +401,9 @@ impl Side {
                     false => how(&receiver),
                 };
                 let context = self.context.clone();
-                context.broker.part(&mut context.worker.borrow_mut(), now, &receiver.link, how);
+                // What ends with a transaction is nobody else's until that is discharged (4.4.2).
+                let retired = self.retired_of(link);
+                context.broker.part_but(&mut context.worker.borrow_mut(), now, &receiver.link, how, &retired);
             }
             End::Coordinator => self.coordinator_gone(now, link),
             End::Incoming(incoming) => {

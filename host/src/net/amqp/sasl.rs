@@ -150,7 +150,12 @@ impl Side {
         }
         let identity = self.admission.name.clone();
         let scope = Scope { listener: self.listener.clone(), protocol: Protocol::Amqp, identity };
-        let client = Arc::new(Client { id: (*opening.container_id).into(), scope, peer: self.peer.clone() });
+        // Some libraries send an empty name unless they are told one: it is nobody's, and one is made up for it.
+        let id = match &*opening.container_id {
+            "" => format!("pliant-{:032x}", rand::random::<u128>()).into(),
+            named => named.into(),
+        };
+        let client = Arc::new(Client { id, scope, peer: self.peer.clone() });
         self.come_in(client);
         self.wire(|wire| wire.machine.open(now, &mut wire.front));
         Ok(())

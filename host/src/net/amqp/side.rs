@@ -15,7 +15,7 @@ use crate::broker::{self, Link, Parting};
 use crate::client::{Client, Departure, Protocol};
 use crate::dialogue::Closed;
 use crate::identity::Circumstances;
-use crate::message::Time;
+use crate::message::{Time, Weight};
 use crate::net::context::Context;
 use crate::net::machine::Writer;
 use crate::net::outlet::Outlet;
@@ -51,7 +51,12 @@ pub struct Side {
     pub(super) answers: VecDeque<(Sequence, Told)>,
     /// For which of them the hall will wake this connection.
     awaited: Sequence,
+    /// Messages of which not all has come, and what is counted for them.
+    partial: (usize, Option<Weight>),
 }
+
+/// Messages of which not all has come are looked at again when they have grown or shrunk by so many bytes.
+const PARTIAL_STEP: usize = 256 * 1024;
 
 /// What a link is to the hall.
 pub(super) enum End {
@@ -89,6 +94,7 @@ impl Side {
             transactions: Transactions::default(),
             answers: VecDeque::new(),
             awaited: 0,
+            partial: (0, None),
         }
     }
 
@@ -136,7 +142,23 @@ impl Side {
                 }
             }
         }
-        (used, Ok(()))
+        (used, self.weigh_partial())
+    }
+
+    /// What has come of long messages counts as what waits does. Past the mark on memory whoever makes it more has to go.
+    fn weigh_partial(&mut self) -> Result<(), Over> {
+        let bytes = self.wire(|wire| wire.machine.partial_bytes()).unwrap_or_default();
+        let (before, _) = self.partial;
+        if bytes.abs_diff(before) < PARTIAL_STEP && (bytes > 0 || before == 0) {
+            return Ok(());
+        }
+        self.partial = (bytes, (bytes > 0).then(|| Weight::new(bytes)));
+        if bytes <= before || !self.context.broker.is_short() {
+            return Ok(());
+        }
+        let why = error(AmqpError::ResourceLimitExceeded, "messages take too much memory; send this one later");
+        self.wire(|wire| wire.machine.close(Some(why), &mut wire.front));
+        Err(Over(Departure::ClosedByBroker))
     }
 
     fn act(&mut self, now: Time, action: Action<'_>) -> Result<(), Over> {
@@ -176,7 +198,10 @@ impl Side {
     ///
     /// # Errors
     /// The client was silent for too long.
-    pub fn tick(&mut self, now: Time) -> Result<(), Over> {
+    pub fn tick(&mut self, now: Time, reads: bool) -> Result<(), Over> {
+        if !reads {
+            self.wire(|wire| wire.machine.excuse_silence(now));
+        }
         loop {
             let ticked = self.wire(|wire| wire.machine.tick(now, &mut wire.front));
             match ticked {

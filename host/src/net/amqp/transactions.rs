@@ -189,17 +189,27 @@ impl Side {
         }
     }
 
+    /// The entries of a link that are to end with a transaction.
+    pub(super) fn retired_of(&self, link: LinkId) -> Vec<u64> {
+        let retired = self.transactions.open.values().flat_map(|one| &one.retired);
+        retired.filter(|retiral| retiral.link == link).map(|retiral| retiral.number).collect()
+    }
+
     fn take_out(&mut self, txn: &TxnId) -> Option<Transaction> {
         let transaction = self.transactions.open.remove(txn)?;
         self.transactions.bytes -= transaction.posted.iter().map(|posted| posted.encoded.len() as u64).sum::<u64>();
         Some(transaction)
     }
 
-    /// Nothing of it takes effect. What the client has settled, and so forgotten, comes again.
+    /// Nothing of it takes effect. What the client has settled, and so forgotten, comes again, and what its link has left
+    /// behind.
     fn roll_back(&mut self, now: Time, transaction: Transaction) {
         let context = self.context.clone();
         let mut worker = context.worker.borrow_mut();
-        for retiral in transaction.retired.iter().filter(|retiral| retiral.settled) {
+        for retiral in &transaction.retired {
+            if !retiral.settled && self.end(retiral.link).is_some() {
+                continue;
+            }
             let numbers = [retiral.number];
             context.broker.dispose(&mut worker, now, &retiral.attachment, &numbers, &Disposal::Released);
         }

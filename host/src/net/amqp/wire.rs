@@ -105,6 +105,9 @@ impl Wire {
         if !self.machine.is_live() {
             return;
         }
+        if self.machine.has_room_again() {
+            self.ring(None);
+        }
         loop {
             let ready = self.bell.ready();
             if ready.is_empty() {
@@ -142,7 +145,8 @@ impl Wire {
                 // The room was asked for; a link that has gone meanwhile gives back what it has.
                 Err(Undelivered::NoRoom) => {}
             }
-            room -= 1;
+            // Not one less: a long message takes many frames of the session's window.
+            room = machine.room(door.link);
             full = out.len() >= batch_bytes;
             if room == 0 || full { Take::Enough } else { Take::More }
         });

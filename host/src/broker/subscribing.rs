@@ -1,0 +1,260 @@
+//! A SUBSCRIBE, worked off in slices: where much is retained, looking for what matches takes long, and others on the thread
+//! have to come between.
+
+use super::attach::{Link, Parked};
+use super::mailbox::{Mailbox, Replay};
+use super::staged::Staged;
+use super::subscribe::key;
+use super::worker::Worker;
+use super::{Answer, Broker};
+use crate::dialogue::{Event, Handle, Subscribe, SubscribeFilter, Subscription};
+use crate::message::{Guarantee, Refusal, RefusalKind, Time};
+use crate::store::Change;
+use crate::wasm::Action;
+use std::sync::Arc;
+
+/// Retained values that one slice looks at: a few milliseconds.
+const STEPS: usize = 16_384;
+
+/// What is left of a SUBSCRIBE.
+pub(super) struct Subscribing {
+    handle: Handle,
+    left: std::vec::IntoIter<SubscribeFilter>,
+    current: Option<Adding>,
+    granted: Vec<Result<Guarantee, Refusal>>,
+}
+
+/// A filter that was admitted and is being added.
+struct Adding {
+    key: Arc<str>,
+    subscription: Subscription,
+    is_new: bool,
+    /// What is still to be queued of what is retained.
+    replay: Option<Replay>,
+    /// Number of the last value that certainly is queued once that is done, if all are.
+    queued_to: Option<u64>,
+    /// Publishers find it.
+    is_found: bool,
+}
+
+impl Broker {
+    pub(super) fn subscribe(&self, worker: &mut Worker, link: &mut Link, now: Time, subscribe: Subscribe) -> Answer {
+        let Subscribe { handle, filters } = subscribe;
+        let granted = Vec::with_capacity(filters.len());
+        let subscribing = Subscribing { handle, left: filters.into_iter(), current: None, granted };
+        self.subscribe_on(worker, link, now, Box::new(subscribing))
+    }
+
+    /// Works off the next slice.
+    pub(super) fn subscribe_on(
+        &self,
+        worker: &mut Worker,
+        link: &mut Link,
+        now: Time,
+        mut subscribing: Box<Subscribing>,
+    ) -> Answer {
+        let Some(attachment) = link.attachment.clone() else { return Answer::None };
+        let mailbox = &attachment.mailbox;
+        // Another connection may have taken the place meanwhile.
+        if !mailbox.is_current(attachment.number) {
+            return Answer::None;
+        }
+        worker.refresh_for(self, link.client.as_ref().map_or("", |client| &client.id));
+        let mut staged = worker.stage();
+        let done = self.slice(worker, link, now, mailbox, &mut subscribing, &mut staged);
+        let after = self.commit(worker, staged);
+        if !done {
+            link.parked = Some(Parked::Subscribe(subscribing));
+            link.outlet.wake();
+            return Answer::Parked;
+        }
+        let mut state = mailbox.lock();
+        if !state.touched && !state.has_nothing() {
+            state.touched = true;
+            worker.touched.extend(state.outlet.clone());
+        }
+        drop(state);
+        Answer::Say(after, Event::Subscribed { handle: subscribing.handle, granted: subscribing.granted })
+    }
+
+    fn slice(
+        &self,
+        worker: &mut Worker,
+        link: &Link,
+        now: Time,
+        mailbox: &Arc<Mailbox>,
+        subscribing: &mut Subscribing,
+        staged: &mut Staged,
+    ) -> bool {
+        let mut steps = STEPS;
+        while steps > 0 {
+            let adding = match subscribing.current.take() {
+                Some(adding) => Ok(adding),
+                None => match subscribing.left.next() {
+                    Some(wanted) => self.admit_filter(worker, link, now, mailbox, wanted),
+                    None => return true,
+                },
+            };
+            let added = adding.and_then(|mut adding| {
+                let done = self.add_filter(worker, link, now, mailbox, &mut adding, &mut steps, staged)?;
+                Ok((adding, done))
+            });
+            match added {
+                Ok((adding, true)) => subscribing.granted.push(Ok(adding.subscription.options.guarantee)),
+                Ok((adding, false)) => subscribing.current = Some(adding),
+                Err(refusal) => subscribing.granted.push(Err(refusal)),
+            }
+        }
+        false
+    }
+
+    /// Adds one filter at once.
+    pub(super) fn subscribe_one(
+        &self,
+        worker: &mut Worker,
+        link: &Link,
+        now: Time,
+        mailbox: &Arc<Mailbox>,
+        wanted: SubscribeFilter,
+        staged: &mut Staged,
+    ) -> Result<Guarantee, Refusal> {
+        let mut adding = self.admit_filter(worker, link, now, mailbox, wanted)?;
+        while !self.add_filter(worker, link, now, mailbox, &mut adding, &mut { usize::MAX }, staged)? {}
+        Ok(adding.subscription.options.guarantee)
+    }
+
+    /// Whether the client may have this subscription, and what is to be done for it.
+    fn admit_filter(
+        &self,
+        worker: &mut Worker,
+        link: &Link,
+        now: Time,
+        mailbox: &Arc<Mailbox>,
+        wanted: SubscribeFilter,
+    ) -> Result<Adding, Refusal> {
+        if mailbox.is_durable() && !self.store.is_healthy() {
+            let reason = "the disk fails: nothing is taken that would have to be kept";
+            return Err(Refusal::new(RefusalKind::QuotaExceeded, reason));
+        }
+        let filter = self.broker_filter(worker, link, &wanted.name)?;
+        let client = mailbox.lock().client.clone();
+        self.check(worker, &client, Action::Subscribe, filter.as_str())?;
+        let name = (filter.as_str() != &*wanted.name).then_some(wanted.name);
+        let subscription = Subscription { filter, name, share: wanted.share, options: wanted.options };
+        let key = key(&subscription.filter, subscription.share.as_deref());
+        let is_new = {
+            let state = mailbox.lock();
+            let is_new = !state.subscriptions.contains_key(&key);
+            if is_new && state.subscriptions.len() >= self.limits.subscriptions_per_client_max {
+                return Err(Refusal::new(RefusalKind::QuotaExceeded, "the client has too many subscriptions"));
+            }
+            is_new
+        };
+        if is_new && self.metrics.subscriptions.get() >= self.limits.subscriptions_max as i64 {
+            return Err(Refusal::new(RefusalKind::QuotaExceeded, "there are too many subscriptions"));
+        }
+        let replay = self.replay(worker, now, mailbox, &subscription, is_new);
+        let queued_to = replay.as_ref().filter(|replay| replay.chosen.is_none()).map(|_| self.retained.last());
+        Ok(Adding { key, subscription, is_new, replay, queued_to, is_found: false })
+    }
+
+    /// Goes on with a filter; false: there is more to do.
+    #[expect(clippy::too_many_arguments, reason = "one step of `slice`, with all that it knows")]
+    fn add_filter(
+        &self,
+        worker: &mut Worker,
+        link: &Link,
+        now: Time,
+        mailbox: &Arc<Mailbox>,
+        adding: &mut Adding,
+        steps: &mut usize,
+        staged: &mut Staged,
+    ) -> Result<bool, Refusal> {
+        *steps = steps.saturating_sub(1);
+        loop {
+            // Retained messages go into the queue before live ones can.
+            if let Some(replay) = &mut adding.replay
+                && !self.replay_durably(worker, now, mailbox, replay, steps, staged)?
+            {
+                return Ok(false);
+            }
+            adding.replay = None;
+            if adding.is_found {
+                return Ok(true);
+            }
+            if adding.is_new {
+                self.metrics.subscriptions.add(1);
+            }
+            if mailbox.is_durable() {
+                staged.change(Change::Filter(mailbox.id, Box::new(adding.subscription.clone())));
+            }
+            self.subscribed(link, || adding.subscription.filter.clone());
+            self.put_subscription(mailbox, adding.key.clone(), adding.subscription.clone());
+            self.subscriptions_changed();
+            self.end_replay_here(mailbox);
+            adding.is_found = true;
+            adding.replay = adding.queued_to.and_then(|queued_to| self.missed(&adding.subscription, queued_to));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Limits;
+    use super::super::tests::{Hall, hall};
+    use super::*;
+    use crate::dialogue::{Publish, Request, SubscribeOptions};
+
+    fn request(names: &[&str]) -> Request<'static> {
+        let options = SubscribeOptions { guarantee: Guarantee::AtLeastOnce, ..Default::default() };
+        let filters = names.iter().map(|name| SubscribeFilter { name: (*name).into(), share: None, options });
+        Request::Subscribe(Subscribe { handle: 1, filters: filters.collect() })
+    }
+
+    fn with_much_retained() -> Hall {
+        let mut hall = hall(Limits::default());
+        let (mut publisher, _) = hall.attach("p", true, 0, 10);
+        for number in 0..40_000u32 {
+            let name = format!("a/{number}/v");
+            let (guarantee, handle, payload) = (Guarantee::AtMostOnce, 0, &b"v"[..]);
+            let publish = Publish {
+                name: &name,
+                guarantee,
+                retain: true,
+                handle,
+                expiry_seconds: None,
+                properties: None,
+                payload,
+            };
+            hall.ask(&mut publisher, Request::Publish(publish));
+        }
+        hall
+    }
+
+    #[test]
+    fn looking_through_much_that_is_retained_lets_others_come_between() {
+        let mut hall = with_much_retained();
+        let (mut peer, _) = hall.attach("s", true, 100, 10);
+        let mut answer = hall.ask(&mut peer, request(&["+/+/x", "+/+/y", "a/7/#"]));
+        let mut slices = 1;
+        while matches!(answer, Answer::Parked) {
+            answer = hall.broker.resume(&mut hall.worker, &mut peer.link, hall.now);
+            slices += 1;
+        }
+        let Answer::Say(_, Event::Subscribed { handle: 1, granted }) = answer else { panic!("{answer:?}") };
+        assert!(granted.len() == 3 && granted.iter().all(Result::is_ok));
+        assert!(slices >= 4, "{slices}");
+        assert_eq!(hall.broker.client("s").unwrap().queued, 1);
+    }
+
+    #[test]
+    fn a_connection_whose_place_was_taken_goes_on_with_nothing() {
+        let mut hall = with_much_retained();
+        let (mut peer, _) = hall.attach("s", true, 100, 10);
+        assert!(matches!(hall.ask(&mut peer, request(&["+/+/x"])), Answer::Parked));
+        let _heir = hall.attach("s", false, 100, 10);
+        let over = hall.broker.resume(&mut hall.worker, &mut peer.link, hall.now);
+        assert!(matches!(over, Answer::None) && !peer.link.is_parked(), "{over:?}");
+        assert!(hall.broker.directory.get("s").unwrap().lock().subscriptions.is_empty());
+    }
+}
