@@ -106,6 +106,13 @@ impl Routing for Hostile {
                 text(more.len().to_string())
             }
             "exits" => std::process::exit(0),
+            "dawdles" => {
+                let until = clock::now_milliseconds() + 3;
+                while clock::now_milliseconds() < until {
+                    (0..10_000).for_each(|n| drop(core::hint::black_box(n)));
+                }
+                Decision::keep()
+            }
             "sleeps" => {
                 std::thread::sleep(core::time::Duration::from_secs(10));
                 Decision::keep()

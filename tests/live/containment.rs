@@ -94,3 +94,27 @@ fn metrics_and_log_say_which_module_failed() {
         admin.delete(&format!("/api/v1/modules/{guest}")).expect(200);
     }
 }
+
+/// Calls that stay within their time, one after the other, do not keep the thread from the others' messages.
+#[test]
+fn others_have_their_turn_between_calls_that_take_long() {
+    let Some(broker) = Broker::start_with(|config| config.workers = 1) else { return };
+    let (admin, at) = (broker.admin(), broker.address());
+    let config = "%7B%22mode%22%3A%22dawdles%22%7D";
+    let path = format!("/api/v1/modules/hostile?on_failure=bypass&config={config}");
+    admin.deploy(&path, &guests::component("hostile")).expect(200);
+    let mut client = connect(V5).at(at).open();
+    client.subscribe("good/#", 1);
+    for dawdler in [V5, V311] {
+        let calls = || admin.get("/api/v1/modules/hostile").expect(200).json()["calls"].as_u64().unwrap();
+        let before = calls();
+        let mut dawdler = connect(dawdler).at(at).open();
+        let ids: Vec<u16> = (0..200).map(|_| dawdler.send_publish(&Publish::new("bad/x", "x", 1))).collect();
+        dawdler.acked(0x40, ids[0]);
+        client.say("good/x", "between", 1);
+        client.expect("good/x", "between", 1);
+        assert!(calls() - before < 200);
+        ids[1..].iter().for_each(|id| drop(dawdler.acked(0x40, *id)));
+        assert!(calls() - before >= 200);
+    }
+}

@@ -29,7 +29,9 @@ const MODES: [(&str, &str); 15] = [
 ];
 
 /// The rest.
-const MORE: [(&str, &str); 26] = [
+const MORE: [(&str, &str); 27] = [
+    // Within its time, on every call.
+    ("dawdles", ""),
     ("traps-sometimes", ""),
     ("exits", ""),
     ("sleeps", ""),

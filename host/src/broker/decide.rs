@@ -16,6 +16,8 @@ use std::sync::Arc;
 
 /// Copies decided about at once, so that one client does not hold its thread for long.
 const COPIES_A_TURN: usize = 64;
+/// Nor beyond the copy at which modules had taken so long, nanoseconds.
+const TIME_A_TURN: u64 = 2_000_000;
 
 /// Where a copy stands.
 #[derive(Clone, Copy)]
@@ -67,14 +69,18 @@ impl Broker {
         if asked.is_empty() {
             return false;
         }
+        let begun = worker.guests.spent().nanoseconds;
         let answers: Vec<(Place, Leaves)> = asked
             .into_iter()
-            .map(|Asked { place, message, guarantee, retain }| {
+            .map_while(|Asked { place, message, guarantee, retain }| {
+                if worker.guests.spent().nanoseconds.wrapping_sub(begun) >= TIME_A_TURN {
+                    return None;
+                }
                 if !self.may_receive(&chain, &mut worker.guests, mailbox, message.topic()) {
-                    return (place, Leaves::Not);
+                    return Some((place, Leaves::Not));
                 }
                 if !chain.wants_delivery(message.topic().as_str()) {
-                    return (place, Leaves::AsItIs);
+                    return Some((place, Leaves::AsItIs));
                 }
                 // What has no form for modules has none for them to decide about.
                 let leaves = match self.shown(worker, &message) {
@@ -84,7 +90,7 @@ impl Broker {
                     },
                     Err(_) => Leaves::AsItIs,
                 };
-                (place, leaves)
+                Some((place, leaves))
             })
             .collect();
         let mut changes = Vec::new();

@@ -81,6 +81,8 @@ pub use tags::{Admission, Slot};
 pub use transact::Retired;
 pub use worker::Worker;
 
+pub use crate::wasm::Spent;
+
 use crate::client::Scope;
 use crate::dialogue::{Closed, Event, Outgoing, Request};
 use crate::message::Time;

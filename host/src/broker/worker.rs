@@ -5,7 +5,7 @@ use super::mailbox::Outlet;
 use super::route::Routes;
 use super::staged::Staged;
 use crate::message::Time;
-use crate::wasm::{Chain, Guests};
+use crate::wasm::{Chain, Guests, Spent};
 use std::sync::Arc;
 
 /// See the head of this file.
@@ -85,6 +85,12 @@ impl Worker {
     /// The chain that another client follows, of the plan at hand.
     pub(super) fn chain_for(&self, client: &str) -> Arc<Chain> {
         if self.plan.is_split() { self.plan.side_of(client).clone() } else { self.plan.clone() }
+    }
+
+    /// What modules took on this thread so far.
+    #[inline]
+    pub fn spent(&self) -> Spent {
+        self.guests.spent()
     }
 
     /// Counts a packet of whatever protocol.

@@ -196,6 +196,7 @@ pub(super) const GLOBAL: &[Setting<Config>] = &[
     number!("net.unauthenticated_bytes_max", net.unauthenticated_bytes_max, 512..=1 << 30, "bytes"),
     number!("net.unauthenticated_reserve_bytes", net.unauthenticated_reserve_bytes, 0..=1 << 40, "bytes"),
     number!("net.write_seconds_max", net.write_seconds_max, 1..=86_400, "seconds"),
+    number!("net.turn_milliseconds_max", net.turn_milliseconds_max, 1..=60_000, "milliseconds"),
     number!("net.batch_bytes", net.batch_bytes, 1024..=1 << 30, "bytes"),
     number!("net.answers_waiting_max", net.answers_waiting_max, 1..=10_000_000, "answers"),
     number!("net.opening_seconds_max", net.opening_seconds_max, 1..=3600, "seconds"),

@@ -149,7 +149,8 @@ impl Connection {
     async fn turn(&mut self) -> Result<(), End> {
         let turn = poll_fn(|task| self.poll_turn(task)).await;
         let now = self.context.clock.now();
-        match turn {
+        self.context.begin_turn();
+        let ended = match turn {
             Turn::Bytes(count) => self.bytes(now, count),
             Turn::EndOfFile => Err(End::Lost),
             Turn::Fault => Err(match self.fault.take() {
@@ -163,7 +164,13 @@ impl Connection {
             }
             Turn::Deadline => self.deadline(now),
             Turn::GoOn => self.go_on(now),
+        };
+        if ended.is_ok()
+            && let Some(pause) = self.context.pause()
+        {
+            Box::pin(pause.pass()).await;
         }
+        ended
     }
 
     fn poll_turn(&mut self, task: &mut TaskContext<'_>) -> Poll<Turn> {
@@ -332,6 +339,7 @@ impl Connection {
         for _ in 0..MAKE_WAY_READS_MAX {
             // The runtime looks at the socket before it comes back here; what was read made room for more.
             tokio::task::yield_now().await;
+            self.context.begin_turn();
             if !self.reads() {
                 break;
             }

@@ -2,6 +2,7 @@
 
 use super::errands::Errands;
 use super::peers::Peers;
+use super::turn::Turns;
 use super::{Clock, Limits};
 use crate::broker::{Broker, Worker};
 use crate::identity::Identity;
@@ -36,6 +37,8 @@ pub struct Context {
     pub amqp: Arc<amqp::Limits>,
     /// AMQP connections of all threads.
     pub peers: Arc<Peers>,
+    /// Whose turn it is on this thread.
+    pub turns: Turns,
     /// Connections of this thread.
     pub connections: Arc<AtomicUsize>,
 }

@@ -113,7 +113,8 @@ impl Connection {
     /// Works off whole packets; how many bytes those were.
     fn packets(&mut self, now: Time, bytes: &[u8]) -> (usize, Result<(), End>) {
         let (used, ended) = self.whole_packets(now, bytes);
-        self.held_back = used < bytes.len() && !self.reads();
+        let is_over = || self.context.is_turn_over(&self.context.worker.borrow());
+        self.held_back = used < bytes.len() && (!self.reads() || is_over());
         (used, ended)
     }
 
@@ -131,7 +132,7 @@ impl Connection {
         }
         let context = self.context.clone();
         let mut worker = context.worker.borrow_mut();
-        while used < bytes.len() && self.reads() {
+        while used < bytes.len() && self.reads() && !context.is_turn_over(&worker) {
             let Machine::Mqtt(inbound) = &mut self.machine else { break };
             let (length, action) = match inbound.receive(now, &bytes[used..]) {
                 Ok(Step::Packet { length, action }) => (length, action),

@@ -28,6 +28,7 @@ mod session;
 mod sys;
 mod tls;
 mod transport;
+mod turn;
 mod websocket;
 mod workers;
 
@@ -59,6 +60,9 @@ pub struct Limits {
     pub unauthenticated_reserve_bytes: usize,
     /// Seconds after which a client that takes nothing of what waits for it is cut off. Default 30.
     pub write_seconds_max: u32,
+    /// Milliseconds that modules may take over what one connection sent, or gets, before the others of its thread have their
+    /// turn. Calls that take a millisecond or more have half of the thread's time; whose messages they are waits. Default 2.
+    pub turn_milliseconds_max: u32,
     /// Bytes that one call reads from a socket, and that are gathered for one write. Default 65,536.
     pub batch_bytes: usize,
     /// Answers of one connection that wait for the disk; at this number nothing more is read from it. Default 10,000.
@@ -97,6 +101,7 @@ impl Default for Limits {
             unauthenticated_bytes_max: 8192,
             unauthenticated_reserve_bytes: 64 << 20,
             write_seconds_max: 30,
+            turn_milliseconds_max: 2,
             batch_bytes: 65_536,
             answers_waiting_max: 10_000,
             opening_seconds_max: 5,

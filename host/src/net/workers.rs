@@ -8,6 +8,7 @@ use super::listener::{Arrival, BindError, Entrance, Listener, ListenerConfig, ac
 use super::opening::Newcomer;
 use super::peers::Peers;
 use super::transport::Stream;
+use super::turn::Turns;
 use super::{Clock, Limits};
 use crate::broker::Broker;
 use crate::dialogue::Closed;
@@ -178,6 +179,7 @@ impl Workers {
                     mqtt,
                     amqp,
                     peers,
+                    turns: Turns::default(),
                     connections,
                 });
                 LocalSet::new().block_on(&runtime, work(context, crew, at, listeners, receiver, stopped));

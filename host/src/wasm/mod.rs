@@ -74,7 +74,7 @@ pub use meter::HookFigures;
 pub use modules::{DeployOptions, Modules};
 pub use open::{Binding, Kept};
 pub use outside::{Errand, Failure as ErrandFailure, Fields, HostGrant, Messenger, Reply};
-pub use pool::{Decision, Guests};
+pub use pool::{Decision, Guests, Spent};
 pub use report::{CanaryInfo, Deployed, ModuleInfo, ModuleState, VersionInfo};
 pub use services::{Clock, RetainedLookup};
 pub use signature::{Signers, key_pair, sign};

@@ -28,6 +28,18 @@ pub struct Decision {
     pub microseconds: f64,
 }
 
+/// Time of one thread that calls took, failed ones included.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Spent {
+    /// Nanoseconds of all calls.
+    pub nanoseconds: u64,
+    /// Of those that took a millisecond or more.
+    pub slow_nanoseconds: u64,
+}
+
+/// A call is slow from here on, nanoseconds.
+const SLOW: u64 = 1_000_000;
+
 /// The instances of one worker thread: taken without a lock, one of each version.
 pub struct Guests {
     inner: Arc<Inner>,
@@ -37,6 +49,7 @@ pub struct Guests {
     /// An older chain was used after that and may have left instances behind.
     strays: bool,
     failures: u64,
+    spent: Spent,
     /// The thread may wait for servers outside, and so may the hooks for which somebody waits that long.
     patient: bool,
     /// Modules are asked what they would decide: what they change is not kept, and nothing is counted or held against them.
@@ -113,6 +126,7 @@ impl Guests {
             seen: 0,
             strays: false,
             failures: 0,
+            spent: Spent::default(),
             patient: false,
             rehearses: false,
             trace: None,
@@ -139,6 +153,12 @@ impl Guests {
     /// the failure policy made of it.
     pub fn failures(&self) -> u64 {
         self.failures
+    }
+
+    /// What calls took here so far.
+    #[inline]
+    pub fn spent(&self) -> Spent {
+        self.spent
     }
 
     /// Live instances here.
@@ -189,6 +209,10 @@ impl Guests {
         let answer = answer.and_then(|answer| judge(inner, answer).map_err(Fault::Answer));
         let nanoseconds = u64::try_from(begun.elapsed().as_nanos()).unwrap_or(u64::MAX);
         drop(entered);
+        self.spent.nanoseconds = self.spent.nanoseconds.wrapping_add(nanoseconds);
+        if nanoseconds >= SLOW {
+            self.spent.slow_nanoseconds = self.spent.slow_nanoseconds.wrapping_add(nanoseconds);
+        }
         if !self.rehearses {
             slot.meter.record(ask.hook, nanoseconds, answer.is_err());
         }

@@ -124,7 +124,7 @@ impl Side {
     /// The connection is over once what was said has been sent.
     pub fn frames(&mut self, now: Time, bytes: &[u8]) -> (usize, Result<(), Over>) {
         let mut used = 0;
-        while used < bytes.len() && self.reads() {
+        while used < bytes.len() && self.reads() && !self.context.is_turn_over(&self.context.worker.borrow()) {
             let step = self.wire(|wire| wire.machine.receive(now, &bytes[used..], &mut wire.front));
             match step {
                 None | Some(Ok(Step::NeedMore { .. } | Step::Wait)) => break,
