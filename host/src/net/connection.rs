@@ -150,7 +150,7 @@ impl Connection {
         let turn = poll_fn(|task| self.poll_turn(task)).await;
         let now = self.context.clock.now();
         self.context.begin_turn();
-        let ended = match turn {
+        match turn {
             Turn::Bytes(count) => self.bytes(now, count),
             Turn::EndOfFile => Err(End::Lost),
             Turn::Fault => Err(match self.fault.take() {
@@ -164,13 +164,12 @@ impl Connection {
             }
             Turn::Deadline => self.deadline(now),
             Turn::GoOn => self.go_on(now),
-        };
-        if ended.is_ok()
-            && let Some(pause) = self.context.pause()
-        {
+        }?;
+        // In a box, for a connection that is idle has no use for it.
+        if let Some(pause) = self.context.pause() {
             Box::pin(pause.pass()).await;
         }
-        ended
+        Ok(())
     }
 
     fn poll_turn(&mut self, task: &mut TaskContext<'_>) -> Poll<Turn> {
