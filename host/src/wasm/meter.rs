@@ -87,6 +87,7 @@ struct HookMeter {
     calls: AtomicU64,
     failures: AtomicU64,
     nanoseconds: AtomicU64,
+    longest: AtomicU64,
     buckets: [AtomicU64; BUCKETS],
 }
 
@@ -105,6 +106,8 @@ pub struct HookFigures {
     pub p50_microseconds: f64,
     /// Of a hundred calls 99 took no longer, give or take an eighth.
     pub p99_microseconds: f64,
+    /// The longest call.
+    pub max_microseconds: f64,
 }
 
 impl HookMeter {
@@ -114,6 +117,7 @@ impl HookMeter {
             calls: AtomicU64::new(0),
             failures: AtomicU64::new(0),
             nanoseconds: AtomicU64::new(0),
+            longest: AtomicU64::new(0),
             buckets,
         })
     }
@@ -122,6 +126,13 @@ impl HookMeter {
 /// Adds where only one thread ever writes: no locked instruction.
 fn add(to: &AtomicU64, n: u64) {
     to.store(to.load(Ordering::Relaxed).wrapping_add(n), Ordering::Relaxed);
+}
+
+/// Likewise.
+fn raise(to: &AtomicU64, n: u64) {
+    if n > to.load(Ordering::Relaxed) {
+        to.store(n, Ordering::Relaxed);
+    }
 }
 
 fn bucket(nanoseconds: u64) -> usize {
@@ -151,6 +162,7 @@ impl Meter {
         add(&meter.calls, 1);
         add(&meter.failures, u64::from(failed));
         add(&meter.nanoseconds, nanoseconds);
+        raise(&meter.longest, nanoseconds);
         add(&meter.buckets[bucket(nanoseconds)], 1);
     }
 
@@ -163,6 +175,7 @@ impl Meter {
             add(&to.calls, read(&from.calls));
             add(&to.failures, read(&from.failures));
             add(&to.nanoseconds, read(&from.nanoseconds));
+            raise(&to.longest, read(&from.longest));
             for (to, from) in to.buckets.iter().zip(&from.buckets) {
                 add(to, read(from));
             }
@@ -197,6 +210,7 @@ impl HookMeter {
             seconds_total: read(&self.nanoseconds) as f64 / 1e9,
             p50_microseconds: quantile(50),
             p99_microseconds: quantile(99),
+            max_microseconds: read(&self.longest) as f64 / 1_000.0,
         }
     }
 }
@@ -228,5 +242,6 @@ mod tests {
         assert_eq!((figures[0].calls, figures[0].failures), (200, 2));
         assert!((45.0..60.0).contains(&figures[0].p50_microseconds), "{figures:?}");
         assert!((95.0..115.0).contains(&figures[0].p99_microseconds), "{figures:?}");
+        assert!((99.9..100.1).contains(&figures[0].max_microseconds), "{figures:?}");
     }
 }
