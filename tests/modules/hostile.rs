@@ -156,3 +156,37 @@ fn a_bad_hook_beside_the_way_loses_its_turn_only() {
     let (wishes, _) = chain.tick(&mut rig.guests, &mut pulses, host::message::Time(10));
     assert_eq!(wishes.iter().map(|wish| &*wish.module).collect::<Vec<_>>(), ["next"]);
 }
+
+/// Milliseconds of a processor that this thread has used. None where the system does not tell.
+fn used() -> Option<f64> {
+    let told = std::fs::read_to_string("/proc/thread-self/schedstat").ok()?;
+    Some(told.split(' ').next()?.parse::<f64>().ok()? / 1e6)
+}
+
+/// With the bounds that a broker has by default. Told in time of a processor, so that those who wait for one do not count; the
+/// thread that stops guests may wait for one as well, so that on a busy machine single calls take longer. Where
+/// `PLIANT_TEST_LONG` is set, as it takes a while.
+#[test]
+fn calls_are_stopped_within_ten_milliseconds() {
+    if std::env::var_os("PLIANT_TEST_LONG").is_none() || used().is_none() {
+        eprintln!("left out: PLIANT_TEST_LONG is not set, or the system does not tell");
+        return;
+    }
+    let mut rig = Rig::with(Limits { failures_max: 0, instances_max: 16, ..Limits::default() });
+    rig.deploy("hostile", "hostile", 1, Bypass, &config("behaves"));
+    let mut all = Vec::new();
+    for (mode, _) in FAIL.iter().chain(&[("dawdles", ""), ("leaks", ""), ("leaks-bytes", ""), ("sleeps", "")]) {
+        rig.modules.configure("hostile", &config(mode)).unwrap();
+        let mut times: Vec<f64> = Vec::new();
+        for _ in 0..100 {
+            let before = used().unwrap();
+            rig.routed("bad");
+            times.push(used().unwrap() - before);
+        }
+        times.sort_by(f64::total_cmp);
+        println!("{mode}: p50 {:.2}, p99 {:.2}, greatest {:.2} ms", times[49], times[98], times[99]);
+        all.push((times[49], mode));
+    }
+    all.sort_by(|a, b| a.0.total_cmp(&b.0));
+    assert!(all.last().unwrap().0 < 10.0, "medians: {all:?}");
+}
