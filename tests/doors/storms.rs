@@ -1,13 +1,14 @@
-//! Crowds: many who begin at once, who come back at once, who stand still.
+//! Crowds: many who begin at once, who come back at once, who stand still; and a broker that was stopped itself.
 //!
 //! Small here; `PLIANT_LARGE_ROWS=1` makes them larger, `PLIANT_OVERLOAD_SECONDS=600` longer.
 
 use super::overload::{figure, size};
 use super::rig::{Authority, resident, until};
-use crate::harness::{Client, Packet, Process, Publish, V5, connect, unique};
+use crate::harness::{Client, Packet, Process, Publish, V5, V311, connect, unique};
 use host::config::ClientCertificate;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
+use std::process::Command;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
@@ -127,6 +128,35 @@ fn all_sessions_come_back_at_once_after_a_kill_and_nothing_is_lost() {
         }
         client.expect_nothing();
     }
+}
+
+/// O8: it wakes up later than all keep-alive times allow, and looks at what has come before it blames anybody.
+#[test]
+fn a_broker_that_was_stopped_for_a_while_blames_nobody() {
+    let Some(broker) = Process::start() else { return };
+    let signal = |name: &str| {
+        assert!(Command::new("kill").args([name, &broker.id().to_string()]).status().unwrap().success());
+    };
+    let topic = unique("frozen");
+    let mut clients: Vec<Client> = (0..20).map(|_| connect(V311).at(broker.address()).keep_alive(1).open()).collect();
+    for client in &mut clients {
+        client.subscribe(&topic, 1);
+    }
+    signal("-STOP");
+    for _ in 0..4 {
+        std::thread::sleep(Duration::from_millis(500));
+        for client in &mut clients {
+            client.send(&[0xC0, 0]);
+        }
+    }
+    signal("-CONT");
+    for client in &mut clients {
+        for _ in 0..4 {
+            assert_eq!(client.receive(), Packet::Pingresp);
+        }
+        client.say(&topic, "awake", 1);
+    }
+    assert_eq!(figure(&broker.admin(), "pliant_keep_alive_timeouts_total"), 0);
 }
 
 /// What a subscriber has got.

@@ -28,6 +28,10 @@ use tokio::time::{Instant, Sleep};
 const DISK_RETRY: Duration = Duration::from_millis(20);
 /// How often a connection reads on for somebody who waits to take its place.
 const MAKE_WAY_READS_MAX: usize = 64;
+/// A deadline that is noticed so much later shows that this process did not run meanwhile.
+const LATE_MILLISECONDS: u64 = 250;
+/// How often a connection looks at its socket then: the runtime gets to 1,024 of them each time.
+const LATE_LOOKS: usize = 64;
 /// How long whoever takes a place waits for that.
 pub(super) const MAKE_WAY_PATIENCE: Duration = Duration::from_secs(2);
 
@@ -162,7 +166,10 @@ impl Connection {
                 crate::broker::Outlet::flush(&*self.outlet, now);
                 self.go_on(now)
             }
-            Turn::Deadline => self.deadline(now),
+            Turn::Deadline => match self.deadline(now) {
+                Err(End::Silent) => Box::pin(self.look_again(now)).await,
+                ended => ended,
+            },
             Turn::GoOn => self.go_on(now),
         }?;
         // In a box, for a connection that is idle has no use for it.
@@ -329,6 +336,24 @@ impl Connection {
             return self.go_on(now);
         }
         Ok(())
+    }
+
+    /// A client seems to be silent, but it may be this process that was (stopped, or kept from running): what has come counts.
+    async fn look_again(&mut self, now: Time) -> Result<(), End> {
+        let late = self.patience().map_or(0, |at| now.since(at));
+        for _ in 0..if late > LATE_MILLISECONDS { LATE_LOOKS } else { 1 } {
+            // The runtime looks at some of the sockets before it comes back here.
+            tokio::task::yield_now().await;
+            if !self.reads() {
+                break;
+            }
+            let looked = poll_fn(|task| Poll::Ready(self.poll_socket(task))).await;
+            if let Poll::Ready(turn) = looked {
+                let Turn::Bytes(count) = turn else { return Err(End::Lost) };
+                return self.bytes(self.context.clock.now(), count);
+            }
+        }
+        Err(End::Silent)
     }
 
     /// Somebody comes with the same client id: what this client had sent before that counts, its goodbye above all.
