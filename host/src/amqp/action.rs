@@ -6,6 +6,7 @@ use fe2o3_amqp_types::messaging::{Source, Target};
 use serde_amqp::primitives::Symbol;
 use smallvec::SmallVec;
 use std::borrow::Cow;
+use std::sync::Arc;
 
 /// The link property in which a bridge says which broker it belongs to, and hears which one it has reached.
 pub const NODE_PROPERTY: &str = "pliant-node";
@@ -302,8 +303,8 @@ pub struct Settled {
     /// The client has forgotten it. If not and `state` is final, it waits for
     /// [`Connection::settle_outgoing`](super::Connection::settle_outgoing).
     pub settled: bool,
-    /// What it thinks of it; none with `settled`: the default outcome of the source.
-    pub state: Option<State>,
+    /// What it thinks of it; none with `settled`: the default outcome of the source. One for all that it said it of at once.
+    pub state: Option<Arc<State>>,
 }
 
 /// A delivery that a sending client settled.

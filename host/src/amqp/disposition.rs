@@ -8,6 +8,7 @@ use super::performative::DispositionFrame;
 use super::state::State;
 use super::trouble::{Found, Trouble};
 use smallvec::SmallVec;
+use std::sync::Arc;
 
 impl Live {
     /// A disposition came.
@@ -43,6 +44,7 @@ impl Live {
         if !frame.settled && state.is_none() {
             return Ok(None);
         }
+        let state = state.map(Arc::new);
         let mut outcomes: SmallVec<[Settled; 2]> = SmallVec::new();
         let before = session.sent.len();
         session.sent.visit(frame.first, frame.last, |delivery, sent| {

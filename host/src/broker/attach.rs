@@ -57,11 +57,6 @@ impl Link {
         self.parked.is_some()
     }
 
-    /// Forgets it: nobody was promised anything for it.
-    pub fn give_up(&mut self) {
-        self.parked = None;
-    }
-
     /// The client, once it is attached.
     pub fn client(&self) -> Option<&Arc<Client>> {
         self.client.as_ref()
@@ -293,7 +288,7 @@ impl Broker {
     /// A connection is over. Does nothing if another one has taken its place.
     pub fn detach(&self, worker: &mut Worker, link: &mut Link, now: Time, detach: Detach) {
         worker.refresh(self);
-        link.parked = None;
+        self.give_up(link);
         let Some(Attachment { mailbox, number }) = link.attachment.take() else { return };
         let wanted = detach.expiry_seconds.unwrap_or(mailbox.lock().expiry_seconds);
         let expiry_seconds = wanted.min(self.limits.expiry_seconds_max);

@@ -110,7 +110,7 @@ impl Mailbox {
         self.reconnect(state);
     }
 
-    /// Takes a receiver out; what it held comes back, oldest first, but for entries that stay held in its name. None: it was
+    /// Takes a receiver out; what it held comes back, oldest first, but for entries (their numbers in order) that stay held in its name. None: it was
     /// not there.
     pub fn part(&self, state: &mut State, number: u64, kept: &[u64]) -> Option<Vec<Queued>> {
         let at = state.consumers.iter().position(|consumer| consumer.number == number)?;
@@ -123,7 +123,7 @@ impl Mailbox {
         }
         let mut left: Vec<Queued> = state
             .held
-            .extract_if(|at, held| held.holder == number && !kept.contains(at))
+            .extract_if(|at, held| held.holder == number && kept.binary_search(at).is_err())
             .map(|(_, held)| held.queued)
             .collect();
         left.sort_unstable_by_key(|queued| queued.number);

@@ -32,6 +32,10 @@ pub trait Outlet: Send + Sync {
     }
     /// Ends the connection.
     fn close(&self, why: Closed);
+    /// Names the connection among all that there were; none: there are several.
+    fn connection(&self) -> Option<u64> {
+        None
+    }
 }
 
 /// Retained messages still to be sent for one new subscription.

@@ -43,6 +43,7 @@ mod subscription_trie;
 mod sys;
 mod tags;
 mod transact;
+mod waits;
 mod wills;
 mod window;
 mod worker;
@@ -210,6 +211,7 @@ pub struct Broker {
     groups: RwLock<subscribe::Groups>,
     retained: Arc<retained::Retained>,
     wills: wills::Wills,
+    waits: waits::Waits,
     claims: claims::Claims,
     receipts: receipts::Receipts,
     deadlines: deadlines::Deadlines,

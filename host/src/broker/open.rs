@@ -56,6 +56,7 @@ impl Broker {
             groups: Default::default(),
             retained: Arc::new(retained::Retained::default()),
             wills: wills::Wills::default(),
+            waits: Default::default(),
             claims: claims::Claims::default(),
             receipts: receipts::Receipts::default(),
             deadlines: deadlines::Deadlines::default(),

@@ -131,8 +131,28 @@ impl Broker {
         }
     }
 
+    /// Whether a connection may wait for room: not for those who wait for it themselves.
+    fn may_wait(&self, link: &Link, full: &Full) -> bool {
+        match (full, link.outlet.connection()) {
+            (Full::Queue(mailbox), Some(connection)) => self.waits.begin(connection, mailbox),
+            _ => true,
+        }
+    }
+
+    /// Forgets a publication that waits: nobody was promised anything for it.
+    pub fn give_up(&self, link: &mut Link) {
+        if link.parked.take().is_some()
+            && let Some(connection) = link.outlet.connection()
+        {
+            self.waits.end(connection);
+        }
+    }
+
     /// Tries to publish again after a wait.
     fn try_again(&self, worker: &mut Worker, link: &mut Link, now: Time, waiting: Waiting) -> Answer {
+        if let Some(connection) = link.outlet.connection() {
+            self.waits.end(connection);
+        }
         let attachment = link.attachment.clone();
         let Waiting { decided, publication } = waiting;
         if publication.guarantee == Guarantee::ExactlyOnce
@@ -177,7 +197,9 @@ impl Broker {
                 Ok(routed)
             }
             Passed::Refused(refusal) => Err(refusal),
-            Passed::Full(decided, full) if full.waits_for(decided.message.publisher()) => {
+            Passed::Full(decided, full)
+                if full.waits_for(decided.message.publisher()) && self.may_wait(link, &full) =>
+            {
                 self.metrics.publishers_paused_total.add(1);
                 match full {
                     Full::Queue(mailbox) => mailbox.lock().blocked.push(link.outlet.clone()),

@@ -298,7 +298,7 @@ impl Broker {
         self.part_but(worker, now, link, how, &[]);
     }
 
-    /// A receiver goes, but entries with these numbers stay held in its name until [`Broker::dispose`].
+    /// A receiver goes, but entries with these numbers, in order, stay held in its name until [`Broker::dispose`].
     pub fn part_but(&self, worker: &mut Worker, now: Time, link: &Link, how: Parting, kept: &[u64]) {
         let Some(Attachment { mailbox, number }) = &link.attachment else { return };
         let is_queue = self.is_queue(mailbox);

@@ -23,6 +23,9 @@ impl Outlet for Probe {
     fn close(&self, why: Closed) {
         *self.closed.lock() = Some(why);
     }
+    fn connection(&self) -> Option<u64> {
+        Some(std::ptr::from_ref(self).addr() as u64)
+    }
 }
 
 pub(super) struct Hall {
@@ -255,6 +258,36 @@ fn a_full_queue_makes_its_publisher_wait_and_lets_it_go_on() {
     let answer = hall.broker.resume(&mut hall.worker, &mut publisher.link, hall.now);
     assert!(matches!(answer, Answer::Say(0, Event::Published { handle: 3, outcome: Ok(_), .. })), "{answer:?}");
     assert_eq!(hall.take(&subscriber), [row(3, "last", false)]);
+}
+
+/// They are not read while they wait, and nobody would ever make room.
+#[test]
+fn publishers_that_wait_for_each_other_are_refused() {
+    let mut hall = hall(Limits { queue_messages_max: 1, ..Default::default() });
+    let names = ["a", "b", "c"];
+    let mut peers = names.map(|name| hall.attach(name, true, 0, 1).0);
+    for (peer, name) in peers.iter_mut().zip(names) {
+        hall.subscribe(peer, name, LEAST);
+    }
+    // Each publishes to the next one.
+    let [a, b, c] = &mut peers;
+    for (publisher, to, last) in [(a, "b", false), (b, "c", false), (c, "a", true)] {
+        hall.publish(publisher, to, LEAST, 1, b"x");
+        let answer = hall.publish(publisher, to, LEAST, 2, b"x");
+        match answer {
+            Answer::Parked => assert!(!last),
+            Answer::Say(_, Event::Published { handle: 2, outcome: Err(_), .. }) => assert!(last),
+            answer => panic!("{answer:?}"),
+        }
+    }
+    // Whoever waits no more is in nobody's way.
+    let [a, b, c] = &mut peers;
+    hall.lose(a);
+    let (mut again, _) = hall.attach("a", true, 0, 1);
+    hall.subscribe(&mut again, "a", LEAST);
+    hall.publish(c, "a", LEAST, 3, b"x");
+    assert!(matches!(hall.publish(c, "a", LEAST, 4, b"x"), Answer::Parked));
+    assert!(b.link.is_parked() && c.link.is_parked());
 }
 
 #[test]

@@ -17,7 +17,7 @@ use parking_lot::{Mutex, MutexGuard};
 use std::cell::RefCell;
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 
 /// Somebody came to write while another one did.
 const AGAIN: u8 = 1;
@@ -36,6 +36,8 @@ const MAKE_WAY: u8 = 64;
 
 /// See the head of this file.
 pub struct Outlet {
+    /// Of all that there were.
+    number: u64,
     socket: Writing,
     broker: Arc<Broker>,
     batch_bytes: usize,
@@ -88,6 +90,9 @@ pub struct Signals {
     pub broken: bool,
 }
 
+/// Connections that there were.
+static CONNECTIONS: AtomicU64 = AtomicU64::new(0);
+
 thread_local! {
     static SCRATCH: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
     /// Beside it, for what is wrapped.
@@ -112,6 +117,7 @@ impl Outlet {
         let writer = Writer::Silent;
         let out = Out { writer, attachment: None, holding: false, session, unsent: Vec::new(), sent: 0, taken: 0 };
         Self {
+            number: CONNECTIONS.fetch_add(1, Ordering::Relaxed),
             socket,
             broker,
             batch_bytes: limits.batch_bytes,
@@ -373,6 +379,10 @@ impl broker::Outlet for Outlet {
     fn make_way(&self, then: Box<dyn FnOnce() + Send>) {
         self.way.lock().push(WayMade(Some(then)));
         self.signal(MAKE_WAY);
+    }
+
+    fn connection(&self) -> Option<u64> {
+        Some(self.number)
     }
 
     fn close(&self, why: Closed) {

@@ -186,12 +186,12 @@ fn outcomes_come_back_with_the_hall_s_token() {
     let Action::Outcomes(all) = rig.one(&disposition(true, 1, 3, true, ACCEPTED)) else { panic!() };
     let seen: Vec<_> = all.iter().map(|s| (s.token, s.delivery, s.settled)).collect();
     assert_eq!(seen, [(101, 1, true), (102, 2, true), (103, 3, true)]);
-    assert_eq!(all[0].state, Some(State::ACCEPTED));
+    assert_eq!(all[0].state.as_deref(), Some(&State::ACCEPTED));
     // Again, and over all: only what is left.
     let released = described(0x26, &list(&[]));
     let Action::Outcomes(rest) = rig.one(&disposition(true, 0, 4, true, &released)) else { panic!() };
     assert_eq!(rest.iter().map(|s| s.token).collect::<Vec<_>>(), [100, 104]);
-    assert_eq!(rest[0].state, Some(State::RELEASED));
+    assert_eq!(rest[0].state.as_deref(), Some(&State::RELEASED));
     assert!(rig.feed(&disposition(true, 0, 4, true, ACCEPTED)).unwrap().is_empty());
 }
 
@@ -203,7 +203,7 @@ fn modified_says_how() {
     rig.deliver(link, 1, false, b"m").unwrap();
     let modified = performative(0x27, &[TRUE, FALSE, &map(&[&symbol("x-opt-why"), &string("tired")])]);
     let Action::Outcomes(all) = rig.one(&disposition(true, 0, 0, true, &modified)) else { panic!() };
-    let Some(State::Ended(Outcome::Modified(modified))) = &all[0].state else { panic!("{all:?}") };
+    let Some(State::Ended(Outcome::Modified(modified))) = all[0].state.as_deref() else { panic!("{all:?}") };
     assert!(modified.delivery_failed && !modified.undeliverable_here);
     assert_eq!(modified.annotations.as_ref().unwrap().len(), 1);
 }

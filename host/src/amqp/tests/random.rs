@@ -54,7 +54,7 @@ fn answer(rig: &mut Rig, action: &Action<'_>) {
         }
         Action::Outcomes(all) => {
             for settled in all {
-                rig.machine.settle_outgoing(settled.link, settled.delivery, settled.state.as_ref(), &mut rig.out);
+                rig.machine.settle_outgoing(settled.link, settled.delivery, settled.state.as_deref(), &mut rig.out);
             }
         }
         Action::Detach(detach) => rig.machine.detach(detach.link, false, None, &mut rig.out),

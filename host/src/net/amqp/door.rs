@@ -71,6 +71,10 @@ impl broker::Outlet for Rope {
         self.0.outlet.wake();
     }
 
+    fn connection(&self) -> Option<u64> {
+        self.0.outlet.connection()
+    }
+
     fn close(&self, why: Closed) {
         if why == Closed::ShuttingDown {
             return self.0.outlet.close(why);

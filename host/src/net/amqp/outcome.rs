@@ -67,7 +67,7 @@ impl Side {
 
     fn same_outcomes(&mut self, now: Time, first: &Settled, all: &[Settled]) {
         let numbers: SmallVec<[u64; 16]> = all.iter().map(|one| one.token).collect();
-        let outcome = match &first.state {
+        let outcome = match first.state.as_deref() {
             Some(State::Ended(outcome)) => outcome.clone(),
             Some(State::Transactional { txn, outcome }) => {
                 let outcome = outcome.clone().unwrap_or(Outcome::Released);

@@ -192,7 +192,7 @@ impl Side {
         let slot = match self.slot(&context, &waiting) {
             Ok(slot) => slot,
             Err(answer) => {
-                self.publisher.give_up();
+                context.broker.give_up(&mut self.publisher);
                 if let Some(answer) = answer {
                     self.answer_publication(&waiting, answer);
                 }

@@ -300,6 +300,7 @@ impl Side {
             self.context.broker.metrics().clients.add(-1);
         }
         self.waiting = None;
+        self.context.broker.give_up(&mut self.publisher);
         self.wire(Wire::leave_all);
     }
 }

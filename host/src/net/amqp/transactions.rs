@@ -189,10 +189,13 @@ impl Side {
         }
     }
 
-    /// The entries of a link that are to end with a transaction.
+    /// The entries of a link that are to end with a transaction, in order.
     pub(super) fn retired_of(&self, link: LinkId) -> Vec<u64> {
         let retired = self.transactions.open.values().flat_map(|one| &one.retired);
-        retired.filter(|retiral| retiral.link == link).map(|retiral| retiral.number).collect()
+        let mut numbers: Vec<u64> =
+            retired.filter(|retiral| retiral.link == link).map(|retiral| retiral.number).collect();
+        numbers.sort_unstable();
+        numbers
     }
 
     fn take_out(&mut self, txn: &TxnId) -> Option<Transaction> {
