@@ -149,7 +149,7 @@ fn a_new_module_is_written_once() {
     pliant(folder.path(), &["module", "new", "name-site"], b"").expect(0, "name-site");
     let source = fs::read_to_string(folder.path().join("name-site/src/lib.rs")).unwrap();
     assert!(source.contains("struct NameSite;"), "{source}");
-    pliant(folder.path(), &["module", "new", "name-site"], b"").expect(1, "cannot make name-site");
+    pliant(folder.path(), &["module", "new", "name-site"], b"").expect(1, "there is a name-site here already");
 }
 
 #[test]

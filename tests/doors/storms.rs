@@ -137,11 +137,8 @@ fn a_broker_that_was_stopped_for_a_while_blames_nobody() {
     let signal = |name: &str| {
         assert!(Command::new("kill").args([name, &broker.id().to_string()]).status().unwrap().success());
     };
-    let topic = unique("frozen");
-    let mut clients: Vec<Client> = (0..20).map(|_| connect(V311).at(broker.address()).keep_alive(1).open()).collect();
-    for client in &mut clients {
-        client.subscribe(&topic, 1);
-    }
+    // Few, and with little to do: what takes its time here is silence, too.
+    let mut clients: Vec<Client> = (0..8).map(|_| connect(V311).at(broker.address()).keep_alive(1).open()).collect();
     signal("-STOP");
     for _ in 0..4 {
         std::thread::sleep(Duration::from_millis(500));
@@ -154,7 +151,6 @@ fn a_broker_that_was_stopped_for_a_while_blames_nobody() {
         for _ in 0..4 {
             assert_eq!(client.receive(), Packet::Pingresp);
         }
-        client.say(&topic, "awake", 1);
     }
     assert_eq!(figure(&broker.admin(), "pliant_keep_alive_timeouts_total"), 0);
 }

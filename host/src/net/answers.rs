@@ -14,7 +14,7 @@ const PARKED_RETRY: Duration = Duration::from_secs(1);
 /// How often a connection that goes looks whether its answers are on disk.
 const DISK_LOOK: Duration = Duration::from_millis(1);
 /// For how long the broker, when it shuts down, waits for the disk to give the answers that it owes.
-const LAST_ANSWERS: Duration = Duration::from_millis(500);
+const LAST_ANSWERS: Duration = Duration::from_secs(2);
 
 impl Connection {
     /// Ends a batch: says what may be said, sends what waits for this client, then what waits for others.
