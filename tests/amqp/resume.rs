@@ -221,6 +221,28 @@ fn a_former_connection_publishes_nothing_more_on_an_exactly_once_link() {
     drop(broker);
 }
 
+/// Found by the campaign of kills. 2.6.13: a delivery that its sender resumes only to settle it was taken before, also where
+/// the broker has forgotten that, because its client came back once more before this was read.
+#[test]
+fn a_delivery_that_is_resumed_to_be_settled_is_never_taken_again() {
+    let Some((broker, address)) = own() else { return };
+    let (node, container) = (format!("/queues/{}", unique("settles")), unique("container"));
+    let mut old = Peer::of(address, &container);
+    old.sender("out", 0, &sends_to(&node, None));
+    old.send(&transfer(0, Some(0), Some(b"tag"), false, false, &message(b"once")));
+    assert_eq!(old.disposition().field(4).code(), 0x24);
+    let mut new = Peer::of(address, &container);
+    new.sender("out", 0, &sends_to(&node, None));
+    old.send(&resumed(0, 1, b"tag", true, ACCEPTED, false, &message(b"once")));
+    new.send(&resumed(0, 0, b"tag", true, ACCEPTED, false, &message(b"once")));
+    for mut peer in [old, new] {
+        peer.send(&close());
+        peer.find(0x18);
+    }
+    assert_eq!(waiting(address, &node), ["once"]);
+    drop(broker);
+}
+
 /// 2.6.1: a link of the same name takes the other one's place, within a connection and from another one.
 #[test]
 fn a_link_is_stolen_with_what_it_had() {

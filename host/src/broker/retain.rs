@@ -131,6 +131,7 @@ impl Broker {
 
     /// Arranges for a new subscription to be sent what is retained. For a durable mailbox and a guarantee, the copies are
     /// to be queued by [`Broker::replay_durably`] with what is returned. For all others they are fetched as they are sent.
+    /// Values that are looked at now are taken off `steps`.
     pub(super) fn replay(
         &self,
         worker: &mut Worker,
@@ -138,6 +139,7 @@ impl Broker {
         mailbox: &Arc<Mailbox>,
         subscription: &Subscription,
         is_new: bool,
+        steps: &mut usize,
     ) -> Option<Replay> {
         let wanted = match subscription.options.retain_handling {
             RetainHandling::Always => true,
@@ -159,7 +161,8 @@ impl Broker {
         };
         if chain.wants_replay() {
             let client = mailbox.lock().client.clone();
-            let matching = self.retained.count(&subscription.filter, now, COUNTED_MAX);
+            let (matching, looked) = self.retained.count(&subscription.filter, now, COUNTED_MAX);
+            *steps = steps.saturating_sub(looked);
             match chain.replay(&mut worker.guests, &client, subscription.filter.as_str(), matching) {
                 crate::wasm::Replay::All => {}
                 crate::wasm::Replay::None => return None,

@@ -187,8 +187,8 @@ impl Retained {
         }
     }
 
-    /// How many of the first `most` values match, of those that can.
-    pub fn count(&self, filter: &Filter, now: Time, most: usize) -> u64 {
+    /// How many of the first `most` values match, of those that can; and how many were looked at.
+    pub fn count(&self, filter: &Filter, now: Time, most: usize) -> (u64, usize) {
         let (mut count, mut looked, mut after) = (0, 0, None);
         while looked < most {
             let page = self.page(filter, after, 256, now);
@@ -199,7 +199,7 @@ impl Retained {
                 break;
             }
         }
-        count as u64
+        (count as u64, looked)
     }
 
     /// Up to `most` values that match, after a topic. Holds the lock for a bounded number of steps only, so it may find

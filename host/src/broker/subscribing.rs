@@ -91,7 +91,7 @@ impl Broker {
             let adding = match subscribing.current.take() {
                 Some(adding) => Ok(adding),
                 None => match subscribing.left.next() {
-                    Some(wanted) => self.admit_filter(worker, link, now, mailbox, wanted),
+                    Some(wanted) => self.admit_filter(worker, link, now, mailbox, wanted, &mut steps),
                     None => return true,
                 },
             };
@@ -118,12 +118,13 @@ impl Broker {
         wanted: SubscribeFilter,
         staged: &mut Staged,
     ) -> Result<Guarantee, Refusal> {
-        let mut adding = self.admit_filter(worker, link, now, mailbox, wanted)?;
+        let mut adding = self.admit_filter(worker, link, now, mailbox, wanted, &mut { usize::MAX })?;
         while !self.add_filter(worker, link, now, mailbox, &mut adding, &mut { usize::MAX }, staged)? {}
         Ok(adding.subscription.options.guarantee)
     }
 
     /// Whether the client may have this subscription, and what is to be done for it.
+    #[expect(clippy::too_many_arguments, reason = "one step of `slice`, with all that it knows")]
     fn admit_filter(
         &self,
         worker: &mut Worker,
@@ -131,6 +132,7 @@ impl Broker {
         now: Time,
         mailbox: &Arc<Mailbox>,
         wanted: SubscribeFilter,
+        steps: &mut usize,
     ) -> Result<Adding, Refusal> {
         if mailbox.is_durable() && !self.store.is_healthy() {
             let reason = "the disk fails: nothing is taken that would have to be kept";
@@ -153,7 +155,7 @@ impl Broker {
         if is_new && self.metrics.subscriptions.get() >= self.limits.subscriptions_max as i64 {
             return Err(Refusal::new(RefusalKind::QuotaExceeded, "there are too many subscriptions"));
         }
-        let replay = self.replay(worker, now, mailbox, &subscription, is_new);
+        let replay = self.replay(worker, now, mailbox, &subscription, is_new, steps);
         let queued_to = replay.as_ref().filter(|replay| replay.chosen.is_none()).map(|_| self.retained.last());
         Ok(Adding { key, subscription, is_new, replay, queued_to, is_found: false })
     }

@@ -13,8 +13,8 @@ use std::time::Duration;
 
 /// Kills where nobody asks for more.
 const KILLS: u64 = 3;
-/// Then another broker begins: queues of those who are away for longer than that would be full.
-const KILLS_A_ROUND: usize = 200;
+/// Then another broker begins: queues of those who are away until the end would be full.
+const ACKNOWLEDGED_A_ROUND: u64 = 50_000;
 
 struct Cast {
     publishers: Vec<Publisher>,
@@ -206,19 +206,25 @@ pub fn number(name: &str) -> Option<u64> {
 fn nothing_acknowledged_is_lost_over_many_kills() {
     let kills = number("PLIANT_KILLS").unwrap_or(KILLS);
     let first = number("PLIANT_SEED").unwrap_or_else(|| u64::from(std::process::id()));
-    for (round, done) in (0..kills).step_by(KILLS_A_ROUND).enumerate() {
+    let mut done = 0;
+    for seed in first.. {
         let Some(broker) = Process::start() else { return };
-        play(broker, (kills - done).min(KILLS_A_ROUND as u64), first + round as u64);
+        done += play(broker, kills - done, seed);
+        if done == kills {
+            return;
+        }
     }
 }
 
-/// A broker's life: kills, and what everybody's books say at the end.
-fn play(mut broker: Process, kills: u64, seed: u64) {
-    println!("{kills} kills with PLIANT_SEED={seed}");
+/// A broker's life: up to so many kills, and what everybody's books say at the end. How many kills it was.
+fn play(mut broker: Process, kills_max: u64, seed: u64) -> u64 {
+    println!("at most {kills_max} kills with PLIANT_SEED={seed}");
+    let mut kills = 0;
     let mut cast = Cast::new(seed);
     let mut dice = Dice::new(seed, 0);
     cast.set_up(&site(&broker, false));
-    for kill in 1..=kills {
+    for kill in 1..=kills_max {
+        kills = kill;
         let site = site(&broker, false);
         let time = Duration::from_millis(20 + dice.below(480));
         std::thread::scope(|scope| {
@@ -234,6 +240,9 @@ fn play(mut broker: Process, kills: u64, seed: u64) {
         assert!(faults.is_empty(), "kill {kill} of seed {seed}: {faults:#?}");
         if kill % 50 == 0 {
             println!("{kill} kills, {} acknowledged", acknowledged(&cast));
+        }
+        if acknowledged(&cast) > ACKNOWLEDGED_A_ROUND {
+            break;
         }
     }
     let faults = end(&broker, &mut cast);
@@ -258,6 +267,7 @@ fn play(mut broker: Process, kills: u64, seed: u64) {
         faults.len(),
         &faults[..faults.len().min(20)]
     );
+    kills
 }
 
 fn acknowledged(cast: &Cast) -> u64 {

@@ -69,8 +69,11 @@ impl Side {
         if let Some(State::Transactional { txn, .. }) = transfer.state.as_deref() {
             return self.post(now, transfer, txn, &name, handover);
         }
-        if transfer.resume && transfer.settled && context.broker.has_tag(&link_name, &transfer.tag) {
-            // It came before; its publisher knows now, too.
+        let is_known = || context.broker.has_tag(&link_name, &transfer.tag);
+        let has_ended = matches!(transfer.state.as_deref(), Some(State::Ended(_)));
+        if transfer.resume && transfer.settled && (has_ended || is_known()) {
+            // It came before; its publisher knows now, too. Perhaps the broker has forgotten it meanwhile: its publisher may
+            // have come back once more before this was read.
             context.broker.forget_tag(&link_name, &transfer.tag);
             return Ok(());
         }

@@ -44,6 +44,8 @@ pub struct Consumer {
     presence: u64,
     /// By their tag: what it is, and whether it was accepted here.
     unsettled: BTreeMap<Vec<u8>, (String, bool)>,
+    /// On a link that settles second: under which tag each message came first.
+    tags: BTreeMap<String, Vec<u8>>,
     dice: Dice,
     faults: Vec<String>,
 }
@@ -69,6 +71,7 @@ impl Consumer {
             got: BTreeMap::new(),
             presence,
             unsettled: BTreeMap::new(),
+            tags: BTreeMap::new(),
             dice,
             faults: Vec::new(),
         }
@@ -147,6 +150,13 @@ impl Consumer {
             }
             None => false,
         };
+        if !is_known && self.second && topic.split('/').nth(1) == Some("2") {
+            // The same tag: what was over came again. Another one: it was taken twice.
+            let first = self.tags.entry(what.clone()).or_insert_with(|| tag.to_vec());
+            if *first != *tag {
+                self.faults.push(format!("{}: {what} came under {first:02x?} and {tag:02x?}", self.id));
+            }
+        }
         if !is_known {
             self.got.entry(topic).or_default().push(text.parse().unwrap_or(u32::MAX));
         }
