@@ -124,7 +124,6 @@ impl Broker {
     }
 
     /// Whether the client may have this subscription, and what is to be done for it.
-    #[expect(clippy::too_many_arguments, reason = "one step of `slice`, with all that it knows")]
     fn admit_filter(
         &self,
         worker: &mut Worker,
