@@ -270,6 +270,7 @@ impl Broker {
         let left = state.attachment;
         mailbox.dismiss(&mut state);
         mailbox.drop_at_most_once(&mut state);
+        self.owner_leaves(now, mailbox.id, how, expiry_seconds);
         let client = state.client.clone();
         let blocked = std::mem::take(&mut state.blocked);
         drop(state);
@@ -281,7 +282,7 @@ impl Broker {
             outlet.close(Closed::TakenOver);
         }
         blocked.into_iter().for_each(|outlet| outlet.wake());
-        self.owner_left(worker, now, mailbox.id, how, expiry_seconds, staged);
+        self.owner_left(worker, now, mailbox.id, staged);
         Some(left)
     }
 

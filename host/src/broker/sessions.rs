@@ -395,7 +395,8 @@ impl Broker {
     pub fn will_is_due(&self, worker: &mut Worker, now: Time, owner: MailboxId, how: Departure) {
         worker.refresh(self);
         let mut staged = worker.stage();
-        self.owner_left(worker, now, owner, how, u32::MAX, &mut staged);
+        self.owner_leaves(now, owner, how, u32::MAX);
+        self.owner_left(worker, now, owner, &mut staged);
         self.commit(worker, staged);
     }
 }

@@ -2,7 +2,7 @@
 //! anywhere.
 
 use super::attach::Leaving;
-use super::tests::{Hall, Probe, hall_in};
+use super::tests::{Hall, Probe, hall, hall_in};
 use super::*;
 use crate::client::{Client, Departure, Protocol};
 use crate::dialogue::{Attach, WillRequest};
@@ -137,4 +137,29 @@ fn a_will_left_by_message_keeps_its_delay_over_a_restart() {
     assert_eq!(hall.broker.metrics.wills_published_total.get(), 0);
     hall.broker.clone().tick(&mut hall.worker, Time(61_000));
     assert_eq!(hall.broker.metrics.wills_published_total.get(), 1);
+}
+
+/// Found by the campaign of kills: the owner came back on one thread while another one was about to work off how it had gone,
+/// and its will was taken for one that waits.
+#[test]
+fn an_owner_that_is_back_at_once_finds_its_will_as_it_left_it() {
+    for (how, expected) in [(Departure::ConnectionLost, Some("one")), (Departure::Clean, None)] {
+        let mut hall = hall(Limits::default());
+        let (mut watcher, _) = hall.attach("watcher", true, 0, 10);
+        hall.subscribe(&mut watcher, "wills", Guarantee::AtLeastOnce);
+        let (link, _) = come(&hall.broker, &mut hall.worker, hall.now, "one", 0);
+        let mailbox = link.attachment().unwrap().mailbox.clone();
+        {
+            let mut state = mailbox.lock();
+            mailbox.set_outlet(&mut state, None);
+            hall.broker.owner_leaves(hall.now, mailbox.id, how, 1000);
+        }
+        let _back = come(&hall.broker, &mut hall.worker, hall.now, "two", 0);
+        let mut staged = hall.worker.stage();
+        hall.broker.owner_left(&mut hall.worker, hall.now, mailbox.id, &mut staged);
+        hall.broker.commit(&mut hall.worker, staged);
+        hall.commit();
+        let came: Vec<String> = hall.take(&watcher).into_iter().map(|(_, text, _)| text).collect();
+        assert_eq!(came, Vec::from_iter(expected.map(str::to_owned)), "{how:?}");
+    }
 }

@@ -121,7 +121,7 @@ impl Broker {
     /// The owner is back: in time, unless its will was due already and only nobody had come to it yet.
     pub(super) fn owner_is_back(&self, worker: &mut Worker, now: Time, id: MailboxId, staged: &mut Staged) {
         match self.due(id) {
-            Some((at, _)) if at <= now => self.fire_will(worker, now, id, staged),
+            Some((at, how)) if at <= now && how != Departure::Clean => self.fire_will(worker, now, id, staged),
             _ => self.cancel_will(id, staged),
         }
     }
@@ -140,35 +140,33 @@ impl Broker {
         if let Some(Place::Kept(record)) = self.wills.table.lock().get_mut(&id) {
             record.due.get_or_insert((now, Departure::TakenOver));
         }
-        self.fire_will(worker, now, id, staged);
+        match self.due(id) {
+            Some((_, Departure::Clean)) => self.cancel_will(id, staged),
+            _ => self.fire_will(worker, now, id, staged),
+        }
+    }
+
+    /// The owner goes, in this way. Called under the lock of its mailbox, so that whoever takes that over knows what is to
+    /// become of the will; [`Broker::owner_left`] follows.
+    pub(super) fn owner_leaves(&self, now: Time, id: MailboxId, how: Departure, expiry_seconds: u32) {
+        if let Some(Place::Kept(record)) = self.wills.table.lock().get_mut(&id) {
+            let wait = if how == Departure::Clean { 0 } else { record.will.delay_seconds.min(expiry_seconds) };
+            record.due.get_or_insert((now.plus_seconds(wait), how));
+        }
     }
 
     /// The owner went: its will is dropped, published, or published when its delay or the mailbox is over.
-    pub(super) fn owner_left(
-        &self,
-        worker: &mut Worker,
-        now: Time,
-        id: MailboxId,
-        how: Departure,
-        expiry_seconds: u32,
-        staged: &mut Staged,
-    ) {
-        let mut table = self.wills.table.lock();
-        let Some(Place::Kept(record)) = table.get_mut(&id) else { return };
-        if how == Departure::Clean {
-            drop(table);
-            return self.cancel_will(id, staged);
+    pub(super) fn owner_left(&self, worker: &mut Worker, now: Time, id: MailboxId, staged: &mut Staged) {
+        // One that is not due is of a connection that took the place since.
+        match self.due(id) {
+            None => {}
+            Some((_, Departure::Clean)) => self.cancel_will(id, staged),
+            Some((at, _)) if at <= now => self.fire_will(worker, now, id, staged),
+            Some((at, _)) => {
+                staged.will(id, Touched::Changed);
+                self.deadlines.will(at, id);
+            }
         }
-        let wait = record.will.delay_seconds.min(expiry_seconds);
-        let at = now.plus_seconds(wait);
-        record.due = Some((at, how));
-        if wait == 0 {
-            drop(table);
-            return self.fire_will(worker, now, id, staged);
-        }
-        staged.will(id, Touched::Changed);
-        drop(table);
-        self.deadlines.will(at, id);
     }
 
     /// Publishes a will whose owner is gone, now. Its publication and its end are one unit: a crash leaves both or none.
