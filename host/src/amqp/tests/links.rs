@@ -281,6 +281,20 @@ fn echo_is_answered_once() {
     assert!(matches!(&said[..], [Performative::Flow(flow)] if !flow.echo && flow.link_credit == Some(1)), "{said:?}");
 }
 
+/// Its client has credit, and no reason to say anything more.
+#[test]
+fn a_session_with_all_that_it_takes_unsettled_goes_on_once_some_is_settled() {
+    let mut rig = Rig::begun_with(Limits { unsettled_max: 2, ..Limits::default() });
+    let link = rig.attached(&attach_receiver("r", 0, (0, 0)), None);
+    rig.feed(&flow(0, 100, Some((0, 0, 10, false, false)))).unwrap();
+    let first = rig.deliver(link, 1, false, b"m").unwrap();
+    rig.deliver(link, 2, false, b"m").unwrap();
+    assert!(rig.machine.room(link) == 0 && !rig.machine.has_room_again());
+    rig.feed(&disposition(true, first, first, true, ACCEPTED)).unwrap();
+    assert!(rig.machine.has_room_again() && rig.machine.room(link) == 1);
+    assert!(!rig.machine.has_room_again(), "it is said once");
+}
+
 /// 2.6.7: also where the window holds the last delivery up.
 #[test]
 fn a_client_that_drains_hears_so_behind_a_long_message() {
