@@ -127,6 +127,17 @@ fn the_client_hears_something_twice_in_its_idle_time() {
     assert_eq!(rig.machine.deadline().unwrap().since(due), 5_000);
 }
 
+/// 2.4.5: a client that the broker does not read, because it waits for room, cannot be blamed for silence.
+#[test]
+fn a_client_that_could_not_be_heard_is_not_given_up() {
+    let mut rig = Rig::begun_with(Limits { idle_milliseconds_max: 1000, ..Limits::default() });
+    let due = rig.machine.deadline().unwrap();
+    rig.machine.excuse_silence(due);
+    assert!(rig.machine.tick(due, &mut rig.out).is_ok());
+    assert_eq!(rig.machine.deadline().unwrap().since(due), 1000);
+    assert!(rig.machine.tick(due.plus_milliseconds(1000), &mut rig.out).is_err());
+}
+
 #[test]
 fn a_silent_client_is_given_up() {
     let mut rig = Rig::begun();
