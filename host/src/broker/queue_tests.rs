@@ -106,6 +106,19 @@ fn a_queue_keeps_what_came_before_its_first_consumer_and_shares_by_credit() {
     assert_eq!(texts(&hall.consume(&two, 4)), ["4", "5", "6", "7"]);
 }
 
+/// By either protocol, also after somebody deleted it under a sender.
+#[test]
+fn whoever_publishes_to_an_address_of_a_queue_makes_the_queue() {
+    let mut hall = hall(Limits::default());
+    hall.fill(1);
+    assert_eq!(hall.broker.directory.get(QUEUE).unwrap().depth(), 1);
+    let (mut publisher, _) = hall.attach("p", true, 0, 10);
+    hall.publish(&mut publisher, "/queues/other", Guarantee::AtLeastOnce, 1, b"m");
+    assert_eq!(hall.broker.directory.get("/queues/other").unwrap().depth(), 1);
+    hall.publish(&mut publisher, "/queues/", Guarantee::AtLeastOnce, 2, b"m");
+    assert!(hall.broker.directory.get("/queues/").is_none(), "a queue has a name");
+}
+
 #[test]
 fn an_at_most_once_publication_waits_in_a_queue_too() {
     let mut hall = hall(Limits::default());

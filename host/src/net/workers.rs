@@ -99,7 +99,7 @@ impl Crew {
     }
 
     /// Serves a connection on the thread that accepted it (`own`), or hands it to the one with the fewest if that has so
-    /// many fewer that it pays: a hand-over costs about as much as all else that is done for a new connection.
+    /// many fewer that it pays: a hand-over takes the socket out of one event queue and into another, and wakes a thread.
     pub fn give(&self, context: &Rc<Context>, own: usize, stream: Stream, newcomer: Newcomer) {
         let counts = || self.members.iter().map(|member| member.connections.load(Ordering::Relaxed));
         let Some((least, fewest)) = counts().enumerate().min_by_key(|(_, count)| *count) else { return };
