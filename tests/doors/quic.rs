@@ -1,9 +1,10 @@
 //! QUIC: who may begin, what is refused, how a connection moves and ends. What MQTT promises on it is in `transports`.
 
 use super::rig::{Authority, Rig, Way, figure, listener, until};
+use super::tls::with_files;
 use crate::harness::quic::{self, Quic};
 use crate::harness::{Broker, Publish, V5, V311, Will, connect, data_dir, unique, writer};
-use host::config::{ClientCertificate, Listener, Sources, Transport};
+use host::config::{ClientCertificate, Listener, Transport};
 use quinn::ConnectionError;
 use std::cell::Cell;
 use std::fs;
@@ -306,20 +307,8 @@ fn certificates_are_replaced_while_clients_are_there() {
     }
     let authority = Authority::new();
     authority.sign("server", "localhost");
-    let path = |file: &str| authority.path(file).display().to_string();
     let data = data_dir();
-    let flags = [
-        format!("data_dir={}", data.path().display()),
-        "admin.bind=127.0.0.1:0".to_owned(),
-        "listener.mqtt.enabled=false".to_owned(),
-        "listener.ws.enabled=false".to_owned(),
-        "listener.quic.transport=quic".to_owned(),
-        "listener.quic.bind=127.0.0.1:0".to_owned(),
-        format!("listener.quic.tls.certificate={}", path("server.pem")),
-        format!("listener.quic.tls.key={}", path("server.key")),
-    ];
-    let sources = Sources { flags: flags.to_vec(), ..Sources::default() };
-    let running = host::server::start_from(sources.load().unwrap(), sources).unwrap();
+    let running = with_files(&authority, data.path(), "quic");
     let address = running.address("quic").unwrap();
     let shown = || {
         let dialled = authority.dial_quic(address, None).unwrap();

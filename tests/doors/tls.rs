@@ -3,9 +3,11 @@
 use super::rig::{Authority, Rig, Way, figure, listener, until};
 use crate::harness::{Broker, Client, V5, V311, connect, data_dir, unique};
 use host::config::{ClientCertificate, Config, Listener, Sources, Transport};
+use host::server::Running;
 use std::fs;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
+use std::path::Path;
 
 /// A broker whose listener `mtls` asks for certificates, and whose authority signed `client`.
 fn asking(how: ClientCertificate) -> Option<(Broker, Authority)> {
@@ -126,6 +128,23 @@ fn silence_behind_a_handshake_is_cut_off_too() {
     }
 }
 
+/// A broker with one listener, named like its transport, that can read its files again.
+pub(super) fn with_files(authority: &Authority, data: &Path, transport: &str) -> Running {
+    let path = |file: &str| authority.path(file).display().to_string();
+    let flags = vec![
+        format!("data_dir={}", data.display()),
+        "admin.bind=127.0.0.1:0".to_owned(),
+        "listener.mqtt.enabled=false".to_owned(),
+        "listener.ws.enabled=false".to_owned(),
+        format!("listener.{transport}.transport={transport}"),
+        format!("listener.{transport}.bind=127.0.0.1:0"),
+        format!("listener.{transport}.tls.certificate={}", path("server.pem")),
+        format!("listener.{transport}.tls.key={}", path("server.key")),
+    ];
+    let sources = Sources { flags, ..Sources::default() };
+    host::server::start_from(sources.load().unwrap(), sources).unwrap()
+}
+
 #[test]
 fn certificates_are_replaced_while_clients_are_there() {
     if crate::harness::is_outside() {
@@ -133,20 +152,8 @@ fn certificates_are_replaced_while_clients_are_there() {
     }
     let authority = Authority::new();
     authority.sign("server", "localhost");
-    let path = |file: &str| authority.path(file).display().to_string();
     let data = data_dir();
-    let flags = [
-        format!("data_dir={}", data.path().display()),
-        "admin.bind=127.0.0.1:0".to_owned(),
-        "listener.mqtt.enabled=false".to_owned(),
-        "listener.ws.enabled=false".to_owned(),
-        "listener.tls.transport=tls".to_owned(),
-        "listener.tls.bind=127.0.0.1:0".to_owned(),
-        format!("listener.tls.tls.certificate={}", path("server.pem")),
-        format!("listener.tls.tls.key={}", path("server.key")),
-    ];
-    let sources = Sources { flags: flags.to_vec(), ..Sources::default() };
-    let running = host::server::start_from(sources.load().unwrap(), sources).unwrap();
+    let running = with_files(&authority, data.path(), "tls");
     let address = running.address("tls").unwrap();
     let shown = || {
         let mut dialled = authority.dial(address, None);
