@@ -82,7 +82,7 @@ impl Hall {
 
     fn dispose(&mut self, consumer: &Consumer, number: u64, how: Disposal) {
         let at = consumer.link.attachment().unwrap();
-        self.broker.dispose(&mut self.worker, self.now, at, &[number], &how);
+        self.broker.dispose(&mut self.worker, self.now, at, &[number], &how, true);
         self.worker.flush(&self.broker, self.now);
     }
 

@@ -394,7 +394,8 @@ impl Broker {
         !full && !later
     }
 
-    /// A receiver disposes of entries that it has. Returns what to wait for until that is on disk.
+    /// A receiver disposes of entries that it has. Returns what to wait for until that is on disk; 0 where nobody wants to
+    /// wait (`awaited`), and nothing has to be.
     pub fn dispose(
         &self,
         worker: &mut Worker,
@@ -402,6 +403,7 @@ impl Broker {
         link: &Attachment,
         numbers: &[u64],
         how: &Disposal,
+        awaited: bool,
     ) -> Sequence {
         let mailbox = &link.mailbox;
         let mut staged = worker.stage();
@@ -428,7 +430,12 @@ impl Broker {
         for queued in buried {
             self.bury(worker, now, mailbox, queued, &mut staged);
         }
-        self.commit(worker, staged)
+        if awaited || worker.gathering.is_some() || !matches!(how, Disposal::Accepted) || !staged.is_only_changes() {
+            return self.commit(worker, staged);
+        }
+        worker.later.append(&mut staged);
+        worker.spare = staged;
+        0
     }
 
     /// A receiver of a queue that comes back may be faster than the news that its former connection is gone: it takes the

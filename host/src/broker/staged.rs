@@ -60,7 +60,7 @@ impl Staged {
     }
 
     /// Takes over what another one has.
-    fn append(&mut self, other: &mut Self) {
+    pub fn append(&mut self, other: &mut Self) {
         self.changes.append(&mut other.changes);
         self.copies.extend(other.copies.drain(..));
         self.logged.extend(other.logged.drain(..));
@@ -68,8 +68,13 @@ impl Staged {
         self.wills.extend(other.wills.drain(..));
     }
 
+    /// Whether no mailbox, last value or will has to hear of it.
+    pub fn is_only_changes(&self) -> bool {
+        self.copies.is_empty() && self.logged.is_empty() && self.retained.is_empty() && self.wills.is_empty()
+    }
+
     fn is_empty(&self) -> bool {
-        self.changes.is_empty() && self.logged.is_empty() && self.retained.is_empty() && self.wills.is_empty()
+        self.changes.is_empty() && self.is_only_changes()
     }
 }
 
@@ -101,6 +106,15 @@ impl Broker {
         let after = self.submit(&mut staged);
         self.announce(worker, staged, after);
         after
+    }
+
+    /// Tells the store what nobody waits for.
+    pub(super) fn submit_later(&self, staged: &mut Staged) {
+        if staged.is_only_changes() && !staged.changes.is_empty() {
+            self.store.submit_later(staged.changes.drain(..));
+        } else {
+            self.submit(staged);
+        }
     }
 
     /// The first half of [`Broker::commit`]; takes no lock of a mailbox, so it may be called under one.

@@ -62,7 +62,7 @@ impl Broker {
         self.grant(worker, now, &chain, wishes, &mut staged);
         self.commit(worker, staged);
         for Retired { attachment, number, disposal } in retired {
-            self.dispose(worker, now, attachment, &[number], disposal);
+            self.dispose(worker, now, attachment, &[number], disposal, true);
         }
         let gathered = worker.gathering.take().unwrap_or_default();
         Ok(self.commit(worker, *gathered))

@@ -101,7 +101,7 @@ impl Worker {
 
     /// Ends a batch: tells the store, and sends what the batch put into mailboxes.
     pub fn flush(&mut self, broker: &Broker, now: Time) {
-        broker.submit(&mut self.later);
+        broker.submit_later(&mut self.later);
         broker.weigh();
         let tally = std::mem::take(&mut self.tally);
         let metrics = &broker.metrics;

@@ -70,6 +70,9 @@ pub struct Limits {
     pub backlog_changes_max: usize,
     /// The same in bytes. Default 64 MiB.
     pub backlog_bytes_max: usize,
+    /// How long changes that nobody waits for may gather. Default 10 ms: a crash that comes before brings deliveries back
+    /// whose receivers had settled them so shortly before, as at-least-once has it.
+    pub later_interval: Duration,
     /// How long [`Durability::Relaxed`] may gather. Default 1 second.
     pub relaxed_interval: Duration,
     /// How long to wait before a store that failed is opened again. Default 1 second.
@@ -90,6 +93,7 @@ impl Default for Limits {
             batch_bytes_max: 4 << 20,
             backlog_changes_max: 262_144,
             backlog_bytes_max: 64 << 20,
+            later_interval: Duration::from_millis(10),
             relaxed_interval: Duration::from_secs(1),
             retry_interval: Duration::from_secs(1),
             reserve_bytes: 64 << 20,
@@ -185,7 +189,13 @@ impl Store {
     /// was submitted before. Returns the number that [`Store::committed`] reaches when they are on disk; 0 if there
     /// were none. The iterator runs under a lock: it should do nothing but hand out what is there.
     pub fn submit(&self, changes: impl IntoIterator<Item = Change>) -> Sequence {
-        self.0.shared.submit(changes)
+        self.0.shared.submit(changes, true)
+    }
+
+    /// The same for changes that nobody is going to wait for: they are written with the next ones for which somebody does,
+    /// or after [`Limits::later_interval`].
+    pub fn submit_later(&self, changes: impl IntoIterator<Item = Change>) {
+        self.0.shared.submit(changes, false);
     }
 
     /// Reads entries of a queue that [`LoadedMailbox::rest`] told of: up to `most` of those with numbers after `after` and
@@ -217,7 +227,7 @@ impl Store {
         self.0.shared.committed()
     }
 
-    /// The number of the last submission.
+    /// The number of the last submission, for whoever is going to wait for it.
     pub fn submitted(&self) -> Sequence {
         self.0.shared.submitted()
     }

@@ -1,5 +1,6 @@
 //! The one thread that writes. It takes all changes that wait, makes them one transaction, and tells how far the disk
-//! has got. There is no timer: while one batch is being synced the next one gathers.
+//! has got. While one batch is being synced the next one gathers. There is no timer where somebody waits; what nobody
+//! waits for gathers for a little while, so that a queue that drains costs a commit now and then.
 //!
 //! After an error nothing is acknowledged until the database was closed, opened again and verified, and the batch that
 //! failed was written again, whole and unchanged. All changes may be applied twice, so it does not matter how much of
@@ -13,7 +14,7 @@ use super::page::{self, Page, Several, Wanted};
 use super::row::Counters;
 use super::{Durability, Limits};
 use crate::metrics::Metrics;
-use parking_lot::{Condvar, Mutex, RwLock};
+use parking_lot::{Condvar, Mutex, MutexGuard, RwLock};
 use redb::Database;
 use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -71,6 +72,8 @@ struct Pending {
     wake_at: usize,
     /// Do not gather any longer.
     hurry: bool,
+    /// Somebody waits for something of it.
+    awaited: bool,
     closing: bool,
 }
 
@@ -91,6 +94,7 @@ impl Shared {
             submitted: 0,
             wake_at: usize::MAX,
             hurry: false,
+            awaited: false,
             closing: false,
         };
         Self {
@@ -111,7 +115,8 @@ impl Shared {
         }
     }
 
-    pub fn submit(&self, changes: impl IntoIterator<Item = Change>) -> Sequence {
+    /// `awaited`: somebody waits for it to be on disk.
+    pub fn submit(&self, changes: impl IntoIterator<Item = Change>, awaited: bool) -> Sequence {
         let mut pending = self.pending.lock();
         // What a panic in the iterator left behind belongs to nobody.
         let start = pending.units.last().map_or(0, |unit| unit.end);
@@ -130,12 +135,19 @@ impl Shared {
         if self.durability == Durability::Relaxed && self.is_healthy() {
             self.acknowledged.fetch_max(sequence, Ordering::AcqRel);
         }
+        let full = end >= pending.wake_at || waiting_bytes >= self.limits.batch_bytes_max;
+        self.awaited(&mut pending, awaited, full);
+        sequence
+    }
+
+    /// Notes whether somebody waits, and wakes the writer if it may not sleep any longer.
+    fn awaited(&self, pending: &mut Pending, awaited: bool, full: bool) {
+        pending.awaited |= awaited;
         let asleep = pending.wake_at != usize::MAX;
-        if asleep && (end >= pending.wake_at || waiting_bytes >= self.limits.batch_bytes_max) {
+        if asleep && (full || awaited && self.durability == Durability::Commit) {
             pending.wake_at = usize::MAX;
             self.wake.notify_one();
         }
-        sequence
     }
 
     /// Has something read after the next commit.
@@ -150,8 +162,13 @@ impl Shared {
         self.acknowledged.load(Ordering::Acquire)
     }
 
+    /// Whoever asks is going to wait for it.
     pub fn submitted(&self) -> Sequence {
-        self.pending.lock().submitted
+        let mut pending = self.pending.lock();
+        if !pending.units.is_empty() {
+            self.awaited(&mut pending, true, false);
+        }
+        pending.submitted
     }
 
     pub fn on_disk(&self) -> Sequence {
@@ -203,6 +220,26 @@ impl Shared {
     pub fn begin_closing(&self) {
         self.pending.lock().closing = true;
         self.wake.notify_one();
+    }
+
+    /// Waits for more, as long as it may: until the batch is full, or somebody cannot wait.
+    fn gather(&self, pending: &mut MutexGuard<'_, Pending>) {
+        let relaxed = self.durability == Durability::Relaxed;
+        let interval = if relaxed { self.limits.relaxed_interval } else { self.limits.later_interval };
+        let deadline = Instant::now() + interval;
+        let enough = self.limits.batch_changes_max;
+        let may_wait = |pending: &Pending| {
+            let awaited = pending.awaited && !relaxed;
+            let wanted = awaited || pending.hurry || pending.closing || !pending.reads.is_empty();
+            let bytes = self.backlog_bytes.load(Ordering::Relaxed);
+            !wanted && pending.changes.len() < enough && bytes < self.limits.batch_bytes_max
+        };
+        while may_wait(pending) {
+            pending.wake_at = enough;
+            if self.wake.wait_until(pending, deadline).timed_out() {
+                return;
+            }
+        }
     }
 
     fn tell(&self) {
@@ -359,27 +396,14 @@ impl Writer {
             pending.wake_at = 1;
             if shared.low.load(Ordering::Relaxed) {
                 shared.wake.wait_for(&mut pending, shared.limits.retry_interval);
-                parking_lot::MutexGuard::unlocked(&mut pending, || self.set_aside());
+                MutexGuard::unlocked(&mut pending, || self.set_aside());
             } else {
                 shared.wake.wait(&mut pending);
             }
         }
-        if shared.durability == Durability::Relaxed && pending.reads.is_empty() {
-            let deadline = Instant::now() + shared.limits.relaxed_interval;
-            let enough = shared.limits.batch_changes_max;
-            let full = |pending: &Pending| {
-                pending.changes.len() >= enough
-                    || shared.backlog_bytes.load(Ordering::Relaxed) >= shared.limits.batch_bytes_max
-            };
-            while !pending.closing && !pending.hurry && pending.reads.is_empty() && !full(&pending) {
-                pending.wake_at = enough;
-                if shared.wake.wait_until(&mut pending, deadline).timed_out() {
-                    break;
-                }
-            }
-        }
+        shared.gather(&mut pending);
         pending.wake_at = usize::MAX;
-        pending.hurry = false;
+        (pending.hurry, pending.awaited) = (false, false);
         std::mem::swap(&mut pending.changes, &mut self.changes);
         std::mem::swap(&mut pending.units, &mut self.units);
         std::mem::swap(&mut pending.reads, &mut self.reads);

@@ -78,7 +78,7 @@ impl Holding {
     fn dispose(&self, number: u64, how: &Disposal) {
         let Some(attachment): Option<&Attachment> = self.link.attachment() else { return };
         let now = self.hall.now();
-        self.hall.broker.dispose(&mut self.hall.worker.borrow_mut(), now, attachment, &[number], how);
+        self.hall.broker.dispose(&mut self.hall.worker.borrow_mut(), now, attachment, &[number], how, true);
     }
 }
 

@@ -86,7 +86,7 @@ impl Side {
         let context = self.context.clone();
         let after = {
             let mut worker = context.worker.borrow_mut();
-            context.broker.dispose(&mut worker, now, &attachment, &numbers, &disposal)
+            context.broker.dispose(&mut worker, now, &attachment, &numbers, &disposal, !first.settled)
         };
         if !first.settled {
             for one in all {

@@ -214,7 +214,7 @@ impl Side {
                 continue;
             }
             let numbers = [retiral.number];
-            context.broker.dispose(&mut worker, now, &retiral.attachment, &numbers, &Disposal::Released);
+            context.broker.dispose(&mut worker, now, &retiral.attachment, &numbers, &Disposal::Released, true);
         }
     }
 

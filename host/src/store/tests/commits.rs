@@ -95,6 +95,43 @@ fn batches_are_bounded_and_never_split_a_submission() {
 }
 
 #[test]
+fn what_nobody_waits_for_is_written_with_what_somebody_waits_for() {
+    let disk = Disk::default();
+    let copy = disk.clone();
+    let hour = Duration::from_secs(3600);
+    let limits = Limits { later_interval: hour, batch_changes_max: 4, ..limits() };
+    let metrics = Arc::<Metrics>::default();
+    let (store, _) =
+        Store::with_backend(move || Ok(copy.clone()), &limits, Durability::Commit, metrics, Time(0)).unwrap();
+    let (told, commits) = mpsc::channel();
+    store.on_commit(Box::new(move |sequence| told.send(sequence).unwrap()));
+    store.submit_later([mailbox(1)]);
+    store.submit_later([mailbox(2)]);
+    assert_eq!(store.submit([mailbox(3)]), 3);
+    assert_eq!(commits.recv_timeout(PATIENCE), Ok(3), "one commit for all");
+    store.submit_later([mailbox(4)]);
+    assert_eq!(store.submitted(), 4);
+    assert_eq!(commits.recv_timeout(PATIENCE), Ok(4), "whoever asks for the number waits for it");
+    for id in 5..=8 {
+        store.submit_later([mailbox(id)]);
+    }
+    assert_eq!(commits.recv_timeout(PATIENCE), Ok(8), "a batch is full");
+    store.submit_later([mailbox(9)]);
+    assert!(store.close());
+    assert_eq!(commits.recv_timeout(PATIENCE), Ok(9), "nothing waits where the store is closed");
+}
+
+#[test]
+fn what_nobody_waits_for_is_written_in_the_end() {
+    let disk = Disk::default();
+    let (store, _) = open(&disk);
+    let (told, commits) = mpsc::channel();
+    store.on_commit(Box::new(move |sequence| told.send(sequence).unwrap()));
+    store.submit_later([mailbox(1)]);
+    assert_eq!(commits.recv_timeout(PATIENCE), Ok(1));
+}
+
+#[test]
 fn relaxed_acknowledges_at_once_and_still_syncs() {
     let disk = Disk::default();
     let copy = disk.clone();
