@@ -73,6 +73,7 @@ fn what_is_not_there_is_a_problem_document() {
     admin.get("/api/v1/nowhere").problem(404);
     admin.get("/api/v1/clients/%ff").problem(400);
     admin.send("PATCH", "/api/v1/modules", &[], b"").problem(405);
+    admin.send("POST", "/healthz", &[], b"").problem(405);
     admin.get("/api/v1/clients?limit=many").problem(400);
     admin.get("/api/v1/clients?unknown=1").problem(400);
 }

@@ -3,7 +3,7 @@
 //! Small here; `PLIANT_LARGE_ROWS=1` makes them larger (the system has to allow the test enough open files).
 
 use super::rig::{resident, until};
-use crate::harness::{Admin, Broker, Client, End, Process, Publish, V5, V311, connect, unique};
+use crate::harness::{Admin, Broker, Client, End, Process, Publish, V5, V311, connect, unique, writer};
 use std::net::{SocketAddr, TcpStream};
 
 /// The larger of two sizes where that was asked for.
@@ -165,6 +165,26 @@ fn a_mark_on_memory_holds_publishers_back_until_receivers_have_caught_up() {
     paused.expect_nothing();
     writer.say(&topic, "again", 1);
     paused.expect(&topic, "again", 1);
+}
+
+/// J4: what the beginnings of packets may take together has a bound; a client that goes on is told, the others are served.
+#[test]
+fn packets_that_are_not_whole_have_a_bound_together() {
+    let Some(broker) = Process::start_with(&["broker.memory_bytes_max=16777216"], None) else { return };
+    let topic = unique("long");
+    let payload = vec![0x5A; 6 << 20];
+    let bytes = writer::publish(V5, &Publish::new(&topic, payload, 1).id(1));
+    let (begun, rest) = bytes.split_at(5 << 20);
+    let mut first = connect(V5).at(broker.address()).open();
+    first.send(begun);
+    until("it counts", || figure(&broker.admin(), "pliant_bytes_received_total") > 5 << 20);
+    let mut second = connect(V5).at(broker.address()).open();
+    second.try_send(begun);
+    second.expect_disconnect(0x97);
+    // It had its share before, and nothing is held against it.
+    first.send(rest);
+    assert_eq!(first.acked(0x40, 1).code, 0x10);
+    connect(V5).at(broker.address()).open().say(&topic, "short", 1);
 }
 
 /// Publishes so many bytes; how many messages were taken, and how many refused, at most a few.

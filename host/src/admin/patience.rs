@@ -12,11 +12,21 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, Sleep};
 
-/// How long the head of the first request may take.
-const HEAD_PATIENCE: Duration = Duration::from_secs(10);
-/// How long a connection may be silent in both directions after that. Logs that are followed say something more often; the
-/// answer to a component that carries an interpreter, compiled twice on a slow machine, takes the longest.
-const IDLE_PATIENCE: Duration = Duration::from_secs(120);
+/// How long a connection may take for something: ordinarily, and where others wait for its place.
+struct Patience {
+    ordinary: Duration,
+    crowded: Duration,
+}
+
+/// The head of a request, from its connection or its first byte on.
+const HEAD: Patience = Patience { ordinary: Duration::from_secs(10), crowded: Duration::from_secs(2) };
+/// Silence in both directions while a request is brought or answered. The answer to a component that carries an interpreter,
+/// compiled twice on a slow machine, takes the longest.
+const REQUEST: Patience = Patience { ordinary: Duration::from_secs(120), crowded: Duration::from_secs(120) };
+/// Silence after something of an answer. Logs that are followed say something more often.
+const ANSWERED: Patience = Patience { ordinary: Duration::from_secs(60), crowded: Duration::from_secs(1) };
+/// How often is looked at whether others wait.
+const LOOK: Duration = Duration::from_secs(1);
 /// Wait after the system had no file descriptor left.
 const BREATH: Duration = Duration::from_millis(100);
 
@@ -51,28 +61,74 @@ impl axum::serve::Listener for PatientListener {
     }
 }
 
+/// What a connection is at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    Head,
+    Request,
+    Answered,
+}
+
 /// One connection.
 pub(super) struct PatientStream {
     stream: TcpStream,
     timer: Pin<Box<Sleep>>,
+    phase: Phase,
+    /// When it last did what its phase allows for.
+    moved: Instant,
     /// How much of the end of a head was read last.
     ending: usize,
-    head_is_read: bool,
-    _room: OwnedSemaphorePermit,
+    room: OwnedSemaphorePermit,
 }
 
 const END: &[u8] = b"\r\n\r\n";
+/// An answer that asks for the body of the request.
+const CONTINUE: &[u8] = b"HTTP/1.1 100";
 
 impl PatientStream {
     fn new(stream: TcpStream, room: OwnedSemaphorePermit) -> Self {
-        let timer = Box::pin(tokio::time::sleep(HEAD_PATIENCE));
-        Self { stream, timer, ending: 0, head_is_read: false, _room: room }
+        let timer = Box::pin(tokio::time::sleep(LOOK));
+        Self { stream, timer, phase: Phase::Head, moved: Instant::now(), ending: 0, room }
     }
 
-    /// Notes that something was said.
-    fn moved(&mut self) {
-        if self.head_is_read {
-            self.timer.as_mut().reset(Instant::now() + IDLE_PATIENCE);
+    fn heard(&mut self, bytes: &[u8]) {
+        if self.phase == Phase::Answered {
+            (self.phase, self.ending, self.moved) = (Phase::Head, 0, Instant::now());
+        }
+        match self.phase {
+            Phase::Head => self.look_for_end(bytes),
+            _ => self.moved = Instant::now(),
+        }
+    }
+
+    fn said(&mut self, bytes: &[u8]) {
+        self.phase = if bytes.starts_with(CONTINUE) { Phase::Request } else { Phase::Answered };
+        self.moved = Instant::now();
+    }
+
+    /// How long it may go on like this.
+    fn patience(&self) -> Duration {
+        let patience = match self.phase {
+            Phase::Head => HEAD,
+            Phase::Request => REQUEST,
+            Phase::Answered => ANSWERED,
+        };
+        let others_wait = self.room.semaphore().available_permits() == 0;
+        if others_wait { patience.crowded } else { patience.ordinary }
+    }
+
+    /// Ready when it has tried the patience of everybody.
+    fn poll_patience(&mut self, task: &mut Context<'_>) -> Poll<io::Error> {
+        loop {
+            let until = self.moved + self.patience();
+            let now = Instant::now();
+            if until <= now {
+                return Poll::Ready(io::ErrorKind::TimedOut.into());
+            }
+            if self.timer.deadline() <= now {
+                self.timer.as_mut().reset(until.min(now + LOOK));
+            }
+            ready!(self.timer.as_mut().poll(task));
         }
     }
 
@@ -83,7 +139,7 @@ impl PatientStream {
                 () => usize::from(*byte == END[0]),
             };
             if self.ending == END.len() {
-                self.head_is_read = true;
+                (self.phase, self.moved) = (Phase::Request, Instant::now());
                 return;
             }
         }
@@ -94,25 +150,20 @@ impl AsyncRead for PatientStream {
     fn poll_read(mut self: Pin<&mut Self>, task: &mut Context<'_>, into: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let before = into.filled().len();
         if let Poll::Ready(read) = Pin::new(&mut self.stream).poll_read(task, into) {
-            if !self.head_is_read {
-                self.look_for_end(&into.filled()[before..]);
-            }
-            self.moved();
+            self.heard(&into.filled()[before..]);
             return Poll::Ready(read);
         }
-        ready!(self.timer.as_mut().poll(task));
-        Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
+        self.poll_patience(task).map(Err)
     }
 }
 
 impl AsyncWrite for PatientStream {
     fn poll_write(mut self: Pin<&mut Self>, task: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         if let Poll::Ready(written) = Pin::new(&mut self.stream).poll_write(task, bytes) {
-            self.moved();
+            self.said(bytes);
             return Poll::Ready(written);
         }
-        ready!(self.timer.as_mut().poll(task));
-        Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
+        self.poll_patience(task).map(Err)
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, task: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -149,11 +200,53 @@ mod tests {
                 let (mut server, _) = listener.accept().await;
                 let head = b"GET / HTTP/1.1\r\n\r\r\n\r\n";
                 server.look_for_end(&head[..cut]);
-                assert!(!server.head_is_read, "{cut}");
+                assert_eq!(server.phase, Phase::Head, "{cut}");
                 server.look_for_end(&head[cut..]);
-                assert!(server.head_is_read, "{cut}");
+                assert_eq!(server.phase, Phase::Request, "{cut}");
                 client.write_all(b"x").await.unwrap();
                 assert_eq!(server.read_u8().await.unwrap(), b'x');
+            }
+        });
+    }
+
+    /// J5: the second head has no more time than the first one, and all but requests have less where others wait.
+    #[test]
+    fn silence_is_borne_as_long_as_it_has_a_reason() {
+        run(async {
+            let (head, more): (&[u8], &[u8]) = (b"POST / HTTP/1.1\r\n\r\n", b"HTTP/1.1 100 Continue\r\n\r\n");
+            let answer: &[u8] = b"HTTP/1.1 200 OK\r\n\r\n";
+            let rows: [(&[&[u8]], Phase, u64, u64); 6] = [
+                (&[], Phase::Head, 10, 2),
+                (&[head], Phase::Request, 120, 120),
+                (&[head, more], Phase::Request, 120, 120),
+                (&[head, answer], Phase::Answered, 60, 1),
+                (&[head, answer, b"G"], Phase::Head, 10, 2),
+                (&[head, answer, head], Phase::Request, 120, 120),
+            ];
+            for (said, phase, ordinary, crowded) in rows {
+                for (places, patience) in [(2, ordinary), (1, crowded)] {
+                    let (mut listener, address) = pair(places).await;
+                    let _client = TcpStream::connect(address).await.unwrap();
+                    let (mut server, _) = listener.accept().await;
+                    for bytes in said {
+                        if bytes.starts_with(b"HTTP") { server.said(bytes) } else { server.heard(bytes) }
+                    }
+                    assert_eq!((server.phase, server.patience().as_secs()), (phase, patience), "{said:?}");
+                }
+            }
+        });
+    }
+
+    #[test]
+    fn a_head_has_its_time_from_its_first_byte_on() {
+        run(async {
+            let (mut listener, address) = pair(1).await;
+            let _client = TcpStream::connect(address).await.unwrap();
+            let (mut server, _) = listener.accept().await;
+            for bytes in [b"GET / HTTP/1.1\r\n", b"Host: somewhere\n"] {
+                let before = server.moved;
+                server.heard(bytes);
+                assert_eq!(server.moved, before);
             }
         });
     }

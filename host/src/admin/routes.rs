@@ -46,13 +46,16 @@ pub(super) fn router(api: Api, guard: Guard) -> Router {
         .route("/api/v1/reload", post(reload::reload))
         .route("/api/v1/openapi.json", get(openapi::openapi))
         .fallback(|| async { Problem::not_found("there is no such endpoint; see /api/v1/openapi.json") })
-        .method_not_allowed_fallback(|| async {
-            Problem::new(StatusCode::METHOD_NOT_ALLOWED, "this endpoint does not take that method")
-        })
+        .method_not_allowed_fallback(other_method)
         .layer(DefaultBodyLimit::max(limits.body_bytes_max))
         .layer(Extension(BodyMax(limits.body_bytes_max)))
         .layer(middleware::from_fn_with_state(Arc::new(guard), guard::check));
     let open = Router::new().route("/healthz", get(health::alive)).route("/readyz", get(health::ready));
+    let open = open.method_not_allowed_fallback(other_method);
     let head = middleware::from_fn_with_state(limits.head_bytes_max, bounded_head);
     open.merge(guarded).layer(head).with_state(api)
+}
+
+async fn other_method() -> Problem {
+    Problem::new(StatusCode::METHOD_NOT_ALLOWED, "this endpoint does not take that method")
 }

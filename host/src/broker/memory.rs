@@ -41,6 +41,11 @@ impl Broker {
         self.weigh();
     }
 
+    /// Most bytes that all packets that are not yet whole may take together: half of what messages may.
+    pub fn partial_bytes_max(&self) -> usize {
+        self.limits.memory_bytes_max / 2
+    }
+
     /// Whether the mark is passed.
     pub fn is_short(&self) -> bool {
         self.memory.is_short.load(Ordering::Relaxed)

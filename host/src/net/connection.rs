@@ -7,6 +7,7 @@ use super::ending::End;
 use super::machine::{Machine, Say};
 use super::opening::Newcomer;
 use super::outlet::{Outlet, WayMade};
+use super::partial::Partial;
 use super::session::Fault;
 use super::transport::{Halves, Reading};
 use crate::broker::{Link, nobody};
@@ -50,6 +51,7 @@ pub struct Connection {
     pub(super) fault: Option<Fault>,
     /// The beginning of a packet that is not yet whole, and what follows a publication that waits for room.
     pub(super) partial: Vec<u8>,
+    pub(super) partial_weight: Partial,
     /// Whole packets may stand in `partial`: they were left there because nothing more was to be read.
     pub(super) held_back: bool,
     /// Whoever waits until what this client has sent is worked off, because it wants to take this connection's place.
@@ -124,6 +126,7 @@ pub fn open(context: Rc<Context>, (read, write): Halves, newcomer: Newcomer) -> 
         layered,
         fault: None,
         partial: Vec::new(),
+        partial_weight: Partial::default(),
         held_back: false,
         way: Vec::new(),
         answers: VecDeque::new(),

@@ -8,7 +8,7 @@ use super::machine::{Machine, Say};
 use super::session::Fault;
 use crate::broker::Answer;
 use crate::client::{Departure, Protocol};
-use crate::dialogue::Request;
+use crate::dialogue::{Closed, Request};
 use crate::identity::Circumstances;
 use crate::message::Time;
 use crate::mqtt::{Action, Step};
@@ -59,7 +59,12 @@ impl Connection {
             self.partial_packets(now)
         };
         self.flush(now)?;
-        ended
+        ended?;
+        let most = self.context.broker.partial_bytes_max();
+        if self.partial_weight.note(self.partial.len(), most) {
+            return Err(End::Closed(Closed::QuotaExceeded));
+        }
+        Ok(())
     }
 
     /// Looks at the first bytes for the protocol; how many of them were not its own.

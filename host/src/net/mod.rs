@@ -21,6 +21,7 @@ mod listener;
 mod machine;
 mod opening;
 mod outlet;
+mod partial;
 mod peers;
 mod proxy;
 mod quic;

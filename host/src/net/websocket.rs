@@ -125,6 +125,9 @@ impl WebSocket {
         if request.uri().path() != self.rules.path {
             return Err((404, "Not Found", "there is no WebSocket at this path"));
         }
+        if request.headers().get_all(header::HOST).iter().count() != 1 {
+            return Err((400, "Bad Request", "a request names one host (RFC 6455, 4.2.1)"));
+        }
         let origins: Vec<_> = request.headers().get_all(header::ORIGIN).iter().collect();
         let allowed = |origin: &HeaderValue| origin.to_str().is_ok_and(|origin| self.rules.allow(origin));
         match origins.iter().all(|origin| allowed(origin)) {
@@ -236,6 +239,7 @@ mod tests {
     #[test]
     fn what_is_refused_says_why() {
         let with = |more: &str| request(GET, &format!("{GOOD}{more}\r\n"));
+        let without_host = String::from_utf8(request(GET, GOOD)).unwrap().replace("Host: h\r\n", "").into_bytes();
         let long = [b"GET /mqtt HTTP/1.1\r\nX: ".to_vec(), vec![b'x'; 9000]].concat();
         for (wire, status) in [
             (request("GET /mqtt?x=1 HTTP/1.1", GOOD), 101),
@@ -251,6 +255,8 @@ mod tests {
             (b"\x10\x10\x00\x04MQTT\r\n\r\n".to_vec(), 400),
             ([b"\r\n\r\n".to_vec(), request(GET, GOOD)].concat(), 400),
             (with("Sec-WebSocket-Extensions: permessage-deflate"), 101),
+            (with("Host: another"), 400),
+            (without_host, 400),
             (long, 431),
         ] {
             let said = String::from_utf8_lossy(&wire).into_owned();

@@ -174,10 +174,13 @@ impl Store {
         };
         metrics.store_damaged_rows_total.add(loaded.damaged as u64);
         let shared = Arc::new(Shared::new(durability, limits.clone(), metrics));
-        if low {
-            shared.begin_low();
-        } else if let Err(error) = opener.reserve.set_aside() {
-            tracing::warn!(%error, "no room can be set aside for a full disk");
+        let aside = if low { Ok(()) } else { opener.reserve.set_aside_some() };
+        // The reserve may have been used up before this start: then what is left has to do for emptying queues.
+        let low = low || aside.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::StorageFull);
+        match aside {
+            _ if low => shared.begin_low(),
+            Ok(()) => {}
+            Err(error) => tracing::warn!(%error, "no room can be set aside for a full disk"),
         }
         let writer = Writer::new(shared.clone(), opener, database, counters, several);
         let thread = thread::Builder::new().name("store".into()).spawn(move || writer.run());

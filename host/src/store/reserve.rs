@@ -4,10 +4,15 @@ use std::fs::{self, OpenOptions};
 use std::io;
 use std::path::PathBuf;
 
+/// A reserve smaller than this, in bytes, would be used up before a queue has been emptied.
+const LEAST_BYTES: u64 = 4 << 20;
+
 /// Gives room back and takes it again.
 pub(super) trait Reserve: Send {
     /// Makes sure that the room is set aside; an error: it cannot be had.
     fn set_aside(&self) -> io::Result<()>;
+    /// Sets aside as much of it as can be had; an error: next to nothing.
+    fn set_aside_some(&self) -> io::Result<()>;
     /// Gives it back; false: there was none.
     fn give_up(&self) -> bool;
 }
@@ -17,6 +22,10 @@ pub(super) struct NoReserve;
 
 impl Reserve for NoReserve {
     fn set_aside(&self) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn set_aside_some(&self) -> io::Result<()> {
         Ok(())
     }
 
@@ -33,22 +42,40 @@ pub(super) struct ReserveFile {
 
 impl Reserve for ReserveFile {
     fn set_aside(&self) -> io::Result<()> {
-        if self.bytes == 0 || fs::metadata(&self.path).is_ok_and(|data| data.len() == self.bytes) {
+        self.take(self.bytes)
+    }
+
+    fn set_aside_some(&self) -> io::Result<()> {
+        let mut bytes = self.bytes;
+        while let Err(error) = self.take(bytes) {
+            bytes /= 2;
+            if bytes < LEAST_BYTES {
+                return Err(error);
+            }
+            tracing::warn!(%error, bytes, "not all room that is configured can be set aside for a full disk; trying less");
+        }
+        Ok(())
+    }
+
+    fn give_up(&self) -> bool {
+        fs::remove_file(&self.path).is_ok()
+    }
+}
+
+impl ReserveFile {
+    fn take(&self, bytes: u64) -> io::Result<()> {
+        if bytes == 0 || fs::metadata(&self.path).is_ok_and(|data| data.len() == bytes) {
             return Ok(());
         }
         let mut options = OpenOptions::new();
         options.write(true).create(true).truncate(true);
         #[cfg(unix)]
         std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-        let made = options.open(&self.path).and_then(|file| allocate(&file, self.bytes));
+        let made = options.open(&self.path).and_then(|file| allocate(&file, bytes));
         if made.is_err() {
             self.give_up();
         }
         made
-    }
-
-    fn give_up(&self) -> bool {
-        fs::remove_file(&self.path).is_ok()
     }
 }
 

@@ -299,6 +299,8 @@ pub(super) struct Writer {
     several: Several,
     /// The units that are done.
     sequence: Sequence,
+    /// The store is being closed and failed: what is tried now is tried for the last time.
+    last_chance: bool,
 }
 
 impl Writer {
@@ -314,6 +316,7 @@ impl Writer {
             reads: Vec::new(),
             several,
             sequence: 0,
+            last_chance: false,
         }
     }
 
@@ -482,6 +485,7 @@ impl Writer {
 
     fn publish(&mut self, units: usize, changes: usize, bytes: usize) {
         let shared = &*self.shared;
+        self.last_chance = false;
         self.sequence += units as Sequence;
         shared.acknowledged.fetch_max(self.sequence, Ordering::AcqRel);
         // Whoever waited for the disk finds its change acknowledged: so this comes second.
@@ -523,6 +527,9 @@ impl Writer {
             }));
             // The last chance of a store that is being closed is the attempt right after the failure.
             let closing = self.wait_before_retry();
+            if closing && std::mem::replace(&mut self.last_chance, true) {
+                return false;
+            }
             match reopened {
                 Ok(Ok(database)) => {
                     self.database = Some(database);

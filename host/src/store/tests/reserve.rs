@@ -16,6 +16,10 @@ impl Reserve for Room {
         if self.is_full.load(Ordering::Relaxed) { Err(io::ErrorKind::StorageFull.into()) } else { Ok(()) }
     }
 
+    fn set_aside_some(&self) -> io::Result<()> {
+        self.set_aside()
+    }
+
     fn give_up(&self) -> bool {
         self.disk.set_capacity(None);
         self.is_full.swap(true, Ordering::Relaxed);
@@ -62,6 +66,44 @@ fn a_full_disk_lets_queues_be_emptied_and_recovers_by_itself() {
     }
     assert!(store.close());
     assert_eq!(open(&disk).1.mailboxes[0].queue.len(), 0);
+}
+
+/// J2: the reserve is used up, and the broker starts anew.
+#[test]
+fn a_start_on_a_full_disk_takes_nothing_and_lets_queues_be_emptied() {
+    let disk = Disk::default();
+    let (store, _) = open(&disk);
+    let payload = "x".repeat(60_000);
+    store.submit([mailbox(1)]);
+    for id in 1..=40 {
+        store.submit([Change::Logged(id, message("t", &payload)), queued(1, id, id)]);
+    }
+    assert!(store.close());
+    let is_full = Arc::new(AtomicBool::new(true));
+    let backend = disk.clone();
+    let mut opener = Opener::backend(move || Ok(backend.clone()), limits().cache_bytes);
+    opener.reserve = Box::new(Room { disk: disk.clone(), is_full: is_full.clone() });
+    let (store, loaded) = Store::start(opener, &limits(), Durability::Commit, Arc::default(), Time(0)).unwrap();
+    assert_eq!(loaded.mailboxes[0].queue.len(), 40);
+    assert!(store.is_out_of_space() && store.is_healthy(), "nothing more is taken, and the store works");
+    store.submit((1..=40).flat_map(|id| [Change::QueuedGone(1, id), Change::LoggedGone(id)]));
+    assert!(store.flush_blocking(PATIENCE) && store.has_room(), "as much as went may come");
+    assert!(store.close());
+}
+
+/// J1: there is no room, and nobody will make any.
+#[test]
+fn a_full_disk_does_not_hold_up_the_end() {
+    let disk = Disk::default();
+    let (store, _) = open(&disk);
+    store.submit([mailbox(1)]);
+    assert!(store.flush_blocking(PATIENCE));
+    disk.set_capacity(Some(disk.length()));
+    let payload = "x".repeat(60_000);
+    for id in 1..=400 {
+        store.submit([Change::Logged(id, message("t", &payload)), queued(1, id, id)]);
+    }
+    assert!(!store.close(), "it tells that not everything is on disk");
 }
 
 #[test]
