@@ -4,7 +4,9 @@
 use super::rig::{Rig, limits, property};
 use crate::harness::guests::component;
 use OnFailure::{Bypass, Refuse};
+use cpu_time::ThreadTime;
 use host::wasm::{DeployOptions, Happening, Limits, Loss, OnFailure, Outcome};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 fn config(mode: &str) -> String {
@@ -157,36 +159,84 @@ fn a_bad_hook_beside_the_way_loses_its_turn_only() {
     assert_eq!(wishes.iter().map(|wish| &*wish.module).collect::<Vec<_>>(), ["next"]);
 }
 
-/// Milliseconds of a processor that this thread has used. None where the system does not tell.
-fn used() -> Option<f64> {
-    let told = std::fs::read_to_string("/proc/thread-self/schedstat").ok()?;
-    Some(told.split(' ').next()?.parse::<f64>().ok()? / 1e6)
+/// The most that one of so many calls used of a processor, in milliseconds, and what half of them used.
+fn most(rig: &mut Rig, calls: usize) -> (f64, f64) {
+    let used = |_| {
+        let before = ThreadTime::now();
+        rig.routed("bad");
+        before.elapsed().as_secs_f64() * 1e3
+    };
+    let mut used: Vec<f64> = (0..calls).map(used).collect();
+    used.sort_by(f64::total_cmp);
+    (used[calls - 1], used[calls / 2])
 }
 
-/// With the bounds that a broker has by default. Told in time of a processor, so that those who wait for one do not count; the
-/// thread that stops guests may wait for one as well, so that on a busy machine single calls take longer. Where
-/// `PLIANT_TEST_LONG` is set, as it takes a while.
+/// Runs it while twice as many threads as there are processors do nothing but want one.
+fn while_all_are_busy<R>(run: impl FnOnce() -> R) -> R {
+    struct Over<'a>(&'a AtomicBool);
+    impl Drop for Over<'_> {
+        fn drop(&mut self) {
+            self.0.store(true, Ordering::Relaxed);
+        }
+    }
+    let over = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        for _ in 0..2 * std::thread::available_parallelism().map_or(2, usize::from) {
+            scope.spawn(|| {
+                while !over.load(Ordering::Relaxed) {
+                    std::hint::spin_loop();
+                }
+            });
+        }
+        // Those who are busy end even if a row fails.
+        let _ends = Over(&over);
+        run()
+    })
+}
+
+/// With the bounds that a broker has by default, on a machine whose processors are all wanted by others. What counts is what
+/// the thread of the call used of a processor: 5 ms are allowed, it is looked at each millisecond, and the millisecond before the
+/// first look is free, which makes 7. It is no matter how long the thread itself waits for a processor. But the thread that
+/// looks has to be woken in time: it comes before all others where the system allows that (root, or a limit on real-time
+/// priority), and where it may not this row only holds it to what half of the calls used. A processor that the machine below a
+/// virtual one takes away counts as used, so a kind that took longer is tried again, twice: what the broker does wrong would be
+/// wrong each time.
+///
+/// `PLIANT_TEST_LONG=1` takes every kind and a hundred calls of each.
 #[test]
 fn calls_are_stopped_within_ten_milliseconds() {
-    if std::env::var_os("PLIANT_TEST_LONG").is_none() || used().is_none() {
-        eprintln!("left out: PLIANT_TEST_LONG is not set, or the system does not tell");
-        return;
-    }
+    let long = std::env::var_os("PLIANT_TEST_LONG").is_some();
+    let kinds: Vec<&str> = if long {
+        FAIL.iter().map(|(mode, _)| *mode).chain(["dawdles", "leaks", "leaks-bytes", "sleeps"]).collect()
+    } else {
+        vec!["loops", "log-storm", "eats"]
+    };
+    let calls = if long { 100 } else { 10 };
     let mut rig = Rig::with(Limits { failures_max: 0, instances_max: 16, ..Limits::default() });
     rig.deploy("hostile", "hostile", 1, Bypass, &config("behaves"));
-    let mut all = Vec::new();
-    for (mode, _) in FAIL.iter().chain(&[("dawdles", ""), ("leaks", ""), ("leaks-bytes", ""), ("sleeps", "")]) {
-        rig.modules.configure("hostile", &config(mode)).unwrap();
-        let mut times: Vec<f64> = Vec::new();
-        for _ in 0..100 {
-            let before = used().unwrap();
-            rig.routed("bad");
-            times.push(used().unwrap() - before);
+    let may_come_first = may_come_first();
+    while_all_are_busy(|| {
+        for mode in kinds {
+            rig.modules.configure("hostile", &config(mode)).unwrap();
+            let mut seen = Vec::new();
+            while seen.len() < 3 {
+                let (greatest, half) = most(&mut rig, calls);
+                println!("{mode}: half of the calls used up to {half:.2} ms, the greatest {greatest:.2}");
+                seen.push(if may_come_first { greatest } else { half });
+                if seen.last().is_some_and(|milliseconds| *milliseconds < 10.0) {
+                    break;
+                }
+            }
+            assert!(seen.last().is_some_and(|milliseconds| *milliseconds < 10.0), "{mode}: {seen:?}");
         }
-        times.sort_by(f64::total_cmp);
-        println!("{mode}: p50 {:.2}, p99 {:.2}, greatest {:.2} ms", times[49], times[98], times[99]);
-        all.push((times[49], mode));
-    }
-    all.sort_by(|a, b| a.0.total_cmp(&b.0));
-    assert!(all.last().unwrap().0 < 10.0, "medians: {all:?}");
+    });
+}
+
+/// Whether threads of this process may ask for real-time priority.
+fn may_come_first() -> bool {
+    let Ok(status) = std::fs::read_to_string("/proc/self/status") else { return false };
+    let capabilities = status.lines().find_map(|line| line.strip_prefix("CapEff:"));
+    let capabilities = capabilities.and_then(|text| u64::from_str_radix(text.trim(), 16).ok()).unwrap_or(0);
+    // CAP_SYS_NICE.
+    capabilities >> 23 & 1 == 1
 }

@@ -2,6 +2,7 @@
 //! them the broker's imports.
 
 use super::bindings;
+use super::deadline::Deadline;
 use super::instance::{Cell, CellOf};
 use super::limits::Limits;
 use super::machine_code::MachineCode;
@@ -15,10 +16,6 @@ pub(super) struct Engine {
     /// The broker's interfaces; what a component imports of WASI is added for each component.
     pub(super) linker: Linker<Cell>,
     pub(super) ticker: Ticker,
-    /// Ticks that a hook call may last.
-    pub(super) call_ticks: u64,
-    /// Ticks that the making and configuring of an instance may last.
-    pub(super) configure_ticks: u64,
     /// What was compiled before. None: nothing is kept.
     pub(super) machine_code: Option<MachineCode>,
 }
@@ -51,11 +48,9 @@ impl Engine {
     fn with(wasmtime: wasmtime::Engine, limits: &Limits, machine_code: Option<MachineCode>) -> wasmtime::Result<Self> {
         let mut linker = Linker::new(&wasmtime);
         bindings::Guest::add_to_linker::<_, CellOf>(&mut linker, |cell| cell)?;
-        // The tick that has begun counts as a whole one; the grace after the deadline makes more than up for it.
-        let call_ticks = limits.call_milliseconds_max.max(1);
-        let configure_ticks = limits.configure_milliseconds_max.max(1);
-        let ticker = Ticker::start(wasmtime.clone(), call_ticks.max(configure_ticks));
-        Ok(Self { wasmtime, linker, ticker, call_ticks, configure_ticks, machine_code })
+        let longest = limits.call_milliseconds_max.max(limits.configure_milliseconds_max);
+        let ticker = Ticker::start(wasmtime.clone(), Deadline::ticks_max(longest));
+        Ok(Self { wasmtime, linker, ticker, machine_code })
     }
 }
 

@@ -2,6 +2,7 @@
 
 use super::bindings::exports::pliant::broker as hooks;
 use super::component::Compiled;
+use super::deadline::Deadline;
 use super::engine::Engine;
 use super::fault::Fault;
 use super::imports::http::desk::Desk;
@@ -9,21 +10,13 @@ use super::limits::Limits;
 use super::outside::Share;
 use super::services::Services;
 use crate::message::Message;
-use cpu_time::ThreadTime;
 use std::sync::Arc;
-use std::time::Duration;
 use wasmtime::component::HasData;
 use wasmtime::{ResourceLimiter, Store, UpdateDeadline};
 
 /// Stands for the payload of the message that the instance is being asked about; there is never more than one, and the
 /// guest holds it no longer than the call lasts. The bytes stay in the [`Cell`].
 pub struct Payload;
-
-/// A guest is stopped when it has used so much of a processor after its deadline. Deadlines are told by the wall clock: a
-/// guest that did nothing but wait for a processor finds its own in the past, and is not to blame.
-const GRACE: Duration = Duration::from_micros(1500);
-/// Ticks after the deadline at which it is stopped, whatever it has used.
-const LATE_TICKS_MAX: u32 = 200;
 
 /// What the host keeps beside an instance: all that an import can reach.
 pub(super) struct Cell {
@@ -43,17 +36,17 @@ pub(super) struct Cell {
     pub(super) lines: [Vec<u8>; 2],
     /// Calls of imports that the guest may still make during this call.
     host_calls_left: u32,
-    /// How the present call stands to its deadline.
-    late: Late,
+    /// Of the present call.
+    deadline: Deadline,
     /// State of the sequence behind `wasi:random`.
     pub(super) random: u64,
     bounds: Bounds,
 }
 
 impl Cell {
-    /// The guest waited inside the host: what it used of a processor since its deadline is forgotten.
+    /// The guest waited inside the host: its deadline begins anew.
     pub(super) fn rested(&mut self) {
-        self.late = Late::default();
+        self.deadline.begin_anew(self.services.limits.call_milliseconds_max);
     }
 
     /// Takes one call of an import off what the guest may make during one call.
@@ -129,28 +122,6 @@ pub(super) struct Exports {
     pub(super) timers: Option<hooks::timers::Guest>,
 }
 
-/// A call that goes on after its deadline.
-#[derive(Default)]
-struct Late {
-    /// Ticks at which it was seen.
-    ticks: u32,
-    /// The thread's processor time at the first of them.
-    since: Duration,
-}
-
-impl Late {
-    /// It is seen again.
-    #[cold]
-    fn is_enough(&mut self) -> bool {
-        let used = ThreadTime::now().as_duration();
-        if self.ticks == 0 {
-            self.since = used;
-        }
-        self.ticks += 1;
-        self.ticks > LATE_TICKS_MAX || used.saturating_sub(self.since) >= GRACE
-    }
-}
-
 /// What a module says about itself when it is configured.
 pub(super) struct Said {
     pub(super) manifest: hooks::lifecycle::Manifest,
@@ -182,7 +153,7 @@ impl Instance {
             rehearses: false,
             lines: [Vec::new(), Vec::new()],
             host_calls_left: limits.host_calls_max,
-            late: Late::default(),
+            deadline: Deadline::after(limits.configure_milliseconds_max),
             random: services.seed(),
             bounds: Bounds {
                 memory_left: limits.memory_bytes_max,
@@ -195,10 +166,10 @@ impl Instance {
         store.set_hostcall_fuel(limits.hostcall_bytes_max);
         store.epoch_deadline_callback(|mut store| {
             let cell = store.data_mut();
-            Ok(if cell.late.is_enough() { UpdateDeadline::Interrupt } else { UpdateDeadline::Continue(1) })
+            Ok(if cell.deadline.is_over() { UpdateDeadline::Interrupt } else { UpdateDeadline::Continue(1) })
         });
         engine.ticker.touch();
-        store.set_epoch_deadline(engine.configure_ticks);
+        store.set_epoch_deadline(1);
         let made = compiled.instantiate(&mut store);
         let exports = made.map_err(|error| fault(&error, &store, true))?;
         let answer = exports.lifecycle.call_configure(&mut store, config);
@@ -223,9 +194,9 @@ impl Instance {
         call: impl FnOnce(&Exports, &mut Store<Cell>) -> wasmtime::Result<R>,
     ) -> Result<R, Fault> {
         engine.ticker.touch();
-        self.store.set_epoch_deadline(engine.call_ticks);
+        self.store.set_epoch_deadline(1);
         let cell = self.store.data_mut();
-        cell.late = Late::default();
+        cell.deadline = Deadline::after(cell.services.limits.call_milliseconds_max);
         cell.host_calls_left = cell.services.limits.host_calls_max;
         cell.share = Share::of_a_call(&cell.services.limits, terms.may_wait);
         cell.rehearses = terms.rehearses;

@@ -5,10 +5,11 @@ use crate::topic;
 /// Bounds of the module room. Each holds for every module alike.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
-    /// Milliseconds that one hook call may take. Whoever is seen running after that is stopped, two milliseconds later
-    /// at most; the time that the thread waits for a processor is forgiven. Default 5.
+    /// Milliseconds of a processor that one hook call may take. Whoever is seen running after that is stopped, two
+    /// milliseconds later where the thread that looks is woken in time. By the clock it is at most four times as long and 200
+    /// more, so that a thread that waits for a processor is forgiven. Default 5.
     pub call_milliseconds_max: u64,
-    /// Milliseconds that `configure` may take, the making of the instance included. Default 1,000.
+    /// Milliseconds of a processor that `configure` may take, the making of the instance included; likewise. Default 1,000.
     pub configure_milliseconds_max: u64,
     /// Bytes of linear memory of one instance, all its memories together. Default 16 MiB.
     pub memory_bytes_max: usize,

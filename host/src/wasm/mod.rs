@@ -15,7 +15,7 @@
 //! | `machine_code` | what was compiled, kept from start to start |
 //! | `component` | bytes to compiled, exports checked, linked beforehand |
 //! | `instance` | one store and one instance under limits |
-//! | `engine`, `ticker` | how guests are compiled and stopped |
+//! | `engine`, `ticker`, `deadline` | how guests are compiled and stopped |
 //! | `examples/` | what a module decides, tried without a broker and at each deployment |
 //! | `signature` | who may have signed a component |
 //! | `services`, `imports/` | what a module may call |
@@ -30,6 +30,7 @@ mod canary;
 mod chain;
 mod compiler;
 mod component;
+mod deadline;
 mod engine;
 mod error;
 mod examples;

@@ -1,9 +1,9 @@
-//! The thread that moves the epoch on, so that guests which run too long are stopped. It sleeps while nobody calls.
+//! The thread that moves the epoch on, so that guests which run too long are looked at. It sleeps while nobody calls.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::thread::{self, JoinHandle};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// No call began for two windows: the thread sleeps.
 const PARKED: u8 = 0;
@@ -12,7 +12,7 @@ const QUIET: u8 = 1;
 /// A call began in this window.
 const BUSY: u8 = 2;
 
-/// Length of a tick. A finer one would wake the thread more often than deadlines of milliseconds are worth.
+/// Length of a tick, at least. A finer one would wake the thread more often than deadlines of milliseconds are worth.
 const TICK: Duration = Duration::from_millis(1);
 
 /// Wakes the thread of ticks, from whatever thread.
@@ -96,24 +96,16 @@ impl Drop for Ticker {
 }
 
 fn run(shared: &Shared, engine: &wasmtime::Engine, window: u64) {
+    come_first();
     let mut left = window;
-    let mut next = Instant::now();
     while !shared.stop.load(Ordering::Acquire) {
         if shared.state.load(Ordering::Acquire) == PARKED {
             thread::park();
             left = window;
-            next = Instant::now();
             continue;
         }
         thread::sleep(TICK);
-        let mut now = next + TICK;
         engine.increment_epoch();
-        // Sleeping takes longer than asked for, a little always and sometimes much. The little is made good.
-        if now.elapsed() >= TICK {
-            engine.increment_epoch();
-            now += TICK;
-        }
-        next = if now.elapsed() >= TICK { Instant::now() } else { now };
         left -= 1;
         if left == 0 {
             left = window;
@@ -124,3 +116,29 @@ fn run(shared: &Shared, engine: &wasmtime::Engine, window: u64) {
         }
     }
 }
+
+/// Asks that this thread is run before all others when it is due. A guest that loops has its processor until then, and where
+/// more threads want processors than there are a thread like the others is woken many milliseconds late. What it does when it
+/// is woken takes some microseconds, so nobody notices. Needs CAP_SYS_NICE or a limit (`LimitRTPRIO=1` or `LimitNICE=-20` of
+/// systemd); without them it stays a thread like the others.
+#[cfg(target_os = "linux")]
+fn come_first() {
+    use thread_priority::unix::set_thread_priority_and_policy as set;
+    use thread_priority::{
+        NormalThreadSchedulePolicy, RealtimeThreadSchedulePolicy, ThreadPriority, ThreadSchedulePolicy,
+    };
+    let this = thread_priority::unix::thread_native_id();
+    let real_time = ThreadSchedulePolicy::Realtime(RealtimeThreadSchedulePolicy::Fifo);
+    let normal = ThreadSchedulePolicy::Normal(NormalThreadSchedulePolicy::Other);
+    let how = if set(this, ThreadPriority::Min, real_time).is_ok() {
+        "before all others"
+    } else if set(this, ThreadPriority::Max, normal).is_ok() {
+        "nice -20"
+    } else {
+        "like the others"
+    };
+    tracing::debug!(how, "the thread that stops guests is scheduled");
+}
+
+#[cfg(not(target_os = "linux"))]
+fn come_first() {}

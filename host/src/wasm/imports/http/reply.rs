@@ -45,10 +45,9 @@ pub(super) fn await_reply(store: &mut StoreContextMut<'_, Cell>, number: u32) {
         *future = Future::Here(Box::new(reply));
     }
     // The wait was not the guest's: its deadline begins anew, and its bound is that of the wait and of its requests.
-    let ticks = limits.call_milliseconds_max.max(1);
     cell.rested();
     cell.services.outside.waker.touch();
-    store.set_epoch_deadline(ticks);
+    store.set_epoch_deadline(1);
 }
 
 pub(super) fn subscribe(store: &mut StoreContextMut<'_, Cell>, params: &[Val]) -> Answer {
