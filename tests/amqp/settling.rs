@@ -1,6 +1,9 @@
 //! What a receiver says of messages from a queue, and links that come back.
 
-use super::{Client, address, own, run};
+use super::link::Terms;
+use super::peer::Peer;
+use super::value::Value;
+use super::{Client, address, own, raw, run};
 use crate::harness::unique;
 use fe2o3_amqp::link::receiver::CreditMode;
 use fe2o3_amqp::types::definitions::ReceiverSettleMode;
@@ -98,6 +101,30 @@ fn a_queue_outlives_the_broker() {
         }
         client.close().await;
     });
+}
+
+/// 2.7.4, 2.6.7: `available` in what a client is told when it asks, and when it drains.
+#[test]
+fn a_flow_says_how_many_messages_wait() {
+    let Some(address) = address() else { return };
+    let node = format!("/queues/{}", unique("available"));
+    let mut peer = Peer::begun(address);
+    peer.sender("out", 0, &Terms { node: Some(raw::target(&node)), ..Terms::default() });
+    for id in 0..5u32 {
+        peer.send(&raw::transfer(0, Some(id), Some(&[id as u8]), false, false, &raw::message(b"m")));
+        peer.find(0x15);
+    }
+    peer.link("in", 1, true, &Terms { node: Some(raw::source(&node)), ..Terms::default() });
+    let available = |peer: &mut Peer| Value::read(&peer.find(0x13)).0.field(7).number();
+    peer.send(&raw::flow(0, 2048, Some((1, 0, 0, false, true))));
+    assert_eq!(available(&mut peer), 5, "asked with echo");
+    peer.send(&raw::flow(0, 2048, Some((1, 0, 2, true, false))));
+    assert_eq!((peer.delivery().text(), peer.delivery().text()), ("m".into(), "m".into()));
+    assert_eq!(available(&mut peer), 3, "behind the last one that a drain takes");
+    peer.send(&raw::flow(2, 2048, Some((1, 2, 0, true, false))));
+    assert_eq!(available(&mut peer), 3, "a drain without credit");
+    peer.send(&raw::flow(2, 2048, Some((1, 2, 9, true, false))));
+    assert_eq!(available(&mut peer), 0, "a drain that finds the end");
 }
 
 /// 2.6.5: detached, not closed; what was not settled comes again, and what comes meanwhile behind it.

@@ -321,14 +321,16 @@ pub struct Forgotten {
 /// There may be room (2.7.4).
 #[derive(Debug)]
 pub struct Flow {
-    /// Which link; none: any link, since the window of a session has moved.
+    /// Which link; none: of the session only.
     pub link: Option<LinkId>,
+    /// The window of the session has opened: any of its links may go on.
+    pub opens: bool,
+    /// The client wants [`Connection::answer_flow`](super::Connection::answer_flow).
+    pub asks: bool,
     /// Deliveries that the client takes now. For an incoming link: none.
     pub credit: u32,
     /// The client wants [`Connection::drained`](super::Connection::drained) when nothing is left to deliver.
     pub drain: bool,
-    /// Deliveries that a sending client has waiting.
-    pub available: u32,
     /// Anything else: `txn-id` of an acquisition (4.4.3).
     pub properties: Option<Box<Fields>>,
 }

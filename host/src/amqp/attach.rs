@@ -20,8 +20,14 @@ use serde_amqp::primitives::Binary;
 use serde_amqp::primitives::{Array, OrderedMap, Symbol};
 
 impl Live {
-    /// An attach came.
-    pub fn on_attach(&mut self, at: u16, frame: AttachFrame, out: &mut Vec<u8>) -> Found<Option<Action<'static>>> {
+    /// An attach came; `unknown`: with something that is not known here.
+    pub fn on_attach(
+        &mut self,
+        at: u16,
+        frame: AttachFrame,
+        unknown: Option<Box<Error>>,
+        out: &mut Vec<u8>,
+    ) -> Found<Option<Action<'static>>> {
         let handle = frame.handle.0;
         if handle > self.limits.handle_max {
             return Err(Trouble::connection(ConnectionError::FramingError, "the handle is above handle-max"));
@@ -59,7 +65,7 @@ impl Live {
         if let Some(session) = self.sessions.at(at) {
             session.set_link(handle, id.index);
         }
-        if let Err(error) = self.check_attach(&frame, direction) {
+        if let Err(error) = unknown.map_or_else(|| self.check_attach(&frame, direction), |why| Err(*why)) {
             self.refuse(id, error, out);
             // The hall has never heard of it; of the one before it, it has.
             return Ok(stolen.map(|link| {
@@ -179,6 +185,11 @@ impl Live {
         let at = link.session;
         self.write_attach(at, frame, out);
         self.top_up(id, out);
+        if let Some(end) = self.links.get(id).and_then(|link| link.outgoing()).filter(|end| end.is_asked) {
+            let available = std::mem::take(&mut end.available);
+            end.is_asked = false;
+            self.answer_flow(id, available, out);
+        }
     }
 
     /// Writes an attach. If it is longer than the client takes, the unsettled map is what can be cut (2.7.3).

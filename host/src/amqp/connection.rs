@@ -478,7 +478,14 @@ impl Connection {
         }
     }
 
-    /// How many deliveries wait for the client: told with the next flow.
+    /// Answers a flow that asks for one (2.7.4): where the link is, and how many deliveries wait for it.
+    pub fn answer_flow(&mut self, link: LinkId, available: u32, out: &mut Vec<u8>) {
+        if let Some(live) = self.live() {
+            live.answer_flow(link, available, out);
+        }
+    }
+
+    /// How many deliveries wait for the client: told with a flow that follows what is delivered.
     pub fn set_available(&mut self, link: LinkId, available: u32) {
         if let Some(end) = self.live().and_then(|live| live.links.get(link)).and_then(|link| link.outgoing()) {
             end.available = available;

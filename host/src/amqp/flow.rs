@@ -1,6 +1,6 @@
 //! Flow frames (2.7.4): how much the client takes, of a session and of a link.
 
-use super::action::{Action, Flow};
+use super::action::{Action, Flow, LinkId};
 use super::condition::{Fields, SessionError};
 use super::link::LinkEnd;
 use super::live::Live;
@@ -36,20 +36,16 @@ impl Live {
                 session.write_flow(FlowFrame::default(), out);
             }
             if has_opened {
-                return Ok(Some(Action::Flow(Flow::of_session())));
+                let flow = Flow { link: None, opens: true, asks: false, credit: 0, drain: false, properties: None };
+                return Ok(Some(Action::Flow(flow)));
             }
             if !has_moved {
                 self.count_idle(now).map_err(Trouble::Connection)?;
             }
             return Ok(None);
         };
-        let action = self.on_link_flow(now, at, handle, frame, out)?;
-        // All links of the session may go on, not only this one.
-        Ok(if has_opened && !matches!(&action, Some(Action::Flow(flow)) if flow.properties.is_some()) {
-            Some(Action::Flow(Flow::of_session()))
-        } else {
-            action
-        })
+        let flow = self.on_link_flow(now, at, handle, frame, has_opened, out)?;
+        Ok(flow.map(Action::Flow))
     }
 
     fn on_link_flow(
@@ -58,14 +54,17 @@ impl Live {
         at: u16,
         handle: u32,
         frame: &FlowFrame<'_>,
+        opens: bool,
         out: &mut Vec<u8>,
-    ) -> Found<Option<Action<'static>>> {
+    ) -> Found<Option<Flow>> {
+        let only_session =
+            || opens.then_some(Flow { link: None, opens, asks: false, credit: 0, drain: false, properties: None });
         let unknown = || Trouble::session(SessionError::UnattachedHandle, "no link is attached under this handle");
         let Some(session) = self.sessions.at(at) else { return Ok(None) };
         let link = session.link_at(handle).ok_or_else(unknown)?;
         let Some(link) = self.links.at(link) else { return Ok(None) };
         if !link.is_up() {
-            return Ok(None);
+            return Ok(only_session());
         }
         let (id, own_handle, is_told) = (link.id, link.handle_out, link.is_told);
         match &mut link.end {
@@ -74,19 +73,16 @@ impl Live {
                 end.hear_credit(frame);
                 // Without credit there is nothing that could be delivered first.
                 let is_drained = end.drain && end.credit == 0;
-                if is_told && (is_drained || (frame.echo && !end.drain)) {
-                    session.write_flow(end.flow(own_handle, is_drained), out);
-                    end.drain = false;
-                }
+                let asks = is_drained || (frame.echo && !end.drain);
                 let properties = match frame.properties {
                     Some(raw) => Some(Box::new(fields(raw)?)),
                     None => None,
                 };
-                let flow = Flow { link: Some(id), credit: end.credit, drain: end.drain, available: 0, properties };
+                let flow = Flow { link: Some(id), opens, asks, credit: end.credit, drain: end.drain, properties };
                 if before == (flow.credit, flow.drain) && flow.properties.is_none() {
                     self.count_idle(now).map_err(Trouble::Connection)?;
                 }
-                Ok(Some(Action::Flow(flow)))
+                Ok(Some(flow))
             }
             LinkEnd::Incoming(end) => {
                 // The sender may have moved on without sending (2.6.7).
@@ -102,15 +98,25 @@ impl Live {
                 }
                 self.mark_link(id);
                 self.count_idle(now).map_err(Trouble::Connection)?;
-                Ok(None)
+                Ok(only_session())
             }
         }
     }
-}
 
-impl Flow {
-    fn of_session() -> Self {
-        Self { link: None, credit: 0, drain: false, available: 0, properties: None }
+    /// See [`Connection::answer_flow`](super::Connection::answer_flow).
+    pub fn answer_flow(&mut self, id: LinkId, available: u32, out: &mut Vec<u8>) {
+        let Some(link) = self.links.get(id).filter(|link| link.is_up()) else { return };
+        let (at, handle, is_told) = (link.session, link.handle_out, link.is_told);
+        let Some(end) = link.outgoing() else { return };
+        let Some(session) = self.sessions.at(at) else { return };
+        end.available = available;
+        if !is_told {
+            end.is_asked = true;
+            return;
+        }
+        let is_drained = end.drain && end.credit == 0;
+        end.drain &= !is_drained;
+        session.write_flow(end.flow(handle, is_drained), out);
     }
 }
 

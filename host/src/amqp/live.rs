@@ -131,7 +131,7 @@ impl Live {
             Performative::Transfer(frame, payload) => self.on_transfer(now, place, &frame, payload),
             Performative::Disposition(frame) => self.on_disposition(place, &frame, out),
             Performative::Flow(frame) => self.on_flow(now, place, &frame, out),
-            Performative::Attach(attach) => self.on_attach(place, *attach, out),
+            Performative::Attach(attach, unknown) => self.on_attach(place, *attach, unknown, out),
             Performative::Detach(detach) => self.on_detach(place, detach),
             Performative::Open(_) | Performative::Begin(_) | Performative::Close(_) => Ok(None),
         };

@@ -18,6 +18,8 @@ pub struct OutgoingLink {
     pub drain: bool,
     /// Deliveries that wait for it.
     pub available: u32,
+    /// The client has asked for a flow before it was told that the link is up.
+    pub is_asked: bool,
     /// Longest message that the client takes, in bytes; 0: any.
     pub message_bytes_max: u64,
 }
@@ -241,6 +243,7 @@ impl Live {
         end.drain = false;
         end.delivery_count = end.delivery_count.wrapping_add(end.credit);
         end.credit = 0;
+        end.available = 0;
         session.write_flow(end.flow(handle, true), out);
     }
 

@@ -4,6 +4,7 @@
 //! An entry is in the queue or held by one consumer. What a consumer leaves behind goes back to its old place, so that the
 //! order holds for whoever comes next.
 
+use super::Attachment;
 use super::handout::{Drained, Terms};
 use super::mailbox::{Mailbox, Outlet, State};
 use super::queued::{NOT_SUBMITTED, Queued};
@@ -360,6 +361,21 @@ impl Mailbox {
         }
         self.put_back(state, queued);
         Some(Aftermath::Back)
+    }
+}
+
+impl Attachment {
+    /// Entries that wait in its mailbox, without taking the lock: it may be asked from a sink.
+    pub fn depth(&self) -> u32 {
+        u32::try_from(self.mailbox.depth()).unwrap_or(u32::MAX)
+    }
+
+    /// Entries that wait for it: at most so many, where it takes only some of them.
+    pub fn waiting(&self) -> u32 {
+        let state = self.mailbox.lock();
+        let browses = state.consumers.iter().find(|consumer| consumer.number == self.number && consumer.browses);
+        let seen = browses.map_or(0, |consumer| state.queue.partition_point(|one| one.number <= consumer.seen_to));
+        self.depth().saturating_sub(u32::try_from(seen + state.unburied.len()).unwrap_or(u32::MAX))
     }
 }
 

@@ -1,4 +1,4 @@
-//! What is to happen when: wills, the end of abandoned mailboxes, retained messages that expire.
+//! What is to happen when: wills, the end of abandoned mailboxes, retained messages that expire, dead letters that wait.
 //!
 //! A deadline is never taken back: what is due looks whether it still holds.
 
@@ -18,6 +18,8 @@ pub enum Due {
     Mailbox(MailboxId),
     /// A retained message.
     Retained(Topic),
+    /// Dead letters that wait in the queue that they come from.
+    DeadLetters(MailboxId),
 }
 
 /// The queue of deadlines. Bounded by mailboxes, wills and retained messages, and by how often those came and went within
@@ -41,6 +43,11 @@ impl Deadlines {
     /// A retained message expires then.
     pub fn retained(&self, at: Time, topic: Topic) {
         self.add(at, Due::Retained(topic));
+    }
+
+    /// Dead letters are tried again then.
+    pub fn dead_letters(&self, at: Time, id: MailboxId) {
+        self.add(at, Due::DeadLetters(id));
     }
 
     fn add(&self, at: Time, due: Due) {

@@ -166,6 +166,7 @@ impl Mailbox {
         let Some(first) = state.queue.get(start).map(|queued| queued.number) else { return };
         // What is under way would be read again with the rest.
         let under_way = state.held.keys().copied().chain(state.window.iter().map(|flight| flight.queued.number));
+        let under_way = under_way.chain(state.unburied.iter().map(|queued| queued.number));
         if under_way.max().is_some_and(|last| last > first) {
             return;
         }

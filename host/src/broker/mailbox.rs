@@ -146,6 +146,10 @@ pub struct State {
     pub consumers: Vec<Consumer>,
     /// Entries that they have.
     pub held: HashMap<u64, Held>,
+    /// Entries that nobody could deal with, and for which there is no room where they are to go. They count as waiting.
+    pub unburied: VecDeque<Queued>,
+    /// Somebody will look at those.
+    pub is_burial_due: bool,
     /// Entries that wait for one consumer, which was told on its return that it gets them again.
     pub promised: BTreeMap<u64, u64>,
     /// If this is a queue: its settings.
@@ -218,6 +222,8 @@ impl Mailbox {
                 awaited: 0,
                 consumers: Vec::new(),
                 held: HashMap::new(),
+                unburied: VecDeque::new(),
+                is_burial_due: false,
                 promised: BTreeMap::new(),
                 kept_as: None,
             }),
@@ -507,7 +513,7 @@ impl Mailbox {
         state.replayed.clear();
         state.replays.clear();
         self.drop_at_most_once(state);
-        for queued in std::mem::take(&mut state.queue) {
+        for queued in std::mem::take(&mut state.unburied).into_iter().chain(std::mem::take(&mut state.queue)) {
             self.count(&queued, false);
             all.push(queued);
         }

@@ -11,6 +11,7 @@ mod chores;
 mod claims;
 mod consumers;
 mod crossing;
+mod dead_letters;
 mod deadlines;
 mod decide;
 mod deliver;

@@ -1,7 +1,7 @@
 //! Rows for consumers, queues and messages that are kept as their publisher encoded them.
 
 use super::queued::Queued;
-use super::tests::{Hall, Probe, hall};
+use super::tests::{Hall, Probe, hall, hall_in};
 use super::*;
 use crate::client::{Client, Protocol};
 use crate::dialogue::{Consignment, Disposal, Predicate, RetainHandling, SubscribeFilter, SubscribeOptions};
@@ -163,6 +163,75 @@ fn an_entry_that_failed_too_often_goes_to_the_dead_letters_and_so_does_a_rejecte
         None,
     );
     assert_eq!(texts(&hall.consume(&dead, 9)), ["1", "0"]);
+}
+
+fn dead_letters(hall: &mut Hall) -> Consumer {
+    let address = "/queues/dead-letters".into();
+    hall.consumer(Source::Queue { address, browses: false, link: "".into() }, 1, None)
+}
+
+/// Nothing acknowledged is lost: what has no room among the dead letters counts in its own queue until it has.
+#[test]
+fn a_dead_letter_waits_in_its_queue_until_there_is_room_for_it() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut hall = hall_in(directory.path());
+    let scope = nobody("amqp", Protocol::Amqp);
+    let one_only = QueueRecord { messages_max: Some(1), ..QueueRecord::default() };
+    let dead = "/queues/dead-letters";
+    hall.broker.declare_queue(&mut hall.worker, hall.now, &scope, dead, one_only.clone()).unwrap();
+    declared(&mut hall, QueueRecord { messages_max: Some(4), ..QueueRecord::default() });
+    let one = hall.at_queue(false);
+    hall.fill(4);
+    let got = hall.consume(&one, 4);
+    got.iter().take(3).for_each(|entry| hall.dispose(&one, entry.number, Disposal::Rejected));
+    assert_eq!(hall.consume(&one, 9).len(), 0, "a consumer does not get again what it has rejected");
+    assert_eq!(hall.broker.directory.get(QUEUE).unwrap().depth(), 2);
+    hall.dispose(&one, got[3].number, Disposal::Released);
+    hall.send(QUEUE, Guarantee::AtLeastOnce, "last");
+    assert!(matches!(hall.send(QUEUE, Guarantee::AtLeastOnce, "x"), Taken::Parked), "they count as what waits");
+    let letters = dead_letters(&mut hall);
+    for expected in ["0", "1"] {
+        let got = hall.consume(&letters, 9);
+        assert_eq!(texts(&got), [expected]);
+        hall.dispose(&letters, got[0].number, Disposal::Accepted);
+        hall.broker.tick(&mut hall.worker, hall.now);
+        assert_eq!(hall.consume(&letters, 9).len(), 0, "it is not tried all the time");
+        hall.now = hall.now.plus_seconds(1);
+        hall.broker.tick(&mut hall.worker, hall.now);
+    }
+    assert_eq!(hall.broker.directory.get(QUEUE).unwrap().depth(), 2);
+    // One that waits when the broker ends is an entry like others after it.
+    let got = hall.consume(&one, 1);
+    hall.dispose(&one, got[0].number, Disposal::Rejected);
+    assert_eq!(hall.consume(&one, 9).len(), 1);
+    hall.commit();
+    assert!(hall.broker.store.close());
+    let mut hall = hall_in(directory.path());
+    let (one, letters) = (hall.at_queue(false), dead_letters(&mut hall));
+    assert_eq!(texts(&hall.consume(&one, 9)), ["3", "last"]);
+    assert_eq!(texts(&hall.consume(&letters, 9)), ["2"]);
+}
+
+/// With its queue it goes, and what the store has of it.
+#[test]
+fn a_dead_letter_that_waits_goes_with_its_queue() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut hall = hall_in(directory.path());
+    let scope = nobody("amqp", Protocol::Amqp);
+    let full = QueueRecord { messages_max: Some(0), ..QueueRecord::default() };
+    hall.broker.declare_queue(&mut hall.worker, hall.now, &scope, "/queues/dead-letters", full).unwrap();
+    let one = hall.at_queue(false);
+    hall.fill(2);
+    let got = hall.consume(&one, 9);
+    got.iter().for_each(|entry| hall.dispose(&one, entry.number, Disposal::Rejected));
+    assert_eq!(hall.broker.directory.get(QUEUE).unwrap().depth(), 2);
+    hall.broker.delete_queue(&mut hall.worker, hall.now, &scope, QUEUE).unwrap();
+    hall.now = hall.now.plus_seconds(1);
+    hall.broker.tick(&mut hall.worker, hall.now);
+    hall.commit();
+    assert!(hall.broker.store.close());
+    let checked = crate::store::check(directory.path(), &Default::default()).unwrap();
+    assert_eq!((checked.loaded.mailboxes.len(), checked.messages), (1, 0));
 }
 
 #[test]

@@ -4,14 +4,12 @@
 use super::attach::Link;
 use super::handout::Drained;
 use super::mailbox::{Mailbox, State};
-use super::queued::Queued;
 use super::route::Route;
-use super::staged::Staged;
 use super::worker::Worker;
 use super::{Broker, subscribe};
 use crate::client::{Client, Protocol, Scope};
 use crate::dialogue::{Closed, RetainHandling, SubscribeOptions, Subscription};
-use crate::message::{Envelope, Guarantee, Refusal, RefusalKind, Time};
+use crate::message::{Guarantee, Refusal, RefusalKind, Time};
 use crate::store::{Change, MailboxRecord, QueueRecord, Sequence};
 use crate::topic::{Filter, Topic};
 use crate::wasm::{Action, EventKinds};
@@ -118,7 +116,7 @@ impl Broker {
         Ok(self.route_of(worker, &route.topic))
     }
 
-    fn find_queue(&self, topic: &Topic) -> Result<Option<Arc<Mailbox>>, Refusal> {
+    pub(super) fn find_queue(&self, topic: &Topic) -> Result<Option<Arc<Mailbox>>, Refusal> {
         let Some(mailbox) = self.directory.get(topic.as_str()) else { return Ok(None) };
         if !self.is_queue(&mailbox) {
             return Err(Refusal::new(RefusalKind::NotAuthorized, "a client has this name"));
@@ -127,7 +125,7 @@ impl Broker {
     }
 
     /// Makes a queue, unless somebody else was faster.
-    fn make_queue(&self, now: Time, topic: &Topic, record: QueueRecord) -> Result<(Arc<Mailbox>, Sequence), Refusal> {
+    pub(super) fn make_queue(&self, now: Time, topic: &Topic, record: QueueRecord) -> Result<(Arc<Mailbox>, Sequence), Refusal> {
         let queues = self.queue_count.load(Ordering::Relaxed);
         if self.directory.len() >= self.limits.mailboxes_max || queues >= self.limits.queues_max {
             return Err(Refusal::new(RefusalKind::QuotaExceeded, "no more queues are made"));
@@ -184,46 +182,6 @@ impl Broker {
         }
         let own = state.kept_as.as_ref().and_then(|record| record.failures_max);
         own.unwrap_or(self.limits.queue_failures_max)
-    }
-
-    /// Gives what nobody could deal with to the dead letters, if a queue says so; else forgets it.
-    pub(super) fn bury(
-        &self,
-        worker: &mut Worker,
-        now: Time,
-        mailbox: &Arc<Mailbox>,
-        queued: Queued,
-        staged: &mut Staged,
-    ) {
-        let address = {
-            let state = mailbox.lock();
-            let own = state.kept_as.as_ref().and_then(|record| record.dead_letters.clone());
-            own.unwrap_or_else(|| self.limits.dead_letters.as_str().into())
-        };
-        queued.forget(mailbox.id, staged.changes());
-        self.metrics.messages_buried_total.add(1);
-        let is_queue = self.is_queue(mailbox);
-        let Ok(topic) = Topic::new(&address, &self.limits.topic) else { return };
-        let from_there = &*mailbox.lock().client.id == topic.as_str();
-        if !is_queue || from_there {
-            return;
-        }
-        let made = self.find_queue(&topic).and_then(|queue| match queue {
-            None => self.make_queue(now, &topic, QueueRecord::default()).map(drop),
-            Some(_) => Ok(()),
-        });
-        if let Err(refusal) = made {
-            tracing::warn!(%address, reason = refusal.reason, "dead letters have no queue");
-        }
-        let envelope = Envelope { topic: topic.clone(), retain: false, ..queued.message.envelope().clone() };
-        let message = queued.message.with_envelope(envelope);
-        let route = self.route_of(worker, &topic);
-        let scope = Scope { listener: "".into(), protocol: Protocol::Module, identity: None };
-        let client = Client { id: "".into(), scope, peer: "".into() };
-        if let Err(refusal) = self.pass_now(worker, now, &client, message, route, staged) {
-            self.metrics.messages_dropped_total.add(1);
-            tracing::warn!(%address, reason = refusal.reason, "a dead letter was refused");
-        }
     }
 
     /// Makes a queue with settings of its own, or changes those of one that is there.

@@ -211,6 +211,7 @@ impl Broker {
                         worker.later.retained(&topic);
                     }
                 }
+                Some(Due::DeadLetters(id)) => self.bury_again(worker, now, id),
                 None => break,
             }
         }

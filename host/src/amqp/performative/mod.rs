@@ -23,8 +23,8 @@ pub enum Performative<'b> {
     Open(Box<Open>),
     /// 2.7.2
     Begin(Box<Begin>),
-    /// 2.7.3
-    Attach(Box<Attach>),
+    /// 2.7.3, and what is not known here of its termini or of what is unsettled: these are left out.
+    Attach(Box<Attach>, Option<Bad>),
     /// 2.7.4
     Flow(FlowFrame<'b>),
     /// 2.7.5, with what follows it.
@@ -61,7 +61,7 @@ pub fn read<'b>(body: &'b [u8], limits: &Limits) -> Result<Performative<'b>, Bad
         0x15 => DispositionFrame::read(list(content)?, limits).map(Performative::Disposition),
         0x10 => read_checked(whole.raw, limits).map(|open| Performative::Open(Box::new(open))),
         0x11 => read_checked(whole.raw, limits).map(|begin| Performative::Begin(Box::new(begin))),
-        0x12 => read_checked(whole.raw, limits).map(|attach| Performative::Attach(Box::new(attach))),
+        0x12 => rare::read_attach(whole.raw, list(content)?, limits),
         0x16 => read_checked(whole.raw, limits).map(Performative::Detach),
         0x17 => read_checked(whole.raw, limits).map(Performative::End),
         0x18 => read_checked(whole.raw, limits).map(Performative::Close),

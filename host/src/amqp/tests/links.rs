@@ -250,10 +250,10 @@ fn a_drain_that_uses_all_credit_up_is_answered_with_the_last_delivery() {
     assert!(matches!(&said[1], Performative::Flow(flow) if flow.drain && flow.link_credit == Some(0)), "{said:?}");
     assert!(!rig.machine.drains(link));
     // And one without any credit at once.
-    rig.feed(&flow(1, 100, Some((0, 1, 0, true, false)))).unwrap();
+    asks(&mut rig, &flow(1, 100, Some((0, 1, 0, true, false))), 3);
     let said = rig.performatives();
     assert!(
-        matches!(&said[..], [Performative::Flow(flow)] if flow.drain && flow.delivery_count == Some(1)),
+        matches!(&said[..], [Performative::Flow(flow)] if flow.drain && flow.delivery_count == Some(1) && flow.available == Some(3)),
         "{said:?}"
     );
 }
@@ -276,9 +276,29 @@ fn echo_is_answered_once() {
     let mut rig = Rig::begun();
     rig.attached(&attach_receiver("r", 0, (2, 0)), None);
     rig.said();
-    rig.feed(&flow(0, 100, Some((0, 0, 1, false, true)))).unwrap();
+    asks(&mut rig, &flow(0, 100, Some((0, 0, 1, false, true))), 7);
     let said = rig.performatives();
-    assert!(matches!(&said[..], [Performative::Flow(flow)] if !flow.echo && flow.link_credit == Some(1)), "{said:?}");
+    let [Performative::Flow(flow)] = &said[..] else { panic!("{said:?}") };
+    assert_eq!((flow.echo, flow.link_credit, flow.available), (false, Some(1), Some(7)));
+}
+
+/// 2.7.4: a client may ask before it has heard that the link is up.
+#[test]
+fn who_asks_before_the_link_is_up_is_answered_behind_its_attach() {
+    let mut rig = Rig::begun();
+    let attach = rig.attach(&attach_receiver("r", 0, (2, 0)));
+    asks(&mut rig, &flow(0, 100, Some((0, 0, 0, true, false))), 7);
+    assert!(rig.out.is_empty());
+    rig.machine.attach(attach.link, AttachReply::agree(&attach), &mut rig.out);
+    let said = rig.performatives();
+    let [Performative::Attach(_), Performative::Flow(flow)] = &said[..] else { panic!("{said:?}") };
+    assert_eq!((flow.drain, flow.available), (true, Some(7)));
+}
+
+/// The client asks for a flow, and is answered with what the hall knows.
+fn asks(rig: &mut Rig, bytes: &[u8], available: u32) {
+    let Action::Flow(crate::amqp::Flow { link: Some(link), asks: true, .. }) = rig.one(bytes) else { panic!() };
+    rig.machine.answer_flow(link, available, &mut rig.out);
 }
 
 /// Its client has credit, and no reason to say anything more.
@@ -395,6 +415,43 @@ fn a_refused_link_comes_up_empty_and_goes() {
     assert!(matches!(&said[0], Performative::Attach(reply) if reply.source.is_none()), "{said:?}");
     assert!(matches!(&said[1], Performative::Detach(detach) if detach.closed && detach.error.is_some()), "{said:?}");
     assert!(rig.feed(&detach(0, true)).unwrap().is_empty());
+}
+
+/// 2.6.3, 3.5: termini and states are open to what others add; who uses it is refused the link, and nothing but it.
+#[test]
+fn a_terminus_that_is_not_known_is_refused_and_harms_nothing_else() {
+    let mode = performative(0x28, &[&string("a"), NULL, NULL, NULL, NULL, NULL, &symbol("foo")]);
+    let outcome = described(0x99, &list(&[]));
+    let default = performative(0x28, &[&string("a"), NULL, NULL, NULL, NULL, NULL, NULL, NULL, &outcome]);
+    let state = map(&[&binary(b"t"), &outcome]);
+    let attach = |handle: u32, source: &[u8], target: &[u8], unsettled: &[u8], is_receiver: &[u8]| {
+        let name = string(&format!("l{handle}"));
+        let fields: [&[u8]; 10] =
+            [&name, &uint(handle), is_receiver, NULL, NULL, source, target, unsettled, FALSE, &uint(0)];
+        frame(0, &performative(0x12, &fields))
+    };
+    let (plain, other) = (target("a"), described(0x98, &list(&[])));
+    let mut rig = Rig::begun();
+    let all = [
+        attach(0, &mode, &plain, NULL, TRUE),
+        attach(1, &default, &plain, NULL, TRUE),
+        attach(2, &other, &plain, NULL, TRUE),
+        attach(3, &source("a"), &other, NULL, FALSE),
+        attach(4, &source("a"), &plain, &state, TRUE),
+    ];
+    for bytes in all {
+        assert!(rig.feed(&bytes).unwrap().is_empty(), "the hall hears nothing of it");
+        let said = rig.performatives();
+        let [Performative::Attach(reply), Performative::Detach(detach)] = &said[..] else { panic!("{said:?}") };
+        let sends = reply.role == fe2o3_amqp_types::definitions::Role::Sender;
+        assert!(if sends { reply.source.is_none() } else { reply.target.is_none() }, "{reply:?}");
+        let error = detach.error.as_ref().unwrap();
+        assert!(detach.closed && crate::amqp::condition::name(&error.condition) == "amqp:not-implemented", "{error:?}");
+    }
+    rig.attached(&attach_receiver("known", 9, (0, 0)), None);
+    // What is no value at all, or an attach without a name, is no matter of termini.
+    let nameless = frame(0, &performative(0x12, &[NULL, &uint(10), TRUE, NULL, NULL, &mode]));
+    assert_eq!(rig.fault(&nameless), "amqp:invalid-field");
 }
 
 #[test]

@@ -48,6 +48,9 @@ fn answer(rig: &mut Rig, action: &Action<'_>) {
         }
         Action::Flow(flow) => {
             if let Some(link) = flow.link {
+                if flow.asks {
+                    rig.machine.answer_flow(link, flow.credit, &mut rig.out);
+                }
                 let _ = rig.deliver(link, 1, flow.credit % 2 == 0, &[0; 300_000]);
                 rig.machine.drained(link, &mut rig.out);
             }

@@ -161,13 +161,28 @@ impl Side {
         Err(Over(Departure::ClosedByBroker))
     }
 
+    /// The client has said how much it takes, and may want to hear how much there is.
+    fn flowed(&self, flow: &Flow) {
+        let asked = flow.link.filter(|_| flow.asks);
+        let available = asked.map(|link| match self.end(link) {
+            Some(End::Outgoing(receiver)) => (link, receiver.link.attachment().map_or(0, broker::Attachment::waiting)),
+            _ => (link, 0),
+        });
+        self.wire(|wire| {
+            if let Some((link, available)) = available {
+                wire.machine.answer_flow(link, available, &mut wire.front);
+            }
+            wire.ring(flow.link.filter(|_| !flow.opens));
+        });
+    }
+
     fn act(&mut self, now: Time, action: Action<'_>) -> Result<(), Over> {
         match action {
             Action::Transfer(transfer) => self.transfer(now, transfer),
             Action::Outcomes(outcomes) => self.outcomes(now, &outcomes),
             Action::Flow(flow) => match flow.link.filter(|_| acquires(&flow)) {
                 Some(link) => self.end_link(now, link, &no_acquisition()),
-                None => drop(self.wire(|wire| wire.ring(flow.link))),
+                None => self.flowed(&flow),
             },
             Action::Forgotten(forgotten) => self.forgotten(&forgotten),
             Action::Attach(attach) => self.attach(now, *attach),

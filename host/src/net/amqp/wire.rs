@@ -139,6 +139,9 @@ impl Wire {
         }
         let mut full = false;
         let done = broker.consume(&sender.attachment, now, sender.settles, &mut |consignment| {
+            if drains {
+                machine.set_available(door.link, sender.attachment.depth());
+            }
             match deliver(machine, sender, &consignment, now, limits, head, out) {
                 Ok(_) => {}
                 Err(Undelivered::TooLarge) => return Take::Not,
