@@ -127,6 +127,27 @@ fn a_flow_says_how_many_messages_wait() {
     assert_eq!(available(&mut peer), 0, "a drain that finds the end");
 }
 
+/// 2.6.12: of deliveries that are not settled no two have one tag. What is given back is settled before it comes again.
+#[test]
+fn what_is_given_back_is_settled_before_it_comes_again() {
+    let Some(address) = address() else { return };
+    for state in [raw::performative(0x27, &[raw::TRUE]), raw::performative(0x26, &[])] {
+        let node = format!("/queues/{}", unique("tags"));
+        let mut peer = Peer::begun(address);
+        peer.sender("out", 0, &Terms { node: Some(raw::target(&node)), ..Terms::default() });
+        peer.send(&raw::transfer(0, Some(0), Some(b"t"), false, false, &raw::message(b"m")));
+        peer.find(0x15);
+        let second = Terms { node: Some(raw::source(&node)), settles: (0, 1), ..Terms::default() };
+        peer.receiver("in", 1, &second);
+        let first = peer.delivery();
+        peer.send(&raw::disposition(true, first.id, first.id, false, &state));
+        let settled = Value::read(&peer.expect(0x15)).0;
+        assert_eq!((settled.field(1).number(), settled.field(3)), (first.id.into(), &Value::Bool(true)));
+        let again = peer.delivery();
+        assert_eq!((&again.tag, again.text()), (&first.tag, "m".to_owned()));
+    }
+}
+
 /// 2.6.5: detached, not closed; what was not settled comes again, and what comes meanwhile behind it.
 #[test]
 fn links_that_were_detached_go_on_where_they_were() {

@@ -1,6 +1,6 @@
 //! Transactions: what is posted and retired in one takes effect together, or not at all.
 
-use super::link::Terms;
+use super::link::{Terms, source_with};
 use super::peer::Peer;
 use super::raw::*;
 use super::value::Value;
@@ -143,22 +143,34 @@ fn a_transaction_that_was_not_discharged_is_as_if_it_had_never_been() {
     });
 }
 
-/// A coordinator on handle 9, and what is told there.
+/// A coordinator, and what is told there.
 struct Coordinator {
+    handle: u32,
     sent: u32,
 }
 
 impl Coordinator {
+    /// On handle 9.
     fn attach(peer: &mut Peer, first: u32) -> Self {
-        peer.sender("txn", 9, &Terms { node: Some(performative(0x30, &[])), ..Terms::default() });
-        Self { sent: first }
+        Self::attach_as(peer, "txn", 9, first)
+    }
+
+    fn attach_as(peer: &mut Peer, name: &str, handle: u32, first: u32) -> Self {
+        peer.sender(name, handle, &Terms { node: Some(performative(0x30, &[])), ..Terms::default() });
+        Self { handle, sent: first }
     }
 
     fn tell(&mut self, peer: &mut Peer, body: Vec<u8>) -> Value {
         self.sent += 1;
         let payload = described(0x77, &body);
-        peer.send(&transfer(9, Some(self.sent), Some(&self.sent.to_be_bytes()), false, false, &payload));
-        peer.disposition().field(4).clone()
+        peer.send(&transfer(self.handle, Some(self.sent), Some(&self.sent.to_be_bytes()), false, false, &payload));
+        loop {
+            // What the broker settles of what it sent comes before.
+            let said = peer.disposition();
+            if *said.field(0) == Value::Bool(true) {
+                return said.field(4).clone();
+            }
+        }
     }
 
     /// The state that answers a declare.
@@ -194,6 +206,138 @@ fn post(peer: &mut Peer, handle: u32, id: u32, txn: &[u8], settled: bool, text: 
 
 fn condition(state: &Value) -> &str {
     state.field(0).field(0).text()
+}
+
+/// 4.4.2: an outcome belongs to one transaction. Who names another one loses the link to its coordinator, with all that
+/// was begun on it; the first one is as it was.
+#[test]
+fn a_delivery_is_retired_in_one_transaction_only() {
+    let Some(address) = address() else { return };
+    for (settles, commits) in [(false, true), (true, true), (true, false), (false, false)] {
+        let node = format!("/queues/{}", unique("twice"));
+        let mut peer = Peer::begun(address);
+        peer.sender("out", 0, &Terms { node: Some(target(&node)), ..Terms::default() });
+        post_plain(&mut peer, 0, 0);
+        peer.link("in", 1, true, &Terms { node: Some(source(&node)), ..Terms::default() });
+        peer.send(&flow(0, 2048, Some((1, 0, 1, false, false))));
+        let got = peer.delivery();
+        let mut first = Coordinator::attach(&mut peer, 100);
+        let one = first.declare(&mut peer).field(0).bytes().to_vec();
+        let mut second = Coordinator::attach_as(&mut peer, "second", 8, 300);
+        let other = second.declare(&mut peer).field(0).bytes().to_vec();
+        let posted = post(&mut peer, 0, 400, &other, false, "with the other");
+        assert_eq!(posted.map(|state| state.code()), Some(0x34));
+        peer.send(&disposition(true, got.id, got.id, false, &under(&one, ACCEPTED)));
+        let released = performative(0x26, &[]);
+        peer.send(&disposition(true, got.id, got.id, settles, &under(&other, &released)));
+        let gone = Value::read(&peer.find(0x16)).0;
+        let why = (gone.field(0).number(), gone.field(1), gone.field(2).field(0).text());
+        assert_eq!(why, (3, &Value::Bool(true), "amqp:transaction:rollback"), "{gone:?}");
+        peer.send(&detach(8, true));
+        first.sent = 400;
+        assert_eq!(first.discharge(&mut peer, &one, !commits).code(), 0x24);
+        if !commits && !settles {
+            peer.send(&disposition(true, got.id, got.id, true, &released));
+        }
+        let mut next = Peer::begun(address);
+        next.receiver("next", 0, &Terms { node: Some(source(&node)), ..Terms::default() });
+        if !commits {
+            assert_eq!(next.delivery().text(), "plain");
+        }
+        assert!(next.is_drained(0, u32::from(!commits)), "settles {settles}, commits {commits}");
+    }
+}
+
+/// 4.3, 2.6.1: who comes back over another connection gets the message again, and then nothing of the transaction that it
+/// was to end with on the former one happens.
+#[test]
+fn a_delivery_that_somebody_took_over_cannot_be_committed() {
+    let Some(address) = address() else { return };
+    let container = unique("thief");
+    for durable in [false, true] {
+        let (node, out) = (unique("stolen"), format!("/queues/{}", unique("out")));
+        let node = if durable { node } else { format!("/queues/{node}") };
+        let policy = if durable { ("never", 2) } else { ("session-end", 0) };
+        let terms = |unsettled: Option<Vec<u8>>| Terms {
+            node: Some(source_with(&node, policy.1, policy.0, None, &[])),
+            settles: (0, 1),
+            unsettled,
+            ..Terms::default()
+        };
+        let mut peer = Peer::of(address, &container);
+        peer.receiver("in", 1, &terms(None));
+        let mut sender = Peer::begun(address);
+        sender.sender("out", 0, &Terms { node: Some(target(&node)), ..Terms::default() });
+        post_plain(&mut sender, 0, 0);
+        let got = peer.delivery();
+        peer.sender("post", 0, &Terms { node: Some(target(&out)), ..Terms::default() });
+        let mut coordinator = Coordinator::attach(&mut peer, 100);
+        let txn = coordinator.declare(&mut peer).field(0).bytes().to_vec();
+        post(&mut peer, 0, 200, &txn, false, "of the former");
+        coordinator.sent = 200;
+        peer.send(&disposition(true, got.id, got.id, false, &under(&txn, ACCEPTED)));
+        // Its answer says that the disposition was read.
+        assert_eq!(coordinator.declare(&mut peer).code(), 0x33);
+        let mut thief = Peer::of(address, &container);
+        thief.receiver("in", 1, &terms(Some(map(&[&binary(&got.tag), NULL]))));
+        assert_eq!(thief.delivery().tag, got.tag);
+        // The former one may be told that it is over, or that its transaction is, and nothing else.
+        peer.send(&transfer(
+            9,
+            Some(300),
+            Some(b"d"),
+            false,
+            false,
+            &described(0x77, &performative(0x32, &[&binary(&txn), FALSE])),
+        ));
+        while let Some(body) = peer.frame() {
+            let said = Value::read(&body).0;
+            if body[2] == 0x15 && *said.field(0) == Value::Bool(true) {
+                assert_eq!(condition(said.field(4)), "amqp:transaction:rollback", "durable {durable}");
+                break;
+            }
+        }
+        let mut rest = Peer::begun(address);
+        rest.link("rest", 0, true, &Terms { node: Some(source(&out)), ..Terms::default() });
+        assert!(rest.is_drained(0, 0), "durable {durable}");
+    }
+}
+
+/// 4.4.2: the last word of one transaction counts. What is settled without a word meanwhile ends with it; what is settled
+/// with one, outside of it, spoils it.
+#[test]
+fn a_delivery_that_is_enlisted_ends_with_its_transaction_or_spoils_it() {
+    let Some(address) = address() else { return };
+    let released = performative(0x26, &[]);
+    for way in 0..3 {
+        let node = format!("/queues/{}", unique("enlisted"));
+        let mut peer = Peer::begun(address);
+        peer.sender("out", 0, &Terms { node: Some(target(&node)), ..Terms::default() });
+        post_plain(&mut peer, 0, 0);
+        let node_of = performative(0x28, &[&string(&node), NULL, NULL, NULL, NULL, NULL, NULL, NULL, &released]);
+        peer.link("in", 1, true, &Terms { node: Some(node_of), ..Terms::default() });
+        peer.send(&flow(0, 2048, Some((1, 0, 1, false, false))));
+        let got = peer.delivery();
+        let mut coordinator = Coordinator::attach(&mut peer, 100);
+        let txn = coordinator.declare(&mut peer).field(0).bytes().to_vec();
+        let first = if way == 0 { under(&txn, &released) } else { under(&txn, ACCEPTED) };
+        peer.send(&disposition(true, got.id, got.id, false, &first));
+        match way {
+            0 => peer.send(&disposition(true, got.id, got.id, true, &under(&txn, ACCEPTED))),
+            1 => peer.send(&disposition(true, got.id, got.id, true, NULL)),
+            _ => peer.send(&disposition(true, got.id, got.id, true, &released)),
+        }
+        let said = coordinator.discharge(&mut peer, &txn, false);
+        let mut next = Peer::begun(address);
+        next.receiver("next", 0, &Terms { node: Some(source(&node)), ..Terms::default() });
+        if way == 2 {
+            assert_eq!(condition(&said), "amqp:transaction:rollback");
+            assert_eq!(next.delivery().text(), "plain");
+        } else {
+            assert_eq!(said.code(), 0x24, "way {way}");
+        }
+        assert!(next.is_drained(0, u32::from(way == 2)), "way {way}");
+    }
 }
 
 /// What is more than a transaction may hold spoils it: all or nothing (4.3), also where its sender was not told.

@@ -29,11 +29,13 @@ impl<T> Ledger<T> {
         self.live
     }
 
-    /// Adds one whose id comes after all others.
+    /// Adds one. Its id comes after all others but where a long delivery, which began earlier, has ended later.
     #[inline]
     pub fn push(&mut self, id: u32, entry: T) {
-        self.entries.push_back((id, Some(entry)));
         self.live += 1;
+        let is_last = self.entries.back().is_none_or(|last| is_before(last.0, id));
+        let at = if is_last { self.entries.len() } else { self.entries.partition_point(|one| is_before(one.0, id)) };
+        self.entries.insert(at, (id, Some(entry)));
     }
 
     fn position(&self, id: u32) -> Option<usize> {
@@ -132,6 +134,19 @@ mod tests {
         assert_eq!(ledger.remove(0), Some('x'));
         assert_eq!(ledger.remove(0), None);
         assert_eq!(ids(&mut ledger, u32::MAX - 5, 9), [u32::MAX - 1, u32::MAX, 1]);
+    }
+
+    /// 2.7.5: frames of several links may come in turns.
+    #[test]
+    fn one_that_began_earlier_finds_its_place() {
+        let mut ledger = Ledger::default();
+        for id in [u32::MAX, 2, 1, 0, 4, u32::MAX - 1, 3] {
+            ledger.push(id, 'x');
+        }
+        assert_eq!(ids(&mut ledger, u32::MAX - 1, 9), [u32::MAX - 1, u32::MAX, 0, 1, 2, 3, 4]);
+        for id in [3, u32::MAX - 1, 0, 4, 2, 1, u32::MAX] {
+            assert_eq!(ledger.remove(id), Some('x'), "{id}");
+        }
     }
 
     #[test]

@@ -50,6 +50,8 @@ pub struct Held {
     pub queued: Queued,
     /// Who.
     pub holder: u64,
+    /// It ends with a transaction that is being carried out, whoever takes the place of its holder.
+    pub is_claimed: bool,
 }
 
 /// What consumers did with an entry before.
@@ -124,7 +126,7 @@ impl Mailbox {
         }
         let mut left: Vec<Queued> = state
             .held
-            .extract_if(|at, held| held.holder == number && kept.binary_search(at).is_err())
+            .extract_if(|at, held| held.holder == number && !held.is_claimed && kept.binary_search(at).is_err())
             .map(|(_, held)| held.queued)
             .collect();
         left.sort_unstable_by_key(|queued| queued.number);
@@ -135,8 +137,26 @@ impl Mailbox {
     pub fn dismiss(&self, state: &mut State) {
         state.consumers.clear();
         state.promised.clear();
-        let held: Vec<Queued> = state.held.drain().map(|(_, held)| held.queued).collect();
+        let held: Vec<Queued> =
+            state.held.extract_if(|_, held| !held.is_claimed).map(|(_, held)| held.queued).collect();
         for queued in held {
+            self.put_back(state, Queued { duplicate: true, ..queued });
+        }
+    }
+
+    /// A consumer's entry is about to end with a transaction. False: the consumer does not have it any more.
+    pub fn claim(&self, state: &mut State, consumer: u64, number: u64) -> bool {
+        let held = state.held.get_mut(&number).filter(|held| held.holder == consumer && !held.is_claimed);
+        held.map(|held| held.is_claimed = true).is_some()
+    }
+
+    /// It does not: it is the consumer's as before, or waits if that has gone.
+    pub fn unclaim(&self, state: &mut State, consumer: u64, number: u64) {
+        if state.consumers.iter().any(|one| one.number == consumer) {
+            if let Some(held) = state.held.get_mut(&number) {
+                held.is_claimed = false;
+            }
+        } else if let Some(Held { queued, .. }) = state.held.remove(&number) {
             self.put_back(state, Queued { duplicate: true, ..queued });
         }
     }
@@ -236,7 +256,7 @@ impl Mailbox {
             } else if settle {
                 queued.forget(self.id, &mut drained.changes);
             } else {
-                state.held.insert(queued.number, Held { queued, holder: consumer.number });
+                state.held.insert(queued.number, Held { queued, holder: consumer.number, is_claimed: false });
             }
             if take == Take::Enough {
                 break;

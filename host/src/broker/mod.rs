@@ -150,8 +150,8 @@ pub struct Limits {
     pub queues_max: usize,
     /// Filters that are bound to one queue, beside its own address. Default 1,024.
     pub bindings_max: usize,
-    /// Address of the queue for dead letters, unless a queue names another one; empty: they are dropped. Default
-    /// `/queues/dead-letters`.
+    /// Address of the queue for dead letters, unless a queue names another one; empty: they are dropped. Those for which it
+    /// has no room wait in their own queue. Default `/queues/dead-letters`.
     pub dead_letters: String,
 }
 

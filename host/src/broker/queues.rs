@@ -125,7 +125,12 @@ impl Broker {
     }
 
     /// Makes a queue, unless somebody else was faster.
-    pub(super) fn make_queue(&self, now: Time, topic: &Topic, record: QueueRecord) -> Result<(Arc<Mailbox>, Sequence), Refusal> {
+    pub(super) fn make_queue(
+        &self,
+        now: Time,
+        topic: &Topic,
+        record: QueueRecord,
+    ) -> Result<(Arc<Mailbox>, Sequence), Refusal> {
         let queues = self.queue_count.load(Ordering::Relaxed);
         if self.directory.len() >= self.limits.mailboxes_max || queues >= self.limits.queues_max {
             return Err(Refusal::new(RefusalKind::QuotaExceeded, "no more queues are made"));

@@ -34,7 +34,8 @@ impl Broker {
     /// then is one unit for the store. Its effects are on disk after the returned sequence.
     ///
     /// # Errors
-    /// One of the publications is refused, or has no room: nothing was done.
+    /// One of the publications is refused, or has no room, or one of the entries is not with its receiver any more: nothing
+    /// was done.
     pub fn transact(
         &self,
         worker: &mut Worker,
@@ -51,6 +52,7 @@ impl Broker {
         if !self.store.is_healthy() {
             return Err(Refusal::new(RefusalKind::Unavailable, "the disk does not take anything"));
         }
+        self.claim_all(worker, &retired)?;
         worker.gathering = Some(Box::default());
         let chain = worker.chain.clone();
         let mut staged = worker.stage();
@@ -66,6 +68,27 @@ impl Broker {
         }
         let gathered = worker.gathering.take().unwrap_or_default();
         Ok(self.commit(worker, *gathered))
+    }
+
+    /// Keeps the entries that are to end from whoever takes the place of their receivers.
+    ///
+    /// # Errors
+    /// Somebody has, and gets one of them again: all are as before.
+    fn claim_all(&self, worker: &mut Worker, retired: &[Retired<'_>]) -> Result<(), Refusal> {
+        let claims = |one: &Retired<'_>| {
+            let Attachment { mailbox, number } = one.attachment;
+            mailbox.claim(&mut mailbox.lock(), *number, one.number)
+        };
+        let Some(lost) = retired.iter().position(|one| !claims(one)) else { return Ok(()) };
+        for Retired { attachment: Attachment { mailbox, number }, number: entry, .. } in &retired[..lost] {
+            let mut state = mailbox.lock();
+            mailbox.unclaim(&mut state, *number, *entry);
+            if !state.touched && !state.queue.is_empty() {
+                state.touched = true;
+                worker.touched.extend(state.outlet.clone());
+            }
+        }
+        Err(Refusal::new(RefusalKind::Unavailable, "a message that is to end with it is with somebody else by now"))
     }
 
     /// Asks all modules about all publications.

@@ -141,6 +141,25 @@ fn a_delivery_that_is_resumed_and_aborted_is_settled() {
     assert!(!next.resume);
 }
 
+/// 2.7.5: frames of several links come in turns. A delivery that ends behind one that began later is answered, too.
+#[test]
+fn deliveries_that_overlap_are_answered_each() {
+    let mut rig = Rig::begun();
+    let links = [0, 1].map(|handle| rig.attached(&attach_sender(&format!("s{handle}"), handle, (0, 1)), None));
+    rig.feed(&transfer(0, Some(0), Some(b"a"), false, true, &message(b"long")[..3])).unwrap();
+    rig.one(&transfer(1, Some(1), Some(b"b"), false, false, &message(b"m")));
+    rig.one(&transfer(0, None, None, false, false, &message(b"long")[3..]));
+    rig.said();
+    rig.machine.settle(links[1], 1, &State::ACCEPTED, false, &mut rig.out);
+    rig.machine.settle(links[0], 0, &State::ACCEPTED, false, &mut rig.out);
+    rig.machine.flush(&mut rig.out);
+    let said: Vec<u32> = dispositions(&mut rig).iter().map(|disposition| disposition.first).collect();
+    assert_eq!(said, [1, 0]);
+    let Action::Forgotten(gone) = rig.one(&disposition(false, 0, 1, true, ACCEPTED)) else { panic!() };
+    let tags: Vec<&[u8]> = gone.iter().map(|gone| gone.tag.as_slice()).collect();
+    assert_eq!(tags, [b"a", b"b"]);
+}
+
 #[test]
 fn a_receiver_that_settles_second_forgets_when_the_sender_has() {
     let mut rig = Rig::begun();

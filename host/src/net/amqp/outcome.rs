@@ -6,7 +6,6 @@ use super::wire::Serving;
 use crate::amqp::{self, AttachReply, DeliveryId, Forgotten, LinkId, Outcome, Settled, State};
 use crate::dialogue::Disposal;
 use crate::message::Time;
-use smallvec::SmallVec;
 
 /// What is told when it is on disk.
 pub(super) enum Told {
@@ -66,7 +65,6 @@ impl Side {
     }
 
     fn same_outcomes(&mut self, now: Time, first: &Settled, all: &[Settled]) {
-        let numbers: SmallVec<[u64; 16]> = all.iter().map(|one| one.token).collect();
         let outcome = match first.state.as_deref() {
             Some(State::Ended(outcome)) => outcome.clone(),
             Some(State::Transactional { txn, outcome }) => {
@@ -80,15 +78,22 @@ impl Side {
             },
             _ => return,
         };
+        let numbers = self.not_enlisted(first.link, first.state.is_some(), all);
         let Some(End::Outgoing(receiver)) = self.end(first.link) else { return };
         let Some(attachment) = receiver.link.attachment().cloned() else { return };
+        // What comes again under its tag is settled before: nothing is promised by that, and no two deliveries of one tag are
+        // open at a time (2.6.12).
+        let comes_again = matches!(outcome, Outcome::Released | Outcome::Modified(_));
+        if comes_again && !first.settled {
+            all.iter().for_each(|one| self.tell(Told::Outgoing { link: one.link, delivery: one.delivery }));
+        }
         let disposal = disposal(outcome);
         let context = self.context.clone();
         let after = {
             let mut worker = context.worker.borrow_mut();
             context.broker.dispose(&mut worker, now, &attachment, &numbers, &disposal, !first.settled)
         };
-        if !first.settled {
+        if !first.settled && !comes_again {
             for one in all {
                 self.answers.push_back((after, Told::Outgoing { link: one.link, delivery: one.delivery }));
             }

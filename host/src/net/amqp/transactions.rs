@@ -12,6 +12,7 @@ use crate::amqp::{
 use crate::broker::{Attachment, PublishBare, Retired};
 use crate::dialogue::Disposal;
 use crate::message::{Bare, Guarantee, Time};
+use smallvec::SmallVec;
 use std::collections::HashMap;
 
 /// All that are open on a connection.
@@ -22,6 +23,8 @@ pub(super) struct Transactions {
     begun: u64,
     /// Bytes that wait in all of them.
     bytes: u64,
+    /// In which of them an entry of a link is to end, and at which place there.
+    enlisted: HashMap<(LinkId, u64), (TxnId, usize)>,
 }
 
 struct Transaction {
@@ -35,6 +38,15 @@ struct Transaction {
 impl Transaction {
     fn len(&self) -> usize {
         self.posted.len() + self.retired.len()
+    }
+}
+
+impl Transactions {
+    /// The client has forgotten a delivery; whether that is to end with a transaction.
+    fn forget(&mut self, link: LinkId, number: u64) -> bool {
+        let Some((txn, at)) = self.enlisted.get(&(link, number)) else { return false };
+        let retiral = self.open.get_mut(txn).and_then(|transaction| transaction.retired.get_mut(*at));
+        retiral.map(|retiral| retiral.settled = true).is_some()
     }
 }
 
@@ -113,18 +125,67 @@ impl Side {
             return self.end_link(now, link, &why);
         };
         let disposal = disposal(outcome);
+        let enlisted = &mut self.transactions.enlisted;
+        let is_elsewhere = |one: &Settled| enlisted.get(&(link, one.token)).is_some_and(|(other, _)| other != txn);
+        if all.iter().any(is_elsewhere) {
+            let coordinator = transaction.coordinator;
+            self.leave_as_it_is(now, link, all);
+            return self.end_link(now, coordinator, &retired_twice());
+        }
         if transaction.len() + all.len() > self.context.amqp.transaction_entries_max {
             transaction.failed = Some(too_much());
-            return;
+            return self.leave_as_it_is(now, link, all);
         }
-        transaction.retired.extend(all.iter().map(|one| Retiral {
-            link,
-            attachment: attachment.clone(),
-            number: one.token,
-            disposal: disposal.clone(),
-            delivery: one.delivery,
-            settled: one.settled,
-        }));
+        for one in all {
+            let retired = &mut transaction.retired;
+            match enlisted.get(&(link, one.token)).and_then(|(_, at)| retired.get_mut(*at)) {
+                // Its last word counts.
+                Some(before) => (before.disposal, before.settled) = (disposal.clone(), before.settled || one.settled),
+                None => {
+                    enlisted.insert((link, one.token), (txn.clone(), retired.len()));
+                    retired.push(Retiral {
+                        link,
+                        attachment: attachment.clone(),
+                        number: one.token,
+                        disposal: disposal.clone(),
+                        delivery: one.delivery,
+                        settled: one.settled,
+                    });
+                }
+            }
+        }
+    }
+
+    /// What was said of deliveries has no effect. Those of them that the client has forgotten by saying it wait again, or
+    /// for the transaction in which they are to end.
+    fn leave_as_it_is(&mut self, now: Time, link: LinkId, all: &[Settled]) {
+        let forgotten = all.iter().filter(|one| one.settled);
+        let numbers: Vec<u64> =
+            forgotten.map(|one| one.token).filter(|number| !self.transactions.forget(link, *number)).collect();
+        let Some(End::Outgoing(receiver)) = self.end(link) else { return };
+        let Some(attachment) = receiver.link.attachment().cloned() else { return };
+        let context = self.context.clone();
+        let mut worker = context.worker.borrow_mut();
+        context.broker.dispose(&mut worker, now, &attachment, &numbers, &Disposal::Released);
+    }
+
+    /// The client settles deliveries outside of any transaction; `says`: with a state. Which of them are to be disposed of
+    /// now: one that is to end with a transaction does, if it was settled without a word; with one that transaction cannot
+    /// be committed any more.
+    pub(super) fn not_enlisted(&mut self, link: LinkId, says: bool, all: &[Settled]) -> SmallVec<[u64; 16]> {
+        let numbers = all.iter().map(|one| one.token);
+        if self.transactions.enlisted.is_empty() {
+            return numbers.collect();
+        }
+        if !says {
+            return numbers.filter(|number| !self.transactions.forget(link, *number)).collect();
+        }
+        for one in all {
+            if let Some((txn, _)) = self.transactions.enlisted.get(&(link, one.token)).cloned() {
+                self.spoil(&txn, &error(TransactionError::Rollback, "a delivery was settled outside of it"));
+            }
+        }
+        numbers.collect()
     }
 
     pub(super) fn discharge(&mut self, now: Time, link: LinkId, delivery: DeliveryId, txn: &TxnId, fail: bool) {
@@ -200,6 +261,9 @@ impl Side {
 
     fn take_out(&mut self, txn: &TxnId) -> Option<Transaction> {
         let transaction = self.transactions.open.remove(txn)?;
+        for retiral in &transaction.retired {
+            self.transactions.enlisted.remove(&(retiral.link, retiral.number));
+        }
         self.transactions.bytes -= transaction.posted.iter().map(|posted| posted.encoded.len() as u64).sum::<u64>();
         Some(transaction)
     }
@@ -228,6 +292,11 @@ impl Side {
             }
         }
     }
+}
+
+/// 4.4.2
+fn retired_twice() -> Error {
+    error(TransactionError::Rollback, "a delivery is to end with another transaction already")
 }
 
 fn too_much() -> Error {
