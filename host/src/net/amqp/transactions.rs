@@ -166,7 +166,7 @@ impl Side {
         let Some(attachment) = receiver.link.attachment().cloned() else { return };
         let context = self.context.clone();
         let mut worker = context.worker.borrow_mut();
-        context.broker.dispose(&mut worker, now, &attachment, &numbers, &Disposal::Released);
+        context.broker.dispose(&mut worker, now, &attachment, &numbers, &Disposal::Released, false);
     }
 
     /// The client settles deliveries outside of any transaction; `says`: with a state. Which of them are to be disposed of
