@@ -125,6 +125,9 @@ pub struct Bare {
     pub priority: u8,
 }
 
+/// A publisher's number with this bit was made of its name, and is the same whenever it comes back.
+pub const NAMED: u64 = 1 << 63;
+
 /// An immutable message, shared behind a pointer: one allocation for envelope and payload.
 #[derive(Clone)]
 pub struct Message(ThinArc<Head, u8>);
@@ -135,7 +138,8 @@ struct Head {
     bare: Option<Bare>,
     /// The same message for receivers of the other form, made once; none inside: it has no form there.
     crossed: OnceLock<Option<Message>>,
-    /// The mailbox of the publisher, for subscribers that do not want their own messages; 0: none.
+    /// Who published it, for subscribers that do not want their own messages: a number that the hall has given, or made of
+    /// a name ([`NAMED`]); 0: nobody.
     publisher: u64,
     /// Row in the message log; 0: not in it.
     log_id: AtomicU64,
@@ -203,7 +207,7 @@ impl Message {
         Self::with(envelope, self.as_bare(), self.publisher(), self.payload())
     }
 
-    /// The same as published by the client of this mailbox.
+    /// The same as published by this publisher.
     pub fn published_by(&self, publisher: u64) -> Self {
         Self::with(self.envelope().clone(), self.as_bare(), publisher, self.payload())
     }
@@ -232,9 +236,14 @@ impl Message {
         let _ = self.0.header.header.crossed.set(crossed);
     }
 
-    /// The mailbox of the publisher; 0: none.
+    /// The number of the publisher; 0: none.
     pub fn publisher(&self) -> u64 {
         self.0.header.header.publisher
+    }
+
+    /// The same, if the hall has given it: that one must not be given again. 0: it has not.
+    pub fn given_publisher(&self) -> u64 {
+        if self.publisher() & NAMED == 0 { self.publisher() } else { 0 }
     }
 
     /// Whether the message is worthless by now.

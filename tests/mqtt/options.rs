@@ -48,6 +48,31 @@ fn no_local_leaves_out_what_the_client_has_retained() {
     }
 }
 
+/// [MQTT-3.8.3-3] compares client ids, not sessions: what an earlier session of the client has retained is its own, also when
+/// the broker was started anew since.
+#[test]
+fn no_local_leaves_out_what_an_earlier_session_of_the_client_has_retained() {
+    let Some(mut broker) = Broker::start() else { return };
+    for restarted in [false, true] {
+        for (qos, expiry) in [(0, 0), (1, 60)] {
+            let open = |id: &str| connect(V5).at(broker.address()).id(id).session_expiry(expiry).open();
+            let id = unique("local");
+            let (mut one, mut two) = (open(&id), open(&unique("other")));
+            one.publish(&Publish::new(&format!("{id}/mine"), "x", 1).retained());
+            two.publish(&Publish::new(&format!("{id}/yours"), "y", 1).retained());
+            one.disconnect();
+            if restarted {
+                broker = broker.restart();
+            }
+            let mut one = connect(V5).at(broker.address()).id(&id).session_expiry(expiry).open();
+            let filter = format!("{id}/#");
+            one.subscribe_with([], &[Subscription::new(&filter, qos).no_local()]);
+            one.expect(&format!("{id}/yours"), "y", qos);
+            one.expect_nothing();
+        }
+    }
+}
+
 /// [MQTT-3.8.3-3] for the client's will.
 #[test]
 fn no_local_leaves_out_the_will_of_the_client() {

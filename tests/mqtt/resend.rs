@@ -148,3 +148,40 @@ fn nothing_is_sent_again_on_a_connection_that_lasts() {
         subscriber.expect_nothing();
     }
 }
+
+/// [MQTT-3.1.2-24], [MQTT-3.1.2-25], [MQTT-2.2.1-4], 4.3.3: what became too large for the client does not come again and counts
+/// as sent. Its identifier, under which a QoS 2 client may have it, is free only after PUBREL and PUBCOMP, which may say
+/// "not known" (3.7.2.1: no error while a session is recovered).
+#[test]
+fn an_identifier_of_what_became_too_large_is_released_before_it_is_used_again() {
+    for (qos, pubcomp) in [(1, 0), (2, 0), (2, 0x92)] {
+        let (id, topic) = (unique("smaller"), unique("smaller"));
+        let mut subscriber = connect(V5).id(&id).kept().open();
+        subscriber.subscribe(&topic, qos);
+        let mut publisher = client(V5);
+        publisher.say(&topic, &"x".repeat(500), qos);
+        publisher.say(&topic, "small", qos);
+        let (large, small) = (subscriber.delivery(), subscriber.delivery());
+        subscriber.cut();
+        for _ in 0..2 {
+            let mut subscriber =
+                connect(V5).id(&id).kept().with(Property::Four(property::MAXIMUM_PACKET_SIZE, 100)).resume();
+            if qos == 2 {
+                assert!(matches!(subscriber.receive(), Packet::Pubrel(ack) if ack.id == large.id));
+            }
+            let again = subscriber.delivery();
+            assert_eq!((again.id, again.text(), again.duplicate), (small.id, "small", true));
+            subscriber.expect_nothing();
+            subscriber.cut();
+        }
+        // It counts as sent for whatever the client takes later.
+        let mut subscriber = connect(V5).id(&id).kept().resume();
+        if qos == 2 {
+            assert!(matches!(subscriber.receive(), Packet::Pubrel(ack) if ack.id == large.id));
+            subscriber.send(&writer::ack(V5, 0x70, large.id, pubcomp));
+        }
+        assert_eq!(subscriber.take().text(), "small");
+        subscriber.cut();
+        connect(V5).id(&id).kept().resume().expect_nothing();
+    }
+}

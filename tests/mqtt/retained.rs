@@ -166,3 +166,28 @@ fn many_last_values_pass_a_narrow_window() {
     }
     publisher.ping();
 }
+
+/// [MQTT-3.9.3-2], 3.9.3, and [MQTT-3.9.3-2] of 3.1.1: where more is retained than the queue of a session that is kept takes,
+/// the subscription is refused, and then nothing comes of it; one that fits is there with all that is retained for it.
+#[test]
+fn of_a_subscription_whose_retained_messages_do_not_fit_nothing_comes() {
+    let Some(broker) = Broker::start_with(|config| config.broker.queue_messages_max = 20) else { return };
+    let mut publisher = connect(V5).at(broker.address()).open();
+    for number in 0..30 {
+        retain(&mut publisher, &format!("r/{number}"), "x", 1);
+    }
+    for version in ALL {
+        let id = unique("keeper");
+        let open = || connect(version).at(broker.address()).id(&id).kept();
+        let mut subscriber = open().open();
+        let refused = if version == V5 { 0x97 } else { 0x80 };
+        let codes = subscriber.subscribe_with([], &[Subscription::new("r/#", 1), Subscription::new("r/7", 1)]);
+        // 3.1 has no word for a refusal.
+        assert_eq!(codes, [if version == V31 { codes[0] } else { refused }, 1], "{version:?}");
+        subscriber.expect("r/7", "x", 1);
+        retain(&mut publisher, "r/9", "live", 1);
+        subscriber.expect_nothing();
+        subscriber.cut();
+        open().open().expect_nothing();
+    }
+}

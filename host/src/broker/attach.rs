@@ -2,6 +2,7 @@
 
 use super::mailbox::{Mailbox, Outlet, State};
 use super::publish::Waiting;
+use super::publisher;
 use super::reaper::{self, Over};
 use super::route::Subscriber;
 use super::staged::Staged;
@@ -229,7 +230,7 @@ impl Broker {
         }
         mailbox.set_consumed(false);
         mailbox.set_session(false);
-        mailbox.set_origin(mailbox.id);
+        mailbox.set_origin(publisher::number(&client.id));
         mailbox.set_expiry(&mut state, expiry_seconds);
         state.client = client.clone();
         state.unclear();

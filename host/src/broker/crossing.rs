@@ -57,7 +57,7 @@ impl Broker {
     }
 
     /// Makes the other form of a message, if that is the one that is wanted.
-    fn cross(&self, worker: &mut Worker, message: &Message, bare: bool) {
+    pub(super) fn cross(&self, worker: &mut Worker, message: &Message, bare: bool) {
         if !matches!(message.in_form(bare), Err(FormMissing::NotYet)) {
             return;
         }

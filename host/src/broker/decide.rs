@@ -101,9 +101,9 @@ impl Broker {
             }
             mailbox.note_window(&state);
         }
-        drop(state);
         if !changes.is_empty() {
-            self.store.submit(changes);
+            let after = self.store.submit(changes);
+            state.window.abandonment_noted(after);
         }
         true
     }
@@ -175,7 +175,7 @@ fn carry_out(
 /// Above at-most-once it counts as delivered.
 fn withhold(mailbox: &Mailbox, state: &mut State, place: Place, changes: &mut Vec<Change>) {
     let gone = match place {
-        Place::Flight(handle) => state.window.settle(handle),
+        Place::Flight(handle) => return state.window.abandon(handle, mailbox.id, changes),
         Place::Waiting(arrival) => {
             let is_it = |queued: &Queued| queued.arrival == arrival;
             if let Some(at) = state.replayed.iter().position(is_it) {

@@ -30,7 +30,7 @@ pub(super) enum Full {
 
 impl Full {
     /// Whether it is worth to wait: somebody is there who may make room, and it is not the publisher itself.
-    pub fn waits_for(&self, publisher: MailboxId) -> bool {
+    pub fn waits_for(&self, publisher: u64) -> bool {
         match self {
             Self::Queue(mailbox) if !mailbox.is_consumed() => mailbox.is_attached() && mailbox.origin() != publisher,
             Self::Queue(mailbox) => mailbox.lock().consumers.iter().any(|consumer| consumer.origin != publisher),
@@ -104,6 +104,7 @@ impl Broker {
             current = Some(self.route_of(worker, &route.topic));
         }
         let route = current.as_ref().unwrap_or(route);
+        worker.work += route.targets.len() as u64;
         let mut matched = false;
         for target in &route.targets {
             let offered = match target {

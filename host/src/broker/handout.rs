@@ -41,6 +41,8 @@ pub struct Drained {
     pub oversize: u64,
     /// Modules have to be asked about the next copy.
     pub wants_decision: bool,
+    /// A delivery is not sent again, and its handle is still to be released.
+    pub abandoned: bool,
 }
 
 /// What a drain is to keep to.
@@ -115,7 +117,7 @@ impl Mailbox {
         if state.awaited <= committed {
             state.awaited = 0;
         }
-        if state.window.has_resend() && !resend(self.id, state, delivery, &mut drained, sink) {
+        if state.window.has_resend() && !resend(self.id, state, terms, &mut drained, sink) {
             return drained;
         }
         loop {
@@ -206,12 +208,12 @@ impl State {
 fn resend(
     mailbox: MailboxId,
     state: &mut State,
-    delivery: u64,
+    terms: Terms,
     drained: &mut Drained,
     sink: &mut dyn FnMut(Outgoing) -> bool,
 ) -> bool {
     while state.window.outstanding() < state.window_max {
-        let is_next = |flight: &InFlight| flight.phase == Phase::Sent && !flight.queued.is_cleared(delivery);
+        let is_next = |flight: &InFlight| flight.phase == Phase::Sent && !flight.queued.is_cleared(terms.delivery);
         if state.window.peek_resend().is_some_and(is_next) {
             drained.wants_decision = true;
             return false;
@@ -225,12 +227,17 @@ fn resend(
             }
             Some((handle, Some(FormMissing::Impossible))) => {
                 drained.formless += 1;
-                if let Some(queued) = state.window.settle(handle) {
-                    queued.forget(mailbox, &mut drained.changes);
-                }
+                drained.abandoned = true;
+                state.window.abandon(handle, mailbox, &mut drained.changes);
                 continue;
             }
             Some((_, None)) | None => {}
+        }
+        if let Some(after) = state.window.release_waits_for(terms.committed) {
+            if after != NOT_SUBMITTED && state.awaited == 0 {
+                (drained.awaits, state.awaited) = (after, after);
+            }
+            return false;
         }
         let Some(flight) = state.window.resend() else { return true };
         let outgoing = match flight.phase {

@@ -8,6 +8,7 @@
 use super::access::Permits;
 use super::consumers::{Consumer, Held};
 use super::gap::Gap;
+use super::publisher;
 use super::queued::{NOT_SUBMITTED, Queued};
 use super::window::{InFlight, Phase, Window};
 use crate::client::Client;
@@ -189,7 +190,7 @@ impl Mailbox {
             messages_max: AtomicUsize::new(usize::MAX),
             bytes_max: AtomicUsize::new(usize::MAX),
             expiry_milliseconds: AtomicU64::new(u64::MAX),
-            origin: AtomicU64::new(id),
+            origin: AtomicU64::new(publisher::number(&client.id)),
             predicate: Mutex::new(None),
             has_predicate: AtomicBool::new(false),
             rechecks: AtomicBool::new(false),
@@ -304,9 +305,15 @@ impl Mailbox {
 
     /// Whether a copy above at-most-once is to be refused or to wait. Read without the lock: a few more may slip in.
     pub fn is_full(&self, limits: &super::Limits) -> bool {
+        self.is_full_with(limits, 0, 0)
+    }
+
+    /// The same, if so much more were in it.
+    #[inline]
+    pub fn is_full_with(&self, limits: &super::Limits, more_messages: usize, more_bytes: usize) -> bool {
         let (messages, bytes) = (self.messages_max.load(Ordering::Relaxed), self.bytes_max.load(Ordering::Relaxed));
-        self.depth.load(Ordering::Relaxed) >= limits.queue_messages_max.min(messages)
-            || self.bytes.load(Ordering::Relaxed) >= limits.queue_bytes_max.min(bytes)
+        self.depth.load(Ordering::Relaxed) + more_messages >= limits.queue_messages_max.min(messages)
+            || self.bytes.load(Ordering::Relaxed) + more_bytes >= limits.queue_bytes_max.min(bytes)
     }
 
     /// Sets bounds of its own.

@@ -25,6 +25,7 @@ mod mailbox;
 mod memory;
 mod open;
 mod publish;
+mod publisher;
 mod queued;
 mod queues;
 mod reaper;
@@ -306,8 +307,13 @@ impl Broker {
         metrics.messages_expired_total.add(drained.expired);
         metrics.messages_dropped_total.add(drained.formless);
         metrics.messages_oversize_total.add(drained.oversize);
+        let mut after = 0;
         if !drained.changes.is_empty() {
-            self.store.submit(drained.changes.drain(..));
+            after = self.store.submit(drained.changes.drain(..));
+        }
+        if drained.abandoned {
+            mailbox.lock().window.abandonment_noted(after);
+            self.await_commit(mailbox, after);
         }
         if let Some(range) = drained.page {
             self.fetch_page(mailbox, range);

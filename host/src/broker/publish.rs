@@ -15,7 +15,7 @@ use super::{Answer, Attachment, Broker};
 use crate::client::{Client, Protocol, Scope};
 use crate::dialogue::{Event, Handle, Publish, Routed};
 use crate::message::{Envelope, Guarantee, Message, Refusal, RefusalKind, Time};
-use crate::store::{Change, MailboxId, Sequence};
+use crate::store::{Change, Sequence};
 use crate::wasm::{Action, Chain, EventKinds, Outcome, Wish};
 use std::collections::VecDeque;
 use std::sync::{Arc, OnceLock};
@@ -86,7 +86,7 @@ impl Broker {
                 .may_publish(worker, link, &route.topic)
                 .and_then(|()| self.queue_on_first_use(worker, now, name, route))
             {
-                Ok(route) => match self.make(&route, now, attachment.mailbox.id, publish) {
+                Ok(route) => match self.make(&route, now, attachment.mailbox.origin(), publish) {
                     Some(message) => {
                         self.recorder.note(&client, name, &message);
                         self.pass(worker, now, &client, message, route, &mut staged)
@@ -430,7 +430,7 @@ impl Broker {
     }
 
     /// The message, unless nothing can come of it.
-    fn make(&self, route: &Route, now: Time, publisher: MailboxId, publish: Publish<'_>) -> Option<Message> {
+    fn make(&self, route: &Route, now: Time, publisher: u64, publish: Publish<'_>) -> Option<Message> {
         let asked = publish.retain || !matches!(route.unflagged, crate::wasm::RetainAsk::Never);
         let nothing = route.targets.is_empty() && !asked && !route.wants_routing;
         if nothing && !self.modules.wants_events(EventKinds::LOST) && !self.recorder.is_on() {

@@ -6,6 +6,7 @@ use super::mailbox::{Mailbox, Replay};
 use super::queued::Queued;
 use super::route::Route;
 use super::staged::Staged;
+use super::subscribing::Found;
 use super::worker::Worker;
 use crate::client::{Client, Scope};
 use crate::dialogue::{RetainHandling, Subscription};
@@ -130,7 +131,7 @@ impl Broker {
     }
 
     /// Arranges for a new subscription to be sent what is retained. For a durable mailbox and a guarantee, the copies are
-    /// to be queued by [`Broker::replay_durably`] with what is returned. For all others they are fetched as they are sent.
+    /// to be queued by [`Broker::find_retained`] with what is returned. For all others they are fetched as they are sent.
     /// Values that are looked at now are taken off `steps`.
     pub(super) fn replay(
         &self,
@@ -318,42 +319,62 @@ impl Broker {
         (until != queued_to).then(replay)
     }
 
-    /// Queues what is retained for a new subscription of a durable mailbox, looking at about `steps` values, which are
-    /// taken off; false: there is more.
+    /// Looks for what is retained for a new subscription of a durable mailbox, at about `steps` values, which are taken
+    /// off; false: there is more. `bounded`: all that was found has to fit into the queue, with what is in it.
     ///
     /// # Errors
     /// It does not fit into the queue.
-    pub(super) fn replay_durably(
+    #[expect(clippy::too_many_arguments, reason = "one step of a subscription, with all that it knows")]
+    pub(super) fn find_retained(
         &self,
         worker: &mut Worker,
         now: Time,
         mailbox: &Arc<Mailbox>,
         replay: &mut Replay,
+        bounded: bool,
         steps: &mut usize,
-        staged: &mut Staged,
+        found: &mut Found,
     ) -> Result<bool, Refusal> {
         let scope = mailbox.lock().client.scope.clone();
         while *steps > 0 {
             let next = self.next_page(mailbox, replay, now, PAGE);
             *steps = steps.saturating_sub(next.steps.max(1));
             for (_, message) in next.found {
-                if mailbox.is_full(&self.limits) {
+                if bounded && mailbox.is_full_with(&self.limits, found.copies.len(), found.bytes) {
                     let reason = "the retained messages do not fit into the queue";
                     return Err(Refusal::new(RefusalKind::QuotaExceeded, reason));
                 }
-                // A message object of its own: the one in the retained store may stand in the log for others.
-                let message = message.with_envelope(message.envelope().clone());
                 let copy = self.replayed(worker, mailbox, &scope, &replay.subscription, message);
-                if !self.prepare(worker, &copy.message, mailbox) {
-                    continue;
+                if self.prepare(worker, &copy.message, mailbox) {
+                    found.bytes += copy.message.size();
+                    found.copies.push_back(copy);
                 }
-                self.queue_one(worker, mailbox, copy, staged);
             }
             if next.done {
                 return Ok(true);
             }
         }
         Ok(false)
+    }
+
+    /// Queues what was found, looking after `steps`; false: there is more.
+    pub(super) fn queue_found(
+        &self,
+        worker: &mut Worker,
+        mailbox: &Arc<Mailbox>,
+        found: &mut Found,
+        steps: &mut usize,
+        staged: &mut Staged,
+    ) -> bool {
+        while *steps > 0 {
+            let Some(mut copy) = found.copies.pop_front() else { return true };
+            // A message object of its own: the one in the retained store may stand in the log for others.
+            copy.message = copy.message.with_envelope(copy.message.envelope().clone());
+            self.cross(worker, &copy.message, mailbox.is_consumed());
+            self.queue_one(worker, mailbox, copy, staged);
+            *steps -= 1;
+        }
+        found.copies.is_empty()
     }
 }
 

@@ -72,6 +72,8 @@ pub struct Route {
     pub unflagged: RetainAsk,
     /// Who gets a copy.
     pub targets: Box<[Target]>,
+    /// Filters that were looked at to find them.
+    pub looked_at: usize,
     /// What the retain policy said of a flagged and of an unflagged message, where it may be remembered.
     pub(super) retention: [OnceLock<Result<Retention, Refusal>>; 2],
 }
@@ -171,6 +173,7 @@ impl Broker {
         let chain = worker.chain.clone();
         let failures = worker.guests.failures();
         let found = work_out(self, worker, &chain);
+        worker.work += found.as_ref().map_or(1, |route| route.looked_at as u64);
         // What follows from a module's failure holds for this message only.
         if worker.guests.failures() != failures {
             return found;
@@ -205,7 +208,7 @@ impl Broker {
     pub(super) fn find_way(&self, chain: &Chain, guests: &mut Guests, topic: Topic) -> Route {
         let mut singles: Vec<Single> = Vec::new();
         let mut targets: Vec<Target> = Vec::new();
-        self.trie.read().matches(topic.as_str(), |subscriber| match subscriber {
+        let looked_at = self.trie.read().matches(topic.as_str(), |subscriber| match subscriber {
             Subscriber::Single(mailbox, options) => singles.push(single(mailbox, options)),
             Subscriber::Group(group) => targets.push(Target::Group(group.clone(), Vec::new(), Box::default())),
         });
@@ -245,6 +248,7 @@ impl Broker {
             unflagged: chain.wants_retain(topic.as_str(), false),
             topic,
             targets: targets.into_boxed_slice(),
+            looked_at,
             retention: Default::default(),
         }
     }
@@ -255,7 +259,16 @@ impl Route {
         let never = RetainAsk::Never;
         let targets = Box::default();
         let retention = Default::default();
-        Self { topic, wants_routing: false, cleared: 0, flagged: never, unflagged: never, targets, retention }
+        Self {
+            topic,
+            wants_routing: false,
+            cleared: 0,
+            flagged: never,
+            unflagged: never,
+            targets,
+            looked_at: 0,
+            retention,
+        }
     }
 }
 

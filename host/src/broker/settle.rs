@@ -89,19 +89,24 @@ impl Broker {
         }
     }
 
-    /// Deliveries that the receiver does not take because they are too large for it count as settled (MQTT 5.0, 3.1.2.11.4).
-    pub fn leave_out(&self, attachment: &Attachment, handles: &[Handle]) {
-        self.metrics.messages_oversize_total.add(handles.len() as u64);
-        let mut changes = Vec::new();
-        let mut state = attachment.mailbox.lock();
-        for handle in handles.iter().filter(|handle| **handle != 0) {
-            if let Some(queued) = state.window.settle(*handle) {
-                queued.forget(attachment.mailbox.id, &mut changes);
-            }
+    /// A delivery that the receiver does not take because it is too large for it counts as settled (MQTT 5.0, 3.1.2.11.4),
+    /// but for its handle, if it was sent before (`again`) and the receiver may know it. Handle 0: an at-most-once one.
+    pub fn leave_out(&self, attachment: &Attachment, handle: Handle, again: bool) {
+        self.metrics.messages_oversize_total.add(1);
+        if handle == 0 {
+            return;
         }
-        drop(state);
+        let mailbox = &attachment.mailbox;
+        let mut changes = Vec::new();
+        let mut state = mailbox.lock();
+        if again {
+            state.window.abandon(handle, mailbox.id, &mut changes);
+        } else if let Some(queued) = state.window.settle(handle) {
+            queued.forget(mailbox.id, &mut changes);
+        }
         if !changes.is_empty() {
-            self.store.submit(changes);
+            let after = self.store.submit(changes);
+            state.window.abandonment_noted(after);
         }
     }
 }

@@ -76,6 +76,7 @@ impl Broker {
         let Some(attachment) = &link.attachment else { return Answer::None };
         worker.refresh_for(self, link.client.as_ref().map_or("", |client| &client.id));
         let mailbox = &attachment.mailbox;
+        worker.work += unsubscribe.filters.len() as u64;
         let mut changes = Vec::new();
         let mut removed = Vec::new();
         for (name, share) in unsubscribe.filters {

@@ -3,6 +3,7 @@
 
 use super::attach::{Link, Parked};
 use super::mailbox::{Mailbox, Replay};
+use super::queued::Queued;
 use super::staged::Staged;
 use super::subscribe::key;
 use super::worker::Worker;
@@ -11,6 +12,7 @@ use crate::dialogue::{Event, Handle, Subscribe, SubscribeFilter, Subscription};
 use crate::message::{Guarantee, Refusal, RefusalKind, Time};
 use crate::store::Change;
 use crate::wasm::Action;
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 /// Retained values that one slice looks at: a few milliseconds.
@@ -24,13 +26,23 @@ pub(super) struct Subscribing {
     granted: Vec<Result<Guarantee, Refusal>>,
 }
 
+/// Copies for a queue, in order.
+#[derive(Default)]
+pub(super) struct Found {
+    pub copies: VecDeque<Queued>,
+    pub bytes: usize,
+}
+
 /// A filter that was admitted and is being added.
 struct Adding {
     key: Arc<str>,
     subscription: Subscription,
     is_new: bool,
-    /// What is still to be queued of what is retained.
+    /// What is still to be looked through of what is retained.
     replay: Option<Replay>,
+    /// What was found there. None of it is queued before it is certain that all of it fits: of a subscription that is
+    /// refused nothing comes.
+    found: Found,
     /// Number of the last value that certainly is queued once that is done, if all are.
     queued_to: Option<u64>,
     /// Publishers find it.
@@ -87,16 +99,32 @@ impl Broker {
         staged: &mut Staged,
     ) -> bool {
         let mut steps = STEPS;
-        while steps > 0 {
+        let done = self.steps(worker, link, now, mailbox, subscribing, &mut steps, staged);
+        worker.work += (STEPS - steps) as u64;
+        done
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "the body of `slice`")]
+    fn steps(
+        &self,
+        worker: &mut Worker,
+        link: &Link,
+        now: Time,
+        mailbox: &Arc<Mailbox>,
+        subscribing: &mut Subscribing,
+        steps: &mut usize,
+        staged: &mut Staged,
+    ) -> bool {
+        while *steps > 0 {
             let adding = match subscribing.current.take() {
                 Some(adding) => Ok(adding),
                 None => match subscribing.left.next() {
-                    Some(wanted) => self.admit_filter(worker, link, now, mailbox, wanted, &mut steps),
+                    Some(wanted) => self.admit_filter(worker, link, now, mailbox, wanted, steps),
                     None => return true,
                 },
             };
             let added = adding.and_then(|mut adding| {
-                let done = self.add_filter(worker, link, now, mailbox, &mut adding, &mut steps, staged)?;
+                let done = self.add_filter(worker, link, now, mailbox, &mut adding, steps, staged)?;
                 Ok((adding, done))
             });
             match added {
@@ -156,7 +184,7 @@ impl Broker {
         }
         let replay = self.replay(worker, now, mailbox, &subscription, is_new, steps);
         let queued_to = replay.as_ref().filter(|replay| replay.chosen.is_none()).map(|_| self.retained.last());
-        Ok(Adding { key, subscription, is_new, replay, queued_to, is_found: false })
+        Ok(Adding { key, subscription, is_new, replay, found: Found::default(), queued_to, is_found: false })
     }
 
     /// Goes on with a filter; false: there is more to do.
@@ -173,13 +201,18 @@ impl Broker {
     ) -> Result<bool, Refusal> {
         *steps = steps.saturating_sub(1);
         loop {
-            // Retained messages go into the queue before live ones can.
+            // Retained messages go into the queue before live ones can. What was stored since then is bounded by the time
+            // that this took, and the subscription is there: those go in whether they fit or not.
             if let Some(replay) = &mut adding.replay
-                && !self.replay_durably(worker, now, mailbox, replay, steps, staged)?
+                && !self.find_retained(worker, now, mailbox, replay, !adding.is_found, steps, &mut adding.found)?
             {
                 return Ok(false);
             }
             adding.replay = None;
+            if !self.queue_found(worker, mailbox, &mut adding.found, steps, staged) {
+                return Ok(false);
+            }
+            adding.found.bytes = 0;
             if adding.is_found {
                 return Ok(true);
             }
@@ -202,7 +235,7 @@ impl Broker {
 #[cfg(test)]
 mod tests {
     use super::super::Limits;
-    use super::super::tests::{Hall, hall};
+    use super::super::tests::{Hall, Peer, hall};
     use super::*;
     use crate::dialogue::{Publish, Request, SubscribeOptions};
 
@@ -212,29 +245,27 @@ mod tests {
         Request::Subscribe(Subscribe { handle: 1, filters: filters.collect() })
     }
 
-    fn with_much_retained() -> Hall {
-        let mut hall = hall(Limits::default());
+    impl Hall {
+        fn retain(&mut self, publisher: &mut Peer, name: &str) {
+            let (guarantee, payload) = (Guarantee::AtLeastOnce, &b"v"[..]);
+            let (retain, handle, expiry_seconds, properties) = (true, 1, None, None);
+            let publish = Publish { name, guarantee, retain, handle, expiry_seconds, properties, payload };
+            self.ask(publisher, Request::Publish(publish));
+        }
+    }
+
+    fn with_much_retained(limits: Limits) -> Hall {
+        let mut hall = hall(limits);
         let (mut publisher, _) = hall.attach("p", true, 0, 10);
         for number in 0..40_000u32 {
-            let name = format!("a/{number}/v");
-            let (guarantee, handle, payload) = (Guarantee::AtMostOnce, 0, &b"v"[..]);
-            let publish = Publish {
-                name: &name,
-                guarantee,
-                retain: true,
-                handle,
-                expiry_seconds: None,
-                properties: None,
-                payload,
-            };
-            hall.ask(&mut publisher, Request::Publish(publish));
+            hall.retain(&mut publisher, &format!("a/{number}/v"));
         }
         hall
     }
 
     #[test]
     fn looking_through_much_that_is_retained_lets_others_come_between() {
-        let mut hall = with_much_retained();
+        let mut hall = with_much_retained(Limits::default());
         let (mut peer, _) = hall.attach("s", true, 100, 10);
         let mut answer = hall.ask(&mut peer, request(&["+/+/x", "+/+/y", "a/7/#"]));
         let mut slices = 1;
@@ -248,9 +279,44 @@ mod tests {
         assert_eq!(hall.broker.client("s").unwrap().queued, 1);
     }
 
+    /// The subscription is there by then: what publishers stored since it was looked for comes, whether it fits or not.
+    #[test]
+    fn values_stored_while_others_are_looked_through_are_not_refused_afterwards() {
+        let mut hall = with_much_retained(Limits { queue_messages_max: 3, ..Default::default() });
+        let (mut publisher, _) = hall.attach("q", true, 0, 10);
+        let (mut peer, _) = hall.attach("s", true, 100, 10);
+        let mut answer = hall.ask(&mut peer, request(&["+/+/x"]));
+        assert!(matches!(answer, Answer::Parked));
+        for number in 0..5 {
+            hall.retain(&mut publisher, &format!("0/{number}/x"));
+        }
+        while matches!(answer, Answer::Parked) {
+            answer = hall.broker.resume(&mut hall.worker, &mut peer.link, hall.now);
+        }
+        let Answer::Say(_, Event::Subscribed { granted, .. }) = answer else { panic!("{answer:?}") };
+        assert_eq!(granted, [Ok(Guarantee::AtLeastOnce)]);
+        assert_eq!(hall.broker.client("s").unwrap().queued, 5);
+    }
+
+    /// MQTT 5.0, 3.9.3: nothing comes of a subscription that is refused, and it changes nothing on disk.
+    #[test]
+    fn of_a_subscription_that_is_refused_since_too_much_is_retained_nothing_is_queued() {
+        let mut hall = with_much_retained(Limits { queue_messages_max: 30_000, ..Default::default() });
+        let (mut peer, _) = hall.attach("s", true, 100, 10);
+        let mut answer = hall.ask(&mut peer, request(&["a/+/v", "a/7/+"]));
+        while matches!(answer, Answer::Parked) {
+            answer = hall.broker.resume(&mut hall.worker, &mut peer.link, hall.now);
+            assert!(hall.broker.client("s").unwrap().queued <= 1, "one slice");
+        }
+        let Answer::Say(_, Event::Subscribed { granted, .. }) = answer else { panic!("{answer:?}") };
+        assert!(granted[0].is_err() && granted[1].is_ok(), "{granted:?}");
+        assert_eq!(hall.broker.client("s").unwrap().queued, 1);
+        assert_eq!(hall.broker.directory.get("s").unwrap().lock().subscriptions.len(), 1);
+    }
+
     #[test]
     fn a_connection_whose_place_was_taken_goes_on_with_nothing() {
-        let mut hall = with_much_retained();
+        let mut hall = with_much_retained(Limits::default());
         let (mut peer, _) = hall.attach("s", true, 100, 10);
         assert!(matches!(hall.ask(&mut peer, request(&["+/+/x"])), Answer::Parked));
         let _heir = hall.attach("s", false, 100, 10);

@@ -112,14 +112,15 @@ impl<S> SubscriptionTrie<S> {
     }
 
     /// Calls `visit` for each subscriber with a filter that matches (MQTT 5.0, 4.7). Visits each node at most once, so
-    /// that it is bounded by the number of filters whatever their shape.
-    pub fn matches<'t>(&'t self, topic: &str, mut visit: impl FnMut(&'t S)) {
+    /// that it is bounded by the number of filters whatever their shape; how many those were.
+    pub fn matches<'t>(&'t self, topic: &str, mut visit: impl FnMut(&'t S)) -> usize {
         let path: SmallVec<[(&str, u64); 16]> =
             topic.split('/').map(|level| (level, self.hasher.hash_one(level))).collect();
         let hidden = topic.starts_with('$');
         let mut pending: SmallVec<[(Node, u32); 16]> = SmallVec::new();
-        let (mut node, mut depth) = (ROOT, 0usize);
+        let (mut node, mut depth, mut visited) = (ROOT, 0usize, 0usize);
         loop {
+            visited += 1;
             let branch = &self.nodes[node as usize];
             let wild = !(hidden && node == ROOT);
             if wild && branch.hash != NONE {
@@ -144,7 +145,7 @@ impl<S> SubscriptionTrie<S> {
             } else if let Some((back, at)) = pending.pop() {
                 (node, depth) = (back, at as usize);
             } else {
-                return;
+                return visited;
             }
         }
     }

@@ -1,5 +1,6 @@
 //! What clients leave to be published when they are gone.
 
+use super::publisher;
 use super::staged::Staged;
 use super::worker::Worker;
 use super::{Broker, deadlines::Due};
@@ -78,7 +79,7 @@ impl Broker {
     /// Keeps a will, in place of an older one.
     pub(super) fn put_will(&self, staged: &mut Staged, id: MailboxId, owner: &Arc<Client>, will: Will, now: Time) {
         // It counts as published by its owner: for No Local (MQTT 5.0, 3.8.3.1), and for what the owner has retained.
-        let will = Will { message: will.message.published_by(id), ..will };
+        let will = Will { message: will.message.published_by(publisher::number(&owner.id)), ..will };
         let record = WillRecord { owner: owner.clone(), will, registered: now, due: None };
         self.wills.table.lock().insert(id, Place::Kept(record));
         staged.will(id, Touched::Changed);

@@ -4,8 +4,10 @@
 //! after a restart without having been written down. Only where a delivery is stuck for 65,535 others is a handle taken
 //! that does not follow.
 
-use super::queued::Queued;
+use super::queued::{NOT_SUBMITTED, Queued};
 use crate::dialogue::Handle;
+use crate::message::Guarantee;
+use crate::store::{Change, MailboxId, Sequence};
 use std::collections::VecDeque;
 
 /// How far a delivery has got.
@@ -38,6 +40,8 @@ pub struct Window {
     resent: usize,
     /// Sent on this connection and not settled.
     outstanding: u16,
+    /// Of `flights`, those that are over.
+    settled: usize,
     /// Whether a handle is under way that does not follow from its number.
     irregular: bool,
 }
@@ -61,6 +65,7 @@ impl Window {
     /// A new connection: everything under way is to be sent again.
     pub fn restart(&mut self) {
         self.flights.retain(|flight| flight.phase != Phase::Settled);
+        self.settled = 0;
         // Modules are asked again about what is sent again.
         for flight in &mut self.flights {
             flight.queued.cleared = 0;
@@ -133,6 +138,45 @@ impl Window {
         self.flights.get_mut(at)
     }
 
+    /// Ends the delivery under this handle without having sent it again, as far as this side can. One that is exactly-once
+    /// and was sent before may stand among what the receiver has and waits for the release of: the handle stays under way
+    /// until that is answered, or the receiver would take a later message under it for this one (MQTT 5.0, 4.3.3). What the
+    /// store has to know goes into `changes`; the release waits for it ([`Window::abandonment_noted`]).
+    pub fn abandon(&mut self, handle: Handle, mailbox: MailboxId, changes: &mut Vec<Change>) {
+        let Some(at) = self.position(handle) else { return };
+        let flight = &mut self.flights[at];
+        if flight.queued.guarantee != Guarantee::ExactlyOnce {
+            if let Some(queued) = self.settle(handle) {
+                queued.forget(mailbox, changes);
+            }
+            return;
+        }
+        if flight.phase == Phase::Sent {
+            flight.phase = Phase::Received;
+            if flight.queued.stored {
+                flight.queued.after = NOT_SUBMITTED;
+                changes.push(Change::QueuedReceived(mailbox, flight.queued.number));
+            }
+        }
+        if at + 1 == self.resent {
+            self.resent = at;
+            self.outstanding = self.outstanding.saturating_sub(1);
+        }
+    }
+
+    /// The store has heard of what was abandoned, and has it on disk after this.
+    pub fn abandonment_noted(&mut self, after: Sequence) {
+        for flight in self.flights.iter_mut().filter(|flight| flight.queued.after == NOT_SUBMITTED) {
+            flight.queued.after = after;
+        }
+    }
+
+    /// What the next release waits for, where it may not leave before it is on disk.
+    pub fn release_waits_for(&self, committed: Sequence) -> Option<Sequence> {
+        let next = self.peek_resend().filter(|flight| flight.phase == Phase::Received)?;
+        (next.queued.after > committed).then_some(next.queued.after)
+    }
+
     /// Ends the delivery under this handle and returns what was sent.
     pub fn settle(&mut self, handle: Handle) -> Option<Queued> {
         let at = self.position(handle)?;
@@ -147,13 +191,23 @@ impl Window {
         }
         let flight = self.flights.get_mut(at)?;
         flight.phase = Phase::Settled;
-        Some(flight.queued.clone())
+        let queued = flight.queued.clone();
+        self.settled += 1;
+        // One that is not answered must not keep all that was settled behind it.
+        if self.settled > 64 && self.settled > self.flights.len() / 2 {
+            let sent = self.flights.iter().take(self.resent);
+            self.resent = sent.filter(|flight| flight.phase != Phase::Settled).count();
+            self.flights.retain(|flight| flight.phase != Phase::Settled);
+            self.settled = 0;
+        }
+        Some(queued)
     }
 
     /// Removes everything, oldest first.
     pub fn drain(&mut self) -> impl Iterator<Item = InFlight> + '_ {
         self.resent = 0;
         self.outstanding = 0;
+        self.settled = 0;
         self.irregular = false;
         self.flights.drain(..).filter(|flight| flight.phase != Phase::Settled)
     }
@@ -168,6 +222,7 @@ impl Window {
         while self.flights.front().is_some_and(|flight| flight.phase == Phase::Settled) {
             self.flights.pop_front();
             self.resent = self.resent.saturating_sub(1);
+            self.settled -= 1;
         }
         if self.flights.is_empty() {
             self.irregular = false;
@@ -177,13 +232,18 @@ impl Window {
         }
     }
 
-    /// Handles follow each other, so the place is known unless one is irregular.
+    /// Handles follow each other, so the place is known unless something is missing between, or one is irregular.
     fn position(&self, handle: Handle) -> Option<usize> {
         let first = self.flights.front()?;
         let is_it = |flight: &InFlight| flight.handle == handle && flight.phase != Phase::Settled;
         let ahead = (i32::from(handle) - i32::from(first.handle)).rem_euclid(65_535) as usize;
         if self.flights.get(ahead).is_some_and(is_it) {
             return Some(ahead);
+        }
+        let number = first.queued.number + ahead as u64;
+        let at = self.flights.partition_point(|flight| flight.queued.number < number);
+        if self.flights.get(at).is_some_and(is_it) {
+            return Some(at);
         }
         self.flights.iter().position(is_it)
     }
@@ -225,6 +285,29 @@ mod tests {
             }
         }
         assert_eq!(window.settle(1).unwrap().number, 1);
+    }
+
+    #[test]
+    fn one_that_is_never_answered_does_not_keep_what_was_settled_behind_it() {
+        let mut window = Window::default();
+        window.send(queued(1));
+        let mut sent = VecDeque::new();
+        for number in 2..=200_000u64 {
+            sent.push_back(window.send(queued(number)).handle);
+            // In turns from both ends.
+            if number > 100
+                && let Some(handle) = if number % 3 == 0 { sent.pop_back() } else { sent.pop_front() }
+            {
+                assert!(window.settle(handle).is_some(), "{number}");
+            }
+            assert!(window.flights.len() < 512 && window.len() <= 101, "{number}: {}", window.flights.len());
+            assert_eq!(usize::from(window.outstanding()), sent.len() + 1);
+        }
+        for handle in sent {
+            assert_eq!(handle_of(window.settle(handle).unwrap().number), handle);
+        }
+        assert_eq!(window.settle(1).unwrap().number, 1);
+        assert!(window.flights.is_empty() && window.settled == 0 && window.outstanding() == 0);
     }
 
     #[test]

@@ -24,6 +24,8 @@ pub struct Worker {
     /// An empty one that keeps its memory from request to request.
     pub(super) spare: Staged,
     pub(super) tally: Tally,
+    /// See [`Worker::work`].
+    pub(super) work: u64,
     /// Where durable effects go while a transaction is carried out.
     pub(super) gathering: Option<Box<Staged>>,
 }
@@ -49,6 +51,7 @@ impl Worker {
             later: Staged::default(),
             spare: Staged::default(),
             tally: Tally::default(),
+            work: 0,
             gathering: None,
         }
     }
@@ -93,6 +96,13 @@ impl Worker {
         self.guests.spent()
     }
 
+    /// What the hall did on this thread so far for those who asked, roughly: copies of messages, filters held against topics,
+    /// retained values looked at. One of these takes a part of a microsecond.
+    #[inline]
+    pub fn work(&self) -> u64 {
+        self.work
+    }
+
     /// Counts a packet of whatever protocol.
     #[inline]
     pub fn packet_read(&mut self) {
@@ -114,5 +124,40 @@ impl Worker {
         for outlet in self.touched.drain(..) {
             outlet.flush(now);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Limits;
+    use super::super::tests::hall;
+    use super::*;
+    use crate::dialogue::{Request, Unsubscribe};
+    use crate::message::Guarantee::AtMostOnce;
+
+    /// Connections take turns by it.
+    #[test]
+    fn copies_filters_on_the_way_and_subscriptions_count_as_work() {
+        let mut hall = hall(Limits::default());
+        let (mut one, _) = hall.attach("one", true, 0, 10);
+        let (mut two, _) = hall.attach("two", true, 0, 10);
+        let mut spent = 0;
+        let mut step = |worker: &Worker| worker.work() - std::mem::replace(&mut spent, worker.work());
+        for number in 0..100 {
+            hall.subscribe(&mut one, &format!("+/{number}"), AtMostOnce);
+            hall.subscribe(&mut two, &format!("{}y/z", "+/".repeat(number)), AtMostOnce);
+        }
+        assert!((200..=400).contains(&step(&hall.worker)));
+        hall.publish(&mut one, "a/1", AtMostOnce, 0, b"");
+        assert!((2..=10).contains(&step(&hall.worker)));
+        for _ in 0..10 {
+            hall.publish(&mut one, "a/1", AtMostOnce, 0, b"");
+        }
+        assert_eq!(step(&hall.worker), 10, "the way is known");
+        hall.publish(&mut one, &"y/".repeat(90), AtMostOnce, 0, b"");
+        assert!(step(&hall.worker) > 90, "nobody gets it, and many filters were looked at");
+        let filters = (0..100).map(|number| (format!("+/{number}").into(), None)).collect();
+        hall.ask(&mut one, Request::Unsubscribe(Unsubscribe { handle: 1, filters }));
+        assert_eq!(step(&hall.worker), 100);
     }
 }

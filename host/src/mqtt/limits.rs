@@ -33,6 +33,8 @@ pub struct Limits {
     pub session_expiry_seconds_max: u32,
     /// Longest client identifier in bytes. Default 65,535, the longest possible.
     pub client_id_bytes_max: u16,
+    /// Longest client identifier of an MQTT 3.1 client in characters. Default 23, as MQTT 3.1 has it.
+    pub client_id_characters_max_3_1: u16,
     /// User properties of one packet. Default 1,000.
     pub user_properties_max: usize,
     /// Filters of one SUBSCRIBE or UNSUBSCRIBE; each filter of a longer one is refused. Default 8,192.
@@ -69,6 +71,7 @@ impl Default for Limits {
             connect_seconds_max: 10,
             session_expiry_seconds_max: u32::MAX,
             client_id_bytes_max: u16::MAX,
+            client_id_characters_max_3_1: 23,
             user_properties_max: 1000,
             filters_per_packet_max: 8192,
             acknowledge_unauthorized: false,

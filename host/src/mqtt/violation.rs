@@ -88,9 +88,12 @@ pub enum Violation {
     /// A password without a user name, before 5.0.
     #[error("a password needs a user name")]
     PasswordWithoutUserName,
-    /// The client identifier is too long, or contains what no text may contain.
+    /// The client identifier contains what no text may contain.
     #[error("the client identifier is not allowed")]
     ClientId,
+    /// The client identifier is too long: in MQTT 3.1 it has at most 23 characters.
+    #[error("the client identifier is too long")]
+    ClientIdTooLong,
     /// An empty client identifier where the broker may not make one.
     #[error("a client identifier is needed")]
     ClientIdMissing,
@@ -221,7 +224,7 @@ impl Violation {
             | Self::SessionExpiryRaised
             | Self::ConnectTimeout => 0x82,
             Self::ProtocolLevel | Self::ProtocolMismatch => 0x84,
-            Self::ClientId | Self::ClientIdMissing => 0x85,
+            Self::ClientId | Self::ClientIdTooLong | Self::ClientIdMissing => 0x85,
             Self::AuthenticationMethod => 0x8C,
             Self::KeepAliveExpired => 0x8D,
             Self::FilterInvalid => 0x8F,
@@ -246,7 +249,7 @@ impl Violation {
     pub fn return_code(self) -> Option<u8> {
         match self {
             Self::ProtocolLevel | Self::ProtocolMismatch => Some(1),
-            Self::ClientIdMissing => Some(2),
+            Self::ClientIdTooLong | Self::ClientIdMissing => Some(2),
             _ => None,
         }
     }
@@ -277,6 +280,7 @@ impl Violation {
             Self::WillTopic => "MQTT-4.7.0-1, MQTT-4.7.3-1",
             Self::PasswordWithoutUserName => "MQTT-3.1.2-22 of 3.1.1",
             Self::ClientId => "MQTT-3.1.3-4",
+            Self::ClientIdTooLong => "MQTT-3.1.3-9 of 3.1.1, MQTT 3.1, CONNECT",
             Self::ClientIdMissing => "MQTT-3.1.3-8 of 3.1.1",
             Self::AuthenticationMethod => "MQTT-4.12.0-1",
             Self::Unauthenticated => "MQTT-3.1.2-30",

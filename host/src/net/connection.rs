@@ -156,7 +156,7 @@ impl Connection {
     async fn turn(&mut self) -> Result<(), End> {
         let turn = poll_fn(|task| self.poll_turn(task)).await;
         let now = self.context.clock.now();
-        self.context.begin_turn();
+        self.context.begin_turn(now);
         match turn {
             Turn::Bytes(count) => self.bytes(now, count),
             Turn::EndOfFile => Err(End::Lost),
@@ -366,9 +366,14 @@ impl Connection {
         for _ in 0..MAKE_WAY_READS_MAX {
             // The runtime looks at the socket before it comes back here; what was read made room for more.
             tokio::task::yield_now().await;
-            self.context.begin_turn();
+            self.context.begin_turn(now);
             if !self.reads() {
                 break;
+            }
+            if self.held_back {
+                self.go_on(now)?;
+                found = true;
+                continue;
             }
             match poll_fn(|task| Poll::Ready(self.poll_socket(task))).await {
                 Poll::Ready(Turn::Bytes(count)) => {

@@ -76,6 +76,14 @@ pub enum Writer {
     Amqp(Box<Wire>),
 }
 
+/// A delivery that its receiver does not take.
+pub struct Oversize {
+    /// Names it; 0: an at-most-once one.
+    pub handle: Handle,
+    /// The receiver may have been sent it before.
+    pub again: bool,
+}
+
 /// What a connection says beside deliveries.
 #[derive(Debug)]
 pub enum Say {
@@ -104,14 +112,14 @@ impl Writer {
         }
     }
 
-    /// Encodes a delivery; the handle of one that the receiver does not take because it is too large.
-    pub fn deliver(&mut self, now: Time, outgoing: &Outgoing, out: &mut Vec<u8>) -> Result<(), Handle> {
+    /// Encodes a delivery, unless the receiver does not take it because it is too large.
+    pub fn deliver(&mut self, now: Time, outgoing: &Outgoing, out: &mut Vec<u8>) -> Result<(), Oversize> {
         let Self::Mqtt(machine) = self else { return Ok(()) };
         if machine.deliver(now, outgoing, out) {
             return Ok(());
         }
         match outgoing {
-            Outgoing::Deliver(delivery) => Err(delivery.handle),
+            Outgoing::Deliver(delivery) => Err(Oversize { handle: delivery.handle, again: delivery.duplicate }),
             Outgoing::Release(_) => Ok(()),
         }
     }

@@ -64,6 +64,9 @@ pub struct Limits {
     /// Milliseconds that modules may take over what one connection sent, or gets, before the others of its thread have their
     /// turn. Calls that take a millisecond or more have half of the thread's time; whose messages they are waits. Default 2.
     pub turn_milliseconds_max: u32,
+    /// Milliseconds that one connection keeps its thread with what it sent, where a message has very many receivers or filters
+    /// to be held against, before the others have their turn. Looked at after some thousand copies. Default 10.
+    pub turn_work_milliseconds_max: u32,
     /// Bytes that one call reads from a socket, and that are gathered for one write. Default 65,536.
     pub batch_bytes: usize,
     /// Answers of one connection that wait for the disk; at this number nothing more is read from it. Default 10,000.
@@ -103,6 +106,7 @@ impl Default for Limits {
             unauthenticated_reserve_bytes: 64 << 20,
             write_seconds_max: 30,
             turn_milliseconds_max: 2,
+            turn_work_milliseconds_max: 10,
             batch_bytes: 65_536,
             answers_waiting_max: 10_000,
             opening_seconds_max: 5,

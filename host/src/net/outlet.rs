@@ -5,11 +5,11 @@
 //! flag makes that one look again. Only what the socket does not take waits for the connection's own task.
 
 use super::Limits;
-use super::machine::{Say, Writer};
+use super::machine::{Oversize, Say, Writer};
 use super::session::{Fault, Session};
 use super::transport::Writing;
 use crate::broker::{Attachment, Broker};
-use crate::dialogue::{Closed, Handle};
+use crate::dialogue::Closed;
 use crate::message::Time;
 use crate::{broker, mqtt};
 use atomic_waker::AtomicWaker;
@@ -310,18 +310,14 @@ impl Outlet {
         let Some(attachment) = &out.attachment else { return };
         let writer = &mut out.writer;
         loop {
-            let mut oversize: Vec<Handle> = Vec::new();
+            let mut oversize = None;
             self.broker.drain(attachment, now, &mut |outgoing| {
-                if let Err(handle) = writer.deliver(now, &outgoing, scratch) {
-                    oversize.push(handle);
-                }
-                scratch.len() < self.batch_bytes
+                oversize = writer.deliver(now, &outgoing, scratch).err();
+                scratch.len() < self.batch_bytes && oversize.is_none()
             });
-            if oversize.is_empty() {
-                return;
-            }
-            // Their places in the window are free again.
-            self.broker.leave_out(attachment, &oversize);
+            // Its place in the window is free again.
+            let Some(Oversize { handle, again }) = oversize else { return };
+            self.broker.leave_out(attachment, handle, again);
         }
     }
 

@@ -1,8 +1,10 @@
-//! For how long one connection may have its thread while modules take long over what it sent, or over what it gets: then the
-//! others have theirs. Slow calls of all connections of a thread may take half of its time; whose messages they are waits.
+//! For how long one connection may have its thread while modules take long over what it sent, or over what it gets, or while
+//! the hall does: then the others have theirs. Slow calls of all connections of a thread may take half of its time; whose
+//! messages they are waits.
 
 use super::context::Context;
 use crate::broker::{Spent, Worker};
+use crate::message::Time;
 use std::cell::Cell;
 use std::time::Duration;
 use tokio::time::Instant;
@@ -10,11 +12,18 @@ use tokio::time::Instant;
 /// Nobody waits for longer before his next turn, however many wait with him.
 const PAUSE_MAX: Duration = Duration::from_millis(500);
 
+/// Copies and the like ([`Worker::work`]) after which the clock is looked at: about a millisecond.
+const WORK_A_LOOK: u64 = 4096;
+
 /// The turns of one thread's connections.
 #[derive(Default)]
 pub struct Turns {
     /// What modules had taken when the present turn began.
     began: Cell<Spent>,
+    /// When that was.
+    began_at: Cell<Time>,
+    /// What the hall had done when the clock was looked at last.
+    looked: Cell<u64>,
     /// Until then slow calls have had their half.
     paid: Cell<Option<Instant>>,
 }
@@ -29,8 +38,24 @@ pub enum Pause {
 }
 
 impl Turns {
-    fn begin(&self, worker: &Worker) {
-        self.began.set(worker.spent());
+    fn begin(&self, spent: Spent, work: u64, now: Time) {
+        self.began.set(spent);
+        self.began_at.set(now);
+        self.looked.set(work);
+    }
+
+    /// Whether the hall has worked for this turn for so long.
+    #[inline]
+    fn has_worked(&self, work: u64, most: u32, clock: impl FnOnce() -> Time) -> bool {
+        if work.wrapping_sub(self.looked.get()) < WORK_A_LOOK {
+            return false;
+        }
+        let is_over = clock().since(self.began_at.get()) >= u64::from(most);
+        // A turn that is over stays so.
+        if !is_over {
+            self.looked.set(work);
+        }
+        is_over
     }
 
     fn is_over(&self, worker: &Worker, most: Duration) -> bool {
@@ -53,14 +78,16 @@ impl Turns {
 
 impl Context {
     /// A connection begins a turn.
-    pub fn begin_turn(&self) {
-        self.turns.begin(&self.worker.borrow());
+    pub fn begin_turn(&self, now: Time) {
+        let worker = self.worker.borrow();
+        self.turns.begin(worker.spent(), worker.work(), now);
     }
 
-    /// Whether modules have taken so long that it is over.
+    /// Whether modules, or the hall, have taken so long that it is over.
     #[inline]
     pub fn is_turn_over(&self, worker: &Worker) -> bool {
         self.turns.is_over(worker, Duration::from_millis(self.limits.turn_milliseconds_max.into()))
+            || self.turns.has_worked(worker.work(), self.limits.turn_work_milliseconds_max, || self.clock.now())
     }
 
     /// What a connection does between its turn, which is at its end, and its next one.
@@ -78,5 +105,25 @@ impl Pause {
             Self::Yield => tokio::task::yield_now().await,
             Self::Until(until) => tokio::time::sleep_until(until).await,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn much_work_ends_a_turn_when_its_time_is_over_and_it_stays_so() {
+        let turns = Turns::default();
+        let never = || -> Time { panic!("the clock is looked at for each message") };
+        turns.begin(Spent::default(), 1000, Time(50));
+        assert!(!turns.has_worked(1000 + WORK_A_LOOK - 1, 10, never));
+        assert!(!turns.has_worked(1000 + WORK_A_LOOK, 10, || Time(59)));
+        assert!(!turns.has_worked(1000 + WORK_A_LOOK + 1, 10, never));
+        for _ in 0..3 {
+            assert!(turns.has_worked(1000 + 2 * WORK_A_LOOK, 10, || Time(60)));
+        }
+        turns.begin(Spent::default(), 1000 + 2 * WORK_A_LOOK, Time(61));
+        assert!(!turns.has_worked(1000 + 2 * WORK_A_LOOK, 10, never));
     }
 }

@@ -95,7 +95,7 @@ impl<'t> Batch<'t> {
                 self.remove(Table::Filters, key.filter(*id, share.as_deref(), filter))
             }
             Change::Logged(id, message) => {
-                self.set_aside(message.publisher(), *id)?;
+                self.set_aside(message.given_publisher(), *id)?;
                 self.put(Table::Log, key.number(*id), message)
             }
             // Gathered by `apply`.
@@ -114,13 +114,14 @@ impl<'t> Batch<'t> {
             Change::Seen(id, handle) => self.put(Table::Seen, key.number(*id).then_handle(*handle), &()),
             Change::SeenGone(id, handle) => self.remove(Table::Seen, key.number(*id).then_handle(*handle)),
             Change::Retained(message, stored) => {
-                self.set_aside(message.publisher(), 0)?;
+                self.set_aside(message.given_publisher(), 0)?;
                 let key = key.text(message.topic().as_str());
                 self.put(Table::Retained, key, &(message.clone(), *stored))
             }
             Change::RetainedGone(topic) => self.remove(Table::Retained, key.text(topic)),
             Change::Will(id, record) => {
-                self.set_aside((*id).max(record.will.message.publisher()), 0)?;
+                self.set_aside(*id, 0)?;
+                self.set_aside(record.will.message.given_publisher(), 0)?;
                 self.put(Table::Wills, key.number(*id), &**record)
             }
             Change::WillGone(id) => self.remove(Table::Wills, key.number(*id)),

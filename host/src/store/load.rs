@@ -346,7 +346,7 @@ impl Loader {
                         if several > 1 {
                             shared.entry(entry.log_id).or_insert_with(|| (message.clone(), 1));
                         }
-                        self.given(message.publisher(), entry.log_id);
+                        self.given(message.given_publisher(), entry.log_id);
                         (bytes, count) = (bytes + message.size(), count + 1);
                         (messages_of_all, bytes_of_all) = (messages_of_all + 1, bytes_of_all + message.size());
                         let entry = LoadedEntry { entry, message, handle: None, received: false, failures: 0 };
@@ -473,7 +473,7 @@ impl Loader {
 
     fn retained_and_wills(&mut self) -> Result<()> {
         self.each(Table::Retained, parse(Table::Retained), |this, _, retained: (Message, Time)| {
-            this.given(retained.0.publisher(), 0);
+            this.given(retained.0.given_publisher(), 0);
             if retained.0.is_expired(this.now) {
                 return Ok(Verdict::Drop);
             }
@@ -482,7 +482,8 @@ impl Loader {
         })?;
         self.each(Table::Wills, parse(Table::Wills), |this, key, will: WillRecord| {
             let id = leading_number(key)?;
-            this.given(id.max(will.will.message.publisher()), 0);
+            this.given(id, 0);
+            this.given(will.will.message.given_publisher(), 0);
             this.loaded.wills.push((id, will));
             Ok(Verdict::Keep)
         })

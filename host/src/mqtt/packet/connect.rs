@@ -120,7 +120,7 @@ pub fn read<'b>(
         Version::V5 => properties(&mut reader, limits, bounds)?,
         _ => ConnectProperties::default(),
     };
-    let client_id = client_id(&mut reader, limits)?;
+    let client_id = client_id(&mut reader, version, limits)?;
     let will = if flags & WILL != 0 { Some(will(flags, &mut reader, version, limits)?) } else { None };
     let credentials = credentials(flags, &mut reader, version)?;
     reader.end()?;
@@ -181,12 +181,17 @@ fn properties<'b>(
     Ok(found)
 }
 
-fn client_id<'b>(reader: &mut Reader<'b>, limits: &Limits) -> Result<&'b str, Violation> {
+fn client_id<'b>(reader: &mut Reader<'b>, version: Version, limits: &Limits) -> Result<&'b str, Violation> {
     let bytes = reader.data()?;
     if bytes.len() > usize::from(limits.client_id_bytes_max) {
-        return Err(Violation::ClientId);
+        return Err(Violation::ClientIdTooLong);
     }
-    text::text(bytes).map_err(|_| Violation::ClientId)
+    let id = text::text(bytes).map_err(|_| Violation::ClientId)?;
+    let characters_max = usize::from(limits.client_id_characters_max_3_1);
+    if version == Version::V31 && bytes.len() > characters_max && id.chars().count() > characters_max {
+        return Err(Violation::ClientIdTooLong);
+    }
+    Ok(id)
 }
 
 fn will(flags: u8, reader: &mut Reader<'_>, version: Version, limits: &Limits) -> Result<WillRequest, Violation> {

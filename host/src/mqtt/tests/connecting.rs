@@ -192,7 +192,7 @@ fn long_client_identifiers_are_taken() {
     assert_eq!(attach(&connect, Limits::default()).client.id.len(), 65_535);
     let mut c = Connection::new(Limits { client_id_bytes_max: 23, ..Limits::default() });
     c.send(&connect);
-    assert_eq!(c.violation, Some(Violation::ClientId));
+    assert_eq!((c.violation, &*c.sent), (Some(Violation::ClientIdTooLong), &b"\x20\x02\0\x02"[..]));
 }
 
 #[test]
