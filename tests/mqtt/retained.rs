@@ -175,6 +175,7 @@ fn of_a_subscription_whose_retained_messages_do_not_fit_nothing_comes() {
     let mut publisher = connect(V5).at(broker.address()).open();
     for number in 0..30 {
         retain(&mut publisher, &format!("r/{number}"), "x", 1);
+        retain(&mut publisher, &format!("q/{number}"), "x", u8::from(number < 15));
     }
     for version in ALL {
         let id = unique("keeper");
@@ -185,6 +186,13 @@ fn of_a_subscription_whose_retained_messages_do_not_fit_nothing_comes() {
         // 3.1 has no word for a refusal.
         assert_eq!(codes, [if version == V31 { codes[0] } else { refused }, 1], "{version:?}");
         subscriber.expect("r/7", "x", 1);
+        // What is retained at QoS 0 need not be kept, and does not count.
+        subscriber.subscribe("q/#", 2);
+        let mut topics: Vec<(String, u8)> =
+            (0..30).map(|_| subscriber.take()).map(|one| (one.topic, one.qos)).collect();
+        topics.sort();
+        topics.dedup();
+        assert_eq!((topics.len(), topics.iter().filter(|topic| topic.1 == 1).count()), (30, 15), "{version:?}");
         retain(&mut publisher, "r/9", "live", 1);
         subscriber.expect_nothing();
         subscriber.cut();

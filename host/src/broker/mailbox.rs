@@ -50,6 +50,8 @@ pub struct Replay {
     pub since: u64,
     /// Number of the value that was stored last when the client subscribed: later ones come live.
     pub until: u64,
+    /// Only what is at-most-once here: the rest is in the queue.
+    pub others_only: bool,
     /// If given: exactly these, instead of a walk through the store.
     pub chosen: Option<VecDeque<Message>>,
     /// Somebody is fetching the next ones: nothing leaves before they are there.

@@ -157,6 +157,7 @@ impl Broker {
             after: None,
             since: 0,
             until: u64::MAX,
+            others_only: false,
             chosen: None,
             is_asked: false,
         };
@@ -221,6 +222,7 @@ impl Broker {
         replay.after = page.next;
         let (done, steps) = (replay.after.is_none(), page.steps);
         let found = page.found.into_iter().filter(|kept| kept.number > replay.since && kept.number <= replay.until);
+        let found = found.filter(|kept| !replay.others_only || is_other(mailbox, &replay.subscription, &kept.message));
         let found = found.filter(|kept| is_wanted(&kept.message)).map(|kept| (kept.number, kept.message)).collect();
         Next { found, done, steps }
     }
@@ -251,6 +253,7 @@ impl Broker {
             after: front.after.clone(),
             since: front.since,
             until: front.until,
+            others_only: front.others_only,
             chosen,
             is_asked: true,
         };
@@ -313,6 +316,7 @@ impl Broker {
             after: None,
             since: queued_to,
             until,
+            others_only: false,
             chosen: None,
             is_asked: false,
         };
@@ -320,7 +324,8 @@ impl Broker {
     }
 
     /// Looks for what is retained for a new subscription of a durable mailbox, at about `steps` values, which are taken
-    /// off; false: there is more. `bounded`: all that was found has to fit into the queue, with what is in it.
+    /// off; false: there is more. `bounded`: all that was found has to fit into the queue, with what is in it; what is
+    /// at-most-once is left to be fetched as it is sent.
     ///
     /// # Errors
     /// It does not fit into the queue.
@@ -340,6 +345,10 @@ impl Broker {
             let next = self.next_page(mailbox, replay, now, PAGE);
             *steps = steps.saturating_sub(next.steps.max(1));
             for (_, message) in next.found {
+                if bounded && replay.chosen.is_none() && is_other(mailbox, &replay.subscription, &message) {
+                    found.others = true;
+                    continue;
+                }
                 if bounded && mailbox.is_full_with(&self.limits, found.copies.len(), found.bytes) {
                     let reason = "the retained messages do not fit into the queue";
                     return Err(Refusal::new(RefusalKind::QuotaExceeded, reason));
@@ -355,6 +364,14 @@ impl Broker {
             }
         }
         Ok(false)
+    }
+
+    /// Arranges for those to be sent that [`Broker::find_retained`] left out.
+    pub(super) fn replay_others(&self, mailbox: &Mailbox, subscription: &Subscription, until: u64) {
+        let (after, since, chosen) = (None, 0, None);
+        let subscription = subscription.clone();
+        let replay = Replay { subscription, after, since, until, others_only: true, chosen, is_asked: false };
+        mailbox.lock().replays.push_back(replay);
     }
 
     /// Queues what was found, looking after `steps`; false: there is more.
@@ -376,6 +393,12 @@ impl Broker {
         }
         found.copies.is_empty()
     }
+}
+
+/// Whether a retained message is at-most-once for a subscription, so that nobody is promised to find it after a restart.
+fn is_other(mailbox: &Mailbox, subscription: &Subscription, message: &Message) -> bool {
+    let guarantee = Broker::granted(mailbox, message, subscription.options.guarantee);
+    guarantee == Guarantee::AtMostOnce && !mailbox.is_consumed()
 }
 
 /// A part of a replay.

@@ -31,6 +31,8 @@ pub(super) struct Subscribing {
 pub(super) struct Found {
     pub copies: VecDeque<Queued>,
     pub bytes: usize,
+    /// There are at-most-once ones, too, which are fetched as they are sent.
+    pub others: bool,
 }
 
 /// A filter that was admitted and is being added.
@@ -212,7 +214,9 @@ impl Broker {
             if !self.queue_found(worker, mailbox, &mut adding.found, steps, staged) {
                 return Ok(false);
             }
-            adding.found.bytes = 0;
+            if std::mem::take(&mut adding.found).others {
+                self.replay_others(mailbox, &adding.subscription, adding.queued_to.unwrap_or(0));
+            }
             if adding.is_found {
                 return Ok(true);
             }

@@ -339,7 +339,7 @@ impl Outbound {
         if self.version == Version::V5 {
             self.refuse_v5(connect_reason(refusal.kind), &refusal.reason, out);
         } else {
-            control::connack(false, return_code(refusal.kind), out);
+            control::connack(false, return_code(self.version, refusal.kind), out);
         }
         Outcome::MustClose
     }
@@ -518,9 +518,10 @@ fn connect_reason(kind: RefusalKind) -> u8 {
 }
 
 /// For CONNACK before 5.0 (3.1.1, table 3.1).
-fn return_code(kind: RefusalKind) -> u8 {
+fn return_code(version: Version, kind: RefusalKind) -> u8 {
     match kind {
-        // 4 is for user names and passwords that are malformed.
+        // In 3.1.1 that is for user names and passwords that are malformed.
+        RefusalKind::BadCredentials if version == Version::V31 => 4,
         RefusalKind::NotAuthorized
         | RefusalKind::BadCredentials
         | RefusalKind::TopicInvalid
