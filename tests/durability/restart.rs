@@ -228,3 +228,19 @@ fn clients_are_told_that_the_broker_goes() {
     new.expect_disconnect(0x8B);
     assert_eq!(old.expect_closed(), None);
 }
+
+/// J7: whoever comes back at once would be told a second time.
+#[test]
+fn nobody_comes_in_while_the_broker_goes() {
+    let Some(broker) = Broker::start() else { return };
+    let address = broker.address();
+    let mut told = connect(V5).at(address).open();
+    // Has nothing to say, and so the broker waits for it a little.
+    let silent = std::net::TcpStream::connect(address).unwrap();
+    told.ping();
+    let stopping = std::thread::spawn(move || drop(broker));
+    told.expect_disconnect(0x8B);
+    assert!(std::net::TcpStream::connect(address).is_err());
+    drop(silent);
+    stopping.join().unwrap();
+}

@@ -17,14 +17,22 @@ const LENGTH_MIN: usize = 16;
 pub struct Token(String);
 
 impl Token {
-    /// The token in this file, which is made with mode 0600 if it is not there. Wider access rights are taken away.
+    /// The token in this file, which is made with mode 0600 if it is not there, or if there is nothing in it: a start may have
+    /// been cut short. Wider access rights are taken away.
     ///
     /// # Errors
     /// The file cannot be read or made, or holds no token of at least 16 characters.
     pub fn open(path: &Path) -> io::Result<Self> {
         match OpenOptions::new().write(true).create_new(true).mode(0o600).open(path) {
             Ok(file) => Self::make(file),
-            Err(error) if error.kind() == ErrorKind::AlreadyExists => Self::read(path),
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => {
+                let found = std::fs::metadata(path)?;
+                if found.is_file() && found.len() == 0 {
+                    std::fs::set_permissions(path, Permissions::from_mode(0o600))?;
+                    return Self::make(OpenOptions::new().write(true).open(path)?);
+                }
+                Self::read(path)
+            }
             Err(error) => Err(error),
         }
     }
@@ -88,8 +96,11 @@ mod tests {
         assert_eq!(mode(&path), 0o600);
         assert_eq!(first.secret().len(), 64);
         assert_eq!(Token::open(&path).unwrap().secret(), first.secret());
+        std::fs::write(&path, "").unwrap();
+        let again = Token::open(&path).unwrap();
+        assert_eq!((again.secret().len(), mode(&path)), (64, 0o600), "a start that was cut short is made good");
         std::fs::set_permissions(&path, Permissions::from_mode(0o644)).unwrap();
-        assert_eq!(Token::open(&path).unwrap().secret(), first.secret());
+        assert_eq!(Token::open(&path).unwrap().secret(), again.secret());
         assert_eq!(mode(&path), 0o600);
     }
 
@@ -106,7 +117,7 @@ mod tests {
     #[test]
     fn a_file_without_a_token_is_refused() {
         let dir = tempfile::tempdir().unwrap();
-        for content in ["", "short", "has space in it here"] {
+        for content in ["short", "has space in it here"] {
             let path = dir.path().join("t");
             std::fs::write(&path, content).unwrap();
             assert!(Token::open(&path).is_err(), "{content:?}");

@@ -11,7 +11,7 @@ pub struct NodeId(String);
 const DIGITS: usize = 16;
 
 impl NodeId {
-    /// Reads it from a file, or makes the file.
+    /// Reads it from a file, or makes the file where it is missing or, since a start was cut short, empty.
     ///
     /// # Errors
     /// The file cannot be read or made, or holds something else.
@@ -20,6 +20,9 @@ impl NodeId {
             Ok(file) => {
                 let mut text = String::new();
                 file.take(256).read_to_string(&mut text)?;
+                if text.is_empty() {
+                    return Self::make(OpenOptions::new().write(true).open(path)?);
+                }
                 let id = text.trim();
                 let fits = id.len() == DIGITS && id.bytes().all(|byte| byte.is_ascii_hexdigit());
                 fits.then(|| Self(id.to_owned())).ok_or_else(|| {
@@ -27,14 +30,17 @@ impl NodeId {
                 })
             }
             Err(error) if error.kind() == ErrorKind::NotFound => {
-                let id = format!("{:016x}", rand::random::<u64>());
-                let mut file = OpenOptions::new().write(true).create_new(true).open(path)?;
-                file.write_all(format!("{id}\n").as_bytes())?;
-                file.sync_all()?;
-                Ok(Self(id))
+                Self::make(OpenOptions::new().write(true).create_new(true).open(path)?)
             }
             Err(error) => Err(error),
         }
+    }
+
+    fn make(mut file: File) -> io::Result<Self> {
+        let id = format!("{:016x}", rand::random::<u64>());
+        file.write_all(format!("{id}\n").as_bytes())?;
+        file.sync_all()?;
+        Ok(Self(id))
     }
 
     /// The digits.
@@ -54,6 +60,9 @@ mod tests {
         let id = NodeId::open(&path).unwrap();
         assert_eq!(id.as_str().len(), DIGITS);
         assert_eq!(NodeId::open(&path).unwrap(), id);
+        std::fs::write(&path, "").unwrap();
+        let id = NodeId::open(&path).unwrap();
+        assert_eq!(NodeId::open(&path).unwrap(), id, "a start that was cut short is made good");
         std::fs::write(&path, "something else").unwrap();
         assert_eq!(NodeId::open(&path).unwrap_err().kind(), ErrorKind::InvalidData);
     }

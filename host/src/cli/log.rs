@@ -8,7 +8,8 @@ use tracing_subscriber::EnvFilter;
 /// What is logged, and how.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct LogArgs {
-    /// What to log: off, error, warn, info, debug, trace, or by part, as in info,host::net=debug
+    /// What to log: off, error, warn, info, debug, trace, or by part, as in info,host::net=debug; with warn and info libraries
+    /// tell their errors only
     #[arg(long, value_name = "FILTER", default_value = "info")]
     log: String,
     /// Log lines for people, or one JSON document a line
@@ -24,12 +25,42 @@ enum Format {
 
 /// Starts logging. Once a process; a second call changes nothing.
 pub(crate) fn start(args: &LogArgs) -> Outcome {
-    let filter =
-        EnvFilter::try_new(&args.log).map_err(|error| Failure::Usage(format!("--log {}: {error}", args.log)))?;
+    let filter = EnvFilter::try_new(filter(&args.log))
+        .map_err(|error| Failure::Usage(format!("--log {}: {error}", args.log)))?;
     let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     let started = match args.log_format {
         Format::Text => lines.with_ansi(std::io::stderr().is_terminal()).try_init(),
         Format::Json => lines.json().flatten_event(true).try_init(),
     };
     started.or(Ok(()))
+}
+
+/// The same for the broker and its modules, while libraries tell their errors only: of what strangers send them they may say
+/// thousands of lines a second.
+fn filter(wanted: &str) -> String {
+    let quiet = |part: &str| match part.trim().to_ascii_lowercase().as_str() {
+        level @ ("warn" | "info") => format!("error,host={level},module={level}"),
+        _ => part.to_owned(),
+    };
+    wanted.split(',').map(quiet).collect::<Vec<_>>().join(",")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn libraries_are_quiet_unless_they_are_asked() {
+        for (wanted, meant) in [
+            ("info", "error,host=info,module=info"),
+            ("Warn", "error,host=warn,module=warn"),
+            ("info,host::net=debug", "error,host=info,module=info,host::net=debug"),
+            ("rustls=info", "rustls=info"),
+            ("debug", "debug"),
+            ("off", "off"),
+        ] {
+            assert_eq!(filter(wanted), meant);
+            assert!(EnvFilter::try_new(meant).is_ok());
+        }
+    }
 }

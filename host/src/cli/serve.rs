@@ -61,7 +61,12 @@ struct Signals {
     terminate: unix::Signal,
     interrupt: unix::Signal,
     hang_up: unix::Signal,
+    /// Its default would end the process where a file may not grow: as a failed write it is dealt with.
+    _file_size: unix::Signal,
 }
+
+/// SIGXFSZ on all systems that have it.
+const FILE_SIZE: i32 = 25;
 
 impl Signals {
     fn new() -> std::io::Result<Self> {
@@ -69,6 +74,7 @@ impl Signals {
             terminate: unix::signal(SignalKind::terminate())?,
             interrupt: unix::signal(SignalKind::interrupt())?,
             hang_up: unix::signal(SignalKind::hangup())?,
+            _file_size: unix::signal(SignalKind::from_raw(FILE_SIZE))?,
         })
     }
 

@@ -117,6 +117,9 @@ impl Connection {
         if !is_over && in_order {
             self.outlet.close_session(now);
             linger(self.outlet.socket(), &mut self.read).await;
+        } else if self.layered && matches!(end, End::Lost) {
+            // TLS wants a goodbye also from who was said goodbye to (RFC 8446, 6.1).
+            self.outlet.close_session(now);
         }
         self.outlet.socket().depart(in_order).await;
     }

@@ -2,9 +2,11 @@
 
 use super::session::Fault;
 use arc_swap::ArcSwap;
+use rustls::crypto::CryptoProvider;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::WebPkiClientVerifier;
+use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use rustls::{RootCertStore, ServerConfig, ServerConnection, SupportedProtocolVersion};
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
@@ -65,19 +67,14 @@ impl TlsFiles {
                 for root in certificates(CLIENT_CA, path)? {
                     roots.add(root).map_err(|error| wrong(CLIENT_CA, path, error.to_string()))?;
                 }
-                let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider);
+                let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider.clone());
                 let verifier = if self.client_required { verifier } else { verifier.allow_unauthenticated() };
                 let verifier = verifier.build().map_err(|error| wrong(CLIENT_CA, path, error.to_string()))?;
                 builder.with_client_cert_verifier(verifier)
             }
         };
-        let mut config = builder.with_single_cert(chain, key).map_err(|error| match error {
-            rustls::Error::InconsistentKeys(_) => {
-                let reason = format!("it is not the key of the certificate in {}", self.certificate.display());
-                wrong(KEY, &self.key, reason)
-            }
-            error => wrong(KEY, &self.key, error.to_string()),
-        })?;
+        let certified = self.certified(chain, key, &provider)?;
+        let mut config = builder.with_cert_resolver(Arc::new(SingleCertAndKey::from(certified)));
         config.alpn_protocols = self.protocols.iter().map(|name| name.as_bytes().to_vec()).collect();
         Ok(Arc::new(config))
     }
@@ -88,6 +85,27 @@ impl TlsFiles {
         found.extend(self.key().err());
         found.extend(self.client_ca.as_ref().and_then(|path| certificates(CLIENT_CA, path).err()));
         if found.is_empty() { self.load().err().into_iter().collect() } else { found }
+    }
+
+    fn certified(
+        &self,
+        chain: Vec<CertificateDer<'static>>,
+        key: PrivateKeyDer<'static>,
+        provider: &CryptoProvider,
+    ) -> Result<CertifiedKey, TlsError> {
+        let failed = |error: rustls::Error| wrong(KEY, &self.key, error.to_string());
+        match CertifiedKey::from_der(chain.clone(), key.clone_key(), provider) {
+            Ok(certified) => Ok(certified),
+            Err(rustls::Error::InconsistentKeys(_)) => {
+                let reason = format!("it is not the key of the certificate in {}", self.certificate.display());
+                Err(wrong(KEY, &self.key, reason))
+            }
+            // One of version 1, as simple calls of OpenSSL make it, cannot be compared with its key, and serves all the same.
+            Err(rustls::Error::InvalidCertificate(_)) => {
+                Ok(CertifiedKey::new(chain, provider.key_provider.load_private_key(key).map_err(failed)?))
+            }
+            Err(error) => Err(failed(error)),
+        }
     }
 
     fn key(&self) -> Result<PrivateKeyDer<'static>, TlsError> {
@@ -221,5 +239,49 @@ impl Tls {
     pub(super) fn close(&mut self, wire: &mut Vec<u8>) {
         self.0.send_close_notify();
         self.flush(wire);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Of version 1, as `openssl x509 -req` makes it without extensions; for localhost, valid for a hundred years.
+    const CERTIFICATE: &str = "-----BEGIN CERTIFICATE-----\n\
+        MIIBHjCBxAIUEY0CpSY1qrMCdOscF3E3Fc22qAwwCgYIKoZIzj0EAwIwDTELMAkG\n\
+        A1UEAwwCY2EwIBcNMjYxMTIxMjIxODMyWhgPMjEyNjEwMjgyMjE4MzJaMBQxEjAQ\n\
+        BgNVBAMMCWxvY2FsaG9zdDBZMBMGByqGSM49AgEGCCqGSM49AwEHA0IABN9mtxMf\n\
+        KAxPC1ZWVGRjedkk1PBoHmT/fHJxuiyB7lgh6orRg4tvZ0UIscPIQ9iqeT1sd7+V\n\
+        RYdNUV0hP55tmOowCgYIKoZIzj0EAwIDSQAwRgIhAOnbAF8woTB6rKzaEQKdkfZV\n\
+        GdGs5OJhY3HYgsNlgXfSAiEAuDtPCMT0yCXSvfDzpxH8YcuA//2w8JB0hlPdIEuq\n\
+        feo=\n\
+        -----END CERTIFICATE-----";
+    const ITS_KEY: &str = "-----BEGIN PRIVATE KEY-----\n\
+        MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQgKTdK9Ke2WmahYp+9\n\
+        R/mujVkOhJubC38x+PewhS2a6fmhRANCAATfZrcTHygMTwtWVlRkY3nZJNTwaB5k\n\
+        /3xycbosge5YIeqK0YOLb2dFCLHDyEPYqnk9bHe/lUWHTVFdIT+ebZjq\n\
+        -----END PRIVATE KEY-----";
+
+    /// J10
+    #[test]
+    fn a_certificate_of_version_1_serves() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = |name: &str, text: &str| {
+            let path = folder.path().join(name);
+            std::fs::write(&path, text).unwrap();
+            path
+        };
+        let files = TlsFiles {
+            certificate: file("c.pem", CERTIFICATE),
+            key: file("k.pem", ITS_KEY),
+            client_ca: None,
+            client_required: false,
+            protocols: Vec::new(),
+            quic: false,
+        };
+        files.load().unwrap();
+        assert!(files.problems().is_empty());
+        let without_key = TlsFiles { key: file("none.pem", CERTIFICATE), ..files };
+        assert_eq!(without_key.load().unwrap_err().setting, KEY);
     }
 }

@@ -50,7 +50,7 @@ pub struct Workers {
     errands: Arc<Errands>,
     addresses: Vec<(String, SocketAddr)>,
     entrances: Vec<Arc<Entrance>>,
-    stop: watch::Sender<bool>,
+    stage: watch::Sender<Stage>,
     broker: Arc<Broker>,
     crew: Arc<Crew>,
 }
@@ -72,8 +72,21 @@ impl Certificates {
     }
 }
 
+/// What the threads do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    /// Everything.
+    Open,
+    /// Nobody comes in any more.
+    Closing,
+    /// They end.
+    Over,
+}
+
 /// The threads as the one that accepts sees them.
 pub struct Crew {
+    /// How many of them accept.
+    accepting: AtomicUsize,
     /// Who may come in.
     pub gate: Arc<Gate>,
     peers: Arc<Peers>,
@@ -91,6 +104,10 @@ const UNEVEN: usize = 4;
 const TICK_MAX: Duration = Duration::from_millis(100);
 /// How long clients may take to hear that the broker goes.
 const FAREWELL: Duration = Duration::from_secs(3);
+/// Some may come in at the last moment: so often all are told.
+const FAREWELLS_APART: Duration = Duration::from_millis(250);
+/// How long the threads may take to close their listeners before clients are told, who would come back at once.
+const DOORS_CLOSE: Duration = Duration::from_millis(500);
 
 impl Crew {
     /// Connections of all threads.
@@ -142,7 +159,7 @@ impl Workers {
             }
         }
         let entrances = listeners.iter().map(|listener| listener.entrance.clone()).collect();
-        let (stop, stopped) = watch::channel(false);
+        let (stage, told) = watch::channel(Stage::Open);
         let mut members = Vec::new();
         let mut receivers = Vec::new();
         for _ in &runtimes {
@@ -153,7 +170,7 @@ impl Workers {
         let connections_max = connections_max(config.limits.connections_max);
         let limits = Limits { connections_max, ..config.limits.clone() };
         let gate = Arc::new(Gate::new(limits, broker.metrics().clone()));
-        let crew = Arc::new(Crew { gate, peers: Arc::default(), members });
+        let crew = Arc::new(Crew { accepting: AtomicUsize::new(members.len()), gate, peers: Arc::default(), members });
         let (errand_threads, waiting_max) = (config.limits.errand_threads, config.limits.errands_waiting_max);
         let errands = Arc::new(Errands::start(broker.clone(), errand_threads, waiting_max));
         let mut doors: Vec<_> = runtimes[1..].iter().map(|runtime| siblings(runtime, &listeners)).collect();
@@ -165,7 +182,7 @@ impl Workers {
             let (broker, limits) = (broker.clone(), config.limits.clone());
             let (mqtt, amqp, peers) = (config.mqtt.clone(), config.amqp.clone(), crew.peers.clone());
             let errands = errands.clone();
-            let (crew, stopped) = (crew.clone(), stopped.clone());
+            let (crew, told) = (crew.clone(), told.clone());
             let body = move || {
                 let context = Rc::new(Context {
                     worker: RefCell::new(broker.worker()),
@@ -182,14 +199,14 @@ impl Workers {
                     turns: Turns::default(),
                     connections,
                 });
-                LocalSet::new().block_on(&runtime, work(context, crew, at, listeners, receiver, stopped));
+                LocalSet::new().block_on(&runtime, work(context, crew, at, listeners, receiver, told));
             };
             let thread = std::thread::Builder::new().name(format!("worker-{at}")).spawn(body);
             threads.push(thread.expect("the system has room for a few threads at the start"));
         }
         let chores = ChoresThread::start(broker.clone(), clock);
         let patient = ChoresThread::start_patient(broker.clone(), clock);
-        Ok(Self { threads, chores, patient, errands, addresses, entrances, stop, broker, crew })
+        Ok(Self { threads, chores, patient, errands, addresses, entrances, stage, broker, crew })
     }
 
     /// Where a listener is.
@@ -209,15 +226,16 @@ impl Workers {
 
     /// Accepts nothing more, tells the clients, waits a little for them, and ends the threads.
     pub fn stop(self) {
-        let until = Instant::now() + FAREWELL;
-        // A clock of its own would do as well: nothing here is compared with other times.
-        self.broker.close_all(&Closed::ShuttingDown);
-        self.crew.peers.close_all(&Closed::ShuttingDown);
-        while self.crew.connections() > 0 && Instant::now() < until {
-            std::thread::sleep(Duration::from_millis(5));
-        }
         // The receivers end with their threads, so nobody may be there to hear it.
-        let _ = self.stop.send(true);
+        let _ = self.stage.send(Stage::Closing);
+        wait(DOORS_CLOSE, || self.crew.accepting.load(Ordering::Relaxed) == 0);
+        let until = Instant::now() + FAREWELL;
+        while self.crew.connections() > 0 && Instant::now() < until {
+            self.broker.close_all(&Closed::ShuttingDown);
+            self.crew.peers.close_all(&Closed::ShuttingDown);
+            wait(FAREWELLS_APART, || self.crew.connections() == 0);
+        }
+        let _ = self.stage.send(Stage::Over);
         for thread in self.threads {
             let _ = thread.join();
         }
@@ -225,6 +243,14 @@ impl Workers {
         self.patient.stop();
         // After the last client has gone, so that modules hear of it.
         self.chores.stop();
+    }
+}
+
+/// Until it is so, but no longer than this. A clock of its own will do: nothing here is compared with other times.
+fn wait(longest: Duration, is_so: impl Fn() -> bool) {
+    let until = Instant::now() + longest;
+    while !is_so() && Instant::now() < until {
+        std::thread::sleep(Duration::from_millis(2));
     }
 }
 
@@ -247,12 +273,11 @@ async fn work(
     at: usize,
     listeners: Vec<Listener>,
     mut arrivals: UnboundedReceiver<Arrival>,
-    mut stopped: watch::Receiver<bool>,
+    mut stage: watch::Receiver<Stage>,
 ) {
     let farewells: Vec<_> = listeners.iter().filter_map(Listener::farewell).collect();
-    for listener in listeners {
-        tokio::task::spawn_local(accept(context.clone(), crew.clone(), at, listener));
-    }
+    let accept = |listener| tokio::task::spawn_local(accept(context.clone(), crew.clone(), at, listener));
+    let mut accepting: Vec<_> = listeners.into_iter().map(accept).collect();
     if at == 0 {
         tokio::task::spawn_local(tick(context.clone()));
     }
@@ -265,7 +290,18 @@ async fn work(
                     Err(_) => { context.connections.fetch_sub(1, Ordering::Relaxed); }
                 }
             }
-            _ = stopped.changed() => break,
+            _ = stage.changed() => match *stage.borrow_and_update() {
+                Stage::Open => {}
+                Stage::Closing => {
+                    for listener in accepting.drain(..) {
+                        listener.abort();
+                        // With it goes its socket.
+                        let _ = listener.await;
+                    }
+                    crew.accepting.fetch_sub(1, Ordering::Relaxed);
+                }
+                Stage::Over => break,
+            },
         }
     }
     for farewell in farewells {

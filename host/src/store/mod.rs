@@ -176,7 +176,7 @@ impl Store {
         let shared = Arc::new(Shared::new(durability, limits.clone(), metrics));
         let aside = if low { Ok(()) } else { opener.reserve.set_aside_some() };
         // The reserve may have been used up before this start: then what is left has to do for emptying queues.
-        let low = low || aside.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::StorageFull);
+        let low = low || aside.as_ref().is_err_and(reserve::is_full);
         match aside {
             _ if low => shared.begin_low(),
             Ok(()) => {}

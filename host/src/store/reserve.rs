@@ -7,6 +7,12 @@ use std::path::PathBuf;
 /// A reserve smaller than this, in bytes, would be used up before a queue has been emptied.
 const LEAST_BYTES: u64 = 4 << 20;
 
+/// Whether a write failed since there is no room: on the disk, in what the owner may have of it, or in what a file may be.
+pub(super) fn is_full(error: &io::Error) -> bool {
+    use io::ErrorKind::{FileTooLarge, QuotaExceeded, StorageFull};
+    matches!(error.kind(), StorageFull | QuotaExceeded | FileTooLarge)
+}
+
 /// Gives room back and takes it again.
 pub(super) trait Reserve: Send {
     /// Makes sure that the room is set aside; an error: it cannot be had.

@@ -11,6 +11,7 @@ use super::change::{Change, Sequence};
 use super::coalesce::Coalescer;
 use super::open::{Opener, corrupted};
 use super::page::{self, Page, Several, Wanted};
+use super::reserve::is_full;
 use super::row::Counters;
 use super::{Durability, Limits};
 use crate::metrics::Metrics;
@@ -501,8 +502,8 @@ impl Writer {
 
     /// From now on nothing is acknowledged.
     fn fail(&mut self, error: &redb::Error) {
-        let is_full = |error: &redb::Error| matches!(error, redb::Error::Io(error) if error.kind() == std::io::ErrorKind::StorageFull);
-        if is_full(error) && self.opener.reserve.give_up() {
+        let is_full = matches!(error, redb::Error::Io(error) if is_full(error));
+        if is_full && self.opener.reserve.give_up() {
             self.shared.begin_low();
         }
         if self.shared.healthy.swap(false, Ordering::AcqRel) {
