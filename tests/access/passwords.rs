@@ -134,7 +134,7 @@ fn wrong_passwords_in_a_row_are_answered_later_and_later() {
 fn the_command_line_keeps_the_file() {
     let folder = data_dir();
     let file = folder.path().join("users");
-    let run = |arguments: &[&str], input: &str| {
+    let run = &|arguments: &[&str], input: &str| {
         let mut command = Command::new(binary());
         command.args(["user", "--file"]).arg(&file).args(arguments);
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
@@ -160,6 +160,12 @@ fn the_command_line_keeps_the_file() {
         use std::os::unix::fs::PermissionsExt;
         assert_eq!(std::fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
     }
+    // J13: each reads the file and writes it whole.
+    let at_once = ["x", "y", "z"];
+    std::thread::scope(|scope| {
+        at_once.map(|name| scope.spawn(move || assert_eq!(run(&["add", name, "--no-scram"], "secret").0, Some(0))));
+    });
+    assert_eq!(run(&["list"], "").1, "ann\nx\ny\nz\n");
     std::fs::write(&file, "nonsense\n").unwrap();
     let (code, _, error) = run(&["add", "ann"], "secret");
     assert!(code == Some(1) && error.contains(":1: ") && std::fs::read(&file).unwrap() == b"nonsense\n", "{error}");

@@ -3,8 +3,9 @@
 use super::{Failure, Outcome, output};
 use crate::identity::{PasswordFile, User};
 use clap::{Args, Subcommand};
+use std::fs::File;
 use std::io::{IsTerminal, Read};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Longest password that is read from standard input, with room to see that it is too long.
 const INPUT_BYTES_MAX: u64 = 8192;
@@ -56,9 +57,13 @@ pub(crate) fn run(args: &UserArgs) -> Outcome {
 
 fn add(args: &UserArgs, name: &str, with_scram: bool) -> Outcome {
     crate::identity::check_name(name).map_err(|why| Failure::Usage(why.to_owned()))?;
-    let mut file = if args.file.exists() { read(args)? } else { PasswordFile::default() };
+    let now = || if args.file.exists() { read(args) } else { Ok(PasswordFile::default()) };
+    // A file that will not do is told before somebody types a password.
+    now()?;
     let password = password(name)?;
     let user = User::new(&password, with_scram).map_err(Failure::failed)?;
+    let _alone = alone(args)?;
+    let mut file = now()?;
     let is_new = file.add(name, user).map_err(Failure::failed)?;
     write(args, &file)?;
     let done = if is_new { "added" } else { "changed" };
@@ -69,6 +74,7 @@ fn add(args: &UserArgs, name: &str, with_scram: bool) -> Outcome {
 }
 
 fn remove(args: &UserArgs, name: &str) -> Outcome {
+    let _alone = alone(args)?;
     let mut file = read(args)?;
     if !file.remove(name) {
         return Err(Failure::Failed(format!("{} has no user {name}", args.file.display())));
@@ -90,6 +96,13 @@ fn list(args: &UserArgs) -> Outcome {
         output::line(name)?;
     }
     Ok(())
+}
+
+/// Waits until no other call of this command changes a file of the same folder, and keeps others out until it is dropped.
+fn alone(args: &UserArgs) -> Result<File, Failure> {
+    let folder = args.file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let locked = File::open(folder).and_then(|file| file.lock().map(|()| file));
+    locked.map_err(|error| Failure::Failed(format!("cannot lock {}: {error}", folder.display())))
 }
 
 fn read(args: &UserArgs) -> Result<PasswordFile, Failure> {

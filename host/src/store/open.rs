@@ -70,6 +70,7 @@ impl Opener {
         if !path.try_exists().map_err(|error| unusable(&path, error))? {
             make_file(directory, &path, cache_bytes)?;
         }
+        not_empty(&path)?;
         let reserve = ReserveFile { path: directory.join(RESERVE), bytes: reserve_bytes };
         Ok(Self { reserve: Box::new(reserve), ..Self::file(path, cache_bytes) })
     }
@@ -78,7 +79,10 @@ impl Opener {
     pub fn existing(directory: &Path, cache_bytes: usize) -> Result<Self, OpenError> {
         let path = directory.join(FILE);
         match path.try_exists() {
-            Ok(true) => Ok(Self::file(path, cache_bytes)),
+            Ok(true) => {
+                not_empty(&path)?;
+                Ok(Self::file(path, cache_bytes))
+            }
             Ok(false) => Err(OpenError::Missing(directory.display().to_string())),
             Err(error) => Err(unusable(&path, error)),
         }
@@ -203,6 +207,17 @@ fn write_format(database: &Database) -> Result<(), redb::Error> {
     }
     transaction.open_table(Table::Meta.definition())?.insert(FORMAT_KEY, row.as_slice())?;
     Ok(transaction.commit()?)
+}
+
+/// New stores get their name once there is something in them: a copy has failed, and what it was of is to be found elsewhere.
+fn not_empty(path: &Path) -> Result<(), OpenError> {
+    match fs::metadata(path) {
+        Ok(found) if found.is_file() && found.len() == 0 => Err(OpenError::Unusable {
+            place: path.display().to_string(),
+            reason: "the file is empty; put a copy of the store in its place, or remove it to begin with a new one".into(),
+        }),
+        _ => Ok(()),
+    }
 }
 
 /// Makes the directory, for its owner only, and makes sure that it is still there after a power loss.

@@ -46,6 +46,12 @@ fn what_is_not_a_store_is_refused_in_one_line() {
     std::fs::write(parent.path().join("text/pliant.redb"), "not a database").unwrap();
     assert!(matches!(open("text"), OpenError::Damaged { .. }));
 
+    // A copy that failed, and no new store (J12).
+    std::fs::create_dir(parent.path().join("empty")).unwrap();
+    std::fs::write(parent.path().join("empty/pliant.redb"), "").unwrap();
+    assert!(matches!(open("empty"), OpenError::Unusable { .. }));
+    assert!(matches!(check(&parent.path().join("empty"), &limits()), Err(OpenError::Unusable { .. })));
+
     std::fs::create_dir(parent.path().join("foreign")).unwrap();
     let foreign = redb::Database::create(parent.path().join("foreign/pliant.redb")).unwrap();
     let transaction = foreign.begin_write().unwrap();
