@@ -161,9 +161,10 @@ fn the_command_line_keeps_the_file() {
         assert_eq!(std::fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
     }
     // J13: each reads the file and writes it whole.
-    let at_once = ["x", "y", "z"];
     std::thread::scope(|scope| {
-        at_once.map(|name| scope.spawn(move || assert_eq!(run(&["add", name, "--no-scram"], "secret").0, Some(0))));
+        for name in ["x", "y", "z"] {
+            scope.spawn(move || assert_eq!(run(&["add", name, "--no-scram"], "secret").0, Some(0)));
+        }
     });
     assert_eq!(run(&["list"], "").1, "ann\nx\ny\nz\n");
     std::fs::write(&file, "nonsense\n").unwrap();

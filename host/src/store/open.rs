@@ -214,7 +214,8 @@ fn not_empty(path: &Path) -> Result<(), OpenError> {
     match fs::metadata(path) {
         Ok(found) if found.is_file() && found.len() == 0 => Err(OpenError::Unusable {
             place: path.display().to_string(),
-            reason: "the file is empty; put a copy of the store in its place, or remove it to begin with a new one".into(),
+            reason: "the file is empty; put a copy of the store in its place, or remove it to begin with a new one"
+                .into(),
         }),
         _ => Ok(()),
     }
