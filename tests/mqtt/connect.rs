@@ -83,6 +83,16 @@ fn ids_of_any_characters_are_names_and_nothing_else() {
     }
 }
 
+/// Mailboxes of AMQP's receivers have names of their own, under which no MQTT client speaks.
+#[test]
+fn an_id_that_belongs_to_a_receiver_of_amqp_is_refused() {
+    for clean in [false, true] {
+        connect(V5).id("$amqp/container/link").clean(clean).refused(0x87);
+        connect(V311).id("$amqp/container/link").clean(clean).refused(5);
+    }
+    connect(V5).id(&unique("$amqp")).open().ping();
+}
+
 #[test]
 fn a_name_and_a_password_are_no_hindrance_where_nobody_checks_them() {
     for version in ALL {

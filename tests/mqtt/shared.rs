@@ -234,3 +234,33 @@ fn a_message_that_its_member_refuses_is_over() {
         other.expect_nothing();
     }
 }
+
+/// [MQTT-3.1.2-25] lets the broker choose; no message is lost for want of a member that takes it: what is too large for one goes
+/// to another, whoever's turn it was. Where it is too large for all it counts as sent.
+#[test]
+fn what_is_too_large_for_a_member_goes_to_another() {
+    for qos in [1, 2] {
+        let topic = unique("large");
+        let filter = format!("$share/g/{topic}");
+        let join = || {
+            let mut member = connect(V5).with(Property::Four(property::MAXIMUM_PACKET_SIZE, 100)).open();
+            member.subscribe(&filter, qos);
+            member
+        };
+        let (mut small, mut smaller, mut publisher) = (join(), join(), client(V5));
+        let mut large = client(V5);
+        large.subscribe(&filter, qos);
+        for number in 0..9 {
+            publisher.say(&topic, &format!("{number}{}", "x".repeat(200)), qos);
+        }
+        let mut got: Vec<String> = (0..9).map(|_| large.take().text()[..1].to_owned()).collect();
+        got.sort();
+        assert_eq!(got.concat(), "012345678");
+        large.expect_nothing();
+        large.disconnect();
+        publisher.say(&topic, &"y".repeat(200), qos);
+        publisher.say(&topic, "z", qos);
+        let other = [&mut small, &mut smaller].into_iter().map(|member| member.messages().len()).sum::<usize>();
+        assert_eq!(other, 1);
+    }
+}

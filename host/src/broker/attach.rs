@@ -274,7 +274,9 @@ impl Broker {
         self.owner_leaves(now, mailbox.id, how, expiry_seconds);
         let client = state.client.clone();
         let blocked = std::mem::take(&mut state.blocked);
+        let unfit = std::mem::take(&mut state.unfit);
         drop(state);
+        self.pass_on(worker, mailbox, unfit, staged);
         if !mailbox.is_consumed() {
             self.metrics.clients.add(-1);
             self.happened(EventKinds::CLIENTS, || Happening::Disconnected(client, how));
@@ -287,24 +289,24 @@ impl Broker {
         Some(left)
     }
 
-    /// A connection is over. Does nothing if another one has taken its place.
-    pub fn detach(&self, worker: &mut Worker, link: &mut Link, now: Time, detach: Detach) {
+    /// A connection is over. Does nothing if another one has taken its place. Returns what has to be on disk before its client
+    /// may count on it that its session is over, or its will; 0: nothing.
+    pub fn detach(&self, worker: &mut Worker, link: &mut Link, now: Time, detach: Detach) -> Sequence {
         worker.refresh(self);
         self.give_up(link);
-        let Some(Attachment { mailbox, number }) = link.attachment.take() else { return };
-        let wanted = detach.expiry_seconds.unwrap_or(mailbox.lock().expiry_seconds);
-        let expiry_seconds = wanted.min(self.limits.expiry_seconds_max);
+        let Some(Attachment { mailbox, number }) = link.attachment.take() else { return 0 };
+        let before = mailbox.lock().expiry_seconds;
+        let expiry_seconds = detach.expiry_seconds.unwrap_or(before).min(self.limits.expiry_seconds_max);
         let mut staged = worker.stage();
         let leaving = Leaving { number: Some(number), how: detach.departure, expiry_seconds };
         let Some(left) = self.leave(worker, now, &mailbox, leaving, &mut staged) else {
-            self.commit(worker, staged);
-            return;
+            return self.commit(worker, staged);
         };
         if expiry_seconds == 0 {
             self.end_mailbox(worker, now, &mailbox, &mut staged);
-            self.commit(worker, staged);
-            return;
+            return self.commit(worker, staged);
         }
+        let counts = staged.touches_wills() || expiry_seconds != before;
         // Under the lock, so that whoever comes back tells the store after us.
         let mut state = mailbox.lock();
         if state.attachment == left {
@@ -325,6 +327,7 @@ impl Broker {
         let after = self.submit(&mut staged);
         drop(state);
         self.announce(worker, staged, after);
+        if counts { after } else { 0 }
     }
 
     /// Ends a client's session with all that waits in it, and its connection if there is one; none: it has no session.

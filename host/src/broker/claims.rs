@@ -3,6 +3,7 @@
 
 use super::Broker;
 use super::mailbox::Outlet;
+use super::sessions::OF_LINKS;
 use super::staged::Staged;
 use super::worker::Worker;
 use crate::client::Client;
@@ -118,8 +119,12 @@ impl Broker {
     /// delay is forgotten.
     ///
     /// # Errors
-    /// The name is somebody else's.
+    /// The name is somebody else's, or that of a receiving link of AMQP: those speak for themselves only.
     pub(super) fn comes_as(&self, worker: &mut Worker, now: Time, client: &Client, origin: u64) -> Result<(), Refusal> {
+        if client.id.starts_with(OF_LINKS) {
+            let reason = "ids that begin like this belong to receivers of AMQP";
+            return Err(Refusal::new(RefusalKind::NotAuthorized, reason));
+        }
         if self.claims.table.lock().is_empty() {
             return Ok(());
         }

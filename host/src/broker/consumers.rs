@@ -10,8 +10,8 @@ use super::mailbox::{Mailbox, Outlet, State};
 use super::queued::{NOT_SUBMITTED, Queued};
 use crate::client::Client;
 use crate::dialogue::{Closed, Consignment, Disposal, Predicate};
-use crate::message::{FormMissing, Time};
-use crate::store::{Change, Sequence};
+use crate::message::{FormMissing, Guarantee, Time};
+use crate::store::{Change, MailboxId, Sequence};
 use parking_lot::Mutex;
 use smallvec::SmallVec;
 use std::sync::Arc;
@@ -61,6 +61,8 @@ pub struct Handling {
     pub failures: u32,
     /// Consumers that are not to get it again.
     pub not_for: SmallVec<[u64; 2]>,
+    /// Members of its share for which it is too large.
+    pub too_large_for: SmallVec<[MailboxId; 2]>,
     /// What they wrote on it, one after the other.
     pub notes: Option<Arc<[u8]>>,
 }
@@ -254,7 +256,7 @@ impl Mailbox {
                 consumer.seen_to = queued.number;
                 self.put_back(state, queued);
             } else if settle {
-                queued.forget(self.id, &mut drained.changes);
+                self.end_entry(state, queued, &mut drained.changes);
             } else {
                 state.held.insert(queued.number, Held { queued, holder: consumer.number, is_claimed: false });
             }
@@ -328,6 +330,18 @@ impl Mailbox {
         }
         drained.page = state.next_page(true);
         None
+    }
+
+    /// An entry is over. If an MQTT client was sent it exactly-once, its handle is under way until that client has released it.
+    pub fn end_entry(&self, state: &mut State, queued: Queued, changes: &mut Vec<Change>) {
+        let is_known = self.is_session() && queued.under_way && queued.guarantee == Guarantee::ExactlyOnce;
+        if !is_known {
+            return queued.forget(self.id, changes);
+        }
+        if queued.stored {
+            changes.push(Change::QueuedReceived(self.id, queued.number));
+        }
+        state.window.owe(queued);
     }
 
     /// Puts an entry to its old place.

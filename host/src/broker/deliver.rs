@@ -3,18 +3,23 @@
 //! The publisher hears of a durable copy after its commit. The copy itself waits for that only if it is exactly-once (see
 //! [`super::mailbox::Mailbox::submitted`]).
 
-use super::Broker;
+use super::attach::Link;
+use super::consumers::Handling;
 use super::mailbox::{Mailbox, Offered};
 use super::queued::Queued;
 use super::retain::Keep;
 use super::route::{Route, Single, Target};
 use super::staged::Staged;
 use super::worker::Worker;
+use super::{Attachment, Broker};
 use crate::dialogue::{Routed, Subscription};
 use crate::message::{Envelope, Guarantee, Message, Refusal, RefusalKind, Time};
 use crate::store::{Change, MailboxId, QueueEntry};
 use crate::wasm::{EventKinds, Happening, Loss};
 use std::sync::Arc;
+
+/// Copies that are too large for a member of a share and go to others, before somebody else has a turn.
+const PASSED_ON_AT_ONCE: usize = 128;
 
 /// What is in the way of a message.
 pub(super) enum Full {
@@ -270,6 +275,37 @@ impl Broker {
         }
     }
 
+    /// Gives copies that are too large for a member of a group to others, who may take larger ones.
+    pub(super) fn pass_on(&self, worker: &mut Worker, mailbox: &Mailbox, unfit: Vec<Queued>, staged: &mut Staged) {
+        for queued in unfit {
+            let mut handling = queued.handling.clone().unwrap_or_default();
+            handling.too_large_for.push(mailbox.id);
+            self.hand_on(worker, vec![Queued { handling: Some(handling), ..queued.clone() }], staged);
+            queued.forget(mailbox.id, staged.changes());
+        }
+    }
+
+    /// The same with those that were left aside in a client's mailbox, some at a time.
+    pub(super) fn pass_on_unfit(&self, worker: &mut Worker, link: &Link) {
+        let Some(Attachment { mailbox, .. }) = &link.attachment else { return };
+        let unfit = {
+            let mut state = mailbox.lock();
+            if state.unfit.is_empty() {
+                return;
+            }
+            let count = state.unfit.len().min(PASSED_ON_AT_ONCE);
+            let later = state.unfit.split_off(count);
+            if !later.is_empty() {
+                state.outlet.iter().for_each(|outlet| outlet.wake());
+            }
+            std::mem::replace(&mut state.unfit, later)
+        };
+        worker.refresh(self);
+        let mut staged = worker.stage();
+        self.pass_on(worker, mailbox, unfit, &mut staged);
+        self.commit(worker, staged);
+    }
+
     /// Gives copies that a member of a group did not settle to the others (MQTT 5.0, 4.8.2).
     pub(super) fn hand_on(&self, worker: &mut Worker, left_behind: Vec<Queued>, staged: &mut Staged) {
         for copy in left_behind {
@@ -280,7 +316,9 @@ impl Broker {
             let chain = worker.chain.clone();
             let may_not =
                 |mailbox: &&Arc<Mailbox>| !self.may_receive(&chain, &mut worker.guests, mailbox, copy.message.topic());
-            let denied: Vec<MailboxId> = group.mailboxes().iter().filter(may_not).map(|mailbox| mailbox.id).collect();
+            let mut denied: Vec<MailboxId> =
+                group.mailboxes().iter().filter(may_not).map(|mailbox| mailbox.id).collect();
+            denied.extend(copy.handling.iter().flat_map(|handling| handling.too_large_for.iter().copied()));
             if let Some(member) = group.heir(copy.guarantee, &self.limits, &denied) {
                 let scope = member.mailbox.lock().client.scope.clone();
                 let name = chain.deliver_name(&mut worker.guests, &scope, copy.message.topic().as_str());
@@ -293,10 +331,17 @@ impl Broker {
                     name: name.map(Into::into),
                     group: Some(group),
                     retain: old.envelope().retain && member.options.retain_as_published,
+                    handling: too_large_for(copy.handling.as_deref()),
                     ..Queued::new(message)
                 };
                 self.queue_one(worker, &member.mailbox, copy, staged);
             }
         }
     }
+}
+
+/// What of that goes with a copy to another member of a share.
+fn too_large_for(handling: Option<&Handling>) -> Option<Box<Handling>> {
+    let too_large_for = handling.map(|handling| &handling.too_large_for).filter(|members| !members.is_empty())?;
+    Some(Box::new(Handling { too_large_for: too_large_for.clone(), ..Default::default() }))
 }

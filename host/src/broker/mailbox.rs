@@ -125,6 +125,9 @@ pub struct State {
     pub replayed: VecDeque<Queued>,
     /// Retained messages to be fetched when `replayed` is empty.
     pub replays: VecDeque<Replay>,
+    /// Copies of shares that its client does not take because they are too large for it: for others, as soon as somebody who
+    /// may ask modules comes by.
+    pub unfit: Vec<Queued>,
     /// For the next entry above at-most-once.
     pub next_number: u64,
     /// Exactly-once publications of this client that it has not released.
@@ -213,6 +216,7 @@ impl Mailbox {
                 arrivals: 0,
                 replayed: VecDeque::new(),
                 replays: VecDeque::new(),
+                unfit: Vec::new(),
                 next_number: 1,
                 seen: HashSet::new(),
                 subscriptions: HashMap::new(),
@@ -518,6 +522,7 @@ impl Mailbox {
             _ => queued,
         };
         let mut all: Vec<Queued> = state.window.drain().map(|flight| begun(flight.queued)).collect();
+        all.append(&mut state.unfit);
         all.extend(state.held.drain().map(|(_, held)| held.queued));
         state.replayed.clear();
         state.replays.clear();

@@ -196,6 +196,9 @@ pub enum Answer {
     /// The request waits for room in somebody's queue, or lets others come between: read nothing more from this client, and
     /// call [`Broker::resume`] when its outlet is woken.
     Parked,
+    /// The connection is over, for the client when so much is on disk: the end of its session, or of its will. 0: nothing
+    /// has to be.
+    Left(Sequence),
 }
 
 /// The broker.
@@ -272,8 +275,7 @@ impl Broker {
             // Whoever authenticates has heard it before.
             Request::Authenticate(_) => Answer::None,
             Request::Detach(detach) => {
-                self.detach(worker, link, now, detach);
-                Answer::None
+                Answer::Left(self.detach(worker, link, now, detach))
             }
         }
     }

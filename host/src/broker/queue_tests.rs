@@ -566,3 +566,14 @@ fn what_came_back_from_the_store_is_formed_before_it_is_sent_again() {
     assert_eq!(formless.in_form(false).unwrap_err(), FormMissing::Impossible);
     assert_eq!(hall.broker.client("s").unwrap().in_flight, 2);
 }
+
+/// A session that is received from is that of an MQTT client, never the mailbox of another receiver.
+#[test]
+fn a_receiver_does_not_take_the_place_of_another_as_a_session() {
+    let mut hall = hall(Limits::default());
+    for (id, taken) in [("$amqp/c/link", false), ("device", true)] {
+        let receive = Receive { client: client(id), origin: 1, source: Source::Session, predicate: None };
+        let probe = Arc::new(Probe::default());
+        assert_eq!(hall.broker.receive(&mut hall.worker, hall.now, probe, receive).is_ok(), taken, "{id}");
+    }
+}

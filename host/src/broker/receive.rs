@@ -255,13 +255,15 @@ impl Broker {
                 if state.gone {
                     return Ok(None);
                 }
-                // Another protocol may have left deliveries under way: they are as unsettled as all the rest.
+                // Another protocol may have left deliveries under way: they are as unsettled as all the rest. Releases wait for
+                // the client that they are for (MQTT-4.4.0-1).
                 let under_way: Vec<_> = state.window.drain().collect();
                 for flight in under_way {
-                    if flight.phase != super::window::Phase::Received {
-                        old.put_back(&mut state, Queued { duplicate: true, ..flight.queued });
+                    if flight.phase == super::window::Phase::Received {
+                        state.window.restore(flight);
                     } else {
-                        flight.queued.forget(old.id, worker.later.changes());
+                        let under_way = flight.queued.guarantee == Guarantee::ExactlyOnce || flight.queued.under_way;
+                        old.put_back(&mut state, Queued { duplicate: true, under_way, ..flight.queued });
                     }
                 }
                 old.set_consumed(true);
@@ -414,7 +416,7 @@ impl Broker {
         let patience = Patience { failures_max, notes_bytes_max: self.limits.notes_bytes_max };
         for number in numbers {
             match mailbox.dispose(&mut state, link.number, *number, how, patience, changes) {
-                Some(Aftermath::Forget(queued)) => queued.forget(mailbox.id, changes),
+                Some(Aftermath::Forget(queued)) => mailbox.end_entry(&mut state, queued, changes),
                 Some(Aftermath::Bury(queued)) => buried.push(queued),
                 Some(Aftermath::Back) | None => {}
             }

@@ -230,6 +230,7 @@ impl Broker {
     /// Gets ready for a client what only its own thread may: asks modules about copies, and fetches more retained messages
     /// once it was sent those it had. False: there was nothing to do.
     pub fn refill(&self, worker: &mut Worker, link: &Link, now: Time) -> bool {
+        self.pass_on_unfit(worker, link);
         let fetched = self.fetch_retained(worker, link, now);
         self.decide(worker, link) || fetched
     }

@@ -102,7 +102,13 @@ impl Broker {
         if again {
             state.window.abandon(handle, mailbox.id, &mut changes);
         } else if let Some(queued) = state.window.settle(handle) {
-            queued.forget(mailbox.id, &mut changes);
+            if queued.group.is_some() {
+                // Somebody else of its share may take it, but the one who sends asks no modules.
+                state.unfit.push(queued);
+                state.outlet.iter().for_each(|outlet| outlet.wake());
+            } else {
+                queued.forget(mailbox.id, &mut changes);
+            }
         }
         if !changes.is_empty() {
             let after = self.store.submit(changes);

@@ -49,6 +49,11 @@ impl Staged {
         self.wills.push((owner, touched));
     }
 
+    /// Whether a will came, went or is published.
+    pub fn touches_wills(&self) -> bool {
+        !self.wills.is_empty()
+    }
+
     /// Whether this request publishes the will of this mailbox.
     pub fn publishes_will(&self, owner: MailboxId) -> bool {
         self.wills.contains(&(owner, Touched::Published))

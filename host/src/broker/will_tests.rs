@@ -5,7 +5,7 @@ use super::attach::Leaving;
 use super::tests::{Hall, Probe, hall, hall_in};
 use super::*;
 use crate::client::{Client, Departure, Protocol};
-use crate::dialogue::{Attach, WillRequest};
+use crate::dialogue::{Attach, Detach, WillRequest};
 use crate::message::Guarantee;
 use crate::store::{Limits as StoreLimits, WillRecord};
 use std::path::Path;
@@ -161,5 +161,26 @@ fn an_owner_that_is_back_at_once_finds_its_will_as_it_left_it() {
         hall.commit();
         let came: Vec<String> = hall.take(&watcher).into_iter().map(|(_, text, _)| text).collect();
         assert_eq!(came, Vec::from_iter(expected.map(str::to_owned)), "{how:?}");
+    }
+}
+
+/// [MQTT-3.14.4-3], [MQTT-3.1.2-10]: a client that says goodbye hears only by the end of its connection that its will, or its
+/// session, is over, so that has to be on disk before.
+#[test]
+fn a_goodbye_waits_for_the_disk_where_a_will_or_a_session_ends_by_it() {
+    let mut hall = hall(Limits::default());
+    let leave = |hall: &mut Hall, link: &mut Link, expiry_seconds| {
+        let detach = Detach { departure: Departure::Clean, expiry_seconds };
+        let answer = hall.broker.handle(&mut hall.worker, link, hall.now, Request::Detach(detach));
+        let Answer::Left(after) = answer else { panic!("{answer:?}") };
+        after > 0
+    };
+    let (mut link, _) = come(&hall.broker.clone(), &mut hall.broker.worker(), hall.now, "one", 60);
+    assert!(leave(&mut hall, &mut link, None), "a will");
+    for (kept, expiry_seconds, waits) in
+        [(0, None, false), (100, None, false), (100, Some(100), false), (100, Some(50), true), (100, Some(0), true)]
+    {
+        let (mut peer, _) = hall.attach("c", false, kept, 10);
+        assert_eq!(leave(&mut hall, &mut peer.link, expiry_seconds), waits, "{kept} {expiry_seconds:?}");
     }
 }

@@ -128,6 +128,14 @@ impl Window {
         self.push(flight);
     }
 
+    /// Somebody else has taken a delivery that the receiver may know under the handle that follows from its number: nothing is
+    /// left of it but the release. Only while no connection drains the window.
+    pub fn owe(&mut self, queued: Queued) {
+        let at = self.flights.partition_point(|flight| flight.queued.number < queued.number);
+        let handle = handle_of(queued.number);
+        self.flights.insert(at, InFlight { queued, handle, phase: Phase::Received });
+    }
+
     fn push(&mut self, flight: InFlight) {
         self.flights.push_back(flight);
     }

@@ -6,6 +6,7 @@ use super::machine::{Machine, Say};
 use crate::client::Departure;
 use crate::dialogue::Event;
 use crate::message::{Guarantee, Time};
+use crate::store::Sequence;
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -91,6 +92,13 @@ impl Connection {
         });
         context.broker.metrics().answers_sent_total.add(said_so_far);
         ended
+    }
+
+    /// Waits until so much is on disk, for a bounded time; answers that wait are not given any more.
+    pub(super) async fn await_disk(&mut self, after: Sequence) {
+        self.answers.clear();
+        self.answers.push_back((after, Say::Bytes(Vec::new())));
+        self.last_answers().await;
     }
 
     /// What was taken is answered before the broker goes: who has released a message and hears nothing would have to

@@ -9,11 +9,12 @@ use super::session::Fault;
 use crate::client::Departure;
 use crate::dialogue::{Closed, Detach};
 use crate::mqtt::Violation;
+use crate::store::Sequence;
 
 /// How a connection ends.
 pub enum End {
-    /// The client said goodbye: the hall knows.
-    Detached,
+    /// The client said goodbye: the hall knows. What it counts on is on disk after that.
+    Detached(Sequence),
     /// Nobody is there to hear anything.
     Lost,
     Violation(Violation),
@@ -48,7 +49,12 @@ impl Connection {
         let now = self.context.clock.now();
         let metrics = self.context.broker.metrics().clone();
         let departure = match &end {
-            End::Detached => None,
+            End::Detached(0) => None,
+            // Its sign is that the connection is closed.
+            End::Detached(after) => {
+                self.await_disk(*after).await;
+                None
+            }
             End::Lost => Some(Departure::ConnectionLost),
             End::Violation(violation) => {
                 metrics.protocol_violations_total.add(1);
@@ -112,7 +118,7 @@ impl Connection {
         self.way.clear();
         // Whoever said goodbye, and nothing after that, hears all that was said before: closing alone resets nothing.
         let is_over =
-            matches!(end, End::Detached) && !self.layered && self.partial.is_empty() && !self.outlet.is_blocked();
+            matches!(end, End::Detached(_)) && !self.layered && self.partial.is_empty() && !self.outlet.is_blocked();
         let in_order = !matches!(end, End::Lost | End::Stalled | End::Crowded(_));
         if !is_over && in_order {
             self.outlet.close_session(now);

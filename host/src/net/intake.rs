@@ -157,23 +157,20 @@ impl Connection {
                     continue;
                 }
             };
-            let detaches = matches!(request, Request::Detach(_));
             let taken = match request {
                 Request::Attach(attach) => self.arrive(&mut worker, now, attach),
                 Request::Authenticate(step) => self.step(&mut worker, now, step),
                 request => {
-                    let answer = context.broker.handle(&mut worker, &mut self.link, now, request);
-                    if let Answer::Say(after, event) = answer {
-                        self.answers.push_back((after, Say::Event(event)));
+                    match context.broker.handle(&mut worker, &mut self.link, now, request) {
+                        Answer::Say(after, event) => self.answers.push_back((after, Say::Event(event))),
+                        Answer::Left(after) => return (used, Err(End::Detached(after))),
+                        Answer::None | Answer::Parked => {}
                     }
                     Ok(())
                 }
             };
             if taken.is_err() {
                 return (used, taken);
-            }
-            if detaches {
-                return (used, Err(End::Detached));
             }
         }
         (used, Ok(()))

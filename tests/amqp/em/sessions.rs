@@ -5,7 +5,7 @@ use super::value::Value;
 use super::{control_of, publish_of};
 use crate::amqp::raw;
 use crate::amqp::{address, own};
-use crate::harness::{BOTH, V5, client, connect, unique};
+use crate::harness::{BOTH, Packet, V5, client, connect, unique};
 use std::net::SocketAddr;
 
 const SERVICE: &str = "$mqtt.subscriptionservice";
@@ -307,6 +307,43 @@ fn protocols_take_a_session_over_from_each_other() {
     assert_eq!(first.expect_detach("in"), "amqp:link:stolen");
     publisher.say(&topic, "to the second", 1);
     assert_eq!(second.take("in").payload, b"to the second");
+}
+
+/// [MQTT-4.4.0-1], 4.3.3: what an MQTT client was sent at QoS 2 and another protocol has taken since is released under its
+/// identifier when the MQTT client is back, also after a restart: it may have the message and would take a later one under that
+/// identifier for a repetition.
+#[test]
+fn releases_wait_for_their_client_while_another_protocol_has_the_session() {
+    let Some((mut broker, mut amqp)) = own() else { return };
+    for (version, restarts) in [(BOTH[0], false), (BOTH[1], false), (BOTH[1], true)] {
+        let (id, topic) = (unique("owed"), unique("owed"));
+        let mut mqtt = connect(version).at(broker.address()).id(&id).kept().open();
+        mqtt.subscribe(&topic, 2);
+        let mut publisher = connect(V5).at(broker.address()).open();
+        ["one", "two", "three"].iter().for_each(|payload| publisher.say(&topic, payload, 2));
+        let ids: Vec<u16> = (0..3).map(|_| mqtt.delivery().id).collect();
+        // The first one is with its receiver, of the others nobody knows.
+        mqtt.ack(0x50, ids[0]);
+        mqtt.acked(0x62, ids[0]);
+        mqtt.cut();
+        let mut client = with_service(amqp, &id);
+        client.receiver("in", &publish_of(&id), 10);
+        assert_eq!([client.take("in").payload, client.take("in").payload], [b"two".to_vec(), b"three".to_vec()]);
+        client.close();
+        if restarts {
+            broker = broker.restart();
+            amqp = broker.at("amqp");
+        }
+        let mut mqtt = connect(version).at(broker.address()).id(&id).kept().resume();
+        for id in ids {
+            assert!(matches!(mqtt.receive(), Packet::Pubrel(release) if release.id == id), "{version:?}");
+            mqtt.ack(0x70, id);
+        }
+        connect(V5).at(broker.address()).open().say(&topic, "four", 2);
+        mqtt.expect(&topic, "four", 2);
+        mqtt.disconnect();
+        connect(version).at(broker.address()).id(&id).kept().resume().expect_nothing();
+    }
 }
 
 /// Set, replaced, fetched by a wildcard and deleted by every body that says nothing.
