@@ -7,7 +7,7 @@ use super::peer::Peer;
 use super::raw::*;
 use super::value::Value;
 use super::{Broker, address};
-use crate::harness::unique;
+use crate::harness::{Process, unique};
 use std::net::SocketAddr;
 
 const SECOND: (u8, u8) = (0, 1);
@@ -289,6 +289,57 @@ fn a_consumer_of_a_queue_resumes_beside_its_former_connection_and_others() {
     assert_eq!((again.text().as_str(), &again.tag), ("m", &got.tag));
     back.send(&disposition(true, again.id, again.id, true, ACCEPTED));
     assert_eq!(waiting(address, &node), [""; 0]);
+}
+
+/// 2.6.13: a link that goes on at another node has nothing there of what it had at the former one.
+#[test]
+fn what_a_link_had_of_one_node_says_nothing_of_another() {
+    let Some(address) = address() else { return };
+    for state in [ACCEPTED, NULL] {
+        let container = unique("container");
+        let (former, next) = (format!("/queues/{}", unique("former")), format!("/queues/{}", unique("next")));
+        let mut sender = Peer::begun(address);
+        for (handle, node) in [(0, &former), (1, &next)] {
+            sender.sender(node, handle, &Terms { node: Some(target(node)), ..Terms::default() });
+            let tag = handle.to_be_bytes();
+            sender.send(&transfer(handle, Some(handle), Some(&tag), false, false, &message(node.as_bytes())));
+            sender.find(0x15);
+        }
+        let terms =
+            |node: &str, unsettled| Terms { node: Some(source(node)), settles: SECOND, unsettled, ..Terms::default() };
+        let mut peer = Peer::of(address, &container);
+        peer.receiver("in", 0, &terms(&former, None));
+        let got = peer.delivery();
+        drop(peer);
+        let mut peer = Peer::of(address, &container);
+        let answer = peer.receiver("in", 0, &terms(&next, Some(map(&[&binary(&got.tag), state]))));
+        assert_eq!(unsettled(&answer), []);
+        let other = peer.delivery();
+        assert_eq!((other.resume, other.text(), other.tag == got.tag), (false, next.clone(), false));
+        assert_eq!(waiting(address, &former), [former]);
+    }
+}
+
+/// 2.6.6: a link that is closed leaves nothing, and that is on disk when its client hears of it: a subscription, what
+/// exactly-once publications are remembered by, and a will that is taken back.
+#[test]
+fn what_a_closed_link_had_is_gone_for_good_when_that_is_said() {
+    let Some(mut broker) = Process::start() else { return };
+    let container = unique("container");
+    let mut peer = Peer::of(broker.amqp(), &container);
+    peer.receiver("in", 0, &receives("node", None));
+    peer.sender("out", 1, &sends_to("node", None));
+    peer.send(&transfer(1, Some(0), Some(b"tag"), false, false, &message(b"m")));
+    peer.find(0x15);
+    for handle in 0..2 {
+        peer.send(&detach(handle, true));
+        peer.find(0x16);
+    }
+    broker = broker.kill_and_start();
+    let mut peer = Peer::of(broker.amqp(), &container);
+    assert_eq!(*peer.link("in", 0, true, &Terms::default()).field(5), Value::Null);
+    let answer = peer.link("out", 1, false, &sends_to("node", Some(map(&[&binary(b"tag"), NULL]))));
+    assert_eq!(unsettled(&answer), []);
 }
 
 /// 2.4.3: whoever closes a connection says why, also to a client that has no link, or only one to send on.

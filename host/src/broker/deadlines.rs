@@ -20,6 +20,8 @@ pub enum Due {
     Retained(Topic),
     /// Dead letters that wait in the queue that they come from.
     DeadLetters(MailboxId),
+    /// What is known of exactly-once publications of an AMQP link.
+    Tags(Box<str>),
 }
 
 /// The queue of deadlines. Bounded by mailboxes, wills and retained messages, and by how often those came and went within
@@ -48,6 +50,11 @@ impl Deadlines {
     /// Dead letters are tried again then.
     pub fn dead_letters(&self, at: Time, id: MailboxId) {
         self.add(at, Due::DeadLetters(id));
+    }
+
+    /// What is known of a link is forgotten then, if nobody has come back to it.
+    pub fn tags(&self, at: Time, link: Box<str>) {
+        self.add(at, Due::Tags(link));
     }
 
     fn add(&self, at: Time, due: Due) {

@@ -127,6 +127,9 @@ pub struct Limits {
     pub expiry_seconds_max: u32,
     /// Exactly-once publications that a client may have sent and not released. Default 65,535, all there are.
     pub unreleased_max: usize,
+    /// For how long exactly-once publications of an AMQP link are remembered whose client does not come back, seconds.
+    /// Default 604,800, a week.
+    pub tags_expiry_seconds: u32,
     /// Longest time a publisher waits for a receiver that is there but takes nothing, milliseconds. Two clients that fill
     /// each other's queues would otherwise wait for each other for ever. Default 10,000.
     pub publisher_wait_milliseconds_max: u64,
@@ -171,6 +174,7 @@ impl Default for Limits {
             mailboxes_max: 1_000_000,
             expiry_seconds_max: u32::MAX,
             unreleased_max: 65_535,
+            tags_expiry_seconds: 604_800,
             publisher_wait_milliseconds_max: 10_000,
             memory_bytes_max: 1 << 30,
             routes_remembered_max: 131_072,

@@ -92,6 +92,7 @@ impl Broker {
         for (link, tag) in restored.tags {
             broker.tags.lock().restore(link, tag);
         }
+        broker.disown_all_tags(now);
         for (owner, will) in restored.wills {
             broker.restore_will(owner, will, now);
         }

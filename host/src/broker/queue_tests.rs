@@ -391,6 +391,35 @@ fn tags_of_a_link_are_bounded_and_there_is_room_again_once_one_is_forgotten() {
     assert!(matches!(send(&mut hall, b"3"), Taken::Yes(..)));
 }
 
+/// What is known of a link whose client never comes back keeps nobody out for ever, not over a restart either.
+#[test]
+fn tags_of_a_link_that_nobody_comes_back_to_are_forgotten_after_their_time() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut hall = hall_in(directory.path());
+    let day = 86_400;
+    for link in ["gone", "closed", "back"] {
+        hall.broker.own_tags(link, 5);
+        let taken = hall.send_under(QUEUE, Guarantee::ExactlyOnce, "x", Some((link, b"1")));
+        assert!(matches!(taken, Taken::Yes(..)));
+        hall.broker.disown_tags(hall.now, link, 5);
+    }
+    assert!(hall.broker.forget_tags("closed") && !hall.broker.forget_tags("closed"));
+    hall.now = hall.now.plus_seconds(6 * day);
+    hall.broker.own_tags("back", 6);
+    hall.broker.disown_tags(hall.now, "back", 6);
+    hall.now = hall.now.plus_seconds(day);
+    hall.broker.tick(&mut hall.worker, hall.now);
+    let known = |hall: &Hall| ["gone", "closed", "back"].map(|link| hall.broker.tags(link).len());
+    assert_eq!(known(&hall), [0, 0, 1]);
+    hall.commit();
+    assert!(hall.broker.store.close());
+    let mut hall = hall_in(directory.path());
+    assert_eq!(known(&hall), [0, 0, 1]);
+    hall.now = hall.now.plus_seconds(7 * day);
+    hall.broker.tick(&mut hall.worker, hall.now);
+    assert_eq!(known(&hall), [0; 3]);
+}
+
 /// 2.6.13: a connection that takes a link over hears of what the former one was publishing at that moment.
 #[test]
 fn a_link_is_taken_over_before_a_publication_or_after_it() {

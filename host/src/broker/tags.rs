@@ -2,7 +2,7 @@
 
 use super::Broker;
 use super::worker::Worker;
-use crate::message::{Refusal, RefusalKind};
+use crate::message::{Refusal, RefusalKind, Time};
 use crate::store::{Change, Sequence};
 use hashbrown::{HashMap, HashSet};
 use std::time::Duration;
@@ -15,10 +15,18 @@ const UNDER_WAY_MAX: Duration = Duration::from_secs(1);
 #[derive(Debug, Default)]
 pub(super) struct Ledger {
     /// Publications that were taken and whose publishers may not know it.
-    taken: HashMap<Box<str>, HashSet<Box<[u8]>>>,
+    taken: HashMap<Box<str>, Taken>,
     owners: HashMap<Box<str>, Owner>,
     /// Connections that wait for a publication to be over.
     waiting: usize,
+}
+
+/// Publications of one link.
+#[derive(Debug, Default)]
+struct Taken {
+    tags: HashSet<Box<[u8]>>,
+    /// Since then nobody publishes on the link.
+    left: Option<Time>,
 }
 
 /// Who publishes on a link now.
@@ -32,7 +40,7 @@ struct Owner {
 
 impl Ledger {
     pub(super) fn restore(&mut self, link: Box<str>, tag: Box<[u8]>) {
-        self.taken.entry(link).or_default().insert(tag);
+        self.taken.entry(link).or_default().tags.insert(tag);
     }
 }
 
@@ -65,8 +73,8 @@ impl Broker {
         let Some(owner) = owners.get_mut(link).filter(|owner| owner.origin == origin) else { return Admission::Stolen };
         // Tags of a link count like a client's unreleased publications, links like mailboxes.
         let has_room = match taken.get(link) {
-            Some(of_link) if of_link.contains(tag) => return Admission::Known(self.store.submitted()),
-            Some(of_link) => of_link.len() < self.limits.unreleased_max,
+            Some(of_link) if of_link.tags.contains(tag) => return Admission::Known(self.store.submitted()),
+            Some(of_link) => of_link.tags.len() < self.limits.unreleased_max,
             None => taken.len() < self.limits.mailboxes_max,
         };
         if !has_room {
@@ -116,32 +124,63 @@ impl Broker {
         ledger.owners.insert(link.into(), Owner { origin, is_publishing: false });
     }
 
-    /// The link of this connection is over.
-    pub fn disown_tags(&self, link: &str, origin: u64) {
+    /// The link of this connection is over. If nobody takes it over for long, what is known of it is forgotten.
+    pub fn disown_tags(&self, now: Time, link: &str, origin: u64) {
         let mut ledger = self.tags.lock();
         if ledger.owners.get(link).is_some_and(|owner| owner.origin == origin) {
             ledger.owners.remove(link);
+            if let Some(of_link) = ledger.taken.get_mut(link) {
+                of_link.left = Some(now);
+                self.deadlines.tags(now.plus_seconds(self.limits.tags_expiry_seconds), link.into());
+            }
         }
+    }
+
+    /// Links with such publications that an earlier start of the broker had: nobody publishes on them yet.
+    pub(super) fn disown_all_tags(&self, now: Time) {
+        for (link, of_link) in &mut self.tags.lock().taken {
+            of_link.left = Some(now);
+            self.deadlines.tags(now.plus_seconds(self.limits.tags_expiry_seconds), link.clone());
+        }
+    }
+
+    /// Forgets a link that nobody came back to.
+    pub(super) fn expire_tags(&self, now: Time, link: &str) {
+        let is_over = {
+            let ledger = self.tags.lock();
+            let left = ledger.taken.get(link).filter(|_| !ledger.owners.contains_key(link)).and_then(|one| one.left);
+            left.is_some_and(|left| left.plus_seconds(self.limits.tags_expiry_seconds) <= now)
+        };
+        if is_over {
+            self.forget_tags(link);
+        }
+    }
+
+    /// Nobody will ask for the publications of a link again. Whether there were any.
+    pub fn forget_tags(&self, link: &str) -> bool {
+        let Some(of_link) = self.tags.lock().taken.remove(link) else { return false };
+        self.store.submit(of_link.tags.into_iter().map(|tag| Change::TagGone(link.into(), tag)));
+        true
     }
 
     /// Whether an exactly-once publication under this tag was taken and its publisher may not know it yet.
     pub fn has_tag(&self, link: &str, tag: &[u8]) -> bool {
-        self.tags.lock().taken.get(link).is_some_and(|tags| tags.contains(tag))
+        self.tags.lock().taken.get(link).is_some_and(|of_link| of_link.tags.contains(tag))
     }
 
     /// All such tags of a link.
     pub fn tags(&self, link: &str) -> Vec<Box<[u8]>> {
-        self.tags.lock().taken.get(link).map_or_else(Vec::new, |tags| tags.iter().cloned().collect())
+        self.tags.lock().taken.get(link).map_or_else(Vec::new, |of_link| of_link.tags.iter().cloned().collect())
     }
 
     /// Its publisher knows.
     pub fn forget_tag(&self, link: &str, tag: &[u8]) {
         let mut ledger = self.tags.lock();
         let Some(of_link) = ledger.taken.get_mut(link) else { return };
-        if !of_link.remove(tag) {
+        if !of_link.tags.remove(tag) {
             return;
         }
-        if of_link.is_empty() {
+        if of_link.tags.is_empty() {
             ledger.taken.remove(link);
         }
         drop(ledger);

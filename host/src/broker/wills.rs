@@ -213,6 +213,7 @@ impl Broker {
                     }
                 }
                 Some(Due::DeadLetters(id)) => self.bury_again(worker, now, id),
+                Some(Due::Tags(link)) => self.expire_tags(now, &link),
                 None => break,
             }
         }

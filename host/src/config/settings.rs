@@ -268,6 +268,7 @@ pub(super) const GLOBAL: &[Setting<Config>] = &[
     number!("broker.mailboxes_max", broker.mailboxes_max, 1..=1_000_000_000, "mailboxes"),
     number!("broker.expiry_seconds_max", broker.expiry_seconds_max, 0..=4_294_967_295, "seconds"),
     number!("broker.unreleased_max", broker.unreleased_max, 1..=65_535, "messages"),
+    number!("broker.tags_expiry_seconds", broker.tags_expiry_seconds, 60..=4_294_967_295, "seconds"),
     number!(
         "broker.publisher_wait_milliseconds_max",
         broker.publisher_wait_milliseconds_max,

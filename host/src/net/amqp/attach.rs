@@ -7,6 +7,7 @@ use super::outcome::Told;
 use super::services::{self, Own, Service, WillLink};
 use super::sessions::{Asking, EACH};
 use super::side::{End, Side};
+use super::tag;
 use super::wire::Serving;
 use super::words;
 use crate::amqp::{
@@ -346,7 +347,7 @@ impl Side {
         self.context.broker.steal(&mut self.context.worker.borrow_mut(), now, attachment);
         let (mut done, mut open, mut partial) = (Vec::new(), Vec::new(), Vec::new());
         for (tag, state) in told {
-            let Ok(number) = <[u8; 8]>::try_from(&tag[..]).map(u64::from_be_bytes) else { continue };
+            let Some(number) = tag::number(attachment.mailbox.id, tag) else { continue };
             match state {
                 Some(State::Ended(Outcome::Accepted | Outcome::Rejected(_))) => done.push(number),
                 None => open.push(number),
@@ -360,7 +361,8 @@ impl Side {
         }
         let forgotten = self.context.broker.forget_waiting(attachment, &done);
         let open = self.context.broker.still_waiting(attachment, &open);
-        let unsettled: Unsettled = open.iter().map(|number| (number.to_be_bytes()[..].into(), None)).collect();
+        let tag = |number: &u64| tag::of(attachment.mailbox.id, *number);
+        let unsettled: Unsettled = open.iter().map(|number| (tag(number), None)).collect();
         Resumed { unsettled: (!unsettled.is_empty()).then_some(unsettled), open, partial, forgotten }
     }
 
@@ -375,17 +377,34 @@ impl Side {
 
     /// A link goes down.
     pub(super) fn detached(&mut self, now: Time, detach: &Detach) {
-        if let Some(Some((_, End::Incoming(incoming)))) = self.links.get_mut(detach.link.index())
-            && let Some(will) = incoming.will.take()
-        {
-            self.will_link_gone(now, &will, detach.error.is_none() && !detach.by_machine);
+        let closes = detach.closed && !detach.by_machine;
+        let mut is_kept = false;
+        match self.links.get_mut(detach.link.index()) {
+            Some(Some((_, End::Incoming(incoming)))) => {
+                let (will, name) = (incoming.will.take(), incoming.name.clone());
+                if let Some(will) = will {
+                    self.will_link_gone(now, &will, detach.error.is_none() && !detach.by_machine);
+                    is_kept = true;
+                }
+                // A link that is closed is not resumed: what its publisher may not know it will not ask for (2.6.6).
+                is_kept |= closes && self.context.broker.forget_tags(&name);
+            }
+            Some(Some((_, End::Outgoing(receiver)))) => {
+                is_kept = closes && receiver.link.attachment().is_some_and(|own| own.mailbox.is_durable());
+            }
+            _ => {}
         }
         self.drop_link(now, detach.link, |receiver| match detach.closed {
             true => Parting::Closed,
             false => Parting::Kept(receiver.expiry_seconds),
         });
         if !detach.by_machine {
-            self.wire(|wire| wire.machine.detach(detach.link, detach.closed, None, &mut wire.front));
+            // Behind what the client has not heard of its deliveries yet; what ends with the link does not come back.
+            let after = if is_kept { self.context.broker.store().submitted() } else { 0 };
+            self.answers.push_back((after, Told::Detached { link: detach.link, closed: detach.closed }));
+            if after == 0 && self.answers.len() == 1 {
+                self.say();
+            }
         }
     }
 
@@ -407,7 +426,7 @@ impl Side {
             }
             End::Coordinator => self.coordinator_gone(now, link),
             End::Incoming(incoming) => {
-                self.context.broker.disown_tags(&incoming.name, self.origin);
+                self.context.broker.disown_tags(now, &incoming.name, self.origin);
                 if let Some(will) = &incoming.will {
                     self.will_link_gone(now, will, false);
                 }

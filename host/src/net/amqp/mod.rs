@@ -30,6 +30,7 @@ mod sasl;
 mod services;
 mod sessions;
 mod side;
+mod tag;
 mod transactions;
 mod wire;
 mod words;

@@ -11,6 +11,8 @@ use crate::message::Time;
 pub(super) enum Told {
     /// A link is up: what the reply promises about subscriptions and publications holds.
     Attached { link: LinkId, reply: Box<AttachReply>, serving: Option<Box<Serving>> },
+    /// A link that the client has taken down is down.
+    Detached { link: LinkId, closed: bool },
     /// What became of a message from the client.
     Incoming { link: LinkId, delivery: DeliveryId, state: State, settled: bool },
     /// An answer to a request about queues leaves.
@@ -39,6 +41,7 @@ impl Side {
                     wire.serve(*serving);
                 }
             }
+            Told::Detached { link, closed } => wire.machine.detach(link, closed, None, &mut wire.front),
             Told::Incoming { link, delivery, state, settled } => {
                 wire.machine.settle(link, delivery, &state, settled, &mut wire.front);
             }

@@ -2,6 +2,7 @@
 //! sends. Bytes leave in the order in which the machine made them.
 
 use super::door::{Bell, Door};
+use super::tag;
 use crate::amqp::sections::{self, Header};
 use crate::amqp::{self, LinkId, Outgoing, Published, Undelivered};
 use crate::broker::{self, Attachment, Broker, Take};
@@ -171,7 +172,7 @@ fn deliver(
 ) -> Result<amqp::DeliveryId, Undelivered> {
     let message = &consignment.message;
     let bare = message.as_bare();
-    let tag = consignment.number.to_be_bytes();
+    let tag = tag::of(sender.attachment.mailbox.id, consignment.number);
     head.clear();
     let expires = message.envelope().expires;
     let header = Header {
