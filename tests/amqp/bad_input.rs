@@ -6,9 +6,9 @@ use super::peer::{Peer, is_served, says};
 use super::raw::*;
 use super::value::Value;
 use super::{Broker, address};
-use crate::doors::rig::{Authority, listener};
+use crate::doors::rig::{Authority, figure_of, listener, resident, until};
 use crate::harness::wire::{Web, upgrade};
-use crate::harness::{V5, V311, connect, unique};
+use crate::harness::{Process, V5, V311, connect, unique};
 use host::config::{ClientCertificate, Listener, ProtocolName, Transport};
 use std::net::TcpStream;
 use std::sync::OnceLock;
@@ -154,6 +154,64 @@ fn a19_a_message_without_end_is_cut() {
     let part = |id: Option<u32>| transfer(0, id, id.map(|_| &b"t"[..]), false, true, &[0; 100_000]);
     let bytes: Vec<u8> = (0..200).flat_map(|n| part((n == 0).then_some(0))).collect();
     stops("A19", 0x16, &bytes, "amqp:link:message-size-exceeded");
+}
+
+/// What has come of messages that are not whole counts like messages that wait: past the mark on memory whoever makes it
+/// more has to go, and nobody else does.
+#[test]
+fn a20_messages_that_are_not_whole_count_at_the_mark_on_memory() {
+    let Some(broker) = Process::start_with(&["broker.memory_bytes_max=8388608"], None) else { return };
+    let alarms = || figure_of(&broker.admin(), "pliant_memory_alarms_total");
+    let part = |id: Option<u32>| transfer(0, id, id.map(|_| &b"t"[..]), false, true, &[0; 100_000]);
+    let mut long = Peer::sending(broker.amqp(), "long", (0, 0));
+    (0..90).for_each(|n| long.send(&part((n == 0).then_some(0))));
+    until("the mark is passed", || alarms() == 1);
+    let mut small = Peer::sending(broker.amqp(), "small", (0, 0));
+    is_served(broker.amqp());
+    (0..10).for_each(|_| long.send(&part(None)));
+    assert!(says(&long.until_closed(), "amqp:resource-limit-exceeded"));
+    small.send(&transfer(0, Some(0), Some(b"t"), false, false, &message(b"m")));
+    assert_eq!(Value::read(&small.find(0x15)).0.field(4).code(), 0x24);
+}
+
+/// One disposition may name thousands of deliveries, and carry much: that is kept once.
+#[test]
+fn a25_a_long_state_of_many_deliveries_is_kept_once() {
+    const MANY: u32 = 8_000;
+    let Some(broker) = Process::start() else { return };
+    let node = unique("many");
+    let mut peer = Peer::begun(broker.amqp());
+    peer.link("in", 0, true, &Terms { node: Some(source(&node)), ..Terms::default() });
+    peer.send(&flow(0, MANY * 2, Some((0, 0, MANY, false, false))));
+    let mut sender = Peer::begun(broker.amqp());
+    sender.link("out", 0, false, &Terms { node: Some(target(&node)), settles: (1, 0), ..Terms::default() });
+    let mut credit = 0;
+    for id in 0..MANY {
+        while credit == 0 {
+            let flow = Value::read(&sender.find(0x13)).0;
+            if *flow.field(6) != Value::Null {
+                credit = u32::try_from(flow.field(5).number() + flow.field(6).number()).expect("credit") - id;
+            }
+        }
+        sender.send(&transfer(0, Some(id), Some(&id.to_be_bytes()), true, false, &message(b"m")));
+        credit -= 1;
+    }
+    (0..MANY).for_each(|_| drop(peer.find(0x14)));
+    let before = resident(broker.id());
+    let long = string(&"x".repeat(60_000));
+    let notes = performative(0x27, &[FALSE, FALSE, &map(&[&symbol("x-opt-note"), &long])]);
+    let why = performative(0x25, &[&performative(0x1d, &[&symbol("a:b"), &long])]);
+    peer.send(&disposition(true, 0, MANY / 2 - 1, false, &notes));
+    peer.send(&disposition(true, MANY / 2, MANY - 1, false, &why));
+    let mut settled = 0;
+    while settled < MANY {
+        let said = Value::read(&peer.find(0x15)).0;
+        let last = if *said.field(2) == Value::Null { said.field(1) } else { said.field(2) };
+        settled += u32::try_from(last.number() - said.field(1).number()).expect("a range") + 1;
+    }
+    let grown = resident(broker.id()).saturating_sub(before);
+    // For each delivery of its own it would be 480 MB.
+    assert!(grown < 64 << 20, "{grown} bytes");
 }
 
 #[test]

@@ -13,6 +13,8 @@ pub struct Terms<'a> {
     pub settles: (u8, u8),
     /// A map (with its constructor).
     pub unsettled: Option<Vec<u8>>,
+    /// That map does not have all.
+    pub is_incomplete: bool,
     /// Capabilities that are desired.
     pub desired: &'a [&'a str],
 }
@@ -71,7 +73,7 @@ pub fn attach(name: &str, handle: u32, is_receiver: bool, terms: &Terms<'_>) -> 
         &source,
         &target,
         &unsettled,
-        FALSE,
+        if terms.is_incomplete { TRUE } else { FALSE },
         if is_receiver { NULL } else { &[0x43] },
         NULL,
         NULL,

@@ -98,6 +98,24 @@ fn queues_are_made_read_changed_listed_and_removed_and_outlive_the_broker() {
     assert_eq!(manager.ask(&[("operation", "CREATE"), ("type", "window")], &[]).0, 400);
     assert_eq!(manager.queue("CREATE", "/queues/a/+", &[]).0, 400);
     assert_eq!(manager.ask(&[("operation", "GET-TYPES")], &[]).0, 200);
+    assert_eq!(manager.queue("CREATE", "typo", &[&string("message-max"), &ulong(2)]).0, 400);
+    assert_eq!(manager.queue("READ", "typo", &[]).0, 404);
+    assert_eq!(manager.ask(&[("operation", "QUERY"), ("entityType", "window")], &[]).0, 400);
+}
+
+/// What is sent to its address a queue gets, whatever is bound and taken away.
+#[test]
+fn a_queue_keeps_its_own_address() {
+    let Some(address) = super::address() else { return };
+    let mut manager = Manager::new(address);
+    let name = unique("own");
+    let own = format!("/queues/{name}");
+    manager.queue("CREATE", &name, &[]);
+    assert_eq!(manager.binding("CREATE", &name, &own), 200);
+    assert_eq!(manager.binding("DELETE", &name, &own), 404);
+    assert_eq!(manager.binding("CREATE", &name, "$share/group/a"), 400);
+    assert_eq!(publish(address, &own, &message(b"m")), 0x24);
+    assert_eq!(manager.queue("READ", &name, &[]).1.get("waiting").number(), 1);
 }
 
 #[test]

@@ -320,6 +320,94 @@ fn what_a_link_had_of_one_node_says_nothing_of_another() {
     }
 }
 
+/// 2.7.5: who is sent a delivery as resumed that it does not have ignores it. What was resumed and given back is new.
+#[test]
+fn what_was_resumed_and_given_back_comes_again_as_a_new_delivery() {
+    let Some(address) = address() else { return };
+    let (node, container) = (unique("given"), unique("container"));
+    let mut peer = Peer::of(address, &container);
+    peer.receiver("in", 0, &receives(&node, None));
+    peer.sender("out", 1, &Terms { node: Some(target(&node)), ..Terms::default() });
+    peer.send(&transfer(1, Some(0), Some(b"t"), false, false, &message(b"m")));
+    let got = peer.delivery();
+    drop(peer);
+    let mut peer = Peer::of(address, &container);
+    let part = performative(0x23, &[&uint(0), &ulong(3)]);
+    peer.receiver("in", 0, &receives(&node, Some(map(&[&binary(&got.tag), &part]))));
+    let resumed = peer.delivery();
+    assert!(resumed.resume && resumed.state.code() == 0x23);
+    peer.send(&disposition(true, resumed.id, resumed.id, true, &performative(0x26, &[])));
+    let again = peer.delivery();
+    assert_eq!((again.resume, &again.state), (false, &Value::Null));
+}
+
+/// 2.6.13: an outcome that the map tells is worth as much as one of a disposition.
+#[test]
+fn an_outcome_in_the_map_does_what_it_says() {
+    let Some((broker, address)) = own() else { return };
+    let (node, container) = (format!("/queues/{}", unique("told")), unique("container"));
+    let terms = |unsettled| Terms { node: Some(source(&node)), settles: SECOND, unsettled, ..Terms::default() };
+    let mut sender = Peer::begun(address);
+    sender.sender("out", 0, &Terms { node: Some(target(&node)), ..Terms::default() });
+    for (id, text) in ["rejected", "elsewhere"].into_iter().enumerate() {
+        let tag = [id as u8];
+        sender.send(&transfer(0, Some(id as u32), Some(&tag), false, false, &message(text.as_bytes())));
+        sender.find(0x15);
+    }
+    let mut peer = Peer::of(address, &container);
+    peer.receiver("in", 0, &terms(None));
+    let (rejected, elsewhere) = (peer.delivery(), peer.delivery());
+    let mut peer = Peer::of(address, &container);
+    let told = map(&[
+        &binary(&rejected.tag),
+        &performative(0x25, &[]),
+        &binary(&elsewhere.tag),
+        &performative(0x27, &[TRUE, TRUE]),
+    ]);
+    peer.receiver("in", 0, &terms(Some(told)));
+    assert!(peer.is_drained(0, 0), "nothing is left for it");
+    let mut other = Peer::begun(address);
+    other.receiver("other", 0, &terms(None));
+    let got = other.delivery();
+    assert_eq!((got.text().as_str(), got.section(0x70).field(4).number()), ("elsewhere", 1));
+    assert_eq!(waiting(address, "/queues/dead-letters"), ["rejected"]);
+    drop(broker);
+}
+
+/// 2.7.3: whose map is not complete may have more than it says, and gets nothing new until it has said all.
+#[test]
+fn a_receiver_with_an_incomplete_map_is_sent_nothing_new() {
+    let Some(address) = address() else { return };
+    let (node, container) = (unique("incomplete"), unique("container"));
+    let mut peer = Peer::of(address, &container);
+    peer.receiver("in", 0, &receives(&node, None));
+    let mut sender = Peer::begun(address);
+    sender.sender("out", 0, &Terms { node: Some(target(&node)), ..Terms::default() });
+    for id in 0..3 {
+        sender.send(&transfer(0, Some(id), Some(&[id as u8]), false, false, &message(b"m")));
+        sender.find(0x15);
+    }
+    let all: Vec<_> = (0..3).map(|_| peer.delivery()).collect();
+    drop(peer);
+    let mut peer = Peer::of(address, &container);
+    let terms = receives(&node, Some(map(&[&binary(&all[1].tag), NULL])));
+    peer.receiver("in", 0, &Terms { is_incomplete: true, ..terms });
+    let resumed = peer.delivery();
+    assert!(resumed.resume && resumed.tag == all[1].tag);
+    assert!(peer.is_drained(0, 1), "nothing but what it has named");
+    peer.send(&detach(0, false));
+    let tags: Vec<Vec<u8>> = all.iter().map(|one| one.tag.clone()).collect();
+    let known: Vec<Vec<u8>> = tags.iter().flat_map(|tag| [binary(tag), NULL.to_vec()]).collect();
+    let known: Vec<&[u8]> = known.iter().map(Vec::as_slice).collect();
+    peer.find(0x16);
+    peer.link("in", 0, true, &receives(&node, Some(map(&known))));
+    peer.send(&flow(1, 2048, Some((0, 0, 100, false, false))));
+    for tag in tags {
+        let got = peer.delivery();
+        assert!(got.resume && got.tag == tag);
+    }
+}
+
 /// 2.6.6: a link that is closed leaves nothing, and that is on disk when its client hears of it: a subscription, what
 /// exactly-once publications are remembered by, and a will that is taken back.
 #[test]

@@ -2,7 +2,7 @@
 
 use crate::harness::quic::{self, Quic};
 use crate::harness::wire::{Web, Wire, upgrade};
-use crate::harness::{Broker, data_dir};
+use crate::harness::{Admin, Broker, data_dir};
 use host::config::{Bind, ClientCertificate, Config, Listener, Tls, Transport};
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
 use rustls::pki_types::pem::PemObject;
@@ -199,7 +199,12 @@ impl Rig {
 
 /// A figure of `/metrics`, in whole units.
 pub fn figure(broker: &Broker, name: &str) -> u64 {
-    let text = broker.admin().get("/metrics").expect(200);
+    figure_of(&broker.admin(), name)
+}
+
+/// The same from an admin API.
+pub fn figure_of(admin: &Admin, name: &str) -> u64 {
+    let text = admin.get("/metrics").expect(200);
     let line = text.text().lines().find(|line| line.strip_prefix(name).is_some_and(|rest| rest.starts_with(' ')));
     let line = line.unwrap_or_else(|| panic!("no figure {name}"));
     line.rsplit(' ').next().and_then(|value| value.parse::<f64>().ok()).expect("a number") as u64

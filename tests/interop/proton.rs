@@ -35,9 +35,23 @@ fn a_session_is_made_listed_moved_to_mqtt_and_back_and_ended() {
     with_proton(|broker| play("sessions", &broker, &unique("sessions")));
 }
 
+/// Together with the two rows below: each line of the table (1.7 of the project's reference on MQTT over AMQP) but for those
+/// that no client can see. DUP goes one way only, since that of an MQTT delivery says whether *it* was sent before
+/// [MQTT-3.3.1-3]; topic aliases and packet sizes end at their hop, and Receive Maximum is credit (see `outcomes`). Will delay
+/// and session expiry take seconds, and are rows with a clock of their own (`tests/amqp/em`).
 #[test]
 fn every_property_crosses_both_ways() {
     with_proton(|broker| play("crossing", &broker, &unique("crossing")));
+}
+
+#[test]
+fn a_session_s_receiver_sees_identifiers_duplicates_and_options() {
+    with_proton(|broker| play("sessions_see", &broker, &unique("see")));
+}
+
+#[test]
+fn refusals_are_said_in_the_words_of_each_protocol() {
+    with_proton(|broker| play("reasons", &broker, &unique("reasons")));
 }
 
 #[test]

@@ -9,13 +9,14 @@ import uuid
 import paho.mqtt.client as mqtt
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
-from proton import ConnectionException, Delivery, Link, Message, SSLDomain, symbol, ubyte
+from proton import ConnectionException, Delivery, Link, Message, SSLDomain, symbol, ubyte, uint
 from proton.handlers import MessagingHandler, TransactionHandler
 from proton.reactor import AtMostOnce, Container, DurableSubscription, LinkOption
 from proton.utils import BlockingConnection, LinkDetached, SendException
 
 PATIENCE = 20
 QOS, RETAIN = symbol("x-opt-mqtt-qos"), symbol("x-opt-retain-message")
+IDENTIFIER = symbol("x-opt-mqtt-subscription-id")
 FORMAT, USER = symbol("x-opt-mqtt-payload-format"), symbol("x-opt-mqtt-user-properties")
 
 
@@ -191,6 +192,74 @@ def crossing():
     assert (message.correlation_id, message.annotations[QOS]) == (known, 1)
     message = take(connect().create_receiver(NAME + "/to-amqp"))
     assert (message.body, message.annotations[RETAIN]) == (b"kept", True), message
+
+
+def sessions_see():
+    """What only a session's receiver sees of the table: packet identifier, DUP, subscription identifiers, options of its
+    subscription."""
+    connection, address = connect(), "$mqtt.to.%s.publish" % NAME
+    publisher = Mqtt(NAME + "-p")
+    publisher.publish(NAME + "/kept", b"kept", retain=True)
+    service = connection.create_sender("$mqtt.subscriptionservice")
+    # What is retained already does not come (retain handling), and what comes live says that it is kept (as published).
+    wanted = {"subscription-id": uint(77), "retain-handling": ubyte(2), "retain-as-published": True}
+    service.send(Message(subject="subscribe", correlation_id=address, body={NAME + "/#": "2"},
+                         annotations={symbol("x-opt-mqtt-" + name): value for name, value in wanted.items()}))
+    receiver = connection.create_receiver(address)
+    publisher.publish(NAME + "/live", b"live", 2, retain=True)
+
+    def seen(message):
+        return message.body, message.annotations[QOS], message.annotations[RETAIN], message.instructions[IDENTIFIER]
+
+    first = receiver.receive(PATIENCE)
+    first.body = first.body.tobytes()
+    assert seen(first) == (b"live", 2, True, 77), first
+    assert (first.delivery_count, first.first_acquirer, first.id > 0) == (0, True, True), first
+    connection.close()
+    connection = connect()
+    again = take(connection.create_receiver(address))
+    assert seen(again) == seen(first) and (again.delivery_count, again.first_acquirer, again.id) == (1, False, first.id), again
+    connection.close()
+
+
+def manage(connection, operation, name, body=None):
+    answers = connection.create_receiver(None, dynamic=True)
+    request = {"operation": operation, "type": "queue", "name": name}
+    connection.create_sender("$management").send(
+        Message(properties=request, reply_to=answers.link.remote_source.address, body=body or {}))
+    return take(answers).properties["statusCode"]
+
+
+def reasons():
+    """Reason codes and outcomes: the same refusal in the words of each protocol."""
+    connection, address = connect(), "/queues/" + NAME
+    assert manage(connection, "CREATE", NAME, {"messages-max": 1}) == 201
+    relay = connection.create_sender(None)
+
+    def outcome(to):
+        delivery = relay.link.send(Message(address=to, body=b"m", inferred=True, durable=True))
+        connection.wait(lambda: delivery.remote_state, timeout=PATIENCE, msg="outcome")
+        said = delivery.remote_state, delivery.remote.condition.name if delivery.remote.condition else None
+        delivery.settle()
+        return said
+
+    codes, publisher = queue.Queue(), Mqtt(NAME + "-r")
+    publisher.paho.on_publish = lambda _client, _data, _mid, code, _props: codes.put(code.value)
+
+    def code(to):
+        publisher.paho.publish(to, b"m", 1)
+        return codes.get(timeout=PATIENCE)
+
+    rejected = Delivery.REJECTED
+    assert (outcome(NAME + "/nobody"), code(NAME + "/nobody")) == ((Delivery.ACCEPTED, None), 0x10)
+    connection.create_receiver(NAME + "/somebody")
+    assert (outcome(NAME + "/somebody"), code(NAME + "/somebody")) == ((Delivery.ACCEPTED, None), 0x00)
+    assert outcome(address) == (Delivery.ACCEPTED, None)
+    assert (outcome(address), code(address)) == ((rejected, "amqp:resource-limit-exceeded"), 0x97)
+    assert (outcome("$SYS/mine"), code("$SYS/mine")) == ((rejected, "amqp:unauthorized-access"), 0x87)
+    # A topic name with a wildcard ends an MQTT connection (3.14.2.1, 0x90).
+    assert outcome(NAME + "/+") == (rejected, "amqp:invalid-field")
+    connection.close()
 
 
 def retained():

@@ -183,7 +183,10 @@ impl Live {
             properties: (!reply.properties.is_empty()).then_some(reply.properties),
         };
         let at = link.session;
-        self.write_attach(at, frame, out);
+        let is_incomplete = self.write_attach(at, frame, out);
+        if let Some(end) = self.links.get(id).and_then(|link| link.incoming()) {
+            end.resumes_only = is_incomplete;
+        }
         self.top_up(id, out);
         if let Some(end) = self.links.get(id).and_then(|link| link.outgoing()).filter(|end| end.is_asked) {
             let available = std::mem::take(&mut end.available);
@@ -192,16 +195,18 @@ impl Live {
         }
     }
 
-    /// Writes an attach. If it is longer than the client takes, the unsettled map is what can be cut (2.7.3).
-    fn write_attach(&mut self, at: u16, mut frame: AttachFrame, out: &mut Vec<u8>) {
-        let Some(channel) = self.sessions.look(at).map(|session| session.channel_out) else { return };
+    /// Writes an attach. If it is longer than the client takes, the unsettled map is what can be cut (2.7.3); whether it is
+    /// not complete.
+    fn write_attach(&mut self, at: u16, mut frame: AttachFrame, out: &mut Vec<u8>) -> bool {
+        let Some(channel) = self.sessions.look(at).map(|session| session.channel_out) else { return false };
+        let bytes_max = self.frame_max();
         loop {
             let start = out.len();
             write_rare(Kind::Amqp, channel, &frame, out);
-            let Some(map) = frame.unsettled.as_mut().filter(|map| !map.is_empty()) else { return };
-            if out.len() - start <= self.frame_max() {
-                return;
-            }
+            let map = frame.unsettled.as_mut().filter(|map| !map.is_empty());
+            let Some(map) = map.filter(|_| out.len() - start > bytes_max) else {
+                return frame.incomplete_unsettled;
+            };
             out.truncate(start);
             let half = map.len() / 2;
             map.drain(half..);

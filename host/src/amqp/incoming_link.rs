@@ -35,6 +35,8 @@ pub struct IncomingLink {
     pub settles_second: bool,
     /// Waits in the list of those whose credit is looked at at the end of the batch.
     pub is_marked: bool,
+    /// The client was told only some of what is unsettled: it may resume, and send nothing new (2.7.3).
+    pub resumes_only: bool,
     /// A message that is not whole.
     pub partial: Option<Box<Partial>>,
 }
@@ -66,6 +68,7 @@ impl IncomingLink {
             is_coordinator,
             settles_second: false,
             is_marked: false,
+            resumes_only: false,
             partial: None,
         }
     }
@@ -162,6 +165,10 @@ impl Live {
             return Err(Trouble::session(AmqpError::ResourceLimitExceeded, "too many deliveries are not settled"));
         }
         let Some(end) = self.links.get(id).and_then(|link| link.incoming()) else { return Ok(None) };
+        if end.resumes_only && !frame.resume {
+            let why = "the unsettled map was not complete: only deliveries that are resumed may come";
+            return Err(Trouble::link(id, AmqpError::NotAllowed, why));
+        }
         end.credit = end.credit.checked_sub(1).ok_or_else(|| {
             Trouble::link(id, LinkError::TransferLimitExceeded, "more deliveries than there was credit for")
         })?;

@@ -35,9 +35,17 @@ pub struct Consumer {
     pub predicate: Option<Predicate>,
     /// It has looked at the entries up to this number.
     pub seen_to: u64,
+    /// It gets what it is promised, and nothing else.
+    pub resumes_only: bool,
 }
 
 impl Consumer {
+    /// One that takes whatever is next.
+    pub fn new(number: u64, client: Arc<Client>, name: Box<str>, outlet: Arc<dyn Outlet>, origin: u64) -> Self {
+        let (browses, predicate, seen_to, resumes_only) = (false, None, 0, false);
+        Self { number, client, name, outlet, origin, browses, predicate, seen_to, resumes_only }
+    }
+
     /// Whether it takes what is next, whatever it is.
     fn takes_any(&self) -> bool {
         !self.browses && self.predicate.is_none()
@@ -315,6 +323,9 @@ impl Mailbox {
             }
             let is_for_another = state.promised.get(&queued.number).is_some_and(|holder| *holder != consumer.number);
             if is_for_another && !consumer.browses {
+                continue;
+            }
+            if consumer.resumes_only && !state.promised.contains_key(&queued.number) {
                 continue;
             }
             let shunned = |handling: &Handling| handling.not_for.contains(&consumer.number);

@@ -454,10 +454,14 @@ fn numbers_of_entries_are_never_given_again() {
         let mut hall = super::tests::hall_in(directory.path());
         let one = hall.at_queue(false);
         // It says that it is done with everything that it ever got.
-        hall.broker.forget_waiting(one.link.attachment().unwrap(), &numbers);
+        let done: Vec<_> = numbers.iter().map(|number| (*number, Disposal::Accepted)).collect();
+        let at = one.link.attachment().unwrap();
+        hall.broker.dispose_waiting(&mut hall.worker, hall.now, at, &done);
         hall.send(QUEUE, Guarantee::ExactlyOnce, &round.to_string());
         hall.commit();
-        hall.broker.forget_waiting(one.link.attachment().unwrap(), &numbers);
+        let done: Vec<_> = numbers.iter().map(|number| (*number, Disposal::Accepted)).collect();
+        let at = one.link.attachment().unwrap();
+        hall.broker.dispose_waiting(&mut hall.worker, hall.now, at, &done);
         let got = hall.consume(&one, 9);
         assert_eq!(texts(&got), [round.to_string()]);
         assert!(!numbers.contains(&got[0].number), "{numbers:?} {}", got[0].number);

@@ -199,11 +199,13 @@ impl Broker {
         now: Time,
         scope: &Scope,
         address: &str,
-        record: QueueRecord,
+        mut record: QueueRecord,
     ) -> Result<(Sequence, bool), Refusal> {
         worker.refresh(self);
         let chain = worker.chain.clone();
         let topic = self.mapped(&chain, &mut worker.guests, scope, address)?;
+        // What is sent to its own address it gets as long as it is there.
+        record.bindings.retain(|filter| **filter != *topic.as_str());
         for filter in record.bindings.iter().map(|filter| &**filter) {
             Filter::new(filter, &self.limits.topic)
                 .map_err(|error| Refusal::new(RefusalKind::TopicInvalid, error.to_string()))?;
@@ -217,7 +219,7 @@ impl Broker {
         }
         let mut changes = vec![Change::Queue(mailbox.id, Box::new(record.clone()))];
         let before = mailbox.lock().kept_as.as_deref().map_or_else(Vec::new, |record| record.bindings.clone());
-        for filter in before.iter().filter(|filter| !record.bindings.contains(filter)) {
+        for filter in before.iter().filter(|filter| !record.bindings.contains(filter) && ***filter != *topic.as_str()) {
             if let Ok(filter) = Filter::new(filter, &self.limits.topic)
                 && self.drop_subscription(&mailbox, &filter, None)
             {
@@ -269,6 +271,9 @@ impl Broker {
     pub fn filter_to_bind(&self, worker: &mut Worker, client: &Client, name: &str) -> Result<String, Refusal> {
         worker.refresh(self);
         let invalid = |error: crate::topic::NameError| Refusal::new(RefusalKind::TopicInvalid, error.to_string());
+        if name.starts_with("$share/") {
+            return Err(Refusal::new(RefusalKind::TopicInvalid, "a queue takes no part in a share"));
+        }
         let filter = Filter::new(name, &self.limits.topic).map_err(invalid)?;
         let chain = worker.chain.clone();
         let mapped = chain.subscribe_filter(&mut worker.guests, &client.scope, name)?;

@@ -1,7 +1,7 @@
 //! Receivers that consume a mailbox come and go: on a subscription, or on a queue.
 
 use super::attach::{Leaving, Link};
-use super::consumers::{Aftermath, Consumer, Patience, Take};
+use super::consumers::{Aftermath, Consumer, Held, Patience, Take};
 use super::mailbox::{Mailbox, Outlet};
 use super::queued::Queued;
 use super::staged::Staged;
@@ -108,7 +108,8 @@ impl Broker {
                 self.check(worker, &who, Action::Subscribe, topic.as_str())?;
                 let (mailbox, after) = self.queue(worker, now, &link.scope, &address)?;
                 let number = self.consumer_numbers.next();
-                let consumer = Consumer { number, client: who, name, outlet, origin, browses, predicate, seen_to: 0 };
+                let client = who;
+                let consumer = Consumer { browses, predicate, ..Consumer::new(number, client, name, outlet, origin) };
                 self.start(worker, &mailbox, consumer);
                 link.attachment = Some(Attachment { mailbox, number });
                 Ok(Received { link, resumed: true, after })
@@ -161,7 +162,7 @@ impl Broker {
             staged.change(Change::Mailbox(mailbox.id, Box::new(record(&client, expiry_seconds, None))));
         }
         let name = Box::default();
-        let consumer = Consumer { number, client, name, outlet, origin, browses: false, predicate: None, seen_to: 0 };
+        let consumer = Consumer::new(number, client, name, outlet, origin);
         self.start(worker, &mailbox, consumer);
         if let Some(filter) = &own.filter {
             self.drop_others(&mailbox, &filter.name, &mut staged);
@@ -477,30 +478,46 @@ impl Broker {
         waiting
     }
 
-    /// A receiver that came back says that it is done with entries that it was handed in an earlier life.
-    pub fn forget_waiting(&self, link: &Attachment, numbers: &[u64]) -> Sequence {
-        if numbers.is_empty() {
-            return 0;
-        }
+    /// A receiver that came back says what became of entries that it was handed in an earlier life. That is on disk after
+    /// the returned sequence.
+    pub fn dispose_waiting(
+        &self,
+        worker: &mut Worker,
+        now: Time,
+        link: &Attachment,
+        outcomes: &[(u64, Disposal)],
+    ) -> Sequence {
         let mailbox = &link.mailbox;
-        let mut changes = Vec::new();
-        let mut state = mailbox.lock();
-        for number in numbers {
-            let Ok(at) = state.queue.binary_search_by_key(number, |queued| queued.number) else {
-                // Its row in the log goes with the next start.
-                if state.is_in_gap(*number) {
-                    changes.push(Change::QueuedGone(mailbox.id, *number));
+        for (number, how) in outcomes {
+            let mut state = mailbox.lock();
+            let is_for_another = state.promised.get(number).is_some_and(|holder| *holder != link.number);
+            let found = state.queue.binary_search_by_key(number, |queued| queued.number).ok();
+            match found.filter(|_| !is_for_another).and_then(|at| state.queue.remove(at)) {
+                Some(queued) => {
+                    mailbox.count(&queued, false);
+                    state.held.insert(*number, Held { queued, holder: link.number, is_claimed: false });
+                    drop(state);
+                    self.dispose(worker, now, link, &[*number], how, true);
                 }
-                continue;
-            };
-            if let Some(queued) = state.queue.remove(at) {
-                mailbox.count(&queued, false);
-                queued.forget(mailbox.id, &mut changes);
+                // Its row in the log goes with the next start. What became of it otherwise is not known without the message:
+                // it comes again.
+                None if matches!(how, Disposal::Accepted) && state.is_in_gap(*number) => {
+                    drop(state);
+                    self.store.submit([Change::QueuedGone(mailbox.id, *number)]);
+                }
+                None => {}
             }
         }
-        drop(state);
         // What is not there any more may be on its way out of the store.
-        if changes.is_empty() { self.store.submitted() } else { self.store.submit(changes) }
+        if outcomes.is_empty() { 0 } else { self.store.submitted() }
+    }
+
+    /// A receiver that came back could not say all that it has: from now on it gets what it is promised, and nothing new.
+    pub fn resume_only(&self, link: &Attachment) {
+        let mut state = link.mailbox.lock();
+        if let Some(consumer) = state.consumers.iter_mut().find(|consumer| consumer.number == link.number) {
+            consumer.resumes_only = true;
+        }
     }
 
     pub(super) fn is_queue(&self, mailbox: &Mailbox) -> bool {

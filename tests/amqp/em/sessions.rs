@@ -181,6 +181,11 @@ fn em_17_a_subscribe_that_is_rejected_leaves_nothing_behind() {
         let refused = client.send("ss", &ask(&id, "subscribe").value(&body));
         assert_eq!(refused, Said::Rejected("amqp:precondition-failed".to_owned()));
     }
+    // [MQTT-4.8.2-1], [MQTT-4.8.2-2]: a share has a name and a filter.
+    for share in ["$share//a", "$share/g", "$share/g+/a"] {
+        let refused = client.send("ss", &ask(&id, "subscribe").value(&map(&[(share, raw::string("1"))])));
+        assert_eq!(refused, Said::Rejected("amqp:invalid-field".to_owned()), "{share}");
+    }
     client.receiver("in", &publish_of(&id), 10);
     connect(V5).open().say(&format!("{topic}/new"), "no route", 1);
     client.expect_nothing();

@@ -494,6 +494,25 @@ fn unsettled_maps_pass_both_ways_and_are_cut_where_they_are_too_long() {
     assert!(reply.incomplete_unsettled && !reply.unsettled.as_ref().unwrap().is_empty());
 }
 
+/// 2.7.3: as receiver the broker said that its map is not complete. What is new would be taken for something that it has.
+#[test]
+fn a_sender_that_was_told_an_incomplete_map_may_only_resume() {
+    let mut rig = Rig::with(Limits::default(), super::rig::profile());
+    let open = frame(0, &performative(0x10, &[&string("c"), NULL, &uint(512)]));
+    rig.feed(&[AMQP, &open, &begin(0)].concat()).unwrap();
+    let attach = rig.attach(&attach_sender("s", 0, (0, 1)));
+    let unsettled = (0..100u32).map(|n| (Tag::from_slice(&n.to_be_bytes()), Some(State::ACCEPTED))).collect();
+    rig.machine.attach(
+        attach.link,
+        AttachReply { unsettled: Some(unsettled), ..AttachReply::agree(&attach) },
+        &mut rig.out,
+    );
+    rig.said();
+    let Action::Detach(gone) = rig.one(&transfer(0, Some(0), Some(b"t"), false, false, &message(b"m"))) else { panic!() };
+    assert!(gone.by_machine && gone.closed);
+    assert_eq!(rig.condition(), "amqp:not-allowed");
+}
+
 #[test]
 fn a_coordinator_hears_of_transactions() {
     let mut rig = Rig::begun();

@@ -3,7 +3,7 @@
 use super::address::{self, Stay};
 use super::door::Rope;
 use super::management;
-use super::outcome::Told;
+use super::outcome::{Told, disposal};
 use super::services::{self, Own, Service, WillLink};
 use super::sessions::{Asking, EACH};
 use super::side::{End, Side};
@@ -140,8 +140,10 @@ impl Side {
             None => return Err(error(AmqpError::InvalidField, "a link to send on needs a target")),
         };
         self.put(attach.link, end);
-        // What was taken may not be on disk yet.
-        let after = if reply.unsettled.is_some() { self.context.broker.store().submitted() } else { 0 };
+        // What was taken may not be on disk yet, nor that a will which waits for its client does so no more.
+        let has_will = matches!(self.end(attach.link), Some(End::Incoming(incoming)) if incoming.will.is_some());
+        let waits = has_will || reply.unsettled.is_some();
+        let after = if waits { self.context.broker.store().submitted() } else { 0 };
         self.answer_attach(after, attach.link, reply, None);
         Ok(())
     }
@@ -343,24 +345,31 @@ impl Side {
     /// What a receiver that comes back remembers: what it is done with is over, and what it waits for is sent again under
     /// the same tag.
     fn resume(&self, now: Time, attachment: &broker::Attachment, attach: &Attach) -> Resumed {
+        let broker = &self.context.broker;
+        if attach.incomplete_unsettled {
+            // What it does not name it may have all the same (2.7.3).
+            broker.resume_only(attachment);
+        }
         let Some(told) = attach.unsettled.as_deref().filter(|told| !told.is_empty()) else { return Resumed::default() };
-        self.context.broker.steal(&mut self.context.worker.borrow_mut(), now, attachment);
+        broker.steal(&mut self.context.worker.borrow_mut(), now, attachment);
         let (mut done, mut open, mut partial) = (Vec::new(), Vec::new(), Vec::new());
         for (tag, state) in told {
             let Some(number) = tag::number(attachment.mailbox.id, tag) else { continue };
             match state {
-                Some(State::Ended(Outcome::Accepted | Outcome::Rejected(_))) => done.push(number),
+                // As if it had never been sent.
+                Some(State::Ended(Outcome::Released)) => {}
+                Some(State::Ended(outcome)) => done.push((number, disposal(outcome.clone()))),
                 None => open.push(number),
                 Some(State::Received { .. }) => {
                     open.push(number);
                     partial.push(number);
                 }
-                // It comes again as if it had never been sent.
+                // It comes again.
                 Some(_) => {}
             }
         }
-        let forgotten = self.context.broker.forget_waiting(attachment, &done);
-        let open = self.context.broker.still_waiting(attachment, &open);
+        let forgotten = broker.dispose_waiting(&mut self.context.worker.borrow_mut(), now, attachment, &done);
+        let open = broker.still_waiting(attachment, &open);
         let tag = |number: &u64| tag::of(attachment.mailbox.id, *number);
         let unsettled: Unsettled = open.iter().map(|number| (tag(number), None)).collect();
         Resumed { unsettled: (!unsettled.is_empty()).then_some(unsettled), open, partial, forgotten }

@@ -11,6 +11,8 @@
 //! | `QUERY` | – (`entityType`: `queue` or `binding`) | – | `attributeNames`; `offset` and `count` are application properties | 200 with `attributeNames` and `results` |
 //! | `GET-TYPES`, `GET-OPERATIONS`, `GET-ATTRIBUTES` | – | – | – | 200 |
 //!
+//! Its own address is bound to a queue as long as that is there. A setting that is not known is refused.
+//!
 //! Settings of a queue: `dead-letters` (address; empty: none), `failures-max` (attempts), `messages-max`, `bytes-max`,
 //! `expiry-milliseconds`; null is the broker's own. `waiting`, `held` and `consumers` are told. A binding's filter is one of
 //! MQTT, such as `/exchanges/NAME/KEY` or `sensors/#`: the queue gets what is published there.
@@ -90,6 +92,12 @@ impl<'m> Request<'m> {
         None
     }
 
+    /// The keys of the body.
+    fn keys(&self) -> impl Iterator<Item = &'m str> {
+        let items = self.message.value().and_then(|value| value.map()).into_iter().flatten();
+        items.step_by(2).map(|key| key.as_str().or(key.as_symbol()).unwrap_or("?"))
+    }
+
     /// The address of the queue that it is about.
     fn queue(&self) -> Result<String, Failure> {
         let named = self.property("identity").or(self.property("name"));
@@ -105,6 +113,9 @@ impl<'m> Request<'m> {
     /// The settings of a queue, where those that are not said stay as they are.
     fn settings(&self, before: &QueueRecord) -> Result<QueueRecord, Failure> {
         let mut record = before.clone();
+        if let Some(unknown) = self.keys().find(|key| *key != "queue" && !QUEUE_FIELDS.contains(key)) {
+            return Err(bad(&format!("`{unknown}` is no setting of a queue")));
+        }
         if let Some(value) = self.body("dead-letters") {
             let text = value.as_str().map(Into::into);
             record.dead_letters = unless_null(value, text, "dead-letters")?;
@@ -272,16 +283,19 @@ impl Side {
     /// Binds a filter to a queue, or takes it away.
     fn bind(&mut self, now: Time, request: &Request<'_>, more: bool) -> Answered {
         let (address, filter) = (request.queue()?, request.filter()?);
-        let mut record = self.found(&address)?.record;
+        let QueueInfo { address: own, mut record, .. } = self.found(&address)?;
         let client = self.client.clone().ok_or_else(|| bad("the connection is not open"))?;
         let mapped = {
             let mut worker = self.context.worker.borrow_mut();
             self.context.broker.filter_to_bind(&mut worker, &client, filter)?
         };
+        // What is sent to its own address a queue gets as long as it is there.
+        let is_own = *mapped == *own;
         let at = record.bindings.iter().position(|bound| **bound == *mapped);
         let body = binding_map(&address, &mapped);
         match (more, at) {
             (true, Some(_)) => return Ok(done(200, "OK", body)),
+            (true, None) if is_own => return Ok(done(200, "OK", body)),
             (true, None) => record.bindings.push(mapped.into()),
             (false, Some(at)) => drop(record.bindings.remove(at)),
             (false, None) => return Err(Failure(404, format!("{filter} is not bound to queue {address}"))),
@@ -318,7 +332,7 @@ impl Side {
                 };
                 queues.iter().flat_map(of_one).take(wanted).collect()
             }
-            Some(_) => Vec::new(),
+            Some(_) => return Err(bad("`entityType` is neither queue nor binding")),
         };
         let fields = if kind == Some("binding") { BINDING_FIELDS } else { QUEUE_FIELDS };
         let asked: Vec<String> = request

@@ -304,11 +304,12 @@ fn wanted(message: &Sections<'_>) -> Option<Vec<SubscribeFilter>> {
     Some(filters)
 }
 
-/// `$share/GROUP/FILTER` taken apart (MQTT 5.0, 4.8.2).
+/// `$share/GROUP/FILTER` taken apart (MQTT 5.0, 4.8.2). One without a group, or a filter, is an empty filter, which is refused.
 fn share_of(name: &str) -> (Option<Box<str>>, &str) {
-    match name.strip_prefix("$share/").and_then(|rest| rest.split_once('/')) {
+    let Some(rest) = name.strip_prefix("$share/") else { return (None, name) };
+    match rest.split_once('/') {
         Some((group, filter)) if !group.is_empty() && !group.contains(['+', '#']) => (Some(group.into()), filter),
-        _ => (None, name),
+        _ => (None, ""),
     }
 }
 

@@ -37,6 +37,17 @@ struct Sender {
     partial: Vec<u64>,
 }
 
+impl Sender {
+    /// What comes once more after it was resumed is a new delivery (2.7.5).
+    #[inline]
+    fn has_resumed(&mut self, number: u64) {
+        if let Ok(at) = self.resumed.binary_search(&number) {
+            self.resumed.remove(at);
+            self.partial.retain(|other| *other != number);
+        }
+    }
+}
+
 /// How a link on which the broker sends is to be served.
 pub struct Serving {
     /// Its way.
@@ -129,7 +140,7 @@ impl Wire {
     /// Sends what a link may have; false: there may be more.
     fn send(&mut self, door: &Door, broker: &Broker, now: Time, out: &mut Vec<u8>, batch_bytes: usize) -> bool {
         let Self { machine, links, head, limits, .. } = self;
-        let Some(Some(sender)) = links.get(door.link.index()) else { return true };
+        let Some(Some(sender)) = links.get_mut(door.link.index()) else { return true };
         if sender.door.link != door.link {
             return true;
         }
@@ -139,12 +150,13 @@ impl Wire {
             return true;
         }
         let mut full = false;
-        let done = broker.consume(&sender.attachment, now, sender.settles, &mut |consignment| {
+        let attachment = sender.attachment.clone();
+        let done = broker.consume(&attachment, now, sender.settles, &mut |consignment| {
             if drains {
-                machine.set_available(door.link, sender.attachment.depth());
+                machine.set_available(door.link, attachment.depth());
             }
             match deliver(machine, sender, &consignment, now, limits, head, out) {
-                Ok(_) => {}
+                Ok(_) => sender.has_resumed(consignment.number),
                 Err(Undelivered::TooLarge) => return Take::Not,
                 // The room was asked for; a link that has gone meanwhile gives back what it has.
                 Err(Undelivered::NoRoom) => {}
