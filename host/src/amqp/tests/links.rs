@@ -508,7 +508,9 @@ fn a_sender_that_was_told_an_incomplete_map_may_only_resume() {
         &mut rig.out,
     );
     rig.said();
-    let Action::Detach(gone) = rig.one(&transfer(0, Some(0), Some(b"t"), false, false, &message(b"m"))) else { panic!() };
+    let Action::Detach(gone) = rig.one(&transfer(0, Some(0), Some(b"t"), false, false, &message(b"m"))) else {
+        panic!()
+    };
     assert!(gone.by_machine && gone.closed);
     assert_eq!(rig.condition(), "amqp:not-allowed");
 }
