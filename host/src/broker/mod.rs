@@ -278,9 +278,7 @@ impl Broker {
             Request::Attach(attach) => self.attach(worker, link, now, *attach),
             // Whoever authenticates has heard it before.
             Request::Authenticate(_) => Answer::None,
-            Request::Detach(detach) => {
-                Answer::Left(self.detach(worker, link, now, detach))
-            }
+            Request::Detach(detach) => Answer::Left(self.detach(worker, link, now, detach)),
         }
     }
 
