@@ -37,9 +37,9 @@ fn read_typed<T: DeserializeOwned>(raw: &[u8]) -> Result<T, Bad> {
 }
 
 /// The attach of these fields, but for the open ones.
-fn without_open_fields(mut fields: Reader<'_>) -> Vec<u8> {
+fn without_open_fields(fields: Reader<'_>) -> Vec<u8> {
     let (mut count, mut content) = (0_u32, Vec::new());
-    while let Some(value) = fields.next() {
+    for value in fields {
         match OPEN_FIELDS.contains(&(count as usize)) {
             true => content.push(code::NULL),
             false => content.extend_from_slice(value.raw),
