@@ -38,6 +38,14 @@ fn a_configuration_is_a_version_of_its_own_and_can_be_rolled_back() {
     assert_eq!(mapped(), "one/a");
     admin.post(&format!("{path}/rollback?to=9999"), &json!({})).problem(404);
     assert_eq!(mapped(), "one/a");
+    // In the body it means the same, and what means nothing is not ignored.
+    admin.post(&format!("{path}/rollback"), &json!({ "to": second["version"] })).expect(200);
+    assert_eq!(mapped(), "two/a");
+    admin.post(&format!("{path}/rollback"), &json!({ "to": 9999 })).problem(404);
+    admin.post(&format!("{path}/rollback"), &json!({ "version": 1 })).problem(400);
+    admin.post(&format!("{path}/rollback?to={}", first["version"]), &json!({ "to": second["version"] })).problem(400);
+    admin.send("POST", &format!("{path}/rollback"), &[], b"one").problem(400);
+    assert_eq!(mapped(), "two/a");
 }
 
 #[test]

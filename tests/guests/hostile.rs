@@ -32,6 +32,9 @@ impl Module for Hostile {
             "configure-loops" => endless(),
             "configure-recurses" => panic!("{}", recurse(0)),
             "configure-storms" => (0..1_000_000).for_each(|_| log::info("again")),
+            "configure-toils" | "configure-toils-and-traps" => {
+                (0..100_000_000u64).for_each(|n| drop(core::hint::black_box(n)))
+            }
             "configure-eats" => core::mem::forget(core::hint::black_box(vec![1u8; 64 * MEBIBYTE])),
             "configure-exits" => std::process::exit(0),
             "configure-says-much" => return Err("x".repeat(MEBIBYTE).into()),
@@ -88,7 +91,7 @@ impl Routing for Hostile {
             "loops" => endless(),
             "recurses" => text(recurse(0).to_string()),
             "eats" => text(vec![1u8; 64 * MEBIBYTE].len().to_string()),
-            "traps" => panic!("as always"),
+            "traps" | "configure-toils-and-traps" => panic!("as always"),
             // One in a hundred: what an instance draws is its own.
             "traps-sometimes" => {
                 let turn = state::add("turn", 1).unwrap_or(0);
@@ -104,6 +107,10 @@ impl Routing for Hostile {
                 while fields.append("x", &[b'x'; 1_000]).is_ok() {}
                 let more: Vec<_> = (0..40).map(|_| fields.clone()).collect();
                 text(more.len().to_string())
+            }
+            "hoards" => {
+                core::mem::forget(core::hint::black_box(vec![1u8; 64 << 10]));
+                Decision::keep()
             }
             "exits" => std::process::exit(0),
             "dawdles" => {

@@ -8,3 +8,4 @@ mod matrix;
 mod outside;
 mod reload;
 mod server;
+mod spans;

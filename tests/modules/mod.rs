@@ -11,6 +11,7 @@ mod hooks;
 mod hostile;
 mod imports;
 mod machine_code;
+mod nursery;
 mod quarantine;
 mod rig;
 mod versions;

@@ -65,6 +65,22 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Document<T> {
     }
 }
 
+/// A body that is a JSON object, or none: then what stands for an empty one.
+pub(super) struct Perhaps<T>(pub T);
+
+impl<T: DeserializeOwned + Default, S: Send + Sync> FromRequest<S> for Perhaps<T> {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
+        let Raw(bytes) = Raw::from_request(request, state).await?;
+        match bytes.trim_ascii().first() {
+            None => Ok(Self(T::default())),
+            Some(b'{') => parse(&bytes).map(Self),
+            Some(_) => Err(Problem::bad_request("the body is not the JSON expected: an object is")),
+        }
+    }
+}
+
 /// A body that is JSON of any kind.
 pub(super) struct AnyJson(pub serde_json::Value);
 

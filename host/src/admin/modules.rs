@@ -2,7 +2,7 @@
 //! come one after the other, and an error leaves everything as it was.
 
 use super::api::Api;
-use super::body::{AnyJson, Ask, Name, PageQuery, Raw, json, page};
+use super::body::{AnyJson, Ask, Name, PageQuery, Perhaps, Raw, json, page};
 use super::error::Problem;
 use crate::wasm::{DeployError, DeployOptions, Deployed, ModuleInfo, OnFailure};
 use axum::extract::State;
@@ -23,8 +23,8 @@ pub(super) struct DeployQuery {
     signature: Option<String>,
 }
 
-/// Where to go back to.
-#[derive(Debug, Deserialize)]
+/// Where to go back to; in the query or in the body.
+#[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct RollbackQuery {
     to: Option<u64>,
@@ -100,8 +100,15 @@ pub(super) async fn rollback(
     State(api): State<Api>,
     Name(name): Name,
     Ask(query): Ask<RollbackQuery>,
+    Perhaps(body): Perhaps<RollbackQuery>,
 ) -> Result<Response, Problem> {
-    change(&api, move |api| api.modules().rollback(&name, query.to)).await
+    let to = match (query.to, body.to) {
+        (Some(one), Some(other)) if one != other => {
+            return Err(Problem::bad_request("query and body name different versions"));
+        }
+        (one, other) => one.or(other),
+    };
+    change(&api, move |api| api.modules().rollback(&name, to)).await
 }
 
 /// Ends a canary: every client follows it.

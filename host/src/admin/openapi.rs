@@ -42,7 +42,7 @@ const ENDPOINTS: &[(&str, &str, &str, Parameters, Option<&str>)] = &[
         "/api/v1/modules/{name}/rollback",
         "post",
         "Back to an earlier version",
-        &[("to", "which; otherwise the one before")],
+        &[("to", "which, unless a JSON body says it as `to`; otherwise the one before")],
         None,
     ),
     ("/api/v1/modules/{name}/confirm", "post", "End a canary", &[], None),

@@ -4,6 +4,7 @@ use super::{Failure, Outcome};
 use clap::{Args, ValueEnum};
 use std::io::IsTerminal;
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::fmt::format::FmtSpan;
 
 /// What is logged, and how.
 #[derive(Debug, Clone, Args)]
@@ -27,7 +28,9 @@ enum Format {
 pub(crate) fn start(args: &LogArgs) -> Outcome {
     let filter = EnvFilter::try_new(filter(&args.log))
         .map_err(|error| Failure::Usage(format!("--log {}: {error}", args.log)))?;
-    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    // A span that is asked for leaves a line when it ends, with the time that it took: calls of modules are the only ones.
+    let lines =
+        tracing_subscriber::fmt().with_env_filter(filter).with_span_events(FmtSpan::CLOSE).with_writer(std::io::stderr);
     let started = match args.log_format {
         Format::Text => lines.with_ansi(std::io::stderr().is_terminal()).try_init(),
         Format::Json => lines.json().flatten_event(true).try_init(),

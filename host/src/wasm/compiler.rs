@@ -7,6 +7,7 @@ use super::engine::Engine;
 use super::error::DeployError;
 use super::limits::Limits;
 use super::machine_code::MachineCode;
+use super::priority;
 use std::io::{Read, Write};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -31,6 +32,7 @@ const LOOK_EVERY: Duration = Duration::from_millis(5);
 /// # Errors
 /// Why the component cannot be deployed.
 pub fn try_to_compile(limits: &Limits, keep: Option<MachineCode>, bytes: &[u8]) -> Result<(), DeployError> {
+    priority::stand_back();
     let engine = Engine::for_compiling(limits, keep).map_err(|error| DeployError::Invalid(format!("{error:#}")))?;
     component::compile(&engine, limits, bytes).map(drop)
 }

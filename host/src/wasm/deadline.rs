@@ -1,5 +1,6 @@
 //! How long a call of a guest may take: told in time of a processor, looked at when the epoch moves on.
 
+use super::ticker::{Awake, Waker};
 use cpu_time::ThreadTime;
 use std::time::Duration;
 
@@ -15,6 +16,8 @@ pub(super) struct Deadline {
     ticks: u64,
     /// The thread's processor time at the first of them; what was used before is less than a tick, and for free.
     since: Duration,
+    /// Since then: the next tick will come.
+    awake: Option<Awake>,
 }
 
 impl Deadline {
@@ -25,11 +28,11 @@ impl Deadline {
             ticks_max: Self::ticks_max(milliseconds),
             ticks: 0,
             since: Duration::ZERO,
+            awake: None,
         }
     }
 
-    /// Ticks that such a call may last.
-    pub(super) fn ticks_max(milliseconds: u64) -> u64 {
+    fn ticks_max(milliseconds: u64) -> u64 {
         milliseconds.saturating_mul(4).saturating_add(WAITING_TICKS_MAX)
     }
 
@@ -38,12 +41,18 @@ impl Deadline {
         *self = Self::after(milliseconds);
     }
 
+    /// The call is over.
+    pub(super) fn end(&mut self) {
+        self.awake = None;
+    }
+
     /// The call is seen at a tick. The system is asked, 0.2 us, once a tick: a call that is over before one pays nothing.
     #[cold]
-    pub(super) fn is_over(&mut self) -> bool {
+    pub(super) fn is_over(&mut self, waker: &Waker) -> bool {
         let used = ThreadTime::now().as_duration();
         if self.ticks == 0 {
             self.since = used;
+            self.awake = waker.hold();
         }
         self.ticks += 1;
         self.ticks > self.ticks_max || used.saturating_sub(self.since) >= self.allowed

@@ -2,7 +2,6 @@
 //! them the broker's imports.
 
 use super::bindings;
-use super::deadline::Deadline;
 use super::instance::{Cell, CellOf};
 use super::limits::Limits;
 use super::machine_code::MachineCode;
@@ -37,19 +36,18 @@ impl Engine {
             tracing::warn!(%error, "no address space for guests without bounds checks, using small reservations");
             pooled(Some(limits.memory_bytes_max))
         })?;
-        Self::with(wasmtime, limits, machine_code)
+        Self::with(wasmtime, machine_code)
     }
 
     /// One that compiles as the other does, and has no room for instances.
     pub(super) fn for_compiling(limits: &Limits, machine_code: Option<MachineCode>) -> wasmtime::Result<Self> {
-        Self::with(wasmtime::Engine::new(&config(limits, &machine_code, None))?, limits, machine_code)
+        Self::with(wasmtime::Engine::new(&config(limits, &machine_code, None))?, machine_code)
     }
 
-    fn with(wasmtime: wasmtime::Engine, limits: &Limits, machine_code: Option<MachineCode>) -> wasmtime::Result<Self> {
+    fn with(wasmtime: wasmtime::Engine, machine_code: Option<MachineCode>) -> wasmtime::Result<Self> {
         let mut linker = Linker::new(&wasmtime);
         bindings::Guest::add_to_linker::<_, CellOf>(&mut linker, |cell| cell)?;
-        let longest = limits.call_milliseconds_max.max(limits.configure_milliseconds_max);
-        let ticker = Ticker::start(wasmtime.clone(), Deadline::ticks_max(longest));
+        let ticker = Ticker::start(wasmtime.clone());
         Ok(Self { wasmtime, linker, ticker, machine_code })
     }
 }

@@ -18,6 +18,9 @@ use wasmtime::{ResourceLimiter, Store, UpdateDeadline};
 /// guest holds it no longer than the call lasts. The bytes stay in the [`Cell`].
 pub struct Payload;
 
+/// Calls before which an instance is not replaced, whatever memory it has taken: to make one is not to cost more than them.
+const WORN_CALLS_MIN: u32 = 64;
+
 /// What the host keeps beside an instance: all that an import can reach.
 pub(super) struct Cell {
     /// Of the module, shared by all its instances.
@@ -133,6 +136,9 @@ pub(super) struct Said {
 pub(super) struct Instance {
     store: Store<Cell>,
     exports: Exports,
+    /// Bytes of memory that it could still take when it was configured.
+    free: usize,
+    calls: u32,
 }
 
 impl Instance {
@@ -164,12 +170,13 @@ impl Instance {
         let mut store = Store::new(&engine.wasmtime, cell);
         store.limiter(|cell| &mut cell.bounds);
         store.set_hostcall_fuel(limits.hostcall_bytes_max);
-        store.epoch_deadline_callback(|mut store| {
+        let waker = engine.ticker.waker();
+        store.epoch_deadline_callback(move |mut store| {
             let cell = store.data_mut();
-            Ok(if cell.deadline.is_over() { UpdateDeadline::Interrupt } else { UpdateDeadline::Continue(1) })
+            Ok(if cell.deadline.is_over(&waker) { UpdateDeadline::Interrupt } else { UpdateDeadline::Continue(1) })
         });
-        engine.ticker.touch();
         store.set_epoch_deadline(1);
+        engine.ticker.touch();
         let made = compiled.instantiate(&mut store);
         let exports = made.map_err(|error| fault(&error, &store, true))?;
         let answer = exports.lifecycle.call_configure(&mut store, config);
@@ -181,7 +188,15 @@ impl Instance {
             }
             Err(refusal) => Err(refusal.reason),
         };
-        Ok((Self { store, exports }, said))
+        store.data_mut().deadline.end();
+        let free = store.data().bounds.memory_left;
+        Ok((Self { store, exports, free, calls: 0 }, said))
+    }
+
+    /// It has taken more than half of the memory that it could take, call by call. Interpreters collect what is not used any
+    /// more later than at the bound of their memory, at which a call fails: a fresh one takes its place before.
+    pub(super) fn is_worn(&self) -> bool {
+        self.store.data().bounds.memory_left < self.free / 2 && self.calls >= WORN_CALLS_MIN
     }
 
     /// Asks. `message` is whose payload the guest may read meanwhile.
@@ -193,8 +208,9 @@ impl Instance {
         terms: Terms,
         call: impl FnOnce(&Exports, &mut Store<Cell>) -> wasmtime::Result<R>,
     ) -> Result<R, Fault> {
-        engine.ticker.touch();
+        self.calls = self.calls.saturating_add(1);
         self.store.set_epoch_deadline(1);
+        engine.ticker.touch();
         let cell = self.store.data_mut();
         cell.deadline = Deadline::after(cell.services.limits.call_milliseconds_max);
         cell.host_calls_left = cell.services.limits.host_calls_max;
@@ -204,8 +220,10 @@ impl Instance {
             cell.message = Some(message.clone());
         }
         let answer = call(&self.exports, &mut self.store);
+        let cell = self.store.data_mut();
+        cell.deadline.end();
         if message.is_some() {
-            self.store.data_mut().message = None;
+            cell.message = None;
         }
         answer.map_err(|error| fault(&error, &self.store, false))
     }

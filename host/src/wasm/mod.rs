@@ -10,12 +10,13 @@
 //! | `canary` | a new version for some of the clients |
 //! | `breaker`, `quarantine` | a version that fails again and again is not asked any more |
 //! | `pool` | warm instances of one worker thread |
+//! | `nursery` | instances made beforehand, where making one takes long |
 //! | `version` | one version: compiled, configured, counted |
 //! | `compiler` | a child process that tries a component first |
 //! | `machine_code` | what was compiled, kept from start to start |
 //! | `component` | bytes to compiled, exports checked, linked beforehand |
 //! | `instance` | one store and one instance under limits |
-//! | `engine`, `ticker`, `deadline` | how guests are compiled and stopped |
+//! | `engine`, `ticker`, `deadline`, `priority` | how guests are compiled and stopped |
 //! | `examples/` | what a module decides, tried without a broker and at each deployment |
 //! | `signature` | who may have signed a component |
 //! | `services`, `imports/` | what a module may call |
@@ -42,9 +43,11 @@ mod limits;
 mod machine_code;
 mod meter;
 mod modules;
+mod nursery;
 mod open;
 mod outside;
 mod pool;
+mod priority;
 mod quarantine;
 mod rebind;
 mod registry;

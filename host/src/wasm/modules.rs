@@ -11,6 +11,7 @@ use super::imports::metrics::{Figure, Figures};
 use super::imports::state::{State, StoredValue};
 use super::limits::{Limits, NAME_BYTES_MAX};
 use super::machine_code::MachineCode;
+use super::nursery::Nursery;
 use super::outside::{HostGrant, Messenger, MessengerSlot, Outside};
 use super::registry::{Canary, Entry, Material, Registry, Stored};
 use super::report::{Deployed, ModuleInfo, VersionInfo};
@@ -39,6 +40,7 @@ pub(super) struct Inner {
     pub(super) limits: Limits,
     pub(super) clock: Clock,
     pub(super) metrics: Arc<Metrics>,
+    pub(super) nursery: Nursery,
     store: Store,
     retained: RetainedSlot,
     messenger: MessengerSlot,
@@ -96,6 +98,7 @@ impl Modules {
             limits,
             clock,
             metrics,
+            nursery: Nursery::default(),
             store,
             retained: RetainedSlot::default(),
             messenger: MessengerSlot::default(),
@@ -355,7 +358,7 @@ impl Inner {
         }
     }
 
-    /// Rehearses a version.
+    /// Rehearses a version, and makes instances beforehand where that takes long.
     pub(super) fn rehearse(
         &self,
         entry: &Entry,
@@ -369,7 +372,9 @@ impl Inner {
             return Err(DeployError::ConfigTooBig { bytes, limit });
         }
         let services = entry.services.clone();
-        Version::new(&self.engine, &self.limits, number, digest, compiled, services, config).map(Arc::new)
+        let version = Version::new(&self.engine, &self.limits, number, digest, compiled, services, config)?;
+        self.stock(&version);
+        Ok(Arc::new(version))
     }
 
     fn add_version(

@@ -5,6 +5,7 @@ use super::fault::Fault;
 use super::instance::{Cell, Exports, Instance, Terms};
 use super::meter::{Hook, Meter};
 use super::modules::{Inner, Modules};
+use super::nursery::Serving;
 use super::version::Version;
 use crate::message::Message;
 use std::sync::Arc;
@@ -50,6 +51,8 @@ pub struct Guests {
     strays: bool,
     failures: u64,
     spent: Spent,
+    /// Counts the thread among those that serve clients.
+    serving: Option<Serving>,
     /// The thread may wait for servers outside, and so may the hooks for which somebody waits that long.
     patient: bool,
     /// Modules are asked what they would decide: what they change is not kept, and nothing is counted or held against them.
@@ -116,7 +119,8 @@ impl Ask<'_> {
 impl Guests {
     /// No instances yet: each is made when it is first needed.
     pub fn new(modules: &Modules) -> Self {
-        Self::of(modules.inner().clone())
+        let inner = modules.inner();
+        Self { serving: Some(inner.nursery.serve()), ..Self::of(inner.clone()) }
     }
 
     pub(super) fn of(inner: Arc<Inner>) -> Self {
@@ -127,6 +131,7 @@ impl Guests {
             strays: false,
             failures: 0,
             spent: Spent::default(),
+            serving: None,
             patient: false,
             rehearses: false,
             trace: None,
@@ -136,6 +141,7 @@ impl Guests {
     /// The same on a thread that may wait for servers outside.
     pub fn patient(mut self) -> Self {
         self.patient = true;
+        self.serving = None;
         self
     }
 
@@ -197,8 +203,10 @@ impl Guests {
         let span = ask.span();
         let entered = span.enter();
         let begun = Instant::now();
-        let made =
-            if slot.instance.is_none() { make(inner, version).map(|made| slot.instance = Some(made)) } else { Ok(()) };
+        let made = match slot.instance {
+            Some(_) => Ok(()),
+            None => self.inner.instance(version).map(|made| slot.instance = Some(made)),
+        };
         let answer = match (&mut slot.instance, made) {
             (Some(instance), Ok(())) => {
                 instance.call(&inner.engine, ask.message, terms, |exports, store| call(inner, exports, store))
@@ -221,7 +229,10 @@ impl Guests {
             trace.push(ask.decision(said, nanoseconds));
         }
         match answer {
-            Ok(answer) => Some(answer),
+            Ok(answer) => {
+                slot.instance.take_if(|instance| instance.is_worn());
+                Some(answer)
+            }
             Err(fault) => {
                 slot.instance = None;
                 self.failures += 1;
@@ -263,12 +274,4 @@ impl Guests {
         self.slots.push(Slot { version: version.clone(), meter: version.new_meter(), instance: None });
         self.slots.len() - 1
     }
-}
-
-fn make(inner: &Inner, version: &Version) -> Result<Instance, Fault> {
-    let (engine, limits) = (&inner.engine, &inner.limits);
-    let (instance, manifest) = Instance::new(engine, limits, &version.compiled, &version.services, &version.config)?;
-    // What it said when it was installed holds; but one that now refuses its configuration is not fit to be asked.
-    manifest.map_err(|reason| Fault::Answer(format!("refused its configuration: {reason}")))?;
-    Ok(instance)
 }

@@ -262,6 +262,7 @@ impl Entry {
             calls: figures.iter().map(|figure| figure.calls).sum(),
             failures: figures.iter().map(|figure| figure.failures).sum(),
             figures,
+            spares: running.map(|version| version.spares.count()).unwrap_or_default(),
             description: running.map(|version| version.manifest.description.clone()).unwrap_or_default(),
             module_version: running.map(|version| version.manifest.version.clone()).unwrap_or_default(),
             state_bytes: self.services.state.bytes(),

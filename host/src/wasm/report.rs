@@ -50,6 +50,8 @@ pub struct ModuleInfo {
     pub failures: u64,
     /// The same by function, with times.
     pub figures: Vec<HookFigures>,
+    /// Instances of the active version that were made beforehand, as making one takes long, and that nobody asks yet.
+    pub spares: usize,
     /// In the module's words.
     pub description: String,
     /// As its author counts.

@@ -1,7 +1,9 @@
-//! The thread that moves the epoch on, so that guests which run too long are looked at. It sleeps while nobody calls.
+//! The thread that moves the epoch on, so that guests which run too long are looked at. It sleeps while nobody calls: who
+//! calls wakes it, and a call that is seen at a tick keeps it awake until it is over.
 
+use super::priority;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
@@ -15,6 +17,9 @@ const BUSY: u8 = 2;
 /// Length of a tick, at least. A finer one would wake the thread more often than deadlines of milliseconds are worth.
 const TICK: Duration = Duration::from_millis(1);
 
+/// Ticks of a window: it goes on for one or two of them after the last call.
+const WINDOW: u32 = 10;
+
 /// Wakes the thread of ticks, from whatever thread.
 #[derive(Clone)]
 pub(super) struct Waker(Option<(Arc<Shared>, thread::Thread)>);
@@ -24,6 +29,14 @@ impl Waker {
     #[cfg(test)]
     pub(super) fn none() -> Self {
         Self(None)
+    }
+
+    /// Keeps the thread awake for as long as that lives.
+    pub(super) fn hold(&self) -> Option<Awake> {
+        let (shared, _) = self.0.as_ref()?;
+        shared.held.fetch_add(1, Ordering::AcqRel);
+        self.touch();
+        Some(Awake(shared.clone()))
     }
 
     /// As [`Ticker::touch`].
@@ -36,6 +49,15 @@ impl Waker {
     }
 }
 
+/// A call that lasts.
+pub(super) struct Awake(Arc<Shared>);
+
+impl Drop for Awake {
+    fn drop(&mut self) {
+        self.0.held.fetch_sub(1, Ordering::AcqRel);
+    }
+}
+
 /// One thread of ticks.
 pub(super) struct Ticker {
     shared: Arc<Shared>,
@@ -44,19 +66,19 @@ pub(super) struct Ticker {
 
 struct Shared {
     state: AtomicU8,
+    /// Calls that last.
+    held: AtomicUsize,
     stop: AtomicBool,
 }
 
 impl Ticker {
-    /// `longest` is the length in ticks of the longest call; a window has to be longer, so that a call is over before
-    /// the thread takes its silence for rest.
-    pub(super) fn start(engine: wasmtime::Engine, longest: u64) -> Self {
-        let shared = Arc::new(Shared { state: AtomicU8::new(PARKED), stop: AtomicBool::new(false) });
+    pub(super) fn start(engine: wasmtime::Engine) -> Self {
+        let shared =
+            Arc::new(Shared { state: AtomicU8::new(PARKED), held: AtomicUsize::new(0), stop: AtomicBool::new(false) });
         let inner = shared.clone();
-        let window = longest + 100;
         let thread = thread::Builder::new()
             .name("guest-epoch".into())
-            .spawn(move || run(&inner, &engine, window))
+            .spawn(move || run(&inner, &engine))
             .expect("a thread can be started while the broker starts");
         Self { shared, thread: Some(thread) }
     }
@@ -66,7 +88,8 @@ impl Ticker {
         Waker(self.thread.as_ref().map(|thread| (self.shared.clone(), thread.thread().clone())))
     }
 
-    /// To be called before each call of a guest. One load of a word that seldom changes, while calls are frequent.
+    /// To be called before each call of a guest, after its deadline was set: from then on there are as many ticks as a window
+    /// has, at least. One load of a word that seldom changes, while calls are frequent.
     #[inline]
     pub(super) fn touch(&self) {
         if self.shared.state.load(Ordering::Acquire) != BUSY {
@@ -95,20 +118,23 @@ impl Drop for Ticker {
     }
 }
 
-fn run(shared: &Shared, engine: &wasmtime::Engine, window: u64) {
-    come_first();
-    let mut left = window;
+fn run(shared: &Shared, engine: &wasmtime::Engine) {
+    priority::come_first();
+    let mut left = WINDOW;
     while !shared.stop.load(Ordering::Acquire) {
         if shared.state.load(Ordering::Acquire) == PARKED {
             thread::park();
-            left = window;
+            left = WINDOW;
             continue;
         }
         thread::sleep(TICK);
         engine.increment_epoch();
         left -= 1;
         if left == 0 {
-            left = window;
+            left = WINDOW;
+            if shared.held.load(Ordering::Acquire) > 0 {
+                continue;
+            }
             // BUSY becomes QUIET; QUIET, which nobody touched for a whole window, becomes PARKED.
             if shared.state.compare_exchange(QUIET, PARKED, Ordering::AcqRel, Ordering::Acquire).is_err() {
                 let _ = shared.state.compare_exchange(BUSY, QUIET, Ordering::AcqRel, Ordering::Acquire);
@@ -116,29 +142,3 @@ fn run(shared: &Shared, engine: &wasmtime::Engine, window: u64) {
         }
     }
 }
-
-/// Asks that this thread is run before all others when it is due. A guest that loops has its processor until then, and where
-/// more threads want processors than there are a thread like the others is woken many milliseconds late. What it does when it
-/// is woken takes some microseconds, so nobody notices. Needs CAP_SYS_NICE or a limit (`LimitRTPRIO=1` or `LimitNICE=-20` of
-/// systemd); without them it stays a thread like the others.
-#[cfg(target_os = "linux")]
-fn come_first() {
-    use thread_priority::unix::set_thread_priority_and_policy as set;
-    use thread_priority::{
-        NormalThreadSchedulePolicy, RealtimeThreadSchedulePolicy, ThreadPriority, ThreadSchedulePolicy,
-    };
-    let this = thread_priority::unix::thread_native_id();
-    let real_time = ThreadSchedulePolicy::Realtime(RealtimeThreadSchedulePolicy::Fifo);
-    let normal = ThreadSchedulePolicy::Normal(NormalThreadSchedulePolicy::Other);
-    let how = if set(this, ThreadPriority::Min, real_time).is_ok() {
-        "before all others"
-    } else if set(this, ThreadPriority::Max, normal).is_ok() {
-        "nice -20"
-    } else {
-        "like the others"
-    };
-    tracing::debug!(how, "the thread that stops guests is scheduled");
-}
-
-#[cfg(not(target_os = "linux"))]
-fn come_first() {}

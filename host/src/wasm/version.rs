@@ -10,6 +10,7 @@ use super::imports::log::LogLevel;
 use super::instance::{Instance, Said};
 use super::limits::Limits;
 use super::meter::{HookFigures, Meter};
+use super::nursery::Spares;
 use super::services::Services;
 use crate::topic::Filter;
 use parking_lot::Mutex;
@@ -27,6 +28,7 @@ pub(super) struct Version {
     pub(super) config: Arc<str>,
     pub(super) manifest: Manifest,
     pub(super) breaker: Breaker,
+    pub(super) spares: Spares,
     meters: Mutex<Meters>,
     /// When a failure was last told in the broker's log, in milliseconds, and how many were not since.
     told: AtomicU64,
@@ -150,6 +152,7 @@ impl Version {
             config,
             manifest,
             breaker: Breaker::default(),
+            spares: Spares::default(),
             meters: Mutex::default(),
             told: AtomicU64::new(0),
             untold: AtomicU64::new(0),
@@ -161,6 +164,11 @@ impl Version {
         let meter = Arc::new(Meter::default());
         self.meters.lock().live.push(meter.clone());
         meter
+    }
+
+    /// Threads that have, or had, an instance.
+    pub(super) fn threads(&self) -> usize {
+        self.meters.lock().live.len()
     }
 
     pub(super) fn retire_meter(&self, meter: &Arc<Meter>) {

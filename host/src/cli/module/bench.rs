@@ -8,7 +8,7 @@ use crate::cli::{Failure, Outcome, output};
 use crate::client::{Client, Departure, Protocol, Scope};
 use crate::message::{Envelope, Guarantee, Message, Will};
 use crate::topic::{self, Topic};
-use crate::wasm::{self, Action, Chain, Guests, HookFigures};
+use crate::wasm::{self, Action, Chain, Guests, HookFigures, LogLevel};
 use clap::Args;
 use serde_json::json;
 use std::path::PathBuf;
@@ -53,6 +53,12 @@ pub(super) fn run(args: &BenchArgs) -> Outcome {
         (0..args.calls).for_each(|_| bench.call());
         let info = modules.show("bench").map_err(Failure::failed)?;
         drop(progress);
+        if info.failures > 0 {
+            let lines = modules.logs("bench").map_err(Failure::failed)?;
+            let last = lines.iter().rev().find(|line| line.level == LogLevel::Error);
+            let why = last.map_or("its log does not say why", |line| &line.line);
+            eprintln!("{} of {} calls failed, the last: {why}", info.failures, info.calls);
+        }
         rows.extend(info.figures.into_iter().map(|figures| (payload, figures)));
     }
     if rows.is_empty() {

@@ -46,8 +46,8 @@ pub(super) fn await_reply(store: &mut StoreContextMut<'_, Cell>, number: u32) {
     }
     // The wait was not the guest's: its deadline begins anew, and its bound is that of the wait and of its requests.
     cell.rested();
-    cell.services.outside.waker.touch();
     store.set_epoch_deadline(1);
+    store.data_mut().services.outside.waker.touch();
 }
 
 pub(super) fn subscribe(store: &mut StoreContextMut<'_, Cell>, params: &[Val]) -> Answer {

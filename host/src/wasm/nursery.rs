@@ -1,0 +1,120 @@
+//! Instances made beforehand, of versions of which making one takes long, as those have that carry an interpreter (2 to 10 ms):
+//! by whoever deploys, and by a thread of their own when one was taken. So the threads that serve clients seldom make one.
+
+use super::fault::Fault;
+use super::instance::Instance;
+use super::modules::Inner;
+use super::version::Version;
+use cpu_time::ThreadTime;
+use parking_lot::Mutex;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::{Arc, OnceLock, Weak};
+use std::time::Duration;
+
+/// Processor time from which on an instance is made beforehand. One of a module in Rust or C takes a tenth of it.
+const COSTLY: Duration = Duration::from_micros(500);
+/// Spares of one version.
+const SPARES_MAX: usize = 16;
+/// Orders that wait. One that finds no room is left out: an instance is then made by whoever needs it.
+const ORDERS_MAX: usize = 64;
+
+/// Instances of one version that nobody asks yet.
+#[derive(Default)]
+pub(super) struct Spares {
+    /// Making one takes long.
+    costly: AtomicBool,
+    ready: Mutex<Vec<Instance>>,
+}
+
+impl Spares {
+    pub(super) fn count(&self) -> usize {
+        self.ready.lock().len()
+    }
+}
+
+/// Who makes them, and for how many threads.
+#[derive(Default)]
+pub(super) struct Nursery {
+    serving: Arc<AtomicUsize>,
+    /// The thread, once it is needed. None: the system gave none.
+    orders: OnceLock<Option<SyncSender<Weak<Version>>>>,
+}
+
+/// A thread that serves clients, for as long as this lives.
+pub(super) struct Serving(Arc<AtomicUsize>);
+
+impl Drop for Serving {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+impl Nursery {
+    /// One thread more asks modules.
+    pub(super) fn serve(&self) -> Serving {
+        self.serving.fetch_add(1, Ordering::Relaxed);
+        Serving(self.serving.clone())
+    }
+}
+
+impl Inner {
+    /// An instance that is ready to be asked, by whoever is about to.
+    pub(super) fn instance(self: &Arc<Self>, version: &Arc<Version>) -> Result<Instance, Fault> {
+        if !version.spares.costly.load(Ordering::Relaxed) {
+            return self.make(version);
+        }
+        let spare = version.spares.ready.lock().pop();
+        let orders = self.nursery.orders.get_or_init(|| hire(Arc::downgrade(self)));
+        if let Some(orders) = orders {
+            // One that does not fit is left out, as said.
+            let _ = orders.try_send(Arc::downgrade(version));
+        }
+        spare.map_or_else(|| self.make(version), Ok)
+    }
+
+    /// Makes an instance to see what that takes, and where it takes long as many as there are threads without one.
+    pub(super) fn stock(&self, version: &Version) {
+        let serving = self.nursery.serving.load(Ordering::Relaxed);
+        let wanted = serving.saturating_sub(version.threads()).clamp(1, SPARES_MAX);
+        while version.spares.count() < wanted {
+            let begun = ThreadTime::now();
+            // Whoever needs one will hear why there is none.
+            let Ok(instance) = self.make(version) else { return };
+            if begun.elapsed() < COSTLY {
+                return;
+            }
+            version.spares.costly.store(true, Ordering::Relaxed);
+            version.spares.ready.lock().push(instance);
+        }
+    }
+
+    fn make(&self, version: &Version) -> Result<Instance, Fault> {
+        let Version { compiled, services, config, .. } = version;
+        let (instance, manifest) = Instance::new(&self.engine, &self.limits, compiled, services, config)?;
+        // What it said when it was installed holds; but one that now refuses its configuration is not fit to be asked.
+        manifest.map_err(|reason| Fault::Answer(format!("refused its configuration: {reason}")))?;
+        Ok(instance)
+    }
+}
+
+fn hire(inner: Weak<Inner>) -> Option<SyncSender<Weak<Version>>> {
+    let (sender, orders) = sync_channel(ORDERS_MAX);
+    let thread = std::thread::Builder::new().name("guest-nursery".into());
+    match thread.spawn(move || run(&inner, &orders)) {
+        Ok(_) => Some(sender),
+        Err(error) => {
+            tracing::warn!(%error, "no thread to make instances of modules beforehand");
+            None
+        }
+    }
+}
+
+/// Ends with the modules that it was hired for.
+fn run(inner: &Weak<Inner>, orders: &Receiver<Weak<Version>>) {
+    while let Ok(version) = orders.recv() {
+        if let (Some(inner), Some(version)) = (inner.upgrade(), version.upgrade()) {
+            inner.stock(&version);
+        }
+    }
+}

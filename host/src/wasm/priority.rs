@@ -1,0 +1,46 @@
+//! Which threads the system is asked to run first, and last. Where it does not allow that, or is no Linux, they are like the others.
+
+#[cfg(target_os = "linux")]
+use thread_priority::unix::{set_thread_priority_and_policy as set, thread_native_id};
+#[cfg(target_os = "linux")]
+use thread_priority::{
+    NormalThreadSchedulePolicy, RealtimeThreadSchedulePolicy, ThreadPriority, ThreadPriorityValue, ThreadSchedulePolicy,
+};
+
+#[cfg(target_os = "linux")]
+const NORMAL: ThreadSchedulePolicy = ThreadSchedulePolicy::Normal(NormalThreadSchedulePolicy::Other);
+
+/// Of the thread that stops guests: it is to be run before all others when it is due. A guest that loops has its processor
+/// until then, and where more threads want processors than there are a thread like the others is woken many milliseconds late.
+/// What it does when it is woken takes some microseconds, so nobody notices. Needs CAP_SYS_NICE or a limit (`LimitRTPRIO=1` or
+/// `LimitNICE=-20` of systemd).
+#[cfg(target_os = "linux")]
+pub(super) fn come_first() {
+    let real_time = ThreadSchedulePolicy::Realtime(RealtimeThreadSchedulePolicy::Fifo);
+    let how = if set(thread_native_id(), ThreadPriority::Min, real_time).is_ok() {
+        "before all others"
+    } else if set(thread_native_id(), ThreadPriority::Max, NORMAL).is_ok() {
+        "nice -20"
+    } else {
+        "like the others"
+    };
+    tracing::debug!(how, "the thread that stops guests is scheduled");
+}
+
+/// Of whoever compiles: threads that serve clients come before it. On a busy machine it still gets a quarter of a processor, so
+/// that what takes 8 s of one is done in time.
+#[cfg(target_os = "linux")]
+pub(super) fn stand_back() {
+    // Of 0 to 99: nice 5.
+    let priority = ThreadPriorityValue::try_from(35).map(ThreadPriority::Crossplatform);
+    if let Ok(priority) = priority {
+        // Otherwise it is like the others, as said.
+        let _ = set(thread_native_id(), priority, NORMAL);
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+pub(super) fn come_first() {}
+
+#[cfg(not(target_os = "linux"))]
+pub(super) fn stand_back() {}

@@ -1,0 +1,48 @@
+//! Instances that are made beforehand, and those that are replaced before their memory is used up.
+
+use super::rig::{Rig, limits};
+use cpu_time::ThreadTime;
+use host::wasm::{Limits, OnFailure};
+use std::time::{Duration, Instant};
+
+/// Milliseconds of a processor that this thread uses for a call.
+fn milliseconds(rig: &mut Rig, topic: &str) -> f64 {
+    let begun = ThreadTime::now();
+    rig.routed(topic);
+    begun.elapsed().as_secs_f64() * 1e3
+}
+
+/// `configure` takes some hundred milliseconds of a processor, and the thread that asks the module spends none of them: neither for
+/// its first instance nor for the one after a failure. Told in processor time, of which a call takes a thousandth of that.
+#[test]
+fn an_instance_that_takes_long_to_make_is_made_beforehand() {
+    let mut rig = Rig::with(Limits { configure_milliseconds_max: 20_000, failures_max: 0, ..limits() });
+    let begun = ThreadTime::now();
+    rig.deploy("m", "hostile", 1, OnFailure::Bypass, r#"{"mode": "configure-toils"}"#);
+    let toil = begun.elapsed().as_secs_f64() * 1e3;
+    println!("deployed in {toil:.1} ms");
+    let first = milliseconds(&mut rig, "good");
+    assert!(first < toil / 10.0, "{first} of {toil}");
+    rig.deploy("m", "hostile", 1, OnFailure::Bypass, r#"{"mode": "configure-toils-and-traps"}"#);
+    for _ in 0..2 {
+        let failing = milliseconds(&mut rig, "bad");
+        assert!(failing < toil / 10.0, "{failing} of {toil}");
+        // The one that takes its place is made meanwhile, by another thread.
+        let begun = Instant::now();
+        while rig.modules.show("m").unwrap().spares == 0 {
+            assert!(begun.elapsed() < Duration::from_secs(60), "no spare instance was made");
+            std::thread::yield_now();
+        }
+    }
+}
+
+/// It keeps 64 KiB of each message: 16 MiB hold 250 of them.
+#[test]
+fn an_instance_is_replaced_before_its_memory_is_used_up() {
+    let mut rig = Rig::with(limits());
+    rig.deploy("m", "hostile", 1, OnFailure::Refuse, r#"{"mode": "hoards"}"#);
+    for n in 0..1_000 {
+        assert_eq!(rig.routed("bad"), "pass bad", "{n}");
+    }
+    assert_eq!(rig.modules.show("m").unwrap().failures, 0);
+}
