@@ -26,8 +26,9 @@ enum Format {
 
 /// Starts logging. Once a process; a second call changes nothing.
 pub(crate) fn start(args: &LogArgs) -> Outcome {
-    let filter = EnvFilter::try_new(filter(&args.log))
-        .map_err(|error| Failure::Usage(format!("--log {}: {error}", args.log)))?;
+    let failed = |why: String| Failure::Usage(format!("--log {}: {why}", args.log));
+    let filter = filter(&args.log).map_err(failed)?;
+    let filter = EnvFilter::try_new(filter).map_err(|error| failed(error.to_string()))?;
     // A span that is asked for leaves a line when it ends, with the time that it took: calls of modules are the only ones.
     let lines =
         tracing_subscriber::fmt().with_env_filter(filter).with_span_events(FmtSpan::CLOSE).with_writer(std::io::stderr);
@@ -40,12 +41,15 @@ pub(crate) fn start(args: &LogArgs) -> Outcome {
 
 /// The same for the broker and its modules, while libraries tell their errors only: of what strangers send them they may say
 /// thousands of lines a second.
-fn filter(wanted: &str) -> String {
+fn filter(wanted: &str) -> Result<String, String> {
     let quiet = |part: &str| match part.trim().to_ascii_lowercase().as_str() {
-        level @ ("warn" | "info") => format!("error,host={level},module={level}"),
-        _ => part.to_owned(),
+        level @ ("warn" | "info") => Ok(format!("error,host={level},module={level}")),
+        "" | "off" | "error" | "debug" | "trace" => Ok(part.to_owned()),
+        // A part of the program by itself would be taken for all of it, and a level with a mistake in it for such a part.
+        other if other.chars().all(char::is_alphanumeric) => Err(format!("{other} is no level")),
+        _ => Ok(part.to_owned()),
     };
-    wanted.split(',').map(quiet).collect::<Vec<_>>().join(",")
+    Ok(wanted.split(',').map(quiet).collect::<Result<Vec<_>, _>>()?.join(","))
 }
 
 #[cfg(test)]
@@ -62,8 +66,9 @@ mod tests {
             ("debug", "debug"),
             ("off", "off"),
         ] {
-            assert_eq!(filter(wanted), meant);
+            assert_eq!(filter(wanted).as_deref(), Ok(meant));
             assert!(EnvFilter::try_new(meant).is_ok());
         }
+        assert_eq!(filter("warn,inof"), Err("inof is no level".to_owned()));
     }
 }

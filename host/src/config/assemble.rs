@@ -5,7 +5,9 @@ use super::problem::{ConfigError, Origin, Problem};
 use super::settings::{BRIDGE, GLOBAL, LISTENER, MODULE, Setting};
 use super::written::{self, Given};
 use crate::bridge;
+use crate::broker::is_address_of_queue;
 use crate::identity::Anonymous;
+use crate::topic::{self, Topic};
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
@@ -151,6 +153,17 @@ impl Assembly {
                 "the admin API has no TLS yet and is served on loopback addresses only".to_owned(),
             ));
         }
+        let dead_letters = &self.config.broker.dead_letters;
+        if !dead_letters.is_empty() && !is_address(dead_letters, &self.config.topic) {
+            let message =
+                format!("broker.dead_letters: {dead_letters} is no topic name and no queue's address, as /queues/NAME");
+            found.push(("broker.dead_letters".to_owned(), message));
+        }
+        let admin = &self.config.admin;
+        if !admin.read_token_file.as_os_str().is_empty() && admin.read_token_file == admin.token_file {
+            let message = "it is the file of the token that may do everything; name another one".to_owned();
+            found.push(("admin.read_token_file".to_owned(), format!("admin.read_token_file: {message}")));
+        }
         let bundled = Config::default().modules;
         for module in &self.config.modules {
             if module.only_grants() {
@@ -203,6 +216,11 @@ fn section(key: &str) -> &str {
     }
 }
 
+/// Whether messages can be sent there.
+fn is_address(name: &str, limits: &topic::Limits) -> bool {
+    Topic::new(name, limits).is_ok() && (!name.starts_with("/queues/") || is_address_of_queue(name))
+}
+
 /// What is wrong with a listener as a whole, and under which key.
 fn listener_problem(listener: &Listener, others: &[Listener], config: &Config) -> Option<(&'static str, String)> {
     let name = &listener.name;
@@ -221,6 +239,19 @@ fn listener_problem(listener: &Listener, others: &[Listener], config: &Config) -
         let message =
             "needs tls.client_ca, and tls.client_certificate = optional or required, to check clients' certificates";
         return Some(("tls.client_ca", format!("listener {name} {message}")));
+    }
+    if given(&tls.certificate) && !transport.needs_certificate() {
+        let secure = if transport.is_web() { "wss" } else { "tls" };
+        let message = format!(
+            "listener {name} has a certificate, and its transport is {transport}; say transport = \"{secure}\""
+        );
+        // AMQP has a layer of TLS of its own, which clients may ask for.
+        if transport != Transport::Tcp || listener.protocol == ProtocolName::Mqtt {
+            return Some(("transport", message));
+        }
+        if tls.client_certificate == ClientCertificate::Required {
+            return Some(("transport", format!("{message}, since TLS is only on offer there")));
+        }
     }
     if transport == Transport::Quic && listener.protocol != ProtocolName::Mqtt {
         return Some(("protocol", format!("listener {name} is for QUIC, which carries mqtt and nothing else")));
