@@ -329,6 +329,23 @@ fn what_a_consumer_was_told_to_get_again_nobody_else_gets_while_it_is_there() {
     assert_eq!(texts(&hall.consume(&two, 9)), ["0"]);
 }
 
+/// 3.5.8: who comes back with another filter keeps nothing from others that it does not want itself.
+#[test]
+fn a_consumer_is_promised_only_what_it_still_wants() {
+    let mut hall = hall(Limits::default());
+    let one = hall.at_queue(false);
+    hall.fill(2);
+    let numbers: Vec<u64> = hall.consume(&one, 9).iter().map(|got| got.number).collect();
+    hall.part(one, Parting::Kept(0));
+    let test = Arc::new(|message: &crate::message::Message| message.payload() != b"1");
+    let predicate = Predicate { words: Arc::from(*b"not 1"), test };
+    let source = Source::Queue { address: QUEUE.into(), browses: false, link: "".into() };
+    let (one, two) = (hall.consumer(source, 1, Some(predicate)), hall.at_queue(false));
+    assert_eq!(hall.broker.still_waiting(one.link.attachment().unwrap(), &numbers), numbers[..1]);
+    assert_eq!(texts(&hall.consume(&two, 9)), ["1"]);
+    assert_eq!(texts(&hall.consume(&one, 9)), ["0"]);
+}
+
 #[test]
 fn a_receiver_that_comes_under_the_same_name_takes_over() {
     let mut hall = hall(Limits::default());

@@ -463,16 +463,24 @@ impl Broker {
     }
 
     /// Those of these entries that the mailbox has still, held by nobody: a receiver that comes back asks about what it
-    /// remembers. They are kept for it from now on, whoever else takes from the mailbox.
+    /// remembers. They are kept for it from now on, whoever else takes from the mailbox; but not what it does not want any
+    /// more.
     pub fn still_waiting(&self, link: &Attachment, numbers: &[u64]) -> Vec<u64> {
         let mut state = link.mailbox.lock();
+        let consumer = state.consumers.iter().find(|consumer| consumer.number == link.number);
+        let is_wanted = |queued: &Queued| match consumer.and_then(|consumer| consumer.predicate.as_ref()) {
+            None => true,
+            Some(predicate) => queued.message.in_form(true).map_or(true, |message| (predicate.test)(message)),
+        };
         let has = |number: &u64| {
             !state.promised.contains_key(number)
-                && (state.is_in_gap(*number)
-                    || state.queue.binary_search_by_key(number, |queued| queued.number).is_ok())
+                && match state.queue.binary_search_by_key(number, |queued| queued.number) {
+                    Ok(at) => state.queue.get(at).is_some_and(is_wanted),
+                    Err(_) => state.is_in_gap(*number),
+                }
         };
         let waiting: Vec<u64> = numbers.iter().copied().filter(has).collect();
-        if state.consumers.iter().any(|consumer| consumer.number == link.number) {
+        if consumer.is_some() {
             state.promised.extend(waiting.iter().map(|number| (*number, link.number)));
         }
         waiting
