@@ -14,8 +14,8 @@ use std::time::Duration;
 
 /// Processor time from which on an instance is made beforehand. One of a module in Rust or C takes a tenth of it.
 const COSTLY: Duration = Duration::from_micros(500);
-/// Spares of one version.
-const SPARES_MAX: usize = 16;
+/// Spares of one version: each has the memory that it was configured with, some MiB. The next one is made as soon as one was taken.
+const SPARES_MAX: usize = 2;
 /// Orders that wait. One that finds no room is left out: an instance is then made by whoever needs it.
 const ORDERS_MAX: usize = 64;
 
@@ -73,7 +73,7 @@ impl Inner {
         spare.map_or_else(|| self.make(version), Ok)
     }
 
-    /// Makes an instance to see what that takes, and where it takes long as many as there are threads without one.
+    /// Makes an instance to see what that takes, and where it takes long a second one if more than one thread has none.
     pub(super) fn stock(&self, version: &Version) {
         let serving = self.nursery.serving.load(Ordering::Relaxed);
         let wanted = serving.saturating_sub(version.threads()).clamp(1, SPARES_MAX);
