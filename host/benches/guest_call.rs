@@ -9,6 +9,7 @@ use host::topic::{Limits as TopicLimits, Topic};
 use host::wasm::{Action, Clock, DeployOptions, Guests, Kept, Modules};
 use std::hint::black_box;
 use std::sync::Arc;
+use std::time::Duration;
 
 #[path = "../../tests/harness/guests.rs"]
 mod guests;
@@ -98,6 +99,20 @@ fn others(criterion: &mut Criterion) {
     });
 }
 
+/// A hundred calls of `state` in one of `routing`; `none` is the same without them, to be taken off.
+fn state(criterion: &mut Criterion) {
+    // What is set goes to the store's thread, which comes behind after some seconds.
+    let mut group = criterion.benchmark_group("guest/state");
+    group.warm_up_time(Duration::from_millis(200)).measurement_time(Duration::from_secs(1)).sample_size(20);
+    for (what, mode) in [("none", "behaves"), ("get_100", "state-gets"), ("set_100", "state-sets")] {
+        let modules = modules(&[("hostile", &format!(r#"{{"mode": "{mode}"}}"#))]);
+        let (chain, mut guests, client, message) = (modules.chain(), Guests::new(&modules), client(), message(256));
+        group.bench_function(what, |bencher| {
+            bencher.iter(|| chain.route(&mut guests, &client, black_box(message.clone())));
+        });
+    }
+}
+
 fn making(criterion: &mut Criterion) {
     let modules = modules(&[("router", "{}")]);
     let (chain, publisher, message) = (modules.chain(), client(), message(256));
@@ -124,5 +139,5 @@ fn making(criterion: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, names, routing, others, making);
+criterion_group!(benches, names, routing, others, state, making);
 criterion_main!(benches);

@@ -108,6 +108,15 @@ impl Routing for Hostile {
                 let more: Vec<_> = (0..40).map(|_| fields.clone()).collect();
                 text(more.len().to_string())
             }
+            // For the bench.
+            "state-gets" => {
+                (0..100).for_each(|_| drop(state::get("key")));
+                Decision::keep()
+            }
+            "state-sets" => {
+                (0..100u8).for_each(|n| drop(state::set("key", &[n; 16], None)));
+                Decision::keep()
+            }
             "hoards" => {
                 core::mem::forget(core::hint::black_box(vec![1u8; 64 << 10]));
                 Decision::keep()
