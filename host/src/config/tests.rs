@@ -100,8 +100,20 @@ fn entries_of_lists_are_addressed_by_name_in_every_source() {
         ("", &[], &["listener.mqtt.bind=localhost:0"], "listener.mqtt.bind", "127.0.0.1:0"),
         ("", &[], &["listener.two.bind=127.0.0.1:5"], "listener.two.bind", "127.0.0.1:5"),
         ("", &[], &["listener.two={ bind = \"127.0.0.1:5\" }"], "listener.two.bind", "127.0.0.1:5"),
-        ("", &[], &["listener.ws.tls={ certificate = \"c\", key = \"k\" }"], "listener.ws.tls.key", "k"),
-        ("", &[], &["listener.ws={\"tls\":{\"certificate\":\"c\",\"key\":\"k\"}}"], "listener.ws.tls.key", "k"),
+        (
+            "",
+            &[],
+            &["listener.ws.transport=wss", "listener.ws.tls={ certificate = \"c\", key = \"k\" }"],
+            "listener.ws.tls.key",
+            "k",
+        ),
+        (
+            "",
+            &[],
+            &["listener.ws={\"transport\":\"wss\",\"tls\":{\"certificate\":\"c\",\"key\":\"k\"}}"],
+            "listener.ws.tls.key",
+            "k",
+        ),
         ("", &[("PLIANT__AUTH__JWT", "{ issuer = \"i\" }")], &[], "auth.jwt.issuer", "i"),
         ("", &[], &["module.topic-rules={config={rules=[1]}}"], "module.topic-rules.config", "{\"rules\":[1]}"),
         ("", &[("PLIANT__MODULE__TOPIC_RULES__ORDER", "5")], &[], "module.topic-rules.order", "5"),
@@ -119,9 +131,22 @@ fn entries_of_lists_are_addressed_by_name_in_every_source() {
     }
 }
 
+/// A file, variables, flags, and what is said of them.
+type Wrong = (&'static str, &'static [(&'static str, &'static str)], &'static [&'static str], &'static str);
+
+fn are_said(rows: impl IntoIterator<Item = Wrong>) {
+    for (file, environment, flags, expected) in rows {
+        let error = load(file, environment, flags).expect_err(file);
+        assert!(
+            error.contains(expected),
+            "{file:?} {environment:?} {flags:?}\n  said     {error}\n  expected {expected}"
+        );
+    }
+}
+
 #[test]
 fn what_is_wrong_is_said_with_its_place() {
-    for (file, environment, flags, expected) in [
+    are_said([
         ("\ndatadir = \"x\"", &[][..], &[][..], "c.toml:2: unknown key datadir; the nearest is data_dir"),
         ("[store]\ndurabilty = 1", &[], &[], "c.toml:2: unknown key store.durabilty; the nearest is store.durability"),
         ("durability = 1", &[], &[], "c.toml:1: unknown key durability; the nearest is store.durability"),
@@ -215,13 +240,7 @@ fn what_is_wrong_is_said_with_its_place() {
         ("", &[], &["admin.bind=0.0.0.0:1"], "--set admin.bind: the admin API has no TLS yet"),
         ("", &[], &["listener.b.bind=127.0.0.1:1883"], "listener mqtt binds 127.0.0.1:1883 like listener b"),
         ("", &[], &["listener.b.bind=127.0.0.1:9880"], "listener b binds 127.0.0.1:9880 like the admin API"),
-    ] {
-        let error = load(file, environment, flags).expect_err(file);
-        assert!(
-            error.contains(expected),
-            "{file:?} {environment:?} {flags:?}\n  said     {error}\n  expected {expected}"
-        );
-    }
+    ]);
 }
 
 #[test]
