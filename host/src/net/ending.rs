@@ -5,6 +5,7 @@ use super::connection::Connection;
 use super::gate::Crowded;
 use super::linger::linger;
 use super::machine::{Machine, Writer};
+use super::partial::Partial;
 use super::session::Fault;
 use crate::client::Departure;
 use crate::dialogue::{Closed, Detach};
@@ -46,6 +47,8 @@ impl Connection {
     }
 
     pub(super) async fn finish(mut self, end: End) {
+        // Others may need the room while this one waits for its client.
+        self.partial_weight = Partial::default();
         let now = self.context.clock.now();
         let metrics = self.context.broker.metrics().clone();
         let departure = match &end {
@@ -120,6 +123,7 @@ impl Connection {
         let is_over =
             matches!(end, End::Detached(_)) && !self.layered && self.partial.is_empty() && !self.outlet.is_blocked();
         let in_order = !matches!(end, End::Lost | End::Stalled | End::Crowded(_));
+        self.partial = Vec::new();
         if !is_over && in_order {
             self.outlet.close_session(now);
             linger(self.outlet.socket(), &mut self.read).await;
