@@ -33,7 +33,8 @@ pub struct Limits {
     pub session_expiry_seconds_max: u32,
     /// Longest client identifier in bytes. Default 65,535, the longest possible.
     pub client_id_bytes_max: u16,
-    /// Longest client identifier of an MQTT 3.1 client in characters. Default 23, as MQTT 3.1 has it.
+    /// Longest client identifier of an MQTT 3.1 client in characters. MQTT 3.1 has 23; clients that still speak
+    /// it have longer ones, and brokers take them. Default 65,535: any.
     pub client_id_characters_max_3_1: u16,
     /// User properties of one packet. Default 1,000.
     pub user_properties_max: usize,
@@ -71,7 +72,7 @@ impl Default for Limits {
             connect_seconds_max: 10,
             session_expiry_seconds_max: u32::MAX,
             client_id_bytes_max: u16::MAX,
-            client_id_characters_max_3_1: 23,
+            client_id_characters_max_3_1: u16::MAX,
             user_properties_max: 1000,
             filters_per_packet_max: 8192,
             acknowledge_unauthorized: false,
