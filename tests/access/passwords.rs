@@ -160,7 +160,7 @@ fn the_command_line_keeps_the_file() {
         use std::os::unix::fs::PermissionsExt;
         assert_eq!(std::fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
     }
-    // J13: each reads the file and writes it whole.
+    // Each reads the file and writes it whole.
     std::thread::scope(|scope| {
         for name in ["x", "y", "z"] {
             scope.spawn(move || assert_eq!(run(&["add", name, "--no-scram"], "secret").0, Some(0)));

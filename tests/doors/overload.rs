@@ -167,7 +167,7 @@ fn a_mark_on_memory_holds_publishers_back_until_receivers_have_caught_up() {
     paused.expect(&topic, "again", 1);
 }
 
-/// J4: what the beginnings of packets may take together has a bound; a client that goes on is told, the others are served.
+/// What the beginnings of packets may take together has a bound; a client that goes on is told, the others are served.
 #[test]
 fn packets_that_are_not_whole_have_a_bound_together() {
     let Some(broker) = Process::start_with(&["broker.memory_bytes_max=16777216"], None) else { return };

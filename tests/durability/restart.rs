@@ -229,7 +229,7 @@ fn clients_are_told_that_the_broker_goes() {
     assert_eq!(old.expect_closed(), None);
 }
 
-/// J7: whoever comes back at once would be told a second time.
+/// Whoever comes back at once would be told a second time.
 #[test]
 fn nobody_comes_in_while_the_broker_goes() {
     let Some(broker) = Broker::start() else { return };

@@ -209,7 +209,7 @@ mod tests {
         });
     }
 
-    /// J5: the second head has no more time than the first one, and all but requests have less where others wait.
+    /// The second head has no more time than the first one, and all but requests have less where others wait.
     #[test]
     fn silence_is_borne_as_long_as_it_has_a_reason() {
         run(async {

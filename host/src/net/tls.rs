@@ -262,7 +262,7 @@ mod tests {
         /3xycbosge5YIeqK0YOLb2dFCLHDyEPYqnk9bHe/lUWHTVFdIT+ebZjq\n\
         -----END PRIVATE KEY-----";
 
-    /// J10
+    /// A certificate made without extensions, which OpenSSL does by default, is no mistake of the operator.
     #[test]
     fn a_certificate_of_version_1_serves() {
         let folder = tempfile::tempdir().unwrap();

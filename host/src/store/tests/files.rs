@@ -46,7 +46,7 @@ fn what_is_not_a_store_is_refused_in_one_line() {
     std::fs::write(parent.path().join("text/pliant.redb"), "not a database").unwrap();
     assert!(matches!(open("text"), OpenError::Damaged { .. }));
 
-    // A copy that failed, and no new store (J12).
+    // A copy that failed, and no new store.
     std::fs::create_dir(parent.path().join("empty")).unwrap();
     std::fs::write(parent.path().join("empty/pliant.redb"), "").unwrap();
     assert!(matches!(open("empty"), OpenError::Unusable { .. }));

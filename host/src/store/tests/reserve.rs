@@ -68,7 +68,7 @@ fn a_full_disk_lets_queues_be_emptied_and_recovers_by_itself() {
     assert_eq!(open(&disk).1.mailboxes[0].queue.len(), 0);
 }
 
-/// J2: the reserve is used up, and the broker starts anew.
+/// The reserve is used up, and the broker starts anew.
 #[test]
 fn a_start_on_a_full_disk_takes_nothing_and_lets_queues_be_emptied() {
     let disk = Disk::default();
@@ -91,7 +91,7 @@ fn a_start_on_a_full_disk_takes_nothing_and_lets_queues_be_emptied() {
     assert!(store.close());
 }
 
-/// J1: there is no room, and nobody will make any.
+/// There is no room, and nobody will make any.
 #[test]
 fn a_full_disk_does_not_hold_up_the_end() {
     let disk = Disk::default();
