@@ -1,8 +1,10 @@
 //! Counters and gauges of the whole process, named with their units. No exporter here: the admin room prints them.
 
 mod bridges;
+mod spread;
 
 pub use bridges::{BridgeFigures, BridgeStanding, BridgeState, RouteFigures, RouteStanding, RouteState};
+pub use spread::Spread;
 
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
@@ -21,6 +23,24 @@ impl Counter {
     /// The sum so far.
     pub fn get(&self) -> u64 {
         self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// Only ever grows, with each message or batch of them.
+#[derive(Debug, Default)]
+pub struct BusyCounter(Spread);
+
+impl BusyCounter {
+    /// Adds.
+    pub fn add(&self, n: u64) {
+        if n != 0 {
+            self.0.add(n.cast_signed());
+        }
+    }
+
+    /// The sum so far.
+    pub fn get(&self) -> u64 {
+        self.0.sum().cast_unsigned()
     }
 }
 
@@ -56,6 +76,7 @@ macro_rules! metrics {
         }
     };
     (@kind Counter) => { "counter" };
+    (@kind BusyCounter) => { "counter" };
     (@kind Gauge) => { "gauge" };
 }
 
@@ -95,13 +116,13 @@ metrics! {
     /// Retained messages.
     retained_messages: Gauge, "Retained messages.";
     /// Messages that arrived from anywhere.
-    messages_received_total: Counter, "Messages received from clients, HTTP, wills and modules.";
+    messages_received_total: BusyCounter, "Messages received from clients, HTTP, wills and modules.";
     /// Payload bytes of those.
-    payload_received_bytes_total: Counter, "Payload bytes received.";
+    payload_received_bytes_total: BusyCounter, "Payload bytes received.";
     /// Copies handed to connections.
-    messages_sent_total: Counter, "Message copies sent to clients.";
+    messages_sent_total: BusyCounter, "Message copies sent to clients.";
     /// Payload bytes of those.
-    payload_sent_bytes_total: Counter, "Payload bytes sent.";
+    payload_sent_bytes_total: BusyCounter, "Payload bytes sent.";
     /// Messages for which nobody was there.
     messages_unroutable_total: Counter, "Messages that no subscription matched.";
     /// Messages refused to their publisher.
@@ -129,13 +150,13 @@ metrics! {
     /// Connections closed for silence.
     keep_alive_timeouts_total: Counter, "Connections closed because the client was silent too long.";
     /// Packets of the protocol read, of any kind.
-    packets_received_total: Counter, "Protocol packets received, of any kind.";
+    packets_received_total: BusyCounter, "Protocol packets received, of any kind.";
     /// Packets of the protocol written that are no messages: answers of all kinds.
-    answers_sent_total: Counter, "Protocol packets sent that are no messages.";
+    answers_sent_total: BusyCounter, "Protocol packets sent that are no messages.";
     /// Bytes read from sockets.
-    bytes_received_total: Counter, "Bytes read from sockets.";
+    bytes_received_total: BusyCounter, "Bytes read from sockets.";
     /// Bytes written to sockets.
-    bytes_sent_total: Counter, "Bytes written to sockets.";
+    bytes_sent_total: BusyCounter, "Bytes written to sockets.";
     /// Wills published.
     wills_published_total: Counter, "Wills published.";
     /// Commits of the store.

@@ -109,24 +109,35 @@ impl Broker {
 
     /// Whether the client of a connection may publish to a topic of the broker.
     #[inline]
-    pub(super) fn may_publish(&self, worker: &mut Worker, link: &mut Link, topic: &Topic) -> Result<(), Refusal> {
-        if worker.chain.wants_access() { self.ask_to_publish(worker, link, topic) } else { Ok(()) }
+    pub(super) fn may_publish(
+        &self,
+        worker: &mut Worker,
+        client: &Arc<Client>,
+        permits: &mut Option<Box<Permits>>,
+        topic: &Topic,
+    ) -> Result<(), Refusal> {
+        if worker.chain.wants_access() { self.ask_to_publish(worker, client, permits, topic) } else { Ok(()) }
     }
 
-    fn ask_to_publish(&self, worker: &mut Worker, link: &mut Link, topic: &Topic) -> Result<(), Refusal> {
-        let Some(client) = link.client.clone() else { return Err(denied()) };
+    fn ask_to_publish(
+        &self,
+        worker: &mut Worker,
+        client: &Arc<Client>,
+        permits: &mut Option<Box<Permits>>,
+        topic: &Topic,
+    ) -> Result<(), Refusal> {
         let chain = worker.chain.clone();
-        let permits = link.permits.get_or_insert_default();
+        let permits = permits.get_or_insert_default();
         permits.last = Some(topic.clone());
-        let may = match permits.get(chain.generation(), &client, topic) {
+        let may = match permits.get(chain.generation(), client, topic) {
             Some(known) => known,
             None => {
                 let failures = worker.guests.failures();
-                let may = self.ask(&chain, &mut worker.guests, &client, Action::Publish, topic.as_str());
+                let may = self.ask(&chain, &mut worker.guests, client, Action::Publish, topic.as_str());
                 // What follows from a module's failure holds for this message only.
                 if worker.guests.failures() == failures {
                     let most = self.limits.permits_remembered_max;
-                    permits.put(chain.generation(), &client, topic.clone(), may, most);
+                    permits.put(chain.generation(), client, topic.clone(), may, most);
                 }
                 may
             }
@@ -136,10 +147,9 @@ impl Broker {
 
     /// As [`Self::may_publish`], of a publication that has waited.
     pub(super) fn may_still_publish(&self, worker: &mut Worker, link: &mut Link) -> Result<(), Refusal> {
-        match link.permits.as_ref().and_then(|permits| permits.last.clone()) {
-            Some(topic) => self.may_publish(worker, link, &topic),
-            None => Ok(()),
-        }
+        let Some(topic) = link.permits.as_ref().and_then(|permits| permits.last.clone()) else { return Ok(()) };
+        let client = link.client.as_ref().ok_or_else(denied)?;
+        self.may_publish(worker, client, &mut link.permits, &topic)
     }
 
     /// Whether the owner of a mailbox may get messages of a topic. Queues are nobody's: their consumers are asked about.

@@ -58,20 +58,19 @@ impl Broker {
     }
 
     fn take_bare(&self, worker: &mut Worker, link: &mut Link, now: Time, publish: PublishBare<'_>) -> Taken {
-        let Some(client) = link.client.clone() else { return Taken::Yes(0, Routed::NoSubscriber) };
-        worker.refresh(self);
+        let Some(client) = &link.client else { return Taken::Yes(0, Routed::NoSubscriber) };
+        worker.refresh_for(self, &client.id);
         worker.tally.received += 1;
         worker.tally.received_bytes += publish.encoded.len() as u64;
         let guarantee = publish.bare.handover;
-        let scope = link.scope.clone();
         let mut staged = worker.stage();
-        let passed = match self.route(worker, &scope, publish.name) {
+        let passed = match self.route(worker, &link.scope, publish.name) {
             Ok(route) => match self
-                .may_publish(worker, link, &route.topic)
+                .may_publish(worker, client, &mut link.permits, &route.topic)
                 .and_then(|()| self.queue_on_first_use(worker, now, publish.name, route))
             {
                 Ok(route) => match make(&route, now, publish) {
-                    Some(message) => self.pass(worker, now, &client, message, route, &mut staged),
+                    Some(message) => self.pass(worker, now, client, message, route, &mut staged),
                     None => Passed::Taken(Routed::NoSubscriber),
                 },
                 Err(refusal) => Passed::Refused(refusal),

@@ -4,10 +4,9 @@
 use super::Broker;
 use super::worker::Worker;
 use crate::message::Time;
-use crate::wasm::{Chain, EventKinds, Happening, Pulses, Wish};
+use crate::wasm::{EventKinds, Happening, Pulses, Wish};
 use parking_lot::Mutex;
 use std::collections::VecDeque;
-use std::sync::Arc;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -90,7 +89,7 @@ impl Broker {
                 break;
             }
             let wishes = chain.tell(&mut worker.guests, &told);
-            self.grant_all(worker, now, &chain, wishes);
+            self.grant_all(worker, now, wishes);
             worker.flush(self, now);
         }
         self.do_ticks(chores, &|| now)
@@ -104,14 +103,14 @@ impl Broker {
         let (wishes, next) = chain.tick(&mut worker.guests, pulses, clock());
         // They may have taken their time.
         let now = clock();
-        self.grant_all(worker, now, &chain, wishes);
+        self.grant_all(worker, now, wishes);
         worker.flush(self, now);
         next
     }
 
-    fn grant_all(&self, worker: &mut Worker, now: Time, chain: &Arc<Chain>, wishes: Vec<Wish>) {
+    fn grant_all(&self, worker: &mut Worker, now: Time, wishes: Vec<Wish>) {
         let mut staged = worker.stage();
-        self.grant(worker, now, chain, wishes, &mut staged);
+        self.grant(worker, now, wishes, &mut staged);
         self.commit(worker, staged);
     }
 }

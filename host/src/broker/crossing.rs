@@ -51,6 +51,7 @@ impl Broker {
             found.extend(waiting.take(PAGE).map(Queued::content).filter(missing).cloned());
             found
         };
+        worker.refresh(self);
         for message in missing {
             self.cross(worker, &message, bare);
         }
@@ -61,7 +62,6 @@ impl Broker {
         if !matches!(message.in_form(bare), Err(FormMissing::NotYet)) {
             return;
         }
-        worker.refresh(self);
         let chain = worker.chain.clone();
         let made = match bare {
             true => self.make_bare(worker, &chain, message),

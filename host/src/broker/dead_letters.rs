@@ -63,9 +63,10 @@ impl Broker {
         let Some(mailbox) = self.directory.by_id(id) else { return };
         mailbox.lock().is_burial_due = false;
         for _ in 0..SLICE {
-            let first = mailbox.lock().unburied.pop_front();
-            let Some(queued) = first else { break };
+            let mut state = mailbox.lock();
+            let Some(queued) = state.unburied.pop_front() else { break };
             mailbox.count(&queued, false);
+            drop(state);
             let mut staged = worker.stage();
             let kept = self.try_to_bury(worker, now, &mailbox, queued, &mut staged);
             let ends = kept.is_err();

@@ -144,7 +144,7 @@ impl Broker {
             explanation.topic = Some(message.topic().to_string());
         }
         let route = Arc::new(self.find_way(&chain, &mut worker.guests, message.topic().clone()));
-        match self.retention(worker, now, &chain, client, &message, &route) {
+        match self.retention(worker, now, client, &message, &route) {
             Ok(Keep::No) => {}
             Ok(Keep::Set(_)) => explanation.retained = "set",
             Ok(Keep::Delete) => explanation.retained = "deleted",

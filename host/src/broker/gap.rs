@@ -101,7 +101,7 @@ impl Mailbox {
     pub fn set_gap(&self, rest: Rest, sent: Sent) {
         let mut state = self.lock();
         state.next_number = state.next_number.max(rest.to + 1);
-        self.count_unread(rest.entries as isize);
+        self.count_unread(rest.entries);
         state.gap = Some(Gap { rest, sent, is_asked: false, bytes: 0 });
     }
 
@@ -121,11 +121,10 @@ impl Mailbox {
         let sizes: usize = page.entries.iter().map(|loaded| loaded.message.size()).sum();
         let bytes = if is_over { gap.bytes } else { sizes.min(gap.bytes) };
         gap.bytes -= bytes;
-        self.count_unread_bytes(bytes);
         if is_over {
             state.gap = None;
         }
-        self.count_unread(-(counted as isize));
+        self.count_read(counted, bytes);
         let at = state.queue.partition_point(|queued| queued.number <= after);
         let behind = state.queue.split_off(at);
         for loaded in page.entries {

@@ -3,6 +3,7 @@
 
 use super::mailbox::{Mailbox, Outlet, State};
 use super::queued::{NOT_SUBMITTED, Queued};
+use super::spares::{WAITING, shed};
 use super::window::{InFlight, Phase};
 use crate::dialogue::{Delivery, Outgoing};
 use crate::message::{FormMissing, Guarantee, Message, Time};
@@ -73,7 +74,7 @@ impl Mailbox {
     /// Puts a copy under way, if it has to be settled.
     fn send(&self, state: &mut State, mut queued: Queued, changes: &mut Vec<Change>) -> Delivery {
         if queued.guarantee == Guarantee::AtMostOnce {
-            return queued.delivery(0);
+            return queued.into_delivery();
         }
         if queued.number == 0 {
             queued.number = state.next_number;
@@ -172,8 +173,8 @@ impl Mailbox {
             }
         }
         drained.page = state.next_page(false);
-        shed(&mut state.queue);
-        shed(&mut state.express);
+        shed(&mut state.queue, &WAITING);
+        shed(&mut state.express, &WAITING);
         self.note_window(state);
         if !state.blocked.is_empty() && self.depth() < limits.queue_messages_max / 2 {
             drained.unblocked = std::mem::take(&mut state.blocked);
@@ -249,11 +250,4 @@ fn resend(
         }
     }
     !state.window.has_resend()
-}
-
-/// Gives the memory of a burst back.
-fn shed(queue: &mut VecDeque<Queued>) {
-    if queue.is_empty() && queue.capacity() > 64 {
-        *queue = VecDeque::new();
-    }
 }

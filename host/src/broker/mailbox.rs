@@ -10,6 +10,7 @@ use super::consumers::{Consumer, Held};
 use super::gap::Gap;
 use super::publisher;
 use super::queued::{NOT_SUBMITTED, Queued};
+use super::spares::{self, WAITING};
 use super::window::{InFlight, Phase, Window};
 use crate::client::Client;
 use crate::dialogue::{Closed, Handle, Predicate, Subscription};
@@ -57,6 +58,9 @@ pub struct Replay {
     /// Somebody is fetching the next ones: nothing leaves before they are there.
     pub is_asked: bool,
 }
+
+/// Copies that may wait for a receiver that keeps up.
+const KEEPS_UP: usize = 32;
 
 /// Numbers that one start of the broker may use: a whole number of rounds of handles, so that these go on.
 const NUMBERS_A_START: u64 = 65_535 << 20;
@@ -473,26 +477,28 @@ impl Mailbox {
         Submitted::Known
     }
 
-    /// Counts entries of the gap in or out.
-    pub fn count_unread(&self, entries: isize) {
-        self.depth.fetch_add(entries as usize, Ordering::Relaxed);
+    /// Counts entries of the gap in, under the lock.
+    pub fn count_unread(&self, entries: usize) {
+        self.set_load(self.depth() + entries, self.size());
     }
 
-    /// Counts bytes of the gap out.
-    pub fn count_unread_bytes(&self, bytes: usize) {
-        self.bytes.fetch_sub(bytes, Ordering::Relaxed);
+    /// Counts entries of the gap out, with their bytes, under the lock.
+    pub fn count_read(&self, entries: usize, bytes: usize) {
+        self.set_load(self.depth() - entries, self.size() - bytes);
     }
 
-    /// Counts a copy in or out.
+    /// Counts a copy in or out, under the lock: others only look.
     pub fn count(&self, queued: &Queued, more: bool) {
         let size = queued.message.size();
-        if more {
-            self.depth.fetch_add(1, Ordering::Relaxed);
-            self.bytes.fetch_add(size, Ordering::Relaxed);
-        } else {
-            self.depth.fetch_sub(1, Ordering::Relaxed);
-            self.bytes.fetch_sub(size, Ordering::Relaxed);
+        match more {
+            true => self.set_load(self.depth() + 1, self.size() + size),
+            false => self.set_load(self.depth() - 1, self.size() - size),
         }
+    }
+
+    fn set_load(&self, depth: usize, bytes: usize) {
+        self.depth.store(depth, Ordering::Relaxed);
+        self.bytes.store(bytes, Ordering::Relaxed);
     }
 
     /// Takes the queue back from the store, oldest first: entry, its handle if that does not follow from its number,
@@ -552,9 +558,9 @@ impl Mailbox {
         }
     }
 
-    /// Whether a copy would be sent at once.
-    pub fn is_idle(&self) -> bool {
-        self.depth() == 0 && !self.stuck.load(Ordering::Relaxed)
+    /// Whether what comes now is sent soon: its receiver keeps up, though a batch may be on its way to it.
+    pub fn keeps_up(&self) -> bool {
+        self.depth() < KEEPS_UP && !self.stuck.load(Ordering::Relaxed)
     }
 
     /// Notes whether the window is full.
@@ -569,8 +575,8 @@ impl State {
         self.arrivals += 1;
         queued.arrival = self.arrivals;
         match queued.guarantee {
-            Guarantee::AtMostOnce if !consumed => self.express.push_back(queued),
-            _ => self.queue.push_back(queued),
+            Guarantee::AtMostOnce if !consumed => spares::push(&mut self.express, queued, &WAITING),
+            _ => spares::push(&mut self.queue, queued, &WAITING),
         }
     }
 

@@ -38,6 +38,7 @@ mod route;
 mod sessions;
 mod settle;
 mod shared_groups;
+mod spares;
 mod staged;
 mod subscribe;
 mod subscribing;

@@ -16,7 +16,7 @@ use crate::client::{Client, Protocol, Scope};
 use crate::dialogue::{Event, Handle, Publish, Routed};
 use crate::message::{Envelope, Guarantee, Message, Refusal, RefusalKind, Time};
 use crate::store::{Change, Sequence};
-use crate::wasm::{Action, Chain, EventKinds, Outcome, Wish};
+use crate::wasm::{Action, EventKinds, Outcome, Wish};
 use std::collections::VecDeque;
 use std::sync::{Arc, OnceLock};
 
@@ -67,7 +67,7 @@ pub(super) struct Publication {
 
 impl Broker {
     pub(super) fn publish(&self, worker: &mut Worker, link: &mut Link, now: Time, publish: Publish<'_>) -> Answer {
-        let (Some(attachment), Some(client)) = (link.attachment.clone(), link.client.clone()) else {
+        let (Some(attachment), Some(client)) = (&link.attachment, &link.client) else {
             return Answer::None;
         };
         worker.refresh_for(self, &client.id);
@@ -75,21 +75,20 @@ impl Broker {
         worker.tally.received_bytes += publish.payload.len() as u64;
         let (guarantee, handle, name) = (publish.guarantee, publish.handle, publish.name);
         if guarantee == Guarantee::ExactlyOnce
-            && let Err(answer) = self.take_handle(&attachment, handle)
+            && let Err(answer) = self.take_handle(attachment, handle)
         {
             return answer;
         }
         let mut staged = worker.stage();
-        let scope = link.scope.clone();
-        let passed = match self.route(worker, &scope, publish.name) {
+        let passed = match self.route(worker, &link.scope, publish.name) {
             Ok(route) => match self
-                .may_publish(worker, link, &route.topic)
+                .may_publish(worker, client, &mut link.permits, &route.topic)
                 .and_then(|()| self.queue_on_first_use(worker, now, name, route))
             {
                 Ok(route) => match self.make(&route, now, attachment.mailbox.origin(), publish) {
                     Some(message) => {
-                        self.recorder.note(&client, name, &message);
-                        self.pass(worker, now, &client, message, route, &mut staged)
+                        self.recorder.note(client, name, &message);
+                        self.pass(worker, now, client, message, route, &mut staged)
                     }
                     None => Passed::Taken(Routed::NoSubscriber),
                 },
@@ -239,12 +238,11 @@ impl Broker {
         route: Arc<Route>,
         staged: &mut Staged,
     ) -> Passed {
-        let chain = worker.chain.clone();
         match self.judge(worker, now, publisher, message, route) {
             Decision::Refused(refusal) => Passed::Refused(refusal),
             Decision::Discarded(wishes) => {
                 self.metrics.messages_discarded_total.add(1);
-                self.grant(worker, now, &chain, wishes, staged);
+                self.grant(worker, now, wishes, staged);
                 Passed::Taken(Routed::Matched)
             }
             Decision::Go(decided, route) => {
@@ -253,7 +251,7 @@ impl Broker {
                 }
                 match self.deliver(worker, now, &decided.message, &route, decided.keep, staged) {
                     Ok(routed) => {
-                        self.grant(worker, now, &chain, decided.wishes, staged);
+                        self.grant(worker, now, decided.wishes, staged);
                         Passed::Taken(routed)
                     }
                     Err(full) => Passed::Full(Box::new(decided), full),
@@ -271,9 +269,9 @@ impl Broker {
         message: Message,
         route: Arc<Route>,
     ) -> Decision {
-        let chain = worker.chain.clone();
         let (mut message, mut route, mut wishes, mut copies) = (message, route, Vec::new(), Vec::new());
         if route.wants_routing {
+            let chain = worker.chain.clone();
             let shown = match self.shown(worker, &message) {
                 Ok(shown) => shown,
                 Err(refusal) => return Decision::Refused(refusal),
@@ -304,7 +302,7 @@ impl Broker {
                 Outcome::Discard => return Decision::Discarded(wishes),
             }
         }
-        match self.retention(worker, now, &chain, publisher, &message, &route) {
+        match self.retention(worker, now, publisher, &message, &route) {
             Ok(keep) => Decision::Go(Decided { message, keep, wishes, copies }, route),
             Err(refusal) => Decision::Refused(refusal),
         }
@@ -326,8 +324,7 @@ impl Broker {
         }
         match self.deliver(worker, now, &decided.message, &route, decided.keep, staged) {
             Ok(routed) => {
-                let chain = worker.chain.clone();
-                self.grant(worker, now, &chain, decided.wishes, staged);
+                self.grant(worker, now, decided.wishes, staged);
                 Passed::Taken(routed)
             }
             Err(full) => Passed::Full(decided, full),
@@ -339,7 +336,6 @@ impl Broker {
         &self,
         worker: &mut Worker,
         now: Time,
-        chain: &Arc<Chain>,
         wishes: Vec<Wish>,
         staged: &mut Staged,
     ) {
@@ -355,7 +351,7 @@ impl Broker {
             }
             granted += 1;
             self.metrics.module_wishes_total.add(1);
-            self.grant_one(worker, now, chain, wish, &mut waiting, staged);
+            self.grant_one(worker, now, wish, &mut waiting, staged);
         }
     }
 
@@ -363,7 +359,6 @@ impl Broker {
         &self,
         worker: &mut Worker,
         now: Time,
-        chain: &Arc<Chain>,
         wish: Wish,
         waiting: &mut VecDeque<Wish>,
         staged: &mut Staged,
@@ -384,6 +379,7 @@ impl Broker {
                 self.metrics.messages_dropped_total.add(1);
                 return;
             };
+            let chain = worker.chain.clone();
             let verdict = chain.route(&mut worker.guests, &publisher, shown.clone());
             waiting.extend(verdict.wishes);
             match verdict.outcome {
@@ -392,7 +388,7 @@ impl Broker {
                         route = self.route_of(worker, passed.topic());
                     }
                     if !passed.is(&shown) {
-                        wish = self.altered(worker, chain, &wish, &shown, passed);
+                        wish = self.altered(worker, &chain, &wish, &shown, passed);
                     }
                 }
                 Outcome::Pass(_) | Outcome::Refuse(_) | Outcome::Discard => {
@@ -401,7 +397,7 @@ impl Broker {
                 }
             }
         }
-        let Ok(keep) = self.retention(worker, now, chain, &publisher, &wish, &route) else { return };
+        let Ok(keep) = self.retention(worker, now, &publisher, &wish, &route) else { return };
         if self.deliver(worker, now, &wish, &route, keep, staged).is_err() {
             // Nobody waits for a wish, so nobody can be made to wait.
             self.metrics.messages_dropped_total.add(1);

@@ -95,6 +95,21 @@ impl Queued {
         }
     }
 
+    /// The same for what nobody settles: nothing of it stays.
+    pub(super) fn into_delivery(self) -> Delivery {
+        let content = self.instead.unwrap_or(self.message);
+        let crossed = content.in_form(false).ok().filter(|crossed| !crossed.is(&content)).cloned();
+        Delivery {
+            message: crossed.unwrap_or(content),
+            name: self.name,
+            guarantee: self.guarantee,
+            retain: self.retain,
+            duplicate: self.duplicate,
+            handle: 0,
+            identifiers: self.identifiers,
+        }
+    }
+
     /// Whether it may leave as far as delivery modules are concerned.
     pub(super) fn is_cleared(&self, generation: u64) -> bool {
         generation == 0 || self.cleared == generation

@@ -1,6 +1,7 @@
 //! Queues: durable mailboxes of nobody, each filled by the topic of its address and by what is bound to it, and consumed by
 //! whoever comes.
 
+use super::access::denied;
 use super::attach::Link;
 use super::handout::Drained;
 use super::mailbox::{Mailbox, State};
@@ -93,7 +94,8 @@ impl Broker {
         worker.refresh(self);
         let chain = worker.chain.clone();
         let topic = self.mapped(&chain, &mut worker.guests, &link.scope.clone(), address)?;
-        self.may_publish(worker, link, &topic)?;
+        let client = link.client.as_ref().ok_or_else(denied)?;
+        self.may_publish(worker, client, &mut link.permits, &topic)?;
         match self.find_queue(&topic)? {
             Some(_) => Ok(()),
             None => self.make_queue(now, &topic, QueueRecord::default()).map(drop),

@@ -437,7 +437,7 @@ impl Broker {
             return self.commit(worker, staged);
         }
         worker.later.append(&mut staged);
-        worker.spare = staged;
+        worker.spare = Some(staged);
         0
     }
 

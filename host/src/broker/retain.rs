@@ -12,7 +12,7 @@ use crate::client::{Client, Scope};
 use crate::dialogue::{RetainHandling, Subscription};
 use crate::message::{Envelope, Guarantee, Message, Refusal, RefusalKind, Time};
 use crate::topic::Topic;
-use crate::wasm::{Chain, RetainAsk, Retention};
+use crate::wasm::{RetainAsk, Retention};
 use std::collections::VecDeque;
 use std::sync::Arc;
 
@@ -38,7 +38,6 @@ impl Broker {
         &self,
         worker: &mut Worker,
         now: Time,
-        chain: &Chain,
         publisher: &Client,
         message: &Message,
         route: &Route,
@@ -46,7 +45,7 @@ impl Broker {
         let flagged = message.envelope().retain;
         let ask = |worker: &mut Worker| {
             let shown = self.shown(worker, message)?;
-            chain.retain(&mut worker.guests, publisher, &shown)
+            worker.chain.retain(&mut worker.guests, publisher, &shown)
         };
         let retention = match if flagged { route.flagged } else { route.unflagged } {
             RetainAsk::Never => Retention::AsFlagged,

@@ -7,7 +7,6 @@ use crate::store::MailboxId;
 use parking_lot::Mutex;
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// One share name on one filter.
 pub struct Group {
@@ -17,8 +16,14 @@ pub struct Group {
     pub name: Box<str>,
     /// The broker's filter.
     pub filter: crate::topic::Filter,
-    members: Mutex<Vec<Member>>,
-    turn: AtomicUsize,
+    members: Mutex<Members>,
+}
+
+#[derive(Default)]
+struct Members {
+    all: Vec<Member>,
+    /// Whose turn it was last.
+    turn: usize,
 }
 
 /// One of those who share.
@@ -33,12 +38,12 @@ pub struct Member {
 impl Group {
     /// A group without members.
     pub fn new(key: u64, name: Box<str>, filter: crate::topic::Filter) -> Self {
-        Self { key, name, filter, members: Mutex::default(), turn: AtomicUsize::new(0) }
+        Self { key, name, filter, members: Mutex::default() }
     }
 
     /// Adds a member or changes its options; true if it is new.
     pub fn join(&self, mailbox: &Arc<Mailbox>, options: SubscribeOptions) -> bool {
-        let mut members = self.members.lock();
+        let members = &mut self.members.lock().all;
         if let Some(member) = members.iter_mut().find(|member| member.mailbox.id == mailbox.id) {
             member.options = options;
             return false;
@@ -49,22 +54,24 @@ impl Group {
 
     /// Takes a member out; tells whether it was the last one.
     pub fn leave(&self, mailbox: u64) -> bool {
-        let mut members = self.members.lock();
+        let members = &mut self.members.lock().all;
         members.retain(|member| member.mailbox.id != mailbox);
         members.is_empty()
     }
 
-    /// Whose turn it is: in turn among those who are there and would be sent it at once, else among those who are there and
+    /// Whose turn it is: in turn among those who are there and keep up, else among those who are there and
     /// have room, else among those who will be back; none: nobody has room.
     pub fn pick(&self, guarantee: Guarantee, limits: &super::Limits, denied: &[MailboxId]) -> Option<Member> {
-        let members = self.members.lock();
-        let first = self.turn.fetch_add(1, Ordering::Relaxed) % members.len().max(1);
+        let mut guard = self.members.lock();
+        let Members { all: members, turn } = &mut *guard;
+        *turn = if *turn + 1 < members.len() { *turn + 1 } else { 0 };
+        let first = *turn;
         let may = |member: &&Member| denied.is_empty() || !denied.contains(&member.mailbox.id);
         let in_turn = || members[first..].iter().chain(&members[..first]).filter(may);
         let there = |member: &&Member| member.mailbox.is_attached();
         let room = |member: &&Member| !member.mailbox.is_full(limits);
         in_turn()
-            .find(|member| there(member) && member.mailbox.is_idle())
+            .find(|member| there(member) && member.mailbox.keeps_up())
             .or_else(|| in_turn().find(|member| there(member) && room(member)))
             .or_else(|| {
                 let keeps = guarantee != Guarantee::AtMostOnce;
@@ -77,7 +84,7 @@ impl Group {
     /// promised to its publisher. None: nobody would keep it.
     pub fn heir(&self, guarantee: Guarantee, limits: &super::Limits, denied: &[MailboxId]) -> Option<Member> {
         self.pick(guarantee, limits, denied).or_else(|| {
-            let members = self.members.lock();
+            let members = &self.members.lock().all;
             let may = |member: &&Member| member.mailbox.takes() && !denied.contains(&member.mailbox.id);
             members.iter().filter(may).min_by_key(|member| member.mailbox.depth()).cloned()
         })
@@ -86,12 +93,12 @@ impl Group {
     /// Whether somebody would take a message above at-most-once.
     pub fn has_room(&self, limits: &super::Limits, denied: &[MailboxId]) -> bool {
         let may = |member: &&Member| !denied.contains(&member.mailbox.id);
-        self.members.lock().iter().filter(may).any(|member| member.mailbox.takes() && !member.mailbox.is_full(limits))
+        self.members.lock().all.iter().filter(may).any(|member| member.mailbox.takes() && !member.mailbox.is_full(limits))
     }
 
     /// Whether a member is there who has to make room before the next message can be taken; none: nobody at all.
     pub fn any(&self, denied: &[MailboxId]) -> Option<Arc<Mailbox>> {
-        let members = self.members.lock();
+        let members = &self.members.lock().all;
         let may = |member: &&Member| !denied.contains(&member.mailbox.id);
         let there = members.iter().filter(may).find(|member| member.mailbox.is_attached());
         there.or(members.iter().find(may)).map(|member| member.mailbox.clone())
@@ -99,12 +106,12 @@ impl Group {
 
     /// All members' mailboxes.
     pub fn mailboxes(&self) -> Vec<Arc<Mailbox>> {
-        self.members.lock().iter().map(|member| member.mailbox.clone()).collect()
+        self.members.lock().all.iter().map(|member| member.mailbox.clone()).collect()
     }
 
     /// How many share.
     pub fn len(&self) -> usize {
-        self.members.lock().len()
+        self.members.lock().all.len()
     }
 
     /// Whether nobody shares.

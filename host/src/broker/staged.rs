@@ -14,9 +14,13 @@ use smallvec::SmallVec;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-/// See the head of this file. Whoever begins one hands it to [`Broker::commit`].
+/// See the head of this file. Whoever begins one hands it to [`Broker::commit`]. It moves several times a message, so it
+/// is a pointer.
 #[derive(Default)]
-pub(super) struct Staged {
+pub(super) struct Staged(Box<Unit>);
+
+#[derive(Default)]
+struct Unit {
     changes: Vec<Change>,
     /// Durable copies whose place in the store is not known yet.
     copies: SmallVec<[(Arc<Mailbox>, u64); 4]>,
@@ -31,55 +35,55 @@ pub(super) struct Staged {
 impl Staged {
     /// One more change.
     pub fn change(&mut self, change: Change) {
-        self.changes.push(change);
+        self.0.changes.push(change);
     }
 
     /// Where changes are put by others.
     pub fn changes(&mut self) -> &mut Vec<Change> {
-        &mut self.changes
+        &mut self.0.changes
     }
 
     /// The last value of this topic is another one now, or gone.
     pub fn retained(&mut self, topic: &Topic) {
-        self.retained.push(topic.clone());
+        self.0.retained.push(topic.clone());
     }
 
     /// The will of this mailbox is another one now, or gone.
     pub fn will(&mut self, owner: MailboxId, touched: Touched) {
-        self.wills.push((owner, touched));
+        self.0.wills.push((owner, touched));
     }
 
     /// Whether a will came, went or is published.
     pub fn touches_wills(&self) -> bool {
-        !self.wills.is_empty()
+        !self.0.wills.is_empty()
     }
 
     /// Whether this request publishes the will of this mailbox.
     pub fn publishes_will(&self, owner: MailboxId) -> bool {
-        self.wills.contains(&(owner, Touched::Published))
+        self.0.wills.contains(&(owner, Touched::Published))
     }
 
     /// A durable copy is in its mailbox under this number.
     pub fn copy(&mut self, mailbox: &Arc<Mailbox>, number: u64) {
-        self.copies.push((mailbox.clone(), number));
+        self.0.copies.push((mailbox.clone(), number));
     }
 
     /// Takes over what another one has.
     pub fn append(&mut self, other: &mut Self) {
-        self.changes.append(&mut other.changes);
-        self.copies.extend(other.copies.drain(..));
-        self.logged.extend(other.logged.drain(..));
-        self.retained.extend(other.retained.drain(..));
-        self.wills.extend(other.wills.drain(..));
+        self.0.changes.append(&mut other.0.changes);
+        self.0.copies.extend(other.0.copies.drain(..));
+        self.0.logged.extend(other.0.logged.drain(..));
+        self.0.retained.extend(other.0.retained.drain(..));
+        self.0.wills.extend(other.0.wills.drain(..));
     }
 
     /// Whether no mailbox, last value or will has to hear of it.
     pub fn is_only_changes(&self) -> bool {
-        self.copies.is_empty() && self.logged.is_empty() && self.retained.is_empty() && self.wills.is_empty()
+        self.0.copies.is_empty() && self.0.logged.is_empty() && self.0.retained.is_empty() && self.0.wills.is_empty()
     }
 
     fn is_empty(&self) -> bool {
-        self.changes.is_empty() && self.is_only_changes()
+        self.0.changes.is_empty() && self.is_only_changes()
     }
 }
 
@@ -94,7 +98,7 @@ impl Broker {
     pub(super) fn log(&self, message: &Message, staged: &mut Staged) -> u64 {
         if message.log_id() == 0 {
             message.set_logged(self.next_log_id.fetch_add(1, Ordering::Relaxed), 1);
-            staged.logged.push(message.clone());
+            staged.0.logged.push(message.clone());
         }
         message.add_log_use();
         message.log_id()
@@ -105,7 +109,7 @@ impl Broker {
     pub(super) fn commit(&self, worker: &mut Worker, mut staged: Staged) -> Sequence {
         if let Some(gathered) = &mut worker.gathering {
             gathered.append(&mut staged);
-            worker.spare = staged;
+            worker.spare = Some(staged);
             return 0;
         }
         let after = self.submit(&mut staged);
@@ -115,8 +119,8 @@ impl Broker {
 
     /// Tells the store what nobody waits for.
     pub(super) fn submit_later(&self, staged: &mut Staged) {
-        if staged.is_only_changes() && !staged.changes.is_empty() {
-            self.store.submit_later(staged.changes.drain(..));
+        if staged.is_only_changes() && !staged.0.changes.is_empty() {
+            self.store.submit_later(staged.0.changes.drain(..));
         } else {
             self.submit(staged);
         }
@@ -127,7 +131,7 @@ impl Broker {
         if staged.is_empty() {
             return 0;
         }
-        let Staged { changes, logged, retained, wills, .. } = staged;
+        let Unit { changes, logged, retained, wills, .. } = &mut *staged.0;
         changes.extend(logged.iter().map(|message| Change::Logged(message.log_id(), message.clone())));
         if retained.is_empty() && wills.is_empty() {
             return self.store.submit(changes.drain(..));
@@ -144,18 +148,18 @@ impl Broker {
 
     /// The second half: the mailboxes hear when their copies may leave.
     pub(super) fn announce(&self, worker: &mut Worker, mut staged: Staged, after: Sequence) {
-        for (mailbox, number) in staged.copies.drain(..) {
+        for (mailbox, number) in staged.0.copies.drain(..) {
             match mailbox.submitted(number, after, &self.limits) {
                 Submitted::Known => {}
                 Submitted::Await(outlet) => self.await_answer(after, outlet),
                 Submitted::Flush(outlet) => worker.touched.push(outlet),
             }
         }
-        for message in staged.logged.drain(..) {
+        for message in staged.0.logged.drain(..) {
             if message.drop_log_use() {
                 worker.later.change(Change::LoggedGone(message.log_id()));
             }
         }
-        worker.spare = staged;
+        worker.spare = Some(staged);
     }
 }

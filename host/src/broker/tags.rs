@@ -1,6 +1,7 @@
 //! Exactly-once publications of AMQP links, by link and tag: which were taken, and who may publish on a link.
 
 use super::Broker;
+use super::staged::Staged;
 use super::worker::Worker;
 use crate::message::{Refusal, RefusalKind, Time};
 use crate::store::{Change, Sequence};
@@ -87,13 +88,13 @@ impl Broker {
     /// What comes of an exactly-once publication is told to the store together with its tag.
     pub(super) fn begin_tagged(&self, worker: &mut Worker, slot: Option<&Slot<'_>>) {
         if slot.is_some() {
-            worker.gathering = Some(Box::default());
+            worker.gathering = Some(Staged::default());
         }
     }
 
     /// Tells the store what was gathered. If the publication was taken, with its tag, and until it is settled it is known.
     pub(super) fn end_tagged(&self, worker: &mut Worker, slot: Slot<'_>, is_taken: bool) -> Sequence {
-        let mut staged = worker.gathering.take().map_or_else(Default::default, |staged| *staged);
+        let mut staged = worker.gathering.take().unwrap_or_default();
         if is_taken {
             staged.change(Change::Tag(slot.link.into(), slot.tag.into()));
         }

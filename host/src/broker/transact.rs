@@ -4,6 +4,7 @@ use super::attach::Link;
 use super::bare::{PublishBare, make};
 use super::publish::{Decided, Decision};
 use super::route::Route;
+use super::staged::Staged;
 use super::worker::Worker;
 use super::{Attachment, Broker};
 use crate::dialogue::Disposal;
@@ -53,21 +54,20 @@ impl Broker {
             return Err(Refusal::new(RefusalKind::Unavailable, "the disk does not take anything"));
         }
         self.claim_all(worker, &retired)?;
-        worker.gathering = Some(Box::default());
-        let chain = worker.chain.clone();
+        worker.gathering = Some(Staged::default());
         let mut staged = worker.stage();
         for (decided, route) in go {
             // Somebody may have filled a queue since it was looked at: its bound is exceeded, and nothing is lost.
             self.hand_out(worker, now, &decided.message, &route, decided.keep, &mut staged);
             wishes.extend(decided.wishes);
         }
-        self.grant(worker, now, &chain, wishes, &mut staged);
+        self.grant(worker, now, wishes, &mut staged);
         self.commit(worker, staged);
         for Retired { attachment, number, disposal } in retired {
             self.dispose(worker, now, attachment, &[number], disposal, true);
         }
         let gathered = worker.gathering.take().unwrap_or_default();
-        Ok(self.commit(worker, *gathered))
+        Ok(self.commit(worker, gathered))
     }
 
     /// Keeps the entries that are to end from whoever takes the place of their receivers.
@@ -107,7 +107,7 @@ impl Broker {
             worker.tally.received += 1;
             worker.tally.received_bytes += publish.encoded.len() as u64;
             let route = self.route(worker, &scope, publish.name)?;
-            self.may_publish(worker, link, &route.topic)?;
+            self.may_publish(worker, &client, &mut link.permits, &route.topic)?;
             let route = self.queue_on_first_use(worker, now, publish.name, route)?;
             let Some(message) = make(&route, now, publish) else { continue };
             match self.judge(worker, now, &client, message, route) {

@@ -5,6 +5,7 @@
 //! that does not follow.
 
 use super::queued::{NOT_SUBMITTED, Queued};
+use super::spares::{self, UNDER_WAY};
 use crate::dialogue::Handle;
 use crate::message::Guarantee;
 use crate::store::{Change, MailboxId, Sequence};
@@ -137,7 +138,7 @@ impl Window {
     }
 
     fn push(&mut self, flight: InFlight) {
-        self.flights.push_back(flight);
+        spares::push(&mut self.flights, flight, &UNDER_WAY);
     }
 
     /// The delivery under this handle, if it is under way.
@@ -234,9 +235,7 @@ impl Window {
         }
         if self.flights.is_empty() {
             self.irregular = false;
-            if self.flights.capacity() > 64 {
-                self.flights = VecDeque::new();
-            }
+            spares::shed(&mut self.flights, &UNDER_WAY);
         }
     }
 

@@ -22,12 +22,12 @@ pub struct Worker {
     /// For the store, waited for by nobody.
     pub(super) later: Staged,
     /// An empty one that keeps its memory from request to request.
-    pub(super) spare: Staged,
+    pub(super) spare: Option<Staged>,
     pub(super) tally: Tally,
     /// See [`Worker::work`].
     pub(super) work: u64,
     /// Where durable effects go while a transaction is carried out.
-    pub(super) gathering: Option<Box<Staged>>,
+    pub(super) gathering: Option<Staged>,
 }
 
 /// Figures of one batch, added to the shared ones at its end.
@@ -49,7 +49,7 @@ impl Worker {
             routes: Routes::new(broker.limits.routes_remembered_max),
             touched: Vec::new(),
             later: Staged::default(),
-            spare: Staged::default(),
+            spare: None,
             tally: Tally::default(),
             work: 0,
             gathering: None,
@@ -64,7 +64,7 @@ impl Worker {
 
     /// Begins a unit of changes.
     pub(super) fn stage(&mut self) -> Staged {
-        std::mem::take(&mut self.spare)
+        self.spare.take().unwrap_or_default()
     }
 
     /// Takes up the newest chain. Called between messages only: one message sees one generation.
@@ -109,8 +109,8 @@ impl Worker {
         self.tally.packets += 1;
     }
 
-    /// Ends a batch: tells the store, and sends what the batch put into mailboxes.
-    pub fn flush(&mut self, broker: &Broker, now: Time) {
+    /// Ends a batch: tells the store, and sends what the batch put into mailboxes. To how many clients.
+    pub fn flush(&mut self, broker: &Broker, now: Time) -> usize {
         broker.submit_later(&mut self.later);
         broker.weigh();
         let tally = std::mem::take(&mut self.tally);
@@ -121,9 +121,11 @@ impl Worker {
         metrics.messages_unroutable_total.add(tally.unroutable);
         metrics.messages_dropped_total.add(tally.dropped);
         // A flush may touch nothing further: no guest runs and nothing is published on the way out.
+        let touched = self.touched.len();
         for outlet in self.touched.drain(..) {
             outlet.flush(now);
         }
+        touched
     }
 }
 

@@ -30,11 +30,11 @@ impl Connection {
                 self.retry = Some(Instant::now() + PARKED_RETRY);
             }
             self.outlet.send(now, |_, _| {});
-            context.worker.borrow_mut().flush(&context.broker, now);
+            context.end_batch(now);
             return Ok(());
         }
         let ended = if self.answers.is_empty() { Ok(()) } else { self.answer(now) };
-        context.worker.borrow_mut().flush(&context.broker, now);
+        context.end_batch(now);
         if let Some((after, _)) = self.answers.front()
             && self.awaited != *after
         {

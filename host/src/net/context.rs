@@ -2,6 +2,7 @@
 
 use super::errands::Errands;
 use super::peers::Peers;
+use super::round::Round;
 use super::turn::Turns;
 use super::{Clock, Limits};
 use crate::broker::{Broker, Worker};
@@ -39,6 +40,8 @@ pub struct Context {
     pub peers: Arc<Peers>,
     /// Whose turn it is on this thread.
     pub turns: Turns,
+    /// When it sends.
+    pub round: Round,
     /// Connections of this thread.
     pub connections: Arc<AtomicUsize>,
 }

@@ -25,6 +25,7 @@ mod partial;
 mod peers;
 mod proxy;
 mod quic;
+mod round;
 mod session;
 mod sys;
 mod tls;

@@ -58,7 +58,8 @@ impl Turns {
         is_over
     }
 
-    fn is_over(&self, worker: &Worker, most: Duration) -> bool {
+    /// Whether modules have taken so long in this turn.
+    pub fn is_over(&self, worker: &Worker, most: Duration) -> bool {
         let spent = worker.spent().nanoseconds.wrapping_sub(self.began.get().nanoseconds);
         Duration::from_nanos(spent) >= most
     }

@@ -7,6 +7,7 @@ use super::gate::{Gate, connections_max};
 use super::listener::{Arrival, BindError, Entrance, Listener, ListenerConfig, accept, take};
 use super::opening::Newcomer;
 use super::peers::Peers;
+use super::round::{Round, rounds};
 use super::transport::Stream;
 use super::turn::Turns;
 use super::{Clock, Limits};
@@ -197,6 +198,7 @@ impl Workers {
                     amqp,
                     peers,
                     turns: Turns::default(),
+                    round: Round::default(),
                     connections,
                 });
                 LocalSet::new().block_on(&runtime, work(context, crew, at, listeners, receiver, told));
@@ -278,6 +280,7 @@ async fn work(
     let farewells: Vec<_> = listeners.iter().filter_map(Listener::farewell).collect();
     let accept = |listener| tokio::task::spawn_local(accept(context.clone(), crew.clone(), at, listener));
     let mut accepting: Vec<_> = listeners.into_iter().map(accept).collect();
+    tokio::task::spawn_local(rounds(context.clone()));
     if at == 0 {
         tokio::task::spawn_local(tick(context.clone()));
     }
