@@ -9,6 +9,7 @@ mod rooms {
     pub mod client;
     pub mod dialogue;
     pub mod message;
+    pub mod metrics;
     pub mod mqtt;
     pub mod sections;
     pub mod topic;

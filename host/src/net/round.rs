@@ -146,10 +146,10 @@ mod tests {
                 assert!(!round.gathers(Time(millisecond), 0));
             }
         }
-        round.gathered.set(Portions { clients: 1, work: 9 });
-        round.at_once.set(Portions { clients: 1, work: 1 });
         let work = 3 * WORK_MAX;
         round.sent(1, work);
+        round.gathered.set(Portions { clients: 1, work: 9 });
+        round.at_once.set(Portions { clients: 1, work: 1 });
         assert!(round.gathers(Time(99), work) && round.gathers(Time(99), work + WORK_MAX - 1));
         assert!(!round.gathers(Time(99), work + WORK_MAX));
     }
