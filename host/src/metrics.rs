@@ -181,6 +181,8 @@ metrics! {
     module_http_failures_total: Counter, "HTTP requests of modules that got no answer, or one that is too large.";
     /// Requests that were not made, since the host is not granted or the hook may not wait.
     module_http_denied_total: Counter, "HTTP requests that modules were not allowed to make.";
+    /// Bodies of requests to the admin API that found no room.
+    admin_bodies_refused_total: Counter, "Requests to the admin API refused because too many bodies were on their way.";
     /// Wishes refused past the hop limit.
     module_wishes_refused_total: Counter, "Module wishes refused past the hop limit.";
 }

@@ -3,6 +3,7 @@
 use crate::harness::*;
 use std::io::{Read, Write};
 use std::net::TcpStream;
+use std::time::Duration;
 
 const GUARDED: &[(&str, &str)] = &[
     ("GET", "/metrics"),
@@ -102,6 +103,52 @@ fn a_body_that_is_declared_too_large_is_refused_before_it_comes() {
         let mut answer = [0; 12];
         stream.read_exact(&mut answer).unwrap();
         assert_eq!(&answer, b"HTTP/1.1 413", "{path}");
+    }
+}
+
+/// More components are on their way than there are connections, each with the right token and without an end: those past
+/// `admin.uploads_max` are told to come back, and everything small goes on. So it is with other bodies.
+#[test]
+fn slow_uploads_leave_room_for_everything_else() {
+    const SLOW: usize = 140;
+    let Some(broker) = Broker::start() else { return };
+    let admin = broker.admin();
+    let mut open = Vec::new();
+    for (request, room) in [("PUT /api/v1/modules/x", 8), ("POST /api/v1/publish", 64)] {
+        let (sender, answers) = std::sync::mpsc::channel();
+        for _ in 0..SLOW {
+            let mut stream = TcpStream::connect(admin.address).unwrap();
+            let head = format!(
+                "{request} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {}\r\nContent-Length: 500000\r\n\r\n{{",
+                admin.token
+            );
+            stream.write_all(head.as_bytes()).unwrap();
+            open.push(stream.try_clone().unwrap());
+            let sender = sender.clone();
+            std::thread::spawn(move || {
+                let mut answer = [0; 4096];
+                let length = stream.read(&mut answer).unwrap_or(0);
+                drop(sender.send(String::from_utf8_lossy(&answer[..length]).to_lowercase()));
+            });
+        }
+        for number in 0..SLOW - room {
+            let answer = answers.recv_timeout(Duration::from_secs(60)).unwrap_or_else(|_| panic!("answer {number}"));
+            assert!(answer.starts_with("http/1.1 503 "), "{answer}");
+            assert!(answer.contains("retry-after: 5\r\n"), "{answer}");
+            assert!(answer.contains("content-type: application/problem+json"), "{answer}");
+        }
+        for path in ["/healthz", "/readyz", "/api/v1/clients"] {
+            admin.get(path).expect(200);
+        }
+        let document = serde_json::json!({ "topic": "a", "payload": "x" });
+        admin.post("/api/v1/publish", &document).expect(200);
+        admin.send("PUT", "/api/v1/modules/x", &[], b"no component").problem(422);
+        assert!(answers.try_recv().is_err(), "the others are still heard");
+    }
+    let metrics = admin.get("/metrics").expect(200);
+    assert!(metrics.text().contains("pliant_admin_bodies_refused_total 208"), "{}", metrics.text());
+    for stream in open {
+        drop(stream.shutdown(std::net::Shutdown::Both));
     }
 }
 

@@ -4,6 +4,7 @@ mod beside;
 mod containment;
 mod deployment;
 mod hostile;
+mod hunts;
 mod matrix;
 mod outside;
 mod reload;

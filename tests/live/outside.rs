@@ -150,6 +150,43 @@ fn who_waits_for_a_slow_server_holds_up_nobody() {
     });
 }
 
+/// Its module goes meanwhile: it is let go without an answer, and whoever comes then is let in by the rules that hold then.
+#[test]
+fn a_module_that_goes_while_its_server_is_waited_for_holds_up_nobody() {
+    let server = Server::start();
+    let Some(broker) = start(&server, |config| config.wasm.http_milliseconds_max = 60_000) else { return };
+    let admin = broker.admin();
+    deploy(&admin, &json!({ "url": server.url() }));
+    let mut slow = connect(V5).at(broker.address()).user("slow").sent();
+    server.wait_for_held();
+    admin.delete("/api/v1/modules/asks").expect(200);
+    connect(V5).at(broker.address()).open().ping();
+    server.let_go();
+    slow.wait_for("CONNACK", |packet| match packet {
+        crate::harness::Packet::Connack(answer) => {
+            assert_eq!(answer.code, NOT_AUTHORIZED, "one that began under a rule ends under it");
+            Some(())
+        }
+        _ => None,
+    });
+    deploy(&admin, &json!({ "url": server.url() }));
+    come_in(broker.address(), "ann", OK);
+}
+
+/// Of a module that asks twice a login, where one request a second is allowed.
+#[test]
+fn a_second_has_so_many_requests() {
+    let server = Server::start();
+    let Some(broker) = start(&server, |config| config.wasm.http_requests_per_second_max = 1) else { return };
+    let admin = broker.admin();
+    deploy(&admin, &json!({ "url": server.url(), "times": 2 }));
+    // The second request of one call comes long before the second is over, unless the machine stands still.
+    come_in(broker.address(), "ann", NOT_AUTHORIZED);
+    let counted = "pliant_module_over_quota_total{module=\"asks\",service=\"http\"} 1";
+    let metrics = admin.get("/metrics").expect(200);
+    assert!(metrics.text().contains(counted), "{}", metrics.text());
+}
+
 #[test]
 fn answers_have_bounds() {
     let server = Server::start();

@@ -14,4 +14,5 @@ mod machine_code;
 mod nursery;
 mod quarantine;
 mod rig;
+mod sprawl;
 mod versions;

@@ -95,7 +95,7 @@ impl Api {
         call: impl FnOnce(&Self) -> T + Send + 'static,
     ) -> Result<T, Problem> {
         let Ok(_permit) = self.0.calls.try_acquire() else {
-            return Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, "as many calls run or wait as are allowed"));
+            return Err(Problem::busy("as many calls run or wait as are allowed"));
         };
         let api = self.clone();
         let done = tokio::task::spawn_blocking(move || call(&api)).await;

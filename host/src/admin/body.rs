@@ -1,6 +1,7 @@
 //! What requests carry: bounded bodies, JSON documents, queries and pages of lists, with errors that are problems.
 
 use super::error::Problem;
+use crate::metrics::Metrics;
 use axum::body::Bytes;
 use axum::extract::rejection::BytesRejection;
 use axum::extract::{FromRequest, FromRequestParts, Path, Query, Request, State};
@@ -10,10 +11,40 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::{Semaphore, SemaphorePermit};
 
-/// The greatest body that a route takes; what declares more is refused before any of it is read.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct BodyMax(pub usize);
+/// A body that is here so soon needs no room among those that are on their way: small requests go on whatever slow ones do.
+const PROMPT: Duration = Duration::from_millis(200);
+
+/// How bodies come to a route.
+#[derive(Debug, Clone)]
+pub(super) struct Intake {
+    /// The greatest one; what declares more is refused before any of it is read.
+    bytes_max: usize,
+    /// Room for so many that are on their way.
+    room: Arc<Semaphore>,
+    metrics: Arc<Metrics>,
+}
+
+impl Intake {
+    pub(super) fn new(bytes_max: usize, at_once: usize, metrics: Arc<Metrics>) -> Self {
+        Self { bytes_max, room: Arc::new(Semaphore::new(at_once)), metrics }
+    }
+
+    /// Room for a body that is slow, until that is dropped. Without room its connection is free again.
+    fn begin(&self) -> Result<SemaphorePermit<'_>, Problem> {
+        self.room.try_acquire().map_err(|_| {
+            self.metrics.admin_bodies_refused_total.add(1);
+            Problem::busy("as many bodies of requests are on their way as are allowed")
+        })
+    }
+}
+
+fn too_large() -> Problem {
+    Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "the body is larger than is taken here")
+}
 
 /// The whole body. Reading stops with 413 where the bound of the route is passed.
 pub(super) struct Raw(pub Bytes);
@@ -34,14 +65,20 @@ impl<S: Send + Sync> FromRequest<S> for Raw {
     type Rejection = Problem;
 
     async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
-        let too_large = || Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "the body is larger than is taken here");
-        let declared =
+        let declared: Option<usize> =
             request.headers().get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
-        let most = request.extensions().get::<BodyMax>().map_or(usize::MAX, |most| most.0);
-        if declared.is_some_and(|length: usize| length > most) {
+        let intake = request.extensions().get::<Intake>().cloned();
+        if intake.as_ref().zip(declared).is_some_and(|(intake, length)| length > intake.bytes_max) {
             return Err(too_large());
         }
-        let read = Bytes::from_request(request, state).await;
+        let mut reading = std::pin::pin!(Bytes::from_request(request, state));
+        let read = match tokio::time::timeout(PROMPT, &mut reading).await {
+            Ok(read) => read,
+            Err(_) => {
+                let _room = intake.as_ref().map(Intake::begin).transpose()?;
+                reading.await
+            }
+        };
         read.map(Self).map_err(|rejection: BytesRejection| match rejection.status() {
             StatusCode::PAYLOAD_TOO_LARGE => too_large(),
             status => Problem::new(status, rejection.body_text()),

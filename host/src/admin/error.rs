@@ -9,12 +9,22 @@ use axum::response::{IntoResponse, Response};
 pub(super) struct Problem {
     status: StatusCode,
     detail: String,
+    /// It may be otherwise then.
+    retry_seconds: Option<u32>,
 }
+
+/// When whoever finds the API busy may come back.
+const RETRY_SECONDS: u32 = 5;
 
 impl Problem {
     /// A problem with its reason, in a sentence for people.
     pub(super) fn new(status: StatusCode, detail: impl Into<String>) -> Self {
-        Self { status, detail: detail.into() }
+        Self { status, detail: detail.into(), retry_seconds: None }
+    }
+
+    /// 503: not now, with the time to come back.
+    pub(super) fn busy(detail: impl Into<String>) -> Self {
+        Self { retry_seconds: Some(RETRY_SECONDS), ..Self::new(StatusCode::SERVICE_UNAVAILABLE, detail) }
     }
 
     /// 400: the request cannot be understood.
@@ -45,7 +55,7 @@ impl From<Refusal> for Problem {
             RefusalKind::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
         };
         let detail = if refusal.reason.is_empty() { format!("refused: {:?}", refusal.kind) } else { refusal.reason };
-        Self { status, detail }
+        Self::new(status, detail)
     }
 }
 
@@ -62,6 +72,9 @@ impl IntoResponse for Problem {
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
         if self.status == StatusCode::UNAUTHORIZED {
             headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        }
+        if let Some(seconds) = self.retry_seconds {
+            headers.insert(header::RETRY_AFTER, seconds.into());
         }
         response
     }

@@ -52,6 +52,10 @@ fn modules(api: &Api, text: &mut Exposition) {
     for module in &modules {
         text.sample("module_state_bytes", &[("module", &module.name)], module.state_bytes);
     }
+    text.figure("module_over_quota_total", "counter", "Times that a service gave a module less than it wanted.");
+    for (module, service, count) in api.modules().refusals() {
+        text.sample("module_over_quota_total", &[("module", &module), ("service", service)], count);
+    }
     own_figures(api, text);
 }
 
@@ -102,7 +106,18 @@ fn own_figures(api: &Api, text: &mut Exposition) {
     text.figure("module_own", "gauge", "A gauge of the module's own.");
     for (module, name, figure) in &figures {
         if let Figure::Gauge(value) = figure {
-            text.sample("module_own", &[("module", module), ("name", name)], value);
+            text.sample("module_own", &[("module", module), ("name", name)], number(*value));
         }
+    }
+}
+
+/// As Prometheus writes those that are no numbers, and without hundreds of digits.
+fn number(value: f64) -> String {
+    match value {
+        f64::INFINITY => "+Inf".to_owned(),
+        f64::NEG_INFINITY => "-Inf".to_owned(),
+        value if value.abs() < 1e15 => value.to_string(),
+        value if value.is_nan() => "NaN".to_owned(),
+        value => format!("{value:e}"),
     }
 }

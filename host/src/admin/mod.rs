@@ -62,6 +62,10 @@ pub struct Limits {
     pub log_streams_max: usize,
     /// Connections at the same time; more wait. Default 128.
     pub connections_max: usize,
+    /// Components that may be on their way here at the same time; one more is told to come back (503). Default 8.
+    pub uploads_max: usize,
+    /// The same for other bodies. Default 64.
+    pub bodies_max: usize,
     /// Wrong tokens that are looked at in a minute; whoever comes with another one then is told to wait. Default 600.
     pub wrong_tokens_per_minute: u32,
 }
@@ -75,6 +79,8 @@ impl Default for Limits {
             calls_max: 32,
             log_streams_max: 16,
             connections_max: 128,
+            uploads_max: 8,
+            bodies_max: 64,
             wrong_tokens_per_minute: 600,
         }
     }

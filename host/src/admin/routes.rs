@@ -1,7 +1,7 @@
 //! The route table.
 
 use super::api::Api;
-use super::body::{BodyMax, bounded_head};
+use super::body::{Intake, bounded_head};
 use super::error::Problem;
 use super::guard::{self, Guard};
 use super::{bridges, clients, drain, health, logs, metrics, modules, openapi, publish, record, reload, retained};
@@ -20,7 +20,9 @@ pub(super) fn router(api: Api, guard: Guard) -> Router {
     let limits = api.limits().clone();
     let component_bytes_max = api.modules().limits().component_bytes_max.saturating_mul(COMPONENT_SLACK);
     let module = get(modules::show).delete(modules::remove);
-    let bound = (DefaultBodyLimit::max(component_bytes_max), Extension(BodyMax(component_bytes_max)));
+    let intake = |bytes_max, at_once| Intake::new(bytes_max, at_once, api.broker().metrics().clone());
+    let uploads = intake(component_bytes_max, limits.uploads_max);
+    let bound = (DefaultBodyLimit::max(component_bytes_max), Extension(uploads));
     let module = module.merge(put(modules::deploy).layer(bound));
     let guarded = Router::new()
         .route("/metrics", get(metrics::metrics))
@@ -48,7 +50,7 @@ pub(super) fn router(api: Api, guard: Guard) -> Router {
         .fallback(|| async { Problem::not_found("there is no such endpoint; see /api/v1/openapi.json") })
         .method_not_allowed_fallback(other_method)
         .layer(DefaultBodyLimit::max(limits.body_bytes_max))
-        .layer(Extension(BodyMax(limits.body_bytes_max)))
+        .layer(Extension(intake(limits.body_bytes_max, limits.bodies_max)))
         .layer(middleware::from_fn_with_state(Arc::new(guard), guard::check));
     let open = Router::new().route("/healthz", get(health::alive)).route("/readyz", get(health::ready));
     let open = open.method_not_allowed_fallback(other_method);

@@ -4,7 +4,7 @@
 use super::Broker;
 use super::worker::Worker;
 use crate::message::Time;
-use crate::wasm::{EventKinds, Happening, Pulses, Wish};
+use crate::wasm::{EventKinds, Happening, Pulses, Wish, stand_back};
 use parking_lot::Mutex;
 use std::collections::VecDeque;
 use std::sync::OnceLock;
@@ -30,13 +30,16 @@ pub struct Chores {
 }
 
 impl Chores {
-    /// For one thread only.
+    /// For the thread that makes it, and no other: threads that serve clients come before it from now on.
     pub fn new(broker: &Broker) -> Self {
+        stand_back();
         Self { worker: broker.worker(), pulses: Pulses::default() }
     }
 
-    /// For a thread that does nothing but call timers of modules that may speak to servers outside, and may wait for them.
+    /// The same for a thread that does nothing but call timers of modules that may speak to servers outside, and may wait for
+    /// them.
     pub fn patient(broker: &Broker) -> Self {
+        stand_back();
         Self { worker: broker.patient_worker(), pulses: Pulses::default() }
     }
 }
@@ -72,27 +75,26 @@ impl Broker {
         }
     }
 
-    /// Tells modules what happened and calls those whose timer is due; returns when to come again at the latest, if no
-    /// event comes before.
+    /// Tells modules some of what happened and calls those whose timer is due; returns when to come again at the latest, if no
+    /// event comes before: at once if there is more to tell. Timers have their turn however much happens.
     pub fn do_chores(&self, chores: &mut Chores, now: Time) -> Option<Time> {
         let worker = &mut chores.worker;
         self.happenings.woken.store(false, Ordering::Release);
-        loop {
-            worker.refresh(self);
-            let chain = worker.chain.clone();
-            let told: Vec<Happening> = {
-                let mut queue = self.happenings.queue.lock();
-                let count = queue.len().min(EVENTS_A_CALL);
-                queue.drain(..count).collect()
-            };
-            if told.is_empty() {
-                break;
-            }
+        worker.refresh(self);
+        let chain = worker.chain.clone();
+        let told: Vec<Happening> = {
+            let mut queue = self.happenings.queue.lock();
+            let count = queue.len().min(EVENTS_A_CALL);
+            queue.drain(..count).collect()
+        };
+        if !told.is_empty() {
             let wishes = chain.tell(&mut worker.guests, &told);
             self.grant_all(worker, now, wishes);
             worker.flush(self, now);
         }
-        self.do_ticks(chores, &|| now)
+        let next = self.do_ticks(chores, &|| now);
+        let more = !self.happenings.queue.lock().is_empty();
+        if more { Some(now) } else { next }
     }
 
     /// Calls modules whose timer is due; returns when the next one is.

@@ -6,7 +6,7 @@ use super::worker::Worker;
 use super::{Broker, deadlines::Due};
 use crate::client::{Client, Departure};
 use crate::dialogue::WillRequest;
-use crate::message::{Envelope, Message, Refusal, Time, Will};
+use crate::message::{Envelope, Message, Refusal, RefusalKind, Time, Will};
 use crate::store::{Change, MailboxId, WillRecord};
 use crate::wasm::Action;
 use hashbrown::HashMap;
@@ -73,7 +73,13 @@ impl Broker {
             hops: 0,
         };
         let message = Message::new(envelope, 0, &will.payload);
-        chain.will_registered(&mut worker.guests, owner, Will { message, delay_seconds: will.delay_seconds })
+        let will = Will { message, delay_seconds: will.delay_seconds };
+        let kept = chain.will_registered(&mut worker.guests, owner, will)?;
+        if kept.as_ref().is_some_and(|will| will.message.topic().is_reserved()) {
+            let reason = "a module gave the will a topic that is the broker's own";
+            return Err(Refusal::new(RefusalKind::NotAuthorized, reason));
+        }
+        Ok(kept)
     }
 
     /// Keeps a will, in place of an older one.
@@ -189,6 +195,10 @@ impl Broker {
         }
         let will = Will { message: counted_from(now, registered, &will.message), ..will };
         for message in chain.will_due(&mut worker.guests, &owner, will, how) {
+            if message.topic().is_reserved() {
+                self.metrics.module_wishes_refused_total.add(1);
+                continue;
+            }
             self.metrics.wills_published_total.add(1);
             let route = self.route_of(worker, message.topic());
             if let Err(refusal) = self.pass_now(worker, now, &owner, message, route, staged) {

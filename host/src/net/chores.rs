@@ -1,15 +1,22 @@
 //! The threads that call modules for what nobody waits for: events and timers on one, timers of modules that may speak to
-//! servers outside on the other.
+//! servers outside on the other. Threads that serve clients come before both, and the first works for half of the time at most:
+//! a module that floods or loops there is nobody else's matter.
 
 use super::Clock;
 use crate::broker::{Broker, Chores};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Longest sleep: a module that begins to want ticks is noticed after this.
 const SLEEP_MAX: Duration = Duration::from_millis(100);
+
+/// From here on what was done is followed by a rest that is as long.
+const LONG: Duration = Duration::from_millis(1);
+
+/// Rounds at the end: enough for all events that may wait by default.
+const LAST_ROUNDS_MAX: usize = 64;
 
 /// The running thread.
 pub struct ChoresThread {
@@ -25,16 +32,22 @@ impl ChoresThread {
         let hall = broker.clone();
         let body = move || {
             let mut chores = Chores::new(&hall);
-            loop {
-                // Looked at first, so that what happened before the end is told after it was set.
-                let last = stopped.load(Ordering::Acquire);
-                let now = clock.now();
+            while !stopped.load(Ordering::Acquire) {
+                let (now, begun) = (clock.now(), Instant::now());
                 let next = hall.do_chores(&mut chores, now);
-                if last {
-                    return;
+                let took = begun.elapsed();
+                if took >= LONG {
+                    thread::sleep(took.min(SLEEP_MAX));
                 }
                 let sleep = next.map_or(SLEEP_MAX, |at| Duration::from_millis(at.since(now)).min(SLEEP_MAX));
                 thread::park_timeout(sleep.max(Duration::from_millis(1)));
+            }
+            // What happened before the end was set. What comes of that is not waited for without end.
+            for _ in 0..LAST_ROUNDS_MAX {
+                let now = clock.now();
+                if hall.do_chores(&mut chores, now) != Some(now) {
+                    return;
+                }
             }
         };
         let thread = thread::Builder::new().name("chores".into()).spawn(body);

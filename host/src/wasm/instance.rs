@@ -39,6 +39,8 @@ pub(super) struct Cell {
     pub(super) lines: [Vec<u8>; 2],
     /// Calls of imports that the guest may still make during this call.
     host_calls_left: u32,
+    /// Retained messages that it may still look up, and bytes of them.
+    retained_left: (u32, usize),
     /// Of the present call.
     deadline: Deadline,
     /// State of the sequence behind `wasi:random`.
@@ -59,11 +61,25 @@ impl Cell {
                 self.host_calls_left = left;
                 Ok(())
             }
-            None => {
-                self.bounds.exceeded = Some("calls of the broker");
-                wasmtime::bail!("more calls of the broker than a module may make at once")
-            }
+            None => Err(self.exceeded("calls of the broker")),
         }
+    }
+
+    /// Takes look-ups of retained messages, and bytes of them, off what the guest may have during one call.
+    pub(super) fn spend_retained(&mut self, reads: u32, bytes: usize) -> wasmtime::Result<()> {
+        let (reads_left, bytes_left) = self.retained_left;
+        let Some(after) = reads_left.checked_sub(reads).zip(bytes_left.checked_sub(bytes)) else {
+            self.services.refusals.retained.add(1);
+            return Err(self.exceeded("of the retained messages"));
+        };
+        self.retained_left = after;
+        Ok(())
+    }
+
+    /// The end of a call that wanted more of this than it may have.
+    pub(super) fn exceeded(&mut self, what: &'static str) -> wasmtime::Error {
+        self.bounds.exceeded = Some(what);
+        wasmtime::Error::msg("more than a module may have at once")
     }
 }
 
@@ -159,6 +175,7 @@ impl Instance {
             rehearses: false,
             lines: [Vec::new(), Vec::new()],
             host_calls_left: limits.host_calls_max,
+            retained_left: (limits.retained_reads_max, limits.retained_bytes_max),
             deadline: Deadline::after(limits.configure_milliseconds_max),
             random: services.seed(),
             bounds: Bounds {
@@ -213,7 +230,9 @@ impl Instance {
         engine.ticker.touch();
         let cell = self.store.data_mut();
         cell.deadline = Deadline::after(cell.services.limits.call_milliseconds_max);
-        cell.host_calls_left = cell.services.limits.host_calls_max;
+        let limits = &cell.services.limits;
+        cell.host_calls_left = limits.host_calls_max;
+        cell.retained_left = (limits.retained_reads_max, limits.retained_bytes_max);
         cell.share = Share::of_a_call(&cell.services.limits, terms.may_wait);
         cell.rehearses = terms.rehearses;
         if let Some(message) = message {

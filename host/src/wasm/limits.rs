@@ -60,10 +60,19 @@ pub struct Limits {
     pub log_lines_kept: usize,
     /// Bytes of one log line; what is longer is cut. Default 1,024.
     pub log_line_bytes_max: usize,
+    /// Lines that one module may write in a second, all its instances together; more are left out and counted. Default 500.
+    pub log_lines_per_second_max: u64,
     /// Bytes of keys and values that one module may keep. Default 1 MiB.
     pub state_bytes_max: usize,
     /// Keys that one module may keep. Default 10,000.
     pub state_keys_max: usize,
+    /// Bytes of keys and values that one module may write in a second, all its instances together: the store has to take them.
+    /// Default 16 MiB.
+    pub state_bytes_per_second_max: u64,
+    /// Retained messages that one call may look up. Default 1,000.
+    pub retained_reads_max: u32,
+    /// Bytes of their payloads, together. Default 4 MiB.
+    pub retained_bytes_max: usize,
     /// Figures that one module may export. Default 64.
     pub figures_max: usize,
     /// Milliseconds that one call of `access.authenticate` or `timers` may wait for servers outside, all its requests
@@ -71,6 +80,8 @@ pub struct Limits {
     pub http_milliseconds_max: u64,
     /// Requests that such a call may make. Default 4.
     pub http_requests_max: u32,
+    /// Requests that one module may make in a second, all its instances together. Default 1,000.
+    pub http_requests_per_second_max: u64,
     /// Bytes of the body of one request, and of its header. Default 64 KiB.
     pub http_request_bytes_max: usize,
     /// Bytes of the body of one answer. Default 256 KiB.
@@ -84,6 +95,9 @@ pub const STATE_KEY_BYTES_MAX: usize = 256;
 
 /// Bytes of a value of module state; the contract promises as many.
 pub const STATE_VALUE_BYTES_MAX: usize = 64 * 1024;
+
+/// Bytes of what an access module may say that a client is.
+pub const IDENTITY_BYTES_MAX: usize = 1_024;
 
 /// Bytes of a module's name, and of the name of a figure.
 pub const NAME_BYTES_MAX: usize = 64;
@@ -117,11 +131,16 @@ impl Default for Limits {
             examples_max: 256,
             log_lines_kept: 256,
             log_line_bytes_max: 1_024,
+            log_lines_per_second_max: 500,
             state_bytes_max: 1 << 20,
             state_keys_max: 10_000,
+            state_bytes_per_second_max: 16 << 20,
+            retained_reads_max: 1_000,
+            retained_bytes_max: 4 << 20,
             figures_max: 64,
             http_milliseconds_max: 3_000,
             http_requests_max: 4,
+            http_requests_per_second_max: 1_000,
             http_request_bytes_max: 64 << 10,
             http_reply_bytes_max: 256 << 10,
             topics: topic::Limits::default(),

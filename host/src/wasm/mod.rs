@@ -20,6 +20,7 @@
 //! | `examples/` | what a module decides, tried without a broker and at each deployment |
 //! | `signature` | who may have signed a component |
 //! | `services`, `imports/` | what a module may call |
+//! | `quota` | how much of it a second, and what went past that |
 //! | `outside` | which servers it may speak to, and by whom |
 //! | `translate` | the broker's words to the contract's and back |
 //! | `bindings` | the contract in Rust; the only `bindgen!` |
@@ -49,6 +50,7 @@ mod outside;
 mod pool;
 mod priority;
 mod quarantine;
+mod quota;
 mod rebind;
 mod registry;
 mod report;
@@ -79,6 +81,7 @@ pub use modules::{DeployOptions, Modules};
 pub use open::{Binding, Kept};
 pub use outside::{Errand, Failure as ErrandFailure, Fields, HostGrant, Messenger, Reply};
 pub use pool::{Decision, Guests, Spent};
+pub use priority::stand_back;
 pub use report::{CanaryInfo, Deployed, ModuleInfo, ModuleState, VersionInfo};
 pub use services::{Clock, RetainedLookup};
 pub use signature::{Signers, key_pair, sign};

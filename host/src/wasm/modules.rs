@@ -13,6 +13,7 @@ use super::limits::{Limits, NAME_BYTES_MAX};
 use super::machine_code::MachineCode;
 use super::nursery::Nursery;
 use super::outside::{HostGrant, Messenger, MessengerSlot, Outside};
+use super::quota::Refusals;
 use super::registry::{Canary, Entry, Material, Registry, Stored};
 use super::report::{Deployed, ModuleInfo, VersionInfo};
 use super::services::{Clock, RetainedLookup, RetainedSlot, Services};
@@ -276,7 +277,12 @@ impl Modules {
         }
         let digest = entry.info().digest;
         let undo = self.0.whole(&entry)?;
-        self.0.persist(vec![Change::ModuleGone(name.into())], || undo)?;
+        // Calls under way go on to their end; what they write from here on would outlive the module.
+        entry.services.state.close();
+        if let Err(error) = self.0.persist(vec![Change::ModuleGone(name.into())], || undo) {
+            entry.services.state.reopen();
+            return Err(error);
+        }
         entry.services.state.clear();
         let module = entry.services.module.clone();
         let mut registry = self.0.registry.lock();
@@ -309,6 +315,16 @@ impl Modules {
         Ok(services.log.list())
     }
 
+    /// How often services gave modules less than they wanted, for all modules: module, service, how often.
+    pub fn refusals(&self) -> Vec<(Arc<str>, &'static str, u64)> {
+        let registry = self.0.registry.lock();
+        let of_one = |services: &Arc<Services>| {
+            let module = services.module.clone();
+            services.refusals.list().map(move |(service, count)| (module.clone(), service, count))
+        };
+        registry.entries.values().flat_map(|entry| of_one(&entry.services)).collect()
+    }
+
     /// The figures that modules export: module, name, value.
     pub fn figures(&self) -> Vec<(Arc<str>, Box<str>, Figure)> {
         let services: Vec<Arc<Services>> =
@@ -336,11 +352,12 @@ impl Inner {
             module: module.clone(),
             limits: self.limits,
             clock: self.clock.clone(),
-            log: Log::new(self.limits.log_lines_kept, self.limits.log_line_bytes_max),
+            log: Log::new(&self.limits),
             state: State::new(module, self.store.clone(), state),
             figures: Figures::default(),
             retained: self.retained.clone(),
             outside: self.outside(name),
+            refusals: Refusals::default(),
         }));
         entry.order = ORDER_DEFAULT;
         Ok(entry)

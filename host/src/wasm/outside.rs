@@ -2,9 +2,11 @@
 //! network itself is an argument of the room.
 
 use super::limits::Limits;
+use super::quota::Window;
 use super::ticker::Waker;
 use crate::metrics::Metrics;
 use arc_swap::ArcSwap;
+use parking_lot::Mutex;
 use std::fmt;
 use std::str::FromStr;
 use std::sync::{Arc, OnceLock};
@@ -136,13 +138,15 @@ pub(super) struct Outside {
     hosts: ArcSwap<Vec<HostGrant>>,
     messenger: MessengerSlot,
     metrics: Arc<Metrics>,
+    /// Requests of this second.
+    pub(super) sent: Mutex<Window>,
     /// To be called after a wait, so that the guest is watched again.
     pub(super) waker: Waker,
 }
 
 impl Outside {
     pub(super) fn new(hosts: Vec<HostGrant>, messenger: MessengerSlot, metrics: Arc<Metrics>, waker: Waker) -> Self {
-        Self { hosts: ArcSwap::from_pointee(hosts), messenger, metrics, waker }
+        Self { hosts: ArcSwap::from_pointee(hosts), messenger, metrics, sent: Mutex::default(), waker }
     }
 
     /// Says anew to whom the module may speak; false: it was so already.

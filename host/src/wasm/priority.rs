@@ -1,4 +1,4 @@
-//! Which threads the system is asked to run first, and last. Where it does not allow that, or is no Linux, they are like the others.
+//! Which threads the system is asked to run first, and later. Where it does not allow that, or is no Linux, they are like the others.
 
 #[cfg(target_os = "linux")]
 use thread_priority::unix::{set_thread_priority_and_policy as set, thread_native_id};
@@ -27,10 +27,10 @@ pub(super) fn come_first() {
     tracing::debug!(how, "the thread that stops guests is scheduled");
 }
 
-/// Of whoever compiles: threads that serve clients come before it. On a busy machine it still gets a quarter of a processor, so
-/// that what takes 8 s of one is done in time.
+/// Of whoever compiles, and of threads that call modules for what nobody waits for: threads that serve clients come before them.
+/// On a busy machine they still get a quarter of a processor, so that what takes 8 s of one is done in time.
 #[cfg(target_os = "linux")]
-pub(super) fn stand_back() {
+pub fn stand_back() {
     // Of 0 to 99: nice 5.
     let priority = ThreadPriorityValue::try_from(35).map(ThreadPriority::Crossplatform);
     if let Ok(priority) = priority {
@@ -42,5 +42,6 @@ pub(super) fn stand_back() {
 #[cfg(not(target_os = "linux"))]
 pub(super) fn come_first() {}
 
+/// Nothing can be asked for here.
 #[cfg(not(target_os = "linux"))]
-pub(super) fn stand_back() {}
+pub fn stand_back() {}

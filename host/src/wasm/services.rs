@@ -6,6 +6,7 @@ use super::imports::metrics::Figures;
 use super::imports::state::State;
 use super::limits::Limits;
 use super::outside::Outside;
+use super::quota::Refusals;
 use crate::message::{Message, Time};
 use std::sync::{Arc, OnceLock};
 
@@ -28,9 +29,15 @@ pub(super) struct Services {
     pub(super) figures: Figures,
     pub(super) retained: RetainedSlot,
     pub(super) outside: Outside,
+    pub(super) refusals: Refusals,
 }
 
 impl Services {
+    /// Whether one more request to a server outside fits into this second; it is taken off it.
+    pub(super) fn may_send(&self) -> bool {
+        self.outside.sent.lock().take((self.clock)(), self.limits.http_requests_per_second_max, 1)
+    }
+
     /// A start for the sequence behind `wasi:random` of a new instance. Good enough for hash tables; a module that
     /// needs secrets is not to make them.
     pub(super) fn seed(&self) -> u64 {

@@ -6,9 +6,9 @@ use super::component::Compiled;
 use super::engine::Engine;
 use super::error::DeployError;
 use super::hooks::EventKinds;
-use super::imports::log::LogLevel;
+use super::imports::log::{LogLevel, plain};
 use super::instance::{Instance, Said};
-use super::limits::Limits;
+use super::limits::{Limits, NAME_BYTES_MAX};
 use super::meter::{HookFigures, Meter};
 use super::nursery::Spares;
 use super::services::Services;
@@ -107,10 +107,8 @@ impl Interest {
 impl Manifest {
     fn new(limits: &Limits, said: Said) -> Result<Self, String> {
         let Said { manifest, events } = said;
-        let mut description = manifest.description;
-        description.truncate(description.floor_char_boundary(limits.log_line_bytes_max));
-        let mut version = manifest.version;
-        version.truncate(version.floor_char_boundary(super::limits::NAME_BYTES_MAX));
+        let description = plain(&manifest.description, limits.log_line_bytes_max).into_owned();
+        let version = plain(&manifest.version, NAME_BYTES_MAX).into_owned();
         Ok(Self {
             description,
             version,

@@ -10,6 +10,7 @@ use super::super::imports::state::State;
 use super::super::modules::{Inner, Modules};
 use super::super::outside::{Errand, Failure, Fields, Messenger, MessengerSlot, Outside, Reply};
 use super::super::pool::Guests;
+use super::super::quota::Refusals;
 use super::super::services::{RetainedSlot, Services};
 use super::super::version::Version;
 use super::document::{Example, Examples};
@@ -146,11 +147,12 @@ impl Inner {
             module: "example".into(),
             limits: self.limits,
             clock: Arc::new(move || at),
-            log: Log::new(self.limits.log_lines_kept, self.limits.log_line_bytes_max),
+            log: Log::new(&self.limits),
             state: State::passing("example".into(), state.collect()),
             figures: Figures::default(),
             retained,
             outside: self.stage(example)?,
+            refusals: Refusals::default(),
         }))
     }
 

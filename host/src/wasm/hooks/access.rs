@@ -3,6 +3,7 @@
 use super::super::bindings::exports::pliant::broker::access as wit;
 use super::super::chain::Chain;
 use super::super::fault;
+use super::super::limits::IDENTITY_BYTES_MAX;
 use super::super::meter::Hook;
 use super::super::pool::{Ask, Guests};
 use super::super::translate;
@@ -68,6 +69,9 @@ impl Chain {
                 },
                 |_, answer| match answer {
                     Some(Ok(identity)) if identity.is_empty() => Err("an empty identity".to_owned()),
+                    Some(Ok(identity)) if identity.len() > IDENTITY_BYTES_MAX => {
+                        Err(format!("an identity of {} bytes", identity.len()))
+                    }
                     Some(Ok(identity)) => Ok(Some(Ok(identity))),
                     Some(Err(refusal)) => Ok(Some(Err(translate::refusal(refusal)))),
                     None => Ok(None),

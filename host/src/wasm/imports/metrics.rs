@@ -25,10 +25,10 @@ impl Figures {
     }
 
     /// Nothing happens to a name that is not one (`[a-z_][a-z0-9_]*`), to one past the limit, and to a name that
-    /// already stands for a figure of the other kind.
-    fn change(&self, limit: usize, name: &str, new: Figure) {
+    /// already stands for a figure of the other kind; false: so it was.
+    fn change(&self, limit: usize, name: &str, new: Figure) -> bool {
         if !is_name(name) {
-            return;
+            return false;
         }
         let mut figures = self.0.lock();
         let room = figures.len() < limit;
@@ -38,8 +38,9 @@ impl Figures {
             (None, new) if room => {
                 figures.insert(name.into(), new);
             }
-            _ => {}
+            _ => return false,
         }
+        true
     }
 }
 
@@ -48,21 +49,24 @@ fn is_name(name: &str) -> bool {
     name.len() <= NAME_BYTES_MAX && name.bytes().all(fits) && name.bytes().next().is_some_and(|b| !b.is_ascii_digit())
 }
 
-impl Host for Cell {
-    fn count(&mut self, name: String, delta: u64) -> wasmtime::Result<()> {
+impl Cell {
+    fn figure(&mut self, name: &str, new: Figure) -> wasmtime::Result<()> {
         self.spend()?;
-        if !self.rehearses {
-            self.services.figures.change(self.services.limits.figures_max, &name, Figure::Count(delta));
+        let services = &self.services;
+        if !self.rehearses && !services.figures.change(services.limits.figures_max, name, new) {
+            services.refusals.metrics.add(1);
         }
         Ok(())
     }
+}
+
+impl Host for Cell {
+    fn count(&mut self, name: String, delta: u64) -> wasmtime::Result<()> {
+        self.figure(&name, Figure::Count(delta))
+    }
 
     fn gauge(&mut self, name: String, value: f64) -> wasmtime::Result<()> {
-        self.spend()?;
-        if !self.rehearses {
-            self.services.figures.change(self.services.limits.figures_max, &name, Figure::Gauge(value));
-        }
-        Ok(())
+        self.figure(&name, Figure::Gauge(value))
     }
 }
 
@@ -73,13 +77,13 @@ mod tests {
     #[test]
     fn figures_are_bounded_and_keep_their_kind() {
         let figures = Figures::default();
-        figures.change(2, "a", Figure::Count(2));
-        figures.change(2, "a", Figure::Count(3));
-        figures.change(2, "a", Figure::Gauge(1.0));
-        figures.change(2, "b", Figure::Gauge(0.5));
-        figures.change(2, "c", Figure::Count(1));
-        for bad in ["", "9a", "a-b", "A", "a b"] {
-            figures.change(9, bad, Figure::Count(1));
+        assert!(figures.change(2, "a", Figure::Count(2)));
+        assert!(figures.change(2, "a", Figure::Count(3)));
+        assert!(!figures.change(2, "a", Figure::Gauge(1.0)));
+        assert!(figures.change(2, "b", Figure::Gauge(0.5)));
+        assert!(!figures.change(2, "c", Figure::Count(1)));
+        for bad in ["", "9a", "a-b", "A", "a b", "a\n", "a\"", "a\0", "a\\"] {
+            assert!(!figures.change(9, bad, Figure::Count(1)), "{bad:?}");
         }
         let expected = vec![("a".into(), Figure::Count(5)), ("b".into(), Figure::Gauge(0.5))];
         assert_eq!(figures.list(), expected);

@@ -17,6 +17,10 @@ impl HostPayload for Cell {
         let bytes = self.message.as_ref().map_or(&[][..], |message| message.payload());
         let start = usize::try_from(offset).unwrap_or(usize::MAX).min(bytes.len());
         let end = start.saturating_add(length as usize).min(bytes.len());
+        // Before it is copied: what the module has no memory for would keep the thread from looking at the deadline.
+        if end - start > self.services.limits.memory_bytes_max {
+            return Err(self.exceeded("memory"));
+        }
         Ok(bytes[start..end].to_vec())
     }
 

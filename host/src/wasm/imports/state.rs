@@ -4,6 +4,7 @@
 use super::super::bindings::pliant::broker::state::{Host, StateError};
 use super::super::instance::Cell;
 use super::super::limits::{Limits, STATE_KEY_BYTES_MAX, STATE_VALUE_BYTES_MAX};
+use super::super::quota::Window;
 use crate::message::Time;
 use crate::store::{Change, Store};
 use hashbrown::HashMap;
@@ -23,6 +24,10 @@ pub(in super::super) struct State {
 struct Table {
     values: HashMap<Box<str>, Value>,
     bytes: usize,
+    /// Bytes written in this second.
+    written: Window,
+    /// The module is gone: what a call that still runs writes is not kept.
+    closed: bool,
 }
 
 struct Value {
@@ -107,9 +112,19 @@ impl State {
         self.table.lock().bytes
     }
 
-    /// Forgets everything here; the store is told by whoever removes the module.
+    /// Takes nothing more, since the module goes: a call that still runs would leave rows of a module that is not there.
+    pub(in super::super) fn close(&self) {
+        self.table.lock().closed = true;
+    }
+
+    /// The module stays after all.
+    pub(in super::super) fn reopen(&self) {
+        self.table.lock().closed = false;
+    }
+
+    /// Forgets everything here, for good; the store is told by whoever removes the module.
     pub(in super::super) fn clear(&self) {
-        *self.table.lock() = Table::default();
+        *self.table.lock() = Table { closed: true, ..Table::default() };
     }
 
     fn get(&self, key: &str, now: Time) -> Option<Vec<u8>> {
@@ -137,6 +152,12 @@ impl State {
         if !keep {
             return Ok(answer);
         }
+        if table.closed {
+            return Err(StateError::Unavailable);
+        }
+        if !table.written.take(now, limits.state_bytes_per_second_max, (key.len() + bytes.len()) as u64) {
+            return Err(StateError::QuotaExceeded);
+        }
         let mut gone = Vec::new();
         let room = table.make_room(limits, key, bytes.len(), now, &mut gone);
         let mut changes: Vec<Change> =
@@ -152,7 +173,7 @@ impl State {
 
     fn delete(&self, key: &str) {
         let mut table = self.table.lock();
-        if table.remove(key) {
+        if !table.closed && table.remove(key) {
             self.tell([Change::StateGone((*self.module).into(), key.into())]);
         }
     }
@@ -161,6 +182,20 @@ impl State {
 impl Cell {
     fn now(&self) -> Time {
         (self.services.clock)()
+    }
+
+    /// Changes a value, unless the module is only asked what it would do, and counts what it may not have.
+    fn change<A>(
+        &self,
+        key: &str,
+        change: impl FnOnce(Option<&Value>) -> (A, Option<(Box<[u8]>, Option<Time>)>),
+    ) -> Result<A, StateError> {
+        let services = &self.services;
+        let changed = services.state.change(&services.limits, self.now(), key, !self.rehearses, change);
+        if matches!(changed, Err(StateError::QuotaExceeded)) {
+            services.refusals.state.add(1);
+        }
+        changed
     }
 }
 
@@ -177,11 +212,9 @@ impl Host for Cell {
         ttl_seconds: Option<u32>,
     ) -> wasmtime::Result<Result<(), StateError>> {
         self.spend()?;
-        let now = self.now();
-        let expires = ttl_seconds.map(|seconds| now.plus_seconds(seconds));
+        let expires = ttl_seconds.map(|seconds| self.now().plus_seconds(seconds));
         let new = Some((value.into_boxed_slice(), expires));
-        let keep = !self.rehearses;
-        Ok(self.services.state.change(&self.services.limits, now, &key, keep, |_| ((), new)))
+        Ok(self.change(&key, |_| ((), new)))
     }
 
     fn delete(&mut self, key: String) -> wasmtime::Result<Result<(), StateError>> {
@@ -199,8 +232,7 @@ impl Host for Cell {
         value: Vec<u8>,
     ) -> wasmtime::Result<Result<bool, StateError>> {
         self.spend()?;
-        let (now, keep) = (self.now(), !self.rehearses);
-        Ok(self.services.state.change(&self.services.limits, now, &key, keep, |old| {
+        Ok(self.change(&key, |old| {
             let same = old.map(|value| &*value.bytes) == expected.as_deref();
             (same, same.then(|| (value.into_boxed_slice(), old.and_then(|value| value.expires))))
         }))
@@ -208,8 +240,7 @@ impl Host for Cell {
 
     fn add(&mut self, key: String, delta: i64) -> wasmtime::Result<Result<i64, StateError>> {
         self.spend()?;
-        let (now, keep) = (self.now(), !self.rehearses);
-        Ok(self.services.state.change(&self.services.limits, now, &key, keep, |old| {
+        Ok(self.change(&key, |old| {
             // A counter is kept as its decimal digits, so that `get` shows something that can be read.
             let text = old.and_then(|value| std::str::from_utf8(&value.bytes).ok());
             let sum = text.and_then(|text| text.parse::<i64>().ok()).unwrap_or(0).wrapping_add(delta);

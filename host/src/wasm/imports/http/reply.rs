@@ -23,14 +23,17 @@ pub(super) fn await_reply(store: &mut StoreContextMut<'_, Cell>, number: u32) {
     let cell = store.data_mut();
     errand.patience = errand.patience.min(cell.share.patience);
     let reply = match cell.share.requests.checked_sub(1) {
-        None => Err(Failure::TooMany),
         Some(_) if errand.patience.is_zero() => Err(Failure::TimedOut),
-        Some(left) => {
+        Some(left) if cell.services.may_send() => {
             cell.share.requests = left;
             let begun = Instant::now();
             let reply = cell.services.outside.send(*errand);
             cell.share.patience = cell.share.patience.saturating_sub(begun.elapsed());
             reply
+        }
+        _ => {
+            cell.services.refusals.http.add(1);
+            Err(Failure::TooMany)
         }
     };
     let limits = &cell.services.limits;

@@ -100,6 +100,10 @@ fn write(store: &mut StoreContextMut<'_, Cell>, params: &[Val]) -> Answer {
     let Some(Val::List(values)) = params.get(1) else { bail!("not a write") };
     let bytes = values.iter().map(|value| if let Val::U8(byte) = value { *byte } else { b'?' });
     if number < 2 {
+        // More than `check-write` allows is a trap (wasi:io), and each line costs something.
+        if values.len() > WRITE_BYTES_MAX {
+            bail!("more bytes than a stream takes at once");
+        }
         wasi::write_lines(store.data_mut(), number as usize, bytes);
         return Ok(ok(None));
     }
