@@ -19,6 +19,9 @@ use fe2o3_amqp_types::transaction::{Coordinator, TxnCapability};
 use serde_amqp::primitives::Binary;
 use serde_amqp::primitives::{Array, OrderedMap, Symbol};
 
+/// An attach that refuses has so many bytes, or fewer, beside the name of its link.
+const REFUSAL_BYTES: usize = 128;
+
 impl Live {
     /// An attach came; `unknown`: with something that is not known here.
     pub fn on_attach(
@@ -34,6 +37,10 @@ impl Live {
         }
         if frame.name.is_empty() || frame.name.len() > self.limits.name_bytes_max {
             return Err(Trouble::session(AmqpError::InvalidField, "a link name is empty, or too long"));
+        }
+        if frame.name.len() + REFUSAL_BYTES > self.frame_max() {
+            let why = "no answer with this link name fits into your max-frame-size";
+            return Err(Trouble::session(AmqpError::FrameSizeTooSmall, why));
         }
         let direction = match frame.role {
             Role::Sender => Direction::Incoming,
@@ -152,36 +159,13 @@ impl Live {
         let limits = self.limits.clone();
         let Some(link) = self.links.get(id).filter(|link| !link.is_told && !link.is_detached) else { return };
         link.is_told = true;
-        let role = match &mut link.end {
-            LinkEnd::Incoming(end) => {
-                end.settles_second = reply.receiver_settles == ReceiverSettles::Second;
-                end.credit_max = reply.credit.unwrap_or(limits.link_credit);
-                let asked = reply.message_bytes_max.unwrap_or(limits.message_bytes_max);
-                end.message_bytes_max = asked.min(limits.message_bytes_max);
-                Role::Receiver
-            }
-            LinkEnd::Outgoing(_) => Role::Sender,
-        };
-        let bytes_max = match &link.end {
-            LinkEnd::Incoming(end) => Some(end.message_bytes_max),
-            LinkEnd::Outgoing(_) => reply.message_bytes_max,
-        };
-        let frame = AttachFrame {
-            name: link.name.to_string(),
-            handle: Handle(link.handle_out),
-            initial_delivery_count: (role == Role::Sender).then_some(0),
-            role,
-            snd_settle_mode: reply.sender_settles.into(),
-            rcv_settle_mode: reply.receiver_settles.into(),
-            source: reply.source,
-            target: reply.sink.map(|sink| Box::new(sink.into())),
-            unsettled: reply.unsettled.map(to_map),
-            incomplete_unsettled: reply.incomplete_unsettled,
-            max_message_size: bytes_max,
-            offered_capabilities: some_array(reply.offered_capabilities),
-            desired_capabilities: some_array(reply.desired_capabilities),
-            properties: (!reply.properties.is_empty()).then_some(reply.properties),
-        };
+        if let LinkEnd::Incoming(end) = &mut link.end {
+            end.settles_second = reply.receiver_settles == ReceiverSettles::Second;
+            end.credit_max = reply.credit.unwrap_or(limits.link_credit);
+            let asked = reply.message_bytes_max.unwrap_or(limits.message_bytes_max);
+            end.message_bytes_max = asked.min(limits.message_bytes_max);
+        }
+        let frame = answer(link, reply);
         let at = link.session;
         let is_incomplete = self.write_attach(at, frame, out);
         if let Some(end) = self.links.get(id).and_then(|link| link.incoming()) {
@@ -212,6 +196,16 @@ impl Live {
             map.drain(half..);
             frame.incomplete_unsettled = true;
         }
+    }
+
+    /// See [`Connection::fits`](super::Connection::fits).
+    pub fn fits(&self, id: LinkId, reply: &AttachReply) -> bool {
+        let Some(link) = self.links.look(id) else { return true };
+        // The map may be cut down to nothing.
+        let least = AttachReply { unsettled: Some(Unsettled::new()), incomplete_unsettled: true, ..reply.clone() };
+        let mut out = Vec::new();
+        write_rare(Kind::Amqp, 0, &answer(link, least), &mut out);
+        out.len() <= self.frame_max()
     }
 
     /// See [`Connection::refuse`](super::Connection::refuse).
@@ -282,6 +276,30 @@ impl Live {
                 session.sent.retain(|sent| sent.link != id);
             }
         }
+    }
+}
+
+/// The answer to an attach.
+fn answer(link: &Link, reply: AttachReply) -> AttachFrame {
+    let (role, bytes_max) = match &link.end {
+        LinkEnd::Incoming(end) => (Role::Receiver, Some(end.message_bytes_max)),
+        LinkEnd::Outgoing(_) => (Role::Sender, reply.message_bytes_max),
+    };
+    AttachFrame {
+        name: link.name.to_string(),
+        handle: Handle(link.handle_out),
+        initial_delivery_count: (role == Role::Sender).then_some(0),
+        role,
+        snd_settle_mode: reply.sender_settles.into(),
+        rcv_settle_mode: reply.receiver_settles.into(),
+        source: reply.source,
+        target: reply.sink.map(|sink| Box::new(sink.into())),
+        unsettled: reply.unsettled.map(to_map),
+        incomplete_unsettled: reply.incomplete_unsettled,
+        max_message_size: bytes_max,
+        offered_capabilities: some_array(reply.offered_capabilities),
+        desired_capabilities: some_array(reply.desired_capabilities),
+        properties: (!reply.properties.is_empty()).then_some(reply.properties),
     }
 }
 

@@ -5,7 +5,7 @@ use super::attach::some_array;
 use super::condition::{AmqpError, Error, Fault, Fields, error, fitting};
 use super::frame::{self, FRAME_BYTES_MIN, Frame, HEADER_BYTES, Kind, Protocol};
 use super::limits::Limits;
-use super::live::Live;
+use super::live::{Live, Takes};
 use super::performative::{self, Performative, write_rare};
 use super::state::State;
 use super::{Action, sasl};
@@ -57,7 +57,7 @@ enum Phase {
     /// Open comes.
     Open,
     /// The hall has the word.
-    Opening(u32),
+    Opening(Takes),
     /// Sessions and links.
     Live(Box<Live>),
     /// The last word was said.
@@ -227,7 +227,7 @@ impl Connection {
             let every_milliseconds = u64::from(milliseconds) / 2;
             self.heartbeat = Some(Heartbeat { every_milliseconds, next: now.plus_milliseconds(every_milliseconds) });
         }
-        self.phase = Phase::Opening(open.max_frame_size.0);
+        self.phase = Phase::Opening(Takes { frame_bytes: open.max_frame_size.0, channel_max: open.channel_max.0 });
         Ok(Action::Open(Box::new(Opening {
             container_id: open.container_id.into(),
             hostname: open.hostname.map(Into::into),
@@ -354,10 +354,10 @@ impl Connection {
 
     /// Lets the client in.
     pub fn open(&mut self, now: Time, out: &mut Vec<u8>) {
-        if let Phase::Opening(frame_max) = self.phase {
+        if let Phase::Opening(takes) = self.phase {
             self.heard = now;
             self.say_open(out);
-            self.phase = Phase::Live(Box::new(Live::new(self.limits.clone(), frame_max)));
+            self.phase = Phase::Live(Box::new(Live::new(self.limits.clone(), takes)));
         }
     }
 
@@ -371,6 +371,14 @@ impl Connection {
     pub fn attach(&mut self, link: LinkId, reply: AttachReply, out: &mut Vec<u8>) {
         if let Some(live) = self.live() {
             live.attach(link, reply, out);
+        }
+    }
+
+    /// Whether the client takes a frame with this answer to its attach (2.7.1); of the unsettled map any part will do (2.7.3).
+    pub fn fits(&self, link: LinkId, reply: &AttachReply) -> bool {
+        match &self.phase {
+            Phase::Live(live) => live.fits(link, reply),
+            _ => true,
         }
     }
 

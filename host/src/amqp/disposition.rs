@@ -5,6 +5,7 @@ use super::condition::AmqpError;
 use super::ledger::is_before;
 use super::live::Live;
 use super::performative::DispositionFrame;
+use super::session::DISPOSITION_BYTES;
 use super::state::State;
 use super::trouble::{Found, Trouble};
 use smallvec::SmallVec;
@@ -64,6 +65,7 @@ impl Live {
         frame: &DispositionFrame<'_>,
         out: &mut Vec<u8>,
     ) -> Found<Option<Action<'static>>> {
+        let frame_max = self.frame_max();
         let Some(session) = self.sessions.at(at) else { return Ok(None) };
         if session.last_arrived.is_none_or(|last| is_before(last, frame.last)) {
             return Err(Trouble::session(AmqpError::InvalidField, "no delivery of this delivery-id has come"));
@@ -81,7 +83,8 @@ impl Live {
         }
         // The broker forgets, too, and says so: the client need not listen.
         session.say_held(out);
-        session.write_disposition(true, frame.first, frame.last, true, frame.state, out);
+        let state = frame.state.filter(|raw| raw.len() + DISPOSITION_BYTES <= frame_max);
+        session.write_disposition(true, frame.first, frame.last, true, state, out);
         for gone in &forgotten {
             if let Some(end) = self.links.get(gone.link).and_then(|link| link.incoming()) {
                 end.unanswered = end.unanswered.saturating_sub(1);

@@ -301,6 +301,7 @@ impl Live {
     /// See [`Connection::settle`](super::Connection::settle).
     #[inline]
     pub fn settle(&mut self, id: LinkId, delivery: DeliveryId, state: &State, settled: bool, out: &mut Vec<u8>) {
+        let frame_max = self.frame_max();
         let Some(link) = self.links.get(id) else { return };
         let at = link.session;
         let Some(end) = link.incoming() else { return };
@@ -312,7 +313,7 @@ impl Live {
             session.arrived.remove(delivery);
             end.unanswered = end.unanswered.saturating_sub(1);
         }
-        session.answer(delivery, state, settled, out);
+        session.answer(delivery, state, settled, frame_max, out);
         self.mark_session(at);
         if settled {
             self.mark_link(id);

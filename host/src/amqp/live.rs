@@ -13,14 +13,23 @@ use fe2o3_amqp_types::definitions::Handle;
 use fe2o3_amqp_types::performatives::{Begin, End};
 use std::sync::Arc;
 
+/// What the client said in its open that it takes (2.7.1).
+#[derive(Debug, Clone, Copy)]
+pub struct Takes {
+    /// Longest frame, in bytes.
+    pub frame_bytes: u32,
+    /// Highest channel.
+    pub channel_max: u16,
+}
+
 /// See the head of this file.
 #[derive(Debug)]
 pub struct Live {
     pub limits: Arc<Limits>,
     pub sessions: Sessions,
     pub links: Links,
-    /// Longest frame that is sent.
-    frame_max: u32,
+    /// What is sent keeps to that.
+    takes: Takes,
     /// Sessions and links that may have something to say at the end of the batch.
     marked_sessions: Vec<u16>,
     marked_links: Vec<LinkId>,
@@ -60,9 +69,9 @@ impl Sessions {
         *self.by_channel.get(usize::from(channel))?
     }
 
-    fn free_place(&self) -> Option<u16> {
+    fn free_place(&self, most: u16) -> Option<u16> {
         let free = self.places.iter().position(Option::is_none).unwrap_or(self.places.len());
-        u16::try_from(free).ok()
+        u16::try_from(free).ok().filter(|place| *place <= most)
     }
 
     fn add(&mut self, place: u16, session: Session) {
@@ -88,11 +97,11 @@ impl Sessions {
 }
 
 impl Live {
-    /// A connection whose client takes frames of this length.
-    pub fn new(limits: Arc<Limits>, frame_max: u32) -> Self {
+    /// A connection whose client takes so much.
+    pub fn new(limits: Arc<Limits>, takes: Takes) -> Self {
         Self {
             // Longer frames than the broker takes itself would gain nothing.
-            frame_max: frame_max.min(limits.frame_bytes_max),
+            takes: Takes { frame_bytes: takes.frame_bytes.min(limits.frame_bytes_max), ..takes },
             limits,
             sessions: Sessions::default(),
             links: Links::default(),
@@ -108,7 +117,7 @@ impl Live {
     /// Longest frame that is sent, in bytes.
     #[inline]
     pub fn frame_max(&self) -> usize {
-        self.frame_max as usize
+        self.takes.frame_bytes as usize
     }
 
     /// A frame came.
@@ -169,7 +178,9 @@ impl Live {
         if self.sessions.place(channel).is_some() {
             return Err(not_allowed("a session has begun on this channel already"));
         }
-        let place = self.sessions.free_place().ok_or_else(|| not_allowed("too many sessions"))?;
+        // A session is answered on a channel of the broker's, and that is none above what the client takes (2.7.1).
+        let place = self.sessions.free_place(self.takes.channel_max);
+        let place = place.ok_or_else(|| not_allowed("you have as many sessions as your channel-max allows"))?;
         let window = self.limits.session_window;
         let session =
             Session::new((channel, place), window, begin.next_outgoing_id, begin.incoming_window, begin.handle_max.0);

@@ -10,6 +10,9 @@ use super::state::{ACCEPTED, State, Tag};
 /// What is said of how many transfers the broker may send: as many as the client takes.
 const OUTGOING_WINDOW: u32 = i32::MAX as u32;
 
+/// A disposition frame has so many bytes, or fewer, beside its state.
+pub const DISPOSITION_BYTES: usize = 64;
+
 /// A delivery from the client.
 #[derive(Debug)]
 pub struct Arrived {
@@ -182,11 +185,10 @@ impl Session {
 
     /// Says what has become of a delivery from the client, or holds it back to be said with the next.
     #[inline]
-    pub fn answer(&mut self, id: u32, state: &State, settled: bool, out: &mut Vec<u8>) {
+    pub fn answer(&mut self, id: u32, state: &State, settled: bool, frame_max: usize, out: &mut Vec<u8>) {
         if *state != State::ACCEPTED {
             self.say_held(out);
-            let mut encoded = Vec::new();
-            state.write(&mut encoded);
+            let encoded = state.fitting(frame_max - DISPOSITION_BYTES);
             return self.write_disposition(true, id, id, settled, Some(&encoded), out);
         }
         match &mut self.held {

@@ -2,7 +2,7 @@
 
 use super::codec::read::{Descriptor, Reader, Value};
 use super::codec::{code, write};
-use super::condition::{Error, Fields};
+use super::condition::{Error, Fields, fitting};
 use super::performative::{Bad, invalid};
 use smallvec::SmallVec;
 
@@ -128,6 +128,20 @@ impl State {
                 });
             }
         }
+    }
+
+    /// Writes it, with its description cut if that makes it longer than so many bytes: there are at least enough for an error
+    /// that fits into the shortest frame.
+    pub(super) fn fitting(&self, bytes_max: usize) -> Vec<u8> {
+        let mut encoded = Vec::new();
+        self.write(&mut encoded);
+        if encoded.len() > bytes_max
+            && let Self::Ended(Outcome::Rejected(Some(error))) = self
+        {
+            encoded.clear();
+            Self::rejected(fitting((**error).clone())).write(&mut encoded);
+        }
+        encoded
     }
 
     /// Whether nothing more will be said of the delivery (3.4).

@@ -9,3 +9,5 @@ mod messages;
 mod random;
 mod raw;
 mod rig;
+mod small_peer;
+mod windows;

@@ -115,25 +115,31 @@ impl Side {
         let end = match &attach.sink {
             Some(Sink::Coordinator(_)) => End::Coordinator,
             Some(Sink::Target(target)) => {
-                let address = self.target_address(now, target)?;
+                let address = target_address(target);
                 if let (Some(address), Some(Sink::Target(told))) = (&address, &mut reply.sink) {
                     told.address = Some(address.to_string());
+                }
+                let service = address.as_deref().and_then(services::service);
+                let each = attach.desired_capabilities.iter().any(|wanted| wanted.0 == EACH);
+                if each && service == Some(Service::Sessions) {
+                    reply.offered_capabilities.push(Symbol::from(EACH));
+                }
+                self.check_size(attach.link, &reply)?;
+                if let Some(address) = address.as_deref().filter(|_| !target.dynamic)
+                    && address::is_queue(address, target.capabilities.as_ref())
+                {
+                    self.queue_to_send_to(now, address)?;
                 }
                 let second = attach.receiver_settles == ReceiverSettles::Second;
                 if second {
                     self.context.broker.own_tags(&name, self.origin);
                 }
                 reply.unsettled = self.known_publications(&name, attach);
-                let service = address.as_deref().and_then(services::service);
                 let will = match (&service, address.as_deref()) {
                     (Some(service), _) => self.attach_to_service(now, attach, service)?,
                     (None, Some(address)) if services::is_unknown(address) => return Err(no_service()),
                     _ => None,
                 };
-                let each = attach.desired_capabilities.iter().any(|wanted| wanted.0 == EACH);
-                if each && service == Some(Service::Sessions) {
-                    reply.offered_capabilities.push(Symbol::from(EACH));
-                }
                 let asking = Asking { link: attach.name.clone(), each };
                 End::Incoming(Box::new(Incoming { name, address, second, service, will, asking }))
             }
@@ -148,15 +154,11 @@ impl Side {
         Ok(())
     }
 
-    fn target_address(&mut self, now: Time, target: &Target) -> Result<Option<Box<str>>, Error> {
-        if target.dynamic {
-            return Ok(Some(address::dynamic().into()));
-        }
-        let Some(address) = target.address.as_deref().filter(|address| !address.is_empty()) else { return Ok(None) };
-        if address::is_queue(address, target.capabilities.as_ref()) {
-            self.queue_to_send_to(now, address)?;
-        }
-        Ok(Some(address.into()))
+    /// Nothing is done for a link whose client could not be answered (2.7.1).
+    fn check_size(&self, link: LinkId, reply: &AttachReply) -> Result<(), Error> {
+        let fits = self.wire(|wire| wire.machine.fits(link, reply)).unwrap_or(true);
+        let why = "the answer to this attach does not fit into your max-frame-size";
+        if fits { Ok(()) } else { Err(error(AmqpError::FrameSizeTooSmall, why)) }
     }
 
     /// Makes a queue if it is not there. Who may not send to it makes none.
@@ -302,6 +304,10 @@ impl Side {
         address: &str,
         mut reply: AttachReply,
     ) -> Result<(), Error> {
+        if let Some(told) = &mut reply.source {
+            told.address = Some(address.to_owned());
+        }
+        self.check_size(attach.link, &reply)?;
         let replies = replies(attach, address, &wanted.source);
         let context = self.context.clone();
         let door = self.bell.door(attach.link, self.outlet.clone());
@@ -313,9 +319,6 @@ impl Side {
         let Some(attachment) = received.link.attachment().cloned() else { return Err(not_in()) };
         let Resumed { unsettled, open, partial, forgotten } = self.resume(now, &attachment, attach);
         reply.unsettled = unsettled;
-        if let Some(told) = &mut reply.source {
-            told.address = Some(address.to_owned());
-        }
         let is_session = matches!(services::own(address), Some(Own::Publish(_)));
         let receiver = Receiver {
             link: received.link,
@@ -443,6 +446,14 @@ impl Side {
         }
         true
     }
+}
+
+/// Where a sender sends to; none: each message says it.
+fn target_address(target: &Target) -> Option<Box<str>> {
+    if target.dynamic {
+        return Some(address::dynamic().into());
+    }
+    target.address.as_deref().filter(|address| !address.is_empty()).map(Into::into)
 }
 
 fn no_service() -> Error {

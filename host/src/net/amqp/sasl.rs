@@ -10,6 +10,9 @@ use crate::identity::{Claim, Identified, Inquiry, Login, Progress, Question};
 use crate::message::{RefusalKind, Time};
 use std::sync::Arc;
 
+/// Longest challenge, in bytes: it has to fit into a frame of 512 with its header.
+const CHALLENGE_BYTES_MAX: usize = 480;
+
 /// What a connection knows of its client's identity.
 #[derive(Default)]
 pub(super) struct Admission {
@@ -63,6 +66,11 @@ impl Side {
         let stop = self.advance(now);
         let (outcome, data) = match stop {
             None | Some(Stop::Later) => return Ok(()),
+            // No frame of this layer is longer than 512 bytes (5.3.1), whatever the client put into its nonce.
+            Some(Stop::Challenge(challenge)) if challenge.len() > CHALLENGE_BYTES_MAX => {
+                self.admission.pending = None;
+                (SaslOutcome::Auth, None)
+            }
             Some(Stop::Challenge(challenge)) => {
                 self.wire(|wire| wire.machine.sasl_challenge(&challenge, &mut wire.front));
                 return Ok(());
