@@ -20,6 +20,8 @@ pub enum Due {
     Retained(Topic),
     /// Dead letters that wait in the queue that they come from.
     DeadLetters(MailboxId),
+    /// What receivers said of entries that have just come back from the store.
+    Told(MailboxId),
     /// What is known of exactly-once publications of an AMQP link.
     Tags(Box<str>),
 }
@@ -50,6 +52,11 @@ impl Deadlines {
     /// Dead letters are tried again then.
     pub fn dead_letters(&self, at: Time, id: MailboxId) {
         self.add(at, Due::DeadLetters(id));
+    }
+
+    /// What receivers said of entries is carried out.
+    pub fn told(&self, at: Time, id: MailboxId) {
+        self.add(at, Due::Told(id));
     }
 
     /// What is known of a link is forgotten then, if nobody has come back to it.

@@ -1,11 +1,14 @@
 //! The part of a long queue that only the store has: after a restart, or because it is long. It is fetched page by page as
 //! the queue drains; what comes meanwhile waits behind it, and joins it when that, too, grows long.
 
-use super::consumers::Handling;
+use super::consumers::{Handling, Held};
 use super::mailbox::{Mailbox, Outlet, State};
 use super::queued::{NOT_SUBMITTED, Queued};
+use super::told::Told;
 use super::{Broker, Limits};
+use crate::message::Time;
 use crate::store::{LoadedEntry, Page, Rest};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// Entries fetched at once.
@@ -26,6 +29,14 @@ pub struct Gap {
     pub is_asked: bool,
     /// Of its entries, those bytes that count as waiting in the mailbox: what was left there by a restart does not.
     pub bytes: usize,
+    /// What receivers that came back said of its entries.
+    pub told: BTreeMap<u64, Told>,
+}
+
+impl Gap {
+    fn new(rest: Rest, sent: Sent) -> Self {
+        Self { rest, sent, is_asked: false, bytes: 0, told: BTreeMap::new() }
+    }
 }
 
 /// How far the entries of an earlier start of the broker were sent, by their numbers.
@@ -102,7 +113,7 @@ impl Mailbox {
         let mut state = self.lock();
         state.next_number = state.next_number.max(rest.to + 1);
         self.count_unread(rest.entries);
-        state.gap = Some(Gap { rest, sent, is_asked: false, bytes: 0 });
+        state.gap = Some(Gap::new(rest, sent));
     }
 
     /// Fills a part of the gap; whoever waits for it has to be woken.
@@ -121,6 +132,8 @@ impl Mailbox {
         let sizes: usize = page.entries.iter().map(|loaded| loaded.message.size()).sum();
         let bytes = if is_over { gap.bytes } else { sizes.min(gap.bytes) };
         gap.bytes -= bytes;
+        let unsaid = if is_over { BTreeMap::new() } else { gap.told.split_off(&(page.to + 1)) };
+        let mut said = std::mem::replace(&mut gap.told, unsaid);
         if is_over {
             state.gap = None;
         }
@@ -131,6 +144,13 @@ impl Mailbox {
             let mut entry = queued(loaded, sent);
             state.arrivals += 1;
             entry.arrival = state.arrivals;
+            // Nobody gets it before that is carried out.
+            if let Some(told) = said.remove(&entry.number) {
+                let held = Held { holder: told.receiver, queued: entry, is_claimed: false };
+                state.told.push((held.queued.number, told));
+                state.held.insert(held.queued.number, held);
+                continue;
+            }
             self.count(&entry, true);
             state.queue.push_back(entry);
         }
@@ -187,9 +207,8 @@ impl Mailbox {
         }
         let after = start.checked_sub(1).and_then(|at| state.queue.get(at)).map_or(first - 1, |last| last.number);
         state.queue.drain(start..start + entries);
-        let none =
-            Gap { rest: Rest { after, to: after, entries: 0 }, sent: Sent::default(), is_asked: false, bytes: 0 };
-        let gap = state.gap.get_or_insert(none);
+        let rest = Rest { after, to: after, entries: 0 };
+        let gap = state.gap.get_or_insert_with(|| Gap::new(rest, Sent::default()));
         gap.rest = Rest { to, entries: gap.rest.entries + entries, ..gap.rest };
         gap.bytes += left;
     }
@@ -199,9 +218,13 @@ impl Broker {
     /// Asks the store for the next entries of a queue.
     pub(super) fn fetch_page(&self, mailbox: &Arc<Mailbox>, range: (u64, u64)) {
         let mailbox = mailbox.clone();
-        let id = mailbox.id;
+        let (id, deadlines) = (mailbox.id, self.deadlines.clone());
         let then = move |page| {
-            if let Some(outlet) = mailbox.take_page(page) {
+            let outlet = mailbox.take_page(page);
+            if !mailbox.lock().told.is_empty() {
+                deadlines.told(Time(0), id);
+            }
+            if let Some(outlet) = outlet {
                 outlet.wake();
             }
         };

@@ -11,6 +11,7 @@ use super::gap::Gap;
 use super::publisher;
 use super::queued::{NOT_SUBMITTED, Queued};
 use super::spares::{self, WAITING};
+use super::told::Told;
 use super::window::{InFlight, Phase, Window};
 use crate::client::Client;
 use crate::dialogue::{Closed, Handle, Predicate, Subscription};
@@ -160,6 +161,8 @@ pub struct State {
     pub unburied: VecDeque<Queued>,
     /// Somebody will look at those.
     pub is_burial_due: bool,
+    /// What receivers said of entries that have come back from the store since: each is held in the name of whoever said it.
+    pub told: Vec<(u64, Told)>,
     /// Entries that wait for one consumer, which was told on its return that it gets them again.
     pub promised: BTreeMap<u64, u64>,
     /// If this is a queue: its settings.
@@ -234,6 +237,7 @@ impl Mailbox {
                 consumers: Vec::new(),
                 held: HashMap::new(),
                 unburied: VecDeque::new(),
+                told: Vec::new(),
                 is_burial_due: false,
                 promised: BTreeMap::new(),
                 kept_as: None,

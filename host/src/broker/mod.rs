@@ -45,6 +45,7 @@ mod subscribing;
 mod subscription_trie;
 mod sys;
 mod tags;
+mod told;
 mod transact;
 mod waits;
 mod wills;
@@ -224,7 +225,7 @@ pub struct Broker {
     waits: waits::Waits,
     claims: claims::Claims,
     receipts: receipts::Receipts,
-    deadlines: deadlines::Deadlines,
+    deadlines: Arc<deadlines::Deadlines>,
     memory: memory::Memory,
     reaper: Arc<reaper::Reaper>,
     happenings: chores::Happenings,

@@ -59,7 +59,7 @@ impl Broker {
             waits: Default::default(),
             claims: claims::Claims::default(),
             receipts: receipts::Receipts::default(),
-            deadlines: deadlines::Deadlines::default(),
+            deadlines: Arc::new(deadlines::Deadlines::default()),
             memory: super::memory::Memory::default(),
             reaper: Arc::default(),
             happenings: chores::Happenings::default(),

@@ -1,7 +1,7 @@
 //! Receivers that consume a mailbox come and go: on a subscription, or on a queue.
 
 use super::attach::{Leaving, Link};
-use super::consumers::{Aftermath, Consumer, Held, Patience, Take};
+use super::consumers::{Aftermath, Consumer, Patience, Take};
 use super::mailbox::{Mailbox, Outlet};
 use super::queued::Queued;
 use super::staged::Staged;
@@ -484,40 +484,6 @@ impl Broker {
             state.promised.extend(waiting.iter().map(|number| (*number, link.number)));
         }
         waiting
-    }
-
-    /// A receiver that came back says what became of entries that it was handed in an earlier life. That is on disk after
-    /// the returned sequence.
-    pub fn dispose_waiting(
-        &self,
-        worker: &mut Worker,
-        now: Time,
-        link: &Attachment,
-        outcomes: &[(u64, Disposal)],
-    ) -> Sequence {
-        let mailbox = &link.mailbox;
-        for (number, how) in outcomes {
-            let mut state = mailbox.lock();
-            let is_for_another = state.promised.get(number).is_some_and(|holder| *holder != link.number);
-            let found = state.queue.binary_search_by_key(number, |queued| queued.number).ok();
-            match found.filter(|_| !is_for_another).and_then(|at| state.queue.remove(at)) {
-                Some(queued) => {
-                    mailbox.count(&queued, false);
-                    state.held.insert(*number, Held { queued, holder: link.number, is_claimed: false });
-                    drop(state);
-                    self.dispose(worker, now, link, &[*number], how, true);
-                }
-                // Its row in the log goes with the next start. What became of it otherwise is not known without the message:
-                // it comes again.
-                None if matches!(how, Disposal::Accepted) && state.is_in_gap(*number) => {
-                    drop(state);
-                    self.store.submit([Change::QueuedGone(mailbox.id, *number)]);
-                }
-                None => {}
-            }
-        }
-        // What is not there any more may be on its way out of the store.
-        if outcomes.is_empty() { 0 } else { self.store.submitted() }
     }
 
     /// A receiver that came back could not say all that it has: from now on it gets what it is promised, and nothing new.

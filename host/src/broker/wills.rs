@@ -223,6 +223,7 @@ impl Broker {
                     }
                 }
                 Some(Due::DeadLetters(id)) => self.bury_again(worker, now, id),
+                Some(Due::Told(id)) => self.carry_out_told(worker, now, id),
                 Some(Due::Tags(link)) => self.expire_tags(now, &link),
                 None => break,
             }
