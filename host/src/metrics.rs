@@ -133,6 +133,8 @@ metrics! {
     messages_expired_total: Counter, "Message copies that expired in a queue.";
     /// At-most-once copies dropped because a queue was full.
     messages_dropped_total: Counter, "At-most-once copies dropped at a full queue.";
+    /// Dead letters that wait in the queue that they come from.
+    dead_letters_held_total: Counter, "Dead letters that found no room, or were refused, and wait in their queue.";
     /// Queue entries that nobody could deal with.
     messages_buried_total: Counter, "Queue entries that were rejected, or failed too often.";
     /// Copies too large for the receiver's maximum packet size.

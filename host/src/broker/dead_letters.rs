@@ -1,7 +1,9 @@
 //! Dead letters: entries of queues that nobody could deal with go to another queue.
 //!
-//! One for which there is no room there waits in its own queue. It counts there as what waits does, so that the bounds of
-//! that queue hold, is handed to nobody, and is tried again every second. After a restart it is an entry like others.
+//! One for which there is no room there, or that is refused on its way, waits in its own queue: nothing that was
+//! acknowledged is lost because of a module. It counts there as what waits does, so that the bounds of that queue hold, is
+//! handed to nobody, and is tried again every second. After a restart it is an entry like others. What a module discards in
+//! so many words is gone, and counted as discarded.
 
 use super::mailbox::Mailbox;
 use super::publish::Passed;
@@ -10,7 +12,7 @@ use super::staged::Staged;
 use super::worker::Worker;
 use super::{Broker, queues};
 use crate::client::{Client, Protocol, Scope};
-use crate::message::{Envelope, RefusalKind, Time};
+use crate::message::{Envelope, Refusal, RefusalKind, Time};
 use crate::store::{MailboxId, QueueRecord};
 use crate::topic::Topic;
 use std::sync::Arc;
@@ -19,6 +21,18 @@ use std::sync::Arc;
 const PAUSE_SECONDS: u32 = 1;
 /// How many of a queue are tried in one go.
 const SLICE: usize = 128;
+
+/// One that could not go where it is to go, and why; none: it was not tried.
+struct Unburied {
+    queued: Queued,
+    refusal: Option<Refusal>,
+}
+
+/// Where one that waits goes among the others.
+enum Place {
+    First,
+    Last,
+}
 
 impl Broker {
     /// Gives what nobody could deal with to the dead letters, if a queue says so; else forgets it.
@@ -32,28 +46,38 @@ impl Broker {
     ) {
         // Behind those that wait, and at no cost.
         let waits = !mailbox.lock().unburied.is_empty();
-        let kept = if waits { Err(queued) } else { self.try_to_bury(worker, now, mailbox, queued, staged) };
-        if let Err(queued) = kept {
-            self.keep_unburied(now, mailbox, queued, false, staged);
+        let kept = match waits {
+            true => Err(Box::new(Unburied { queued, refusal: None })),
+            false => self.try_to_bury(worker, now, mailbox, queued, staged),
+        };
+        if let Err(kept) = kept {
+            let Unburied { queued, refusal } = *kept;
+            self.keep_unburied(now, mailbox, queued, Place::Last, staged);
+            self.metrics.dead_letters_held_total.add(1);
+            if let Some(refusal) = refusal {
+                let queue = mailbox.lock().client.id.clone();
+                let queue = &*queue;
+                tracing::warn!(
+                    queue,
+                    reason = refusal.reason,
+                    "a dead letter has no room where it is to go, or is refused there: it waits in its queue"
+                );
+            }
         }
     }
 
     /// It waits in its own queue.
-    fn keep_unburied(&self, now: Time, mailbox: &Mailbox, queued: Queued, first: bool, staged: &mut Staged) {
+    fn keep_unburied(&self, now: Time, mailbox: &Mailbox, queued: Queued, place: Place, staged: &mut Staged) {
         let mut state = mailbox.lock();
         if state.gone {
             return queued.forget(mailbox.id, staged.changes());
         }
         mailbox.count(&queued, true);
-        match first {
-            true => state.unburied.push_front(queued),
-            false => state.unburied.push_back(queued),
+        match place {
+            Place::First => state.unburied.push_front(queued),
+            Place::Last => state.unburied.push_back(queued),
         }
         if !std::mem::replace(&mut state.is_burial_due, true) {
-            if !first {
-                let queue = &*state.client.id;
-                tracing::warn!(queue, "dead letters have no room where they are to go: they wait in their queue");
-            }
             self.deadlines.dead_letters(now.plus_seconds(PAUSE_SECONDS), mailbox.id);
         }
     }
@@ -61,20 +85,26 @@ impl Broker {
     /// Tries those that wait in a queue.
     pub(super) fn bury_again(&self, worker: &mut Worker, now: Time, id: MailboxId) {
         let Some(mailbox) = self.directory.by_id(id) else { return };
-        mailbox.lock().is_burial_due = false;
-        for _ in 0..SLICE {
+        let waiting = {
+            let mut state = mailbox.lock();
+            state.is_burial_due = false;
+            state.unburied.len()
+        };
+        for _ in 0..waiting.min(SLICE) {
             let mut state = mailbox.lock();
             let Some(queued) = state.unburied.pop_front() else { break };
             mailbox.count(&queued, false);
             drop(state);
             let mut staged = worker.stage();
             let kept = self.try_to_bury(worker, now, &mailbox, queued, &mut staged);
-            let ends = kept.is_err();
-            if let Err(queued) = kept {
-                self.keep_unburied(now, &mailbox, queued, true, &mut staged);
+            // One that is refused lets the others pass; where there is no room there is none for them either.
+            let is_full = matches!(&kept, Err(kept) if kept.refusal.as_ref().is_none_or(is_for_want_of_room));
+            if let Err(kept) = kept {
+                let place = if is_full { Place::First } else { Place::Last };
+                self.keep_unburied(now, &mailbox, kept.queued, place, &mut staged);
             }
             self.commit(worker, staged);
-            if ends {
+            if is_full {
                 break;
             }
         }
@@ -90,7 +120,7 @@ impl Broker {
         blocked.into_iter().for_each(|outlet| outlet.wake());
     }
 
-    /// Gives an entry back for which there is no room.
+    /// Gives an entry back for which there is no room, or that is refused, and why.
     fn try_to_bury(
         &self,
         worker: &mut Worker,
@@ -98,15 +128,11 @@ impl Broker {
         mailbox: &Arc<Mailbox>,
         queued: Queued,
         staged: &mut Staged,
-    ) -> Result<(), Queued> {
-        let passed = match self.dead_letters_of(mailbox) {
-            None => Ok(()),
-            Some(topic) => self.pass_dead_letter(worker, now, &topic, &queued, staged),
-        };
-        match passed {
-            Err(RefusalKind::QuotaExceeded | RefusalKind::Unavailable) => return Err(queued),
-            Err(_) => self.metrics.messages_dropped_total.add(1),
-            Ok(()) => {}
+    ) -> Result<(), Box<Unburied>> {
+        if let Some(topic) = self.dead_letters_of(mailbox)
+            && let Err(refusal) = self.pass_dead_letter(worker, now, &topic, &queued, staged)
+        {
+            return Err(Box::new(Unburied { queued, refusal: Some(refusal) }));
         }
         queued.forget(mailbox.id, staged.changes());
         self.metrics.messages_buried_total.add(1);
@@ -128,16 +154,11 @@ impl Broker {
         topic: &Topic,
         queued: &Queued,
         staged: &mut Staged,
-    ) -> Result<(), RefusalKind> {
-        let address = topic.as_str();
-        let refused = |refusal: crate::message::Refusal| {
-            if !matches!(refusal.kind, RefusalKind::QuotaExceeded | RefusalKind::Unavailable) {
-                tracing::warn!(address, reason = refusal.reason, "a dead letter was refused");
-            }
-            refusal.kind
-        };
-        if self.find_queue(topic).map_err(refused)?.is_none() {
-            self.make_queue(now, topic, QueueRecord::default()).map_err(refused)?;
+    ) -> Result<(), Refusal> {
+        // It is nobody's message: it follows what runs beside a canary.
+        worker.refresh(self);
+        if self.find_queue(topic)?.is_none() {
+            self.make_queue(now, topic, QueueRecord::default())?;
         }
         let envelope = Envelope { topic: topic.clone(), retain: false, ..queued.message.envelope().clone() };
         let message = queued.message.with_envelope(envelope);
@@ -146,8 +167,12 @@ impl Broker {
         let client = Client { id: "".into(), scope, peer: "".into() };
         match self.pass(worker, now, &client, message, route, staged) {
             Passed::Taken(_) => Ok(()),
-            Passed::Full(_, full) => Err(refused(full.refusal())),
-            Passed::Refused(refusal) => Err(refused(refusal)),
+            Passed::Full(_, full) => Err(full.refusal()),
+            Passed::Refused(refusal) => Err(refusal),
         }
     }
+}
+
+fn is_for_want_of_room(refusal: &Refusal) -> bool {
+    matches!(refusal.kind, RefusalKind::QuotaExceeded | RefusalKind::Unavailable)
 }
