@@ -161,7 +161,7 @@ impl Broker {
             return answer;
         }
         let mut staged = worker.stage();
-        worker.refresh(self);
+        worker.refresh_for(self, link.client.as_ref().map_or("", |client| &client.id));
         let passed = match self.may_still_publish(worker, link) {
             Ok(()) => self.carry_out(worker, now, decided, &mut staged),
             Err(refusal) => Passed::Refused(refusal),

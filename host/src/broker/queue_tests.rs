@@ -562,9 +562,10 @@ fn queues_are_bounded_and_there_is_room_again_once_one_is_removed() {
     let scope = nobody("amqp", Protocol::Amqp);
     hall.fill(0);
     drop(hall.at_queue(false));
-    assert!(hall.broker.queue(&mut hall.worker, hall.now, &scope, "/queues/other").is_err());
+    let other = Topic::new("/queues/other", &Default::default()).unwrap();
+    assert!(hall.broker.queue(hall.now, &other).is_err());
     hall.broker.delete_queue(&mut hall.worker, hall.now, &scope, QUEUE).unwrap();
-    assert!(hall.broker.queue(&mut hall.worker, hall.now, &scope, "/queues/other").is_ok());
+    assert!(hall.broker.queue(hall.now, &other).is_ok());
 }
 
 #[test]

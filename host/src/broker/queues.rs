@@ -63,20 +63,11 @@ const OPTIONS: SubscribeOptions = SubscribeOptions {
 };
 
 impl Broker {
-    /// The queue of an address in a client's words, made if it is not there; and when that is on disk.
-    pub fn queue(
-        &self,
-        worker: &mut Worker,
-        now: Time,
-        scope: &Scope,
-        address: &str,
-    ) -> Result<(Arc<Mailbox>, Sequence), Refusal> {
-        worker.refresh(self);
-        let chain = worker.chain.clone();
-        let topic = self.mapped(&chain, &mut worker.guests, scope, address)?;
-        match self.find_queue(&topic)? {
+    /// The queue of a topic, made if it is not there; and when that is on disk.
+    pub(super) fn queue(&self, now: Time, topic: &Topic) -> Result<(Arc<Mailbox>, Sequence), Refusal> {
+        match self.find_queue(topic)? {
             Some(queue) => Ok((queue, 0)),
-            None => self.make_queue(now, &topic, QueueRecord::default()),
+            None => self.make_queue(now, topic, QueueRecord::default()),
         }
     }
 
@@ -91,7 +82,7 @@ impl Broker {
         now: Time,
         address: &str,
     ) -> Result<(), Refusal> {
-        worker.refresh(self);
+        worker.refresh_for(self, link.client.as_ref().map_or("", |client| &client.id));
         let chain = worker.chain.clone();
         let topic = self.mapped(&chain, &mut worker.guests, &link.scope.clone(), address)?;
         let client = link.client.as_ref().ok_or_else(denied)?;
@@ -114,7 +105,6 @@ impl Broker {
             return Ok(route);
         }
         self.make_queue(now, &route.topic, QueueRecord::default())?;
-        worker.refresh(self);
         Ok(self.route_of(worker, &route.topic))
     }
 
@@ -262,7 +252,7 @@ impl Broker {
     /// # Errors
     /// It may not.
     pub fn may_manage(&self, worker: &mut Worker, client: &Client) -> Result<(), Refusal> {
-        worker.refresh(self);
+        worker.refresh_for(self, &client.id);
         self.check(worker, client, Action::Publish, "$management")
     }
 
@@ -271,7 +261,7 @@ impl Broker {
     /// # Errors
     /// It is none, or the client may not subscribe to it.
     pub fn filter_to_bind(&self, worker: &mut Worker, client: &Client, name: &str) -> Result<String, Refusal> {
-        worker.refresh(self);
+        worker.refresh_for(self, &client.id);
         let invalid = |error: crate::topic::NameError| Refusal::new(RefusalKind::TopicInvalid, error.to_string());
         if name.starts_with("$share/") {
             return Err(Refusal::new(RefusalKind::TopicInvalid, "a queue takes no part in a share"));

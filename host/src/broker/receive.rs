@@ -96,8 +96,8 @@ impl Broker {
         outlet: Arc<dyn Outlet>,
         receive: Receive,
     ) -> Result<Received, Refusal> {
-        worker.refresh(self);
         let Receive { client, origin, source, predicate } = receive;
+        worker.refresh_for(self, &client.id);
         let client = Arc::new(client);
         match source {
             Source::Queue { address, browses, link: name } => {
@@ -106,7 +106,7 @@ impl Broker {
                 let chain = worker.chain.clone();
                 let topic = self.mapped(&chain, &mut worker.guests, &link.scope, &address)?;
                 self.check(worker, &who, Action::Subscribe, topic.as_str())?;
-                let (mailbox, after) = self.queue(worker, now, &link.scope, &address)?;
+                let (mailbox, after) = self.queue(now, &topic)?;
                 let number = self.consumer_numbers.next();
                 let client = who;
                 let consumer = Consumer { browses, predicate, ..Consumer::new(number, client, name, outlet, origin) };

@@ -3,9 +3,11 @@
 use super::Broker;
 use super::mailbox::Outlet;
 use super::route::Routes;
+use super::sessions::OF_LINKS;
 use super::staged::Staged;
 use crate::message::Time;
 use crate::wasm::{Chain, Guests, Spent};
+use std::borrow::Cow;
 use std::sync::Arc;
 
 /// See the head of this file.
@@ -81,13 +83,13 @@ impl Worker {
     pub(super) fn refresh_for(&mut self, broker: &Broker, client: &str) {
         self.refresh(broker);
         if self.plan.is_split() {
-            self.chain = self.plan.side_of(client).clone();
+            self.chain = self.plan.side_of(&who(client)).clone();
         }
     }
 
     /// The chain that another client follows, of the plan at hand.
     pub(super) fn chain_for(&self, client: &str) -> Arc<Chain> {
-        if self.plan.is_split() { self.plan.side_of(client).clone() } else { self.plan.clone() }
+        if self.plan.is_split() { self.plan.side_of(&who(client)).clone() } else { self.plan.clone() }
     }
 
     /// What modules took on this thread so far.
@@ -126,6 +128,17 @@ impl Worker {
             outlet.flush(now);
         }
         touched
+    }
+}
+
+/// Whose a mailbox is: those of an AMQP client's links bear its name (`$amqp/CONTAINER/LINK`), so that what it receives follows
+/// the same version as what it sends.
+fn who(id: &str) -> Cow<'_, str> {
+    let Some(rest) = id.strip_prefix(OF_LINKS) else { return id.into() };
+    match rest.split_once('/') {
+        Some(("", own)) => own.into(),
+        Some((container, _)) if container != "%shared" => container.replace("%2F", "/").replace("%25", "%").into(),
+        _ => id.into(),
     }
 }
 
