@@ -1,9 +1,12 @@
 //! AMQP 1.0 on a running broker: a peer that writes bytes by hand, and fe2o3-amqp as a client.
 
 mod bad_input;
+mod canary;
 mod crossing;
+mod dead_letters;
 mod em;
 mod exchange;
+mod limits;
 mod link;
 mod management;
 mod peer;

@@ -65,10 +65,15 @@ pub fn is_shared(source: &Source) -> bool {
     has(source.capabilities.as_ref(), "shared") && !source.dynamic
 }
 
-/// The name of the mailbox of a shared subscription: the link's name up to `|`, behind which clients number their links;
+/// The name of a shared subscription: the link's up to `|`, behind which clients number their links.
+pub fn shared_name(link: &str) -> &str {
+    link.split('|').next().unwrap_or(link)
+}
+
+/// The name of the mailbox of a shared subscription: its own,
 /// within the container, or with capability `global` within the broker.
 pub fn shared_mailbox(source: &Source, container: &str, link: &str) -> String {
-    let name = link.split('|').next().unwrap_or(link);
+    let name = shared_name(link);
     match has(source.capabilities.as_ref(), "global") {
         true => format!("{OF_LINKS}%shared//{name}"),
         false => format!("{OF_LINKS}%shared/{}/{name}", container.replace('%', "%25").replace('/', "%2F")),

@@ -227,6 +227,10 @@ impl Side {
             Receive { client: Client { id, ..(*client).clone() }, origin: self.origin, source, predicate }
         } else {
             let shared = address::is_shared(source);
+            if shared && address::shared_name(&attach.name).is_empty() {
+                let how = "a shared subscription has the name of its link up to `|`, which is empty";
+                return Err(error(AmqpError::InvalidField, how));
+            }
             let id: Arc<str> = match shared {
                 true => address::shared_mailbox(source, &client.id, &attach.name).into(),
                 false => {

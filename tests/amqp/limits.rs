@@ -1,0 +1,97 @@
+//! What a peer takes is kept to (2.7.1), and addresses that would be shares of MQTT.
+
+use super::address;
+use super::link::{Terms, attach, source_with};
+use super::peer::{Peer, says};
+use super::raw::*;
+use super::value::Value;
+use crate::harness::unique;
+
+/// A session of a peer that takes the shortest frames that there are. The frames come with their sizes.
+fn small() -> Option<Peer> {
+    let mut peer = Peer::connect(address()?);
+    let open = frame(0, &performative(0x10, &[&string(&unique("small")), NULL, &uint(512)]));
+    peer.send(&[AMQP, &open, &begin(0)].concat());
+    peer.await_header();
+    assert!(peer.expect(0x10).len() <= 504, "an open that a peer may not take");
+    peer.expect(0x11);
+    Some(peer)
+}
+
+#[test]
+fn a_peer_with_the_shortest_frames_is_refused_what_does_not_fit_and_served_the_rest() {
+    let Some(mut peer) = small() else { return };
+    let long = format!("/queues/{}", "x".repeat(600));
+    for (handle, is_receiver) in [(0, true), (1, false)] {
+        let node = Some(if is_receiver { source(&long) } else { target(&long) });
+        peer.send(&attach("long", handle, is_receiver, &Terms { node, ..Terms::default() }));
+        assert!(peer.expect(0x12).len() <= 504);
+        let detached = peer.expect(0x16);
+        assert!(says(&detached, "amqp:frame-size-too-small") && detached.len() <= 504);
+        peer.send(&detach(handle, true));
+    }
+    let node = unique("small");
+    peer.send(&attach("in", 0, true, &Terms { node: Some(source(&node)), ..Terms::default() }));
+    peer.expect(0x12);
+    peer.send(&flow(0, 2048, Some((0, 0, 1, false, false))));
+    let mut sender = Peer::begun(address().expect("it is there"));
+    sender.sender("out", 0, &Terms { node: Some(target(&node)), ..Terms::default() });
+    let payload: Vec<u8> = (0..20_000u32).map(|n| n as u8).collect();
+    sender.send(&transfer(0, Some(0), Some(b"t"), false, false, &message(&payload)));
+    let mut got = Vec::new();
+    loop {
+        let body = peer.expect(0x14);
+        assert!(body.len() <= 504, "{} bytes", body.len());
+        let (head, part) = Value::read(&body);
+        got.extend_from_slice(part);
+        if *head.field(5) != Value::Bool(true) {
+            break;
+        }
+    }
+    let Some(Value::Described(0x75, data)) = Value::sections(&got).pop() else { panic!("no data") };
+    assert!(data.bytes() == payload);
+}
+
+/// [MQTT-4.8.2-1] and [MQTT-4.8.2-2] are about filters of MQTT: over AMQP a subscription is shared by capability, and what looks
+/// like a share is neither a source nor a target, whatever capabilities come with it.
+#[test]
+fn addresses_that_look_like_shares_are_refused() {
+    let Some(address) = address() else { return };
+    let capabilities: [&[&str]; 4] = [&[], &["shared"], &["shared", "global"], &["queue"]];
+    for shape in ["$share/", "$share//a", "$share/g", "$share/g/", "$share/g/a", "$share/+/a", "$share/#/a"] {
+        for capabilities in capabilities {
+            let mut peer = Peer::begun(address);
+            let node = Some(source_with(shape, 0, "session-end", None, capabilities));
+            peer.send(&attach("in", 0, true, &Terms { node, ..Terms::default() }));
+            assert_eq!(peer.refusal(), "amqp:invalid-field", "{shape} {capabilities:?}");
+            let queue = if capabilities.contains(&"queue") { &["queue"][..] } else { &[] };
+            let node =
+                performative(0x29, &[&string(shape), NULL, NULL, NULL, NULL, NULL, &super::link::symbols(queue)]);
+            peer.send(
+                &[detach(0, true), attach("out", 1, false, &Terms { node: Some(node), ..Terms::default() })].concat(),
+            );
+            peer.send(&transfer(1, Some(0), Some(b"t"), false, false, &message(b"m")));
+            loop {
+                // The link is refused, or each message is.
+                let body = peer.frame().expect("the broker hung up");
+                match body[2] {
+                    0x15 => break assert_eq!(Value::read(&body).0.field(4).code(), 0x25, "{shape}"),
+                    0x16 => break assert!(queue.len() == 1, "{shape}"),
+                    _ => {}
+                }
+            }
+        }
+    }
+}
+
+/// As the share name of MQTT has at least one character ([MQTT-4.8.2-1]), so has the name of a shared subscription.
+#[test]
+fn a_shared_subscription_has_a_name() {
+    let Some(address) = address() else { return };
+    for capabilities in [&["shared"][..], &["shared", "global"]] {
+        let mut peer = Peer::begun(address);
+        let node = || Some(source_with("a", 2, "never", None, capabilities));
+        peer.send(&attach("|1", 0, true, &Terms { node: node(), ..Terms::default() }));
+        assert_eq!(peer.refusal(), "amqp:invalid-field", "{capabilities:?}");
+    }
+}
