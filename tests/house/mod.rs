@@ -13,8 +13,8 @@ const ROOMS: &[(&str, &[&str])] = &[
     // Ground: the words everybody uses.
     ("client", &[]),
     ("topic", &[]),
-    ("message", &["client", "topic"]),
     ("metrics", &[]),
+    ("message", &["client", "topic", "metrics"]),
     ("sections", &[]),
     ("dialogue", &["client", "message", "topic"]),
     // Cellar: what survives a restart. Its changes carry subscriptions, which are dialogue.

@@ -12,6 +12,7 @@ mod proton;
 mod rhea;
 mod scripts;
 
+use crate::harness::is_ci;
 use crate::house::root;
 use std::ffi::OsStr;
 use std::path::PathBuf;
@@ -25,7 +26,7 @@ fn installed(path: &str) -> PathBuf {
 /// Whether a client is there; says so if not.
 fn is_there(client: &str, probe: &mut Command) -> bool {
     let there = probe.output().is_ok_and(|output| output.status.success());
-    assert!(there || std::env::var_os("CI").is_none(), "{client} is not installed, and this is CI");
+    assert!(there || !is_ci(), "{client} is not installed, and this is CI");
     if !there {
         eprintln!("left out: {client} is not installed; `.ci/run` installs it");
     }

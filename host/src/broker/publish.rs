@@ -332,13 +332,7 @@ impl Broker {
     }
 
     /// Publishes what modules wish for, and what other modules wish for because of that, up to a bound.
-    pub(super) fn grant(
-        &self,
-        worker: &mut Worker,
-        now: Time,
-        wishes: Vec<Wish>,
-        staged: &mut Staged,
-    ) {
+    pub(super) fn grant(&self, worker: &mut Worker, now: Time, wishes: Vec<Wish>, staged: &mut Staged) {
         if wishes.is_empty() {
             return;
         }
@@ -355,14 +349,7 @@ impl Broker {
         }
     }
 
-    fn grant_one(
-        &self,
-        worker: &mut Worker,
-        now: Time,
-        wish: Wish,
-        waiting: &mut VecDeque<Wish>,
-        staged: &mut Staged,
-    ) {
+    fn grant_one(&self, worker: &mut Worker, now: Time, wish: Wish, waiting: &mut VecDeque<Wish>, staged: &mut Staged) {
         let Wish { module, message: mut wish } = wish;
         if wish.topic().is_reserved() {
             self.metrics.module_wishes_refused_total.add(1);

@@ -93,7 +93,12 @@ impl Group {
     /// Whether somebody would take a message above at-most-once.
     pub fn has_room(&self, limits: &super::Limits, denied: &[MailboxId]) -> bool {
         let may = |member: &&Member| !denied.contains(&member.mailbox.id);
-        self.members.lock().all.iter().filter(may).any(|member| member.mailbox.takes() && !member.mailbox.is_full(limits))
+        self.members
+            .lock()
+            .all
+            .iter()
+            .filter(may)
+            .any(|member| member.mailbox.takes() && !member.mailbox.is_full(limits))
     }
 
     /// Whether a member is there who has to make room before the next message can be taken; none: nobody at all.
