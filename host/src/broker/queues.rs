@@ -82,10 +82,10 @@ impl Broker {
         now: Time,
         address: &str,
     ) -> Result<(), Refusal> {
-        worker.refresh_for(self, link.client.as_ref().map_or("", |client| &client.id));
-        let chain = worker.chain.clone();
-        let topic = self.mapped(&chain, &mut worker.guests, &link.scope.clone(), address)?;
         let client = link.client.as_ref().ok_or_else(denied)?;
+        worker.refresh_for(self, &client.id);
+        let chain = worker.chain.clone();
+        let topic = self.mapped(&chain, &mut worker.guests, &link.scope, address)?;
         self.may_publish(worker, client, &mut link.permits, &topic)?;
         match self.find_queue(&topic)? {
             Some(_) => Ok(()),

@@ -1,6 +1,6 @@
 //! The threads that call modules for what nobody waits for: events and timers on one, timers of modules that may speak to
-//! servers outside on the other. Threads that serve clients come before both, and the first works for half of the time at most:
-//! a module that floods or loops there is nobody else's matter.
+//! servers outside on the other. Threads that serve clients come before both, and the first rests after long work, so that a
+//! module that floods or loops there takes little from anybody else.
 
 use super::Clock;
 use crate::broker::{Broker, Chores};
@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 /// Longest sleep: a module that begins to want ticks is noticed after this.
 const SLEEP_MAX: Duration = Duration::from_millis(100);
 
-/// From here on what was done is followed by a rest that is as long.
+/// From here on what was done is followed by a rest that is as long, or [`SLEEP_MAX`].
 const LONG: Duration = Duration::from_millis(1);
 
 /// Rounds at the end: enough for all events that may wait by default.
