@@ -1,7 +1,8 @@
 //! Guests that behave badly in every way that there is, on a running broker with durable traffic and access rules beside them:
 //! nothing acknowledged is lost, nobody gets what it may not have, and the others are served.
 //!
-//! `PLIANT_TEST_LONG=1` takes all of them, with enough messages to tell what the others notice, and prints it.
+//! `PLIANT_TEST_LONG=1` takes all of them, with enough messages to tell what the others notice, and prints it;
+//! `PLIANT_TEST_LONG=dawdles,loops` only these kinds.
 
 use crate::harness::{Admin, Broker, Client, Property, Publish, V5, connect, guests, property};
 use serde_json::json;
@@ -66,6 +67,13 @@ const TOPICS: u32 = 8;
 
 fn long() -> bool {
     std::env::var_os("PLIANT_TEST_LONG").is_some()
+}
+
+/// The kinds to play.
+fn kinds() -> Vec<(&'static str, &'static str)> {
+    let Ok(named) = std::env::var("PLIANT_TEST_LONG") else { return MODES.into() };
+    let all = MODES.into_iter().chain(MORE);
+    if named == "1" { all.collect() } else { all.filter(|kind| named.split(',').any(|name| name == kind.0)).collect() }
 }
 
 fn deploy(admin: &Admin, mode: &str, topic: &str) {
@@ -196,7 +204,7 @@ fn durable_traffic_goes_on_beside_every_kind() {
     watcher.subscribe("secret/#", 1);
     let mut client = connect(V5).at(at).id("client").open();
     client.subscribe("good/#", 1);
-    let modes = if long() { [&MODES[..], &MORE[..]].concat() } else { MODES.into() };
+    let modes = kinds();
     let (kinds, mut over, mut slow, mut noises) = (modes.len(), Vec::new(), Vec::new(), Vec::new());
     for (mode, topic) in modes {
         deploy(&admin, mode, topic);
