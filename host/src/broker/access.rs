@@ -108,6 +108,7 @@ impl Broker {
     }
 
     /// Whether the client of a connection may publish to a topic of the broker.
+    #[inline(always)]
     pub(super) fn may_publish(
         &self,
         worker: &mut Worker,
@@ -115,9 +116,16 @@ impl Broker {
         permits: &mut Option<Box<Permits>>,
         topic: &Topic,
     ) -> Result<(), Refusal> {
-        if !worker.chain.wants_access() {
-            return Ok(());
-        }
+        if worker.chain.wants_access() { self.ask_to_publish(worker, client, permits, topic) } else { Ok(()) }
+    }
+
+    fn ask_to_publish(
+        &self,
+        worker: &mut Worker,
+        client: &Arc<Client>,
+        permits: &mut Option<Box<Permits>>,
+        topic: &Topic,
+    ) -> Result<(), Refusal> {
         let chain = worker.chain.clone();
         let permits = permits.get_or_insert_default();
         permits.last = Some(topic.clone());

@@ -26,12 +26,14 @@ impl Broker {
     }
 
     /// Makes the form of a message that a mailbox wants, and tells whether the mailbox wants the message.
+    #[inline(always)]
     pub(super) fn prepare(&self, worker: &mut Worker, message: &Message, mailbox: &Mailbox) -> bool {
         self.cross(worker, message, mailbox.is_consumed());
         self.fits(mailbox, message)
     }
 
     /// Whether a mailbox's condition holds for a message whose forms are made.
+    #[inline(always)]
     pub(super) fn fits(&self, mailbox: &Mailbox, message: &Message) -> bool {
         match mailbox.predicate() {
             None => true,
@@ -58,10 +60,14 @@ impl Broker {
     }
 
     /// Makes the other form of a message, if that is the one that is wanted.
+    #[inline(always)]
     pub(super) fn cross(&self, worker: &mut Worker, message: &Message, bare: bool) {
-        if !matches!(message.in_form(bare), Err(FormMissing::NotYet)) {
-            return;
+        if matches!(message.in_form(bare), Err(FormMissing::NotYet)) {
+            self.make_form(worker, message, bare);
         }
+    }
+
+    fn make_form(&self, worker: &mut Worker, message: &Message, bare: bool) {
         let chain = worker.chain.clone();
         let made = match bare {
             true => self.make_bare(worker, &chain, message),

@@ -12,7 +12,7 @@ use super::route::{Route, Single, Target};
 use super::staged::Staged;
 use super::worker::Worker;
 use super::{Attachment, Broker};
-use crate::dialogue::{Routed, Subscription};
+use crate::dialogue::{self, Routed, Subscription};
 use crate::message::{Envelope, Guarantee, Message, Refusal, RefusalKind, Time};
 use crate::store::{Change, MailboxId, QueueEntry};
 use crate::wasm::{EventKinds, Happening, Loss};
@@ -58,6 +58,7 @@ impl Full {
 
 impl Broker {
     /// Hands copies to all targets, or to none if something is in the way. What the store has to know is staged.
+    #[inline(always)]
     pub(super) fn deliver(
         &self,
         worker: &mut Worker,
@@ -72,9 +73,24 @@ impl Broker {
     }
 
     /// Whether nothing is in the way of a message.
+    #[inline(always)]
     pub(super) fn has_room(&self, now: Time, message: &Message, route: &Arc<Route>, keep: Keep) -> Result<(), Full> {
         let promised = message.as_bare().map_or(Guarantee::AtMostOnce, |bare| bare.handover);
         let promised = message.envelope().guarantee.max(promised);
+        if promised == Guarantee::AtMostOnce && self.store.has_room() {
+            return Ok(());
+        }
+        self.look_for_room(now, message, promised, route, keep)
+    }
+
+    fn look_for_room(
+        &self,
+        now: Time,
+        message: &Message,
+        promised: Guarantee,
+        route: &Route,
+        keep: Keep,
+    ) -> Result<(), Full> {
         if promised != Guarantee::AtMostOnce
             && let Some(mailbox) = route.targets.iter().find_map(|target| self.full(now, message, target))
         {
@@ -187,7 +203,7 @@ impl Broker {
         let copy = Queued {
             name: single.name.clone(),
             cleared,
-            identifiers: single.identifiers.clone(),
+            identifiers: dialogue::copied(&single.identifiers),
             guarantee: Self::granted(&single.mailbox, message, single.guarantee),
             retain: message.envelope().retain && single.retain_as_published,
             ..Queued::new(message.clone())

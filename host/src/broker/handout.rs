@@ -72,10 +72,15 @@ impl Mailbox {
     }
 
     /// Puts a copy under way, if it has to be settled.
-    fn send(&self, state: &mut State, mut queued: Queued, changes: &mut Vec<Change>) -> Delivery {
-        if queued.guarantee == Guarantee::AtMostOnce {
-            return queued.into_delivery();
-        }
+    #[inline(always)]
+    fn send(&self, state: &mut State, queued: Queued, changes: &mut Vec<Change>) -> Outgoing {
+        Outgoing::Deliver(match queued.guarantee {
+            Guarantee::AtMostOnce => queued.into_delivery(),
+            _ => self.put_under_way(state, queued, changes),
+        })
+    }
+
+    fn put_under_way(&self, state: &mut State, mut queued: Queued, changes: &mut Vec<Change>) -> Delivery {
         if queued.number == 0 {
             queued.number = state.next_number;
             state.next_number += 1;
@@ -99,13 +104,24 @@ impl Mailbox {
         queued.forget(self.id, &mut drained.changes);
     }
 
+    /// Something was about to leave that may not: its time is over, or it has no form for the receiver.
+    #[cold]
+    fn give_up(&self, queued: &Queued, is_too_late: bool, tell_lost: bool, drained: &mut Drained) {
+        if is_too_late {
+            self.expire(queued, tell_lost, drained);
+        } else {
+            drained.formless += 1;
+            queued.forget(self.id, &mut drained.changes);
+        }
+    }
+
     /// Hands out what may leave now, in order, until `sink` has had enough (returns false).
     pub fn drain(
         &self,
         attachment: u64,
         terms: Terms,
         limits: &super::Limits,
-        sink: &mut dyn FnMut(Outgoing) -> bool,
+        sink: &mut impl FnMut(Outgoing) -> bool,
     ) -> Drained {
         let Terms { now, committed, delivery, tell_lost } = terms;
         let mut drained = Drained::default();
@@ -137,38 +153,26 @@ impl Mailbox {
                 }
                 break;
             };
-            if source.front().is_some_and(|next| !next.is_cleared(delivery) && !next.is_too_late(now)) {
-                drained.wants_decision = true;
+            // Looked at where it lies: to move it is what costs most here.
+            let Some(next) = source.front() else { break };
+            let (is_too_late, form) = (next.is_too_late(now), next.content().in_form(false).err());
+            drained.wants_decision = !is_too_late && !next.is_cleared(delivery);
+            drained.wants_form = !is_too_late && form == Some(FormMissing::NotYet);
+            if drained.wants_decision || drained.wants_form {
                 break;
             }
-            let Some(queued) = source.pop_front() else { break };
             if !replaying {
-                self.count(&queued, false);
+                self.count(next, false);
             }
-            if queued.is_too_late(now) {
-                self.expire(&queued, tell_lost, &mut drained);
+            let bytes = next.message.payload().len() as u64;
+            let Some(queued) = source.pop_front() else { break };
+            if is_too_late || form.is_some() {
+                self.give_up(&queued, is_too_late, tell_lost, &mut drained);
                 continue;
             }
-            match queued.content().in_form(false) {
-                Ok(_) => {}
-                Err(FormMissing::Impossible) => {
-                    drained.formless += 1;
-                    queued.forget(self.id, &mut drained.changes);
-                    continue;
-                }
-                Err(FormMissing::NotYet) => {
-                    if !replaying {
-                        self.count(&queued, true);
-                    }
-                    source.push_front(queued);
-                    drained.wants_form = true;
-                    break;
-                }
-            }
             drained.sent += 1;
-            drained.sent_bytes += queued.message.payload().len() as u64;
-            let delivery = self.send(state, queued, &mut drained.changes);
-            if !sink(Outgoing::Deliver(delivery)) {
+            drained.sent_bytes += bytes;
+            if !sink(self.send(state, queued, &mut drained.changes)) {
                 break;
             }
         }
@@ -211,7 +215,7 @@ fn resend(
     state: &mut State,
     terms: Terms,
     drained: &mut Drained,
-    sink: &mut dyn FnMut(Outgoing) -> bool,
+    sink: &mut impl FnMut(Outgoing) -> bool,
 ) -> bool {
     while state.window.outstanding() < state.window_max {
         let is_next = |flight: &InFlight| flight.phase == Phase::Sent && !flight.queued.is_cleared(terms.delivery);

@@ -575,6 +575,7 @@ impl Mailbox {
 
 impl State {
     /// `consumed`: receivers take entries one by one, at-most-once ones in line with the others.
+    #[inline(always)]
     fn push(&mut self, mut queued: Queued, consumed: bool) {
         self.arrivals += 1;
         queued.arrival = self.arrivals;

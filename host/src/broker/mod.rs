@@ -285,7 +285,7 @@ impl Broker {
     }
 
     /// Hands out what a mailbox may send now, in order, until `sink` has had enough (returns false).
-    pub fn drain(&self, link: &Attachment, now: Time, sink: &mut dyn FnMut(Outgoing) -> bool) {
+    pub fn drain(&self, link: &Attachment, now: Time, mut sink: impl FnMut(Outgoing) -> bool) {
         let mailbox = &link.mailbox;
         let mut full = false;
         let drained = mailbox.drain(link.number, self.terms(now), &self.limits, &mut |outgoing| {

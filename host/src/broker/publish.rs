@@ -176,7 +176,26 @@ impl Broker {
     }
 
     /// Ends the unit of a publication, or lets it wait.
+    #[inline(always)]
     pub(super) fn answer(
+        &self,
+        worker: &mut Worker,
+        link: &mut Link,
+        passed: Passed,
+        staged: Staged,
+        publication: Publication,
+    ) -> Answer {
+        if let Passed::Taken(routed) = passed {
+            worker.tally.unroutable += u64::from(routed == Routed::NoSubscriber);
+            if publication.guarantee == Guarantee::AtMostOnce {
+                self.commit(worker, staged);
+                return Answer::None;
+            }
+        }
+        self.answer_in_words(worker, link, passed, staged, publication)
+    }
+
+    fn answer_in_words(
         &self,
         worker: &mut Worker,
         link: &mut Link,
@@ -189,7 +208,6 @@ impl Broker {
         let exactly_once = own.map(|attachment| attachment.mailbox.clone());
         let outcome = match passed {
             Passed::Taken(routed) => {
-                worker.tally.unroutable += u64::from(routed == Routed::NoSubscriber);
                 if let Some(mailbox) = exactly_once.as_ref().filter(|mailbox| mailbox.is_durable()) {
                     staged.change(Change::Seen(mailbox.id, handle));
                 }
@@ -261,6 +279,7 @@ impl Broker {
     }
 
     /// Asks the modules about a message. Nothing comes of it yet.
+    #[inline(always)]
     pub(super) fn judge(
         &self,
         worker: &mut Worker,
@@ -269,39 +288,62 @@ impl Broker {
         message: Message,
         route: Arc<Route>,
     ) -> Decision {
-        let (mut message, mut route, mut wishes, mut copies) = (message, route, Vec::new(), Vec::new());
         if route.wants_routing {
-            let chain = worker.chain.clone();
-            let shown = match self.shown(worker, &message) {
-                Ok(shown) => shown,
-                Err(refusal) => return Decision::Refused(refusal),
-            };
-            let verdict = chain.route(&mut worker.guests, publisher, shown.clone());
-            wishes = verdict.wishes;
-            for wish in &mut wishes {
-                if let Some(copy) = under_other_topic(&message, &shown, &wish.message) {
-                    copies.push(copy.clone());
-                    wish.message = copy;
-                }
-            }
-            match verdict.outcome {
-                Outcome::Pass(passed) if passed.topic().is_reserved() => {
-                    let reason = "a module gave it a topic that is the broker's own";
-                    return Decision::Refused(Refusal::new(RefusalKind::NotAuthorized, reason));
-                }
-                Outcome::Pass(passed) => {
-                    if passed.topic() != &route.topic {
-                        route = self.route_of(worker, passed.topic());
-                    }
-                    // What no module changed goes on as its publisher encoded it.
-                    if !passed.is(&shown) {
-                        message = self.altered(worker, &chain, &message, &shown, passed);
-                    }
-                }
-                Outcome::Refuse(refusal) => return Decision::Refused(refusal),
-                Outcome::Discard => return Decision::Discarded(wishes),
+            return self.judge_by_routing(worker, now, publisher, message, route);
+        }
+        self.judge_retention(worker, now, publisher, (message, Vec::new(), Vec::new()), route)
+    }
+
+    fn judge_by_routing(
+        &self,
+        worker: &mut Worker,
+        now: Time,
+        publisher: &Client,
+        mut message: Message,
+        mut route: Arc<Route>,
+    ) -> Decision {
+        let chain = worker.chain.clone();
+        let shown = match self.shown(worker, &message) {
+            Ok(shown) => shown,
+            Err(refusal) => return Decision::Refused(refusal),
+        };
+        let verdict = chain.route(&mut worker.guests, publisher, shown.clone());
+        let (mut wishes, mut copies) = (verdict.wishes, Vec::new());
+        for wish in &mut wishes {
+            if let Some(copy) = under_other_topic(&message, &shown, &wish.message) {
+                copies.push(copy.clone());
+                wish.message = copy;
             }
         }
+        match verdict.outcome {
+            Outcome::Pass(passed) if passed.topic().is_reserved() => {
+                let reason = "a module gave it a topic that is the broker's own";
+                return Decision::Refused(Refusal::new(RefusalKind::NotAuthorized, reason));
+            }
+            Outcome::Pass(passed) => {
+                if passed.topic() != &route.topic {
+                    route = self.route_of(worker, passed.topic());
+                }
+                // What no module changed goes on as its publisher encoded it.
+                if !passed.is(&shown) {
+                    message = self.altered(worker, &chain, &message, &shown, passed);
+                }
+            }
+            Outcome::Refuse(refusal) => return Decision::Refused(refusal),
+            Outcome::Discard => return Decision::Discarded(wishes),
+        }
+        self.judge_retention(worker, now, publisher, (message, wishes, copies), route)
+    }
+
+    #[inline(always)]
+    fn judge_retention(
+        &self,
+        worker: &mut Worker,
+        now: Time,
+        publisher: &Client,
+        (message, wishes, copies): (Message, Vec<Wish>, Vec<Message>),
+        route: Arc<Route>,
+    ) -> Decision {
         match self.retention(worker, now, publisher, &message, &route) {
             Ok(keep) => Decision::Go(Decided { message, keep, wishes, copies }, route),
             Err(refusal) => Decision::Refused(refusal),
@@ -309,6 +351,7 @@ impl Broker {
     }
 
     /// Copies of a message under other topics are kept as well as the message itself: there is room for all, or it waits.
+    #[inline]
     pub(super) fn copies_have_room(&self, worker: &mut Worker, now: Time, copies: &[Message]) -> Result<(), Full> {
         copies.iter().try_for_each(|copy| {
             let route = self.route_of(worker, copy.topic());
@@ -332,10 +375,14 @@ impl Broker {
     }
 
     /// Publishes what modules wish for, and what other modules wish for because of that, up to a bound.
+    #[inline(always)]
     pub(super) fn grant(&self, worker: &mut Worker, now: Time, wishes: Vec<Wish>, staged: &mut Staged) {
-        if wishes.is_empty() {
-            return;
+        if !wishes.is_empty() {
+            self.grant_each(worker, now, wishes, staged);
         }
+    }
+
+    fn grant_each(&self, worker: &mut Worker, now: Time, wishes: Vec<Wish>, staged: &mut Staged) {
         let mut granted = 0;
         let mut waiting: VecDeque<Wish> = wishes.into();
         while let Some(wish) = waiting.pop_front() {

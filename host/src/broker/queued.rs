@@ -96,6 +96,7 @@ impl Queued {
     }
 
     /// The same for what nobody settles: nothing of it stays.
+    #[inline(always)]
     pub(super) fn into_delivery(self) -> Delivery {
         let content = self.instead.unwrap_or(self.message);
         let crossed = content.in_form(false).ok().filter(|crossed| !crossed.is(&content)).cloned();

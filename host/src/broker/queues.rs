@@ -94,6 +94,7 @@ impl Broker {
     }
 
     /// Whoever publishes to an address of a queue makes the queue. The route that holds then.
+    #[inline(always)]
     pub(super) fn queue_on_first_use(
         &self,
         worker: &mut Worker,
@@ -101,7 +102,11 @@ impl Broker {
         name: &str,
         route: Arc<Route>,
     ) -> Result<Arc<Route>, Refusal> {
-        if !is_address_of_queue(name) || self.find_queue(&route.topic)?.is_some() {
+        if is_address_of_queue(name) { self.with_queue(worker, now, route) } else { Ok(route) }
+    }
+
+    fn with_queue(&self, worker: &mut Worker, now: Time, route: Arc<Route>) -> Result<Arc<Route>, Refusal> {
+        if self.find_queue(&route.topic)?.is_some() {
             return Ok(route);
         }
         self.make_queue(now, &route.topic, QueueRecord::default())?;

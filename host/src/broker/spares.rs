@@ -25,7 +25,7 @@ thread_local! {
 }
 
 /// Puts an entry at the end.
-#[inline]
+#[inline(always)]
 pub fn push<T>(queue: &mut VecDeque<T>, entry: T, spares: &'static LocalKey<Spares<T>>) {
     if queue.len() == queue.capacity() {
         grow(queue, spares);
@@ -33,6 +33,7 @@ pub fn push<T>(queue: &mut VecDeque<T>, entry: T, spares: &'static LocalKey<Spar
     queue.push_back(entry);
 }
 
+#[cold]
 fn grow<T>(queue: &mut VecDeque<T>, spares: &'static LocalKey<Spares<T>>) {
     if queue.len() >= KEPT
         && let Some(mut spare) = spares.with_borrow_mut(Vec::pop)

@@ -106,7 +106,16 @@ impl Broker {
 
     /// Tells the store and the mailboxes. What was staged is on disk after the returned sequence; 0: nothing was.
     /// While a transaction is gathered, all of it is one unit, told by whoever ends it.
-    pub(super) fn commit(&self, worker: &mut Worker, mut staged: Staged) -> Sequence {
+    #[inline(always)]
+    pub(super) fn commit(&self, worker: &mut Worker, staged: Staged) -> Sequence {
+        if staged.is_empty() {
+            worker.spare = Some(staged);
+            return 0;
+        }
+        self.commit_changes(worker, staged)
+    }
+
+    fn commit_changes(&self, worker: &mut Worker, mut staged: Staged) -> Sequence {
         if let Some(gathered) = &mut worker.gathering {
             gathered.append(&mut staged);
             worker.spare = Some(staged);

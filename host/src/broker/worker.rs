@@ -70,16 +70,23 @@ impl Worker {
     }
 
     /// Takes up the newest chain. Called between messages only: one message sees one generation.
+    #[inline(always)]
     pub(super) fn refresh(&mut self, broker: &Broker) {
         if broker.modules.generation() != self.plan.generation() {
             self.plan = broker.modules.chain();
-            self.chain = self.plan.clone();
+            self.follow_plan();
         } else if self.plan.is_split() {
-            self.chain = self.plan.clone();
+            self.follow_plan();
         }
     }
 
+    #[cold]
+    fn follow_plan(&mut self) {
+        self.chain = self.plan.clone();
+    }
+
     /// As [`Worker::refresh`], for what this client does.
+    #[inline(always)]
     pub(super) fn refresh_for(&mut self, broker: &Broker, client: &str) {
         self.refresh(broker);
         if self.plan.is_split() {

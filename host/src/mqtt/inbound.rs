@@ -57,7 +57,6 @@ pub(super) fn read<'b>(inbound: &'b mut Inbound, first: u8, body: &'b [u8]) -> R
     Ok(Action::Request(request))
 }
 
-#[inline]
 /// What a bridge of a version without these options counts on: nothing of its own comes back, and retain flags stay.
 fn for_bridge(mut subscribe: Subscribe) -> Subscribe {
     for filter in &mut subscribe.filters {
@@ -68,6 +67,7 @@ fn for_bridge(mut subscribe: Subscribe) -> Subscribe {
     subscribe
 }
 
+#[inline(always)]
 fn publish<'b>(inbound: &'b mut Inbound, first: u8, body: &'b [u8]) -> Result<Request<'b>, Violation> {
     let limits = &*inbound.limits;
     let read = publish::read(first, body, inbound.version, limits.user_properties_max)?;
