@@ -33,7 +33,7 @@ fn store(api: &Api, text: &mut Exposition) {
 
 fn modules(api: &Api, text: &mut Exposition) {
     let modules = api.modules().list();
-    text.figure("modules_generation", "counter", "Changes of the modules since the start.");
+    text.figure("modules_generation", "gauge", "Changes of the modules since the start.");
     text.sample("modules_generation", &[], api.modules().generation());
     text.figure("module_active", "gauge", "1 for a module that is asked, 0 for one that is switched off or broken.");
     for module in &modules {

@@ -255,13 +255,18 @@ impl Sent {
             Event::Incoming(Packet::PubAck(ack)) => match ack.reason {
                 PubAckReason::Success => {}
                 PubAckReason::NoMatchingSubscribers => self.unmatched += 1,
-                reason => return refused(format!("{reason:?}")),
+                reason => {
+                    return refused(words(reason, ack.properties.as_ref().and_then(|more| more.reason_string.as_ref())));
+                }
             },
             Event::Incoming(Packet::PubRec(rec)) => {
                 match rec.reason {
                     PubRecReason::Success => {}
                     PubRecReason::NoMatchingSubscribers => self.unmatched += 1,
-                    reason => return refused(format!("{reason:?}")),
+                    reason => {
+                        let said = rec.properties.as_ref().and_then(|more| more.reason_string.as_ref());
+                        return refused(words(reason, said));
+                    }
                 }
                 return Ok(false);
             }
@@ -271,13 +276,20 @@ impl Sent {
                 }
             }
             Event::Incoming(Packet::Disconnect(farewell)) => {
-                return Err(Failure::Failed(format!("the broker ended the connection: {:?}", farewell.reason_code)));
+                let said = farewell.properties.as_ref().and_then(|more| more.reason_string.as_ref());
+                let why = words(farewell.reason_code, said);
+                return Err(Failure::Failed(format!("the broker ended the connection: {why}")));
             }
             _ => return Ok(false),
         }
         self.done += 1;
         Ok(true)
     }
+}
+
+/// A reason, with what the broker said about it.
+fn words(reason: impl std::fmt::Debug, said: Option<&String>) -> String {
+    said.map_or_else(|| format!("{reason:?}"), |said| format!("{reason:?}: {said}"))
 }
 
 /// Says goodbye, as far as there still is somebody to say it to.

@@ -201,7 +201,7 @@ impl HookMeter {
                 seen += count;
                 seen >= wanted
             });
-            upper(found.unwrap_or(0)) as f64 / 1_000.0
+            upper(found.unwrap_or(0)).min(read(&self.longest)) as f64 / 1_000.0
         };
         HookFigures {
             hook,

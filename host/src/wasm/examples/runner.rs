@@ -23,6 +23,11 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
+/// Hooks of which there are examples, for people.
+const KNOWN: &str = "routing, retain-policy, delivery, will-handling.on-register, will-handling.on-departure, \
+                     topic-mapping.publish-topic, topic-mapping.subscribe-filter, topic-mapping.deliver-name, \
+                     access.authenticate, access.authorize, events and timers";
+
 /// How long the examples that a component carries may take, all together.
 const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -294,7 +299,7 @@ impl Call<'_> {
             "will-handling.on-departure",
         ];
         if !known.contains(&hook) {
-            return Err(format!("hook: there are no examples for `{hook}`"));
+            return Err(format!("hook: there are no examples for `{hook}`, but for {KNOWN}"));
         }
         let message = self.given(topics)?;
         let (guests, client) = (&mut *self.guests, &self.client);
