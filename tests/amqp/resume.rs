@@ -56,10 +56,10 @@ fn waiting(address: SocketAddr, node: &str) -> Vec<String> {
 /// Cut before the answer, after the answer, with the sender's word, and after it: the message is there once.
 #[test]
 fn em21_a_sender_that_settles_second_is_cut_at_each_step_and_over_a_restart() {
-    for restarts in [false, true] {
+    for (restarts, tag) in [(false, &b"tag"[..]), (true, b"tag"), (true, b"")] {
         let Some((mut broker, mut address)) = own() else { return };
         let (node, container) = (format!("/queues/{}", unique("second")), unique("container"));
-        let (tag, text) = (b"tag", message(b"once"));
+        let text = message(b"once");
         let again = |broker: Broker| if restarts { broker.restart() } else { broker };
         let mut peer = Peer::of(address, &container);
         peer.sender("out", 0, &sends_to(&node, None));

@@ -5,7 +5,7 @@ use super::action::{
 };
 use super::condition::{AmqpError, ConnectionError, Error, Fields, LinkError, SessionError, error, fitting};
 use super::frame::Kind;
-use super::incoming_link::IncomingLink;
+use super::incoming_link::{IncomingLink, TAG_BYTES_MAX};
 use super::link::{Link, LinkEnd};
 use super::live::Live;
 use super::outgoing_link::OutgoingLink;
@@ -120,8 +120,8 @@ impl Live {
         if unsettled.is_some_and(|map| map.len() > self.limits.unsettled_entries_max) {
             return Err(error(AmqpError::ResourceLimitExceeded, "the unsettled map has too many entries"));
         }
-        if unsettled.is_some_and(|map| map.keys().any(|tag| tag.is_empty() || tag.len() > 32)) {
-            return invalid("a delivery-tag has 1 to 32 bytes");
+        if unsettled.is_some_and(|map| map.keys().any(|tag| tag.len() > TAG_BYTES_MAX)) {
+            return invalid("a delivery-tag has up to 32 bytes");
         }
         Ok(())
     }

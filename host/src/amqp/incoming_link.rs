@@ -14,7 +14,7 @@ use smallvec::smallvec;
 use std::borrow::Cow;
 
 /// Longest delivery-tag (2.8.7).
-const TAG_BYTES_MAX: usize = 32;
+pub const TAG_BYTES_MAX: usize = 32;
 
 /// See the head of this file.
 #[derive(Debug)]
@@ -152,8 +152,8 @@ impl Live {
         let invalid = |why| Trouble::session(AmqpError::InvalidField, why);
         let delivery = frame.delivery_id.ok_or_else(|| invalid("delivery-id is missing"))?;
         let tag = frame.tag.ok_or_else(|| invalid("delivery-tag is missing"))?;
-        if tag.is_empty() || tag.len() > TAG_BYTES_MAX {
-            return Err(invalid("a delivery-tag has 1 to 32 bytes"));
+        if tag.len() > TAG_BYTES_MAX {
+            return Err(invalid("a delivery-tag has up to 32 bytes"));
         }
         let unsettled_max = self.limits.unsettled_max as usize;
         let Some(session) = self.sessions.at(at) else { return Ok(None) };

@@ -118,6 +118,18 @@ fn a_message_in_many_frames_is_joined() {
     assert_eq!((transfer.delivery, &*transfer.bytes), (9, &whole[..]));
 }
 
+/// 2.8.7: up to 32 octets, and no fewest. Qpid JMS sends what is settled beforehand under a tag of no bytes.
+#[test]
+fn a_delivery_tag_may_have_no_bytes() {
+    let mut rig = Rig::begun();
+    rig.attached(&attach_sender("s", 0, (2, 1)), None);
+    for (id, is_settled) in [(0, true), (1, false)] {
+        let sent = transfer(0, Some(id), Some(b""), is_settled, false, &message(b"m"));
+        let Action::Transfer(came) = rig.one(&sent) else { panic!("{id}") };
+        assert_eq!((&came.tag[..], came.settled), (&b""[..], is_settled));
+    }
+}
+
 #[test]
 fn an_aborted_message_is_forgotten() {
     let mut rig = Rig::begun();
