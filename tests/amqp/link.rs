@@ -155,17 +155,24 @@ impl Peer {
         answer
     }
 
-    /// The next delivery.
+    /// The next delivery, in however many frames.
     pub fn delivery(&mut self) -> Delivery {
         let body = self.find(0x14);
         let (transfer, payload) = Value::read(&body);
+        let (mut payload, mut goes_on) = (payload.to_vec(), *transfer.field(5) == Value::Bool(true));
+        while goes_on {
+            let body = self.find(0x14);
+            let (head, part) = Value::read(&body);
+            payload.extend_from_slice(part);
+            goes_on = *head.field(5) == Value::Bool(true);
+        }
         Delivery {
             id: u32::try_from(transfer.field(1).number()).expect("a delivery-id"),
             tag: transfer.field(2).bytes().to_vec(),
             settled: *transfer.field(4) == Value::Bool(true),
             state: transfer.field(7).clone(),
             resume: *transfer.field(8) == Value::Bool(true),
-            sections: Value::sections(payload),
+            sections: Value::sections(&payload),
         }
     }
 

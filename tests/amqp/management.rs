@@ -5,9 +5,10 @@ use super::own;
 use super::peer::Peer;
 use super::raw::*;
 use super::value::Value;
-use crate::harness::unique;
+use crate::harness::{Broker, unique};
 use serde_json::json;
 use std::net::SocketAddr;
+use std::sync::Barrier;
 
 /// A client with a link to `$management`, and one for its answers.
 struct Manager {
@@ -28,7 +29,13 @@ impl Manager {
 
     /// Status and body of the answer to a request: application properties that are texts, and a map.
     fn ask(&mut self, properties: &[(&str, &str)], body: &[&[u8]]) -> (i128, Value) {
-        let pairs: Vec<Vec<u8>> = properties.iter().flat_map(|(key, value)| [string(key), string(value)]).collect();
+        let properties: Vec<_> = properties.iter().map(|(key, value)| (*key, string(value))).collect();
+        self.ask_with(&properties, body)
+    }
+
+    /// The same with application properties of any type.
+    fn ask_with(&mut self, properties: &[(&str, Vec<u8>)], body: &[&[u8]]) -> (i128, Value) {
+        let pairs: Vec<Vec<u8>> = properties.iter().flat_map(|(key, value)| [string(key), value.clone()]).collect();
         let pairs: Vec<&[u8]> = pairs.iter().map(Vec::as_slice).collect();
         self.sent += 1;
         let id = ulong(self.sent.into());
@@ -207,4 +214,58 @@ fn exchanges_route_to_queues_and_leave_the_message_as_it_is() {
     assert_eq!(publish(address, "/exchanges/f", &sent), 0x25);
     assert_eq!(manager.queue("READ", &a, &[]).1.get("waiting").number(), 0);
     assert_eq!(manager.queue("READ", &b, &[]).1.get("waiting").number(), 3);
+}
+
+/// What one client is told is done, whatever another one does to the queue at that moment.
+#[test]
+fn what_several_clients_do_to_one_queue_at_the_same_time_is_all_done() {
+    let Some(broker) = Broker::start_with(|config| config.workers = 4) else { return };
+    let address = broker.at("amqp");
+    for round in 0..8 {
+        let name = format!("q{round}");
+        let mut managers: Vec<Manager> = (0..3).map(|_| Manager::new(address)).collect();
+        assert_eq!(managers[0].queue("CREATE", &name, &[]).0, 201);
+        std::thread::scope(|scope| {
+            for (who, manager) in managers.iter_mut().enumerate() {
+                let name = &name;
+                scope.spawn(move || {
+                    for n in 0..20 {
+                        match who {
+                            0 => assert_eq!(manager.queue("UPDATE", name, &[&string("bytes-max"), &ulong(n)]).0, 200),
+                            _ => assert_eq!(manager.binding("CREATE", name, &format!("{who}/{n}")), 201),
+                        }
+                    }
+                });
+            }
+        });
+        let one = &mut managers[0];
+        assert_eq!(one.queue("READ", &name, &[]).1.get("bytes-max").number(), 19);
+        let wanted = (1..3).flat_map(|who| (0..20).map(move |n| format!("{who}/{n}")));
+        let lost: Vec<String> = wanted.filter(|filter| one.binding("READ", &name, filter) != 200).collect();
+        assert!(lost.is_empty(), "bound, and gone: {lost:?}");
+    }
+}
+
+#[test]
+fn of_two_who_make_a_queue_with_different_settings_at_the_same_time_one_hears_so() {
+    let Some(broker) = Broker::start_with(|config| config.workers = 4) else { return };
+    let address = broker.at("amqp");
+    for _ in 0..4 {
+        let mut managers = [Manager::new(address), Manager::new(address)];
+        let together = Barrier::new(2);
+        for _ in 0..20 {
+            let name = unique("q");
+            let mut said: Vec<i128> = std::thread::scope(|scope| {
+                let (name, together) = (&name, &together);
+                let make = |(which, manager): (u64, &'_ mut Manager)| {
+                    together.wait();
+                    manager.queue("CREATE", name, &[&string("messages-max"), &ulong(which)]).0
+                };
+                let all: Vec<_> = (1..).zip(&mut managers).map(|one| scope.spawn(move || make(one))).collect();
+                all.into_iter().map(|one| one.join().expect("an answer")).collect()
+            });
+            said.sort_unstable();
+            assert_eq!(said, [201, 409]);
+        }
+    }
 }

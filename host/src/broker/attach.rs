@@ -396,9 +396,6 @@ impl Broker {
         drop(state);
         self.directory.remove(&client.id, mailbox.id);
         self.metrics.mailboxes.add(-1);
-        if super::queues::is_queue(&client) {
-            self.queue_count.fetch_sub(1, Ordering::Relaxed);
-        }
         self.metrics.subscriptions.add(-(subscriptions.len() as i64));
         let subscriptions: Vec<_> = subscriptions.into_values().collect();
         for subscription in &subscriptions {

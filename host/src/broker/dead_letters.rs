@@ -13,7 +13,7 @@ use super::worker::Worker;
 use super::{Broker, queues};
 use crate::client::{Client, Protocol, Scope};
 use crate::message::{Envelope, Refusal, RefusalKind, Time};
-use crate::store::{MailboxId, QueueRecord};
+use crate::store::MailboxId;
 use crate::topic::Topic;
 use std::sync::Arc;
 
@@ -157,12 +157,10 @@ impl Broker {
     ) -> Result<(), Refusal> {
         // It is nobody's message: it follows what runs beside a canary.
         worker.refresh(self);
-        if self.find_queue(topic)?.is_none() {
-            self.make_queue(now, topic, QueueRecord::default())?;
-        }
         let envelope = Envelope { topic: topic.clone(), retain: false, ..queued.message.envelope().clone() };
         let message = queued.message.with_envelope(envelope);
         let route = self.route_of(worker, topic);
+        let route = self.way_to_queue(worker, now, route)?;
         let scope = Scope { listener: "".into(), protocol: Protocol::Module, identity: None };
         let client = Client { id: "".into(), scope, peer: "".into() };
         match self.pass(worker, now, &client, message, route, staged) {

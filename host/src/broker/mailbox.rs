@@ -166,7 +166,7 @@ pub struct State {
     /// Entries that wait for one consumer, which was told on its return that it gets them again.
     pub promised: BTreeMap<u64, u64>,
     /// If this is a queue: its settings.
-    pub kept_as: Option<Box<QueueRecord>>,
+    pub kept_as: Option<Arc<QueueRecord>>,
 }
 
 /// What became of a copy that was offered.

@@ -76,7 +76,7 @@ use handout::Terms;
 pub use inspect::{ClientInfo, SubscriptionInfo};
 pub use mailbox::{Mailbox, Outlet};
 pub use open::Restored;
-pub use queues::{QueueInfo, is_address_of_queue};
+pub use queues::{Changed, How, QueueInfo, is_address_of_queue};
 pub use receive::{Parting, Receive, Received, Source};
 pub use record::{Recording, Sample};
 pub use sessions::{Held, OF_LINKS, SessionInfo, is_private};
@@ -97,7 +97,7 @@ use crate::store::{Sequence, Store};
 use crate::topic;
 use crate::wasm::{EventKinds, Happening, Loss, Modules};
 use parking_lot::{Condvar, Mutex, RwLock};
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
 /// Bounds of the hall.
@@ -239,8 +239,7 @@ pub struct Broker {
     /// Entries of mailboxes get greater numbers than this.
     numbers_begin: AtomicU64,
     next_group: AtomicU64,
-    /// Queues that there are.
-    queue_count: AtomicUsize,
+    queues: Mutex<queues::Queues>,
     consumer_numbers: consumers::Numbers,
     /// How bare messages stand on the wire.
     encoding: OnceLock<Arc<dyn Encoding>>,

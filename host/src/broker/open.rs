@@ -70,7 +70,7 @@ impl Broker {
             numbers_began: mailbox::numbers_begin(restored.starts),
             numbers_begin: AtomicU64::new(mailbox::numbers_begin(restored.starts)),
             next_group: AtomicU64::new(1),
-            queue_count: Default::default(),
+            queues: Default::default(),
             consumer_numbers: Default::default(),
             tags: Default::default(),
             tag_ended: Default::default(),
@@ -127,8 +127,8 @@ impl Broker {
         mailbox.set_consumed(record.client.scope.protocol == Protocol::Amqp);
         mailbox.set_session(sessions::is_session(&record.client));
         if let Some(kept_as) = kept_as {
-            queues::set_up(&mailbox, &kept_as);
-            self.queue_count.fetch_add(1, Ordering::Relaxed);
+            queues::set_up(&mailbox, Arc::new(kept_as));
+            self.queues.lock().insert(record.client.id.clone(), mailbox.clone());
         }
         self.directory.replace(&record.client.id, self.directory.get(&record.client.id).as_ref(), mailbox.clone());
         self.metrics.mailboxes.add(1);

@@ -5,7 +5,7 @@ use super::tests::{Hall, Probe, hall, hall_in};
 use super::*;
 use crate::client::{Client, Protocol};
 use crate::dialogue::{Consignment, Disposal, Predicate, RetainHandling, SubscribeFilter, SubscribeOptions};
-use crate::message::{Bare, Envelope, FormMissing, Guarantee, Message, RefusalKind};
+use crate::message::{Bare, Envelope, FormMissing, Guarantee, Message, Refusal, RefusalKind};
 use crate::store::QueueRecord;
 use crate::topic::Topic;
 
@@ -177,10 +177,9 @@ fn dead_letters(hall: &mut Hall) -> Consumer {
 fn a_dead_letter_waits_in_its_queue_until_there_is_room_for_it() {
     let directory = tempfile::tempdir().unwrap();
     let mut hall = hall_in(directory.path());
-    let scope = nobody("amqp", Protocol::Amqp);
     let one_only = QueueRecord { messages_max: Some(1), ..QueueRecord::default() };
     let dead = "/queues/dead-letters";
-    hall.broker.declare_queue(&mut hall.worker, hall.now, &scope, dead, one_only.clone()).unwrap();
+    declared_at(&mut hall, dead, one_only);
     declared(&mut hall, QueueRecord { messages_max: Some(4), ..QueueRecord::default() });
     let one = hall.at_queue(false);
     hall.fill(4);
@@ -246,7 +245,7 @@ fn a_dead_letter_that_waits_goes_with_its_queue() {
     let mut hall = hall_in(directory.path());
     let scope = nobody("amqp", Protocol::Amqp);
     let full = QueueRecord { messages_max: Some(0), ..QueueRecord::default() };
-    hall.broker.declare_queue(&mut hall.worker, hall.now, &scope, "/queues/dead-letters", full).unwrap();
+    declared_at(&mut hall, "/queues/dead-letters", full);
     let one = hall.at_queue(false);
     hall.fill(2);
     let got = hall.consume(&one, 9);
@@ -527,8 +526,13 @@ fn numbers_of_entries_are_never_given_again() {
 }
 
 fn declared(hall: &mut Hall, record: QueueRecord) {
+    declared_at(hall, QUEUE, record);
+}
+
+fn declared_at(hall: &mut Hall, address: &str, record: QueueRecord) {
     let scope = nobody("amqp", Protocol::Amqp);
-    hall.broker.declare_queue(&mut hall.worker, hall.now, &scope, QUEUE, record).unwrap();
+    let change = |_: Option<&QueueRecord>| Ok::<_, Refusal>(record);
+    hall.broker.change_queue(&mut hall.worker, hall.now, &scope, address, change).unwrap();
 }
 
 #[test]
@@ -654,4 +658,46 @@ fn a_receiver_does_not_take_the_place_of_another_as_a_session() {
         let probe = Arc::new(Probe::default());
         assert_eq!(hall.broker.receive(&mut hall.worker, hall.now, probe, receive).is_ok(), taken, "{id}");
     }
+}
+
+/// Invariant 5: what is sent by a way that somebody worked out before the queue was there would be accepted, and lost.
+#[test]
+fn who_finds_a_queue_that_was_made_meanwhile_sends_by_a_way_that_leads_there() {
+    let mut hall = hall(Limits::default());
+    let (broker, scope) = (hall.broker.clone(), Arc::new(nobody("amqp", Protocol::Amqp)));
+    let before = broker.route(&mut hall.worker, &scope, QUEUE).unwrap();
+    let topic = before.topic.clone();
+    let (queue, _) = broker.queue(hall.now, &topic).unwrap();
+    assert!(!before.leads_to(&queue));
+    let after = broker.queue_on_first_use(&mut hall.worker, hall.now, QUEUE, before).unwrap();
+    assert!(after.leads_to(&queue));
+}
+
+#[test]
+fn what_is_bound_to_a_queue_while_it_goes_goes_with_it() {
+    let hall = hall(Limits::default());
+    let (broker, now) = (&hall.broker, hall.now);
+    let scope = nobody("amqp", Protocol::Amqp);
+    std::thread::scope(|threads| {
+        threads.spawn(|| {
+            let mut worker = broker.worker();
+            for n in 0..500 {
+                let change = |before: Option<&QueueRecord>| {
+                    let mut record = before.cloned().unwrap_or_default();
+                    record.bindings.push(format!("f/{n}").into());
+                    Ok::<_, Refusal>(record)
+                };
+                broker.change_queue(&mut worker, now, &scope, QUEUE, change).unwrap();
+            }
+        });
+        threads.spawn(|| {
+            let mut worker = broker.worker();
+            for _ in 0..500 {
+                broker.delete_queue(&mut worker, now, &scope, QUEUE).unwrap();
+            }
+        });
+    });
+    broker.delete_queue(&mut broker.worker(), now, &scope, QUEUE).unwrap();
+    assert!(broker.trie.read().is_empty(), "somebody is bound who is not there");
+    assert_eq!((broker.metrics.subscriptions.get(), broker.queues().count()), (0, 0));
 }

@@ -14,8 +14,9 @@ use crate::message::{Guarantee, Refusal, RefusalKind, Time};
 use crate::store::{Change, MailboxRecord, QueueRecord, Sequence};
 use crate::topic::{Filter, Topic};
 use crate::wasm::{Action, EventKinds};
+use std::collections::{BTreeMap, HashSet};
+use std::ops::Bound;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 /// Owns all queues. No client has this name: it cannot be said in any protocol's credentials.
 const OWNER: &str = "\0queue";
@@ -33,13 +34,41 @@ pub fn is_address_of_queue(name: &str) -> bool {
     name.strip_prefix(ADDRESSES).is_some_and(|name| !name.is_empty())
 }
 
+/// Queues by address. Whoever has them is the only one who makes queues, changes how they are kept, or removes any.
+pub(super) type Queues = BTreeMap<Arc<str>, Arc<Mailbox>>;
+
+/// How many of them are looked at in one go.
+const PAGE: usize = 256;
+
+/// What came of a change.
+#[derive(Debug)]
+pub struct Changed {
+    /// When it is on disk.
+    pub after: Sequence,
+    /// What was done.
+    pub how: How,
+    /// The queue as it is now.
+    pub info: QueueInfo,
+}
+
+/// What was done to a queue.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum How {
+    /// It was not there.
+    Made,
+    /// It was kept in another way.
+    Changed,
+    /// All was so already.
+    NotAtAll,
+}
+
 /// A queue as others see it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct QueueInfo {
     /// Its address in the broker's words.
     pub address: Arc<str>,
     /// How it is kept.
-    pub record: QueueRecord,
+    pub record: Arc<QueueRecord>,
     /// Entries that wait.
     pub waiting: usize,
     /// Entries that consumers have.
@@ -65,9 +94,10 @@ const OPTIONS: SubscribeOptions = SubscribeOptions {
 impl Broker {
     /// The queue of a topic, made if it is not there; and when that is on disk.
     pub(super) fn queue(&self, now: Time, topic: &Topic) -> Result<(Arc<Mailbox>, Sequence), Refusal> {
+        let mut queues = self.queues.lock();
         match self.find_queue(topic)? {
             Some(queue) => Ok((queue, 0)),
-            None => self.make_queue(now, topic, QueueRecord::default()),
+            None => self.make_queue(&mut queues, now, topic, QueueRecord::default()),
         }
     }
 
@@ -87,10 +117,7 @@ impl Broker {
         let chain = worker.chain.clone();
         let topic = self.mapped(&chain, &mut worker.guests, &link.scope, address)?;
         self.may_publish(worker, client, &mut link.permits, &topic)?;
-        match self.find_queue(&topic)? {
-            Some(_) => Ok(()),
-            None => self.make_queue(now, &topic, QueueRecord::default()).map(drop),
-        }
+        self.queue(now, &topic).map(drop)
     }
 
     /// Whoever publishes to an address of a queue makes the queue. The route that holds then.
@@ -102,18 +129,25 @@ impl Broker {
         name: &str,
         route: Arc<Route>,
     ) -> Result<Arc<Route>, Refusal> {
-        if is_address_of_queue(name) { self.with_queue(worker, now, route) } else { Ok(route) }
+        if is_address_of_queue(name) { self.way_to_queue(worker, now, route) } else { Ok(route) }
     }
 
-    fn with_queue(&self, worker: &mut Worker, now: Time, route: Arc<Route>) -> Result<Arc<Route>, Refusal> {
-        if self.find_queue(&route.topic)?.is_some() {
+    /// The way of a queue's topic, made with its queue if that is not there. One that was worked out while somebody else made
+    /// the queue does not lead there: what is sent by it would be accepted, and lost.
+    pub(super) fn way_to_queue(
+        &self,
+        worker: &mut Worker,
+        now: Time,
+        route: Arc<Route>,
+    ) -> Result<Arc<Route>, Refusal> {
+        if self.find_queue(&route.topic)?.is_some_and(|queue| route.leads_to(&queue)) {
             return Ok(route);
         }
-        self.make_queue(now, &route.topic, QueueRecord::default())?;
+        self.queue(now, &route.topic)?;
         Ok(self.route_of(worker, &route.topic))
     }
 
-    pub(super) fn find_queue(&self, topic: &Topic) -> Result<Option<Arc<Mailbox>>, Refusal> {
+    fn find_queue(&self, topic: &Topic) -> Result<Option<Arc<Mailbox>>, Refusal> {
         let Some(mailbox) = self.directory.get(topic.as_str()) else { return Ok(None) };
         if !self.is_queue(&mailbox) {
             return Err(Refusal::new(RefusalKind::NotAuthorized, "a client has this name"));
@@ -121,34 +155,27 @@ impl Broker {
         Ok(Some(mailbox))
     }
 
-    /// Makes a queue, unless somebody else was faster.
-    pub(super) fn make_queue(
+    /// Makes a queue that is not there.
+    fn make_queue(
         &self,
+        queues: &mut Queues,
         now: Time,
         topic: &Topic,
         record: QueueRecord,
     ) -> Result<(Arc<Mailbox>, Sequence), Refusal> {
-        let queues = self.queue_count.load(Ordering::Relaxed);
-        if self.directory.len() >= self.limits.mailboxes_max || queues >= self.limits.queues_max {
+        if self.directory.len() >= self.limits.mailboxes_max || queues.len() >= self.limits.queues_max {
             return Err(Refusal::new(RefusalKind::QuotaExceeded, "no more queues are made"));
-        }
-        if record.bindings.len() > self.limits.bindings_max {
-            return Err(Refusal::new(RefusalKind::QuotaExceeded, "too many filters are bound to one queue"));
         }
         let id = self.directory.next_id();
         let client = Arc::new(owner(topic.as_str()));
         let mailbox = Arc::new(Mailbox::new(id, client.clone(), false, u32::MAX));
         mailbox.set_consumed(true);
         self.begin_numbers(&mailbox);
-        set_up(&mailbox, &record);
         if !self.directory.replace(&client.id, None, mailbox.clone()) {
-            return match self.find_queue(topic)? {
-                Some(queue) => Ok((queue, self.store.submitted())),
-                None => Err(Refusal::new(RefusalKind::Unavailable, "the queue goes at this moment")),
-            };
+            return Err(Refusal::new(RefusalKind::NotAuthorized, "a client has this name"));
         }
         self.metrics.mailboxes.add(1);
-        self.queue_count.fetch_add(1, Ordering::Relaxed);
+        queues.insert(client.id.clone(), mailbox.clone());
         let kept = MailboxRecord {
             client,
             expiry_seconds: u32::MAX,
@@ -156,25 +183,40 @@ impl Broker {
             per_subscription: false,
             sent_to: 0,
         };
-        let mut changes = vec![Change::Mailbox(id, Box::new(kept)), Change::Queue(id, Box::new(record.clone()))];
-        for filter in std::iter::once(topic.as_str()).chain(record.bindings.iter().map(|filter| &**filter)) {
-            self.bind(&mailbox, filter, &mut changes)?;
-        }
-        self.subscriptions_changed();
-        Ok((mailbox, self.store.submit(changes)))
+        // Its own address is bound like others, and stands in no record.
+        let mut filters = vec![topic.as_str().into()];
+        filters.extend(record.bindings.iter().cloned());
+        let after = self.keep_as(&mailbox, vec![Change::Mailbox(id, Box::new(kept))], record, filters, &[]);
+        Ok((mailbox, after))
     }
 
-    fn bind(&self, mailbox: &Arc<Mailbox>, filter: &str, changes: &mut Vec<Change>) -> Result<(), Refusal> {
-        let invalid = |error: crate::topic::NameError| Refusal::new(RefusalKind::TopicInvalid, error.to_string());
-        let filter = Filter::new(filter, &self.limits.topic).map_err(invalid)?;
-        let key = subscribe::key(&filter, None);
-        let subscription = Subscription { filter, name: None, share: None, options: OPTIONS };
-        changes.push(Change::Filter(mailbox.id, Box::new(subscription.clone())));
-        if !mailbox.lock().subscriptions.contains_key(&key) {
-            self.metrics.subscriptions.add(1);
+    /// Puts settings in force, with filters that are bound from now on and such as are not any more. The store hears of them
+    /// before a message can come by them.
+    fn keep_as(
+        &self,
+        mailbox: &Arc<Mailbox>,
+        mut changes: Vec<Change>,
+        record: QueueRecord,
+        bound: Vec<Box<str>>,
+        unbound: &[Box<str>],
+    ) -> Sequence {
+        let filter = |name: &Box<str>| Filter::new(name, &self.limits.topic).ok();
+        changes.push(Change::Queue(mailbox.id, Box::new(record.clone())));
+        let subscription = |filter| Subscription { filter, name: None, share: None, options: OPTIONS };
+        let bound: Vec<Subscription> = bound.iter().filter_map(filter).map(subscription).collect();
+        changes.extend(bound.iter().map(|one| Change::Filter(mailbox.id, Box::new(one.clone()))));
+        changes.extend(unbound.iter().map(|name| Change::FilterGone(mailbox.id, name.clone(), None)));
+        set_up(mailbox, Arc::new(record));
+        let after = self.store.submit(changes);
+        for filter in unbound.iter().filter_map(filter) {
+            self.drop_subscription(mailbox, &filter, None);
         }
-        self.put_subscription(mailbox, key, subscription);
-        Ok(())
+        for subscription in bound {
+            self.metrics.subscriptions.add(1);
+            self.put_subscription(mailbox, subscribe::key(&subscription.filter, None), subscription);
+        }
+        self.subscriptions_changed();
+        after
     }
 
     /// What a queue's settings say, or else the hall's bounds.
@@ -186,49 +228,57 @@ impl Broker {
         own.unwrap_or(self.limits.queue_failures_max)
     }
 
-    /// Makes a queue with settings of its own, or changes those of one that is there.
+    /// Makes a queue, or changes how one is kept: `change` makes of what holds (none: it is not there) what is to hold.
+    /// Nobody else changes a queue meanwhile.
     ///
     /// # Errors
-    /// A bound is reached or a name is not one.
-    pub fn declare_queue(
+    /// Those of `change`; a bound is reached, or a name is not one.
+    pub fn change_queue<E: From<Refusal>>(
         &self,
         worker: &mut Worker,
         now: Time,
         scope: &Scope,
         address: &str,
-        mut record: QueueRecord,
-    ) -> Result<(Sequence, bool), Refusal> {
+        change: impl FnOnce(Option<&QueueRecord>) -> Result<QueueRecord, E>,
+    ) -> Result<Changed, E> {
         worker.refresh(self);
         let chain = worker.chain.clone();
         let topic = self.mapped(&chain, &mut worker.guests, scope, address)?;
+        let mut queues = self.queues.lock();
+        let found = self.find_queue(&topic)?;
+        let before = found.as_ref().and_then(|queue| queue.lock().kept_as.clone());
+        let mut record = change(before.as_deref())?;
         // What is sent to its own address it gets as long as it is there.
         record.bindings.retain(|filter| **filter != *topic.as_str());
-        for filter in record.bindings.iter().map(|filter| &**filter) {
-            Filter::new(filter, &self.limits.topic)
-                .map_err(|error| Refusal::new(RefusalKind::TopicInvalid, error.to_string()))?;
-        }
-        let Some(mailbox) = self.find_queue(&topic)? else {
-            let (_, after) = self.make_queue(now, &topic, record)?;
-            return Ok((after, true));
+        self.check_settings(&record)?;
+        let Some(mailbox) = found else {
+            let (mailbox, after) = self.make_queue(&mut queues, now, &topic, record)?;
+            return Ok(Changed { after, how: How::Made, info: info(&mailbox) });
         };
+        let before = before.unwrap_or_default();
+        if record == *before {
+            // Whoever had it so may still wait for the disk.
+            return Ok(Changed { after: self.store.submitted(), how: How::NotAtAll, info: info(&mailbox) });
+        }
+        let without = |all: &[Box<str>], others: &[Box<str>]| -> Vec<Box<str>> {
+            let others: HashSet<&str> = others.iter().map(|filter| &**filter).collect();
+            all.iter().filter(|filter| !others.contains(&***filter)).cloned().collect()
+        };
+        let bound = without(&record.bindings, &before.bindings);
+        let unbound = without(&before.bindings, &record.bindings);
+        let after = self.keep_as(&mailbox, Vec::new(), record, bound, &unbound);
+        Ok(Changed { after, how: How::Changed, info: info(&mailbox) })
+    }
+
+    fn check_settings(&self, record: &QueueRecord) -> Result<(), Refusal> {
+        let invalid = |why: String| Refusal::new(RefusalKind::TopicInvalid, why);
+        for filter in &record.bindings {
+            Filter::new(filter, &self.limits.topic).map_err(|error| invalid(error.to_string()))?;
+        }
         if record.bindings.len() > self.limits.bindings_max {
             return Err(Refusal::new(RefusalKind::QuotaExceeded, "too many filters are bound to one queue"));
         }
-        let mut changes = vec![Change::Queue(mailbox.id, Box::new(record.clone()))];
-        let before = mailbox.lock().kept_as.as_deref().map_or_else(Vec::new, |record| record.bindings.clone());
-        for filter in before.iter().filter(|filter| !record.bindings.contains(filter) && ***filter != *topic.as_str()) {
-            if let Ok(filter) = Filter::new(filter, &self.limits.topic)
-                && self.drop_subscription(&mailbox, &filter, None)
-            {
-                changes.push(Change::FilterGone(mailbox.id, filter.as_str().into(), None));
-            }
-        }
-        for filter in record.bindings.iter().filter(|filter| !before.contains(filter)) {
-            self.bind(&mailbox, filter, &mut changes)?;
-        }
-        set_up(&mailbox, &record);
-        self.subscriptions_changed();
-        Ok((self.store.submit(changes), false))
+        Ok(())
     }
 
     /// Removes a queue with all that waits in it; none: there is none. Its consumers are told.
@@ -242,7 +292,9 @@ impl Broker {
         worker.refresh(self);
         let chain = worker.chain.clone();
         let topic = self.mapped(&chain, &mut worker.guests, scope, address)?;
+        let mut queues = self.queues.lock();
         let Some(mailbox) = self.find_queue(&topic)? else { return Ok(None) };
+        queues.remove(topic.as_str());
         let outlet = mailbox.lock().outlet.clone();
         if let Some(outlet) = outlet {
             outlet.close(Closed::ByOperator);
@@ -294,10 +346,19 @@ impl Broker {
         self.drained(mailbox, drained, true);
     }
 
-    /// Up to `most` queues.
-    pub fn queues(&self, most: usize) -> Vec<QueueInfo> {
-        let all = self.directory.all();
-        all.iter().filter(|mailbox| self.is_queue(mailbox)).take(most).map(|mailbox| info(mailbox)).collect()
+    /// All queues in the order of their addresses, a page at a time: others may come and go meanwhile.
+    pub fn queues(&self) -> impl Iterator<Item = QueueInfo> {
+        let mut last: Option<Arc<str>> = None;
+        let page = move || {
+            let from = last.as_deref().map_or(Bound::Unbounded, Bound::Excluded);
+            let queues = self.queues.lock();
+            let page = queues.range::<str, _>((from, Bound::Unbounded)).take(PAGE);
+            let (addresses, page): (Vec<_>, Vec<_>) = page.map(|(name, queue)| (name.clone(), queue.clone())).unzip();
+            drop(queues);
+            last = addresses.last().cloned();
+            last.is_some().then_some(page)
+        };
+        std::iter::from_fn(page).flatten().map(|queue| info(&queue))
     }
 }
 
@@ -305,7 +366,7 @@ fn info(mailbox: &Mailbox) -> QueueInfo {
     let state = mailbox.lock();
     QueueInfo {
         address: state.client.id.clone(),
-        record: state.kept_as.as_deref().cloned().unwrap_or_default(),
+        record: state.kept_as.clone().unwrap_or_default(),
         waiting: mailbox.depth(),
         held: state.held.len(),
         consumers: state.consumers.len(),
@@ -313,9 +374,9 @@ fn info(mailbox: &Mailbox) -> QueueInfo {
 }
 
 /// Puts settings in force.
-pub(super) fn set_up(mailbox: &Mailbox, record: &QueueRecord) {
+pub(super) fn set_up(mailbox: &Mailbox, record: Arc<QueueRecord>) {
     let bound = |bound: Option<u64>| bound.map_or(usize::MAX, |bound| usize::try_from(bound).unwrap_or(usize::MAX));
     mailbox.set_bounds(bound(record.messages_max), bound(record.bytes_max));
     mailbox.set_message_expiry(record.expiry_milliseconds);
-    mailbox.lock().kept_as = Some(Box::new(record.clone()));
+    mailbox.lock().kept_as = Some(record);
 }

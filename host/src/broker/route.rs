@@ -255,6 +255,12 @@ impl Broker {
 }
 
 impl Route {
+    /// Whether a client gets a copy for itself.
+    pub(super) fn leads_to(&self, mailbox: &Arc<Mailbox>) -> bool {
+        let is_it = |target: &Target| matches!(target, Target::Single(single) if Arc::ptr_eq(&single.mailbox, mailbox));
+        self.targets.iter().any(is_it)
+    }
+
     fn nowhere(topic: Topic) -> Self {
         let never = RetainAsk::Never;
         let targets = Box::default();

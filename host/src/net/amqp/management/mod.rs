@@ -1,0 +1,232 @@
+//! Queues and what is bound to them, made, read, changed, removed and listed by messages (AMQP Management 1.0, working draft):
+//! requests go to `$management`, answers to their `reply-to`.
+//!
+//! A request says in its application properties what it wants:
+//!
+//! | `operation` | `type` | `name` or `identity` | Body (a map) | Answer |
+//! |---|---|---|---|---|
+//! | `CREATE` | `queue` | address, or NAME of `/queues/NAME` | settings | 201, or 200 if it is there with these settings, 409 with others |
+//! | `READ`, `UPDATE`, `DELETE` | `queue` | as above | settings of an `UPDATE`: those that are left out stay | 200, 200, 204; 404 |
+//! | `CREATE`, `READ`, `DELETE` | `binding` | – | `queue`, `filter` | 201 or 200, 200, 204; 404 |
+//! | `QUERY` | – (`entityType`: `queue` or `binding`) | – | `attributeNames`; `offset` and `count` are application properties | 200 with `attributeNames`, `results` and their `count` |
+//! | `GET-TYPES`, `GET-OPERATIONS`, `GET-ATTRIBUTES` | – | – | – | 200 |
+//!
+//! Its own address is bound to a queue as long as that is there. A setting that is not known is refused.
+//!
+//! Settings of a queue: `dead-letters` (address; empty: none), `failures-max` (attempts), `messages-max`, `bytes-max`,
+//! `expiry-milliseconds`; null is the broker's own. `waiting`, `held` and `consumers` are told. A binding's filter is one of
+//! MQTT, such as `/exchanges/NAME/KEY` or `sensors/#`: the queue gets what is published there.
+//!
+//! What several clients do to one queue at the same time is done one after the other.
+//!
+//! An answer has `statusCode` (an int, HTTP's) and `statusDescription`, and the request's correlation-id, else its message-id. It
+//! leaves when what was done is on disk. Whoever may publish to `$management` may do all of this, but bind only filters that it
+//! may subscribe to.
+
+mod answer;
+mod query;
+mod request;
+
+use super::outcome::Told;
+use super::side::{End, Side};
+use crate::amqp::sections::{self, Properties, Sections};
+use crate::amqp::{AmqpError, Error, OrderedMap, Value, error};
+use crate::broker::{Changed, How, PublishBare, QueueInfo};
+use crate::message::{Bare, Guarantee, Time};
+use crate::store::{QueueRecord, Sequence};
+use answer::{Answer, Answered, BINDING_FIELDS, Failure, QUEUE_FIELDS, bad, done, gone, of_binding, of_queue};
+use answer::{of_types, string_map};
+use request::{Request, Settings};
+
+/// Where requests go.
+pub(super) const ADDRESS: &str = "$management";
+
+/// An answer that waits for the disk.
+#[derive(Debug)]
+pub(super) struct Reply {
+    to: Box<str>,
+    encoded: Vec<u8>,
+}
+
+impl Side {
+    /// A message to `$management`.
+    pub(super) fn management_request(&mut self, now: Time, message: &Sections<'_>) -> Result<Sequence, Error> {
+        let properties = message.properties();
+        let to = properties.reply_to.filter(|to| !to.is_empty());
+        let to = to.ok_or_else(|| error(AmqpError::PreconditionFailed, "a request needs a reply-to"))?;
+        let answered = self.manage(now, &Request { message });
+        let (after, status, what, body) = match answered {
+            Ok(Answer { after, status, what, body }) => (after, status, what.to_owned(), body),
+            Err(Failure(status, why)) => (0, status, why, Value::Map(OrderedMap::new())),
+        };
+        let mut encoded = Vec::new();
+        let correlation_id = properties.correlation_id.or(properties.message_id);
+        sections::properties(&Properties { to: Some(to), correlation_id, ..Properties::default() }, &mut encoded);
+        let said = [("statusCode", Value::Int(status)), ("statusDescription", Value::String(what))];
+        sections::application_properties(said.iter().map(|(key, value)| (*key, value)), &mut encoded);
+        sections::value(&body, &mut encoded);
+        let reply = Reply { to: self.reply_node(to).into(), encoded };
+        self.answers.push_back((after, Told::Reply(now, Box::new(reply))));
+        Ok(after)
+    }
+
+    /// Where an answer goes: clients may give the target of a receiver that they have at `$management`.
+    fn reply_node(&self, to: &str) -> String {
+        let own = self.links.iter().flatten().find_map(|(_, end)| match end {
+            End::Outgoing(receiver) => receiver.replies.as_ref().filter(|(name, _)| **name == *to),
+            _ => None,
+        });
+        own.map_or(to, |(_, topic)| topic).to_owned()
+    }
+
+    /// What was done is on disk.
+    pub(super) fn reply(&mut self, now: Time, reply: &Reply) {
+        let publish = PublishBare {
+            name: &reply.to,
+            guarantee: Guarantee::AtLeastOnce,
+            retain: false,
+            expiry_milliseconds: None,
+            bare: Bare { handover: Guarantee::AtMostOnce, blank: false, durable: false, priority: 4 },
+            origin: self.origin,
+            encoded: &reply.encoded,
+        };
+        let context = self.context.clone();
+        let mut worker = context.worker.borrow_mut();
+        context.broker.publish_bare(&mut worker, &mut self.publisher, now, publish, None);
+    }
+
+    fn manage(&mut self, now: Time, request: &Request<'_>) -> Answered {
+        let operation = request.property("operation").ok_or_else(|| bad("`operation` is not said"))?;
+        let client = self.client.clone().ok_or_else(|| Failure(401, "the connection is not open".to_owned()))?;
+        let context = self.context.clone();
+        context.broker.may_manage(&mut context.worker.borrow_mut(), &client)?;
+        match (operation, request.property("type")) {
+            ("CREATE", Some("queue")) => self.create(now, request),
+            ("READ", Some("queue")) => self.read(request),
+            ("UPDATE", Some("queue")) => self.update(now, request),
+            ("DELETE", Some("queue")) => self.delete(now, request),
+            ("CREATE", Some("binding")) => self.bind(now, request),
+            ("READ", Some("binding")) => self.read_binding(request),
+            ("DELETE", Some("binding")) => self.unbind(now, request),
+            ("QUERY", _) => query::query(&context.broker, request),
+            ("GET-TYPES", _) => Ok(done(200, "OK", of_types(&[&[], &[]]))),
+            ("GET-OPERATIONS", _) => {
+                let of_queues = &["CREATE", "READ", "UPDATE", "DELETE"][..];
+                Ok(done(200, "OK", of_types(&[of_queues, &["CREATE", "READ", "DELETE"]])))
+            }
+            ("GET-ATTRIBUTES", _) => Ok(done(200, "OK", of_types(&[QUEUE_FIELDS, BINDING_FIELDS]))),
+            ("CREATE" | "READ" | "UPDATE" | "DELETE", _) => Err(bad("`type` is neither queue nor binding")),
+            _ => Err(Failure(501, format!("operation {operation} is not known"))),
+        }
+    }
+
+    fn find(&self, address: &str) -> Result<Option<QueueInfo>, Failure> {
+        let mut worker = self.context.worker.borrow_mut();
+        Ok(self.context.broker.queue_info(&mut worker, &self.publisher_scope(), address)?)
+    }
+
+    fn found(&self, address: &str) -> Result<QueueInfo, Failure> {
+        self.find(address)?.ok_or_else(|| gone(address))
+    }
+
+    fn publisher_scope(&self) -> crate::client::Scope {
+        let nobody = || crate::broker::nobody(&self.listener, crate::client::Protocol::Amqp);
+        self.client.as_ref().map_or_else(nobody, |client| client.scope.clone())
+    }
+
+    fn change(
+        &mut self,
+        now: Time,
+        address: &str,
+        change: impl FnOnce(Option<&QueueRecord>) -> Result<QueueRecord, Failure>,
+    ) -> Result<Changed, Failure> {
+        let mut worker = self.context.worker.borrow_mut();
+        self.context.broker.change_queue(&mut worker, now, &self.publisher_scope(), address, change)
+    }
+
+    /// Where dead letters are to go, in the broker's words.
+    fn dead_letters(&self, settings: &Settings<'_>) -> Result<Option<Option<Box<str>>>, Failure> {
+        Ok(settings.dead_letters.map(|name| name.map(Into::into)))
+    }
+
+    fn create(&mut self, now: Time, request: &Request<'_>) -> Answered {
+        let (address, settings) = (request.queue()?, request.settings()?);
+        let dead_letters = self.dead_letters(&settings)?;
+        let changed = self.change(now, &address, |before| {
+            let bindings = before.map_or_else(Vec::new, |before| before.bindings.clone());
+            let wanted = settings.over(&QueueRecord { bindings, ..QueueRecord::default() }, &dead_letters);
+            match before.is_none_or(|before| *before == wanted) {
+                true => Ok(wanted),
+                false => Err(Failure(409, format!("queue {address} is there with other settings"))),
+            }
+        })?;
+        let (status, what) = if changed.how == How::Made { (201, "Created") } else { (200, "OK") };
+        Ok(Answer { after: changed.after, ..done(status, what, string_map(of_queue(&changed.info))) })
+    }
+
+    fn read(&mut self, request: &Request<'_>) -> Answered {
+        Ok(done(200, "OK", string_map(of_queue(&self.found(&request.queue()?)?))))
+    }
+
+    fn update(&mut self, now: Time, request: &Request<'_>) -> Answered {
+        let (address, settings) = (request.queue()?, request.settings()?);
+        let dead_letters = self.dead_letters(&settings)?;
+        let changed = self.change(now, &address, |before| {
+            let before = before.ok_or_else(|| gone(&address))?;
+            Ok(settings.over(before, &dead_letters))
+        })?;
+        Ok(Answer { after: changed.after, ..done(200, "OK", string_map(of_queue(&changed.info))) })
+    }
+
+    fn delete(&mut self, now: Time, request: &Request<'_>) -> Answered {
+        let address = request.queue()?;
+        let context = self.context.clone();
+        let mut worker = context.worker.borrow_mut();
+        let deleted = context.broker.delete_queue(&mut worker, now, &self.publisher_scope(), &address)?;
+        let after = deleted.ok_or_else(|| gone(&address))?;
+        Ok(Answer { after, ..done(204, "No Content", Value::Map(OrderedMap::new())) })
+    }
+
+    /// A filter in the broker's words.
+    fn filter_to_bind(&self, filter: &str) -> Result<String, Failure> {
+        let client = self.client.as_ref().ok_or_else(|| bad("the connection is not open"))?;
+        let mut worker = self.context.worker.borrow_mut();
+        Ok(self.context.broker.filter_to_bind(&mut worker, client, filter)?)
+    }
+
+    fn bind(&mut self, now: Time, request: &Request<'_>) -> Answered {
+        let address = request.queue()?;
+        let filter = self.filter_to_bind(request.filter()?)?;
+        let changed = self.change(now, &address, |before| {
+            let mut record = before.ok_or_else(|| gone(&address))?.clone();
+            if record.bindings.iter().all(|bound| **bound != *filter) {
+                record.bindings.push(filter.as_str().into());
+            }
+            Ok(record)
+        })?;
+        let (status, what) = if changed.how == How::Changed { (201, "Created") } else { (200, "OK") };
+        Ok(Answer { after: changed.after, ..done(status, what, string_map(of_binding(&address, &filter))) })
+    }
+
+    fn unbind(&mut self, now: Time, request: &Request<'_>) -> Answered {
+        let address = request.queue()?;
+        let filter = self.filter_to_bind(request.filter()?)?;
+        let changed = self.change(now, &address, |before| {
+            let mut record = before.ok_or_else(|| gone(&address))?.clone();
+            let at = record.bindings.iter().position(|bound| **bound == *filter);
+            let at = at.ok_or_else(|| Failure(404, format!("{filter} is not bound to queue {address}")))?;
+            record.bindings.remove(at);
+            Ok(record)
+        })?;
+        Ok(Answer { after: changed.after, ..done(204, "No Content", Value::Map(OrderedMap::new())) })
+    }
+
+    fn read_binding(&mut self, request: &Request<'_>) -> Answered {
+        let (address, filter) = (request.queue()?, request.filter()?);
+        let info = self.found(&address)?;
+        match info.record.bindings.iter().any(|bound| **bound == *filter) {
+            true => Ok(done(200, "OK", string_map(of_binding(&info.address, filter)))),
+            false => Err(Failure(404, format!("{filter} is not bound to queue {address}"))),
+        }
+    }
+}

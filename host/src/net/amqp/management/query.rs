@@ -1,0 +1,63 @@
+//! Queries: rows of what there is. The rest comes by `offset`.
+
+use super::answer::{Answered, BINDING_FIELDS, QUEUE_FIELDS, bad, done, of_binding, of_queue, string_map};
+use super::request::Request;
+use crate::amqp::Value;
+use crate::broker::{Broker, QueueInfo};
+
+/// Most rows of an answer.
+const ROWS_MAX: usize = 1000;
+
+/// Answers a query.
+pub fn query(broker: &Broker, request: &Request<'_>) -> Answered {
+    let (offset, count) = (request.number("offset").unwrap_or(0), request.number("count").unwrap_or(ROWS_MAX));
+    match request.property("entityType") {
+        None | Some("queue") => {
+            let names = names(request, QUEUE_FIELDS)?;
+            let queues = broker.queues().skip(offset);
+            answer(&names, queues.map(|info| row(&names, &of_queue(&info))).take(count))
+        }
+        Some("binding") => {
+            let names = names(request, BINDING_FIELDS)?;
+            let told =
+                |(info, at): (QueueInfo, usize)| row(&names, &of_binding(&info.address, &info.record.bindings[at]));
+            answer(&names, bindings(broker, offset).map(told).take(count))
+        }
+        Some(_) => Err(bad("`entityType` is neither queue nor binding")),
+    }
+}
+
+/// Bindings of all queues behind so many of them.
+fn bindings(broker: &Broker, mut offset: usize) -> impl Iterator<Item = (QueueInfo, usize)> {
+    broker.queues().flat_map(move |info| {
+        let count = info.record.bindings.len();
+        let from = offset.min(count);
+        offset -= from;
+        (from..count).map(move |at| (info.clone(), at))
+    })
+}
+
+/// The attributes that are asked for; all, if none is named.
+fn names<'m>(request: &Request<'m>, known: &[&'m str]) -> Result<Vec<&'m str>, super::answer::Failure> {
+    let asked = request.body("attributeNames").and_then(|names| names.elements()).into_iter().flatten();
+    let asked = asked.filter_map(|name| name.as_str().or(name.as_symbol()));
+    let asked: Vec<&str> = asked.collect();
+    match asked.len() {
+        0 => Ok(known.to_vec()),
+        _ => Ok(asked),
+    }
+}
+
+/// One that is not known is null.
+fn row(names: &[&str], told: &[(&str, Value)]) -> Vec<Value> {
+    let cell =
+        |name: &&str| told.iter().find(|(known, _)| known == name).map_or(Value::Null, |(_, value)| value.clone());
+    names.iter().map(cell).collect()
+}
+
+fn answer(names: &[&str], rows: impl Iterator<Item = Vec<Value>>) -> Answered {
+    let results: Vec<Value> = rows.take(ROWS_MAX).map(Value::List).collect();
+    let count = Value::Int(i32::try_from(results.len()).unwrap_or(i32::MAX));
+    let names = Value::List(names.iter().map(|name| Value::String((*name).to_owned())).collect());
+    Ok(done(200, "OK", string_map([("attributeNames", names), ("results", Value::List(results)), ("count", count)])))
+}

@@ -1,0 +1,102 @@
+//! What a request to `$management` says.
+
+use super::answer::{Failure, QUEUE_FIELDS, bad};
+use crate::amqp::sections::{RawValue, Sections};
+use crate::store::QueueRecord;
+
+/// A request, as its application properties say it.
+pub struct Request<'m> {
+    pub message: &'m Sections<'m>,
+}
+
+impl<'m> Request<'m> {
+    pub fn property(&self, name: &str) -> Option<&'m str> {
+        self.message.application_property(name)?.as_str()
+    }
+
+    pub fn number(&self, name: &str) -> Option<usize> {
+        usize::try_from(self.message.application_property(name)?.as_integer()?).ok()
+    }
+
+    /// A value of the body.
+    pub fn body(&self, name: &str) -> Option<RawValue<'m>> {
+        let mut items = self.message.value()?.map()?;
+        while let (Some(key), Some(value)) = (items.next(), items.next()) {
+            if key.as_str().or(key.as_symbol()) == Some(name) {
+                return Some(value);
+            }
+        }
+        None
+    }
+
+    /// The keys of the body.
+    fn keys(&self) -> impl Iterator<Item = &'m str> {
+        let items = self.message.value().and_then(|value| value.map()).into_iter().flatten();
+        items.step_by(2).map(|key| key.as_str().or(key.as_symbol()).unwrap_or("?"))
+    }
+
+    /// The address of the queue that it is about.
+    pub fn queue(&self) -> Result<String, Failure> {
+        let named = self.property("identity").or(self.property("name"));
+        let named = named.or_else(|| self.body("queue")?.as_str());
+        let named = named.filter(|name| !name.is_empty()).ok_or_else(|| bad("which queue is not said"))?;
+        Ok(if named.starts_with('/') { named.to_owned() } else { format!("/queues/{named}") })
+    }
+
+    pub fn filter(&self) -> Result<&'m str, Failure> {
+        self.body("filter").and_then(|value| value.as_str()).ok_or_else(|| bad("`filter` is not said"))
+    }
+
+    /// The settings of a queue.
+    pub fn settings(&self) -> Result<Settings<'m>, Failure> {
+        if let Some(unknown) = self.keys().find(|key| *key != "queue" && !QUEUE_FIELDS.contains(key)) {
+            return Err(bad(&format!("`{unknown}` is no setting of a queue")));
+        }
+        Ok(Settings {
+            dead_letters: self.setting("dead-letters", |value| value.as_str())?,
+            failures_max: self.setting("failures-max", |value| u32::try_from(value.as_integer()?).ok())?,
+            messages_max: self.setting("messages-max", number)?,
+            bytes_max: self.setting("bytes-max", number)?,
+            expiry_milliseconds: self.setting("expiry-milliseconds", number)?,
+        })
+    }
+
+    fn setting<T>(&self, name: &str, read: impl FnOnce(RawValue<'m>) -> Option<T>) -> Result<Said<T>, Failure> {
+        let Some(value) = self.body(name) else { return Ok(None) };
+        match read(value) {
+            None if !value.is_null() => Err(bad(&format!("`{name}` is of a wrong type"))),
+            read => Ok(Some(read)),
+        }
+    }
+}
+
+fn number(value: RawValue<'_>) -> Option<u64> {
+    u64::try_from(value.as_integer()?).ok()
+}
+
+/// None: nothing was said; null is the broker's own.
+type Said<T> = Option<Option<T>>;
+
+/// What a request says of the settings of a queue.
+pub struct Settings<'m> {
+    /// In the client's words.
+    pub dead_letters: Said<&'m str>,
+    failures_max: Said<u32>,
+    messages_max: Said<u64>,
+    bytes_max: Said<u64>,
+    expiry_milliseconds: Said<u64>,
+}
+
+impl Settings<'_> {
+    /// Puts them over those that hold; what was not said stays as it is.
+    pub fn over(&self, before: &QueueRecord, dead_letters: &Said<Box<str>>) -> QueueRecord {
+        QueueRecord {
+            dead_letters: dead_letters.clone().unwrap_or_else(|| before.dead_letters.clone()),
+            failures_max: self.failures_max.unwrap_or(before.failures_max),
+            messages_max: self.messages_max.unwrap_or(before.messages_max),
+            bytes_max: self.bytes_max.unwrap_or(before.bytes_max),
+            expiry_milliseconds: self.expiry_milliseconds.unwrap_or(before.expiry_milliseconds),
+            bindings: before.bindings.clone(),
+        }
+    }
+}
