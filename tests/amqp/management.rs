@@ -269,3 +269,33 @@ fn of_two_who_make_a_queue_with_different_settings_at_the_same_time_one_hears_so
         }
     }
 }
+
+/// Invariant 8: neither a name said often nor long settings of many queues make an answer as long as they like.
+#[test]
+fn what_a_query_answers_is_bounded_and_the_rest_comes_by_offset() {
+    let Some((_broker, address)) = own() else { return };
+    let mut manager = Manager::new(address);
+    let long = string(&format!("dead/{}", "x".repeat(60_000)));
+    for n in 0..40 {
+        assert_eq!(manager.queue("CREATE", &format!("q{n:02}"), &[&string("dead-letters"), &long]).0, 201);
+    }
+    let ask = [("operation", string("QUERY")), ("entityType", string("queue"))];
+    let twelve = vec![string("dead-letters"); 12];
+    let twelve: Vec<&[u8]> = twelve.iter().map(Vec::as_slice).collect();
+    assert_eq!(manager.ask_with(&ask, &[&string("attributeNames"), &list(&twelve)]).0, 400);
+    let unknown = list(&[&string("name"), &string("colour")]);
+    let (status, body) = manager.ask_with(&ask, &[&string("attributeNames"), &unknown]);
+    assert_eq!((status, body.get("count").number()), (200, 40));
+    assert_eq!(body.get("results").field(39), &Value::List(vec![Value::Text("q39".to_owned()), Value::Null]));
+    let (mut names, mut answers) = (Vec::new(), 0);
+    while names.len() < 40 {
+        let offset = [&ask[..], &[("offset", ulong(names.len() as u64))]].concat();
+        let (status, body) = manager.ask_with(&offset, &[]);
+        let count = usize::try_from(body.get("count").number()).expect("a count");
+        assert!(status == 200 && (1..=18).contains(&count), "{status} {count}");
+        names.extend((0..count).map(|row| body.get("results").field(row).field(0).text().to_owned()));
+        answers += 1;
+    }
+    assert_eq!(names, (0..40).map(|n| format!("q{n:02}")).collect::<Vec<_>>());
+    assert_eq!(answers, 3);
+}

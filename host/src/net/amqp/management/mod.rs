@@ -17,7 +17,8 @@
 //! `expiry-milliseconds`; null is the broker's own. `waiting`, `held` and `consumers` are told. A binding's filter is one of
 //! MQTT, such as `/exchanges/NAME/KEY` or `sensors/#`: the queue gets what is published there.
 //!
-//! What several clients do to one queue at the same time is done one after the other.
+//! What several clients do to one queue at the same time is done one after the other. A query is answered with at most 1,000
+//! rows, and no row follows when there is 1 MiB of them: whoever wants the rest asks again with a greater `offset`.
 //!
 //! An answer has `statusCode` (an int, HTTP's) and `statusDescription`, and the request's correlation-id, else its message-id. It
 //! leaves when what was done is on disk. Whoever may publish to `$management` may do all of this, but bind only filters that it

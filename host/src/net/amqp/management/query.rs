@@ -1,4 +1,5 @@
-//! Queries: rows of what there is. The rest comes by `offset`.
+//! Queries: rows of what there is. Whatever is asked and however much there is, an answer has a bound; the rest comes by
+//! `offset`.
 
 use super::answer::{Answered, BINDING_FIELDS, QUEUE_FIELDS, bad, done, of_binding, of_queue, string_map};
 use super::request::Request;
@@ -7,6 +8,8 @@ use crate::broker::{Broker, QueueInfo};
 
 /// Most rows of an answer.
 const ROWS_MAX: usize = 1000;
+/// No row follows when those before it have so many bytes.
+const BYTES_MAX: usize = 1 << 20;
 
 /// Answers a query.
 pub fn query(broker: &Broker, request: &Request<'_>) -> Answered {
@@ -41,9 +44,12 @@ fn bindings(broker: &Broker, mut offset: usize) -> impl Iterator<Item = (QueueIn
 fn names<'m>(request: &Request<'m>, known: &[&'m str]) -> Result<Vec<&'m str>, super::answer::Failure> {
     let asked = request.body("attributeNames").and_then(|names| names.elements()).into_iter().flatten();
     let asked = asked.filter_map(|name| name.as_str().or(name.as_symbol()));
-    let asked: Vec<&str> = asked.collect();
+    let asked: Vec<&str> = asked.take(known.len() + 1).collect();
     match asked.len() {
         0 => Ok(known.to_vec()),
+        count if count > known.len() => {
+            Err(bad(&format!("`attributeNames` has more names than there are attributes, which is {}", known.len())))
+        }
         _ => Ok(asked),
     }
 }
@@ -56,8 +62,21 @@ fn row(names: &[&str], told: &[(&str, Value)]) -> Vec<Value> {
 }
 
 fn answer(names: &[&str], rows: impl Iterator<Item = Vec<Value>>) -> Answered {
-    let results: Vec<Value> = rows.take(ROWS_MAX).map(Value::List).collect();
+    let mut bytes = 0;
+    let mut results = Vec::new();
+    for row in rows.take(ROWS_MAX) {
+        bytes += row.iter().map(size).sum::<usize>();
+        results.push(Value::List(row));
+        if bytes >= BYTES_MAX {
+            break;
+        }
+    }
     let count = Value::Int(i32::try_from(results.len()).unwrap_or(i32::MAX));
     let names = Value::List(names.iter().map(|name| Value::String((*name).to_owned())).collect());
     Ok(done(200, "OK", string_map([("attributeNames", names), ("results", Value::List(results)), ("count", count)])))
+}
+
+/// Bytes of a cell, at most a few more than it has.
+fn size(value: &Value) -> usize {
+    9 + if let Value::String(text) = value { text.len() } else { 0 }
 }
