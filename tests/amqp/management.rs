@@ -299,3 +299,48 @@ fn what_a_query_answers_is_bounded_and_the_rest_comes_by_offset() {
     assert_eq!(names, (0..40).map(|n| format!("q{n:02}")).collect::<Vec<_>>());
     assert_eq!(answers, 3);
 }
+
+/// Invariant 5: what is rejected has somewhere to go, or its queue says in so many words that it has not.
+#[test]
+fn dead_letters_are_an_address_that_one_can_publish_to_and_not_the_queues_own() {
+    let Some((_broker, address)) = own() else { return };
+    let mut manager = Manager::new(address);
+    let long = format!("/queues/{}", "x".repeat(70_000));
+    let wrong =
+        [("/queues/#", 400), ("a/+/b", 400), ("x\0y", 400), (&long, 400), ("/queues/self", 400), ("$SYS/x", 403)];
+    for (wrong, status) in wrong {
+        assert_eq!(manager.queue("CREATE", "self", &[&string("dead-letters"), &string(wrong)]).0, status, "{wrong}");
+    }
+    assert_eq!(manager.queue("READ", "self", &[]).0, 404);
+    assert_eq!(manager.queue("CREATE", "self", &[&string("dead-letters"), &string("")]).0, 201);
+    for (wrong, status) in wrong {
+        assert_eq!(manager.queue("UPDATE", "self", &[&string("dead-letters"), &string(wrong)]).0, status, "{wrong}");
+    }
+    assert_eq!(manager.queue("READ", "self", &[]).1.get("dead-letters").text(), "");
+}
+
+/// Rejecting is no way to publish where one may not.
+#[test]
+fn who_sets_dead_letters_has_to_be_allowed_to_publish_there() {
+    let rules = json!({ "rules": [
+        { "allow": ["publish"], "topics": ["$management", "/queues/own", "/temporary/#"] },
+        { "allow": ["subscribe", "receive"], "topics": ["/queues/own", "/temporary/#"] }
+    ] });
+    let Some(broker) = Broker::start_with(move |config| {
+        let list = config.modules.iter_mut().find(|module| module.name == "access-list").expect("it is bundled");
+        (list.enabled, list.config) = (true, rules.clone());
+    }) else {
+        return;
+    };
+    let mut manager = Manager::new(broker.at("amqp"));
+    let dead = |address: &str| [string("dead-letters"), string(address)];
+    let [key, secret] = dead("secret/x");
+    assert_eq!(manager.queue("CREATE", "q", &[&key, &secret]).0, 403);
+    assert_eq!(manager.queue("READ", "q", &[]).0, 404);
+    let [key, allowed] = dead("/queues/own");
+    assert_eq!(manager.queue("CREATE", "q", &[&key, &allowed]).0, 201);
+    assert_eq!(manager.queue("UPDATE", "q", &[&key, &secret]).0, 403);
+    // What somebody else may have set stays.
+    assert_eq!(manager.queue("UPDATE", "q", &[&string("messages-max"), &ulong(1)]).0, 200);
+    assert_eq!(manager.queue("READ", "q", &[]).1.get("dead-letters").text(), "/queues/own");
+}

@@ -250,7 +250,7 @@ impl Broker {
         let mut record = change(before.as_deref())?;
         // What is sent to its own address it gets as long as it is there.
         record.bindings.retain(|filter| **filter != *topic.as_str());
-        self.check_settings(&record)?;
+        self.check_settings(&topic, &record)?;
         let Some(mailbox) = found else {
             let (mailbox, after) = self.make_queue(&mut queues, now, &topic, record)?;
             return Ok(Changed { after, how: How::Made, info: info(&mailbox) });
@@ -270,7 +270,7 @@ impl Broker {
         Ok(Changed { after, how: How::Changed, info: info(&mailbox) })
     }
 
-    fn check_settings(&self, record: &QueueRecord) -> Result<(), Refusal> {
+    fn check_settings(&self, own: &Topic, record: &QueueRecord) -> Result<(), Refusal> {
         let invalid = |why: String| Refusal::new(RefusalKind::TopicInvalid, why);
         for filter in &record.bindings {
             Filter::new(filter, &self.limits.topic).map_err(|error| invalid(error.to_string()))?;
@@ -278,7 +278,16 @@ impl Broker {
         if record.bindings.len() > self.limits.bindings_max {
             return Err(Refusal::new(RefusalKind::QuotaExceeded, "too many filters are bound to one queue"));
         }
-        Ok(())
+        match record.dead_letters.as_deref() {
+            None | Some("") => Ok(()),
+            Some(name) if *name == *own.as_str() => {
+                Err(invalid("the dead letters of a queue cannot go to itself: name another address".to_owned()))
+            }
+            Some(name) => {
+                let topic = Topic::new(name, &self.limits.topic);
+                topic.map(drop).map_err(|error| invalid(format!("dead letters have no such address: {error}")))
+            }
+        }
     }
 
     /// Removes a queue with all that waits in it; none: there is none. Its consumers are told.
@@ -329,6 +338,18 @@ impl Broker {
         let filter = mapped.unwrap_or_else(|| filter.as_str().to_owned());
         self.check(worker, client, Action::Subscribe, &filter)?;
         Ok(filter)
+    }
+
+    /// An address in a client's words that the dead letters of a queue are to go to, in the broker's words.
+    ///
+    /// # Errors
+    /// It is none, or the client may not publish there.
+    pub fn dead_letters_to_set(&self, worker: &mut Worker, client: &Client, name: &str) -> Result<Topic, Refusal> {
+        worker.refresh_for(self, &client.id);
+        let chain = worker.chain.clone();
+        let topic = self.mapped(&chain, &mut worker.guests, &client.scope, name)?;
+        self.check(worker, client, Action::Publish, topic.as_str())?;
+        Ok(topic)
     }
 
     /// A queue as others see it.

@@ -22,7 +22,7 @@
 //!
 //! An answer has `statusCode` (an int, HTTP's) and `statusDescription`, and the request's correlation-id, else its message-id. It
 //! leaves when what was done is on disk. Whoever may publish to `$management` may do all of this, but bind only filters that it
-//! may subscribe to.
+//! may subscribe to, and name only such addresses for dead letters as it may publish to.
 
 mod answer;
 mod query;
@@ -147,7 +147,16 @@ impl Side {
 
     /// Where dead letters are to go, in the broker's words.
     fn dead_letters(&self, settings: &Settings<'_>) -> Result<Option<Option<Box<str>>>, Failure> {
-        Ok(settings.dead_letters.map(|name| name.map(Into::into)))
+        let Some(Some(name)) = settings.dead_letters.filter(|name| *name != Some("")) else {
+            return Ok(settings.dead_letters.map(|name| name.map(Into::into)));
+        };
+        let client = self.client.as_ref().ok_or_else(|| bad("the connection is not open"))?;
+        let mut worker = self.context.worker.borrow_mut();
+        let topic = self.context.broker.dead_letters_to_set(&mut worker, client, name).map_err(|refusal| {
+            let Failure(status, why) = refusal.into();
+            Failure(status, format!("`dead-letters`: {why}"))
+        })?;
+        Ok(Some(Some(topic.as_str().into())))
     }
 
     fn create(&mut self, now: Time, request: &Request<'_>) -> Answered {
