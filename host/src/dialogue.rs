@@ -394,7 +394,7 @@ pub enum Disposal {
 /// A condition on messages, told apart from others by the words in which it was asked for.
 #[derive(Clone)]
 pub struct Predicate {
-    /// The words.
+    /// The words. The more there are, the longer the test takes.
     pub words: Arc<[u8]>,
     /// The test, on a message in the form that consumers take. Its time is linear in the message.
     pub test: Arc<dyn Fn(&Message) -> bool + Send + Sync>,

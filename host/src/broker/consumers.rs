@@ -10,12 +10,32 @@ use super::mailbox::{Mailbox, Outlet, State};
 use super::queued::{NOT_SUBMITTED, Queued};
 use crate::client::Client;
 use crate::dialogue::{Closed, Consignment, Disposal, Predicate};
-use crate::message::{FormMissing, Guarantee, Time};
+use crate::message::{FormMissing, Guarantee, Message, Time};
 use crate::store::{Change, MailboxId, Sequence};
 use parking_lot::Mutex;
 use smallvec::SmallVec;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+
+/// For how much a receiver's condition is held against entries in one go, in bytes of its words times bytes of a message: about
+/// a millisecond, during which nobody else comes to the queue.
+const LOOKS: u64 = 1 << 24;
+
+/// What is left of that.
+struct Looks(u64);
+
+impl Looks {
+    /// One more; at least one is always had.
+    fn test(&mut self, predicate: &Predicate, message: &Message) -> bool {
+        let cost = (predicate.words.len() as u64).saturating_mul(message.payload().len() as u64);
+        self.0 = self.0.saturating_sub(cost.max(LOOKS >> 12));
+        (predicate.test)(message)
+    }
+
+    fn are_over(&self) -> bool {
+        self.0 == 0
+    }
+}
 
 /// One receiver.
 pub struct Consumer {
@@ -202,8 +222,14 @@ impl Mailbox {
         if state.awaited <= committed {
             state.awaited = 0;
         }
+        let mut looks = Looks(LOOKS);
         loop {
-            let Some((mut queued, replayed)) = self.next_for(state, at, committed, &mut drained) else { break };
+            if looks.are_over() {
+                drained.goes_on = Some(state.consumers[at].outlet.clone());
+                break;
+            }
+            let next = self.next_for(state, at, committed, &mut looks, &mut drained);
+            let Some((mut queued, replayed)) = next else { break };
             if queued.message.is_expired(now) {
                 drained.expired += 1;
                 if tell_lost {
@@ -235,7 +261,7 @@ impl Mailbox {
                     break;
                 }
             };
-            if recheck.as_ref().is_some_and(|condition| !(condition.test)(&message)) {
+            if recheck.as_ref().is_some_and(|condition| !looks.test(condition, &message)) {
                 queued.forget(self.id, &mut drained.changes);
                 continue;
             }
@@ -286,6 +312,7 @@ impl Mailbox {
         state: &mut State,
         at: usize,
         committed: Sequence,
+        looks: &mut Looks,
         drained: &mut Drained,
     ) -> Option<(Queued, bool)> {
         if let Some(queued) = state.replayed.pop_front() {
@@ -295,15 +322,22 @@ impl Mailbox {
             drained.wants_replay = true;
             return None;
         }
-        let from = self.first_for(state, at, committed, drained)?;
+        let from = self.first_for(state, at, committed, looks, drained)?;
         let queued = state.queue.remove(from)?;
         state.promised.remove(&queued.number);
         self.count(&queued, false);
         Some((queued, false))
     }
 
-    /// Where in the queue the next entry for a consumer stands.
-    fn first_for(&self, state: &mut State, at: usize, committed: Sequence, drained: &mut Drained) -> Option<usize> {
+    /// Where in the queue the next entry for a consumer stands; as far as it may look in one go.
+    fn first_for(
+        &self,
+        state: &mut State,
+        at: usize,
+        committed: Sequence,
+        looks: &mut Looks,
+        drained: &mut Drained,
+    ) -> Option<usize> {
         let gap = state.gap_begins_after();
         let consumer = &mut state.consumers[at];
         let start = match consumer.takes_any() {
@@ -334,7 +368,13 @@ impl Mailbox {
             }
             let Some(predicate) = &consumer.predicate else { return Some(place) };
             match queued.message.in_form(true) {
-                Ok(message) if !(predicate.test)(message) => consumer.seen_to = queued.number,
+                Ok(message) if !looks.test(predicate, message) => {
+                    consumer.seen_to = queued.number;
+                    if looks.are_over() {
+                        drained.goes_on = Some(consumer.outlet.clone());
+                        return None;
+                    }
+                }
                 // What has no form is taken out on the way; what has none yet is asked for.
                 _ => return Some(place),
             }

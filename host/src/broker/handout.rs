@@ -20,6 +20,8 @@ pub struct Drained {
     pub page: Option<(u64, u64)>,
     /// Publishers that may go on.
     pub unblocked: Vec<Arc<dyn Outlet>>,
+    /// Somebody has looked at many entries and comes again for the others.
+    pub goes_on: Option<Arc<dyn Outlet>>,
     /// More is in the store.
     pub waits_for_page: bool,
     /// The retained store has to be asked for more.

@@ -323,7 +323,7 @@ impl Broker {
         if let Some(range) = drained.page {
             self.fetch_page(mailbox, range);
         }
-        drained.unblocked.drain(..).for_each(|outlet| outlet.wake());
+        drained.unblocked.drain(..).chain(drained.goes_on.take()).for_each(|outlet| outlet.wake());
         if drained.awaits != 0 {
             self.await_commit(mailbox, drained.awaits);
         }

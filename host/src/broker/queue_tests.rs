@@ -701,3 +701,39 @@ fn what_is_bound_to_a_queue_while_it_goes_goes_with_it() {
     assert!(broker.trie.read().is_empty(), "somebody is bound who is not there");
     assert_eq!((broker.metrics.subscriptions.get(), broker.queues().count()), (0, 0));
 }
+
+/// Invariant 3: others come to the queue, and to the thread, while somebody looks for the few entries that it wants.
+#[test]
+fn a_condition_is_held_against_a_long_queue_in_parts() {
+    let mut hall = hall(Limits::default());
+    let tests = Arc::new(std::sync::atomic::AtomicUsize::new(0));
+    let (counts, last) = (tests.clone(), "x".repeat(999) + "!");
+    let wanted = last.clone();
+    let test = Arc::new(move |message: &Message| {
+        counts.fetch_add(1, Ordering::Relaxed);
+        message.payload() == wanted.as_bytes()
+    });
+    drop(hall.at_queue(false));
+    for _ in 0..40 {
+        hall.send(QUEUE, Guarantee::AtLeastOnce, &"x".repeat(1000));
+    }
+    hall.send(QUEUE, Guarantee::AtLeastOnce, &last);
+    hall.commit();
+    for browses in [true, false] {
+        let predicate = Predicate { words: vec![0; 4096].into(), test: test.clone() };
+        let source = Source::Queue { address: QUEUE.into(), browses, link: "".into() };
+        let one = hall.consumer(source, 1, Some(predicate));
+        for part in 1.. {
+            let (before, wakes) = (tests.load(Ordering::Relaxed), one.probe.wakes.load(Ordering::Relaxed));
+            let got = hall.consume(&one, 9);
+            let looks = tests.load(Ordering::Relaxed) - before;
+            assert!((1..=5).contains(&looks), "{looks} in one go");
+            if texts(&got) == [last.as_str()] {
+                assert!(part > 8, "{part}");
+                break;
+            }
+            assert_eq!((got.len(), one.probe.wakes.load(Ordering::Relaxed)), (0, wakes + 1), "it comes again");
+        }
+        hall.part(one, Parting::Closed);
+    }
+}

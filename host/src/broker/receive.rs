@@ -392,6 +392,7 @@ impl Broker {
             || drained.wants_replay
             || drained.wants_decision
             || drained.wants_form
+            || drained.goes_on.is_some()
             || drained.awaits != 0;
         self.drained(mailbox, drained, full);
         !full && !later
