@@ -452,7 +452,7 @@ fn a_terminus_stays_as_long_as_its_policy_says() {
     for (policy, expected) in [
         ("link-detach", [false, false, false]),
         ("session-end", [true, false, false]),
-        ("connection-close", [true, false, false]),
+        ("connection-close", [true, true, false]),
         ("never", [true, true, true]),
     ] {
         for (way, survives) in expected.into_iter().enumerate() {

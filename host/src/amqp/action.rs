@@ -100,6 +100,8 @@ pub enum Action<'b> {
     Detach(Detach),
     /// A session ended, and has been answered. All its links went with it, as if detached without being closed.
     Ended {
+        /// Which, as [`Attach::session`].
+        session: u16,
         /// Its links.
         links: Vec<LinkId>,
         /// What the client says went wrong; none: nothing. What the machine said if it ended the session.
@@ -195,6 +197,8 @@ pub type Unsettled = Vec<(Tag, Option<State>)>;
 pub struct Attach {
     /// From now on.
     pub link: LinkId,
+    /// In which session: a number that no other one has while it lasts.
+    pub session: u16,
     /// A link that had this name and direction on this connection, and was detached as stolen just now (2.6.1).
     pub stolen: Option<LinkId>,
     /// With the container-ids of both sides and the direction it names the link for all times. Never empty.

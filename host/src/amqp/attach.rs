@@ -79,7 +79,7 @@ impl Live {
                 Action::Detach(Detach { link, closed: false, error: Some(stolen_error()), by_machine: true })
             }));
         }
-        Ok(Some(Action::Attach(Box::new(words(id, stolen, direction, frame)))))
+        Ok(Some(Action::Attach(Box::new(words(id, at, stolen, direction, frame)))))
     }
 
     fn new_end(&self, frame: &AttachFrame, direction: Direction) -> LinkEnd {
@@ -308,9 +308,10 @@ fn stolen_error() -> Error {
 }
 
 /// An attach in the words of the room.
-fn words(link: LinkId, stolen: Option<LinkId>, direction: Direction, frame: AttachFrame) -> Attach {
+fn words(link: LinkId, session: u16, stolen: Option<LinkId>, direction: Direction, frame: AttachFrame) -> Attach {
     Attach {
         link,
+        session,
         stolen,
         name: frame.name.into(),
         direction,

@@ -207,7 +207,7 @@ impl Live {
         }
         let links = self.drop_links(place);
         self.sessions.remove(place);
-        (!was_ending).then_some(Action::Ended { links, error })
+        (!was_ending).then_some(Action::Ended { session: place, links, error })
     }
 
     /// Ends a session because of an error.
@@ -216,7 +216,7 @@ impl Live {
         if let Some(session) = self.sessions.at(place) {
             session.is_ending = true;
         }
-        Action::Ended { links: self.drop_links(place), error: Some(error) }
+        Action::Ended { session: place, links: self.drop_links(place), error: Some(error) }
     }
 
     fn say_end(&mut self, place: u16, error: Option<Error>, out: &mut Vec<u8>) {

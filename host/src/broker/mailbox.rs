@@ -147,6 +147,8 @@ pub struct State {
     pub expiry_seconds: u32,
     /// When its client went.
     pub detached: Option<Time>,
+    /// The last receiver, if the mailbox lasts as long as something that receiver came with.
+    pub held_by: Option<u64>,
     /// The client is gone for good and so is this mailbox.
     pub gone: bool,
     /// Somebody has promised to flush.
@@ -231,6 +233,7 @@ impl Mailbox {
                 blocked: Vec::new(),
                 expiry_seconds,
                 detached: None,
+                held_by: None,
                 gone: false,
                 touched: false,
                 awaited: 0,

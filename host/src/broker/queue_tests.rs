@@ -737,3 +737,35 @@ fn a_condition_is_held_against_a_long_queue_in_parts() {
         hall.part(one, Parting::Closed);
     }
 }
+
+/// 3.5.6: the time begins when what a subscription lasts as long as has ended, and not when its link did.
+#[test]
+fn a_subscription_that_is_held_stays_until_it_is_let_go_and_its_time_is_over() {
+    for seconds in [0, 10] {
+        let mut hall = hall(Limits::default());
+        let source = |seconds| {
+            let options = SubscribeOptions { guarantee: Guarantee::AtLeastOnce, ..Default::default() };
+            let filter = Some(SubscribeFilter { name: "a".into(), share: None, options });
+            Source::Subscription { filter, expiry_seconds: seconds, clean: false, shared: false }
+        };
+        let (first, second) = (hall.consumer(source(seconds), 1, None), hall.consumer(source(seconds), 1, None));
+        hall.part(second, Parting::Held(seconds));
+        let one = hall.consumer(source(seconds), 1, None);
+        let link = one.link.attachment.clone();
+        hall.part(one, Parting::Held(seconds));
+        hall.now = hall.now.plus_seconds(100_000);
+        hall.broker.tick(&mut hall.worker, hall.now);
+        hall.send("a", Guarantee::AtLeastOnce, "kept");
+        // The first one has lost its place, and has no say any more.
+        hall.broker.let_go(&mut hall.worker, hall.now, &first.link, seconds);
+        let mailbox = hall.broker.directory.get("c").expect("it is there");
+        assert_eq!(mailbox.depth(), 1);
+        let mut held = first.link;
+        held.attachment = link;
+        hall.broker.let_go(&mut hall.worker, hall.now, &held, seconds);
+        assert_eq!(hall.broker.directory.get("c").is_some(), seconds > 0);
+        hall.now = hall.now.plus_seconds(seconds + 1);
+        hall.broker.tick(&mut hall.worker, hall.now);
+        assert!(hall.broker.directory.get("c").is_none());
+    }
+}

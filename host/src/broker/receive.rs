@@ -82,6 +82,8 @@ pub enum Parting {
     Lost(u32),
     /// A session stays for as long as it was told to.
     Session,
+    /// A mailbox of its own stays until [`Broker::let_go`], and for so many seconds from then on.
+    Held(u32),
 }
 
 impl Broker {
@@ -227,7 +229,7 @@ impl Broker {
     fn start(&self, worker: &mut Worker, mailbox: &Arc<Mailbox>, consumer: Consumer) {
         let mut state = mailbox.lock();
         mailbox.join(&mut state, consumer);
-        state.detached = None;
+        (state.detached, state.held_by) = (None, None);
         // What waits is sent at the end of this batch, behind the answer.
         state.touched = true;
         worker.touched.extend(state.outlet.clone());
@@ -349,8 +351,36 @@ impl Broker {
         let expiry_seconds = match how {
             Parting::Closed => 0,
             Parting::Session => mailbox.lock().expiry_seconds,
-            Parting::Kept(seconds) | Parting::Lost(seconds) => seconds.min(self.limits.expiry_seconds_max),
+            Parting::Kept(seconds) | Parting::Lost(seconds) => seconds,
+            Parting::Held(seconds) => return self.hold(worker, now, mailbox, *number, seconds),
         };
+        self.leave_behind(worker, now, mailbox, expiry_seconds);
+    }
+
+    /// A mailbox stays while something lasts that a crash would end: the store has it as one whose receiver is there.
+    fn hold(&self, worker: &mut Worker, now: Time, mailbox: &Arc<Mailbox>, number: u64, expiry_seconds: u32) {
+        let mut state = mailbox.lock();
+        mailbox.set_expiry(&mut state, u32::MAX);
+        (state.held_by, state.detached) = (Some(number), Some(now));
+        let record = record(&state.client, expiry_seconds.min(self.limits.expiry_seconds_max), None);
+        drop(state);
+        let mut staged = worker.stage();
+        staged.change(Change::Mailbox(mailbox.id, Box::new(record)));
+        self.commit(worker, staged);
+    }
+
+    /// What a mailbox was held for is over: its time begins, unless a receiver has come meanwhile.
+    pub fn let_go(&self, worker: &mut Worker, now: Time, link: &Link, expiry_seconds: u32) {
+        let Some(Attachment { mailbox, number }) = &link.attachment else { return };
+        let is_held = mailbox.lock().held_by.take_if(|by| *by == *number).is_some();
+        if is_held {
+            self.leave_behind(worker, now, mailbox, expiry_seconds);
+        }
+    }
+
+    /// Nobody receives from a mailbox: it stays for so long.
+    fn leave_behind(&self, worker: &mut Worker, now: Time, mailbox: &Arc<Mailbox>, expiry_seconds: u32) {
+        let expiry_seconds = expiry_seconds.min(self.limits.expiry_seconds_max);
         let mut staged = worker.stage();
         if expiry_seconds == 0 {
             self.end_mailbox(worker, now, mailbox, &mut staged);

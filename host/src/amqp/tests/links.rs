@@ -565,7 +565,7 @@ fn the_end_of_a_session_takes_its_links() {
     let mut rig = Rig::begun();
     let one = rig.attached(&attach_sender("s", 0, (0, 0)), None);
     let two = rig.attached(&attach_receiver("r", 1, (0, 0)), None);
-    let Action::Ended { links, error: None } = rig.one(&end(0)) else { panic!() };
+    let Action::Ended { links, error: None, .. } = rig.one(&end(0)) else { panic!() };
     assert_eq!(links, [one, two]);
     rig.said();
     rig.machine.settle(one, 0, &State::ACCEPTED, true, &mut rig.out);

@@ -203,7 +203,7 @@ fn owned(action: Action<'_>) -> Action<'static> {
         Action::Forgotten(forgotten) => Action::Forgotten(forgotten),
         Action::Flow(flow) => Action::Flow(flow),
         Action::Detach(detach) => Action::Detach(detach),
-        Action::Ended { links, error } => Action::Ended { links, error },
+        Action::Ended { session, links, error } => Action::Ended { session, links, error },
         Action::Closed { error } => Action::Closed { error },
     }
 }

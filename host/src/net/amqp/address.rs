@@ -1,13 +1,10 @@
 //! What an address means, and for how long a terminus stays.
 
 use crate::amqp::{Array, Outcome, Source, Symbol, TerminusExpiryPolicy};
-use crate::broker::{self, OF_LINKS};
+use crate::broker::{self, OF_LINKS, Parting};
 
 /// Addresses of dynamic nodes begin like this. None of them is a queue, whatever a client that answers says.
 const TEMPORARY: &str = "/temporary/";
-/// Seconds for which a terminus that was only detached waits for its return, where its client wants it to stay until the end
-/// of the session or connection.
-const DETACHED_SECONDS_MIN: u32 = 60;
 
 /// Whether a node is a queue: by its address, or because the client says so.
 pub fn is_queue(address: &str, capabilities: Option<&Array<Symbol>>) -> bool {
@@ -29,24 +26,46 @@ pub fn default_outcome(source: Option<&Source>) -> Outcome {
     source.and_then(|source| source.default_outcome.as_ref()).map_or(Outcome::Released, Outcome::of)
 }
 
-/// For how long a subscription outlives its link, in seconds; `u32::MAX`: for ever.
+/// For how long a subscription outlives its link (3.5.6).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Stay {
-    /// The link was detached and not closed.
-    pub detached: u32,
-    /// The session or the connection ended.
-    pub lost: u32,
+    /// Its time begins when this ends.
+    pub with: With,
+    /// Its time, in seconds; `u32::MAX`: for ever.
+    pub seconds: u32,
+}
+
+/// What a subscription lasts as long as at least; each ends no later than the next one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum With {
+    /// The link.
+    Link,
+    /// Its session.
+    Session,
+    /// Its connection.
+    Connection,
+}
+
+impl Stay {
+    /// No longer than the link.
+    pub const NOT: Self = Self { with: With::Link, seconds: 0 };
+    /// For ever.
+    pub const EVER: Self = Self { with: With::Link, seconds: u32::MAX };
+
+    /// How a receiver goes when its link, session or connection ends.
+    pub fn parting(self, ended: With) -> Parting {
+        if self.with > ended { Parting::Held(self.seconds) } else { Parting::Kept(self.seconds) }
+    }
 }
 
 /// As the source says.
 pub fn stay(source: &Source) -> Stay {
-    let timeout = source.timeout;
+    let seconds = source.timeout;
     match source.expiry_policy {
-        TerminusExpiryPolicy::Never => Stay { detached: u32::MAX, lost: u32::MAX },
-        TerminusExpiryPolicy::LinkDetach => Stay { detached: timeout, lost: timeout },
-        TerminusExpiryPolicy::SessionEnd | TerminusExpiryPolicy::ConnectionClose => {
-            Stay { detached: timeout.max(DETACHED_SECONDS_MIN), lost: timeout }
-        }
+        TerminusExpiryPolicy::Never => Stay::EVER,
+        TerminusExpiryPolicy::LinkDetach => Stay { with: With::Link, seconds },
+        TerminusExpiryPolicy::SessionEnd => Stay { with: With::Session, seconds },
+        TerminusExpiryPolicy::ConnectionClose => Stay { with: With::Connection, seconds },
     }
 }
 

@@ -1,6 +1,6 @@
 //! Links come and go.
 
-use super::address::{self, Stay};
+use super::address::{self, Stay, With};
 use super::door::Rope;
 use super::management;
 use super::outcome::{Told, disposal};
@@ -42,10 +42,10 @@ pub(super) struct Incoming {
 pub(super) struct Receiver {
     /// What it is to the hall.
     pub link: broker::Link,
-    /// For how long its mailbox stays when it is detached.
-    pub expiry_seconds: u32,
-    /// The same for when the session or the connection ends.
-    pub expiry_seconds_when_lost: u32,
+    /// For how long its mailbox stays without it.
+    pub stay: Stay,
+    /// Its session.
+    pub session: u16,
     /// Its mailbox is a client's session, which outlives every link.
     pub is_session: bool,
     /// It waits for answers of `$management`: its target's address, and the topic that they come by.
@@ -59,6 +59,22 @@ pub(super) struct Receiver {
 impl Receiver {
     /// The name of its mailbox.
     pub(super) fn mailbox(&self) -> &str {
+        self.link.client().map_or("", |client| &client.id)
+    }
+}
+
+/// A subscription whose link is detached, and that lasts as long as its session or connection.
+pub(super) struct Held {
+    /// What its receiver was to the hall.
+    link: broker::Link,
+    /// Its session; none: the connection is what it lasts as long as.
+    session: Option<u16>,
+    /// Its time from then on.
+    seconds: u32,
+}
+
+impl Held {
+    fn mailbox(&self) -> &str {
         self.link.client().map_or("", |client| &client.id)
     }
 }
@@ -77,7 +93,7 @@ struct Resumed {
 impl Side {
     pub(super) fn attach(&mut self, now: Time, attach: Attach) {
         if let Some(stolen) = attach.stolen {
-            self.drop_link(now, stolen, |receiver| Parting::Kept(receiver.expiry_seconds));
+            self.drop_link(now, stolen, |receiver| receiver.stay.parting(With::Link));
         }
         let link = attach.link;
         let answered = match attach.direction {
@@ -234,17 +250,21 @@ impl Side {
             let id: Arc<str> = match shared {
                 true => address::shared_mailbox(source, &client.id, &attach.name).into(),
                 false => {
-                    let unique = (stay.lost == 0).then_some(self.origin);
+                    let unique = (stay.seconds == 0).then_some(self.origin);
                     address::mailbox(&client.id, &attach.name, unique).into()
                 }
             };
             let name = if address == management::ADDRESS { address::dynamic() } else { address.clone() };
             let filter = SubscribeFilter { name: name.into(), share: None, options };
-            let source =
-                broker::Source::Subscription { filter: Some(filter), expiry_seconds: stay.lost, clean: false, shared };
+            let source = broker::Source::Subscription {
+                filter: Some(filter),
+                expiry_seconds: stay.seconds,
+                clean: false,
+                shared,
+            };
             Receive { client: Client { id, ..(*client).clone() }, origin: self.origin, source, predicate }
         };
-        let stay = if own.is_some() { Stay { detached: 0, lost: 0 } } else { stay };
+        let stay = if own.is_some() || is_queue { Stay::NOT } else { stay };
         self.receive(now, attach, wanted, stay, &address, reply)
     }
 
@@ -266,7 +286,7 @@ impl Side {
                 ..Source::default()
             }));
             let wanted = Receive { client: named, origin: self.origin, source, predicate: None };
-            return self.receive(now, attach, wanted, Stay { detached: u32::MAX, lost: u32::MAX }, &address, reply);
+            return self.receive(now, attach, wanted, Stay::EVER, &address, reply);
         }
         Err(unknown())
     }
@@ -312,6 +332,9 @@ impl Side {
             told.address = Some(address.to_owned());
         }
         self.check_size(attach.link, &reply)?;
+        if stay.with > With::Link {
+            self.may_be_held(&wanted.client.id)?;
+        }
         let replies = replies(attach, address, &wanted.source);
         let context = self.context.clone();
         let door = self.bell.door(attach.link, self.outlet.clone());
@@ -326,13 +349,14 @@ impl Side {
         let is_session = matches!(services::own(address), Some(Own::Publish(_)));
         let receiver = Receiver {
             link: received.link,
-            expiry_seconds: stay.detached,
-            expiry_seconds_when_lost: stay.lost,
+            stay,
+            session: attach.session,
             is_session,
             made_session: is_session && !received.resumed,
             replies,
             default_outcome: address::default_outcome(attach.source.as_deref()),
         };
+        self.held.retain(|held| held.mailbox() != receiver.mailbox());
         self.put(attach.link, End::Outgoing(Box::new(receiver)));
         let settles = attach.sender_settles == SenderSettles::Settled;
         let serving = Serving { door, attachment, settles, resumed: open, is_session, partial };
@@ -412,7 +436,7 @@ impl Side {
         }
         self.drop_link(now, detach.link, |receiver| match detach.closed {
             true => Parting::Closed,
-            false => Parting::Kept(receiver.expiry_seconds),
+            false => receiver.stay.parting(With::Link),
         });
         if !detach.by_machine {
             // Behind what the client has not heard of its deliveries yet; what ends with the link does not come back.
@@ -421,6 +445,26 @@ impl Side {
             if after == 0 && self.answers.len() == 1 {
                 self.say();
             }
+        }
+    }
+
+    /// A subscription that outlasts its link may be left behind; how many are is bounded like links are.
+    fn may_be_held(&self, mailbox: &str) -> Result<(), Error> {
+        let others = self.held.iter().filter(|held| held.mailbox() != mailbox).count();
+        if others < self.context.amqp.links_max as usize {
+            return Ok(());
+        }
+        let why = "too many subscriptions wait for links that were detached: close some, or end their session";
+        Err(error(AmqpError::ResourceLimitExceeded, why))
+    }
+
+    /// A session, or the connection, has ended: the time of what lasted as long begins.
+    pub(super) fn let_go(&mut self, now: Time, session: Option<u16>) {
+        let is_over = |held: &mut Held| session.is_none() || held.session == session;
+        let context = self.context.clone();
+        let mut worker = context.worker.borrow_mut();
+        for held in self.held.extract_if(.., is_over) {
+            context.broker.let_go(&mut worker, now, &held.link, held.seconds);
         }
     }
 
@@ -439,6 +483,10 @@ impl Side {
                 // What ends with a transaction is nobody else's until that is discharged (4.4.2).
                 let retired = self.retired_of(link);
                 context.broker.part_but(&mut context.worker.borrow_mut(), now, &receiver.link, how, &retired);
+                if let Parting::Held(seconds) = how {
+                    let session = (receiver.stay.with == With::Session).then_some(receiver.session);
+                    self.held.push(Held { link: receiver.link, session, seconds });
+                }
             }
             End::Coordinator => self.coordinator_gone(now, link),
             End::Incoming(incoming) => {

@@ -1,7 +1,8 @@
 //! The task's side of an AMQP connection: works off frames one after the other, keeps which link is what to the hall, and
 //! says what waits for the disk when it is there.
 
-use super::attach::{Incoming, Receiver};
+use super::address::With;
+use super::attach::{Held, Incoming, Receiver};
 use super::door::Bell;
 use super::outcome::Told;
 use super::publish::Waiting;
@@ -44,6 +45,8 @@ pub struct Side {
     /// What the hall knows as the publisher.
     pub(super) publisher: Link,
     pub(super) links: Vec<Option<(LinkId, End)>>,
+    /// What they left behind. At most as many as a connection may have links.
+    pub(super) held: Vec<Held>,
     /// A publication that waits for room in somebody's queue.
     pub(super) waiting: Option<Waiting>,
     pub(super) transactions: Transactions,
@@ -90,6 +93,7 @@ impl Side {
             client: None,
             publisher,
             links: Vec::new(),
+            held: Vec::new(),
             waiting: None,
             transactions: Transactions::default(),
             answers: VecDeque::new(),
@@ -187,10 +191,11 @@ impl Side {
             Action::Forgotten(forgotten) => self.forgotten(&forgotten),
             Action::Attach(attach) => self.attach(now, *attach),
             Action::Detach(detach) => self.detached(now, &detach),
-            Action::Ended { links, .. } => {
+            Action::Ended { session, links, .. } => {
                 for link in links {
-                    self.drop_link(now, link, |receiver| Parting::Kept(receiver.expiry_seconds_when_lost));
+                    self.drop_link(now, link, |receiver| receiver.stay.parting(With::Session));
                 }
+                self.let_go(now, Some(session));
             }
             Action::Open(opening) => return self.open(now, &opening),
             Action::Authenticate(asked) => return self.authenticate(now, asked),
@@ -266,7 +271,7 @@ impl Side {
 
     /// The hall ended a link: the client is told, and what it held is where it was.
     pub(super) fn end_link(&mut self, now: Time, link: LinkId, why: &Error) {
-        if self.drop_link(now, link, |receiver| Parting::Kept(receiver.expiry_seconds)) {
+        if self.drop_link(now, link, |receiver| receiver.stay.parting(With::Link)) {
             self.wire(|wire| wire.machine.detach(link, true, Some(why.clone()), &mut wire.front));
         }
     }
@@ -307,10 +312,11 @@ impl Side {
         let clean = departure == Departure::Clean;
         for link in links {
             self.drop_link(now, link, |receiver| match clean {
-                true => Parting::Kept(receiver.expiry_seconds_when_lost),
-                false => Parting::Lost(receiver.expiry_seconds_when_lost),
+                true => Parting::Kept(receiver.stay.seconds),
+                false => Parting::Lost(receiver.stay.seconds),
             });
         }
+        self.let_go(now, None);
         if self.client.take().is_some() {
             self.context.broker.metrics().clients.add(-1);
         }
