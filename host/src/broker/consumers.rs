@@ -224,10 +224,6 @@ impl Mailbox {
         }
         let mut looks = Looks(LOOKS);
         loop {
-            if looks.are_over() {
-                drained.goes_on = Some(state.consumers[at].outlet.clone());
-                break;
-            }
             let next = self.next_for(state, at, committed, &mut looks, &mut drained);
             let Some((mut queued, replayed)) = next else { break };
             if queued.message.is_expired(now) {
@@ -315,6 +311,10 @@ impl Mailbox {
         looks: &mut Looks,
         drained: &mut Drained,
     ) -> Option<(Queued, bool)> {
+        if looks.are_over() {
+            drained.goes_on = Some(state.consumers[at].outlet.clone());
+            return None;
+        }
         if let Some(queued) = state.replayed.pop_front() {
             return Some((queued, true));
         }
