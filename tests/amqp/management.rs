@@ -125,6 +125,23 @@ fn a_queue_keeps_its_own_address() {
     assert_eq!(manager.queue("READ", &name, &[]).1.get("waiting").number(), 1);
 }
 
+/// What a query tells of a queue names it, whatever its address.
+#[test]
+fn a_queue_that_is_one_by_capability_is_seen_to_by_its_address() {
+    let Some(address) = super::address() else { return };
+    let name = unique("jobs");
+    let node = performative(0x29, &[&string(&name), NULL, NULL, NULL, NULL, NULL, &symbol("queue")]);
+    Peer::begun(address).sender("out", 0, &Terms { node: Some(node), ..Terms::default() });
+    let mut manager = Manager::new(address);
+    let (status, body) = manager.queue("READ", &name, &[]);
+    assert_eq!((status, body.get("identity").text(), body.get("name").text()), (200, &name[..], &name[..]));
+    assert_eq!(manager.queue("UPDATE", &name, &[&string("messages-max"), &ulong(5)]).0, 200);
+    assert_eq!(manager.binding("CREATE", &name, "sensors/x"), 201);
+    assert_eq!(manager.binding("READ", &name, "sensors/x"), 200);
+    assert_eq!(manager.ask(&[("operation", "DELETE"), ("type", "queue"), ("identity", &name)], &[]).0, 204);
+    assert_eq!(manager.queue("READ", &name, &[]).0, 404);
+}
+
 #[test]
 fn filters_are_bound_to_queues_and_taken_away() {
     let Some((broker, address)) = own() else { return };

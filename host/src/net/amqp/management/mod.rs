@@ -5,7 +5,7 @@
 //!
 //! | `operation` | `type` | `name` or `identity` | Body (a map) | Answer |
 //! |---|---|---|---|---|
-//! | `CREATE` | `queue` | address, or NAME of `/queues/NAME` | settings | 201, or 200 if it is there with these settings, 409 with others |
+//! | `CREATE` | `queue` | address of a queue that is there, or that begins with `/`; else NAME of `/queues/NAME` | settings | 201, or 200 if it is there with these settings, 409 with others |
 //! | `READ`, `UPDATE`, `DELETE` | `queue` | as above | settings of an `UPDATE`: those that are left out stay | 200, 200, 204; 404 |
 //! | `CREATE`, `READ`, `DELETE` | `binding` | – | `queue`, `filter` | 201 or 200, 200, 204; 404 |
 //! | `QUERY` | – (`entityType`: `queue` or `binding`) | – | `attributeNames`; `offset` and `count` are application properties | 200 with `attributeNames`, `results` and their `count` |
@@ -121,6 +121,16 @@ impl Side {
         }
     }
 
+    /// The address of the queue that a request is about: as it is named where it begins with `/`, or a queue is there, else
+    /// below `/queues/`.
+    fn queue(&self, request: &Request<'_>) -> Result<String, Failure> {
+        let named = request.queue()?;
+        match named.starts_with('/') || self.find(named).is_ok_and(|found| found.is_some()) {
+            true => Ok(named.to_owned()),
+            false => Ok(format!("/queues/{named}")),
+        }
+    }
+
     fn find(&self, address: &str) -> Result<Option<QueueInfo>, Failure> {
         let mut worker = self.context.worker.borrow_mut();
         Ok(self.context.broker.queue_info(&mut worker, &self.publisher_scope(), address)?)
@@ -160,7 +170,7 @@ impl Side {
     }
 
     fn create(&mut self, now: Time, request: &Request<'_>) -> Answered {
-        let (address, settings) = (request.queue()?, request.settings()?);
+        let (address, settings) = (self.queue(request)?, request.settings()?);
         let dead_letters = self.dead_letters(&settings)?;
         let changed = self.change(now, &address, |before| {
             let bindings = before.map_or_else(Vec::new, |before| before.bindings.clone());
@@ -175,11 +185,11 @@ impl Side {
     }
 
     fn read(&mut self, request: &Request<'_>) -> Answered {
-        Ok(done(200, "OK", string_map(of_queue(&self.found(&request.queue()?)?))))
+        Ok(done(200, "OK", string_map(of_queue(&self.found(&self.queue(request)?)?))))
     }
 
     fn update(&mut self, now: Time, request: &Request<'_>) -> Answered {
-        let (address, settings) = (request.queue()?, request.settings()?);
+        let (address, settings) = (self.queue(request)?, request.settings()?);
         let dead_letters = self.dead_letters(&settings)?;
         let changed = self.change(now, &address, |before| {
             let before = before.ok_or_else(|| gone(&address))?;
@@ -189,7 +199,7 @@ impl Side {
     }
 
     fn delete(&mut self, now: Time, request: &Request<'_>) -> Answered {
-        let address = request.queue()?;
+        let address = self.queue(request)?;
         let context = self.context.clone();
         let mut worker = context.worker.borrow_mut();
         let deleted = context.broker.delete_queue(&mut worker, now, &self.publisher_scope(), &address)?;
@@ -205,7 +215,7 @@ impl Side {
     }
 
     fn bind(&mut self, now: Time, request: &Request<'_>) -> Answered {
-        let address = request.queue()?;
+        let address = self.queue(request)?;
         let filter = self.filter_to_bind(request.filter()?)?;
         let changed = self.change(now, &address, |before| {
             let mut record = before.ok_or_else(|| gone(&address))?.clone();
@@ -219,7 +229,7 @@ impl Side {
     }
 
     fn unbind(&mut self, now: Time, request: &Request<'_>) -> Answered {
-        let address = request.queue()?;
+        let address = self.queue(request)?;
         let filter = self.filter_to_bind(request.filter()?)?;
         let changed = self.change(now, &address, |before| {
             let mut record = before.ok_or_else(|| gone(&address))?.clone();
@@ -232,7 +242,7 @@ impl Side {
     }
 
     fn read_binding(&mut self, request: &Request<'_>) -> Answered {
-        let (address, filter) = (request.queue()?, request.filter()?);
+        let (address, filter) = (self.queue(request)?, request.filter()?);
         let info = self.found(&address)?;
         match info.record.bindings.iter().any(|bound| **bound == *filter) {
             true => Ok(done(200, "OK", string_map(of_binding(&info.address, filter)))),

@@ -35,12 +35,11 @@ impl<'m> Request<'m> {
         items.step_by(2).map(|key| key.as_str().or(key.as_symbol()).unwrap_or("?"))
     }
 
-    /// The address of the queue that it is about.
-    pub fn queue(&self) -> Result<String, Failure> {
+    /// The queue that it is about, as it is named.
+    pub fn queue(&self) -> Result<&'m str, Failure> {
         let named = self.property("identity").or(self.property("name"));
         let named = named.or_else(|| self.body("queue")?.as_str());
-        let named = named.filter(|name| !name.is_empty()).ok_or_else(|| bad("which queue is not said"))?;
-        Ok(if named.starts_with('/') { named.to_owned() } else { format!("/queues/{named}") })
+        named.filter(|name| !name.is_empty()).ok_or_else(|| bad("which queue is not said"))
     }
 
     pub fn filter(&self) -> Result<&'m str, Failure> {
