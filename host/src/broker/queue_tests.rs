@@ -769,3 +769,26 @@ fn a_subscription_that_is_held_stays_until_it_is_let_go_and_its_time_is_over() {
         assert!(hall.broker.directory.get("c").is_none());
     }
 }
+
+/// The publications of a transaction are counted together.
+#[test]
+fn a_transaction_that_a_queue_has_no_room_for_is_refused_whole() {
+    let mut hall = hall(Limits::default());
+    declared(&mut hall, QueueRecord { messages_max: Some(3), ..QueueRecord::default() });
+    for (count, waits) in [(4, 0), (3, 3), (1, 3)] {
+        let mut link = Link::of(Arc::new(Probe::default()), Arc::new(client("p")));
+        let publish = || PublishBare {
+            name: QUEUE,
+            guarantee: Guarantee::AtMostOnce,
+            retain: false,
+            expiry_milliseconds: None,
+            bare: Bare { handover: Guarantee::AtLeastOnce, blank: false, durable: false, priority: 4 },
+            origin: 5,
+            encoded: b"m",
+        };
+        let all = (0..count).map(|_| publish()).collect();
+        let done = hall.broker.transact(&mut hall.worker, &mut link, hall.now, all, Vec::new());
+        assert_eq!(done.is_ok(), count == waits, "{count}");
+        assert_eq!(hall.broker.directory.get(QUEUE).unwrap().depth(), waits);
+    }
+}

@@ -3,14 +3,15 @@
 use super::attach::Link;
 use super::bare::{PublishBare, make};
 use super::publish::{Decided, Decision};
-use super::route::Route;
+use super::route::{Route, Single, Target};
 use super::staged::Staged;
 use super::worker::Worker;
 use super::{Attachment, Broker};
 use crate::dialogue::Disposal;
-use crate::message::{Refusal, RefusalKind, Time};
-use crate::store::Sequence;
+use crate::message::{Guarantee, Message, Refusal, RefusalKind, Time};
+use crate::store::{MailboxId, Sequence};
 use crate::wasm::Wish;
+use hashbrown::HashMap;
 use std::sync::Arc;
 
 /// An entry that a receiver disposes of.
@@ -22,6 +23,9 @@ pub struct Retired<'a> {
     /// What becomes of it.
     pub disposal: &'a Disposal,
 }
+
+/// Messages and bytes of one transaction for each mailbox.
+type Crowd = HashMap<MailboxId, (usize, usize)>;
 
 /// What modules made of the publications.
 #[derive(Default)]
@@ -46,9 +50,15 @@ impl Broker {
         retired: Vec<Retired<'_>>,
     ) -> Result<Sequence, Refusal> {
         let Judged { go, mut wishes } = self.judge_all(worker, link, now, publications)?;
+        let mut crowd = Crowd::default();
         for (decided, route) in &go {
             self.copies_have_room(worker, now, &decided.copies).map_err(|full| full.refusal())?;
             self.has_room(now, &decided.message, route, decided.keep).map_err(|full| full.refusal())?;
+            for copy in &decided.copies {
+                let route = self.route_of(worker, copy.topic());
+                self.joins(now, &mut crowd, copy, &route)?;
+            }
+            self.joins(now, &mut crowd, &decided.message, route)?;
         }
         if !self.store.is_healthy() {
             return Err(Refusal::new(RefusalKind::Unavailable, "the disk does not take anything"));
@@ -68,6 +78,26 @@ impl Broker {
         }
         let gathered = worker.gathering.take().unwrap_or_default();
         Ok(self.commit(worker, gathered))
+    }
+
+    /// Whether a message has room behind those before it, wherever it goes.
+    fn joins(&self, now: Time, crowd: &mut Crowd, message: &Message, route: &Route) -> Result<(), Refusal> {
+        for target in &route.targets {
+            let Target::Single(Single { mailbox, guarantee, .. }) = target else { continue };
+            if !mailbox.takes() || Self::granted(mailbox, message, *guarantee) == Guarantee::AtMostOnce {
+                continue;
+            }
+            let (messages, bytes) = crowd.entry(mailbox.id).or_default();
+            let has_room = || !mailbox.is_full_with(&self.limits, *messages, *bytes);
+            if !has_room() {
+                self.drop_expired(mailbox, now);
+            }
+            if !has_room() {
+                return Err(Refusal::new(RefusalKind::QuotaExceeded, "a queue has no room for all of it"));
+            }
+            (*messages, *bytes) = (*messages + 1, *bytes + message.size());
+        }
+        Ok(())
     }
 
     /// Keeps the entries that are to end from whoever takes the place of their receivers.
