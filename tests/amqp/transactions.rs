@@ -5,7 +5,7 @@ use super::peer::Peer;
 use super::raw::*;
 use super::value::Value;
 use super::{Broker, Client, address, own, run};
-use crate::harness::unique;
+use crate::harness::{Process, unique};
 use fe2o3_amqp::transaction::{
     Controller, Transaction, TransactionDischarge, TransactionPosting, TransactionRetirement,
 };
@@ -370,6 +370,22 @@ fn a_transaction_of_which_something_was_refused_cannot_be_committed() {
     }
     peer.receiver("in", 1, &Terms { node: Some(source(&node)), ..Terms::default() });
     assert!(peer.is_drained(1, 0));
+}
+
+/// What waits in transactions counts like messages that wait: past the mark on memory there is no room in them.
+#[test]
+fn what_waits_in_transactions_counts_at_the_mark_on_memory() {
+    let Some(broker) = Process::start_with(&["broker.memory_bytes_max=8388608"], None) else { return };
+    let mut peer = Peer::begun(broker.amqp());
+    peer.sender("out", 0, &Terms { node: Some(target("/queues/q")), ..Terms::default() });
+    let mut coordinator = Coordinator::attach(&mut peer, 0);
+    let txn = coordinator.declare(&mut peer).field(0).bytes().to_vec();
+    let long = "x".repeat(100_000);
+    let refused = (2..200).map(|id| post(&mut peer, 0, id, &txn, false, &long).expect("a state"));
+    let refused = refused.into_iter().find(|said| said.code() == 0x25).expect("one is too much");
+    assert_eq!(condition(&refused), "amqp:resource-limit-exceeded");
+    coordinator.sent = 200;
+    assert_eq!(condition(&coordinator.discharge(&mut peer, &txn, false)), "amqp:transaction:rollback");
 }
 
 /// A module that refuses one message of a transaction refuses all of it: nothing of it is seen.

@@ -11,7 +11,7 @@ use crate::amqp::{
 };
 use crate::broker::{Attachment, PublishBare, Retired};
 use crate::dialogue::Disposal;
-use crate::message::{Bare, Guarantee, Time};
+use crate::message::{Bare, Guarantee, Time, Weight};
 use smallvec::SmallVec;
 use std::collections::HashMap;
 
@@ -58,6 +58,8 @@ struct Posted {
     expiry_milliseconds: Option<u64>,
     bare: Bare,
     encoded: Box<[u8]>,
+    /// It counts like a message that waits.
+    _weight: Weight,
 }
 
 /// Entries of a mailbox that are not yet disposed of.
@@ -104,9 +106,13 @@ impl Side {
         if bytes > limits.transaction_bytes_max || transaction.len() >= limits.transaction_entries_max {
             return Err(too_much());
         }
+        if self.context.broker.is_short() {
+            return Err(error(AmqpError::ResourceLimitExceeded, "messages take too much memory; try again later"));
+        }
         transactions.bytes = bytes;
         let name = name.into();
-        let posted = Posted { name, guarantee, retain, expiry_milliseconds, bare, encoded: encoded.into() };
+        let (encoded, _weight) = (encoded.into(), Weight::new(encoded.len()));
+        let posted = Posted { name, guarantee, retain, expiry_milliseconds, bare, encoded, _weight };
         transaction.posted.push(posted);
         if !transfer.settled {
             let (link, delivery) = (transfer.link, transfer.delivery);
