@@ -2,9 +2,10 @@
 //! nothing else.
 
 use crate::client::{Client, Departure};
-use crate::message::{Guarantee, Message, Properties, Refusal, Will};
+use crate::message::{Guarantee, Message, Properties, Refusal, Weight, Will};
 use crate::topic::Filter;
 use std::fmt;
+use std::ops::Deref;
 use std::sync::Arc;
 
 /// Something small that names one delivery or publication among those under way on one mailbox, in one direction: MQTT's
@@ -365,10 +366,36 @@ pub struct Consignment {
     pub duplicate: bool,
     /// Earlier attempts that failed.
     pub failures: u32,
-    /// What earlier receivers wrote on it, as they encoded it.
-    pub notes: Option<Arc<[u8]>>,
+    /// What earlier receivers wrote on it.
+    pub notes: Option<Notes>,
     /// Identifiers of the subscriptions that matched.
     pub identifiers: Identifiers,
+}
+
+/// What receivers wrote on an entry, as they encoded it. It counts like a message, and once, on however many entries it is.
+#[derive(Clone)]
+pub struct Notes(Arc<(Box<[u8]>, Weight)>);
+
+impl Notes {
+    /// Of these bytes.
+    pub fn new(encoded: Vec<u8>) -> Self {
+        let weight = Weight::new(encoded.len());
+        Self(Arc::new((encoded.into(), weight)))
+    }
+}
+
+impl Deref for Notes {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        &self.0.0
+    }
+}
+
+impl fmt::Debug for Notes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Notes({} bytes)", self.len())
+    }
 }
 
 /// What becomes of an entry that a consumer had.
@@ -386,8 +413,8 @@ pub enum Disposal {
         failed: bool,
         /// Not for this consumer again.
         elsewhere: bool,
-        /// To be written on it, encoded.
-        notes: Option<Arc<[u8]>>,
+        /// To be written on it.
+        notes: Option<Notes>,
     },
 }
 

@@ -4,7 +4,8 @@ use super::link::Terms;
 use super::peer::Peer;
 use super::value::Value;
 use super::{Client, address, own, raw, run};
-use crate::harness::unique;
+use crate::doors::rig::{figure_of, until};
+use crate::harness::{Process, unique};
 use fe2o3_amqp::link::receiver::CreditMode;
 use fe2o3_amqp::types::definitions::ReceiverSettleMode;
 use fe2o3_amqp::types::messaging::Modified;
@@ -178,4 +179,26 @@ fn links_that_were_detached_go_on_where_they_were() {
         next.accept(&delivery).await.expect("it is settled");
         client.close().await;
     });
+}
+
+/// What receivers write on messages that wait counts like messages: it passes the mark on memory, and is written no more.
+#[test]
+fn what_receivers_write_on_messages_counts_at_the_mark_on_memory() {
+    let Some(broker) = Process::start_with(&["broker.memory_bytes_max=8388608"], None) else { return };
+    let mut peer = Peer::begun(broker.amqp());
+    peer.sender("out", 0, &Terms { node: Some(raw::target("/queues/q")), ..Terms::default() });
+    for id in 0..200 {
+        peer.send(&raw::transfer(0, Some(id), Some(&id.to_be_bytes()), false, false, &raw::message(b"m")));
+        peer.disposition();
+    }
+    let terms = Terms { node: Some(raw::source("/queues/q")), ..Terms::default() };
+    peer.link("in", 1, true, &terms);
+    peer.send(&raw::flow(0, 2048, Some((1, 0, 200, false, false))));
+    let long = raw::map(&[&raw::symbol("x-note"), &raw::string(&"x".repeat(60_000))]);
+    let modified = raw::performative(0x27, &[raw::FALSE, raw::FALSE, &long]);
+    for _ in 0..200 {
+        let got = peer.delivery();
+        peer.send(&raw::disposition(true, got.id, got.id, true, &modified));
+    }
+    until("the mark is passed", || figure_of(&broker.admin(), "pliant_memory_alarms_total") == 1);
 }

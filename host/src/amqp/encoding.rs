@@ -6,6 +6,7 @@ use super::codec::{code, write};
 use super::condition::Fields;
 use super::limits::Limits;
 use super::sections::{Body as Found, Id, Properties, Sections as Scanned, properties};
+use crate::dialogue::Notes;
 use crate::sections::{Body, Encoding, Form, Pairs, Sections, Value};
 use std::sync::Arc;
 
@@ -87,11 +88,11 @@ impl Encoding for Wording {
 }
 
 /// Annotations that a receiver wants written on a message (3.4.5), as [`annotated`] takes them; none: there are none.
-pub fn notes(annotations: &Fields) -> Option<Arc<[u8]>> {
+pub fn notes(annotations: &Fields) -> Option<Notes> {
     if annotations.is_empty() {
         return None;
     }
-    serde_amqp::to_vec(annotations).ok().map(Into::into)
+    serde_amqp::to_vec(annotations).ok().map(Notes::new)
 }
 
 /// The message from the annotations on, with others in place of what it had under their names: this flag, and what

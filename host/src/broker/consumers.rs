@@ -9,7 +9,7 @@ use super::handout::{Drained, Terms};
 use super::mailbox::{Mailbox, Outlet, State};
 use super::queued::{NOT_SUBMITTED, Queued};
 use crate::client::Client;
-use crate::dialogue::{Closed, Consignment, Disposal, Predicate};
+use crate::dialogue::{Closed, Consignment, Disposal, Notes, Predicate};
 use crate::message::{FormMissing, Guarantee, Message, Time};
 use crate::store::{Change, MailboxId, Sequence};
 use parking_lot::Mutex;
@@ -92,14 +92,14 @@ pub struct Handling {
     /// Members of its share for which it is too large.
     pub too_large_for: SmallVec<[MailboxId; 2]>,
     /// What they wrote on it, one after the other.
-    pub notes: Option<Arc<[u8]>>,
+    pub notes: Option<Notes>,
 }
 
 impl Handling {
     /// Adds what a consumer wrote; what does not fit below the bound takes the place of all before it.
-    fn note(&mut self, more: &Arc<[u8]>, bytes_max: usize) {
+    fn note(&mut self, more: &Notes, bytes_max: usize) {
         self.notes = match self.notes.take() {
-            Some(notes) if notes.len() + more.len() <= bytes_max => Some([&notes[..], &more[..]].concat().into()),
+            Some(notes) if notes.len() + more.len() <= bytes_max => Some(Notes::new([&notes[..], &more[..]].concat())),
             _ if more.len() <= bytes_max => Some(more.clone()),
             notes => notes,
         };

@@ -4,7 +4,7 @@ use super::queued::Queued;
 use super::tests::{Hall, Probe, hall, hall_in};
 use super::*;
 use crate::client::{Client, Protocol};
-use crate::dialogue::{Consignment, Disposal, Predicate, RetainHandling, SubscribeFilter, SubscribeOptions};
+use crate::dialogue::{Consignment, Disposal, Notes, Predicate, RetainHandling, SubscribeFilter, SubscribeOptions};
 use crate::message::{Bare, Envelope, FormMissing, Guarantee, Message, Refusal, RefusalKind};
 use crate::store::QueueRecord;
 use crate::topic::Topic;
@@ -606,7 +606,7 @@ fn notes_of_receivers_gather_up_to_a_bound() {
     hall.fill(1);
     for (note, kept) in [("ab", "ab"), ("cd", "abcd"), ("ef", "ef"), ("ghijk", "ef")] {
         let number = hall.consume(&one, 1)[0].number;
-        let notes = Some(Arc::from(note.as_bytes()));
+        let notes = Some(Notes::new(note.into()));
         hall.dispose(&one, number, Disposal::Modified { failed: false, elsewhere: false, notes });
         let got = hall.consume(&one, 1);
         assert_eq!(got[0].notes.as_deref(), Some(kept.as_bytes()));

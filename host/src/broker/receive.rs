@@ -445,7 +445,9 @@ impl Broker {
         let mut buried = Vec::new();
         let mut state = mailbox.lock();
         let failures_max = self.failures_max(mailbox, &state);
-        let patience = Patience { failures_max, notes_bytes_max: self.limits.notes_bytes_max };
+        // Past the mark on memory nothing is written on what waits.
+        let notes_bytes_max = if self.is_short() { 0 } else { self.limits.notes_bytes_max };
+        let patience = Patience { failures_max, notes_bytes_max };
         for number in numbers {
             match mailbox.dispose(&mut state, link.number, *number, how, patience, changes) {
                 Some(Aftermath::Forget(queued)) => mailbox.end_entry(&mut state, queued, changes),
