@@ -200,15 +200,17 @@ impl Broker {
         bound: Vec<Box<str>>,
         unbound: &[Box<str>],
     ) -> Sequence {
-        let filter = |name: &Box<str>| Filter::new(name, &self.limits.topic).ok();
+        let filters = |names: &[Box<str>]| -> Vec<Filter> {
+            names.iter().filter_map(|name| Filter::new(name, &self.limits.topic).ok()).collect()
+        };
         changes.push(Change::Queue(mailbox.id, Box::new(record.clone())));
         let subscription = |filter| Subscription { filter, name: None, share: None, options: OPTIONS };
-        let bound: Vec<Subscription> = bound.iter().filter_map(filter).map(subscription).collect();
+        let bound: Vec<Subscription> = filters(&bound).into_iter().map(subscription).collect();
         changes.extend(bound.iter().map(|one| Change::Filter(mailbox.id, Box::new(one.clone()))));
         changes.extend(unbound.iter().map(|name| Change::FilterGone(mailbox.id, name.clone(), None)));
         set_up(mailbox, Arc::new(record));
         let after = self.store.submit(changes);
-        for filter in unbound.iter().filter_map(filter) {
+        for filter in filters(unbound) {
             self.drop_subscription(mailbox, &filter, None);
         }
         for subscription in bound {
