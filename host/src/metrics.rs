@@ -133,6 +133,10 @@ metrics! {
     messages_expired_total: Counter, "Message copies that expired in a queue.";
     /// At-most-once copies dropped because a queue was full.
     messages_dropped_total: Counter, "At-most-once copies dropped at a full queue.";
+    /// Wills that found no room when they were due.
+    wills_held_total: Counter, "Wills that found no room when they were due, and are tried again.";
+    /// Wills that were lost.
+    wills_dropped_total: Counter, "Wills that found no room when too many were held already.";
     /// Dead letters that wait in the queue that they come from.
     dead_letters_held_total: Counter, "Dead letters that found no room, or were refused, and wait in their queue.";
     /// Queue entries that nobody could deal with.

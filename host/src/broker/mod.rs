@@ -17,6 +17,7 @@ mod decide;
 mod deliver;
 mod directory;
 mod drain;
+mod due_wills;
 mod explain;
 mod gap;
 mod handout;
@@ -136,7 +137,8 @@ pub struct Limits {
     /// each other's queues would otherwise wait for each other for ever. Default 10,000.
     pub publisher_wait_milliseconds_max: u64,
     /// Bytes that all messages may take before queues in which something waits take no more: at-most-once copies for them
-    /// are dropped and counted, publishers of others wait or are refused. Default 1 GiB.
+    /// are dropped and counted, publishers of others wait or are refused. Wills that are held for want of room take no more
+    /// than half of it. Default 1 GiB.
     pub memory_bytes_max: usize,
     /// Topics whose way is remembered by each worker thread. Default 131,072.
     pub routes_remembered_max: usize,

@@ -2,12 +2,12 @@
 //! anywhere.
 
 use super::attach::Leaving;
-use super::tests::{Hall, Probe, hall, hall_in};
+use super::tests::{Hall, Probe, hall, hall_in, opened};
 use super::*;
 use crate::client::{Client, Departure, Protocol};
 use crate::dialogue::{Attach, Detach, WillRequest};
 use crate::message::Guarantee;
-use crate::store::{Limits as StoreLimits, WillRecord};
+use crate::store::{Durability, Limits as StoreLimits, WillRecord};
 use std::path::Path;
 
 const ID: &str = "owner";
@@ -183,4 +183,103 @@ fn a_goodbye_waits_for_the_disk_where_a_will_or_a_session_ends_by_it() {
         let (mut peer, _) = hall.attach("c", false, kept, 10);
         assert_eq!(leave(&mut hall, &mut peer.link, expiry_seconds), waits, "{kept} {expiry_seconds:?}");
     }
+}
+
+/// A hall in this directory whose queues hold one message, with a watcher of the wills, and a session whose queue is full.
+fn crowded(directory: &Path) -> (Hall, tests::Peer) {
+    let metrics = Arc::<Metrics>::default();
+    let (store, loaded) =
+        Store::open(directory, &StoreLimits::default(), Durability::Commit, metrics.clone(), Time(0)).unwrap();
+    let limits = Limits { queue_messages_max: 1, ..Limits::default() };
+    let mut hall = opened(limits, metrics, store, loaded);
+    let (mut away, resumed) = hall.attach("away", false, 100_000, 10);
+    if !resumed {
+        hall.subscribe(&mut away, "wills", Guarantee::AtLeastOnce);
+        hall.lose(&mut away);
+        let (mut publisher, _) = hall.attach("publisher", true, 0, 10);
+        hall.publish(&mut publisher, "wills", Guarantee::AtLeastOnce, 1, b"first");
+    }
+    let (mut watcher, _) = hall.attach("watcher", true, 0, 10);
+    hall.subscribe(&mut watcher, "wills", Guarantee::AtLeastOnce);
+    (hall, watcher)
+}
+
+/// The owner is gone without a goodbye.
+fn lose(hall: &mut Hall, mut link: Link) {
+    let detach = Detach { departure: Departure::ConnectionLost, expiry_seconds: None };
+    hall.broker.handle(&mut hall.worker, &mut link, hall.now, Request::Detach(detach));
+    hall.worker.flush(&hall.broker, hall.now);
+}
+
+fn wait(hall: &mut Hall, seconds: u32) {
+    hall.now = hall.now.plus_seconds(seconds);
+    hall.broker.tick(&mut hall.worker, hall.now);
+    hall.commit();
+}
+
+fn come_for(hall: &Hall, peer: &tests::Peer) -> Vec<String> {
+    hall.take(peer).into_iter().map(|(_, text, _)| text).collect()
+}
+
+/// [MQTT-3.1.2-8]: a will is published; nobody is left who could be told that it was refused. Its owner may be back, and leave
+/// another one, before there is room.
+#[test]
+fn a_will_that_finds_no_room_is_held_and_published_when_there_is() {
+    let directory = tempfile::tempdir().unwrap();
+    let (mut hall, watcher) = crowded(directory.path());
+    let (link, _) = come(&hall.broker, &mut hall.worker, hall.now, "one", 0);
+    lose(&mut hall, link);
+    let (_back, _) = come(&hall.broker, &mut hall.worker, hall.now, "two", 60);
+    wait(&mut hall, 1);
+    let metrics = hall.broker.metrics.clone();
+    let figures = || (metrics.wills_held_total.get(), metrics.wills_published_total.get());
+    assert_eq!((come_for(&hall, &watcher), figures()), (vec![], (1, 0)));
+    hall.broker.end_session(&mut hall.worker, hall.now, "away").unwrap();
+    wait(&mut hall, 1);
+    assert_eq!((come_for(&hall, &watcher), figures()), (vec!["one".to_owned()], (1, 1)));
+    wait(&mut hall, 30);
+    assert_eq!(come_for(&hall, &watcher), Vec::<String>::new(), "once");
+    assert_eq!(kept(hall, directory.path()), [("two".to_owned(), None)]);
+}
+
+#[test]
+fn a_will_that_is_held_outlives_a_restart() {
+    let directory = tempfile::tempdir().unwrap();
+    let (mut hall, _watcher) = crowded(directory.path());
+    let (link, _) = come(&hall.broker, &mut hall.worker, hall.now, "one", 0);
+    lose(&mut hall, link);
+    wait(&mut hall, 1);
+    let lost = Some(Departure::ConnectionLost);
+    assert_eq!(kept(hall, directory.path()), [("one".to_owned(), lost)]);
+    let (mut hall, watcher) = crowded(directory.path());
+    wait(&mut hall, 1);
+    assert_eq!(come_for(&hall, &watcher), Vec::<String>::new());
+    hall.broker.end_session(&mut hall.worker, hall.now, "away").unwrap();
+    // It has been due for long.
+    wait(&mut hall, 10);
+    assert_eq!(come_for(&hall, &watcher), ["one"]);
+    assert!(kept(hall, directory.path()).is_empty());
+}
+
+/// Some clients come and go all the time.
+#[test]
+fn wills_that_are_held_take_no_more_than_half_of_the_memory_for_messages() {
+    let mut hall = hall(Limits { queue_messages_max: 1, memory_bytes_max: 600, ..Limits::default() });
+    let (mut away, _) = hall.attach("away", false, 1000, 10);
+    hall.subscribe(&mut away, "wills", Guarantee::AtLeastOnce);
+    hall.lose(&mut away);
+    let (mut publisher, _) = hall.attach("publisher", true, 0, 10);
+    hall.publish(&mut publisher, "wills", Guarantee::AtLeastOnce, 1, b"first");
+    for _ in 0..3 {
+        let (link, _) = come(&hall.broker, &mut hall.worker, hall.now, "one", 0);
+        lose(&mut hall, link);
+    }
+    let metrics = hall.broker.metrics.clone();
+    assert_eq!((metrics.wills_held_total.get(), metrics.wills_dropped_total.get()), (1, 2));
+    hall.broker.end_session(&mut hall.worker, hall.now, "away").unwrap();
+    wait(&mut hall, 1);
+    assert_eq!(metrics.wills_published_total.get(), 1);
+    let (link, _) = come(&hall.broker, &mut hall.worker, hall.now, "one", 0);
+    lose(&mut hall, link);
+    assert_eq!(metrics.wills_published_total.get(), 2);
 }

@@ -12,20 +12,25 @@ use crate::wasm::Action;
 use hashbrown::HashMap;
 use parking_lot::Mutex;
 use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
 
 /// How often somebody who leaves a will looks whether the one before it has been published. That takes as long as the
 /// modules that see it.
 const LOOKS: u32 = 1 << 20;
 
-/// All wills, by the mailbox of their owner. Bounded by the mailboxes.
+/// All wills, by the mailbox of their owner. Bounded by the mailboxes, and in bytes where they are held.
 #[derive(Default)]
 pub struct Wills {
-    table: Mutex<HashMap<MailboxId, Place>>,
+    pub(super) table: Mutex<HashMap<MailboxId, Place>>,
+    /// Bytes of those that are held.
+    pub(super) held_bytes: AtomicUsize,
 }
 
 /// Where a will is.
-enum Place {
+pub(super) enum Place {
     Kept(WillRecord),
+    /// It was due and found no room. It is under a number of its own: its owner may have come back, and left another one.
+    Held(WillRecord),
     /// It is being published. The store has it until its publication is handed over; another one must not take its place
     /// there before that.
     Leaving,
@@ -107,7 +112,7 @@ impl Broker {
     pub(super) fn wills_in_order(&self) -> impl FnMut((MailboxId, Touched)) -> Option<Change> + '_ {
         let mut table = self.wills.table.lock();
         move |(id, touched)| match table.get(&id) {
-            Some(Place::Kept(record)) => Some(Change::Will(id, Box::new(record.clone()))),
+            Some(Place::Kept(record) | Place::Held(record)) => Some(Change::Will(id, Box::new(record.clone()))),
             Some(Place::Leaving) if touched == Touched::Changed => None,
             Some(Place::Leaving) => {
                 table.remove(&id);
@@ -118,9 +123,9 @@ impl Broker {
     }
 
     /// When a will is due, and how its owner went.
-    fn due(&self, id: MailboxId) -> Option<(Time, Departure)> {
+    pub(super) fn due(&self, id: MailboxId) -> Option<(Time, Departure)> {
         match self.wills.table.lock().get(&id) {
-            Some(Place::Kept(record)) => record.due,
+            Some(Place::Kept(record) | Place::Held(record)) => record.due,
             _ => None,
         }
     }
@@ -176,37 +181,6 @@ impl Broker {
         }
     }
 
-    /// Publishes a will whose owner is gone, now. Its publication and its end are one unit: a crash leaves both or none.
-    pub(super) fn fire_will(&self, worker: &mut Worker, now: Time, id: MailboxId, staged: &mut Staged) {
-        let (record, how) = {
-            let mut table = self.wills.table.lock();
-            let Some(place) = table.get_mut(&id) else { return };
-            let Place::Kept(WillRecord { due: Some((_, how)), .. }) = *place else { return };
-            let Place::Kept(record) = std::mem::replace(place, Place::Leaving) else { return };
-            (record, how)
-        };
-        self.claims.will_over(id, &record.owner.id);
-        staged.will(id, Touched::Published);
-        let chain = worker.chain.clone();
-        let WillRecord { owner, will, registered, .. } = record;
-        // It may have been allowed when it was left.
-        if self.check(worker, &owner, Action::Publish, will.message.topic().as_str()).is_err() {
-            return;
-        }
-        let will = Will { message: counted_from(now, registered, &will.message), ..will };
-        for message in chain.will_due(&mut worker.guests, &owner, will, how) {
-            if message.topic().is_reserved() {
-                self.metrics.module_wishes_refused_total.add(1);
-                continue;
-            }
-            self.metrics.wills_published_total.add(1);
-            let route = self.route_of(worker, message.topic());
-            if let Err(refusal) = self.pass_now(worker, now, &owner, message, route, staged) {
-                tracing::warn!(client = %owner.id.escape_debug(), reason = refusal.reason, "a will was refused");
-            }
-        }
-    }
-
     /// Does what is due; returns when to come again. Call it when that time has come, or more often.
     pub fn tick(&self, worker: &mut Worker, now: Time) -> Option<Time> {
         worker.refresh(self);
@@ -233,19 +207,4 @@ impl Broker {
         let drain = self.drain_due(now);
         [self.deadlines.next(), drain, self.reap(worker, now)].into_iter().flatten().min()
     }
-
-    fn will_due(&self, worker: &mut Worker, now: Time, id: MailboxId) {
-        if self.due(id).is_some_and(|(at, _)| at <= now) {
-            let mut staged = worker.stage();
-            self.fire_will(worker, now, id, &mut staged);
-            self.commit(worker, staged);
-        }
-    }
-}
-
-/// A will's expiry counts from its publication.
-fn counted_from(now: Time, registered: Time, message: &Message) -> Message {
-    let Some(expires) = message.envelope().expires else { return message.clone() };
-    let expires = Some(now.plus_milliseconds(expires.since(registered)));
-    message.with_envelope(Envelope { expires, ..message.envelope().clone() })
 }
