@@ -144,6 +144,9 @@ impl Assembly {
                 found.push((format!("bridge.{}.{key}", bridge.name), message));
             }
         }
+        if self.config.data_dir.as_os_str().is_empty() {
+            found.push(("data_dir".to_owned(), "data_dir: expected a path; . is the working directory".to_owned()));
+        }
         if matches!(self.config.admin.bind, Bind::Path(_)) {
             found.push(("admin.bind".to_owned(), "the admin API is served at an address and a port".to_owned()));
         }

@@ -76,8 +76,8 @@ pub struct Listener {
     pub tls: Tls,
     /// Path of WebSockets. Default `/mqtt`.
     pub path: String,
-    /// Pages whose scripts may open WebSockets, as `https://host:port`; `*`: all. Default none but this machine's own.
-    pub origins: List<String>,
+    /// Pages whose scripts may open WebSockets. Default none but this machine's own.
+    pub origins: List<net::PageOrigin>,
     /// Load balancers that begin each connection with a PROXY header, as networks. If there are any, nobody else may
     /// connect. Default none.
     pub proxy_protocol: List<IpNet>,
@@ -402,16 +402,6 @@ impl FromStr for Bind {
         text.parse().map(Self::Address).map_err(
             |_| "expected address:port, as in 127.0.0.1:1883 or [::1]:1883; for transport unix a path with a /",
         )
-    }
-}
-
-impl<T: FromStr> FromStr for List<T> {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let parts = text.split(',').map(str::trim).filter(|part| !part.is_empty());
-        let each = parts.map(|part| part.parse().map_err(|_| format!("{part} is none of those")));
-        each.collect::<Result<_, _>>().map(Self)
     }
 }
 

@@ -5,7 +5,7 @@
 use super::auth::Order;
 use super::bridges;
 use super::meant::{Config, List, Listener, Module};
-use super::written::Value;
+use super::written::{Value, array};
 use crate::bridge;
 use serde_json::Value as Json;
 use std::fmt::Display;
@@ -100,14 +100,14 @@ macro_rules! flag {
     };
 }
 
-/// A list of texts.
+/// A list of texts, and what each of them is to be.
 macro_rules! list {
-    ($key:literal, $($field:ident).+ $(, $live:ident)?) => {
+    ($key:literal, $($field:ident).+, $each:literal $(, $live:ident)?) => {
         Setting {
             key: $key,
             live: settings_live!($($live)?),
             set: |to, value| {
-                to.$($field).+ = list(value)?;
+                to.$($field).+ = list(value, $each)?;
                 Ok(())
             },
             get: |from| from.$($field).+.0.iter().map(|entry| Json::from(entry.to_string())).collect(),
@@ -135,15 +135,7 @@ pub(super) const GLOBAL: &[Setting<Config>] = &[
         key: "auth.order",
         live: true,
         set: |to, value| {
-            let wrong = || "expected a list of words".to_owned();
-            to.auth.order = match value {
-                Value::Typed(Json::Array(words)) => {
-                    let words: Option<Vec<&str>> = words.iter().map(Json::as_str).collect();
-                    Order::read(words.ok_or_else(wrong)?.into_iter())?
-                }
-                Value::Text(words) => Order::read(words.split(',').filter(|word| !word.is_empty()))?,
-                Value::Typed(_) => return Err(wrong()),
-            };
+            to.auth.order = Order::read(texts(value)?.iter().map(String::as_str))?;
             Ok(())
         },
         get: |from| Json::from(from.auth.order.words()),
@@ -344,8 +336,8 @@ pub(super) const LISTENER: &[Setting<Listener>] = &[
     path!("tls.client_ca", tls.client_ca),
     text!("tls.client_certificate", tls.client_certificate),
     text!("path", path),
-    list!("origins", origins),
-    list!("proxy_protocol", proxy_protocol),
+    list!("origins", origins, "the origin of a page, as https://host or https://host:8443, or *"),
+    list!("proxy_protocol", proxy_protocol, "a network, as 10.0.0.0/8"),
     Setting {
         key: "allow_anonymous",
         live: true,
@@ -379,7 +371,7 @@ pub(super) const MODULE: &[Setting<Module>] = &[
         },
         get: |from| from.config.clone(),
     },
-    list!("http_hosts", http_hosts, live),
+    list!("http_hosts", http_hosts, "host or host:port", live),
 ];
 
 /// Settings of one bridge.
@@ -415,7 +407,7 @@ pub(super) const BRIDGE: &[Setting<bridge::Settings>] = &[
         set: |to, value| {
             let json = match value {
                 Value::Typed(json) => json.clone(),
-                Value::Text(text) => serde_json::from_str(text).map_err(|error| format!("expected JSON: {error}"))?,
+                Value::Text(text) => array(text).map(Json::Array).ok_or("expected a list of tables in brackets")?,
             };
             to.routes = bridges::read(&json)?;
             Ok(())
@@ -498,17 +490,27 @@ fn text<T: FromStr<Err: Display>>(value: &Value) -> Result<T, String> {
     }
 }
 
-fn list<T: FromStr>(value: &Value) -> Result<List<T>, String> {
-    match value {
-        Value::Text(text) => text.parse(),
-        Value::Typed(Json::Array(entries)) if entries.iter().all(Json::is_string) => {
-            let each = entries.iter().filter_map(Json::as_str);
-            each.map(|entry| entry.parse().map_err(|_| format!("{entry} is none of those")))
-                .collect::<Result<_, _>>()
-                .map(List)
-        }
-        Value::Typed(_) => Err("expected a list of texts in quotes".to_owned()),
-    }
+fn list<T: FromStr>(value: &Value, each: &str) -> Result<List<T>, String> {
+    let entries = texts(value)?;
+    let read = |entry: String| entry.parse().map_err(|_| format!("expected {each}, got {entry}"));
+    entries.into_iter().map(read).collect::<Result<_, _>>().map(List)
+}
+
+/// The entries of a list: in brackets, or in one text with commas between them.
+fn texts(value: &Value) -> Result<Vec<String>, String> {
+    let wrong = || "expected a list of texts in quotes".to_owned();
+    let entries = match value {
+        Value::Typed(Json::Array(entries)) => entries.clone(),
+        Value::Typed(_) => return Err(wrong()),
+        Value::Text(text) => match array(text) {
+            Some(entries) => entries,
+            None => {
+                let parts = text.split(',').map(str::trim).filter(|part| !part.is_empty());
+                return Ok(parts.map(str::to_owned).collect());
+            }
+        },
+    };
+    entries.iter().map(|entry| entry.as_str().map(str::to_owned).ok_or_else(wrong)).collect()
 }
 
 fn document(value: &Value) -> Result<Json, String> {

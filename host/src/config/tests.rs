@@ -223,7 +223,13 @@ fn what_is_wrong_is_said_with_its_place() {
         ("", &[], &["listener.mqtt.transport=unix"], "listener mqtt binds a path if its transport is unix"),
         ("", &[], &["listener.mqtt.bind=./x"], "listener mqtt binds a path if its transport is unix"),
         ("", &[], &["listener.ws.path=mqtt"], "listener ws needs a path that begins with /"),
-        ("listener.mqtt.proxy_protocol = [\"10.0.0.0/33\"]", &[], &[], "proxy_protocol: 10.0.0.0/33 is none of those"),
+        ("listener.mqtt.proxy_protocol = [\"10.0.0.0/33\"]", &[], &[], "a network, as 10.0.0.0/8, got 10.0.0.0/33"),
+        ("", &[], &["listener.ws.origins=nonsense"], "origins: expected the origin of a page, as https://host or"),
+        ("", &[], &["listener.ws.origins=[https://a.example]"], "https://host:8443, or *, got [https://a.example]"),
+        ("", &[("PLIANT__LISTENER__WS__ORIGINS", "https://a.example/x")], &[], "got https://a.example/x"),
+        ("", &[], &["auth.order=[\"jwt\", 1]"], "auth.order: expected a list of texts in quotes"),
+        ("data_dir = \"\"", &[], &[], "c.toml:1: data_dir: expected a path"),
+        ("", &[], &["data_dir="], "--set data_dir: data_dir: expected a path"),
         ("listener.mqtt.origins = \"x\"", &[], &[], "c.toml:1: listener.mqtt.origins: expected a list"),
         (
             "[[module]]\nname = \"topic-rule\"\norder = 1",
@@ -343,4 +349,29 @@ fn differences_say_what_needs_a_restart() {
     assert!(differences(&old, &more).iter().all(|change| !change.live && change.key.starts_with("listener.b.")));
     assert!(differences(&more, &old).iter().all(|change| !change.live && change.key.starts_with("listener.b.")));
     assert_eq!(differences(&more, &more), []);
+}
+
+#[test]
+fn a_list_in_one_text_has_commas_between_or_brackets_around() {
+    let both = "[\"https://a.example\",\"https://b.example:8443\"]";
+    for (key, text, expected) in [
+        ("listener.ws.origins", "https://a.example,https://b.example:8443", both),
+        ("listener.ws.origins", both, both),
+        ("listener.ws.origins", " ['https://a.example', 'https://b.example:8443'] ", both),
+        ("listener.ws.origins", "https://a.example:443, HTTPS://B.example:8443", both),
+        ("listener.ws.origins", "[]", "[]"),
+        ("listener.ws.origins", "", "[]"),
+        ("listener.ws.origins", "*", "[\"*\"]"),
+        ("listener.mqtt.proxy_protocol", "[\"10.0.0.0/8\"]", "[\"10.0.0.0/8\"]"),
+        ("auth.order", "[\"password\", \"jwt\"]", "[\"password\",\"jwt\"]"),
+        ("auth.order", "password, jwt", "[\"password\",\"jwt\"]"),
+        ("module.topic-rules.http_hosts", "[::1]:80", "[\"[::1]:80\"]"),
+        ("module.topic-rules.http_hosts", "[\"[::1]:80\", \"a.example\"]", "[\"[::1]:80\",\"a.example\"]"),
+    ] {
+        let flagged = load("", &[], &[&format!("{key}={text}")]).unwrap();
+        assert_eq!(value(&flagged, key), expected, "{key}={text}");
+        let name = format!("PLIANT__{}", key.replace('.', "__").to_uppercase());
+        let said = load("", &[(name.as_str(), text)], &[]).unwrap();
+        assert_eq!(value(&said, key), expected, "{name}={text}");
+    }
 }

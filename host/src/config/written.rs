@@ -91,6 +91,20 @@ pub(super) fn nested(given: &Given) -> Option<Result<Vec<Given>, String>> {
     })
 }
 
+/// A list that a flag or a variable gives as one text in brackets, in TOML or JSON; none: the text is no such list.
+pub(super) fn array(text: &str) -> Option<Vec<Json>> {
+    if let Ok(Json::Array(entries)) = serde_json::from_str(text) {
+        return Some(entries);
+    }
+    let line = format!("list = {text}");
+    let parsed = DeTable::parse(&line).ok()?;
+    let only = parsed.get_ref().iter().next().filter(|_| parsed.get_ref().len() == 1)?;
+    match typed(only.1.get_ref(), 0) {
+        Ok(Json::Array(entries)) => Some(entries),
+        _ => None,
+    }
+}
+
 fn table(text: &str) -> Result<Map<String, Json>, String> {
     if let Ok(Json::Object(table)) = serde_json::from_str(text) {
         return Ok(table);

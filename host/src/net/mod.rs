@@ -39,7 +39,7 @@ pub use detect::Speaks;
 pub use listener::{Address, BindError, ListenerConfig};
 pub use sys::SysClock;
 pub use tls::{TlsError, TlsFiles};
-pub use websocket::WebSocketRules;
+pub use websocket::{PageOrigin, WebSocketRules};
 pub use workers::{Certificates, NetConfig, Workers};
 
 /// Bounds of this floor.

@@ -3,7 +3,9 @@
 
 use super::frames::Frames;
 use super::session::Fault;
+use std::fmt;
 use std::net::IpAddr;
+use std::str::FromStr;
 use std::sync::Arc;
 use tungstenite::handshake::machine::TryParse;
 use tungstenite::handshake::server::{Request, create_response, write_response};
@@ -17,14 +19,66 @@ const REQUEST_BYTES_MAX: usize = 8192;
 pub struct WebSocketRules {
     /// The path of the request.
     pub path: String,
-    /// Pages whose scripts may connect, as `https://host:port`; `*`: all. Those of this machine always may.
-    pub origins: Vec<String>,
+    /// Pages whose scripts may connect. Those of this machine always may.
+    pub origins: Vec<PageOrigin>,
     /// Most bytes of one message.
     pub message_bytes_max: usize,
     /// MQTT may be spoken.
     pub mqtt: bool,
     /// AMQP may be spoken.
     pub amqp: bool,
+}
+
+/// Where a page comes from, as browsers write it (RFC 6454, 6.2): `https://host`, or `https://host:port` where the port is not
+/// that of the scheme; `*`: from anywhere. In small letters.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PageOrigin(Box<str>);
+
+impl FromStr for PageOrigin {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let text = text.to_ascii_lowercase();
+        // Of pages that are nowhere, such as files.
+        if matches!(text.as_str(), "*" | "null" | "file://") {
+            return Ok(Self(text.into()));
+        }
+        let (scheme, authority) = text.split_once("://").ok_or("it has no scheme")?;
+        let in_scheme = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'-' | b'.');
+        if scheme.is_empty() || !scheme.bytes().all(in_scheme) {
+            return Err("its scheme is none");
+        }
+        let (host, port) = match authority.rsplit_once(':') {
+            Some((host, port)) if !port.contains(']') => {
+                (host, Some(port.parse::<u16>().map_err(|_| "its port is none")?))
+            }
+            _ => (authority, None),
+        };
+        let is_ip_6 = || host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).is_some_and(is_ip_6);
+        let in_host = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_') || !byte.is_ascii();
+        if host.is_empty() || !(host.bytes().all(in_host) || is_ip_6()) {
+            return Err("a host and perhaps a port follow its scheme, and nothing else, not even a /");
+        }
+        let usual = match scheme {
+            "https" => Some(443),
+            "http" => Some(80),
+            _ => None,
+        };
+        Ok(Self(match port.filter(|port| Some(*port) != usual) {
+            Some(port) => format!("{scheme}://{host}:{port}").into(),
+            None => format!("{scheme}://{host}").into(),
+        }))
+    }
+}
+
+impl fmt::Display for PageOrigin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+fn is_ip_6(text: &str) -> bool {
+    text.parse::<std::net::Ipv6Addr>().is_ok()
 }
 
 /// A subprotocol that was agreed on.
@@ -181,7 +235,8 @@ const BAD: Refusal = (400, "Bad Request", "this is no request for a WebSocket");
 impl WebSocketRules {
     /// Whether scripts of a page of this origin may connect. Browsers send it; other clients send none.
     fn allow(&self, origin: &str) -> bool {
-        self.origins.iter().any(|known| known == "*" || known.eq_ignore_ascii_case(origin)) || is_local(origin)
+        let origin_is = |known: &PageOrigin| origin.parse::<PageOrigin>().is_ok_and(|origin| origin == *known);
+        self.origins.iter().any(|known| &*known.0 == "*" || origin_is(known)) || is_local(origin)
     }
 }
 
@@ -201,7 +256,7 @@ mod tests {
     use super::*;
 
     fn rules(origins: &[&str]) -> Arc<WebSocketRules> {
-        let origins = origins.iter().map(ToString::to_string).collect();
+        let origins = origins.iter().map(|origin| origin.parse().unwrap()).collect();
         Arc::new(WebSocketRules { path: "/mqtt".into(), origins, message_bytes_max: 1000, mqtt: true, amqp: false })
     }
 
@@ -278,9 +333,35 @@ mod tests {
             (&["https://app.example"], "http://app.example", 403),
             (&["https://app.example"], "https://app.example.evil.example", 403),
             (&["*"], "https://any.example", 101),
+            (&["https://App.example:443"], "https://app.example", 101),
+            (&["https://app.example"], "https://app.example:443", 101),
+            (&["https://app.example:8443"], "https://app.example", 403),
+            (&["http://app.example:443"], "http://app.example", 403),
+            (&["https://[2001:db8::1]:443"], "https://[2001:db8::1]", 101),
+            (&["app://page"], "app://page", 101),
         ] {
             let wire = request(GET, &format!("{GOOD}Origin: {origin}\r\n"));
             assert_eq!(open(rules(origins), &[&wire]).0, status, "{origins:?} {origin}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_origin_of_a_page_is_refused() {
+        for text in [
+            "",
+            "nonsense",
+            "https://",
+            "https://a.example/",
+            "https://a.example/path",
+            "https://a.example:x",
+            "https://a.example:70000",
+            "https://user@a.example",
+            "https://a.example,https://b.example",
+            "[\"https://a.example\"",
+            "https://*.example",
+            "https://[::1",
+        ] {
+            assert!(text.parse::<PageOrigin>().is_err(), "{text}");
         }
     }
 }
