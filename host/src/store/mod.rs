@@ -289,7 +289,7 @@ impl Inner {
             let _ = thread.join();
             self.shared.forget_callbacks();
         }
-        self.shared.on_disk() >= self.shared.submitted()
+        self.shared.is_all_on_disk()
     }
 }
 

@@ -8,11 +8,14 @@ use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, OnceLock};
 
 /// File of the store in the data directory.
 const FILE: &str = "pliant.redb";
 /// Room set aside beside it.
 const RESERVE: &str = "pliant.reserve";
+/// What stands at its path when it was replaced.
+const ANOTHER: &str = "another file is in the place of the one that was opened";
 /// What it is called until it is a store.
 const UNFINISHED: &str = "pliant.redb.new";
 
@@ -60,6 +63,28 @@ pub(super) struct Opener {
     open: Box<dyn Fn() -> Result<Database, DatabaseError> + Send>,
     /// Room that is given back when the disk is full.
     pub reserve: Box<dyn Reserve>,
+    /// The file that was opened; none: there is none, or not yet.
+    file: Option<(PathBuf, Arc<OnceLock<Identity>>)>,
+}
+
+/// What tells a file from another one that has its path.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Identity {
+    device: u64,
+    number: u64,
+}
+
+impl Identity {
+    #[cfg(unix)]
+    fn of(data: &fs::Metadata) -> Self {
+        use std::os::unix::fs::MetadataExt;
+        Self { device: data.dev(), number: data.ino() }
+    }
+
+    #[cfg(not(unix))]
+    fn of(_: &fs::Metadata) -> Self {
+        Self { device: 0, number: 0 }
+    }
 }
 
 impl Opener {
@@ -90,17 +115,40 @@ impl Opener {
 
     fn file(path: PathBuf, cache_bytes: usize) -> Self {
         let place = path.display().to_string();
+        let identity = Arc::new(OnceLock::new());
+        let file = Some((path.clone(), identity.clone()));
         let open = move || {
             let file = OpenOptions::new().read(true).write(true).open(&path)?;
+            let found = Identity::of(&file.metadata()?);
+            if *identity.get_or_init(|| found) != found {
+                return Err(io::Error::other(ANOTHER).into());
+            }
             builder(cache_bytes).create_file(file)
         };
-        Self { place, open: Box::new(open), reserve: Box::new(NoReserve) }
+        Self { place, open: Box::new(open), reserve: Box::new(NoReserve), file }
     }
 
     /// Whatever `make` returns; it must return the same bytes each time.
     pub fn backend<B: StorageBackend>(make: impl Fn() -> io::Result<B> + Send + 'static, cache_bytes: usize) -> Self {
         let open = move || builder(cache_bytes).create_with_backend(make()?);
-        Self { place: "the store".into(), open: Box::new(open), reserve: Box::new(NoReserve) }
+        Self { place: "the store".into(), open: Box::new(open), reserve: Box::new(NoReserve), file: None }
+    }
+
+    /// Whether the file that was opened is where it was: what is written to another one is gone with this process.
+    ///
+    /// # Errors
+    /// It is not, in words for people.
+    pub fn is_in_place(&self) -> io::Result<()> {
+        let Some((path, identity)) = &self.file else { return Ok(()) };
+        let said = |what: &str| {
+            let rest = "what is in it goes with this process; move it back, or stop and start with a copy of the store";
+            io::Error::other(format!("{}: {what}: {rest}", self.place))
+        };
+        match fs::metadata(path) {
+            Ok(data) if identity.get().is_none_or(|identity| *identity == Identity::of(&data)) => Ok(()),
+            Ok(_) => Err(said(ANOTHER)),
+            Err(error) => Err(said(&error.to_string())),
+        }
     }
 
     /// Length of the file; 0 if there is none.

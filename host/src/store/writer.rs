@@ -26,6 +26,9 @@ use std::time::{Duration, Instant};
 /// On a full disk so much has to be removed before anything more is taken.
 const SPARE_BYTES: i64 = 1 << 20;
 
+/// How often a writer with nothing to do looks whether its file is still there.
+const LOOK_INTERVAL: Duration = Duration::from_secs(1);
+
 pub(super) type Callback = Box<dyn Fn(Sequence) + Send + Sync>;
 /// Who asked for a page.
 pub(super) type Then = Box<dyn FnOnce(Page) + Send>;
@@ -53,6 +56,8 @@ pub(super) struct Shared {
     backlog: AtomicUsize,
     backlog_bytes: AtomicUsize,
     healthy: AtomicBool,
+    /// Another file, or none, is where the store was.
+    misplaced: AtomicBool,
     /// The reserve is used up.
     low: AtomicBool,
     /// While it is: bytes of rows that were removed, less those that were written.
@@ -107,6 +112,7 @@ impl Shared {
             backlog: AtomicUsize::new(0),
             backlog_bytes: AtomicUsize::new(0),
             healthy: AtomicBool::new(true),
+            misplaced: AtomicBool::new(false),
             low: AtomicBool::new(false),
             freed: AtomicI64::new(0),
             callbacks: RwLock::new(Vec::new()),
@@ -174,6 +180,11 @@ impl Shared {
 
     pub fn on_disk(&self) -> Sequence {
         self.on_disk.load(Ordering::Acquire)
+    }
+
+    /// Whether all that was submitted is where the next start finds it.
+    pub fn is_all_on_disk(&self) -> bool {
+        !self.misplaced.load(Ordering::Acquire) && self.on_disk() >= self.submitted()
     }
 
     pub fn is_healthy(&self) -> bool {
@@ -323,6 +334,14 @@ impl Writer {
 
     /// Until the store is closed.
     pub fn run(mut self) {
+        self.work();
+        if let Err(error) = self.opener.is_in_place() {
+            self.shared.misplaced.store(true, Ordering::Release);
+            self.fail(&error.into());
+        }
+    }
+
+    fn work(&mut self) {
         while self.take() {
             let mut done = 0;
             while done < self.units.len() {
@@ -398,11 +417,17 @@ impl Writer {
                 return false;
             }
             pending.wake_at = 1;
-            if shared.low.load(Ordering::Relaxed) {
-                shared.wake.wait_for(&mut pending, shared.limits.retry_interval);
-                MutexGuard::unlocked(&mut pending, || self.set_aside());
-            } else {
-                shared.wake.wait(&mut pending);
+            let low = shared.low.load(Ordering::Relaxed);
+            let interval = if low { shared.limits.retry_interval } else { LOOK_INTERVAL };
+            let nothing_came = shared.wake.wait_for(&mut pending, interval).timed_out();
+            let goes_on = MutexGuard::unlocked(&mut pending, || {
+                if low {
+                    self.set_aside();
+                }
+                !nothing_came || self.look()
+            });
+            if !goes_on {
+                return false;
             }
         }
         shared.gather(&mut pending);
@@ -411,6 +436,18 @@ impl Writer {
         std::mem::swap(&mut pending.changes, &mut self.changes);
         std::mem::swap(&mut pending.units, &mut self.units);
         std::mem::swap(&mut pending.reads, &mut self.reads);
+        true
+    }
+
+    /// Looks whether the file is still in its place, and waits until it is again; false: the store is closed before that.
+    fn look(&mut self) -> bool {
+        let Err(error) = self.opener.is_in_place() else { return true };
+        self.fail(&error.into());
+        if !self.recover() {
+            return false;
+        }
+        self.shared.become_healthy();
+        self.shared.tell();
         true
     }
 
@@ -478,6 +515,8 @@ impl Writer {
             return Ok(transaction.abort()?);
         }
         transaction.commit()?;
+        // What went into a file that nobody will find again is not on disk.
+        self.opener.is_in_place()?;
         self.shared.metrics.store_commits_total.add(1);
         self.counters = counters;
         self.shared.freed.fetch_sub(growth, Ordering::Relaxed);
@@ -519,6 +558,16 @@ impl Writer {
     fn recover(&mut self) -> bool {
         loop {
             let opener = &self.opener;
+            // An open file that has no name any more is the last of what was in it.
+            if let Err(error) = opener.is_in_place() {
+                tracing::debug!(%error, "the store's file is not back yet");
+                self.shared.misplaced.store(true, Ordering::Release);
+                if self.wait_before_retry() {
+                    return false;
+                }
+                continue;
+            }
+            self.shared.misplaced.store(false, Ordering::Release);
             let closed = self.database.take();
             let reopened = catch_unwind(AssertUnwindSafe(|| {
                 drop(closed);

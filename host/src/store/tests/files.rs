@@ -3,6 +3,7 @@
 use super::super::{row, tables};
 use super::*;
 use std::path::Path;
+use std::sync::mpsc;
 
 #[test]
 fn the_directory_is_made_for_its_owner_and_locked() {
@@ -94,4 +95,70 @@ fn a_store_of_an_earlier_version_is_brought_forward() {
     store.submit([mailbox(2)]);
     drop(store);
     assert_eq!(open().1.mailboxes.len(), 2);
+}
+
+/// Whatever is done to the file while the broker runs: by hand, by a job that tidies up, or to make room.
+#[test]
+fn what_is_written_to_a_file_that_nobody_finds_again_is_not_acknowledged() {
+    type Deed = fn(&Path, &Path);
+    let deeds: [(&str, Deed); 3] = [
+        ("removed", |file, _| std::fs::remove_file(file).unwrap()),
+        ("moved", |file, other| std::fs::rename(file, other).unwrap()),
+        ("replaced", |file, other| {
+            std::fs::copy(file, other).unwrap();
+            std::fs::rename(other, file).unwrap();
+        }),
+    ];
+    for (name, deed) in deeds {
+        for idle in [false, true] {
+            let directory = tempfile::tempdir().unwrap();
+            let (file, other) = (directory.path().join("pliant.redb"), directory.path().join("other"));
+            let metrics = Arc::<Metrics>::default();
+            let (store, _) = Store::open(directory.path(), &limits(), Durability::Commit, metrics, Time(0)).unwrap();
+            let first = store.submit([mailbox(1)]);
+            assert!(store.flush_blocking(PATIENCE));
+            let (told, failure) = mpsc::channel();
+            store.on_commit(Box::new(move |sequence| told.send(sequence).unwrap()));
+            deed(&file, &other);
+            let found = file.metadata().map(|data| data.len()).ok();
+            if !idle {
+                store.submit([mailbox(2)]);
+            }
+            // The first one may be told only now that it is on disk.
+            while store.is_healthy() {
+                assert_eq!(failure.recv_timeout(PATIENCE), Ok(first), "{name}");
+            }
+            store.submit([mailbox(3)]);
+            assert_eq!(store.committed(), first, "{name}");
+            assert!(!store.close(), "{name}: not everything is on disk");
+            assert_eq!(file.metadata().map(|data| data.len()).ok(), found, "{name}: no new store is made");
+        }
+    }
+}
+
+#[test]
+fn a_store_that_is_removed_as_it_is_closed_says_that_not_everything_is_on_disk() {
+    let directory = tempfile::tempdir().unwrap();
+    let (store, _) = Store::open(directory.path(), &limits(), Durability::Commit, Arc::default(), Time(0)).unwrap();
+    store.submit([mailbox(1)]);
+    assert!(store.flush_blocking(PATIENCE));
+    std::fs::remove_file(directory.path().join("pliant.redb")).unwrap();
+    assert!(!store.close());
+}
+
+#[test]
+fn a_file_that_is_moved_back_is_the_store_again_and_has_everything() {
+    let directory = tempfile::tempdir().unwrap();
+    let (file, other) = (directory.path().join("pliant.redb"), directory.path().join("other"));
+    let open = || Store::open(directory.path(), &limits(), Durability::Commit, Arc::default(), Time(0)).unwrap();
+    let (store, _) = open();
+    let (told, commits) = mpsc::channel();
+    store.on_commit(Box::new(move |sequence| told.send(sequence).unwrap()));
+    std::fs::rename(&file, &other).unwrap();
+    let first = store.submit([mailbox(1)]);
+    assert_eq!(commits.recv_timeout(PATIENCE), Ok(0), "listeners hear of the failure");
+    std::fs::rename(&other, &file).unwrap();
+    assert_eq!(commits.recv_timeout(PATIENCE), Ok(first));
+    assert!(store.is_healthy() && store.close());
+    assert_eq!(open().1.mailboxes.len(), 1);
 }
