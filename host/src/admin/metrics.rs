@@ -27,6 +27,8 @@ fn store(api: &Api, text: &mut Exposition) {
     let store = api.broker().store();
     text.figure("store_healthy", "gauge", "1 while the disk does its duty.");
     text.sample("store_healthy", &[], u8::from(store.is_healthy()));
+    text.figure("store_full", "gauge", "1 while the disk is full: what would have to be kept is refused.");
+    text.sample("store_full", &[], u8::from(store.is_out_of_space()));
     text.figure("store_backlog_changes", "gauge", "Changes waiting for the disk.");
     text.sample("store_backlog_changes", &[], store.backlog());
 }

@@ -183,6 +183,7 @@ fn a_published_message_is_retained_explained_counted_and_forgotten() {
         "pliant_messages_received_total 2",
         "pliant_retained_messages 0",
         "pliant_store_healthy 1",
+        "pliant_store_full 0",
         "hook=\"topic-mapping.publish-topic\"",
     ] {
         assert!(metrics.contains(line), "{line} is not in\n{metrics}");

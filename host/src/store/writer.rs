@@ -271,13 +271,19 @@ impl Shared {
 
     /// The reserve was given back.
     pub fn begin_low(&self) {
-        tracing::error!("the disk is full; the reserve is used for what has to be finished");
+        tracing::error!(
+            "the disk is full: what would have to be kept is refused until it has room; the reserve is used to finish what \
+             was begun and to empty queues"
+        );
         self.freed.store(0, Ordering::Relaxed);
         self.low.store(true, Ordering::Release);
     }
 
     fn become_healthy(&self) {
-        tracing::info!("the store works again");
+        match self.low.load(Ordering::Relaxed) {
+            true => tracing::warn!("the store writes out of its reserve; the disk is full still"),
+            false => tracing::info!("the store works again"),
+        }
         self.healthy.store(true, Ordering::Release);
         if self.durability == Durability::Relaxed {
             self.acknowledged.fetch_max(self.submitted(), Ordering::AcqRel);
