@@ -219,14 +219,15 @@ fn resend(
     drained: &mut Drained,
     sink: &mut impl FnMut(Outgoing) -> bool,
 ) -> bool {
-    while state.window.outstanding() < state.window_max {
+    loop {
+        let room = state.window.outstanding() < state.window_max;
         let is_next = |flight: &InFlight| flight.phase == Phase::Sent && !flight.queued.is_cleared(terms.delivery);
-        if state.window.peek_resend().is_some_and(is_next) {
+        if state.window.peek_resend(room).is_some_and(is_next) {
             drained.wants_decision = true;
             return false;
         }
         // What came back from the store has not been put into the receiver's form in this life.
-        let unsent = state.window.peek_resend().filter(|flight| flight.phase == Phase::Sent);
+        let unsent = state.window.peek_resend(room).filter(|flight| flight.phase == Phase::Sent);
         match unsent.map(|flight| (flight.handle, flight.queued.content().in_form(false).err())) {
             Some((_, Some(FormMissing::NotYet))) => {
                 drained.wants_form = true;
@@ -240,13 +241,13 @@ fn resend(
             }
             Some((_, None)) | None => {}
         }
-        if let Some(after) = state.window.release_waits_for(terms.committed) {
+        if let Some(after) = state.window.release_waits_for(room, terms.committed) {
             if after != NOT_SUBMITTED && state.awaited == 0 {
                 (drained.awaits, state.awaited) = (after, after);
             }
             return false;
         }
-        let Some(flight) = state.window.resend() else { return true };
+        let Some(flight) = state.window.resend(room) else { return !state.window.has_resend() };
         let outgoing = match flight.phase {
             Phase::Received => Outgoing::Release(flight.handle),
             _ => Outgoing::Deliver(Delivery { duplicate: true, ..flight.queued.delivery(flight.handle) }),
@@ -255,5 +256,4 @@ fn resend(
             return false;
         }
     }
-    !state.window.has_resend()
 }

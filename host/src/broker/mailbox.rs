@@ -12,7 +12,7 @@ use super::publisher;
 use super::queued::{NOT_SUBMITTED, Queued};
 use super::spares::{self, WAITING};
 use super::told::Told;
-use super::window::{InFlight, Phase, Window};
+use super::window::{Here, InFlight, Phase, Window};
 use crate::client::Client;
 use crate::dialogue::{Closed, Handle, Predicate, Subscription};
 use crate::message::{Guarantee, Message, Time};
@@ -519,7 +519,7 @@ impl Mailbox {
             if at < under_way {
                 let handle = handle.unwrap_or_else(|| super::window::handle_of(queued.number));
                 let phase = if received { Phase::Received } else { Phase::Sent };
-                state.window.restore(InFlight { queued, handle, phase });
+                state.window.restore(InFlight { queued, handle, phase, here: Here::Nothing });
             } else {
                 self.count(&queued, true);
                 state.push(queued, false);

@@ -22,6 +22,18 @@ pub enum Phase {
     Settled,
 }
 
+/// What of a delivery was sent on this connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Here {
+    /// Nothing yet.
+    #[default]
+    Nothing,
+    /// The message: it takes a place until it is settled.
+    Message,
+    /// Its release, again: that takes none (MQTT 5.0, 4.9).
+    Release,
+}
+
 /// One delivery under way.
 #[derive(Debug)]
 pub struct InFlight {
@@ -31,6 +43,8 @@ pub struct InFlight {
     pub handle: Handle,
     /// How far it has got.
     pub phase: Phase,
+    /// What this connection knows of it.
+    pub here: Here,
 }
 
 /// The deliveries under way.
@@ -39,7 +53,9 @@ pub struct Window {
     flights: VecDeque<InFlight>,
     /// Of `flights`, those at the front that were sent on this connection.
     resent: usize,
-    /// Sent on this connection and not settled.
+    /// Behind those there may be releases that are to be sent again.
+    releases: bool,
+    /// Messages that were sent on this connection and are not settled.
     outstanding: u16,
     /// Of `flights`, those that are over.
     settled: usize,
@@ -53,7 +69,7 @@ pub fn handle_of(number: u64) -> Handle {
 }
 
 impl Window {
-    /// Sent on this connection and not settled.
+    /// Messages that were sent on this connection and are not settled.
     pub fn outstanding(&self) -> u16 {
         self.outstanding
     }
@@ -70,14 +86,36 @@ impl Window {
         // Modules are asked again about what is sent again.
         for flight in &mut self.flights {
             flight.queued.cleared = 0;
+            flight.here = Here::Nothing;
         }
         self.resent = 0;
+        self.releases = true;
         self.outstanding = 0;
     }
 
-    /// The next one to send again, left where it is.
-    pub fn peek_resend(&self) -> Option<&InFlight> {
-        self.flights.iter().skip(self.resent).find(|flight| flight.phase != Phase::Settled)
+    /// The next one to send again, left where it is. Without room for a message that is a release, which takes no place, and
+    /// need not wait for its turn [MQTT-4.4.0-1].
+    pub fn peek_resend(&mut self, room: bool) -> Option<&InFlight> {
+        let at = self.next_resend(room)?;
+        self.flights.get(at)
+    }
+
+    fn next_resend(&mut self, room: bool) -> Option<usize> {
+        let is_done = |flight: &InFlight| flight.phase == Phase::Settled || flight.here == Here::Release;
+        while self.flights.get(self.resent).is_some_and(is_done) {
+            self.resent += 1;
+        }
+        let first = self.flights.get(self.resent)?;
+        if room || first.phase == Phase::Received {
+            return Some(self.resent);
+        }
+        if !self.releases {
+            return None;
+        }
+        let is_next = |flight: &InFlight| flight.phase == Phase::Received && flight.here == Here::Nothing;
+        let ahead = self.flights.iter().skip(self.resent).position(is_next);
+        self.releases = ahead.is_some();
+        ahead.map(|ahead| self.resent + ahead)
     }
 
     /// All that are to be sent again, oldest first.
@@ -85,14 +123,20 @@ impl Window {
         self.flights.iter_mut().skip(self.resent).filter(|flight| flight.phase == Phase::Sent)
     }
 
-    /// The next one to send again, if any.
-    pub fn resend(&mut self) -> Option<&InFlight> {
-        while self.flights.get(self.resent).is_some_and(|flight| flight.phase == Phase::Settled) {
+    /// What [`Window::peek_resend`] shows, as sent.
+    pub fn resend(&mut self, room: bool) -> Option<&InFlight> {
+        let at = self.next_resend(room)?;
+        if at == self.resent {
             self.resent += 1;
         }
-        let flight = self.flights.get(self.resent)?;
-        self.resent += 1;
-        self.outstanding += 1;
+        let flight = self.flights.get_mut(at)?;
+        flight.here = match flight.phase {
+            Phase::Received => Here::Release,
+            Phase::Sent | Phase::Settled => {
+                self.outstanding += 1;
+                Here::Message
+            }
+        };
         Some(flight)
     }
 
@@ -117,7 +161,7 @@ impl Window {
                 self.irregular = true;
             }
         }
-        self.push(InFlight { queued, handle, phase: Phase::Sent });
+        self.push(InFlight { queued, handle, phase: Phase::Sent, here: Here::Message });
         self.resent = self.flights.len();
         self.outstanding += 1;
         &self.flights[self.flights.len() - 1]
@@ -126,6 +170,7 @@ impl Window {
     /// Takes one back from the store, not yet sent on this connection.
     pub fn restore(&mut self, flight: InFlight) {
         self.irregular |= flight.handle != handle_of(flight.queued.number);
+        self.releases = true;
         self.push(flight);
     }
 
@@ -134,7 +179,8 @@ impl Window {
     pub fn owe(&mut self, queued: Queued) {
         let at = self.flights.partition_point(|flight| flight.queued.number < queued.number);
         let handle = handle_of(queued.number);
-        self.flights.insert(at, InFlight { queued, handle, phase: Phase::Received });
+        self.releases = true;
+        self.flights.insert(at, InFlight { queued, handle, phase: Phase::Received, here: Here::Nothing });
     }
 
     fn push(&mut self, flight: InFlight) {
@@ -169,8 +215,11 @@ impl Window {
         }
         if at + 1 == self.resent {
             self.resent = at;
+        }
+        if std::mem::take(&mut self.flights[at].here) == Here::Message {
             self.outstanding = self.outstanding.saturating_sub(1);
         }
+        self.releases = true;
     }
 
     /// The store has heard of what was abandoned, and has it on disk after this.
@@ -181,15 +230,15 @@ impl Window {
     }
 
     /// What the next release waits for, where it may not leave before it is on disk.
-    pub fn release_waits_for(&self, committed: Sequence) -> Option<Sequence> {
-        let next = self.peek_resend().filter(|flight| flight.phase == Phase::Received)?;
+    pub fn release_waits_for(&mut self, room: bool, committed: Sequence) -> Option<Sequence> {
+        let next = self.peek_resend(room).filter(|flight| flight.phase == Phase::Received)?;
         (next.queued.after > committed).then_some(next.queued.after)
     }
 
     /// Ends the delivery under this handle and returns what was sent.
     pub fn settle(&mut self, handle: Handle) -> Option<Queued> {
         let at = self.position(handle)?;
-        if at < self.resent {
+        if self.flights.get(at)?.here == Here::Message {
             self.outstanding = self.outstanding.saturating_sub(1);
         }
         if at == 0 {
@@ -326,12 +375,39 @@ mod tests {
         window.settle(2);
         window.restart();
         assert_eq!(window.outstanding(), 0);
-        assert_eq!(window.resend().unwrap().handle, 1);
-        assert_eq!(window.resend().unwrap().handle, 3);
-        assert!(window.resend().is_none());
+        assert_eq!(window.resend(true).unwrap().handle, 1);
+        assert_eq!(window.resend(true).unwrap().handle, 3);
+        assert!(window.resend(true).is_none());
         assert_eq!(window.outstanding(), 2);
         assert!(window.settle(2).is_none());
         assert!(window.settle(3).is_some() && window.settle(1).is_some());
         assert_eq!((window.len(), window.outstanding()), (0, 0));
+    }
+
+    /// MQTT 5.0, 4.9: only messages take places.
+    #[test]
+    fn a_release_is_sent_again_whether_there_is_room_or_not_and_takes_no_place() {
+        let mut window = Window::default();
+        for number in 1..=5 {
+            window.send(queued(number));
+        }
+        for handle in [2, 4] {
+            window.get(handle).unwrap().phase = Phase::Received;
+        }
+        window.restart();
+        assert_eq!(window.resend(true).unwrap().handle, 1);
+        for release in [2, 4] {
+            assert_eq!(window.resend(false).unwrap().handle, release);
+        }
+        assert!(window.resend(false).is_none() && window.has_resend());
+        assert_eq!(window.outstanding(), 1);
+        assert!(window.settle(4).is_some());
+        assert_eq!(window.outstanding(), 1);
+        assert!(window.settle(1).is_some());
+        assert_eq!(window.outstanding(), 0);
+        assert_eq!(window.resend(true).unwrap().handle, 3);
+        assert_eq!(window.resend(true).unwrap().handle, 5);
+        assert!(window.resend(true).is_none() && !window.has_resend());
+        assert_eq!((window.len(), window.outstanding()), (3, 2));
     }
 }
