@@ -4,6 +4,7 @@ use super::connection::{Action, Inbound, Peer};
 use super::limits::Limits;
 use super::packet::connect::{self, Connect};
 use super::packet::subscribe::{self, Filters};
+use super::packet::writer::variable_len;
 use super::packet::{Version, acknowledgement, auth, control, disconnect, kind, publish};
 use super::violation::Violation;
 use crate::client::{Client, Departure, Protocol, Scope};
@@ -33,12 +34,17 @@ pub(super) fn read<'b>(inbound: &'b mut Inbound, first: u8, body: &'b [u8]) -> R
             }
         }
         kind::SUBSCRIBE => match subscribe::read(body, version, &inbound.limits)? {
-            Filters::Taken(subscribe) if inbound.is_bridge => Request::Subscribe(for_bridge(subscribe)),
-            Filters::Taken(subscribe) => Request::Subscribe(subscribe),
+            Filters::Taken(subscribe) => {
+                may_answer(inbound, subscribe.filters.len())?;
+                Request::Subscribe(if inbound.is_bridge { for_bridge(subscribe) } else { subscribe })
+            }
             Filters::TooMany(handle, count) => return refuse(inbound, kind::SUBACK, handle, count),
         },
         kind::UNSUBSCRIBE => match subscribe::read_unsubscribe(body, version, &inbound.limits)? {
-            Filters::Taken(unsubscribe) => Request::Unsubscribe(unsubscribe),
+            Filters::Taken(unsubscribe) => {
+                may_answer(inbound, unsubscribe.filters.len())?;
+                Request::Unsubscribe(unsubscribe)
+            }
             Filters::TooMany(handle, count) => return refuse(inbound, kind::UNSUBACK, handle, count),
         },
         kind::PINGREQ if body.is_empty() => return Ok(Action::Pong),
@@ -97,6 +103,14 @@ fn publish<'b>(inbound: &'b mut Inbound, first: u8, body: &'b [u8]) -> Result<Re
         properties: read.properties.rest,
         payload: read.payload,
     }))
+}
+
+/// Whether the client takes an answer with so many codes. Nothing is done whose answer it would not hear [MQTT-3.1.2-24].
+fn may_answer(inbound: &Inbound, codes: usize) -> Result<(), Violation> {
+    // Identifier and no properties.
+    let length = 3 + codes;
+    let fits = 1 + variable_len(length) + length <= inbound.client_bytes_max as usize;
+    if fits { Ok(()) } else { Err(Violation::AnswerTooLarge) }
 }
 
 /// More filters than the broker takes at once: each is refused (T05), if the version has words for it.

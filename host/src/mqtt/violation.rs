@@ -156,6 +156,11 @@ pub enum Violation {
     /// refused one by one.
     #[error("too many topic filters in one packet")]
     TooManyFilters,
+    /// The answer to so many filters is longer than the client takes.
+    #[error(
+        "the answer would be larger than this client's maximum packet size; name fewer topic filters in one packet"
+    )]
+    AnswerTooLarge,
     /// An empty filter.
     #[error("a topic filter must have at least one character")]
     FilterEmpty,
@@ -231,7 +236,7 @@ impl Violation {
             Self::WillTopic | Self::TopicWildcard | Self::TopicTooDeep => 0x90,
             Self::ReceiveMaximum => 0x93,
             Self::AliasInvalid => 0x94,
-            Self::PacketTooLarge => 0x95,
+            Self::PacketTooLarge | Self::AnswerTooLarge => 0x95,
             Self::TooManyUserProperties | Self::TooManyFilters | Self::AliasBytes => 0x97,
         }
     }
@@ -273,6 +278,7 @@ impl Violation {
             Self::RepeatedProperty => "MQTT 5.0, 2.2.2.2",
             Self::PropertyValue => "MQTT-4.13.1-1",
             Self::TooManyUserProperties | Self::TooManyFilters => "MQTT 5.0, 4.13.2",
+            Self::AnswerTooLarge => "MQTT-3.1.2-24",
             Self::ProtocolName => "MQTT-3.1.2-1",
             Self::ProtocolLevel | Self::ProtocolMismatch => "MQTT-3.1.2-2",
             Self::ConnectFlags => "MQTT-3.1.2-3",

@@ -260,6 +260,23 @@ fn too_many_filters_are_each_refused() {
     }
 }
 
+/// [MQTT-3.1.2-24], [MQTT-3.8.4-1]: nothing is done whose answer would not come.
+#[test]
+fn filters_whose_answer_the_client_does_not_take_are_refused_before_anything_is_done() {
+    // Maximum Packet Size 20: 15 codes.
+    let connect = b"\x10\x13\0\x04MQTT\x05\x02\0\0\x05\x27\0\0\0\x14\0\x01a";
+    for (first, unit) in [(0x82, &b"\0\x01a\0"[..]), (0xA2, b"\0\x01a")] {
+        for (count, taken) in [(15, true), (16, false), (40, false)] {
+            let mut c = Connection::open(connect);
+            c.send(&long_packet(first, b"\0\x01\0", unit, count, b""));
+            assert_eq!((c.requests.len(), c.violation.is_none()), (usize::from(taken), taken), "{first:x} {count}");
+            if !taken {
+                assert_eq!((c.violation, code(&c.sent)), (Some(AnswerTooLarge), Some((0xE0, 0x95))));
+            }
+        }
+    }
+}
+
 #[test]
 fn many_user_properties_are_refused() {
     // P09
