@@ -167,6 +167,10 @@ impl Broker {
             let reason = "the disk fails: nothing is taken that would have to be kept";
             return Err(Refusal::new(RefusalKind::QuotaExceeded, reason));
         }
+        if wanted.name.is_empty() {
+            let reason = "a filter has at least one character; a share is $share/NAME/FILTER, and NAME has one, and no + and no #";
+            return Err(Refusal::new(RefusalKind::TopicInvalid, reason));
+        }
         let filter = self.broker_filter(worker, link, &wanted.name)?;
         let client = mailbox.lock().client.clone();
         self.check(worker, &client, Action::Subscribe, filter.as_str())?;
