@@ -361,3 +361,24 @@ fn who_sets_dead_letters_has_to_be_allowed_to_publish_there() {
     assert_eq!(manager.queue("UPDATE", "q", &[&string("messages-max"), &ulong(1)]).0, 200);
     assert_eq!(manager.queue("READ", "q", &[]).1.get("dead-letters").text(), "/queues/own");
 }
+
+/// By an exchange, whoever speaks to it and to as many queues as it knows; nobody has received from them before.
+#[test]
+fn a_queue_to_which_a_module_sends_is_made_on_first_use() {
+    let Some((broker, address)) = own() else { return };
+    let name = unique("unseen");
+    let queues = [format!("{name}-a"), format!("{name}-b")];
+    let bindings: Vec<_> = queues.iter().map(|queue| json!({ "queue": queue })).collect();
+    let exchanges = json!({ "exchanges": [{ "name": "f", "type": "fanout", "bindings": bindings }] });
+    broker.admin().put("/api/v1/modules/exchanges/config", &exchanges).expect(200);
+    let explained = broker.admin().post("/api/v1/explain", &json!({ "topic": "/exchanges/f" })).expect(200).json();
+    assert!(explained["outcome"].as_str().is_some_and(|outcome| outcome.contains("makes")), "{explained}");
+    assert_eq!(publish(address, "/exchanges/f", &message(b"m")), 0x24);
+    let http = json!({ "topic": "/exchanges/f", "payload": "m", "qos": 1 });
+    assert_eq!(broker.admin().post("/api/v1/publish", &http).expect(200).json()["matched"], true);
+    let mut manager = Manager::new(address);
+    for queue in &queues {
+        let (status, body) = manager.queue("READ", queue, &[]);
+        assert_eq!((status, body.get("waiting").number()), (200, 2), "{queue}");
+    }
+}

@@ -65,11 +65,8 @@ impl Broker {
         let guarantee = publish.bare.handover;
         let mut staged = worker.stage();
         let passed = match self.route(worker, &link.scope, publish.name) {
-            Ok(route) => match self
-                .may_publish(worker, client, &mut link.permits, &route.topic)
-                .and_then(|()| self.queue_on_first_use(worker, now, publish.name, route))
-            {
-                Ok(route) => match make(&route, now, publish) {
+            Ok(route) => match self.may_publish(worker, client, &mut link.permits, &route.topic) {
+                Ok(()) => match make(&route, now, publish) {
                     Some(message) => self.pass(worker, now, client, message, route, &mut staged),
                     None => Passed::Taken(Routed::NoSubscriber),
                 },
@@ -119,7 +116,7 @@ fn taken(link: &Link, answer: Answer) -> Taken {
 /// The message, unless nothing can come of it.
 pub(super) fn make(route: &Route, now: Time, publish: PublishBare<'_>) -> Option<Message> {
     let asked = publish.retain || !matches!(route.unflagged, crate::wasm::RetainAsk::Never);
-    if route.targets.is_empty() && !asked && !route.wants_routing {
+    if route.targets.is_empty() && !route.is_queue && !asked && !route.wants_routing {
         return None;
     }
     let envelope = Envelope {

@@ -109,7 +109,7 @@ impl Broker {
                 self.metrics.module_wishes_refused_total.add(1);
                 continue;
             }
-            let route = self.route_of(worker, message.topic());
+            let route = self.route_of_own(worker, &owner.scope, message.topic());
             match self.judge(worker, now, owner, message, route) {
                 Decision::Go(decided, route) => outcome.go.push((decided, route)),
                 Decision::Discarded(wishes) => outcome.wishes.push(wishes),

@@ -2,6 +2,8 @@
 //! modules change meanwhile is not kept.
 
 use super::Broker;
+use super::publish::RESERVED;
+use super::queues::is_address_of_queue;
 use super::retain::Keep;
 use super::route::{Route, Single, Target};
 use super::worker::Worker;
@@ -142,6 +144,9 @@ impl Broker {
                 Outcome::Refuse(refusal) => return format!("refused: {}", refusal.reason),
             }
             explanation.topic = Some(message.topic().to_string());
+            if message.topic().is_reserved() {
+                return format!("refused: {RESERVED}");
+            }
         }
         let route = Arc::new(self.find_way(&chain, &mut worker.guests, message.topic().clone()));
         match self.retention(worker, now, client, &message, &route) {
@@ -155,9 +160,21 @@ impl Broker {
             Target::Group(group, ..) => format!("{group:?}"),
         };
         explanation.subscribers = route.targets.iter().take(SUBSCRIBERS_MAX).map(named).collect();
+        let is_queue = route.is_queue || (message.topic() == &topic && is_address_of_queue(publish.name));
+        let queue = message.topic().as_str();
+        let makes_queue = match is_queue.then(|| self.find_queue(message.topic())) {
+            Some(Err(refusal)) => return format!("refused: {}", refusal.reason),
+            Some(Ok(None)) => true,
+            Some(Ok(Some(_))) | None => false,
+        };
+        if makes_queue {
+            explanation.subscribers.push(queue.to_owned());
+        }
         explanation.decisions = worker.told();
         explanation.deliveries = explain_copies(worker, &message, &route);
-        match route.targets.len() {
+        match explanation.subscribers.len().max(route.targets.len()) {
+            1 if makes_queue => "delivered to 1 subscriber, a queue that it makes".into(),
+            more if makes_queue => format!("delivered to {more} subscribers, one of them a queue that it makes"),
             0 => {
                 let wishes = chain.tell(&mut worker.guests, &[Happening::Lost(message, Loss::Unroutable)]);
                 explanation.wishes.extend(topics(&wishes));

@@ -20,6 +20,9 @@ use crate::wasm::{Action, EventKinds, Outcome, Wish};
 use std::collections::VecDeque;
 use std::sync::{Arc, OnceLock};
 
+/// Why a message is refused that a module gave such a topic.
+pub(super) const RESERVED: &str = "a module gave it a topic that is the broker's own";
+
 /// What became of a message.
 pub(super) enum Passed {
     /// It was taken; its durable effects are staged.
@@ -81,11 +84,8 @@ impl Broker {
         }
         let mut staged = worker.stage();
         let passed = match self.route(worker, &link.scope, publish.name) {
-            Ok(route) => match self
-                .may_publish(worker, client, &mut link.permits, &route.topic)
-                .and_then(|()| self.queue_on_first_use(worker, now, name, route))
-            {
-                Ok(route) => match self.make(&route, now, attachment.mailbox.origin(), publish) {
+            Ok(route) => match self.may_publish(worker, client, &mut link.permits, &route.topic) {
+                Ok(()) => match self.make(&route, now, attachment.mailbox.origin(), publish) {
                     Some(message) => {
                         self.recorder.note(client, name, &message);
                         self.pass(worker, now, client, message, route, &mut staged)
@@ -317,8 +317,7 @@ impl Broker {
         }
         match verdict.outcome {
             Outcome::Pass(passed) if passed.topic().is_reserved() => {
-                let reason = "a module gave it a topic that is the broker's own";
-                return Decision::Refused(Refusal::new(RefusalKind::NotAuthorized, reason));
+                return Decision::Refused(Refusal::new(RefusalKind::NotAuthorized, RESERVED));
             }
             Outcome::Pass(passed) => {
                 if passed.topic() != &route.topic {
@@ -345,7 +344,21 @@ impl Broker {
         route: Arc<Route>,
     ) -> Decision {
         match self.retention(worker, now, publisher, &message, &route) {
-            Ok(keep) => Decision::Go(Decided { message, keep, wishes, copies }, route),
+            Ok(keep) => self.go(worker, now, Decided { message, keep, wishes, copies }, route),
+            Err(refusal) => Decision::Refused(refusal),
+        }
+    }
+
+    /// The way of a message that no module refuses. What goes to the address of a queue makes the queue; where one cannot
+    /// be made, nothing of the message is taken.
+    #[inline]
+    fn go(&self, worker: &mut Worker, now: Time, decided: Decided, route: Arc<Route>) -> Decision {
+        let made = decided.copies.iter().try_for_each(|copy| {
+            let route = self.route_of(worker, copy.topic());
+            self.queue_on_first_use(worker, now, route).map(drop)
+        });
+        match made.and_then(|()| self.queue_on_first_use(worker, now, route)) {
+            Ok(route) => Decision::Go(decided, route),
             Err(refusal) => Decision::Refused(refusal),
         }
     }
@@ -362,6 +375,10 @@ impl Broker {
     /// Carries out what the modules said, after a wait. Who subscribes may have changed meanwhile.
     fn carry_out(&self, worker: &mut Worker, now: Time, decided: Box<Decided>, staged: &mut Staged) -> Passed {
         let route = self.route_of(worker, decided.message.topic());
+        let route = match self.queue_on_first_use(worker, now, route) {
+            Ok(route) => route,
+            Err(refusal) => return Passed::Refused(refusal),
+        };
         if let Err(full) = self.copies_have_room(worker, now, &decided.copies) {
             return Passed::Full(decided, full);
         }
@@ -432,6 +449,10 @@ impl Broker {
             }
         }
         let Ok(keep) = self.retention(worker, now, &publisher, &wish, &route) else { return };
+        let Ok(route) = self.queue_on_first_use(worker, now, route) else {
+            self.metrics.messages_dropped_total.add(1);
+            return;
+        };
         if self.deliver(worker, now, &wish, &route, keep, staged).is_err() {
             // Nobody waits for a wish, so nobody can be made to wait.
             self.metrics.messages_dropped_total.add(1);
@@ -462,7 +483,7 @@ impl Broker {
     /// The message, unless nothing can come of it.
     fn make(&self, route: &Route, now: Time, publisher: u64, publish: Publish<'_>) -> Option<Message> {
         let asked = publish.retain || !matches!(route.unflagged, crate::wasm::RetainAsk::Never);
-        let nothing = route.targets.is_empty() && !asked && !route.wants_routing;
+        let nothing = route.targets.is_empty() && !route.is_queue && !asked && !route.wants_routing;
         if nothing && !self.modules.wants_events(EventKinds::LOST) && !self.recorder.is_on() {
             return None;
         }

@@ -4,7 +4,9 @@ use super::queued::Queued;
 use super::tests::{Hall, Probe, hall, hall_in};
 use super::*;
 use crate::client::{Client, Protocol};
-use crate::dialogue::{Consignment, Disposal, Notes, Predicate, RetainHandling, SubscribeFilter, SubscribeOptions};
+use crate::dialogue::{
+    Consignment, Disposal, Notes, Predicate, Publish, RetainHandling, Routed, SubscribeFilter, SubscribeOptions,
+};
 use crate::message::{Bare, Envelope, FormMissing, Guarantee, Message, Refusal, RefusalKind};
 use crate::store::QueueRecord;
 use crate::topic::Topic;
@@ -119,6 +121,28 @@ fn whoever_publishes_to_an_address_of_a_queue_makes_the_queue() {
     assert_eq!(hall.broker.directory.get("/queues/other").unwrap().depth(), 1);
     hall.publish(&mut publisher, "/queues/", Guarantee::AtLeastOnce, 2, b"m");
     assert!(hall.broker.directory.get("/queues/").is_none(), "a queue has a name");
+}
+
+/// HTTP and bridges. Where no more queues are made, the message is refused.
+#[test]
+fn whoever_publishes_without_a_connection_makes_the_queue_too() {
+    let mut hall = hall(Limits { queues_max: 1, ..Default::default() });
+    let over_http = |hall: &mut Hall, name: &str| {
+        let publish = Publish {
+            name,
+            guarantee: Guarantee::AtLeastOnce,
+            retain: false,
+            handle: 1,
+            expiry_seconds: None,
+            properties: None,
+            payload: b"m",
+        };
+        hall.broker.publish_as(&mut hall.worker, hall.now, &client("admin"), publish)
+    };
+    let (after, routed) = over_http(&mut hall, "/queues/http").unwrap();
+    assert!(after > 0 && routed == Routed::Matched);
+    assert_eq!(hall.broker.directory.get("/queues/http").unwrap().depth(), 1);
+    assert_eq!(over_http(&mut hall, "/queues/third").unwrap_err().kind, RefusalKind::QuotaExceeded);
 }
 
 #[test]
@@ -669,7 +693,7 @@ fn who_finds_a_queue_that_was_made_meanwhile_sends_by_a_way_that_leads_there() {
     let topic = before.topic.clone();
     let (queue, _) = broker.queue(hall.now, &topic).unwrap();
     assert!(!before.leads_to(&queue));
-    let after = broker.queue_on_first_use(&mut hall.worker, hall.now, QUEUE, before).unwrap();
+    let after = broker.queue_on_first_use(&mut hall.worker, hall.now, before).unwrap();
     assert!(after.leads_to(&queue));
 }
 

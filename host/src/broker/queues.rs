@@ -120,16 +120,15 @@ impl Broker {
         self.queue(now, &topic).map(drop)
     }
 
-    /// Whoever publishes to an address of a queue makes the queue. The route that holds then.
+    /// Whatever is published to the address of a queue makes the queue. The route that holds then.
     #[inline(always)]
     pub(super) fn queue_on_first_use(
         &self,
         worker: &mut Worker,
         now: Time,
-        name: &str,
         route: Arc<Route>,
     ) -> Result<Arc<Route>, Refusal> {
-        if is_address_of_queue(name) { self.way_to_queue(worker, now, route) } else { Ok(route) }
+        if route.is_queue { self.way_to_queue(worker, now, route) } else { Ok(route) }
     }
 
     /// The way of a queue's topic, made with its queue if that is not there. One that was worked out while somebody else made
@@ -147,7 +146,7 @@ impl Broker {
         Ok(self.route_of(worker, &route.topic))
     }
 
-    fn find_queue(&self, topic: &Topic) -> Result<Option<Arc<Mailbox>>, Refusal> {
+    pub(super) fn find_queue(&self, topic: &Topic) -> Result<Option<Arc<Mailbox>>, Refusal> {
         let Some(mailbox) = self.directory.get(topic.as_str()) else { return Ok(None) };
         if !self.is_queue(&mailbox) {
             return Err(Refusal::new(RefusalKind::NotAuthorized, "a client has this name"));

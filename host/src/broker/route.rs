@@ -3,6 +3,7 @@
 
 use super::Broker;
 use super::mailbox::Mailbox;
+use super::queues::is_address_of_queue;
 use super::shared_groups::Group;
 use super::worker::Worker;
 use crate::client::Scope;
@@ -62,6 +63,8 @@ pub struct Single {
 pub struct Route {
     /// The topic in the broker's words.
     pub topic: Topic,
+    /// Its name is the address of a queue, which is made if it is not there.
+    pub is_queue: bool,
     /// A routing module wants to see its messages.
     pub wants_routing: bool,
     /// Under this generation of delivery modules its copies may leave without a question; 0: modules are to be asked.
@@ -145,7 +148,8 @@ impl Broker {
     pub(super) fn route(&self, worker: &mut Worker, scope: &Arc<Scope>, name: &str) -> Found {
         self.remembered(worker, scope, name, |broker, worker, chain| {
             let topic = broker.mapped(chain, &mut worker.guests, scope, name)?;
-            Ok(Arc::new(broker.find_way(chain, &mut worker.guests, topic)))
+            let way = broker.find_way(chain, &mut worker.guests, topic);
+            Ok(Arc::new(Route { is_queue: way.is_queue || is_address_of_queue(name), ..way }))
         })
     }
 
@@ -156,6 +160,21 @@ impl Broker {
             Ok(Arc::new(broker.find_way(chain, &mut worker.guests, topic.clone())))
         });
         found.unwrap_or_else(|_| Arc::new(Route::nowhere(topic.clone())))
+    }
+
+    /// The same, of what clients of `scope` may know by another name: by that it may be the address of a queue.
+    pub(super) fn route_of_own(&self, worker: &mut Worker, scope: &Scope, topic: &Topic) -> Arc<Route> {
+        let route = self.route_of(worker, topic);
+        let chain = worker.chain.clone();
+        let is_queue = |worker: &mut Worker| {
+            let name = chain.deliver_name(&mut worker.guests, scope, topic.as_str());
+            name.is_some_and(|name| is_address_of_queue(&name))
+        };
+        if route.is_queue || !chain.renames_deliveries() || !is_queue(worker) {
+            return route;
+        }
+        let way = self.find_way(&chain, &mut worker.guests, topic.clone());
+        Arc::new(Route { is_queue: true, ..way })
     }
 
     fn remembered(
@@ -242,6 +261,7 @@ impl Broker {
         targets.extend(singles.into_iter().map(Target::Single));
         self.leave_out_denied(chain, guests, &topic, &mut targets);
         Route {
+            is_queue: is_address_of_queue(topic.as_str()),
             wants_routing: chain.wants_routing(topic.as_str()),
             cleared: chain.clears_delivery(topic.as_str()),
             flagged: chain.wants_retain(topic.as_str(), true),
@@ -267,6 +287,7 @@ impl Route {
         let retention = Default::default();
         Self {
             topic,
+            is_queue: false,
             wants_routing: false,
             cleared: 0,
             flagged: never,

@@ -138,7 +138,6 @@ impl Broker {
             worker.tally.received_bytes += publish.encoded.len() as u64;
             let route = self.route(worker, &scope, publish.name)?;
             self.may_publish(worker, &client, &mut link.permits, &route.topic)?;
-            let route = self.queue_on_first_use(worker, now, publish.name, route)?;
             let Some(message) = make(&route, now, publish) else { continue };
             match self.judge(worker, now, &client, message, route) {
                 Decision::Refused(refusal) => return Err(refusal),

@@ -13,8 +13,12 @@ use std::path::Path;
 const ID: &str = "owner";
 
 fn attach(payload: &str, delay_seconds: u32) -> Request<'static> {
+    attach_for("wills", payload, delay_seconds)
+}
+
+fn attach_for(name: &str, payload: &str, delay_seconds: u32) -> Request<'static> {
     let will = WillRequest {
-        name: "wills".into(),
+        name: name.into(),
         guarantee: Guarantee::AtLeastOnce,
         retain: false,
         expiry_seconds: None,
@@ -37,10 +41,23 @@ fn attach(payload: &str, delay_seconds: u32) -> Request<'static> {
 
 /// Comes with a will; until when its answer waits.
 fn come(broker: &Broker, worker: &mut Worker, now: Time, payload: &str, delay_seconds: u32) -> (Link, Sequence) {
+    come_by(broker, worker, now, attach(payload, delay_seconds))
+}
+
+fn come_by(broker: &Broker, worker: &mut Worker, now: Time, attach: Request<'_>) -> (Link, Sequence) {
     let mut link = Link::new(Arc::new(Probe::default()), Arc::new(nobody("mqtt", Protocol::Mqtt)));
-    let answer = broker.handle(worker, &mut link, now, attach(payload, delay_seconds));
+    let answer = broker.handle(worker, &mut link, now, attach);
     let Answer::Say(after, Event::Attached(_)) = answer else { panic!("{answer:?}") };
     (link, after)
+}
+
+#[test]
+fn a_will_for_a_queue_makes_the_queue() {
+    let mut hall = hall(super::Limits::default());
+    let (link, _) = come_by(&hall.broker, &mut hall.worker, hall.now, attach_for("/queues/wills", "w", 0));
+    let staged = go(&mut hall, &link);
+    hall.broker.commit(&mut hall.worker, staged);
+    assert_eq!(hall.broker.directory.get("/queues/wills").unwrap().depth(), 1);
 }
 
 /// The first half of a detach: everything but telling the store.
