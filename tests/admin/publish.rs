@@ -64,6 +64,32 @@ fn what_is_no_message_is_refused() {
     admin.send("POST", "/api/v1/publish", &["Content-Type: application/json"], b"{").problem(400);
 }
 
+/// MQTT-3.3.2-14, MQTT-4.7.3-1, MQTT-1.5.4-2: what no client could be sent is refused, by the name of its field.
+#[test]
+fn properties_are_what_mqtt_can_say() {
+    let Some(admin) = admin() else { return };
+    let long = "x".repeat(65_536);
+    for (properties, field) in [
+        (json!({ "response_topic": "x/#" }), "response_topic"),
+        (json!({ "response_topic": "+" }), "response_topic"),
+        (json!({ "response_topic": "" }), "response_topic"),
+        (json!({ "response_topic": "a\0b" }), "response_topic"),
+        (json!({ "content_type": "a\0b" }), "content_type"),
+        (json!({ "content_type": long }), "content_type"),
+        (json!({ "user": [["a", "b"], ["a\0", "b"]] }), "user"),
+        (json!({ "user": [["a", long]] }), "user"),
+        (json!({ "correlation_data": long }), "correlation_data"),
+    ] {
+        for path in ["/api/v1/publish", "/api/v1/explain"] {
+            let answer = admin.post(path, &json!({ "topic": unique("said"), "properties": properties }));
+            let detail = answer.problem(422);
+            assert!(detail.contains(field), "{path} {field}: {detail}");
+        }
+    }
+    let most = json!({ "content_type": &long[1..], "correlation_data": &long[1..], "response_topic": "$SYS/answers" });
+    admin.post("/api/v1/publish", &json!({ "topic": unique("most"), "properties": most })).expect(200);
+}
+
 #[test]
 fn explaining_publishes_nothing() {
     let Some(admin) = admin() else { return };

@@ -5,10 +5,13 @@ use crate::broker::Occasion;
 use crate::client::{Client, Departure, Protocol, Scope};
 use crate::dialogue::{Handle, Publish};
 use crate::message::{Guarantee, Properties};
-use crate::topic::{self, Filter};
+use crate::topic::{self, Filter, Topic};
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use serde::Deserialize;
+
+/// Bytes of a property (MQTT 5.0, 1.5.4 and 1.5.6).
+const PROPERTY_BYTES_MAX: usize = 65_535;
 
 /// One message.
 #[derive(Debug, Deserialize)]
@@ -121,12 +124,20 @@ pub(super) struct OwnedPublish {
 }
 
 impl MessageDocument {
-    /// Checks what is written.
-    pub(super) fn read(self) -> Result<OwnedPublish, Problem> {
+    /// Checks what is written. The topic itself is checked where it is mapped.
+    pub(super) fn read(self, topics: &topic::Limits) -> Result<OwnedPublish, Problem> {
         let payload = either(self.payload, self.payload_base64, "payload")?.unwrap_or_default();
         let guarantee = Guarantee::from_level(self.qos).ok_or_else(|| Problem::bad_request("qos is 0, 1 or 2"))?;
         let written = self.properties;
         let correlation = either(written.correlation_data, written.correlation_data_base64, "correlation_data")?;
+        written.content_type.as_deref().map_or(Ok(()), |text| check_text("content_type", text))?;
+        for (name, value) in &written.user {
+            check_text("user", name).and_then(|()| check_text("user", value))?;
+        }
+        if let Some(name) = &written.response_topic {
+            Topic::new(name, topics).map_err(|error| Problem::refused(format!("response_topic: {error}")))?;
+        }
+        check_size("correlation_data", correlation.as_ref().map_or(0, Vec::len))?;
         let properties = Properties {
             content_type: written.content_type.map(Into::into),
             payload_is_text: written.payload_is_text,
@@ -181,6 +192,21 @@ pub(super) fn admin_client() -> Client {
     Client { id: "admin".into(), scope, peer: "".into() }
 }
 
+/// Whether a text can be sent to clients of MQTT 5.0 (1.5.4).
+fn check_text(field: &str, text: &str) -> Result<(), Problem> {
+    if text.contains('\0') {
+        return Err(Problem::refused(format!("{field}: a text must not contain U+0000")));
+    }
+    check_size(field, text.len())
+}
+
+fn check_size(field: &str, bytes: usize) -> Result<(), Problem> {
+    if bytes > PROPERTY_BYTES_MAX {
+        return Err(Problem::refused(format!("{field}: {bytes} bytes; {PROPERTY_BYTES_MAX} are allowed")));
+    }
+    Ok(())
+}
+
 /// Text or base64, not both.
 fn either(text: Option<String>, base64: Option<String>, name: &str) -> Result<Option<Vec<u8>>, Problem> {
     match (text, base64) {
@@ -208,7 +234,7 @@ mod tests {
 
     fn read(document: &str) -> Result<OwnedPublish, String> {
         let document: MessageDocument = serde_json::from_str(document).map_err(|error| error.to_string())?;
-        document.read().map_err(|problem| format!("{problem:?}"))
+        document.read(&topic::Limits::default()).map_err(|problem| format!("{problem:?}"))
     }
 
     #[test]

@@ -17,7 +17,7 @@ pub(super) async fn publish(
     if message.client.is_some() {
         return Err(Problem::bad_request("a message is published as the admin; client is for explain only"));
     }
-    let publish = message.read()?;
+    let publish = message.read(&api.modules().limits().topics)?;
     let published =
         api.with_worker(move |broker, worker, now| broker.publish_as(worker, now, &admin_client(), publish.request()));
     let (after, routed) = published.await??;
@@ -33,7 +33,7 @@ pub(super) async fn explain(State(api): State<Api>, Document(document): Document
     }
     let mut message: MessageDocument = serde_json::from_value(document).map_err(wrong)?;
     let client = message.client.take().map_or_else(|| Ok(admin_client()), |client| client.read())?;
-    let publish = message.read()?;
+    let publish = message.read(&api.modules().limits().topics)?;
     let explained =
         api.with_worker(move |broker, worker, now| broker.explain(worker, now, &client, &publish.request()));
     let explained = explained.await?;
