@@ -4,6 +4,7 @@ use super::pliant;
 use crate::doors::rig::Authority;
 use crate::harness::{Process, Publish, V5, connect, guests};
 use std::fs;
+use std::io::{BufRead, BufReader};
 use std::net::TcpListener;
 
 #[test]
@@ -192,6 +193,32 @@ fn a_broker_that_is_not_there_is_said() {
     let arguments = ["module", "list", "--token-file", "token", "--admin", "http://127.0.0.1:1"];
     pliant(folder.path(), &arguments, b"").expect(1, "cannot reach the broker's admin API at http://127.0.0.1:1");
     pliant(folder.path(), &["pub", "a", "b", "--url", "mqtt://127.0.0.1:1"], b"").expect(1, "mqtt://127.0.0.1:1");
+}
+
+/// Whoever is cut off after the request is told that it may have been carried out, and where to look.
+#[test]
+fn an_answer_that_does_not_come_leaves_open_what_was_done() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("token"), "0123456789abcdef").unwrap();
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let serving = std::thread::spawn(move || {
+        for stream in listener.incoming().take(2) {
+            let mut head = BufReader::new(stream.unwrap()).lines().map_while(Result::ok);
+            assert!(head.any(|line| line.is_empty()), "a whole head");
+        }
+    });
+    for (arguments, reason) in [
+        (
+            ["module", "enable", "my-module"],
+            "not known whether that was done, or is still being done: see pliant module show my-module",
+        ),
+        (["module", "show", "my-module"], "did not answer"),
+    ] {
+        let arguments = [&arguments[..], &["--token-file", "token", "--admin", &url]].concat();
+        pliant(folder.path(), &arguments, b"").expect(1, reason);
+    }
+    serving.join().unwrap();
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! What the handlers share: the broker, its modules, a worker of their own, and how to call what blocks.
 
 use super::error::Problem;
-use super::{Limits, Reload};
+use super::{Limits, Reload, patience};
 use crate::broker::{Broker, Outlet, Worker};
 use crate::dialogue::Closed;
 use crate::message::Time;
@@ -97,6 +97,7 @@ impl Api {
         let Ok(_permit) = self.0.calls.try_acquire() else {
             return Err(Problem::busy("as many calls run or wait as are allowed"));
         };
+        let _working = patience::at_work();
         let api = self.clone();
         let done = tokio::task::spawn_blocking(move || call(&api)).await;
         done.map_err(|_| Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "the call broke off; the log says more"))

@@ -1,15 +1,21 @@
 //! The API's sockets: so many at the same time, and none for longer than it says something.
 
+use axum::extract::{ConnectInfo, Request, connect_info::Connected};
+use axum::middleware::Next;
+use axum::response::Response;
+use axum::serve::IncomingStream;
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::task_local;
 use tokio::time::{Instant, Sleep};
 
 /// How long a connection may take for something: ordinarily, and where others wait for its place.
@@ -20,8 +26,8 @@ struct Patience {
 
 /// The head of a request, from its connection or its first byte on.
 const HEAD: Patience = Patience { ordinary: Duration::from_secs(10), crowded: Duration::from_secs(2) };
-/// Silence in both directions while a request is brought or answered. The answer to a component that carries an interpreter,
-/// compiled twice on a slow machine, takes the longest.
+/// Silence in both directions while a request is brought or answered. What the broker works at meanwhile is not silence: it has
+/// bounds of its own, and a component that carries an interpreter may take minutes.
 const REQUEST: Patience = Patience { ordinary: Duration::from_secs(120), crowded: Duration::from_secs(120) };
 /// Silence after something of an answer. Logs that are followed say something more often.
 const ANSWERED: Patience = Patience { ordinary: Duration::from_secs(60), crowded: Duration::from_secs(1) };
@@ -61,6 +67,50 @@ impl axum::serve::Listener for PatientListener {
     }
 }
 
+task_local! {
+    /// Of the connection whose request the task answers.
+    static WORK: Work;
+}
+
+/// Whether the broker works at the request of a connection: how often that began and ended, so an odd number if it does.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Work(Arc<AtomicU64>);
+
+/// Work that ends when this is dropped.
+pub(super) struct Working(Work);
+
+impl Work {
+    fn begin(&self) -> Working {
+        self.0.fetch_add(1, Ordering::Relaxed);
+        Working(self.clone())
+    }
+}
+
+impl Drop for Working {
+    fn drop(&mut self) {
+        self.0.0.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+impl Connected<IncomingStream<'_, PatientListener>> for Work {
+    fn connect_info(stream: IncomingStream<'_, PatientListener>) -> Self {
+        stream.io().work.clone()
+    }
+}
+
+/// Lets what is done for a request say so to the request's connection, by [`at_work`].
+pub(super) async fn told(request: Request, next: Next) -> Response {
+    match request.extensions().get::<ConnectInfo<Work>>().cloned() {
+        Some(ConnectInfo(work)) => WORK.scope(work, next.run(request)).await,
+        None => next.run(request).await,
+    }
+}
+
+/// The broker works at a request that has come whole: nobody is silent until that ends.
+pub(super) fn at_work() -> Option<Working> {
+    WORK.try_with(Work::begin).ok()
+}
+
 /// What a connection is at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Phase {
@@ -78,6 +128,9 @@ pub(super) struct PatientStream {
     moved: Instant,
     /// How much of the end of a head was read last.
     ending: usize,
+    work: Work,
+    /// What was seen of it last.
+    work_seen: u64,
     room: OwnedSemaphorePermit,
 }
 
@@ -88,7 +141,16 @@ const CONTINUE: &[u8] = b"HTTP/1.1 100";
 impl PatientStream {
     fn new(stream: TcpStream, room: OwnedSemaphorePermit) -> Self {
         let timer = Box::pin(tokio::time::sleep(LOOK));
-        Self { stream, timer, phase: Phase::Head, moved: Instant::now(), ending: 0, room }
+        Self {
+            stream,
+            timer,
+            phase: Phase::Head,
+            moved: Instant::now(),
+            ending: 0,
+            work: Work::default(),
+            work_seen: 0,
+            room,
+        }
     }
 
     fn heard(&mut self, bytes: &[u8]) {
@@ -119,6 +181,10 @@ impl PatientStream {
 
     /// Ready when it has tried the patience of everybody.
     fn poll_patience(&mut self, task: &mut Context<'_>) -> Poll<io::Error> {
+        let work = self.work.0.load(Ordering::Relaxed);
+        if work % 2 == 1 || work != self.work_seen {
+            (self.work_seen, self.moved) = (work, Instant::now());
+        }
         loop {
             let until = self.moved + self.patience();
             let now = Instant::now();
@@ -234,6 +300,26 @@ mod tests {
                     assert_eq!((server.phase, server.patience().as_secs()), (phase, patience), "{said:?}");
                 }
             }
+        });
+    }
+
+    /// A deployment takes as long as its own bounds allow, and its answer has all its time after that.
+    #[test]
+    fn nobody_is_silent_while_the_broker_works() {
+        run(async {
+            let (mut listener, address) = pair(1).await;
+            let _client = TcpStream::connect(address).await.unwrap();
+            let (mut server, _) = listener.accept().await;
+            server.heard(b"POST / HTTP/1.1\r\n\r\n");
+            let is_over = async |server: &mut PatientStream| {
+                server.moved = Instant::now() - REQUEST.ordinary;
+                std::future::poll_fn(|task| Poll::Ready(server.poll_patience(task).is_ready())).await
+            };
+            let working = server.work.begin();
+            assert!(!is_over(&mut server).await, "while it works");
+            drop(working);
+            assert!(!is_over(&mut server).await, "just after");
+            assert!(is_over(&mut server).await);
         });
     }
 

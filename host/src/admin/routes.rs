@@ -4,7 +4,9 @@ use super::api::Api;
 use super::body::{Intake, bounded_head};
 use super::error::Problem;
 use super::guard::{self, Guard};
-use super::{bridges, clients, drain, health, logs, metrics, modules, openapi, publish, record, reload, retained};
+use super::{
+    bridges, clients, drain, health, logs, metrics, modules, openapi, patience, publish, record, reload, retained,
+};
 use axum::extract::DefaultBodyLimit;
 use axum::http::StatusCode;
 use axum::routing::{get, post, put};
@@ -55,7 +57,7 @@ pub(super) fn router(api: Api, guard: Guard) -> Router {
     let open = Router::new().route("/healthz", get(health::alive)).route("/readyz", get(health::ready));
     let open = open.method_not_allowed_fallback(other_method);
     let head = middleware::from_fn_with_state(limits.head_bytes_max, bounded_head);
-    open.merge(guarded).layer(head).with_state(api)
+    open.merge(guarded).layer(head).layer(middleware::from_fn(patience::told)).with_state(api)
 }
 
 async fn other_method() -> Problem {

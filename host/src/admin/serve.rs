@@ -2,7 +2,7 @@
 
 use super::api::Api;
 use super::guard::Guard;
-use super::patience::PatientListener;
+use super::patience::{PatientListener, Work};
 use super::routes::router;
 use super::token::Token;
 use std::io;
@@ -52,6 +52,7 @@ impl Server {
         let serve = async move {
             let listener = tokio::net::TcpListener::from_std(listener)?;
             // Ended by the sender's word, or by its end.
+            let routes = routes.into_make_service_with_connect_info::<Work>();
             let serving = axum::serve(PatientListener::new(listener, limits.connections_max), routes);
             tokio::select! {
                 served = serving => served,

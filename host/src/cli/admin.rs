@@ -5,15 +5,19 @@ use super::progress::Progress;
 use crate::admin::Token;
 use clap::Args;
 use serde_json::Value as Json;
-use std::io::Read;
+use std::io::{ErrorKind, Read};
 use std::path::PathBuf;
 use std::time::Duration;
 
 /// Where the admin API is when nothing else is said.
 const URL_DEFAULT: &str = "http://127.0.0.1:9880";
 
-/// Longest wait for an answer; compiling a large component takes seconds.
+/// Longest wait for a connection, and for an answer to all but changes of modules: how long these take is bounded by the
+/// broker, which compiles components one after the other.
 const WAIT: Duration = Duration::from_secs(120);
+
+/// What is changed below this may take long.
+const MODULES: &str = "/api/v1/modules/";
 
 /// Greatest answer that is read, in bytes.
 const ANSWER_BYTES_MAX: u64 = 64 << 20;
@@ -58,7 +62,7 @@ impl AdminArgs {
         let written = std::fs::read_to_string(self.data_dir.join("admin.url")).ok();
         let url = self.admin.clone().or(written).unwrap_or_else(|| URL_DEFAULT.to_owned());
         let url = url.trim().trim_end_matches('/').to_owned();
-        let config = ureq::Agent::config_builder().http_status_as_error(false).timeout_global(Some(WAIT)).proxy(None);
+        let config = ureq::Agent::config_builder().http_status_as_error(false).timeout_connect(Some(WAIT)).proxy(None);
         Ok(Api { url, token, agent: config.build().into() })
     }
 }
@@ -120,17 +124,58 @@ impl Api {
             .uri(format!("{}{path}", self.url))
             .header("authorization", format!("Bearer {}", self.token.secret()));
         let invalid = |error: ureq::http::Error| Failure::Usage(format!("--admin {}: {error}", self.url));
+        let wait = (method == "GET" || !path.starts_with(MODULES)).then_some(WAIT);
         let sent = match body {
-            Some(body) => self.agent.run(request.header("content-type", body.kind).body(body.bytes).map_err(invalid)?),
-            None => self.agent.run(request.body(()).map_err(invalid)?),
+            Some(body) => {
+                let request = request.header("content-type", body.kind).body(body.bytes).map_err(invalid)?;
+                self.agent.run(self.agent.configure_request(request).timeout_global(wait).build())
+            }
+            None => {
+                let request = request.body(()).map_err(invalid)?;
+                self.agent.run(self.agent.configure_request(request).timeout_global(wait).build())
+            }
         };
-        let response = sent.map_err(|error| self.unreachable(&error))?;
+        let response = sent.map_err(|error| self.without_answer(method, path, &error))?;
         let status = response.status().as_u16();
         Ok((status, read(response.into_body())?))
     }
 
+    /// Where the request may have arrived, what has come of it is not known.
+    fn without_answer(&self, method: &str, path: &str, error: &ureq::Error) -> Failure {
+        if !may_have_arrived(error) {
+            return self.unreachable(error);
+        }
+        let module = path.strip_prefix(MODULES).and_then(|rest| rest.split(['/', '?']).next());
+        let unknown = match (method, module) {
+            ("GET", _) => String::new(),
+            (_, Some(module)) => {
+                format!(
+                    "; it is not known whether that was done, or is still being done: see pliant module show {module}"
+                )
+            }
+            (_, None) => "; it is not known whether that was done".to_owned(),
+        };
+        Failure::Failed(format!("the broker's admin API at {} did not answer: {error}{unknown}", self.url))
+    }
+
     fn unreachable(&self, error: &ureq::Error) -> Failure {
         Failure::Failed(format!("cannot reach the broker's admin API at {}: {error}", self.url))
+    }
+}
+
+fn may_have_arrived(error: &ureq::Error) -> bool {
+    match error {
+        ureq::Error::Io(error) => matches!(
+            error.kind(),
+            ErrorKind::UnexpectedEof
+                | ErrorKind::ConnectionReset
+                | ErrorKind::ConnectionAborted
+                | ErrorKind::BrokenPipe
+                | ErrorKind::TimedOut
+        ),
+        ureq::Error::Timeout(at) => !matches!(at, ureq::Timeout::Resolve | ureq::Timeout::Connect),
+        ureq::Error::Protocol(_) => true,
+        _ => false,
     }
 }
 
