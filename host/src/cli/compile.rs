@@ -32,14 +32,15 @@ pub(crate) struct CompileArgs {
 /// Reads a component from standard input. Exit code 0: it can be compiled; 1: the reason is on standard output.
 pub(crate) fn run(args: &CompileArgs) -> Outcome {
     let bounds = [
-        (Resource::DATA, args.memory_bytes),
-        (Resource::AS, ADDRESS_SPACE),
-        (Resource::CPU, args.seconds.max(1)),
-        (Resource::CORE, 0),
+        (Resource::DATA, args.memory_bytes, args.memory_bytes),
+        (Resource::AS, ADDRESS_SPACE, ADDRESS_SPACE),
+        // The first one ends it by a signal that says why.
+        (Resource::CPU, args.seconds.max(1), args.seconds.max(1) + 1),
+        (Resource::CORE, 0, 0),
     ];
-    for (resource, bound) in bounds {
+    for (resource, bound, last) in bounds {
         // A bound that the system does not know is left to the others and to the parent's patience.
-        let _ = rlimit::setrlimit(resource, bound, bound);
+        let _ = rlimit::setrlimit(resource, bound, last);
     }
     let limits = wasm::Limits { component_bytes_max: args.component_bytes, ..wasm::Limits::default() };
     let mut bytes = Vec::new();

@@ -82,14 +82,24 @@ pub enum DeployError {
     /// The child that was to compile it says this.
     #[error("{0}")]
     Refused(String),
-    /// [`super::Limits::compile_memory_bytes_max`], [`super::Limits::compile_seconds_max`].
-    #[error("compiling it takes more than {megabytes} MiB or {seconds} s")]
-    CompilesTooLong {
-        /// Of memory.
-        megabytes: u64,
-        /// Of time.
-        seconds: u64,
-    },
+    /// [`super::Limits::compile_seconds_max`].
+    #[error("compiling it takes more than {0} s of a processor; if it is to be had, raise wasm.compile_seconds_max")]
+    CompilesTooLong(u64),
+    /// The same, by the clock.
+    #[error(
+        "compiling it was not done in {0} s by the clock, six times wasm.compile_seconds_max: the machine is busy; try again \
+         when it is not, or raise that"
+    )]
+    WaitsTooLong(u64),
+    /// [`super::Limits::compile_memory_bytes_max`].
+    #[error("compiling it takes more than {0} MiB of memory; if it is to be had, raise wasm.compile_memory_bytes_max")]
+    CompilesTooBig(u64),
+    /// The child ended by something else.
+    #[error(
+        "the process that compiled it ended with {0}: out of stack, most likely, or of the machine's memory; the bounds of it are \
+         wasm.compile_memory_bytes_max and wasm.compile_seconds_max"
+    )]
+    CompilerDied(String),
     /// The child that was to compile it cannot be started.
     #[error("cannot start a process to compile it in: {0}")]
     NoCompiler(String),

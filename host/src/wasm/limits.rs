@@ -17,7 +17,7 @@ pub struct Limits {
     pub component_bytes_max: usize,
     /// Bytes of memory that compiling one may take, in a process of its own. Default 512 MiB.
     pub compile_memory_bytes_max: u64,
-    /// Seconds of a processor that compiling one may take, likewise; six times as many by the clock. Default 20.
+    /// Seconds of a processor that compiling one may take, likewise; six times as many by the clock. Default 60.
     pub compile_seconds_max: u64,
     /// Bytes of machine code that is kept, so that a component is compiled once; 0: none is. What was not used for the
     /// longest time goes first. Default 256 MiB.
@@ -110,7 +110,7 @@ impl Default for Limits {
             memory_bytes_max: 16 << 20,
             component_bytes_max: 32 << 20,
             compile_memory_bytes_max: 512 << 20,
-            compile_seconds_max: 20,
+            compile_seconds_max: 60,
             machine_code_bytes_max: 256 << 20,
             config_bytes_max: 1 << 20,
             stack_bytes_max: 256 << 10,
