@@ -248,6 +248,20 @@ fn other_hooks_cannot_ask() {
     assert_eq!((server.requests(), figure(&admin, "module_http_denied_total")), (0, 2));
 }
 
+/// Where nothing is granted, nobody waits for the module; that is not what its author has to hear.
+#[test]
+fn the_log_says_where_a_host_is_granted() {
+    let server = Server::start();
+    let adjust = |config: &mut Config| config.wasm.call_milliseconds_max = 1_000;
+    let Some(broker) = Broker::start_with(adjust) else { return };
+    let admin = broker.admin();
+    deploy(&admin, &json!({ "url": server.url() }));
+    come_in(broker.address(), "ann", NOT_AUTHORIZED);
+    let said = log(&admin);
+    assert!(said.contains(r#"add it to http_hosts of [[module]] name = \"asks\""#), "{said}");
+    assert_eq!(server.requests(), 0);
+}
+
 #[test]
 fn over_tls_the_server_has_to_be_who_it_says() {
     let (server, stranger) = (Server::start_tls(), Server::start_tls());

@@ -7,7 +7,7 @@ use super::engine::Engine;
 use super::fault::Fault;
 use super::imports::http::desk::Desk;
 use super::limits::Limits;
-use super::outside::Share;
+use super::outside::{Share, Wait};
 use super::services::Services;
 use crate::message::Message;
 use std::sync::Arc;
@@ -86,8 +86,8 @@ impl Cell {
 /// How a guest is called.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Terms {
-    /// It may wait for servers outside.
-    pub(super) may_wait: bool,
+    /// Whether it may wait for servers outside.
+    pub(super) wait: Wait,
     /// It is asked what it would decide.
     pub(super) rehearses: bool,
 }
@@ -233,7 +233,7 @@ impl Instance {
         let limits = &cell.services.limits;
         cell.host_calls_left = limits.host_calls_max;
         cell.retained_left = (limits.retained_reads_max, limits.retained_bytes_max);
-        cell.share = Share::of_a_call(&cell.services.limits, terms.may_wait);
+        cell.share = Share::of_a_call(&cell.services.limits, terms.wait);
         cell.rehearses = terms.rehearses;
         if let Some(message) = message {
             cell.message = Some(message.clone());

@@ -192,19 +192,28 @@ impl Outside {
     }
 }
 
+/// Whether a call may wait for servers outside.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) enum Wait {
+    Yes,
+    /// Others of the same hook may: where nobody granted a host, nobody waits.
+    NotThisCall,
+    #[default]
+    NotThisHook,
+}
+
 /// What is left of one call's share of the world outside.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Share {
-    /// The hook may wait.
-    pub(super) may: bool,
+    pub(super) wait: Wait,
     pub(super) requests: u32,
     pub(super) patience: Duration,
 }
 
 impl Share {
-    pub(super) fn of_a_call(limits: &Limits, may: bool) -> Self {
+    pub(super) fn of_a_call(limits: &Limits, wait: Wait) -> Self {
         let patience = Duration::from_millis(limits.http_milliseconds_max);
-        Self { may, requests: limits.http_requests_max, patience }
+        Self { wait, requests: limits.http_requests_max, patience }
     }
 }
 

@@ -6,6 +6,7 @@ use super::instance::{Cell, Exports, Instance, Terms};
 use super::meter::{Hook, Meter};
 use super::modules::{Inner, Modules};
 use super::nursery::Serving;
+use super::outside::Wait;
 use super::version::Version;
 use crate::message::Message;
 use std::sync::Arc;
@@ -188,7 +189,12 @@ impl Guests {
     ) -> Option<A> {
         self.meet(ask.chain);
         let index = self.slot(&ask.link.version);
-        let terms = Terms { may_wait: self.patient && ask.hook.may_wait(), rehearses: self.rehearses };
+        let wait = match ask.hook.may_wait() {
+            true if self.patient => Wait::Yes,
+            true => Wait::NotThisCall,
+            false => Wait::NotThisHook,
+        };
+        let terms = Terms { wait, rehearses: self.rehearses };
         // Borrowed, not cloned: a count that all workers share would travel between their processors at each call.
         let inner = &*self.inner;
         let slot = &mut self.slots[index];

@@ -1,7 +1,7 @@
 //! A request is written: what, to whom, with which body.
 
 use super::super::super::instance::Cell;
-use super::super::super::outside::{Errand, Failure};
+use super::super::super::outside::{Errand, Failure, Wait};
 use super::super::log::LogLevel;
 use super::desk::{Future, Request, Thing};
 use super::streams::OutputStream;
@@ -205,13 +205,22 @@ pub(super) fn handle(store: &mut StoreContextMut<'_, Cell>, params: &[Val]) -> A
 fn errand(cell: &mut Cell, request: &Request, timeouts: [Option<u64>; 3]) -> Result<Errand, Failure> {
     let authority = request.authority.as_deref().unwrap_or_default();
     let services = cell.services.clone();
-    let permitted = match cell.share.may {
-        true => services.outside.permit(request.https, authority, request.path.as_deref().unwrap_or_default()),
-        false => Err(Failure::Denied),
+    let granted = services.outside.permit(request.https, authority, request.path.as_deref().unwrap_or_default());
+    let permitted = match cell.share.wait {
+        Wait::Yes => granted.clone(),
+        Wait::NotThisCall | Wait::NotThisHook => Err(Failure::Denied),
     };
     if permitted == Err(Failure::Denied) {
         services.outside.count_denied();
-        let why = if cell.share.may { "the host is not granted" } else { "this hook may not wait" };
+        let why = match cell.share.wait {
+            Wait::NotThisHook => "this hook may not wait, only access.authenticate and timers may".to_owned(),
+            // Without a grant nobody waits for the module at all: that is where to begin.
+            _ if granted == Err(Failure::Denied) => {
+                let module = &services.module;
+                format!(r#"the host is not granted; add it to http_hosts of [[module]] name = "{module}""#)
+            }
+            _ => "this call may not wait".to_owned(),
+        };
         cell.write_line(LogLevel::Warn, &format!("no request to {authority}: {why}"));
     }
     let url = permitted?;
