@@ -253,6 +253,17 @@ fn examples_of_a_module_are_run_and_told() {
 }
 
 #[test]
+fn an_example_whose_call_fails_says_why() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("traps.wasm"), guests::component("traps")).unwrap();
+    let example = "[[example]]\nhook = \"routing\"\nmessage = { topic = \"bad\" }\nexpect.pass = { topic = \"bad\" }\n";
+    fs::write(folder.path().join("examples.toml"), example).unwrap();
+    let failed = pliant(folder.path(), &["module", "test", "traps.wasm"], b"");
+    assert!(failed.out.contains("the call failed: trapped"), "{}", failed.out);
+    assert!(failed.out.contains("log: ") && failed.out.contains("told to trap"), "{}", failed.out);
+}
+
+#[test]
 fn hooks_are_timed() {
     let folder = tempfile::tempdir().unwrap();
     fs::write(folder.path().join("m.wasm"), guests::component("router")).unwrap();

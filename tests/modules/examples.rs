@@ -150,3 +150,22 @@ fn a_wrong_example_says_which_and_why() {
     let error = rig.modules.run_examples(&component("router"), &many, "{}").unwrap_err().to_string();
     assert_eq!(error, "its examples do not hold: 257 examples; 256 are allowed");
 }
+
+/// An example that says nothing of the component does not hold, so that a forgotten export is found.
+#[test]
+fn an_example_is_about_what_the_component_exports() {
+    let rig = Rig::new();
+    for (example, why) in [
+        (
+            json!({ "hook": "delivery", "message": { "topic": "a" }, "expect": { "deliver": "as-it-is" } }),
+            "does not export delivery",
+        ),
+        (json!({ "hook": "access.authorize", "topic": "a", "expect": {} }), "does not export access"),
+        (json!({ "hook": "routing", "message": { "topic": "a" } }), "expect is missing"),
+    ] {
+        let document = examples(json!({ "example": [example] }));
+        let runs = rig.modules.run_examples(&component("echoes-version"), &document, r#"{"version": "v"}"#).unwrap();
+        assert!(runs[0].differences[0].contains(why), "{:?}", runs[0].differences);
+        assert!(runs[0].microseconds.is_sign_positive());
+    }
+}

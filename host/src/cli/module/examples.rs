@@ -8,7 +8,7 @@ use crate::cli::trial::Trial;
 use crate::cli::{Failure, Outcome, output};
 use crate::wasm::{self, Example, ExampleRun, Examples};
 use clap::Args;
-use serde_json::json;
+use serde_json::{Value as Json, json};
 use std::path::{Path, PathBuf};
 
 #[derive(Debug, Args)]
@@ -73,6 +73,9 @@ pub(super) fn test(args: &TestArgs) -> Outcome {
             let word = if run.differences.is_empty() { "ok    " } else { "FAILED" };
             output::line(&format!("{word} {} ({:.1} us)", run.name, run.microseconds))?;
             run.differences.iter().try_for_each(|line| output::line(&format!("       {line}")))?;
+            if !run.differences.is_empty() {
+                reasons(&run.decision).iter().try_for_each(|line| output::line(&format!("       {line}")))?;
+            }
         }
     }
     if failed > 0 {
@@ -80,6 +83,13 @@ pub(super) fn test(args: &TestArgs) -> Outcome {
     }
     eprintln!("{} examples hold", runs.len());
     Ok(())
+}
+
+/// What a decision says of how it came about: why the call failed, and what the module logged.
+fn reasons(decision: &Json) -> Vec<String> {
+    let failed = decision["failed"].as_str().map(|why| format!("the call failed: {why}"));
+    let lines = decision["log"].as_array().into_iter().flatten().filter_map(Json::as_str);
+    failed.into_iter().chain(lines.map(|line| format!("log: {line}"))).collect()
 }
 
 fn replay(args: &TestArgs, against: &Path, samples: &Path, config: &str) -> Outcome {

@@ -87,7 +87,10 @@ impl Inner {
                 return Err(wrong("they take too long".to_owned()));
             }
             let (decision, microseconds) = self.run(compiled, example, &config).map_err(wrong)?;
-            let differences = differences(&example.expect, &decision);
+            let differences = match unfit(example, compiled) {
+                Some(why) => vec![why],
+                None => differences(&example.expect, &decision),
+            };
             Ok(ExampleRun { name, decision, differences, microseconds })
         };
         examples.examples.iter().enumerate().map(run).collect()
@@ -120,7 +123,8 @@ impl Inner {
         let mut call = Call { chain: &chain, guests: &mut guests, example, client: example.client.client()?, now };
         let mut decision = call.make((clock.clock)(), &self.limits.topics)?;
         let traced = guests.trace.take().unwrap_or_default();
-        let microseconds = traced.iter().map(|call| call.microseconds).sum();
+        // Of nothing the sum is -0.0.
+        let microseconds = traced.iter().map(|call| call.microseconds).sum::<f64>() + 0.0;
         if guests.failures() > 0 {
             let failed = traced.iter().rev().find_map(|call| call.answer.strip_prefix("failed: "));
             decision = json!({ "failed": failed.unwrap_or("no instance") });
@@ -179,6 +183,16 @@ impl Inner {
         let _ = slot.set(messenger);
         Ok(Outside::new(hosts, slot, Arc::default(), self.engine.ticker.waker()))
     }
+}
+
+/// Why an example says nothing of the component.
+fn unfit(example: &Example, compiled: &Compiled) -> Option<String> {
+    let interface = example.hook.split('.').next().unwrap_or_default();
+    if !compiled.hooks.contains(&interface) {
+        return Some(format!("the component does not export {interface}"));
+    }
+    let nothing = "expect is missing: what the decision has to contain, or {} if all is well that does not fail";
+    example.expect.is_null().then(|| nothing.to_owned())
 }
 
 /// One call, with all that it is given.
