@@ -8,7 +8,7 @@ use std::net::TcpStream;
 
 fn start(networks: &'static str) -> Option<Broker> {
     Broker::start_with(move |config| {
-        let proxy_protocol: List<_> = networks.parse().unwrap();
+        let proxy_protocol = List(networks.split(',').map(|network| network.trim().parse().unwrap()).collect());
         config.listeners.push(Listener { proxy_protocol, ..listener("behind", Transport::Tcp) });
         config.net.connections_per_address_max = 3;
     })

@@ -5,7 +5,7 @@ use super::server::Server;
 use crate::harness::{Admin, Broker, Publish, V5, V311, connect, guests};
 use fe2o3_amqp::Connection;
 use fe2o3_amqp::sasl_profile::SaslProfile;
-use host::config::{Config, Module};
+use host::config::{Config, List, Module};
 use serde_json::{Value as Json, json};
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -17,7 +17,7 @@ const NOT_AUTHORIZED: u8 = 0x87;
 /// A module of this name may speak to this server.
 fn grant(config: &mut Config, host: &str) {
     let mut module = Module::named("asks");
-    module.http_hosts = host.parse().expect("a host");
+    module.http_hosts = List(host.split(',').map(|host| host.trim().parse().expect("a host")).collect());
     config.modules.push(module);
     // A busy machine is no reason to stop a guest.
     config.wasm.call_milliseconds_max = 1_000;

@@ -256,7 +256,10 @@ impl Sent {
                 PubAckReason::Success => {}
                 PubAckReason::NoMatchingSubscribers => self.unmatched += 1,
                 reason => {
-                    return refused(words(reason, ack.properties.as_ref().and_then(|more| more.reason_string.as_ref())));
+                    return refused(words(
+                        reason,
+                        ack.properties.as_ref().and_then(|more| more.reason_string.as_ref()),
+                    ));
                 }
             },
             Event::Incoming(Packet::PubRec(rec)) => {
