@@ -266,6 +266,20 @@ fn what_was_deployed_wins_over_the_configuration() {
 }
 
 #[test]
+fn what_the_configuration_switches_on_again_is_on_after_a_restart() {
+    let directory = tempfile::tempdir().unwrap();
+    let (mut rig, store) = start(directory.path(), vec![binding("file/")]).unwrap();
+    rig.modules.set_enabled("renames", false).unwrap();
+    assert_eq!(rig.modules.rebind(binding("again/")).unwrap().version, Some(0));
+    assert_eq!(mapped(&mut rig).as_deref(), Some("again/x"));
+    drop(rig);
+    assert!(store.close());
+    drop(store);
+    let (mut rig, _store) = start(directory.path(), vec![binding("again/")]).unwrap();
+    assert_eq!(mapped(&mut rig).as_deref(), Some("again/x"));
+}
+
+#[test]
 fn a_bundled_module_is_not_removed_but_switched_off() {
     let directory = tempfile::tempdir().unwrap();
     let (mut rig, store) = start(directory.path(), vec![binding("file/")]).unwrap();

@@ -315,12 +315,12 @@ impl Connection {
             Box::pin(self.make_way(now)).await?;
         }
         if signals.wake && matches!(self.machine, Machine::Amqp(_)) {
-            let woken = self.amqp_woken(now);
+            self.amqp_woken(now)?;
             if self.outlet.has_signals() {
                 // What is long is done in parts, each of which wakes the connection for the next; others come between.
                 tokio::task::yield_now().await;
             }
-            return woken;
+            return Ok(());
         }
         if signals.wake {
             if self.admission.waits() {

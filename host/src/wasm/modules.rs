@@ -477,7 +477,8 @@ impl Inner {
     }
 
     /// Makes a changed entry the one that holds: first on disk, then in the registry and in the next chain.
-    fn commit(&self, entry: Entry, mut changes: Vec<Change>) -> Result<Deployed, DeployError> {
+    fn commit(&self, mut entry: Entry, mut changes: Vec<Change>) -> Result<Deployed, DeployError> {
+        entry.off_by_hand = entry.chosen.is_none();
         let name = entry.services.module.clone();
         changes.push(entry.record());
         self.persist(changes, || self.undo(&name))?;
@@ -508,7 +509,7 @@ impl Inner {
 
     /// Waits until the changes are on disk. If they do not get there, `undo` says what must follow them should they
     /// get there later.
-    fn persist(&self, changes: Vec<Change>, undo: impl FnOnce() -> Vec<Change>) -> Result<(), DeployError> {
+    pub(super) fn persist(&self, changes: Vec<Change>, undo: impl FnOnce() -> Vec<Change>) -> Result<(), DeployError> {
         self.store.submit(changes);
         if self.store.flush_blocking(COMMIT_PATIENCE) {
             return Ok(());
@@ -518,7 +519,7 @@ impl Inner {
     }
 
     /// What takes back the last change of a module: it added at most one version, and changed what is chosen.
-    fn undo(&self, name: &str) -> Vec<Change> {
+    pub(super) fn undo(&self, name: &str) -> Vec<Change> {
         match self.registry.lock().entries.get(name) {
             // Versions are numbered upwards, so that one more than there are is the one that failed.
             Some(entry) => vec![Change::ModuleVersionGone(name.into(), entry.next_number()), entry.record()],

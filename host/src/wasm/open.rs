@@ -174,7 +174,15 @@ impl Plan<'_> {
                 self.entries.remove(&record.name);
                 continue;
             }
+            if record.active.is_none() && entry.chosen.is_some() {
+                let module = &*record.name;
+                tracing::warn!(
+                    module,
+                    "it was switched off by hand and stays off, although the configuration switches it on"
+                );
+            }
             entry.chosen = record.active;
+            entry.off_by_hand = record.active.is_none();
             entry.resting = record.resting;
             if record.active != Some(0) {
                 entry.order = record.order;

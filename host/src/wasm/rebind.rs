@@ -10,7 +10,8 @@ use std::sync::Arc;
 
 impl Modules {
     /// Binds a bundled or configured module anew: its configuration, order, policy, and whether it is asked. Nothing is
-    /// written to disk, as the configuration is not kept there either. Where a deployed version stands in its place,
+    /// written to disk, as the configuration is not kept there either, but for one that was switched off by hand and is now
+    /// switched on: the next start is not to find it off. Where a deployed version stands in its place,
     /// that one goes on with its own configuration, and the new binding waits behind it.
     pub fn rebind(&self, binding: Binding) -> Result<Deployed, DeployError> {
         let inner = self.inner();
@@ -26,6 +27,10 @@ impl Modules {
             (entry.order, entry.on_failure) = (order, on_failure);
             let version = if binding.enabled { Some(inner.load_version(&entry, 0, None)?) } else { None };
             entry.choose(version);
+        }
+        if entry.off_by_hand && entry.chosen.is_some() {
+            entry.off_by_hand = false;
+            inner.persist(vec![entry.record()], || inner.undo(&binding.name))?;
         }
         // Made of the former binding: it must not be taken for the new one.
         entry.warm = entry.warm.take().filter(|version| version.number != 0);

@@ -39,6 +39,8 @@ pub(super) struct Entry {
     pub(super) canary: Option<Canary>,
     /// The version to ask when the module is switched on again.
     pub(super) resting: Option<u64>,
+    /// Somebody has switched it off, and the store says so to the next start.
+    pub(super) off_by_hand: bool,
     /// Versions that failed too often since they were last put to work, and how.
     pub(super) quarantined: BTreeMap<u64, Box<str>>,
     /// The chosen version says that it decides over access.
@@ -105,6 +107,7 @@ impl Entry {
             claims_access: false,
             canary: None,
             resting: None,
+            off_by_hand: false,
             quarantined: BTreeMap::new(),
         }
     }
