@@ -223,14 +223,6 @@ fn what_is_wrong_is_said_with_its_place() {
         ("", &[], &["listener.mqtt.transport=unix"], "listener mqtt binds a path if its transport is unix"),
         ("", &[], &["listener.mqtt.bind=./x"], "listener mqtt binds a path if its transport is unix"),
         ("", &[], &["listener.ws.path=mqtt"], "listener ws needs a path that begins with /"),
-        ("listener.mqtt.proxy_protocol = [\"10.0.0.0/33\"]", &[], &[], "a network, as 10.0.0.0/8, got 10.0.0.0/33"),
-        ("", &[], &["listener.ws.origins=nonsense"], "origins: expected the origin of a page, as https://host or"),
-        ("", &[], &["listener.ws.origins=[https://a.example]"], "https://host:8443, or *, got [https://a.example]"),
-        ("", &[("PLIANT__LISTENER__WS__ORIGINS", "https://a.example/x")], &[], "got https://a.example/x"),
-        ("", &[], &["auth.order=[\"jwt\", 1]"], "auth.order: expected a list of texts in quotes"),
-        ("data_dir = \"\"", &[], &[], "c.toml:1: data_dir: expected a path"),
-        ("", &[], &["data_dir="], "--set data_dir: data_dir: expected a path"),
-        ("listener.mqtt.origins = \"x\"", &[], &[], "c.toml:1: listener.mqtt.origins: expected a list"),
         (
             "[[module]]\nname = \"topic-rule\"\norder = 1",
             &[],
@@ -246,6 +238,25 @@ fn what_is_wrong_is_said_with_its_place() {
         ("", &[], &["admin.bind=0.0.0.0:1"], "--set admin.bind: the admin API has no TLS yet"),
         ("", &[], &["listener.b.bind=127.0.0.1:1883"], "listener mqtt binds 127.0.0.1:1883 like listener b"),
         ("", &[], &["listener.b.bind=127.0.0.1:9880"], "listener b binds 127.0.0.1:9880 like the admin API"),
+    ]);
+}
+
+#[test]
+fn what_is_wrong_in_a_list_or_a_path_is_said_too() {
+    are_said([
+        (
+            "listener.mqtt.proxy_protocol = [\"10.0.0.0/33\"]",
+            &[][..],
+            &[][..],
+            "a network, as 10.0.0.0/8, got 10.0.0.0/33",
+        ),
+        ("", &[], &["listener.ws.origins=nonsense"], "origins: expected the origin of a page, as https://host or"),
+        ("", &[], &["listener.ws.origins=[https://a.example]"], "https://host:8443, or *, got [https://a.example]"),
+        ("", &[("PLIANT__LISTENER__WS__ORIGINS", "https://a.example/x")], &[], "got https://a.example/x"),
+        ("", &[], &["auth.order=[\"jwt\", 1]"], "auth.order: expected a list of texts in quotes"),
+        ("data_dir = \"\"", &[], &[], "c.toml:1: data_dir: expected a path"),
+        ("", &[], &["data_dir="], "--set data_dir: data_dir: expected a path"),
+        ("listener.mqtt.origins = \"x\"", &[], &[], "c.toml:1: listener.mqtt.origins: expected a list"),
     ]);
 }
 
