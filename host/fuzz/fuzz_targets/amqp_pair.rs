@@ -92,6 +92,7 @@ impl Peer {
             resume: false,
             state: None,
             parts: &parts,
+            shared: None,
         };
         let receivers = self.receivers.clone();
         receivers.iter().any(|link| {

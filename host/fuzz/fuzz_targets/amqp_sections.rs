@@ -28,13 +28,15 @@ fuzz_target!(|input: &[u8]| {
     let again = Sections::scan(kept, &limits).expect("what is kept of a message is one");
     assert_eq!((again.bare(), again.properties()), (message.bare(), message.properties()));
     let flagged = annotated(kept, Some(("x-opt-retain-message", true)), &[], &limits).expect("it can be annotated");
+    let flagged = [&flagged.0, flagged.1].concat();
     let flagged = Sections::scan(&flagged, &wider).expect("an annotated message is one");
     assert_eq!(flagged.bare(), message.bare());
     assert_eq!(flagged.message_annotation("x-opt-retain-message").and_then(|flag| flag.as_bool()), Some(true));
     let mut published = Vec::new();
     let header = sections::Header::default();
     let said = Published { topic: "t", level: 1, retain: false, number: 7, identifiers: &[1, 300], header };
-    said.write(kept, &limits, &mut published).expect("it can be published");
+    let behind = said.write(kept, &limits, &mut published).expect("it can be published");
+    published.extend_from_slice(behind);
     let published = Sections::scan(&published, &wider).expect("a published message is one");
     assert_eq!((published.properties().to, published.encoded_body()), (Some("t"), message.encoded_body()));
     let wording = Wording(limits.clone());

@@ -2,6 +2,7 @@
 
 use super::condition::{Error, Fields};
 use super::state::{State, Tag, TxnId};
+use crate::message::Message;
 use fe2o3_amqp_types::messaging::{Source, Target};
 use serde_amqp::primitives::Symbol;
 use smallvec::SmallVec;
@@ -370,6 +371,8 @@ pub struct Outgoing<'m> {
     pub state: Option<&'m State>,
     /// The sections, in as many pieces as is convenient.
     pub parts: &'m [&'m [u8]],
+    /// The message whose payload ends with the last of them: what cannot be sent at once stays there instead of being copied.
+    pub shared: Option<&'m Message>,
 }
 
 /// Why a message was not sent.

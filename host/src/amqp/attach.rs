@@ -144,6 +144,7 @@ impl Live {
             session.clear_link(frame.handle.0, id.index);
             if session.pending.as_ref().is_some_and(|pending| pending.link == id) {
                 session.pending = None;
+                self.has_room_again = true;
             }
         }
         self.drop_partial(id);
@@ -255,6 +256,7 @@ impl Live {
             session.say_held(out);
             if session.pending.as_ref().is_some_and(|pending| pending.link == id) {
                 session.pending = None;
+                self.has_room_again = true;
             }
             let detach = DetachFrame { handle: Handle(handle), closed, error: error.map(fitting) };
             write_rare(Kind::Amqp, session.channel_out, &detach, out);

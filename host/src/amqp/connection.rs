@@ -464,7 +464,7 @@ impl Connection {
     }
 
     /// Sends a message if there is room, in as many frames as it takes; what the session's window does not take now follows
-    /// by itself.
+    /// by itself, and what is too long to be written at once by [`Self::go_on`].
     ///
     /// # Errors
     /// Nothing was sent.
@@ -476,6 +476,14 @@ impl Connection {
         out: &mut Vec<u8>,
     ) -> Result<DeliveryId, Undelivered> {
         self.live().ok_or(Undelivered::NoRoom)?.deliver(link, outgoing, out)
+    }
+
+    /// Goes on with deliveries that are too long to be written at once, until `out` is as long as `enough`.
+    #[inline]
+    pub fn go_on(&mut self, enough: usize, out: &mut Vec<u8>) {
+        if let Some(live) = self.live().filter(|live| !live.long.is_empty()) {
+            live.go_on(enough, out);
+        }
     }
 
     /// Nothing is left to deliver: takes back the credit of a client that drains (2.6.7), and tells it. Nothing to do for

@@ -97,7 +97,12 @@ pub fn notes(annotations: &Fields) -> Option<Notes> {
 
 /// The message from the annotations on, with others in place of what it had under their names: this flag, and what
 /// [`notes`] made, as often as there were some: the last ones win.
-pub fn annotated(kept: &[u8], flag: Option<(&str, bool)>, notes: &[u8], limits: &Limits) -> Option<Vec<u8>> {
+pub fn annotated<'k>(
+    kept: &'k [u8],
+    flag: Option<(&str, bool)>,
+    notes: &[u8],
+    limits: &Limits,
+) -> Option<(Vec<u8>, &'k [u8])> {
     let scanned = Scanned::scan(kept, limits).ok()?;
     let mut pairs: Vec<(Raw<'_>, Raw<'_>)> = scanned.message_annotations().collect();
     for note in Reader::new(notes) {
@@ -107,7 +112,7 @@ pub fn annotated(kept: &[u8], flag: Option<(&str, bool)>, notes: &[u8], limits: 
             pairs.push((key, value));
         }
     }
-    let mut out = Vec::with_capacity(kept.len() + notes.len() + 32);
+    let mut out = Vec::with_capacity(notes.len() + 256);
     write::descriptor(0x72, &mut out);
     write::map(&mut out, |out| {
         let mut count = 0;
@@ -126,8 +131,7 @@ pub fn annotated(kept: &[u8], flag: Option<(&str, bool)>, notes: &[u8], limits: 
         }
         count
     });
-    out.extend_from_slice(scanned.behind_annotations());
-    Some(out)
+    Some((out, scanned.behind_annotations()))
 }
 
 /// Keys of annotations are symbols or numbers, each of which may be written in several ways.

@@ -4,6 +4,7 @@ use super::action::{Action, Flow, LinkId};
 use super::condition::{Fields, SessionError};
 use super::link::LinkEnd;
 use super::live::Live;
+use super::outgoing_link::AT_ONCE;
 use super::performative::{FlowFrame, invalid};
 use super::trouble::{Found, Trouble};
 use crate::message::Time;
@@ -23,13 +24,13 @@ impl Live {
         let was_full = before == 0 || session.pending.is_some();
         session.hear_window(frame.next_incoming_id, frame.incoming_window);
         let has_moved = session.outgoing_room() != before;
-        if let Some(link) = session.send_pending(frame_max, out)
-            && let Some(link) = self.links.get(link)
-            && let handle = link.handle_out
-            && let Some(end) = link.outgoing()
-        {
-            end.used_up(handle, session, out);
+        // Many flows at once are no reason to write more than fits.
+        let goes_on = out.len() < AT_ONCE;
+        if goes_on && let Some(link) = session.send_pending(frame_max, out) {
+            self.is_whole(at, link, out);
         }
+        self.note_long(at);
+        let Some(session) = self.sessions.at(at) else { return Ok(None) };
         let has_opened = was_full && session.outgoing_room() > 0 && session.pending.is_none();
         let Some(handle) = frame.handle else {
             if frame.echo {

@@ -11,6 +11,7 @@ use super::trouble::{Found, Trouble};
 use crate::message::Time;
 use fe2o3_amqp_types::definitions::Handle;
 use fe2o3_amqp_types::performatives::{Begin, End};
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 /// What the client said in its open that it takes (2.7.1).
@@ -38,6 +39,8 @@ pub struct Live {
     pub partial_bytes: u64,
     /// A session that had all that it takes unsettled has room again.
     pub has_room_again: bool,
+    /// Sessions with a delivery that is too long to be written at once.
+    pub long: VecDeque<u16>,
     /// Empty frames, and flows that change nothing, within one second.
     idle_frames: (u64, u32),
 }
@@ -110,6 +113,7 @@ impl Live {
             partials: 0,
             partial_bytes: 0,
             has_room_again: false,
+            long: VecDeque::new(),
             idle_frames: (0, 0),
         }
     }

@@ -6,6 +6,8 @@ use super::live::Live;
 use super::performative::{FlowFrame, TransferFrame};
 use super::session::{Sent, Session};
 use super::state::{State, Tag};
+use crate::message::{Message, Weight};
+use std::fmt;
 
 /// See the head of this file.
 #[derive(Debug, Default)]
@@ -56,8 +58,11 @@ impl OutgoingLink {
     }
 }
 
-/// The rest of a delivery of which the window did not take all. Nothing else is delivered in its session before it.
-#[derive(Debug)]
+/// Bytes of one message after which others have their turn, and what was written has to leave first.
+pub const AT_ONCE: usize = 256 * 1024;
+
+/// The rest of a delivery of which the window did not take all, or that is too long to be written at once. Nothing else is
+/// delivered in its session before it.
 pub struct Pending {
     /// On which link.
     pub link: LinkId,
@@ -66,8 +71,27 @@ pub struct Pending {
     tag: Tag,
     format: u32,
     settled: bool,
-    bytes: Vec<u8>,
+    /// What comes before the shared message, and what both weigh beside that.
+    head: Vec<u8>,
+    _weight: Weight,
+    /// The message, and where in its payload the rest begins.
+    tail: Option<(Message, usize)>,
+    /// Of both.
     sent: usize,
+}
+
+impl Pending {
+    fn parts(&self) -> [&[u8]; 2] {
+        let tail = self.tail.as_ref().map_or(&[][..], |(message, from)| &message.payload()[*from..]);
+        let sent = self.sent.min(self.head.len());
+        [&self.head[sent..], &tail[self.sent - sent..]]
+    }
+}
+
+impl fmt::Debug for Pending {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Pending").field("link", &self.link).field("delivery", &self.delivery).finish_non_exhaustive()
+    }
 }
 
 /// Bytes of a message in pieces, taken from the front.
@@ -102,7 +126,7 @@ impl<'p, 'm> Pieces<'p, 'm> {
 }
 
 impl Session {
-    /// Writes transfer frames until nothing is left, or the window is full.
+    /// Writes transfer frames until nothing is left, the window is full, or it is enough at once.
     #[inline]
     fn write_transfers(
         &mut self,
@@ -111,6 +135,7 @@ impl Session {
         frame_max: usize,
         out: &mut Vec<u8>,
     ) {
+        let enough = out.len() + AT_ONCE;
         loop {
             let start = out.len();
             frame::write(Kind::Amqp, self.channel_out, out, |out| {
@@ -124,7 +149,7 @@ impl Session {
                 pieces.take(pieces.left.min(room), out);
             });
             self.take_outgoing();
-            if pieces.left == 0 || self.outgoing_room() == 0 {
+            if pieces.left == 0 || self.outgoing_room() == 0 || out.len() >= enough {
                 return;
             }
         }
@@ -144,11 +169,13 @@ impl Session {
             settled: Some(pending.settled),
             ..TransferFrame::default()
         };
-        let parts = [&pending.bytes[pending.sent..]];
+        let parts = pending.parts();
         let mut pieces = Pieces::new(&parts);
+        let before = pieces.left;
         self.write_transfers(&head, &mut pieces, frame_max, out);
-        pending.sent = pending.bytes.len() - pieces.left;
-        if pieces.left > 0 {
+        let left = pieces.left;
+        pending.sent += before - left;
+        if left > 0 {
             self.pending = Some(pending);
             return None;
         }
@@ -157,6 +184,40 @@ impl Session {
 }
 
 impl Live {
+    /// A session may have a delivery that only waits for its next turn.
+    pub fn note_long(&mut self, at: u16) {
+        let waits = self.sessions.look(at).is_some_and(|one| one.pending.is_some() && one.outgoing_room() > 0);
+        if waits && !self.long.contains(&at) {
+            self.long.push_back(at);
+        }
+    }
+
+    /// See [`Connection::go_on`](super::Connection::go_on).
+    pub fn go_on(&mut self, enough: usize, out: &mut Vec<u8>) {
+        let frame_max = self.frame_max();
+        while out.len() < enough
+            && let Some(at) = self.long.pop_front()
+        {
+            let Some(session) = self.sessions.at(at).filter(|session| !session.is_ending) else { continue };
+            if let Some(link) = session.send_pending(frame_max, out) {
+                self.is_whole(at, link, out);
+                self.has_room_again = true;
+            }
+            self.note_long(at);
+        }
+    }
+
+    /// All of a delivery has been written.
+    pub fn is_whole(&mut self, at: u16, link: LinkId, out: &mut Vec<u8>) {
+        if let Some(session) = self.sessions.at(at)
+            && let Some(link) = self.links.get(link)
+            && let handle = link.handle_out
+            && let Some(end) = link.outgoing()
+        {
+            end.used_up(handle, session, out);
+        }
+    }
+
     /// See [`Connection::room`](super::Connection::room).
     #[inline]
     pub fn room(&self, id: LinkId) -> u32 {
@@ -218,8 +279,12 @@ impl Live {
             end.used_up(handle, session, out);
         }
         if pieces.left > 0 {
-            let mut bytes = Vec::with_capacity(pieces.left);
-            pieces.take(pieces.left, &mut bytes);
+            let shared = outgoing.shared.zip(outgoing.parts.last().map(|part| part.len()));
+            let own = pieces.left.saturating_sub(shared.map_or(0, |(_, bytes)| bytes));
+            let mut head = Vec::with_capacity(own);
+            pieces.take(own, &mut head);
+            // What is left now is of the shared one.
+            let tail = shared.map(|(message, _)| (message.clone(), message.payload().len() - pieces.left));
             session.pending = Some(Pending {
                 link: id,
                 handle,
@@ -227,9 +292,12 @@ impl Live {
                 tag: Tag::from_slice(outgoing.tag),
                 format: outgoing.format,
                 settled: outgoing.settled,
-                bytes,
+                _weight: Weight::new(head.len()),
+                head,
+                tail,
                 sent: 0,
             });
+            self.note_long(at);
         }
         Ok(delivery)
     }

@@ -28,8 +28,9 @@ const RETAIN: &str = "x-opt-retain-message";
 const IDENTIFIERS: &str = "x-opt-mqtt-subscription-id";
 
 impl Published<'_> {
-    /// Writes all sections around a message that was kept from its annotations on; none: it is no message.
-    pub fn write(&self, kept: &[u8], limits: &Limits, out: &mut Vec<u8>) -> Option<()> {
+    /// Writes the sections around a message that was kept from its annotations on. What of it follows as it is; none: it is no
+    /// message.
+    pub fn write<'k>(&self, kept: &'k [u8], limits: &Limits, out: &mut Vec<u8>) -> Option<&'k [u8]> {
         let scanned = Sections::scan(kept, limits).ok()?;
         header(&Header { durable: self.level > 0, ..self.header }, out);
         if !self.identifiers.is_empty() {
@@ -62,12 +63,11 @@ impl Published<'_> {
         let said = scanned.properties();
         let message_id = said.message_id.or((self.level > 0).then_some(Id::Ulong(self.number)));
         if (said.to, said.message_id) == (Some(self.topic), message_id) {
-            out.extend_from_slice(scanned.behind_annotations());
+            Some(scanned.behind_annotations())
         } else {
             properties(&Properties { to: Some(self.topic), message_id, ..said }, out);
-            out.extend_from_slice(scanned.behind_properties());
+            Some(scanned.behind_properties())
         }
-        Some(())
     }
 }
 

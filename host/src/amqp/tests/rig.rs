@@ -118,8 +118,16 @@ impl Rig {
         payload: &[u8],
     ) -> Result<DeliveryId, Undelivered> {
         let tag = token.to_be_bytes();
-        let outgoing =
-            Outgoing { token, tag: &tag, format: 0, settled, resume: false, state: None, parts: &[b"", payload] };
+        let outgoing = Outgoing {
+            token,
+            tag: &tag,
+            format: 0,
+            settled,
+            resume: false,
+            state: None,
+            parts: &[b"", payload],
+            shared: None,
+        };
         self.machine.deliver(link, &outgoing, &mut self.out)
     }
 

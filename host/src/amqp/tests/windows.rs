@@ -2,7 +2,9 @@
 
 use super::raw::*;
 use super::rig::{Rig, Said};
-use crate::amqp::{Action, State, Undelivered};
+use crate::amqp::{Action, Outgoing, State, Undelivered};
+use crate::message::{Envelope, Guarantee, Message};
+use crate::topic::Topic;
 use fe2o3_amqp_types::performatives::Performative;
 
 /// A session of a client that begins with this transfer-id, and takes so many frames.
@@ -65,6 +67,55 @@ fn nothing_is_sent_into_a_window_of_0_and_all_goes_on_when_it_opens() {
     assert_eq!(rig.machine.room(link), 0);
     rig.feed(&flow(1, 1, None)).unwrap();
     assert_eq!(rig.machine.room(link), 1);
+}
+
+/// What was written has to leave first, and other sessions have their turn: it waits in the message that all receivers share.
+#[test]
+fn a_long_message_is_written_in_parts() {
+    let long: Vec<u8> = (0..1_000_000_u32).flat_map(|number| number.to_be_bytes()).collect();
+    let topic = Topic::new("a", &Default::default()).unwrap();
+    let (guarantee, retain, hops) = (Guarantee::AtMostOnce, false, 0);
+    let envelope = Envelope { topic, guarantee, retain, expires: None, properties: None, hops };
+    let shared = Message::new(envelope, 0, &long);
+    // The window is moved on by so many frames at a time; 0: it is wide from the beginning.
+    for (window, head) in [(0, 7), (0, 300_000), (1, 7), (3, 300_000)] {
+        let mut rig = begun_at(0, if window == 0 { 2000 } else { window });
+        let link = rig.attached(&attach_receiver("r", 0, (0, 0)), None);
+        rig.feed(&flow(0, if window == 0 { 2000 } else { window }, Some((0, 0, 5, false, false)))).unwrap();
+        rig.said();
+        let parts = [&long[..head], &long[head..]];
+        let outgoing = Outgoing {
+            token: 1,
+            tag: b"t",
+            format: 0,
+            settled: true,
+            resume: false,
+            state: None,
+            parts: &parts,
+            shared: Some(&shared),
+        };
+        rig.machine.deliver(link, &outgoing, &mut rig.out).unwrap();
+        let (mut got, mut frames) = (Vec::new(), 0);
+        loop {
+            assert!(rig.out.len() < 400_000, "too much at once");
+            let mut is_over = false;
+            for said in rig.said() {
+                let Said::Amqp(_, Performative::Transfer(transfer), payload) = said else { continue };
+                got.extend(payload);
+                (frames, is_over) = (frames + 1, !transfer.more);
+            }
+            if is_over {
+                break;
+            }
+            assert_eq!(rig.machine.room(link), 0);
+            match window {
+                0 => rig.machine.go_on(1, &mut rig.out),
+                _ => drop(rig.feed(&flow(frames, window, None)).unwrap()),
+            }
+        }
+        assert!(got == long, "window {window}, head {head}: {} bytes", got.len());
+        assert!(rig.machine.has_room_again() || window > 0);
+    }
 }
 
 /// 2.6.7: credit may be lowered at any time; what has crossed it counts.

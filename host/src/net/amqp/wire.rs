@@ -117,10 +117,11 @@ impl Wire {
         if !self.machine.is_live() {
             return;
         }
-        if self.machine.has_room_again() {
-            self.ring(None);
-        }
         loop {
+            self.machine.go_on(batch_bytes, out);
+            if self.machine.has_room_again() {
+                self.ring(None);
+            }
             let ready = self.bell.ready();
             if ready.is_empty() {
                 return;
@@ -203,8 +204,8 @@ fn deliver(
             identifiers: &consignment.identifiers,
             header: Header { delivery_count: consignment.failures.max(consignment.duplicate.into()), ..header },
         };
-        if published.write(message.payload(), limits, head).is_some() {
-            return machine.deliver(sender.door.link, &outgoing(sender, consignment, &tag, &[head]), out);
+        if let Some(behind) = published.write(message.payload(), limits, head) {
+            return machine.deliver(sender.door.link, &outgoing(sender, consignment, &tag, &[head, behind]), out);
         }
         head.clear();
     }
@@ -217,14 +218,20 @@ fn deliver(
         true => amqp::annotated(message.payload(), flag, notes, limits),
         false => None,
     };
-    let behind = annotated.as_deref().unwrap_or(message.payload());
+    let behind = match &annotated {
+        Some((annotations, behind)) => {
+            head.extend_from_slice(annotations);
+            behind
+        }
+        None => message.payload(),
+    };
     machine.deliver(sender.door.link, &outgoing(sender, consignment, &tag, &[head, behind]), out)
 }
 
 /// What the client has a part of comes again from its beginning (3.4.1).
 static BEGINNING: amqp::State = amqp::State::Received { section: 0, offset: 0 };
 
-fn outgoing<'m>(sender: &Sender, consignment: &Consignment, tag: &'m [u8], parts: &'m [&'m [u8]]) -> Outgoing<'m> {
+fn outgoing<'m>(sender: &Sender, consignment: &'m Consignment, tag: &'m [u8], parts: &'m [&'m [u8]]) -> Outgoing<'m> {
     Outgoing {
         token: consignment.number,
         tag,
@@ -233,5 +240,6 @@ fn outgoing<'m>(sender: &Sender, consignment: &Consignment, tag: &'m [u8], parts
         resume: sender.resumed.binary_search(&consignment.number).is_ok(),
         state: sender.partial.contains(&consignment.number).then_some(&BEGINNING),
         parts,
+        shared: Some(&consignment.message),
     }
 }
