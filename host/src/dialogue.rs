@@ -427,6 +427,16 @@ pub struct Predicate {
     pub test: Arc<dyn Fn(&Message) -> bool + Send + Sync>,
 }
 
+impl Predicate {
+    /// What a test takes at most, roughly, in parts of a microsecond: each few bytes of the words may be held against all of the
+    /// message.
+    pub fn work(&self, message: &Message) -> u64 {
+        /// Bytes of the words times bytes of the message.
+        const PART: u64 = 3072;
+        1 + (self.words.len() as u64).saturating_mul(message.payload().len() as u64) / PART
+    }
+}
+
 impl fmt::Debug for Predicate {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Predicate").field("words", &self.words).finish_non_exhaustive()

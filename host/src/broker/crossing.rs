@@ -29,15 +29,18 @@ impl Broker {
     #[inline(always)]
     pub(super) fn prepare(&self, worker: &mut Worker, message: &Message, mailbox: &Mailbox) -> bool {
         self.cross(worker, message, mailbox.is_consumed());
-        self.fits(mailbox, message)
+        self.fits(worker, mailbox, message)
     }
 
     /// Whether a mailbox's condition holds for a message whose forms are made.
     #[inline(always)]
-    pub(super) fn fits(&self, mailbox: &Mailbox, message: &Message) -> bool {
+    pub(super) fn fits(&self, worker: &mut Worker, mailbox: &Mailbox, message: &Message) -> bool {
         match mailbox.predicate() {
             None => true,
-            Some(predicate) => message.in_form(true).is_ok_and(|message| (predicate.test)(message)),
+            Some(predicate) => message.in_form(true).is_ok_and(|message| {
+                worker.work += predicate.work(message);
+                (predicate.test)(message)
+            }),
         }
     }
 

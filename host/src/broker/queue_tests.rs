@@ -726,6 +726,18 @@ fn what_is_bound_to_a_queue_while_it_goes_goes_with_it() {
     assert_eq!((broker.metrics.subscriptions.get(), broker.queues().count()), (0, 0));
 }
 
+/// They are held against each message that is published: that ends its publisher's turn.
+#[test]
+fn conditions_of_subscriptions_count_as_work() {
+    let mut hall = hall(Limits::default());
+    let test = Arc::new(|_: &Message| false);
+    let predicate = Predicate { words: vec![b' '; 1 << 20].into(), test };
+    let _one = hall.consumer(subscription(0), 1, Some(predicate));
+    let before = hall.worker.work();
+    hall.send("a/b", Guarantee::AtLeastOnce, &"0".repeat(100));
+    assert!(hall.worker.work() - before > 10_000);
+}
+
 /// Invariant 3: others come to the queue, and to the thread, while somebody looks for the few entries that it wants.
 #[test]
 fn a_condition_is_held_against_a_long_queue_in_parts() {

@@ -263,8 +263,9 @@ impl Broker {
         let mut copies = Vec::with_capacity(found.len());
         for (number, message) in found {
             let copy = self.replayed(worker, mailbox, &link.scope, &replay.subscription, message);
-            self.prepare(worker, &copy.message, mailbox);
-            copies.push((number, copy));
+            if self.prepare(worker, &copy.message, mailbox) {
+                copies.push((number, copy));
+            }
         }
         let mut state = mailbox.lock();
         let is_same = |front: &&mut Replay| front.is_asked && front.subscription.filter == replay.subscription.filter;
@@ -277,7 +278,7 @@ impl Broker {
             front.after = replay.after;
         }
         // What was stored meanwhile comes live.
-        let is_early = |(number, copy): &(u64, Queued)| *number <= until && self.fits(mailbox, &copy.message);
+        let is_early = |(number, _): &(u64, Queued)| *number <= until;
         for (_, mut copy) in copies.into_iter().filter(is_early) {
             state.arrivals += 1;
             copy.arrival = state.arrivals;
