@@ -264,3 +264,27 @@ fn what_is_too_large_for_a_member_goes_to_another() {
         assert_eq!(other, 1);
     }
 }
+
+/// 4.8.2: what is at-least-once may be sent to another member when the connection breaks.
+#[test]
+fn what_was_sent_to_a_member_that_comes_back_for_smaller_packets_goes_to_another() {
+    let (id, topic) = (unique("member"), unique("shrunk"));
+    let filter = format!("$share/g/{topic}");
+    let mut member = connect(V5).id(&id).kept().open();
+    member.subscribe(&filter, 1);
+    let mut publisher = client(V5);
+    for text in ["one", "two"] {
+        publisher.say(&topic, &format!("{text}{}", "x".repeat(100)), 1);
+        assert_eq!(&member.delivery().text()[..3], text);
+    }
+    let mut other = client(V5);
+    other.subscribe(&filter, 1);
+    member.cut();
+    let small = Property::Four(property::MAXIMUM_PACKET_SIZE, 60);
+    let mut member = connect(V5).id(&id).kept().with(small).open();
+    assert!(member.connack.present);
+    for text in ["one", "two"] {
+        assert_eq!(&other.take().text()[..3], text);
+    }
+    member.expect_nothing();
+}

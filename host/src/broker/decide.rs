@@ -175,7 +175,7 @@ fn carry_out(
 /// Above at-most-once it counts as delivered.
 fn withhold(mailbox: &Mailbox, state: &mut State, place: Place, changes: &mut Vec<Change>) {
     let gone = match place {
-        Place::Flight(handle) => return state.window.abandon(handle, mailbox.id, changes),
+        Place::Flight(handle) => state.window.abandon(handle, mailbox.id, changes),
         Place::Waiting(arrival) => {
             let is_it = |queued: &Queued| queued.arrival == arrival;
             if let Some(at) = state.replayed.iter().position(is_it) {

@@ -249,7 +249,7 @@ impl Broker {
     }
 
     /// The mailbox that has no room for this target's copy.
-    fn full(&self, now: Time, message: &Message, target: &Target) -> Option<Arc<Mailbox>> {
+    pub(super) fn full(&self, now: Time, message: &Message, target: &Target) -> Option<Arc<Mailbox>> {
         match target {
             Target::Single(single) => {
                 let mailbox = &single.mailbox;

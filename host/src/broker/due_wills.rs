@@ -7,7 +7,7 @@
 use super::Broker;
 use super::deliver::Full;
 use super::publish::{Decided, Decision};
-use super::route::Route;
+use super::route::{Route, Target};
 use super::staged::Staged;
 use super::wills::{Place, Touched};
 use super::worker::Worker;
@@ -80,7 +80,7 @@ impl Broker {
         let Outcome { go, wishes } = self.judge_will(worker, now, record, how);
         for (decided, route) in &go {
             self.copies_have_room(worker, now, &decided.copies)?;
-            self.has_room(now, &decided.message, route, decided.keep)?;
+            self.has_room_for_will(now, decided, route)?;
         }
         for (decided, route) in go {
             // Somebody may have filled a queue since it was looked at: its bound is exceeded, and nothing is lost.
@@ -93,6 +93,22 @@ impl Broker {
             self.grant(worker, now, wishes, staged);
         }
         Ok(())
+    }
+
+    /// The queue of a session that is full takes wills all the same, up to half as much again: one receiver that is away is not to
+    /// keep them from all others.
+    fn has_room_for_will(&self, now: Time, decided: &Decided, route: &Arc<Route>) -> Result<(), Full> {
+        let message = &decided.message;
+        let takes = |target: &Target| match target {
+            Target::Single(single) if !single.mailbox.is_consumed() => !single.mailbox.is_overfull(&self.limits),
+            target => self.full(now, message, target).is_none(),
+        };
+        match self.has_room(now, message, route, decided.keep) {
+            Err(Full::Queue(_)) if self.store.has_room() && !self.is_short() && route.targets.iter().all(takes) => {
+                Ok(())
+            }
+            found => found,
+        }
     }
 
     fn judge_will(&self, worker: &mut Worker, now: Time, record: &WillRecord, how: Departure) -> Outcome {

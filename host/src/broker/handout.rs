@@ -236,7 +236,9 @@ fn resend(
             Some((handle, Some(FormMissing::Impossible))) => {
                 drained.formless += 1;
                 drained.abandoned = true;
-                state.window.abandon(handle, mailbox, &mut drained.changes);
+                if let Some(queued) = state.window.abandon(handle, mailbox, &mut drained.changes) {
+                    queued.forget(mailbox, &mut drained.changes);
+                }
                 continue;
             }
             Some((_, None)) | None => {}

@@ -99,9 +99,11 @@ impl Broker {
         let mailbox = &attachment.mailbox;
         let mut changes = Vec::new();
         let mut state = mailbox.lock();
-        if again {
-            state.window.abandon(handle, mailbox.id, &mut changes);
-        } else if let Some(queued) = state.window.settle(handle) {
+        let over = match again {
+            true => state.window.abandon(handle, mailbox.id, &mut changes),
+            false => state.window.settle(handle),
+        };
+        if let Some(queued) = over {
             if queued.group.is_some() {
                 // Somebody else of its share may take it, but the one who sends asks no modules.
                 state.unfit.push(queued);

@@ -259,6 +259,30 @@ fn a_will_that_finds_no_room_is_held_and_published_when_there_is() {
     assert_eq!(kept(hall, directory.path()), [("two".to_owned(), None)]);
 }
 
+/// One that is away and whose queue is full keeps nobody else waiting, as long as its queue is not past its bound by half.
+#[test]
+fn a_will_does_not_wait_for_a_receiver_that_is_away_with_a_full_queue() {
+    let mut hall = hall(Limits { queue_messages_max: 2, ..Limits::default() });
+    let (mut away, _) = hall.attach("away", false, 1000, 10);
+    hall.subscribe(&mut away, "wills", Guarantee::AtLeastOnce);
+    hall.lose(&mut away);
+    let (mut publisher, _) = hall.attach("publisher", true, 0, 10);
+    for number in 1..=2 {
+        hall.publish(&mut publisher, "wills", Guarantee::AtLeastOnce, number, b"first");
+    }
+    let (mut watcher, _) = hall.attach("watcher", true, 0, 10);
+    hall.subscribe(&mut watcher, "wills", Guarantee::AtLeastOnce);
+    for _ in 0..2 {
+        let (link, _) = come(&hall.broker, &mut hall.worker, hall.now, "one", 0);
+        lose(&mut hall, link);
+    }
+    let metrics = &hall.broker.metrics;
+    assert_eq!((metrics.wills_published_total.get(), metrics.wills_held_total.get()), (1, 1));
+    assert_eq!(come_for(&hall, &watcher), ["one"]);
+    let (away, _) = hall.attach("away", false, 1000, 10);
+    assert_eq!(come_for(&hall, &away), ["first", "first", "one"]);
+}
+
 #[test]
 fn a_will_that_is_held_outlives_a_restart() {
     let directory = tempfile::tempdir().unwrap();

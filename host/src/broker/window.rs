@@ -197,14 +197,14 @@ impl Window {
     /// and was sent before may stand among what the receiver has and waits for the release of: the handle stays under way
     /// until that is answered, or the receiver would take a later message under it for this one (MQTT 5.0, 4.3.3). What the
     /// store has to know goes into `changes`; the release waits for it ([`Window::abandonment_noted`]).
-    pub fn abandon(&mut self, handle: Handle, mailbox: MailboxId, changes: &mut Vec<Change>) {
-        let Some(at) = self.position(handle) else { return };
+    ///
+    /// Any other is over, and comes back.
+    #[must_use]
+    pub fn abandon(&mut self, handle: Handle, mailbox: MailboxId, changes: &mut Vec<Change>) -> Option<Queued> {
+        let at = self.position(handle)?;
         let flight = &mut self.flights[at];
         if flight.queued.guarantee != Guarantee::ExactlyOnce {
-            if let Some(queued) = self.settle(handle) {
-                queued.forget(mailbox, changes);
-            }
-            return;
+            return self.settle(handle);
         }
         if flight.phase == Phase::Sent {
             flight.phase = Phase::Received;
@@ -220,6 +220,7 @@ impl Window {
             self.outstanding = self.outstanding.saturating_sub(1);
         }
         self.releases = true;
+        None
     }
 
     /// The store has heard of what was abandoned, and has it on disk after this.
