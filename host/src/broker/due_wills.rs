@@ -1,8 +1,8 @@
 //! Wills that are due: their publication, and what becomes of one for which there is no room.
 //!
-//! Nobody is left who could be told that a will was refused. One that meets a full queue or a full disk is held, in the store
-//! as well, and tried again: at first every second. It is asked about anew each time, as it is after a restart. What its owner
-//! may not publish, or a module refuses, is over.
+//! Nobody is left who could be told that a will was refused. A session's full queue takes it all the same, within bounds. One
+//! for which there is no room even so, or a full disk, is held, in the store as well, and tried again: at first every second.
+//! It is asked about anew each time, as it is after a restart. What its owner may not publish, or a module refuses, is over.
 
 use super::Broker;
 use super::deliver::Full;
@@ -95,8 +95,8 @@ impl Broker {
         Ok(())
     }
 
-    /// The queue of a session that is full takes wills all the same, up to half as much again: one receiver that is away is not to
-    /// keep them from all others.
+    /// The full queue of a session takes wills all the same, up to half as much again: one receiver that is away is not to keep
+    /// them from all others.
     fn has_room_for_will(&self, now: Time, decided: &Decided, route: &Arc<Route>) -> Result<(), Full> {
         let message = &decided.message;
         let takes = |target: &Target| match target {

@@ -333,7 +333,7 @@ impl Mailbox {
             || self.bytes.load(Ordering::Relaxed) + more_bytes >= limits.queue_bytes_max.min(bytes)
     }
 
-    /// Whether it is past its bounds by half.
+    /// Whether it is past the bounds of any queue by half.
     pub fn is_overfull(&self, limits: &super::Limits) -> bool {
         let half_again = |bound: usize| bound.saturating_add(bound / 2);
         self.depth() >= half_again(limits.queue_messages_max) || self.size() >= half_again(limits.queue_bytes_max)

@@ -278,7 +278,7 @@ impl Broker {
         }
     }
 
-    /// Asks the modules about a message. Nothing comes of it yet.
+    /// Asks the modules about a message. Nothing comes of it yet but the queue that it goes to, if that was not there.
     #[inline(always)]
     pub(super) fn judge(
         &self,

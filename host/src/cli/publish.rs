@@ -256,10 +256,8 @@ impl Sent {
                 PubAckReason::Success => {}
                 PubAckReason::NoMatchingSubscribers => self.unmatched += 1,
                 reason => {
-                    return refused(words(
-                        reason,
-                        ack.properties.as_ref().and_then(|more| more.reason_string.as_ref()),
-                    ));
+                    let said = ack.properties.as_ref().and_then(|more| more.reason_string.as_ref());
+                    return refused(words(reason, said));
                 }
             },
             Event::Incoming(Packet::PubRec(rec)) => {

@@ -534,14 +534,14 @@ impl Writer {
         self.last_chance = false;
         self.sequence += units as Sequence;
         shared.acknowledged.fetch_max(self.sequence, Ordering::AcqRel);
-        // Whoever waited for the disk finds its change acknowledged: so this comes second.
-        shared.on_disk.store(self.sequence, Ordering::Release);
         shared.backlog.fetch_sub(changes, Ordering::Relaxed);
         shared.backlog_bytes.fetch_sub(bytes, Ordering::Relaxed);
         shared.metrics.store_changes_total.add(changes as u64);
         if !shared.is_healthy() {
             shared.become_healthy();
         }
+        // Whoever waited for the disk finds its change acknowledged, and the store at work: so this comes last.
+        shared.on_disk.store(self.sequence, Ordering::Release);
         shared.tell();
     }
 

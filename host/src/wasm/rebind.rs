@@ -11,8 +11,8 @@ use std::sync::Arc;
 impl Modules {
     /// Binds a bundled or configured module anew: its configuration, order, policy, and whether it is asked. Nothing is
     /// written to disk, as the configuration is not kept there either, but for one that was switched off by hand and is now
-    /// switched on: the next start is not to find it off. Where a deployed version stands in its place,
-    /// that one goes on with its own configuration, and the new binding waits behind it.
+    /// switched on: the next start is not to find it off. Where a deployed version stands in its place, that one goes on with
+    /// its own configuration, and the new binding waits behind it.
     pub fn rebind(&self, binding: Binding) -> Result<Deployed, DeployError> {
         let inner = self.inner();
         let _changing = inner.changing();
