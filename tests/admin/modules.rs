@@ -19,6 +19,22 @@ fn the_bundled_modules_run_in_the_default_set_up() {
     }
 }
 
+/// However many names there are, and whatever is subscribed to meanwhile.
+#[test]
+fn a_mapping_is_asked_about_a_name_once() {
+    let Some(broker) = Broker::start() else { return };
+    let admin = broker.admin();
+    let mut client = connect(V5).at(broker.address()).open();
+    for round in 0..3 {
+        for name in 0..300 {
+            client.publish(&Publish::new(&format!("names/{name}"), "x", 1));
+        }
+        client.subscribe(&format!("other/{round}"), 0);
+    }
+    let calls = admin.get("/api/v1/modules/topic-rules").expect(200).json()["calls"].as_u64().unwrap();
+    assert_eq!(calls, 300 + 3);
+}
+
 #[test]
 fn a_configuration_is_a_version_of_its_own_and_can_be_rolled_back() {
     let Some(broker) = Broker::start() else { return };

@@ -36,6 +36,7 @@ mod record;
 mod retain;
 mod retained;
 mod route;
+mod routes;
 mod sessions;
 mod settle;
 mod shared_groups;

@@ -1,9 +1,10 @@
 //! The way of a topic: its name in the broker's words, the modules that want to see it, and who gets it. Worked out once
-//! and remembered by each thread while neither modules nor subscriptions change.
+//! and remembered by each thread while neither modules nor subscriptions change ([`super::routes`]).
 
 use super::Broker;
 use super::mailbox::Mailbox;
 use super::queues::is_address_of_queue;
+use super::routes::{Key, Moment};
 use super::shared_groups::Group;
 use super::worker::Worker;
 use crate::client::Scope;
@@ -12,8 +13,6 @@ use crate::message::{Guarantee, Refusal, RefusalKind};
 use crate::store::MailboxId;
 use crate::topic::Topic;
 use crate::wasm::{Chain, Guests, RetainAsk, Retention};
-use hashbrown::DefaultHashBuilder;
-use std::hash::BuildHasher;
 use std::sync::{Arc, OnceLock};
 
 /// What stands under a filter in the trie.
@@ -84,80 +83,25 @@ pub struct Route {
 /// A route or why there is none, both worth remembering.
 pub type Found = Result<Arc<Route>, Refusal>;
 
-/// Remembered routes of one thread: a table in which a newer route takes the place of an older one with the same slot.
-pub struct Routes {
-    hasher: DefaultHashBuilder,
-    slots: Vec<Option<Box<Slot>>>,
-    used: usize,
-    slots_max: usize,
-}
-
-struct Slot {
-    hash: u64,
-    scope: Arc<Scope>,
-    name: Box<str>,
-    generation: u64,
-    version: u64,
-    found: Found,
-}
-
-impl Routes {
-    /// A table that grows to at most so many routes, rounded up to a power of two.
-    pub fn new(routes_max: usize) -> Self {
-        Self {
-            hasher: DefaultHashBuilder::default(),
-            slots: Vec::new(),
-            used: 0,
-            slots_max: routes_max.max(64).next_power_of_two(),
-        }
-    }
-
-    fn get(&self, hash: u64, scope: &Arc<Scope>, name: &str, generation: u64, version: u64) -> Option<&Found> {
-        let slot = self.slots.get(hash as usize & self.slots.len().wrapping_sub(1))?.as_deref()?;
-        let same = slot.hash == hash
-            && slot.generation == generation
-            && slot.version == version
-            && *slot.name == *name
-            && (Arc::ptr_eq(&slot.scope, scope) || slot.scope == *scope);
-        same.then_some(&slot.found)
-    }
-
-    fn put(&mut self, slot: Slot) {
-        if self.used * 2 >= self.slots.len() && self.slots.len() < self.slots_max {
-            self.grow();
-        }
-        let at = slot.hash as usize & (self.slots.len() - 1);
-        self.used += usize::from(self.slots[at].is_none());
-        self.slots[at] = Some(Box::new(slot));
-    }
-
-    fn grow(&mut self) {
-        let size = (self.slots.len() * 4).clamp(64, self.slots_max);
-        let old = std::mem::replace(&mut self.slots, (0..size).map(|_| None).collect());
-        self.used = 0;
-        for slot in old.into_iter().flatten() {
-            let at = slot.hash as usize & (size - 1);
-            self.used += usize::from(self.slots[at].is_none());
-            self.slots[at] = Some(slot);
-        }
-    }
-}
-
 impl Broker {
     /// The way of a name, as clients of `scope` say it.
     pub(super) fn route(&self, worker: &mut Worker, scope: &Arc<Scope>, name: &str) -> Found {
-        self.remembered(worker, scope, name, |broker, worker, chain| {
-            let topic = broker.mapped(chain, &mut worker.guests, scope, name)?;
+        self.remembered(worker, scope, name, |broker, worker, chain, before| {
+            let topic = match before {
+                Some(Ok(route)) => route.topic.clone(),
+                Some(Err(refusal)) => return Err(refusal),
+                None => broker.mapped(chain, &mut worker.guests, scope, name)?,
+            };
             let way = broker.find_way(chain, &mut worker.guests, topic);
-            Ok(Arc::new(Route { is_queue: way.is_queue || is_address_of_queue(name), ..way }))
+            Ok(Route { is_queue: way.is_queue || is_address_of_queue(name), ..way })
         })
     }
 
     /// The way of a topic in the broker's own words.
     pub(super) fn route_of(&self, worker: &mut Worker, topic: &Topic) -> Arc<Route> {
         let own = self.own_scope.clone();
-        let found = self.remembered(worker, &own, topic.as_str(), |broker, worker, chain| {
-            Ok(Arc::new(broker.find_way(chain, &mut worker.guests, topic.clone())))
+        let found = self.remembered(worker, &own, topic.as_str(), |broker, worker, chain, _| {
+            Ok(broker.find_way(chain, &mut worker.guests, topic.clone()))
         });
         found.unwrap_or_else(|_| Arc::new(Route::nowhere(topic.clone())))
     }
@@ -177,28 +121,42 @@ impl Broker {
         Arc::new(Route { is_queue: true, ..way })
     }
 
+    #[inline]
     fn remembered(
         &self,
         worker: &mut Worker,
         scope: &Arc<Scope>,
         name: &str,
-        work_out: impl FnOnce(&Self, &mut Worker, &Arc<Chain>) -> Found,
+        work_out: impl FnOnce(&Self, &mut Worker, &Arc<Chain>, Option<Found>) -> Result<Route, Refusal>,
     ) -> Found {
-        let hash = worker.routes.hasher.hash_one(name);
-        let (generation, version) = (worker.chain.generation(), self.routes_version());
-        if let Some(found) = worker.routes.get(hash, scope, name, generation, version) {
-            return found.clone();
+        let key = worker.routes.key(scope, name);
+        let at = Moment { generation: worker.chain.generation(), version: self.routes_version() };
+        match worker.routes.get(&key, at) {
+            Some(found) => found.clone(),
+            None => self.remember(worker, &key, at, work_out),
         }
+    }
+
+    /// What changed may be the subscriptions only: then what the modules said of the name is still true.
+    #[inline(never)]
+    fn remember(
+        &self,
+        worker: &mut Worker,
+        key: &Key,
+        at: Moment,
+        work_out: impl FnOnce(&Self, &mut Worker, &Arc<Chain>, Option<Found>) -> Result<Route, Refusal>,
+    ) -> Found {
         let chain = worker.chain.clone();
         let failures = worker.guests.failures();
-        let found = work_out(self, worker, &chain);
+        let before = worker.routes.before(key, at.generation);
+        let retention = before.as_ref().and_then(|found| found.as_ref().ok()).map(|route| route.retention.clone());
+        let found = work_out(self, worker, &chain, before)
+            .map(|way| Arc::new(Route { retention: retention.unwrap_or_default(), ..way }));
         worker.work += found.as_ref().map_or(1, |route| route.looked_at as u64);
         // What follows from a module's failure holds for this message only.
-        if worker.guests.failures() != failures {
-            return found;
+        if worker.guests.failures() == failures {
+            worker.routes.put(key, at, found.clone());
         }
-        let slot = Slot { hash, scope: scope.clone(), name: name.into(), generation, version, found: found.clone() };
-        worker.routes.put(slot);
         found
     }
 
@@ -281,7 +239,7 @@ impl Route {
         self.targets.iter().any(is_it)
     }
 
-    fn nowhere(topic: Topic) -> Self {
+    pub(super) fn nowhere(topic: Topic) -> Self {
         let never = RetainAsk::Never;
         let targets = Box::default();
         let retention = Default::default();

@@ -2,7 +2,7 @@
 
 use super::Broker;
 use super::mailbox::Outlet;
-use super::route::Routes;
+use super::routes::Routes;
 use super::sessions::OF_LINKS;
 use super::staged::Staged;
 use crate::message::Time;

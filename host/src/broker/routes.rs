@@ -1,0 +1,223 @@
+//! Routes that a thread remembers: a table of sets of a few places each, so that names that many clients use at the same time
+//! do not push one another out, and a name costs one look at a cache line and one at its route.
+
+use super::route::Found;
+use crate::client::Scope;
+use hashbrown::DefaultHashBuilder;
+use std::hash::BuildHasher;
+use std::ops::Range;
+use std::sync::Arc;
+
+/// Places of a set: their hashes lie in one or two cache lines.
+const WAYS: usize = 4;
+
+/// Places of the first table.
+const PLACES_MIN: usize = 64;
+
+/// By what factor a table grows.
+const GROWTH: usize = 4;
+
+/// Since when something holds.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) struct Moment {
+    /// Of the modules.
+    pub generation: u64,
+    /// Of the subscriptions.
+    pub version: u64,
+}
+
+/// A name as clients of a scope say it.
+pub(super) struct Key<'a> {
+    hash: u64,
+    scope: &'a Arc<Scope>,
+    name: &'a str,
+}
+
+/// The table of one thread.
+pub(super) struct Routes {
+    hasher: DefaultHashBuilder,
+    places: Vec<Place>,
+    places_max: usize,
+    /// Counts what had to go: the place of a full set that is next.
+    next: usize,
+}
+
+#[derive(Default)]
+struct Place {
+    hash: u64,
+    kept: Option<Box<Kept>>,
+}
+
+struct Kept {
+    scope: Arc<Scope>,
+    name: Box<str>,
+    at: Moment,
+    found: Found,
+}
+
+impl Place {
+    #[inline]
+    fn kept(&self, key: &Key) -> Option<&Kept> {
+        let kept = self.kept.as_deref().filter(|_| self.hash == key.hash)?;
+        let same = *kept.name == *key.name && (Arc::ptr_eq(&kept.scope, key.scope) || kept.scope == *key.scope);
+        same.then_some(kept)
+    }
+}
+
+impl Routes {
+    /// A table that grows to at most so many routes, rounded up to a power of two.
+    pub fn new(routes_max: usize) -> Self {
+        let places_max = routes_max.max(PLACES_MIN).next_power_of_two();
+        Self { hasher: DefaultHashBuilder::default(), places: Vec::new(), places_max, next: 0 }
+    }
+
+    /// The hash is one of the scope, too: many users may publish under one name. Clients of a listener share its name.
+    #[inline]
+    pub fn key<'a>(&self, scope: &'a Arc<Scope>, name: &'a str) -> Key<'a> {
+        let listener = scope.listener.as_ptr().addr();
+        Key { hash: self.hasher.hash_one((name, listener, scope.protocol, &scope.identity)), scope, name }
+    }
+
+    /// What was found, if that still holds.
+    #[inline]
+    pub fn get(&self, key: &Key, at: Moment) -> Option<&Found> {
+        let kept = self.kept(key)?;
+        (kept.at == at).then_some(&kept.found)
+    }
+
+    /// What was found under the same modules, whatever was subscribed to then.
+    pub fn before(&self, key: &Key, generation: u64) -> Option<Found> {
+        let kept = self.kept(key)?;
+        (kept.at.generation == generation).then(|| kept.found.clone())
+    }
+
+    #[inline]
+    fn kept(&self, key: &Key) -> Option<&Kept> {
+        self.places.get(self.set(key.hash))?.iter().find_map(|place| place.kept(key))
+    }
+
+    #[inline]
+    fn set(&self, hash: u64) -> Range<usize> {
+        let start = (hash as usize).wrapping_mul(WAYS) & self.places.len().wrapping_sub(1);
+        start..start.saturating_add(WAYS)
+    }
+
+    /// Remembers it in place of what was found before, of nothing, or of what holds no more. Where the set is full of what
+    /// holds the table grows; at its bound another goes.
+    pub fn put(&mut self, key: &Key, at: Moment, found: Found) {
+        if self.places.is_empty() {
+            self.resize(PLACES_MIN);
+        }
+        let place = loop {
+            if let Some(place) = self.free(key, at) {
+                break place;
+            }
+            if self.places.len() >= self.places_max {
+                self.next = self.next.wrapping_add(1);
+                break self.set(key.hash).start + self.next % WAYS;
+            }
+            self.resize((self.places.len() * GROWTH).min(self.places_max));
+        };
+        let kept = Kept { scope: key.scope.clone(), name: key.name.into(), at, found };
+        self.places[place] = Place { hash: key.hash, kept: Some(Box::new(kept)) };
+    }
+
+    fn free(&self, key: &Key, at: Moment) -> Option<usize> {
+        let set = self.set(key.hash);
+        let places = &self.places[set.clone()];
+        let same = || places.iter().position(|place| place.kept(key).is_some());
+        let idle = || places.iter().position(|place| place.kept.as_ref().is_none_or(|kept| kept.at != at));
+        Some(set.start + same().or_else(idle)?)
+    }
+
+    fn resize(&mut self, size: usize) {
+        let old = std::mem::replace(&mut self.places, (0..size).map(|_| Place::default()).collect());
+        for place in old.into_iter().filter(|place| place.kept.is_some()) {
+            let set = self.set(place.hash);
+            // What shares a set shared one before.
+            if let Some(free) = self.places[set].iter_mut().find(|place| place.kept.is_none()) {
+                *free = place;
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::route::Route;
+    use super::*;
+    use crate::client::Protocol;
+    use crate::topic::{Limits, Topic};
+
+    const AT: Moment = Moment { generation: 1, version: 1 };
+
+    fn scope() -> Arc<Scope> {
+        Arc::new(Scope { listener: "mqtt".into(), protocol: Protocol::Mqtt, identity: None })
+    }
+
+    fn found(name: &str) -> Found {
+        Ok(Arc::new(Route::nowhere(Topic::new(name, &Limits::default()).unwrap())))
+    }
+
+    fn fill(routes: &mut Routes, scope: &Arc<Scope>, names: Range<usize>, at: Moment) {
+        for name in names.map(|n| format!("t/{n}")) {
+            let key = routes.key(scope, &name);
+            routes.put(&key, at, found(&name));
+        }
+    }
+
+    fn there(routes: &Routes, scope: &Arc<Scope>, names: Range<usize>, at: Moment) -> usize {
+        let is_there = |name: &String| {
+            let found = routes.get(&routes.key(scope, name), at);
+            found.inspect(|found| assert_eq!(found.as_ref().unwrap().topic.as_str(), name)).is_some()
+        };
+        names.map(|n| format!("t/{n}")).filter(is_there).count()
+    }
+
+    #[test]
+    fn names_in_use_do_not_push_one_another_out() {
+        let (mut routes, scope) = (Routes::new(1 << 17), scope());
+        fill(&mut routes, &scope, 0..1_000, AT);
+        assert_eq!(there(&routes, &scope, 0..1_000, AT), 1_000);
+    }
+
+    #[test]
+    fn there_are_no_more_than_it_is_made_for() {
+        let (mut routes, scope) = (Routes::new(1_000), scope());
+        fill(&mut routes, &scope, 0..100_000, AT);
+        let kept = there(&routes, &scope, 0..100_000, AT);
+        assert!((1_000..=1_024).contains(&kept), "{kept}");
+    }
+
+    #[test]
+    fn what_holds_no_more_is_not_found_and_makes_room() {
+        let (mut routes, scope) = (Routes::new(64), scope());
+        fill(&mut routes, &scope, 0..1_000, AT);
+        let later = Moment { version: 2, ..AT };
+        assert_eq!(there(&routes, &scope, 0..1_000, later), 0);
+        fill(&mut routes, &scope, 1_000..1_010, later);
+        assert_eq!(there(&routes, &scope, 1_000..1_010, later), 10);
+    }
+
+    #[test]
+    fn what_modules_said_of_a_name_is_known_until_they_change() {
+        let (mut routes, scope) = (Routes::new(64), scope());
+        fill(&mut routes, &scope, 0..1, AT);
+        let key = routes.key(&scope, "t/0");
+        assert!(routes.before(&key, AT.generation).is_some() && routes.before(&key, AT.generation + 1).is_none());
+        assert!(routes.before(&routes.key(&scope, "t/1"), AT.generation).is_none());
+    }
+
+    #[test]
+    fn users_of_one_name_do_not_push_one_another_out() {
+        let (mut routes, anonymous) = (Routes::new(1 << 17), scope());
+        let named = |user: u32| Arc::new(Scope { identity: Some(user.to_string().into()), ..Scope::clone(&anonymous) });
+        let scopes: Vec<_> = (0..100).map(named).collect();
+        for scope in scopes.iter().chain(&scopes) {
+            fill(&mut routes, scope, 0..1, AT);
+        }
+        assert!(scopes.iter().all(|scope| there(&routes, scope, 0..1, AT) == 1));
+        assert!(routes.places.len() <= 4_096, "{}", routes.places.len());
+        assert_eq!(there(&routes, &anonymous, 0..1, AT), 0, "each has its own");
+    }
+}
