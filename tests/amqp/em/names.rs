@@ -105,6 +105,30 @@ fn em_26_somebody_else_s_client_id_is_refused() {
     mqtt.ping();
 }
 
+/// The subscription of a receiving link is no session: the service ends none and makes none.
+#[test]
+fn the_subscription_service_leaves_subscriptions_of_links_alone() {
+    let Some(address) = address() else { return };
+    let (container, topic) = (unique("holder"), unique("kept"));
+    let mut other = with_service(address, &unique("other"));
+    let mut client = Client::connect(address, &container);
+    client.receiver("sub", &topic, 10);
+    client.sender("out", &topic);
+    let id = format!("$amqp/{container}/sub");
+    for (id, subject, body) in [
+        (&*id, "close", raw::NULL.to_vec()),
+        (&*id, "list", raw::NULL.to_vec()),
+        (&*id, "subscribe", map(&[("t", raw::string("1"))])),
+        (&*id, "unsubscribe", raw::string(&topic)),
+        ("$amqp/nobody", "subscribe", map(&[("t", raw::string("1"))])),
+    ] {
+        let said = other.send("ss", &ask(id, subject).value(&body));
+        assert_eq!(said, Said::Rejected(DENIED.to_owned()), "{id} {subject}");
+    }
+    assert_eq!(client.send("out", &Post::of(b"still here").qos(1)), ACCEPTED);
+    assert_eq!(client.take("sub").payload, b"still here");
+}
+
 /// The access list holds for filters of sessions and topics of wills, and not for a client's own answers.
 #[test]
 fn the_access_list_holds_for_services() {

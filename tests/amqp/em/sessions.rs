@@ -530,6 +530,25 @@ fn options_of_a_subscription_come_as_annotations() {
     assert_eq!(client.settled_inbox() + second.settled_inbox(), 10);
 }
 
+/// 1.7; MQTT 5.0, 3.8.2.1.2, 3.8.3.1: refused there with a malformed packet.
+#[test]
+fn options_that_mqtt_does_not_have_are_refused() {
+    let Some(address) = address() else { return };
+    let id = unique("options");
+    let mut client = with_service(address, &id);
+    for (name, value) in [
+        ("x-opt-mqtt-retain-handling", raw::ubyte(3)),
+        ("x-opt-mqtt-retain-handling", raw::string("never")),
+        ("x-opt-mqtt-subscription-id", raw::uint(0)),
+        ("x-opt-mqtt-subscription-id", raw::uint(268_435_456)),
+        ("x-opt-mqtt-subscription-id", raw::TRUE.to_vec()),
+    ] {
+        let asked = ask(&id, "subscribe").value(&map(&[("t", raw::ubyte(1))])).with(name, value);
+        assert_eq!(client.send("ss", &asked), Said::Rejected("amqp:precondition-failed".to_owned()), "{name}");
+    }
+    assert_eq!(list(&mut client, &id).0, expected(&[]));
+}
+
 /// 1.7: a session ends with its time.
 #[test]
 fn a_session_expires() {

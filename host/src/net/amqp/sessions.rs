@@ -16,12 +16,13 @@ use super::side::{End, Side};
 use super::words;
 use crate::amqp::sections::{Body, Id, Properties, RawValue, Sections};
 use crate::amqp::{AmqpError, Error, Wording, error};
-use crate::broker::PublishBare;
+use crate::broker::{OF_LINKS, PublishBare};
 use crate::client::Client;
 use crate::dialogue::{RetainHandling, SubscribeFilter, SubscribeOptions};
 use crate::message::{Bare, Guarantee, Refusal, RefusalKind, Time};
 use crate::sections::{self, Encoding, Form, Value};
 use crate::store::Sequence;
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 /// Capability of a link to the subscription service: what may be subscribed to is, though something else was refused, and the
@@ -67,6 +68,10 @@ impl Side {
             Some(_) => return Err(wrong("correlation-id is not $mqtt.to.ID.publish")),
             None => asking.link.to_string(),
         };
+        // Its subscription is its terminus (part 3, 3.5): it ends with a detach, and a session of that name nobody could take.
+        if id.starts_with(OF_LINKS) {
+            return Err(error(AmqpError::UnauthorizedAccess, "ids that begin like this belong to receivers of AMQP"));
+        }
         let client = self.named(&id).ok_or_else(|| wrong("the connection is not open"))?;
         match subject {
             "list" | "list_topics" => self.list(now, &client, message, &properties),
@@ -117,7 +122,8 @@ impl Side {
         message: &Sections<'_>,
         asked: &Properties<'_>,
     ) -> Result<Sequence, Error> {
-        let filters = wanted(message).ok_or_else(|| wrong("the body is not a map of filters to QoS"))?;
+        let options = options(message)?;
+        let filters = wanted(message, &options).ok_or_else(|| wrong("the body is not a map of filters to QoS"))?;
         if filters.len() > FILTERS_MAX {
             return Err(error(AmqpError::ResourceLimitExceeded, "too many filters at once"));
         }
@@ -279,19 +285,30 @@ fn truth(message: &Sections<'_>, name: &str) -> bool {
     message.message_annotation(name).and_then(|value| value.as_bool()).unwrap_or(false)
 }
 
-/// A map of filters to QoS, as a number or as text.
-fn wanted(message: &Sections<'_>) -> Option<Vec<SubscribeFilter>> {
-    let asked = SubscribeOptions {
+/// What the annotations of a request to subscribe say, for all its filters.
+fn options(message: &Sections<'_>) -> Result<SubscribeOptions, Error> {
+    let within = |name: &str, range: RangeInclusive<u32>, why: &str| match number(message, name) {
+        Some(number) if range.contains(&number) => Ok(Some(number)),
+        None if message.message_annotation(name).is_none_or(|value| value.is_null()) => Ok(None),
+        _ => Err(wrong(why)),
+    };
+    let handling = "x-opt-mqtt-retain-handling is 0, 1 or 2";
+    let identifier = "x-opt-mqtt-subscription-id is a number of 1 to 268,435,455";
+    Ok(SubscribeOptions {
         no_local: truth(message, "x-opt-mqtt-no-local"),
         retain_as_published: truth(message, "x-opt-mqtt-retain-as-published"),
-        retain_handling: match number(message, "x-opt-mqtt-retain-handling") {
+        retain_handling: match within("x-opt-mqtt-retain-handling", 0..=2, handling)? {
             Some(1) => RetainHandling::IfNew,
             Some(2) => RetainHandling::Never,
             _ => RetainHandling::Always,
         },
-        identifier: number(message, "x-opt-mqtt-subscription-id").filter(|id| (1..=268_435_455).contains(id)),
+        identifier: within("x-opt-mqtt-subscription-id", 1..=268_435_455, identifier)?,
         ..Default::default()
-    };
+    })
+}
+
+/// A map of filters to QoS, as a number or as text.
+fn wanted(message: &Sections<'_>, options: &SubscribeOptions) -> Option<Vec<SubscribeFilter>> {
     let mut items = message.value()?.map()?;
     let mut filters = Vec::new();
     while let Some(name) = items.next() {
@@ -299,7 +316,7 @@ fn wanted(message: &Sections<'_>) -> Option<Vec<SubscribeFilter>> {
         let level = value.as_integer().or_else(|| text(&value)?.trim().parse().ok())?;
         let guarantee = Guarantee::from_level(u8::try_from(level).ok()?)?;
         let (share, name) = share_of(text(&name)?);
-        filters.push(SubscribeFilter { name: name.into(), share, options: SubscribeOptions { guarantee, ..asked } });
+        filters.push(SubscribeFilter { name: name.into(), share, options: SubscribeOptions { guarantee, ..*options } });
     }
     Some(filters)
 }
