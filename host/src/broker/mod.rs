@@ -143,6 +143,8 @@ pub struct Limits {
     pub memory_bytes_max: usize,
     /// Topics whose way is remembered by each worker thread. Default 131,072.
     pub routes_remembered_max: usize,
+    /// Bytes that these may take, in each thread. Default 64 MiB.
+    pub routes_remembered_bytes_max: usize,
     /// Answers of access modules that are remembered of one client, in each direction. Default 1,024.
     pub permits_remembered_max: usize,
     /// Modules' wishes that come of one message, over all hops. Default 256.
@@ -183,6 +185,7 @@ impl Default for Limits {
             publisher_wait_milliseconds_max: 10_000,
             memory_bytes_max: 1 << 30,
             routes_remembered_max: 131_072,
+            routes_remembered_bytes_max: 64 << 20,
             permits_remembered_max: 1024,
             wishes_per_message_max: 256,
             events_waiting_max: 10_000,

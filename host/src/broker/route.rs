@@ -233,6 +233,11 @@ impl Broker {
 }
 
 impl Route {
+    /// Bytes that it takes, roughly.
+    pub(super) fn size(&self) -> usize {
+        size_of::<Self>() + self.topic.as_str().len() + self.targets.len() * size_of::<Target>()
+    }
+
     /// Whether a client gets a copy for itself.
     pub(super) fn leads_to(&self, mailbox: &Arc<Mailbox>) -> bool {
         let is_it = |target: &Target| matches!(target, Target::Single(single) if Arc::ptr_eq(&single.mailbox, mailbox));

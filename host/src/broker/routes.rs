@@ -38,8 +38,11 @@ pub(super) struct Routes {
     hasher: DefaultHashBuilder,
     places: Vec<Place>,
     places_max: usize,
-    /// Counts what had to go: the place of a full set that is next.
-    next: usize,
+    /// What the routes take, roughly.
+    bytes: usize,
+    bytes_max: usize,
+    /// Goes round: what has to make room is looked for from here.
+    hand: usize,
 }
 
 #[derive(Default)]
@@ -53,6 +56,15 @@ struct Kept {
     name: Box<str>,
     at: Moment,
     found: Found,
+    bytes: usize,
+}
+
+impl Kept {
+    fn new(key: &Key, at: Moment, found: Found) -> Self {
+        let way = found.as_ref().map_or(0, |route| route.size());
+        let bytes = size_of::<Self>() + key.name.len() + way;
+        Self { scope: key.scope.clone(), name: key.name.into(), at, found, bytes }
+    }
 }
 
 impl Place {
@@ -65,10 +77,10 @@ impl Place {
 }
 
 impl Routes {
-    /// A table that grows to at most so many routes, rounded up to a power of two.
-    pub fn new(routes_max: usize) -> Self {
+    /// A table that grows to at most so many routes, rounded up to a power of two, and so many bytes, or one route.
+    pub fn new(routes_max: usize, bytes_max: usize) -> Self {
         let places_max = routes_max.max(PLACES_MIN).next_power_of_two();
-        Self { hasher: DefaultHashBuilder::default(), places: Vec::new(), places_max, next: 0 }
+        Self { hasher: DefaultHashBuilder::default(), places: Vec::new(), places_max, bytes: 0, bytes_max, hand: 0 }
     }
 
     /// The hash is one of the scope, too: many users may publish under one name. Clients of a listener share its name.
@@ -113,13 +125,29 @@ impl Routes {
                 break place;
             }
             if self.places.len() >= self.places_max {
-                self.next = self.next.wrapping_add(1);
-                break self.set(key.hash).start + self.next % WAYS;
+                self.hand = self.hand.wrapping_add(1);
+                break self.set(key.hash).start + self.hand % WAYS;
             }
             self.resize((self.places.len() * GROWTH).min(self.places_max));
         };
-        let kept = Kept { scope: key.scope.clone(), name: key.name.into(), at, found };
+        self.clear(place);
+        let kept = Kept::new(key, at, found);
+        self.make_room(kept.bytes);
+        self.bytes += kept.bytes;
         self.places[place] = Place { hash: key.hash, kept: Some(Box::new(kept)) };
+    }
+
+    fn clear(&mut self, place: usize) {
+        if let Some(kept) = self.places[place].kept.take() {
+            self.bytes -= kept.bytes;
+        }
+    }
+
+    fn make_room(&mut self, bytes: usize) {
+        while self.bytes > 0 && self.bytes + bytes > self.bytes_max {
+            self.hand = self.hand.wrapping_add(1);
+            self.clear(self.hand % self.places.len());
+        }
     }
 
     fn free(&self, key: &Key, at: Moment) -> Option<usize> {
@@ -135,8 +163,9 @@ impl Routes {
         for place in old.into_iter().filter(|place| place.kept.is_some()) {
             let set = self.set(place.hash);
             // What shares a set shared one before.
-            if let Some(free) = self.places[set].iter_mut().find(|place| place.kept.is_none()) {
-                *free = place;
+            match self.places[set].iter_mut().find(|place| place.kept.is_none()) {
+                Some(free) => *free = place,
+                None => self.bytes -= place.kept.map_or(0, |kept| kept.bytes),
             }
         }
     }
@@ -176,22 +205,41 @@ mod tests {
 
     #[test]
     fn names_in_use_do_not_push_one_another_out() {
-        let (mut routes, scope) = (Routes::new(1 << 17), scope());
+        let (mut routes, scope) = (Routes::new(1 << 17, 1 << 30), scope());
         fill(&mut routes, &scope, 0..1_000, AT);
         assert_eq!(there(&routes, &scope, 0..1_000, AT), 1_000);
     }
 
     #[test]
     fn there_are_no_more_than_it_is_made_for() {
-        let (mut routes, scope) = (Routes::new(1_000), scope());
+        let (mut routes, scope) = (Routes::new(1_000, 1 << 30), scope());
         fill(&mut routes, &scope, 0..100_000, AT);
         let kept = there(&routes, &scope, 0..100_000, AT);
         assert!((1_000..=1_024).contains(&kept), "{kept}");
     }
 
     #[test]
+    fn they_take_no_more_memory_than_they_may() {
+        let (mut routes, scope) = (Routes::new(1 << 17, 100_000), scope());
+        for n in 0..1_000 {
+            let name = format!("{n}/{}", "long".repeat(1_000));
+            let key = routes.key(&scope, &name);
+            routes.put(&key, AT, found("a"));
+            assert!(routes.get(&routes.key(&scope, &name), AT).is_some() && routes.bytes <= 100_000);
+        }
+        assert!(routes.bytes > 90_000, "{}", routes.bytes);
+        // One that is too large by itself is the only one.
+        let name = "long".repeat(30_000);
+        let key = routes.key(&scope, &name);
+        routes.put(&key, AT, found("a"));
+        assert_eq!(routes.places.iter().filter(|place| place.kept.is_some()).count(), 1);
+        fill(&mut routes, &scope, 0..10, AT);
+        assert_eq!(there(&routes, &scope, 0..10, AT), 10);
+    }
+
+    #[test]
     fn what_holds_no_more_is_not_found_and_makes_room() {
-        let (mut routes, scope) = (Routes::new(64), scope());
+        let (mut routes, scope) = (Routes::new(64, 1 << 30), scope());
         fill(&mut routes, &scope, 0..1_000, AT);
         let later = Moment { version: 2, ..AT };
         assert_eq!(there(&routes, &scope, 0..1_000, later), 0);
@@ -201,7 +249,7 @@ mod tests {
 
     #[test]
     fn what_modules_said_of_a_name_is_known_until_they_change() {
-        let (mut routes, scope) = (Routes::new(64), scope());
+        let (mut routes, scope) = (Routes::new(64, 1 << 30), scope());
         fill(&mut routes, &scope, 0..1, AT);
         let key = routes.key(&scope, "t/0");
         assert!(routes.before(&key, AT.generation).is_some() && routes.before(&key, AT.generation + 1).is_none());
@@ -210,7 +258,7 @@ mod tests {
 
     #[test]
     fn users_of_one_name_do_not_push_one_another_out() {
-        let (mut routes, anonymous) = (Routes::new(1 << 17), scope());
+        let (mut routes, anonymous) = (Routes::new(1 << 17, 1 << 30), scope());
         let named = |user: u32| Arc::new(Scope { identity: Some(user.to_string().into()), ..Scope::clone(&anonymous) });
         let scopes: Vec<_> = (0..100).map(named).collect();
         for scope in scopes.iter().chain(&scopes) {

@@ -48,7 +48,7 @@ impl Worker {
             guests: Guests::new(&broker.modules),
             plan: broker.modules.chain(),
             chain: broker.modules.chain(),
-            routes: Routes::new(broker.limits.routes_remembered_max),
+            routes: Routes::new(broker.limits.routes_remembered_max, broker.limits.routes_remembered_bytes_max),
             touched: Vec::new(),
             later: Staged::default(),
             spare: None,

@@ -272,6 +272,7 @@ pub(super) const GLOBAL: &[Setting<Config>] = &[
     number!("broker.permits_remembered_max", broker.permits_remembered_max, 1..=1_000_000, "topics"),
     number!("broker.memory_bytes_max", broker.memory_bytes_max, 1 << 20..=1 << 50, "bytes"),
     number!("broker.routes_remembered_max", broker.routes_remembered_max, 1..=1_000_000_000, "topics"),
+    number!("broker.routes_remembered_bytes_max", broker.routes_remembered_bytes_max, 1 << 16..=1 << 40, "bytes"),
     number!("broker.wishes_per_message_max", broker.wishes_per_message_max, 0..=100_000, "messages"),
     number!("broker.events_waiting_max", broker.events_waiting_max, 0..=100_000_000, "events"),
     number!("broker.queue_failures_max", broker.queue_failures_max, 0..=1_000_000, "attempts"),
