@@ -68,6 +68,36 @@ fn requests_by_way_of_another_name_or_site_are_refused() {
     }
 }
 
+/// RFC 9112, 3.2: 400 to a request without a Host header, with two, or with what is no host in it; also where nobody has to
+/// say who it is.
+#[test]
+fn a_request_without_one_host_is_a_bad_one() {
+    let Some(admin) = admin() else { return };
+    let ours = format!("Host: {}\r\n", admin.address);
+    let both = format!("{ours}{ours}");
+    for path in ["/healthz", "/api/v1/modules", "/metrics"] {
+        for (version, hosts, status) in [
+            ("1.1", "", 400),
+            ("1.1", both.as_str(), 400),
+            ("1.1", "Host: a b\r\n", 400),
+            ("1.1", "Host: a/b\r\n", 400),
+            ("1.0", both.as_str(), 400),
+            ("1.1", ours.as_str(), 200),
+        ] {
+            let mut stream = TcpStream::connect(admin.address).unwrap();
+            let head = format!(
+                "GET {path} HTTP/{version}\r\n{hosts}Authorization: Bearer {}\r\nConnection: close\r\n\r\n",
+                admin.token
+            );
+            stream.write_all(head.as_bytes()).unwrap();
+            let mut answer = String::new();
+            stream.read_to_string(&mut answer).unwrap();
+            assert!(answer.contains(&format!(" {status} ")), "{path} {hosts:?}: {answer}");
+            assert!(status == 200 || answer.contains("application/problem+json"), "{path} {hosts:?}: {answer}");
+        }
+    }
+}
+
 #[test]
 fn what_is_not_there_is_a_problem_document() {
     let Some(admin) = admin() else { return };

@@ -6,7 +6,8 @@ use axum::body::Bytes;
 use axum::extract::rejection::BytesRejection;
 use axum::extract::{FromRequest, FromRequestParts, Path, Query, Request, State};
 use axum::http::request::Parts;
-use axum::http::{StatusCode, header};
+use axum::http::uri::Authority;
+use axum::http::{HeaderValue, StatusCode, Version, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
@@ -23,14 +24,16 @@ const PROMPT: Duration = Duration::from_millis(200);
 pub(super) struct Intake {
     /// The greatest one; what declares more is refused before any of it is read.
     bytes_max: usize,
+    /// What follows from that, for callers.
+    bound: Arc<str>,
     /// Room for so many that are on their way.
     room: Arc<Semaphore>,
     metrics: Arc<Metrics>,
 }
 
 impl Intake {
-    pub(super) fn new(bytes_max: usize, at_once: usize, metrics: Arc<Metrics>) -> Self {
-        Self { bytes_max, room: Arc::new(Semaphore::new(at_once)), metrics }
+    pub(super) fn new(bytes_max: usize, bound: &str, at_once: usize, metrics: Arc<Metrics>) -> Self {
+        Self { bytes_max, bound: bound.into(), room: Arc::new(Semaphore::new(at_once)), metrics }
     }
 
     /// Room for a body that is slow, until that is dropped. Without room its connection is free again.
@@ -42,23 +45,41 @@ impl Intake {
     }
 }
 
-fn too_large() -> Problem {
-    Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "the body is larger than is taken here")
+fn too_large(intake: Option<&Intake>) -> Problem {
+    let bound = intake.map(|intake| format!(": {}", intake.bound)).unwrap_or_default();
+    Problem::new(StatusCode::PAYLOAD_TOO_LARGE, format!("the body is larger than is taken here{bound}"))
 }
 
 /// The whole body. Reading stops with 413 where the bound of the route is passed.
 pub(super) struct Raw(pub Bytes);
 
-/// Refuses a head that is larger than so many bytes.
-pub(super) async fn bounded_head(State(most): State<usize>, request: Request, next: Next) -> Response {
+/// Refuses a head that is larger than so many bytes, or that names no host, several, or what is none (RFC 9112, 3.2).
+pub(super) async fn checked_head(State(most): State<usize>, request: Request, next: Next) -> Response {
     let lines = request.headers().iter().map(|(name, value)| name.as_str().len() + value.len());
     let uri = request.uri();
     let bytes = lines.sum::<usize>() + uri.path().len() + uri.query().map_or(0, str::len);
-    if bytes <= most {
-        return next.run(request).await;
+    if bytes > most {
+        let too_large = StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE;
+        return Problem::new(too_large, format!("the head of the request has more than {most} bytes")).into_response();
     }
-    let too_large = StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE;
-    Problem::new(too_large, format!("the head of the request has more than {most} bytes")).into_response()
+    let hosts: Vec<_> = request.headers().get_all(header::HOST).iter().collect();
+    match check_hosts(request.version(), &hosts) {
+        Ok(()) => next.run(request).await,
+        Err(why) => Problem::bad_request(why).into_response(),
+    }
+}
+
+/// An empty one is right: it stands for a target without a host.
+fn check_hosts(version: Version, hosts: &[&HeaderValue]) -> Result<(), &'static str> {
+    let is_one =
+        |host: &HeaderValue| host.is_empty() || host.to_str().is_ok_and(|host| host.parse::<Authority>().is_ok());
+    match hosts {
+        [] if version == Version::HTTP_11 => Err("a request says in its Host header whom it is for"),
+        [] => Ok(()),
+        [host] if is_one(host) => Ok(()),
+        [_] => Err("the Host header holds no host"),
+        _ => Err("a request names one host"),
+    }
 }
 
 impl<S: Send + Sync> FromRequest<S> for Raw {
@@ -69,7 +90,7 @@ impl<S: Send + Sync> FromRequest<S> for Raw {
             request.headers().get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
         let intake = request.extensions().get::<Intake>().cloned();
         if intake.as_ref().zip(declared).is_some_and(|(intake, length)| length > intake.bytes_max) {
-            return Err(too_large());
+            return Err(too_large(intake.as_ref()));
         }
         let mut reading = std::pin::pin!(Bytes::from_request(request, state));
         let read = match tokio::time::timeout(PROMPT, &mut reading).await {
@@ -80,7 +101,7 @@ impl<S: Send + Sync> FromRequest<S> for Raw {
             }
         };
         read.map(Self).map_err(|rejection: BytesRejection| match rejection.status() {
-            StatusCode::PAYLOAD_TOO_LARGE => too_large(),
+            StatusCode::PAYLOAD_TOO_LARGE => too_large(intake.as_ref()),
             status => Problem::new(status, rejection.body_text()),
         })
     }
@@ -162,7 +183,7 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Ask<T> {
     }
 }
 
-/// `?limit=` and `?after=` of a list.
+/// `?limit=` and `?after=` of a list. A limit that is less or more than can be is taken as the nearest that can.
 #[derive(Debug, Default, serde::Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct PageQuery {
@@ -198,4 +219,30 @@ pub(super) fn page<T: Serialize>(mut items: Vec<T>, limit: usize, key: impl Fn(&
 /// A JSON answer.
 pub(super) fn json(document: &impl Serialize) -> Response {
     axum::Json(document).into_response()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// RFC 9112, 3.2: exactly one Host header, with a host in it, in every request of HTTP/1.1.
+    #[test]
+    fn a_request_names_one_host() {
+        for (version, hosts, right) in [
+            (Version::HTTP_11, &[][..], false),
+            (Version::HTTP_10, &[], true),
+            (Version::HTTP_11, &["localhost:9880"], true),
+            (Version::HTTP_11, &["[::1]:9880"], true),
+            (Version::HTTP_11, &[""], true),
+            (Version::HTTP_11, &["a b"], false),
+            (Version::HTTP_11, &["a/b"], false),
+            (Version::HTTP_10, &["a b"], false),
+            (Version::HTTP_11, &["localhost", "localhost"], false),
+            (Version::HTTP_10, &["localhost", "evil.example"], false),
+        ] {
+            let values: Vec<HeaderValue> = hosts.iter().map(|host| HeaderValue::from_static(host)).collect();
+            let checked = check_hosts(version, &values.iter().collect::<Vec<_>>());
+            assert_eq!(checked.is_ok(), right, "{version:?} {hosts:?}: {checked:?}");
+        }
+    }
 }

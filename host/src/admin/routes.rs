@@ -1,7 +1,7 @@
 //! The route table.
 
 use super::api::Api;
-use super::body::{Intake, bounded_head};
+use super::body::{Intake, checked_head};
 use super::error::Problem;
 use super::guard::{self, Guard};
 use super::{
@@ -20,12 +20,17 @@ const COMPONENT_SLACK: usize = 4;
 /// All endpoints.
 pub(super) fn router(api: Api, guard: Guard) -> Router {
     let limits = api.limits().clone();
-    let component_bytes_max = api.modules().limits().component_bytes_max.saturating_mul(COMPONENT_SLACK);
+    let component_bytes = api.modules().limits().component_bytes_max;
+    let component_bytes_max = component_bytes.saturating_mul(COMPONENT_SLACK);
     let module = get(modules::show).delete(modules::remove);
-    let intake = |bytes_max, at_once| Intake::new(bytes_max, at_once, api.broker().metrics().clone());
-    let uploads = intake(component_bytes_max, limits.uploads_max);
-    let bound = (DefaultBodyLimit::max(component_bytes_max), Extension(uploads));
-    let module = module.merge(put(modules::deploy).layer(bound));
+    let intake =
+        |bytes_max, bound: String, at_once| Intake::new(bytes_max, &bound, at_once, api.broker().metrics().clone());
+    let bound = format!("a component has at most {component_bytes} bytes (wasm.component_bytes_max)");
+    let uploads = intake(component_bytes_max, bound, limits.uploads_max);
+    let upload = put(modules::deploy).layer((DefaultBodyLimit::max(component_bytes_max), Extension(uploads)));
+    let module = module.merge(upload);
+    let bound = format!("at most {} bytes (admin.body_bytes_max)", limits.body_bytes_max);
+    let bodies = intake(limits.body_bytes_max, bound, limits.bodies_max);
     let guarded = Router::new()
         .route("/metrics", get(metrics::metrics))
         .route("/api/v1/modules", get(modules::list))
@@ -52,11 +57,11 @@ pub(super) fn router(api: Api, guard: Guard) -> Router {
         .fallback(|| async { Problem::not_found("there is no such endpoint; see /api/v1/openapi.json") })
         .method_not_allowed_fallback(other_method)
         .layer(DefaultBodyLimit::max(limits.body_bytes_max))
-        .layer(Extension(intake(limits.body_bytes_max, limits.bodies_max)))
+        .layer(Extension(bodies))
         .layer(middleware::from_fn_with_state(Arc::new(guard), guard::check));
     let open = Router::new().route("/healthz", get(health::alive)).route("/readyz", get(health::ready));
     let open = open.method_not_allowed_fallback(other_method);
-    let head = middleware::from_fn_with_state(limits.head_bytes_max, bounded_head);
+    let head = middleware::from_fn_with_state(limits.head_bytes_max, checked_head);
     open.merge(guarded).layer(head).layer(middleware::from_fn(patience::told)).with_state(api)
 }
 
