@@ -223,6 +223,39 @@ fn modules_are_managed_by_data_directory_alone() {
     assert!(list.as_array().is_some_and(|list| list.len() >= 3), "{list}");
 }
 
+/// Whoever ends a canary by something else hears it.
+#[test]
+fn a_canary_that_is_over_is_said() {
+    let Some(broker) = Broker::start() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let data = broker.data().display().to_string();
+    std::fs::write(folder.path().join("m.wasm"), guests::component("echoes-version")).unwrap();
+    let module =
+        |arguments: &[&str]| pliant(folder.path(), &[&["module"], arguments, &["--data-dir", &data]].concat(), b"");
+    let (one, two) = (r#"{"version": "1"}"#, r#"{"version": "2"}"#);
+    module(&["deploy", "m.wasm", "--config", one]).expect(0, "m is live: version 1");
+    let canary = ["deploy", "m.wasm", "--canary", "10"];
+    for (arguments, says) in [
+        (&canary[..], "m is on trial: version 2 for 10 of 100 clients"),
+        (&canary, "the canary, version 2, is over"),
+        (&["config", "m", two], "m is configured: version 4"),
+        (&canary, "m is on trial: version 5"),
+        (&["deploy", "m.wasm"], "the canary, version 5, is over"),
+        (&canary, "m is on trial: version 7"),
+        (&["disable", "m"], "m is switched off; the canary, version 7, is over"),
+        (&["enable", "m"], "m is asked again: version 6"),
+        (&canary, "m is on trial: version 8"),
+        (&["config", "m", one, "--json"], "\"canary_ended\":8"),
+        (&canary, "m is on trial: version 10"),
+        (&["confirm", "m"], "m is confirmed: version 10"),
+    ] {
+        let ended = module(arguments);
+        ended.expect(0, says);
+        assert!(arguments[0] != "confirm" || !ended.out.contains("is over"), "{}", ended.out);
+    }
+    module(&["confirm", "m"]).expect(1, "no canary of `m` is on trial");
+}
+
 #[test]
 fn a_stopped_broker_leaves_a_sound_store() {
     let Some(broker) = Broker::start() else { return };

@@ -85,3 +85,28 @@ fn a_canary_needs_something_beside_it_and_is_the_only_one() {
     rig.deploy("m", "echoes-version", 1, Refuse, r#"{"version": "all"}"#);
     assert!(rig.modules.show("m").unwrap().canary.is_none() && !rig.chain().is_split());
 }
+
+/// Whoever changes its module is told that a canary is over; who puts it to work, or leaves it on trial, is not.
+#[test]
+fn what_ends_a_canary_says_so() {
+    type Change = fn(&Rig) -> Result<host::wasm::Deployed, DeployError>;
+    let deploy: Change = |rig| Ok(rig.deploy("m", "echoes-version", 1, Refuse, r#"{"version": "all"}"#));
+    let rows: [(&str, Change, Option<u64>); 9] = [
+        ("config", |rig| rig.modules.configure("m", r#"{"version": "x"}"#), Some(2)),
+        ("deploy", deploy, Some(2)),
+        ("another canary", |rig| Ok(rig.canary("m", "echoes-version", 7, r#"{"version": "x"}"#)), Some(2)),
+        ("disable", |rig| rig.modules.set_enabled("m", false), Some(2)),
+        ("enable", |rig| rig.modules.set_enabled("m", true), Some(2)),
+        ("remove", |rig| rig.modules.remove("m"), Some(2)),
+        ("rollback", |rig| rig.modules.rollback("m", None), Some(2)),
+        ("rollback to it", |rig| rig.modules.rollback("m", Some(2)), None),
+        ("confirm", |rig| rig.modules.confirm("m"), None),
+    ];
+    for (what, change, ended) in rows {
+        let rig = rig(50);
+        assert_eq!(change(&rig).unwrap().canary_ended, ended, "{what}");
+    }
+    let rig = rig(50);
+    let other = rig.deploy("other", "echoes-version", 1, Refuse, r#"{"version": "all"}"#);
+    assert_eq!((other.canary_ended, rig.modules.confirm("m").unwrap().version), (None, Some(2)));
+}

@@ -103,8 +103,8 @@ fn a_bad_start_refuses_the_deployment() {
         ("configure-eats", "it failed in `configure`: wanted more memory"),
         ("configure-exits", "it failed in `configure`: trapped"),
         ("configure-says-much", "it refuses its configuration: xxx"),
-        ("manifest-many", "it refuses its configuration: the manifest names 1000 filters"),
-        ("manifest-bad", "it refuses its configuration: the manifest's filter \"a/#/b\""),
+        ("manifest-many", "its manifest, what it answers in `configure`, is wrong: one interest names 1000 filters; "),
+        ("manifest-bad", "its manifest, what it answers in `configure`, is wrong: the filter \"a/#/b\""),
     ] {
         let rig = rig();
         let options = DeployOptions { config: Some(config(mode)), ..DeployOptions::default() };

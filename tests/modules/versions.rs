@@ -270,13 +270,30 @@ fn what_the_configuration_switches_on_again_is_on_after_a_restart() {
     let directory = tempfile::tempdir().unwrap();
     let (mut rig, store) = start(directory.path(), vec![binding("file/")]).unwrap();
     rig.modules.set_enabled("renames", false).unwrap();
-    assert_eq!(rig.modules.rebind(binding("again/")).unwrap().version, Some(0));
+    assert_eq!(rig.modules.rebind(binding("again/"), true).unwrap().version, Some(0));
     assert_eq!(mapped(&mut rig).as_deref(), Some("again/x"));
     drop(rig);
     assert!(store.close());
     drop(store);
     let (mut rig, _store) = start(directory.path(), vec![binding("again/")]).unwrap();
     assert_eq!(mapped(&mut rig).as_deref(), Some("again/x"));
+}
+
+#[test]
+fn what_was_switched_by_hand_stays_so_until_the_configuration_switches_it() {
+    let directory = tempfile::tempdir().unwrap();
+    let (mut rig, _store) = start(directory.path(), vec![binding("file/")]).unwrap();
+    rig.modules.set_enabled("renames", false).unwrap();
+    assert_eq!(rig.modules.rebind(Binding { order: 3, ..binding("again/") }, false).unwrap().version, None);
+    assert_eq!(mapped(&mut rig), None);
+    rig.modules.set_enabled("renames", true).unwrap();
+    assert_eq!((mapped(&mut rig).as_deref(), rig.modules.show("renames").unwrap().order), (Some("again/x"), 3));
+    // Likewise on, where the configuration has it off.
+    let off = |prefix: &str| Binding { enabled: false, ..binding(prefix) };
+    assert_eq!(rig.modules.rebind(off("off/"), true).unwrap().version, None);
+    rig.modules.set_enabled("renames", true).unwrap();
+    assert_eq!(rig.modules.rebind(off("on/"), false).unwrap().version, Some(0));
+    assert_eq!(mapped(&mut rig).as_deref(), Some("on/x"));
 }
 
 #[test]
@@ -371,4 +388,46 @@ fn a_module_built_for_an_older_minor_version_runs() {
     let info = rig.modules.show("old").unwrap();
     assert_eq!((&*info.description, &*info.hooks), ("built for 0.1.0", &["routing", "events"][..]));
     assert_eq!(rig.chain().wants_events(), host::wasm::EventKinds::ALL);
+}
+
+/// Another version of the contract is named, whatever of it the component asks for.
+#[test]
+fn a_component_for_another_contract_says_which_and_what_to_do() {
+    let rig = Rig::new();
+    let version = |component: Vec<u8>, other: &str| {
+        let ours = format!("@{}", host::wasm::CONTRACT);
+        assert_eq!(ours.len(), other.len());
+        let mut bytes = component;
+        let last = bytes.len() - ours.len();
+        for at in 0..=last {
+            let part = &mut bytes[at..at + ours.len()];
+            if *part == *ours.as_bytes() {
+                part.copy_from_slice(other.as_bytes());
+            }
+        }
+        bytes
+    };
+    for (other, says) in [
+        ("@0.2.0", "built for version 0.2 of the contract; this broker runs 0.1: take its wit/ "),
+        ("@1.1.1", "built for version 1.1 of the contract; this broker runs 0.1: take its wit/ "),
+    ] {
+        for guest in ["echoes-version", "guards", "beside"] {
+            let error = rig.modules.deploy("m", &version(component(guest), other), configured(ONE)).unwrap_err();
+            assert!(error.to_string().starts_with(says), "{guest}: {error}");
+        }
+    }
+    // A newer one of the same track that asks for nothing new runs.
+    let newer = version(component("echoes-version"), "@0.1.9");
+    assert_eq!(rig.modules.deploy("m", &newer, configured(ONE)).unwrap().version, Some(1));
+}
+
+/// There is no log to look at of a module that is not there.
+#[test]
+fn what_a_module_said_before_it_trapped_in_configure_is_told() {
+    let rig = Rig::new();
+    let error = rig.modules.deploy("m", &component("traps-in-configure"), configured("{}")).unwrap_err().to_string();
+    assert!(error.starts_with("it failed in `configure`: trapped: "), "{error}");
+    let said = error.split_once("; it said: ").unwrap_or_else(|| panic!("{error}")).1;
+    assert!(said.contains("panicked at ") && said.contains("told to trap"), "{error}");
+    assert!(rig.modules.logs("m").is_err());
 }

@@ -18,6 +18,10 @@ pub struct Reloaded {
     pub applied: Vec<String>,
     /// Keys whose new values hold from the next start.
     pub restart_needed: Vec<String>,
+    /// Keys of modules whose new values hold when something that was done by hand gives way, and what that is.
+    pub waiting: Vec<String>,
+    /// Modules whose canaries are over now, and the versions that those were.
+    pub canaries_ended: Vec<String>,
     /// What could not be done, and why.
     pub failed: Vec<String>,
 }

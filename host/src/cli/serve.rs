@@ -50,6 +50,8 @@ fn reload(running: &crate::server::Running) {
         Ok(reloaded) => tracing::info!(
             applied = reloaded.applied.join(","),
             restart_needed = reloaded.restart_needed.join(","),
+            waiting = reloaded.waiting.join("; "),
+            canaries_ended = reloaded.canaries_ended.join("; "),
             failed = reloaded.failed.join("; "),
             "read the configuration again"
         ),

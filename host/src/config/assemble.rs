@@ -8,13 +8,14 @@ use crate::bridge;
 use crate::broker::is_address_of_queue;
 use crate::identity::Anonymous;
 use crate::topic::{self, Topic};
+use crate::wasm;
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 /// Greatest configuration file, in bytes.
 const FILE_BYTES_MAX: u64 = 16 << 20;
 
-/// Longest name of a listener or a module.
+/// Longest name of a listener or a bridge.
 const NAME_LENGTH_MAX: usize = 64;
 
 /// Where a configuration is read from. Kept, so that it can be read again.
@@ -89,24 +90,24 @@ impl Assembly {
         let path: Vec<&str> = given.path.iter().map(String::as_str).collect();
         let outcome = match path.as_slice() {
             ["listener", name, key @ ..] => {
-                match entry(&mut self.config.listeners, name, given, |l| &l.name, Listener::named) {
+                match entry(&mut self.config.listeners, name, given, plain_name, |l| &l.name, Listener::named) {
                     Ok(listener) => {
                         listener.implied = false;
                         set(LISTENER, listener, &key.join("."), given)
                     }
-                    Err(message) => Some(Err(message)),
+                    Err(message) => return self.misnamed(&path, given, message),
                 }
             }
             ["module", name, key @ ..] => {
-                match entry(&mut self.config.modules, name, given, |m| &m.name, Module::named) {
+                match entry(&mut self.config.modules, name, given, module_name, |m| &m.name, Module::named) {
                     Ok(module) => set(MODULE, module, &key.join("."), given),
-                    Err(message) => Some(Err(message)),
+                    Err(message) => return self.misnamed(&path, given, message),
                 }
             }
             ["bridge", name, key @ ..] => {
-                match entry(&mut self.config.bridges, name, given, |b| &b.name, bridge::Settings::named) {
+                match entry(&mut self.config.bridges, name, given, plain_name, |b| &b.name, bridge::Settings::named) {
                     Ok(bridge) => set(BRIDGE, bridge, &key.join("."), given),
-                    Err(message) => Some(Err(message)),
+                    Err(message) => return self.misnamed(&path, given, message),
                 }
             }
             _ => set(GLOBAL, &mut self.config, &path.join("."), given),
@@ -124,8 +125,19 @@ impl Assembly {
                 None => unknown(&path),
             },
         };
-        self.wrong.push(section(&key).to_owned());
+        self.wrong.push(section(&path));
         self.problems.push(Problem { origin: Some(given.origin.clone()), message });
+    }
+
+    /// Says once of an entry that its name is none, not for each of its keys.
+    fn misnamed(&mut self, path: &[&str], given: &Given, message: String) {
+        let section = section(path);
+        if self.wrong.contains(&section) {
+            return;
+        }
+        self.problems
+            .push(Problem { origin: Some(given.origin.clone()), message: format!("{section}.name: {message}") });
+        self.wrong.push(section);
     }
 
     fn finish(mut self) -> Result<(Config, Origins), ConfigError> {
@@ -185,8 +197,8 @@ impl Assembly {
             }
         }
         // What follows from something wrong that was said would only confuse.
-        for (key, message) in found.into_iter().filter(|(key, _)| !self.wrong.iter().any(|wrong| wrong == section(key)))
-        {
+        let follows = |key: &str| self.wrong.iter().any(|wrong| belongs(key, wrong));
+        for (key, message) in found.into_iter().filter(|(key, _)| !follows(key)) {
             let origin = self.origins.near(&key);
             self.problems.push(Problem { origin, message });
         }
@@ -210,13 +222,14 @@ impl Origins {
 }
 
 /// The entry of a list that a key belongs to, or else the key itself.
-fn section(key: &str) -> &str {
-    let mut dots = key.match_indices('.').map(|(at, _)| at);
-    let list = dots.next().map_or(key, |at| &key[..at]);
-    match dots.next() {
-        Some(end) if written::LISTS.contains(&list) => &key[..end],
-        _ => key,
-    }
+fn section(path: &[&str]) -> String {
+    let entry = path.first().is_some_and(|list| written::LISTS.contains(list));
+    path[..if entry { path.len().min(2) } else { path.len() }].join(".")
+}
+
+/// Whether a key is this one, or below it.
+fn belongs(key: &str, section: &str) -> bool {
+    key.strip_prefix(section).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
 }
 
 /// Whether messages can be sent there.
@@ -301,25 +314,38 @@ fn set<T>(settings: &[Setting<T>], to: &mut T, key: &str, given: &Given) -> Opti
     settings.iter().find(|setting| setting.key == key).map(|setting| (setting.set)(to, &given.value))
 }
 
+/// What a listener or a bridge may be called.
+fn plain_name(name: &str) -> Result<(), String> {
+    let fits = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
+    match !name.is_empty() && name.len() <= NAME_LENGTH_MAX && name.chars().all(fits) {
+        true => Ok(()),
+        false => Err(format!("a name is 1 to {NAME_LENGTH_MAX} letters, digits, - and _")),
+    }
+}
+
+/// What a module may be called: what can be deployed can be named in the configuration.
+fn module_name(name: &str) -> Result<(), String> {
+    if wasm::is_name(name) { Ok(()) } else { Err(format!("a name of a module is {}", wasm::NAME_RULE)) }
+}
+
 /// The entry of a list by its name, made if it is not there. The environment cannot write every name, so there `_` stands
-/// for `-` too, and letters for both cases.
+/// for `-` and `.` too, and letters for both cases.
 fn entry<'a, T>(
     list: &'a mut Vec<T>,
     name: &str,
     given: &Given,
+    check: fn(&str) -> Result<(), String>,
     name_of: fn(&T) -> &String,
     make: fn(&str) -> T,
 ) -> Result<&'a mut T, String> {
     let loose = matches!(given.origin, Origin::Environment(_));
-    let same =
-        |known: &str| known == name || (loose && known.to_lowercase().replace('-', "_") == name.replace('-', "_"));
+    let same = |known: &str| {
+        known == name || (loose && known.to_lowercase().replace(['-', '.'], "_") == name.replace('-', "_"))
+    };
     let at = match list.iter().position(|entry| same(name_of(entry))) {
         Some(at) => at,
         None => {
-            let fits = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
-            if name.is_empty() || name.len() > NAME_LENGTH_MAX || !name.chars().all(fits) {
-                return Err(format!("a name is 1 to {NAME_LENGTH_MAX} letters, digits, - and _"));
-            }
+            check(name)?;
             list.push(make(name));
             list.len() - 1
         }

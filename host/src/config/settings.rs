@@ -372,7 +372,7 @@ pub(super) const MODULE: &[Setting<Module>] = &[
         },
         get: |from| from.config.clone(),
     },
-    list!("http_hosts", http_hosts, "host or host:port", live),
+    list!("http_hosts", http_hosts, "host or host:port, without a scheme, a path or wildcards", live),
 ];
 
 /// Settings of one bridge.

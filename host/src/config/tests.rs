@@ -131,6 +131,37 @@ fn entries_of_lists_are_addressed_by_name_in_every_source() {
     }
 }
 
+/// What can be deployed can be named here: the rule is one.
+#[test]
+fn names_of_modules_are_those_that_can_be_deployed() {
+    let grants = "http_hosts = [\"a.example\"]";
+    let long = "m".repeat(64);
+    for name in ["my.mod", "My_mod-2", "0", long.as_str()] {
+        let config = load(&format!("[[module]]\nname = \"{name}\"\n{grants}"), &[], &[]).unwrap();
+        assert_eq!(value(&config, &format!("module.{name}.http_hosts")), "[\"a.example\"]");
+    }
+    let longer = "m".repeat(65);
+    for name in ["", ".mod", "-mod", "a/b", "a b", "ü", longer.as_str()] {
+        assert!(!crate::wasm::is_name(name), "{name}");
+        let error =
+            load(&format!("[[module]]\nname = \"{name}\"\npath = \"m.wasm\"\n{grants}"), &[], &[]).expect_err(name);
+        assert!(error.starts_with("c.toml:2: module.") && error.contains(crate::wasm::NAME_RULE), "{error}");
+        assert_eq!(error.lines().count(), 1, "{error}");
+    }
+    // Dots within a segment: in quotes as in a file, and by an underscore where there are none.
+    let file = format!("[module.\"my.mod\"]\npath = \"m.wasm\"\n{grants}");
+    let flags = ["module.\"my.mod\".order=5"];
+    let config = load(&file, &[("PLIANT__MODULE__MY_MOD__ON_FAILURE", "bypass")], &flags).unwrap();
+    assert_eq!(
+        (value(&config, "module.my.mod.order"), value(&config, "module.my.mod.on_failure")),
+        ("5".into(), "bypass".into())
+    );
+    for list in ["listener", "bridge"] {
+        let error = load(&format!("[[{list}]]\nname = \"a.b\"\nenabled = true"), &[], &[]).expect_err(list);
+        assert!(error.contains("letters, digits, - and _") && error.lines().count() == 1, "{error}");
+    }
+}
+
 /// A file, variables, flags, and what is said of them.
 type Wrong = (&'static str, &'static [(&'static str, &'static str)], &'static [&'static str], &'static str);
 
@@ -257,6 +288,13 @@ fn what_is_wrong_in_a_list_or_a_path_is_said_too() {
         ("data_dir = \"\"", &[], &[], "c.toml:1: data_dir: expected a path"),
         ("", &[], &["data_dir="], "--set data_dir: data_dir: expected a path"),
         ("listener.mqtt.origins = \"x\"", &[], &[], "c.toml:1: listener.mqtt.origins: expected a list"),
+        (
+            "module.x.http_hosts = [\"http://a/b\"]",
+            &[],
+            &[],
+            "http_hosts: expected host or host:port, without a scheme, a path or wildcards, got http://a/b",
+        ),
+        ("", &[], &["module.x.http_hosts=*.example"], "or wildcards, got *.example"),
     ]);
 }
 

@@ -68,7 +68,7 @@ pub(super) fn from_flags(flags: &[String]) -> Result<Vec<Given>, Vec<Problem>> {
     for flag in flags {
         match flag.split_once('=') {
             Some((key, value)) if !key.is_empty() => given.push(Given {
-                path: key.trim().split('.').map(str::to_owned).collect(),
+                path: segments(key.trim()),
                 value: Value::Text(value.to_owned()),
                 origin: Origin::Flag(format!("--set {key}")),
             }),
@@ -79,6 +79,19 @@ pub(super) fn from_flags(flags: &[String]) -> Result<Vec<Given>, Vec<Problem>> {
         }
     }
     if problems.is_empty() { Ok(given) } else { Err(problems) }
+}
+
+/// The segments of a key; in quotes one may have dots, as in a file: `module."my.name".order`.
+fn segments(key: &str) -> Vec<String> {
+    let (mut segments, mut quoted) = (vec![String::new()], false);
+    for c in key.chars() {
+        match c {
+            '"' => quoted = !quoted,
+            '.' if !quoted => segments.push(String::new()),
+            c => segments.last_mut().iter_mut().for_each(|segment| segment.push(c)),
+        }
+    }
+    segments
 }
 
 /// A table that a flag or a variable gives as one text, `{ key = "value" }` or JSON, key by key; none: the text is no table.

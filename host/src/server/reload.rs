@@ -5,7 +5,7 @@ use crate::admin::{Reload, Reloaded};
 use crate::config::{Auth, Config, Module, Sources, differences};
 use crate::identity::Identity;
 use crate::net::Certificates;
-use crate::wasm::Modules;
+use crate::wasm::{Deployed, Modules};
 use parking_lot::Mutex;
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -82,22 +82,54 @@ fn take_over(current: &mut Config, new: Config, modules: &Modules, mut reloaded:
     let changes = differences(current, &new);
     let (live, rest): (Vec<_>, Vec<_>) = changes.into_iter().partition(|change| change.live);
     reloaded.restart_needed = rest.into_iter().map(|change| change.key).collect();
-    let of_modules = live.iter().filter(|change| change.key.starts_with("module."));
-    let names: BTreeSet<_> = of_modules.filter_map(|change| change.key.split('.').nth(1)).collect();
+    let names: BTreeSet<_> = live.iter().filter_map(|change| module_of(&change.key)).collect();
     for name in names {
         let Some(module) = new.modules.iter().find(|module| module.name == name) else { continue };
         let Some(known) = current.modules.iter_mut().find(|known| known.name == name) else { continue };
         let module = Module { path: known.path.clone(), ..module.clone() };
+        let switched = module.enabled != known.enabled;
         let bound = binding(&module, current.wasm.component_bytes_max).map_err(|error| error.to_string());
-        match bound.and_then(|binding| modules.rebind(binding).map_err(|error| format!("module {name}: {error}"))) {
-            Ok(_) => {
-                let prefix = format!("module.{name}.");
-                let keys = live.iter().filter(|change| change.key.starts_with(&prefix));
-                reloaded.applied.extend(keys.map(|change| change.key.clone()));
+        match bound
+            .and_then(|binding| modules.rebind(binding, switched).map_err(|error| format!("module {name}: {error}")))
+        {
+            Ok(done) => {
+                let keys = live.iter().map(|change| change.key.as_str()).filter(|key| module_of(key) == Some(name));
+                match waits(&module, &done) {
+                    Some(why) => {
+                        tracing::warn!(module = name, why, "what the configuration says of it is not in force");
+                        reloaded.waiting.extend(keys.map(|key| format!("{key}: {why}")));
+                    }
+                    None => reloaded.applied.extend(keys.map(str::to_owned)),
+                }
+                let ended = done.canary_ended.map(|version| format!("{name}: version {version}"));
+                reloaded.canaries_ended.extend(ended);
                 *known = module;
             }
             Err(reason) => reloaded.failed.push(reason),
         }
     }
     reloaded
+}
+
+/// The module that a key is about. Its name may have dots, the settings of modules have none.
+fn module_of(key: &str) -> Option<&str> {
+    Some(key.strip_prefix("module.")?.rsplit_once('.')?.0)
+}
+
+/// Why a module does not do yet what the configuration says.
+fn waits(module: &Module, done: &Deployed) -> Option<String> {
+    let name = &module.name;
+    match (done.version, module.enabled) {
+        (Some(0), _) | (None, false) => None,
+        (Some(version), enabled) => {
+            let remedy = match enabled {
+                true => format!("pliant module rollback {name} --to 0 puts to work what the configuration says"),
+                false => format!("pliant module disable {name} switches it off"),
+            };
+            Some(format!("waits behind version {version}, which was deployed and goes on; {remedy}"))
+        }
+        (None, true) => {
+            Some(format!("waits as it was switched off by hand; pliant module enable {name} switches it on"))
+        }
+    }
 }

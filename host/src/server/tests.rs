@@ -122,7 +122,7 @@ fn endpoints_answer_and_problems_say_why() {
         ("PUT", "/api/v1/modules/own?on_failure=ignore", b"\0asm", 400, "unknown variant"),
         ("PUT", "/api/v1/modules/topic-rules/config", br#"{"nonsense":1}"#, 422, "refuses its configuration"),
         ("PUT", "/api/v1/modules/topic-rules/config", b"{", 400, "not the JSON"),
-        ("PUT", "/api/v1/modules/topic-rules/config", &long, 413, "larger"),
+        ("PUT", "/api/v1/modules/topic-rules/config", &long, 413, "at most 2048 bytes (admin.body_bytes_max)"),
         ("POST", "/api/v1/modules/topic-rules/rollback", b"", 422, "no older version"),
         ("POST", "/api/v1/modules/topic-rules/rollback?to=9", b"", 404, "no version 9"),
         ("POST", "/api/v1/modules/topic-rules/confirm", b"", 422, "no canary"),
@@ -147,7 +147,9 @@ fn endpoints_answer_and_problems_say_why() {
     }
     // Cut off while it comes in: the caller may not even get to hear why.
     let huge = vec![0; 2_000_000];
-    assert_eq!(caller.call("PUT", "/api/v1/modules/own", &huge).status, 413);
+    let cut = caller.call("PUT", "/api/v1/modules/own", &huge);
+    assert_eq!(cut.status, 413);
+    assert!(cut.text.contains("400000 bytes (wasm.component_bytes_max)"), "{}", cut.text);
     assert_eq!(caller.call("PUT", "/api/v1/modules/own", &huge[..500_000]).status, 422);
     assert_eq!(caller.get("/api/v1/modules")["items"], bundled);
 }
@@ -247,6 +249,99 @@ fn a_reload_takes_over_modules_and_says_what_needs_a_restart() {
     std::fs::write(&file, "[module.topic-rules.config]\nnonsense = 1").unwrap();
     assert!(running.reload().unwrap().failed[0].contains("topic-rules"), "a module may refuse");
     assert_eq!(topic(), "home/x");
+}
+
+/// A broker with this file, and what a reload of another one says.
+struct Reloading {
+    running: Running,
+    file: std::path::PathBuf,
+}
+
+impl Reloading {
+    fn start(dir: &Path, text: &str) -> Self {
+        let file = dir.join("c.toml");
+        std::fs::write(&file, text).unwrap();
+        let sources = Sources { file: Some(file.clone()), ..sources(&dir.join("data"), &[]) };
+        Self { running: start_from(sources.load().unwrap(), sources).unwrap(), file }
+    }
+
+    fn reload(&self, text: &str) -> Reloaded {
+        std::fs::write(&self.file, text).unwrap();
+        self.running.reload().unwrap()
+    }
+}
+
+#[test]
+fn a_reload_says_what_waits_behind_what_was_done_by_hand() {
+    let dir = tempfile::tempdir().unwrap();
+    let text = |enabled: bool, to: &str| {
+        format!(
+            "[module.topic-rules]\nenabled = {enabled}\nconfig = {{ rules = [{{ from = \"home/{{r...}}\", to = \"{to}/{{r...}}\" }}] }}"
+        )
+    };
+    let reloading = Reloading::start(dir.path(), &text(true, "a"));
+    let caller = Caller(&reloading.running);
+    let topic = || caller.post("/api/v1/explain", json!({ "topic": "home/x" })).json()["topic"].clone();
+    let own = json!({ "rules": [{ "from": "home/{r...}", "to": "own/{r...}" }] }).to_string();
+    caller.call("PUT", "/api/v1/modules/topic-rules/config", own.as_bytes());
+    let key = "module.topic-rules.config: waits behind version 1, which was deployed and goes on; pliant module rollback topic-rules \
+               --to 0 ";
+    for (text, waiting) in [
+        (text(true, "b"), key),
+        (
+            text(false, "b"),
+            "module.topic-rules.enabled: waits behind version 1, which was deployed and goes on; pliant module disable",
+        ),
+        (text(true, "b"), "module.topic-rules.enabled: waits behind version 1"),
+    ] {
+        let reloaded = reloading.reload(&text);
+        assert!(reloaded.applied.is_empty() && reloaded.waiting.len() == 1, "{reloaded:?}");
+        assert!(reloaded.waiting[0].starts_with(waiting), "{reloaded:?}");
+        assert_eq!(topic(), "own/x");
+    }
+    assert_eq!(caller.post("/api/v1/modules/topic-rules/rollback?to=0", json!({})).status, 200);
+    assert_eq!(topic(), "b/x");
+    // Off by hand: another configuration does not switch it on, the switch does.
+    assert_eq!(caller.post("/api/v1/modules/topic-rules/disable", json!({})).status, 200);
+    let reloaded = reloading.reload(&text(true, "c"));
+    assert!(reloaded.waiting[0].contains("waits as it was switched off by hand; pliant module enable"), "{reloaded:?}");
+    assert_eq!(topic(), "home/x");
+    let off = Reloaded { applied: vec!["module.topic-rules.enabled".into()], ..Reloaded::default() };
+    assert_eq!(reloading.reload(&text(false, "c")), off);
+    assert_eq!((reloading.reload(&text(true, "c")), topic()), (off, "c/x".into()));
+}
+
+#[test]
+fn a_module_with_dots_in_its_name_is_reloaded_like_others() {
+    let dir = tempfile::tempdir().unwrap();
+    let rules = super::BUNDLED.iter().find(|(name, _)| *name == "topic-rules").unwrap().1;
+    std::fs::write(dir.path().join("rules.wasm"), rules).unwrap();
+    let text = |to: &str, host: &str| {
+        format!(
+            "[[module]]\nname = \"my.rules\"\npath = \"{}\"\nconfig = {{ rules = [{{ from = \"home/{{r...}}\", to = \
+             \"{to}/{{r...}}\" }}] }}\n\n[[module]]\nname = \"my\"\nhttp_hosts = [\"{host}\"]\n",
+            dir.path().join("rules.wasm").display()
+        )
+    };
+    let reloading = Reloading::start(dir.path(), &text("a", "a.example"));
+    let applied = |key: &str| Reloaded { applied: vec![key.into()], ..Reloaded::default() };
+    assert_eq!(reloading.reload(&text("b", "a.example")), applied("module.my.rules.config"));
+    assert_eq!(reloading.reload(&text("b", "b.example")), applied("module.my.http_hosts"));
+    let caller = Caller(&reloading.running);
+    assert_eq!(caller.post("/api/v1/explain", json!({ "topic": "home/x" })).json()["topic"], "b/x");
+}
+
+#[test]
+fn a_reload_says_that_it_has_ended_a_canary() {
+    let dir = tempfile::tempdir().unwrap();
+    let text = |to: &str| format!("[module.topic-rules.config]\nrules = [{{ from = \"home\", to = \"{to}\" }}]\n");
+    let reloading = Reloading::start(dir.path(), &text("a"));
+    let rules = super::BUNDLED.iter().find(|(name, _)| *name == "topic-rules").unwrap().1;
+    let tried = Caller(&reloading.running).call("PUT", "/api/v1/modules/topic-rules?canary=5", rules);
+    assert_eq!(tried.json()["canary"], 1, "{}", tried.text);
+    let reloaded = reloading.reload(&text("b"));
+    assert_eq!(reloaded.canaries_ended, ["topic-rules: version 1"]);
+    assert_eq!(reloaded.applied, ["module.topic-rules.config"]);
 }
 
 #[test]

@@ -54,6 +54,9 @@ const IMPORTS: [&str; 6] = ["types", "log", "state", "metrics", "clock", "retain
 
 const PACKAGE: &str = "pliant:broker/";
 
+/// The version of the contract that this broker runs.
+pub const CONTRACT: &str = "0.1.1";
+
 /// `sha256:` and 64 hexadecimal digits.
 pub(super) fn digest(bytes: &[u8]) -> String {
     use sha2::Digest as _;
@@ -78,17 +81,19 @@ pub(super) fn compile(engine: &Engine, limits: &Limits, bytes: &[u8]) -> Result<
     let component =
         Component::from_binary(&engine.wasmtime, bytes).map_err(|error| DeployError::Invalid(format!("{error:#}")))?;
     let ty = component.component_type();
+    let names = ty.imports(&engine.wasmtime).chain(ty.exports(&engine.wasmtime)).map(|(name, _)| name);
+    let newer = contract(names)?;
     for (name, _) in ty.imports(&engine.wasmtime) {
         let known = interface(name).is_some_and(|name| IMPORTS.contains(&name)) || wasi::is_wasi(name);
         if !known {
-            return Err(DeployError::UnknownImport(name.to_owned()));
+            return Err(newer.unwrap_or_else(|| DeployError::UnknownImport(name.to_owned())));
         }
     }
     let exported: Vec<&str> = ty.exports(&engine.wasmtime).filter_map(|(name, _)| interface(name)).collect();
     if !exported.contains(&"lifecycle") {
         return Err(DeployError::NoLifecycle);
     }
-    let wrong = |error: wasmtime::Error| DeployError::WrongWorld(format!("{error:#}"));
+    let wrong = |error: wasmtime::Error| newer.clone().unwrap_or_else(|| DeployError::WrongWorld(format!("{error:#}")));
     let mut linker = engine.linker.clone();
     wasi::add_to_linker(&mut linker, &engine.wasmtime, &component).map_err(wrong)?;
     let pre = linker.instantiate_pre(&component).map_err(wrong)?;
@@ -142,6 +147,26 @@ pub(super) fn length(bytes: &[u8]) -> Option<(usize, &[u8])> {
         }
     }
     None
+}
+
+/// Whether a component that imports and exports these is for this broker's contract: those with the same first number
+/// that is not 0 fit each other (as Cargo has it). One that is for a newer version may still ask for nothing that is new; why not,
+/// if it does.
+fn contract<'a>(names: impl Iterator<Item = &'a str>) -> Result<Option<DeployError>, DeployError> {
+    let numbers = |version: &str| -> Option<(u64, u64, u64)> {
+        let mut numbers = version.split(['.', '-', '+']).map(|number| number.parse().ok());
+        Some((numbers.next()??, numbers.next()??, numbers.next()??))
+    };
+    let versions = names.filter_map(|name| name.strip_prefix(PACKAGE)?.split_once('@').map(|(_, version)| version));
+    let Some((built, version)) = versions.filter_map(|version| Some((numbers(version)?, version))).max() else {
+        return Ok(None);
+    };
+    let runs = numbers(CONTRACT).unwrap_or_default();
+    let other = |built: String, runs: String| DeployError::Contract { built, runs };
+    match built.0 == runs.0 && (runs.0 > 0 || built.1 == runs.1) {
+        true => Ok((built > runs).then(|| other(version.to_owned(), CONTRACT.to_owned()))),
+        false => Err(other(format!("{}.{}", built.0, built.1), format!("{}.{}", runs.0, runs.1))),
+    }
 }
 
 /// `pliant:broker/NAME@0.1.1` without what stands around the name.

@@ -3,8 +3,8 @@
 /// Why nothing was changed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum DeployError {
-    /// Not letters, digits, `-`, `_` and `.`, at most 64, beginning with a letter or digit.
-    #[error("`{0}` is no name for a module: at most 64 letters, digits, dots, hyphens and underscores")]
+    /// See [`super::is_name`].
+    #[error("`{0}` is no name for a module: {rule}", rule = super::NAME_RULE)]
     Name(String),
     /// No such module.
     #[error("there is no module `{0}`")]
@@ -106,6 +106,17 @@ pub enum DeployError {
     /// It wants something that the broker does not have.
     #[error("it imports `{0}`, which the broker does not offer")]
     UnknownImport(String),
+    /// It is for another version of the contract, or asks for what only a newer one has.
+    #[error(
+        "built for version {built} of the contract; this broker runs {runs}: take its wit/ (pliant module new writes it, too) \
+         and build again"
+    )]
+    Contract {
+        /// What the component is for.
+        built: String,
+        /// What there is.
+        runs: String,
+    },
     /// `lifecycle` is missing.
     #[error("it does not export `pliant:broker/lifecycle`, as every module has to")]
     NoLifecycle,
@@ -115,9 +126,12 @@ pub enum DeployError {
     /// It did not get through `configure`.
     #[error("it failed in `configure`: {0}")]
     Configure(String),
-    /// It said no to its configuration, or said something about itself that cannot be.
+    /// It said no to its configuration.
     #[error("it refuses its configuration: {0}")]
     RefusedConfig(String),
+    /// It took its configuration, and said something about itself that cannot be.
+    #[error("its manifest, what it answers in `configure`, is wrong: {0}")]
+    Manifest(String),
     /// Examples that it carries do not hold, or cannot be read.
     #[error("its examples do not hold: {0}")]
     Examples(String),

@@ -6,10 +6,12 @@ use super::deadline::Deadline;
 use super::engine::Engine;
 use super::fault::Fault;
 use super::imports::http::desk::Desk;
+use super::imports::log::plain;
 use super::limits::Limits;
 use super::outside::{Share, Wait};
 use super::services::Services;
 use crate::message::Message;
+use std::collections::VecDeque;
 use std::sync::Arc;
 use wasmtime::component::HasData;
 use wasmtime::{ResourceLimiter, Store, UpdateDeadline};
@@ -20,6 +22,9 @@ pub struct Payload;
 
 /// Calls before which an instance is not replaced, whatever memory it has taken: to make one is not to cost more than them.
 const WORN_CALLS_MIN: u32 = 64;
+
+/// Lines that are told of a guest that traps while it is configured: its last ones.
+const LAST_WORDS_MAX: usize = 8;
 
 /// What the host keeps beside an instance: all that an import can reach.
 pub(super) struct Cell {
@@ -37,6 +42,8 @@ pub(super) struct Cell {
     pub(super) rehearses: bool,
     /// What the guest wrote to standard output and standard error since the last end of line.
     pub(super) lines: [Vec<u8>; 2],
+    /// Its last lines while it is configured, and nobody can look at its log yet; none: it is.
+    last_words: Option<VecDeque<Box<str>>>,
     /// Calls of imports that the guest may still make during this call.
     host_calls_left: u32,
     /// Retained messages that it may still look up, and bytes of them.
@@ -52,6 +59,27 @@ impl Cell {
     /// The guest waited inside the host: its deadline begins anew.
     pub(super) fn rested(&mut self) {
         self.deadline.begin_anew(self.services.limits.call_milliseconds_max);
+    }
+
+    /// It has written a line.
+    pub(super) fn hear(&mut self, line: &str) {
+        let Some(words) = self.last_words.as_mut().filter(|_| !line.trim().is_empty()) else { return };
+        if words.len() == LAST_WORDS_MAX {
+            words.pop_front();
+        }
+        words.push_back(line.trim().into());
+    }
+
+    /// Why it trapped, and what it said before.
+    fn with_last_words(&self, why: String) -> String {
+        let Some(words) = &self.last_words else { return why };
+        let open = self
+            .lines
+            .iter()
+            .map(|line| plain(&String::from_utf8_lossy(line), self.services.limits.log_line_bytes_max).into_owned());
+        let words = words.iter().map(|line| (**line).to_owned()).chain(open).filter(|line| !line.trim().is_empty());
+        let said = words.collect::<Vec<_>>().join("; ");
+        if said.is_empty() { why } else { format!("{why}; it said: {said}") }
     }
 
     /// Takes one call of an import off what the guest may make during one call.
@@ -174,6 +202,7 @@ impl Instance {
             share: Share::default(),
             rehearses: false,
             lines: [Vec::new(), Vec::new()],
+            last_words: Some(VecDeque::new()),
             host_calls_left: limits.host_calls_max,
             retained_left: (limits.retained_reads_max, limits.retained_bytes_max),
             deadline: Deadline::after(limits.configure_milliseconds_max),
@@ -206,6 +235,7 @@ impl Instance {
             Err(refusal) => Err(refusal.reason),
         };
         store.data_mut().deadline.end();
+        store.data_mut().last_words = None;
         let free = store.data().bounds.memory_left;
         Ok((Self { store, exports, free, calls: 0 }, said))
     }
@@ -257,8 +287,8 @@ fn fault(error: &wasmtime::Error, store: &Store<Cell>, making: bool) -> Fault {
     match error.downcast_ref::<wasmtime::Trap>() {
         Some(wasmtime::Trap::Interrupt) => Fault::Deadline,
         Some(wasmtime::Trap::StackOverflow) => Fault::Resources("stack"),
-        Some(trap) => Fault::Trap(trap.to_string()),
+        Some(trap) => Fault::Trap(store.data().with_last_words(trap.to_string())),
         None if making => Fault::NotMade(format!("{error:#}")),
-        None => Fault::Trap(error.root_cause().to_string()),
+        None => Fault::Trap(store.data().with_last_words(error.root_cause().to_string())),
     }
 }

@@ -62,7 +62,7 @@ mod version;
 
 pub use chain::{Chain, OnFailure};
 pub use compiler::{SUBCOMMAND as COMPILE_SUBCOMMAND, try_to_compile};
-pub use component::check_head as check_bytes;
+pub use component::{CONTRACT, check_head as check_bytes};
 pub use error::{DeployError, OpenError};
 pub use examples::{
     Example, ExampleAnswer, ExampleClient, ExampleMessage, ExampleRun, Examples, attach as attach_examples,
@@ -77,7 +77,7 @@ pub use imports::metrics::Figure;
 pub use limits::Limits;
 pub use machine_code::MachineCode;
 pub use meter::HookFigures;
-pub use modules::{DeployOptions, Modules};
+pub use modules::{DeployOptions, Modules, NAME_RULE, is_name};
 pub use open::{Binding, Kept};
 pub use outside::{Errand, Failure as ErrandFailure, Fields, HostGrant, Messenger, Reply};
 pub use pool::{Decision, Guests, Spent};

@@ -276,6 +276,7 @@ impl Modules {
             return self.0.commit(entry, Vec::new());
         }
         let digest = entry.info().digest;
+        let canary_ended = entry.canary.as_ref().map(|canary| canary.version.number);
         let undo = self.0.whole(&entry)?;
         // Calls under way go on to their end; what they write from here on would outlive the module.
         entry.services.state.close();
@@ -289,7 +290,7 @@ impl Modules {
         registry.entries.remove(name);
         let generation = self.0.swap(&mut registry);
         tracing::info!(module = name, generation, "module removed");
-        Ok(Deployed { name: module, version: None, digest, generation, canary: None })
+        Ok(Deployed { name: module, version: None, digest, generation, canary: None, canary_ended })
     }
 
     /// All modules, by name.
@@ -485,9 +486,10 @@ impl Inner {
         let digest = entry.info().digest;
         let version = entry.chosen;
         let canary = entry.canary.as_ref().map(|canary| canary.version.number);
+        let canary_ended = self.registry.lock().ended_canary(&entry);
         let generation = self.put(entry);
-        tracing::info!(module = &*name, version, canary, digest = &*digest, generation, "module changed");
-        Ok(Deployed { name, version, digest, generation, canary })
+        tracing::info!(module = &*name, version, canary, canary_ended, digest = &*digest, generation, "module changed");
+        Ok(Deployed { name, version, digest, generation, canary, canary_ended })
     }
 
     /// Makes a changed entry the one that holds, in memory.
@@ -558,11 +560,16 @@ impl Inner {
     }
 }
 
-pub(super) fn check_name(name: &str) -> Result<(), DeployError> {
+/// What [`is_name`] asks for, in words.
+pub const NAME_RULE: &str = "1 to 64 letters, digits, dots, hyphens and underscores, with a letter or digit first";
+
+/// Whether a module may be called so.
+pub fn is_name(name: &str) -> bool {
     let fits = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
     let begins = name.bytes().next().is_some_and(|byte| byte.is_ascii_alphanumeric());
-    if begins && name.len() <= NAME_BYTES_MAX && name.bytes().all(fits) {
-        return Ok(());
-    }
-    Err(DeployError::Name(name.chars().take(NAME_BYTES_MAX).collect()))
+    begins && name.len() <= NAME_BYTES_MAX && name.bytes().all(fits)
+}
+
+pub(super) fn check_name(name: &str) -> Result<(), DeployError> {
+    if is_name(name) { Ok(()) } else { Err(DeployError::Name(name.chars().take(NAME_BYTES_MAX).collect())) }
 }

@@ -32,7 +32,7 @@ impl FromStr for HostGrant {
     type Err = &'static str;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let wrong = "expected host or host:port";
+        let wrong = "expected host or host:port, without a scheme, a path or wildcards";
         let (host, port) = split(text).ok_or(wrong)?;
         Ok(Self { host: host.into(), port })
     }

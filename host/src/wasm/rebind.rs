@@ -9,11 +9,13 @@ use super::report::Deployed;
 use std::sync::Arc;
 
 impl Modules {
-    /// Binds a bundled or configured module anew: its configuration, order, policy, and whether it is asked. Nothing is
-    /// written to disk, as the configuration is not kept there either, but for one that was switched off by hand and is now
-    /// switched on: the next start is not to find it off. Where a deployed version stands in its place, that one goes on with
-    /// its own configuration, and the new binding waits behind it.
-    pub fn rebind(&self, binding: Binding) -> Result<Deployed, DeployError> {
+    /// Binds a bundled or configured module anew: its configuration, order, policy, and whether it is asked, if `switched` says
+    /// that the configuration has changed in this: otherwise it stays on or off, whoever has switched it. Nothing is written to
+    /// disk, as the configuration is not kept there either, but for one that was switched off by hand and is now switched on: the
+    /// next start is not to find it off.
+    ///
+    /// Where a deployed version stands in its place, that goes on, and the new binding waits behind it.
+    pub fn rebind(&self, binding: Binding, switched: bool) -> Result<Deployed, DeployError> {
         let inner = self.inner();
         let _changing = inner.changing();
         let mut entry = inner.registry().lock().entry(&binding.name)?.clone();
@@ -25,7 +27,8 @@ impl Modules {
         entry.base = Some(Arc::new(Base { component, digest, config: binding.config.into() }));
         if entry.chosen.is_none_or(|number| number == 0) {
             (entry.order, entry.on_failure) = (order, on_failure);
-            let version = if binding.enabled { Some(inner.load_version(&entry, 0, None)?) } else { None };
+            let asked = if switched { binding.enabled } else { entry.chosen.is_some() };
+            let version = if asked { Some(inner.load_version(&entry, 0, None)?) } else { None };
             entry.choose(version);
         }
         if entry.off_by_hand && entry.chosen.is_some() {
@@ -37,9 +40,10 @@ impl Modules {
         let (digest, version) = (entry.info().digest, entry.chosen);
         let name = entry.services.module.clone();
         let mut registry = inner.registry().lock();
+        let canary_ended = registry.ended_canary(&entry);
         registry.entries.insert((*name).into(), entry);
         let generation = inner.swap(&mut registry);
-        tracing::info!(module = &*name, version, digest = &*digest, generation, "module bound anew");
-        Ok(Deployed { name, version, digest, generation, canary: None })
+        tracing::info!(module = &*name, version, canary_ended, digest = &*digest, generation, "module bound anew");
+        Ok(Deployed { name, version, digest, generation, canary: None, canary_ended })
     }
 }

@@ -280,6 +280,13 @@ impl Registry {
         self.entries.get(name).ok_or_else(|| DeployError::NoModule(name.to_owned()))
     }
 
+    /// The version on trial that a change of its module ends without putting it to work.
+    pub(super) fn ended_canary(&self, changed: &Entry) -> Option<u64> {
+        let former = self.entries.get(&*changed.services.module)?.canary.as_ref()?.version.number;
+        let goes_on = changed.canary.as_ref().is_some_and(|canary| canary.version.number == former);
+        (!goes_on && changed.chosen != Some(former)).then_some(former)
+    }
+
     /// The plan of the next generation.
     pub(super) fn next_chain(&mut self) -> Arc<Chain> {
         self.generation += 1;

@@ -112,4 +112,7 @@ pub struct Deployed {
     /// The version that is on trial beside it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub canary: Option<u64>,
+    /// The version that was on trial, if the change has ended that and nobody follows it any more.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub canary_ended: Option<u64>,
 }

@@ -95,10 +95,14 @@ impl Interest {
 
     fn new(limits: &Limits, interest: lifecycle::Interest) -> Result<Self, String> {
         if interest.filters.len() > limits.interest_filters_max {
-            return Err(format!("the manifest names {} filters", interest.filters.len()));
+            return Err(format!(
+                "one interest names {} filters; {} are allowed",
+                interest.filters.len(),
+                limits.interest_filters_max
+            ));
         }
         let check = |filter: &String| {
-            Filter::new(filter, &limits.topics).map_err(|error| format!("the manifest's filter {filter:?}: {error}"))
+            Filter::new(filter, &limits.topics).map_err(|error| format!("the filter {filter:?}: {error}"))
         };
         interest.filters.iter().map(check).collect::<Result<_, _>>().map(Self)
     }
@@ -140,7 +144,8 @@ impl Version {
         static NEXT: AtomicU64 = AtomicU64::new(1);
         let (_, manifest) = Instance::new(engine, limits, &compiled, &services, &config)
             .map_err(|fault| DeployError::Configure(fault.to_string()))?;
-        let manifest = manifest.and_then(|said| Manifest::new(limits, said)).map_err(DeployError::RefusedConfig)?;
+        let said = manifest.map_err(DeployError::RefusedConfig)?;
+        let manifest = Manifest::new(limits, said).map_err(DeployError::Manifest)?;
         Ok(Self {
             id: NEXT.fetch_add(1, Ordering::Relaxed),
             number,

@@ -196,8 +196,9 @@ fn deploy(admin: &AdminArgs, args: &DeployArgs) -> Outcome {
     match (args.canary, answer["canary"].as_u64()) {
         (Some(percent), Some(tried)) if !args.json => output::line(&format!(
             "{name} is on trial: version {tried} for {percent} of 100 clients, version {} for the others; confirm it, or roll \
-             it back",
-            text(&answer["version"])
+             it back{}",
+            text(&answer["version"]),
+            canary_ended(&answer)
         )),
         _ => said(&answer, &format!("{name} is live"), args.json),
     }
@@ -366,12 +367,17 @@ fn said(answer: &Json, sentence: &str, json: bool) -> Outcome {
     if json {
         return output::json(answer);
     }
-    match answer["version"].is_null() {
-        true => output::line(sentence),
-        false => {
-            output::line(&format!("{sentence}: version {}, {}", text(&answer["version"]), text(&answer["digest"])))
-        }
-    }
+    let now = match answer["version"].is_null() {
+        true => sentence.to_owned(),
+        false => format!("{sentence}: version {}, {}", text(&answer["version"]), text(&answer["digest"])),
+    };
+    output::line(&format!("{now}{}", canary_ended(answer)))
+}
+
+/// A canary that the change has ended, as the end of a sentence.
+fn canary_ended(answer: &Json) -> String {
+    let ended = answer["canary_ended"].as_u64();
+    ended.map(|version| format!("; the canary, version {version}, is over")).unwrap_or_default()
 }
 
 /// A module's name by its file: `target/name_site.wasm` is `name-site`.

@@ -124,6 +124,7 @@ impl Cell {
             LogLevel::Error => tracing::error!(target: "module", module, "{line}"),
         }
         services.log.keep(now, level, line);
+        self.hear(line);
     }
 }
 

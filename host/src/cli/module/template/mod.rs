@@ -6,7 +6,7 @@ include!(concat!(env!("OUT_DIR"), "/carried.rs"));
 pub(super) type File = (&'static str, &'static str);
 
 /// The version of the contract that templates ask for.
-pub(super) const CONTRACT: &str = "0.1.1";
+pub(super) use crate::wasm::CONTRACT;
 
 pub(super) const EXAMPLES: &str = include_str!("examples.toml");
 
