@@ -21,6 +21,7 @@ fn wrong_usage_ends_with_2_and_names_what_is_wrong() {
         (&["sub", "a#"], "whole"),
         (&["module", "new", "No Name"], "is no name"),
         (&["module", "build", "nowhere"], "Cargo.toml"),
+        (&["module", "test", "new.wasm", "--against", "old.wasm"], "--replay"),
     ] {
         pliant(folder.path(), arguments, b"").expect(2, says);
     }
@@ -191,7 +192,9 @@ fn a_broker_that_is_not_there_is_said() {
     pliant(folder.path(), &["module", "list"], b"").expect(1, "cannot read the admin token");
     fs::write(folder.path().join("token"), "0123456789abcdef").unwrap();
     let arguments = ["module", "list", "--token-file", "token", "--admin", "http://127.0.0.1:1"];
-    pliant(folder.path(), &arguments, b"").expect(1, "cannot reach the broker's admin API at http://127.0.0.1:1");
+    let ended = pliant(folder.path(), &arguments, b"");
+    ended.expect(1, "cannot reach the broker's admin API at http://127.0.0.1:1");
+    ended.expect(1, "if the broker runs, name its --data-dir, or where the API is with --admin");
     pliant(folder.path(), &["pub", "a", "b", "--url", "mqtt://127.0.0.1:1"], b"").expect(1, "mqtt://127.0.0.1:1");
 }
 
@@ -244,6 +247,10 @@ fn examples_of_a_module_are_run_and_told() {
     assert!(failed.talk.contains("1 of 1 examples do not hold"), "{}", failed.talk);
     fs::write(folder.path().join("bad.toml"), "[[example]]\nhok = 1").unwrap();
     test(&["echoes.wasm", "bad.toml"]).expect(1, "unknown field `hok`");
+    for (file, text) in [("none.toml", ""), ("none.json", "{}"), ("example.toml", "config = {}")] {
+        fs::write(folder.path().join(file), text).unwrap();
+        test(&["echoes.wasm", file]).expect(1, "there is no example");
+    }
     let samples = r#"{ "config": {}, "example": [{ "hook": "message", "topic": "x", "message": { "topic": "x" } }] }"#;
     fs::write(folder.path().join("samples.json"), samples).unwrap();
     let replay = ["router.wasm", "--replay", "samples.json", "--against", "router.wasm"];
@@ -261,6 +268,27 @@ fn an_example_whose_call_fails_says_why() {
     let failed = pliant(folder.path(), &["module", "test", "traps.wasm"], b"");
     assert!(failed.out.contains("the call failed: trapped"), "{}", failed.out);
     assert!(failed.out.contains("log: ") && failed.out.contains("told to trap"), "{}", failed.out);
+}
+
+/// What helps is said: a configuration where that is at fault, and nothing of it where the component is.
+#[test]
+fn a_component_that_fails_in_configure_says_why() {
+    let folder = tempfile::tempdir().unwrap();
+    for guest in ["traps-in-configure", "hostile", "echoes-version"] {
+        fs::write(folder.path().join(format!("{guest}.wasm")), guests::component(guest)).unwrap();
+    }
+    let check = |arguments: &[&str]| pliant(folder.path(), &[&["module", "check"], arguments].concat(), b"");
+    check(&["traps-in-configure.wasm"]).expect(1, "told to trap");
+    check(&["echoes-version.wasm"]).expect(1, "(give it one with --config)");
+    let ended = check(&["hostile.wasm", "--config", r#"{"mode": "manifest-bad", "topic": "t"}"#]);
+    ended.expect(1, "its manifest, what it answers in `configure`, is wrong: the filter \"a/#/b\": ");
+    assert!(!ended.talk.contains("--config"), "{}", ended.talk);
+    fs::write(
+        folder.path().join("examples.toml"),
+        "[[example]]\nhook = \"routing\"\nexpect = {}\nmessage.topic = \"a\"",
+    )
+    .unwrap();
+    pliant(folder.path(), &["module", "test", "traps-in-configure.wasm"], b"").expect(1, "told to trap");
 }
 
 #[test]

@@ -159,7 +159,11 @@ impl Api {
     }
 
     fn unreachable(&self, error: &ureq::Error) -> Failure {
-        Failure::Failed(format!("cannot reach the broker's admin API at {}: {error}", self.url))
+        Failure::Failed(format!(
+            "cannot reach the broker's admin API at {}: {error}; if the broker runs, name its --data-dir, or where the API is with \
+             --admin",
+            self.url
+        ))
     }
 }
 

@@ -63,8 +63,32 @@ type Files = Vec<(PathBuf, String)>;
 
 /// A template with its places filled in. What is carried along beside it has none: braces there are its own.
 fn filled(files: &[File], name: &str) -> Files {
-    files.iter().map(|(path, text)| (path.into(), fill(text, name))).collect()
+    let page = |path: &str, text: String| if path.ends_with(".md") { lined_up(&text) } else { text };
+    files.iter().map(|(path, text)| (path.into(), page(path, fill(text, name)))).collect()
 }
+
+/// With the comments of each block of commands below each other, however long the name is that was filled in.
+fn lined_up(page: &str) -> String {
+    let mut lined_up = String::with_capacity(page.len());
+    for (at, part) in page.split("```").enumerate() {
+        let is_code = at % 2 == 1;
+        lined_up.push_str(if at > 0 { "```" } else { "" });
+        let parted =
+            |line: &str| line.split_once(" # ").map(|(command, rest)| (command.trim_end().to_owned(), rest.to_owned()));
+        let commands = part.lines().filter_map(parted).map(|(command, _)| command.chars().count());
+        let width = commands.max().unwrap_or(0).max(COMMENT_COLUMN - 1) + 1;
+        for line in part.split_inclusive('\n') {
+            match parted(line).filter(|_| is_code) {
+                Some((command, rest)) => lined_up.push_str(&format!("{command:<width$}# {rest}")),
+                None => lined_up.push_str(line),
+            }
+        }
+    }
+    lined_up
+}
+
+/// Where comments stand beside commands of a usual length.
+const COMMENT_COLUMN: usize = 50;
 
 fn rust(args: &NewArgs) -> Result<Files, Failure> {
     let sdk = match &args.sdk {
@@ -126,6 +150,21 @@ mod tests {
     fn names_become_types() {
         for (name, expected) in [("name-site", "NameSite"), ("a", "A"), ("x--2", "X2")] {
             assert_eq!(type_name(name), expected);
+        }
+    }
+
+    #[test]
+    fn comments_stand_below_each_other_however_long_the_name_is() {
+        let long = "x".repeat(64);
+        for name in ["n", "hello", long.as_str()] {
+            for files in [template::RUST, template::C, template::JS, template::PYTHON] {
+                let files = filled(files, name);
+                let page = &files.iter().find(|(path, _)| path.ends_with("README.md")).expect("a page").1;
+                let code = page.split("```").nth(1).expect("commands");
+                let columns: Vec<_> = code.lines().filter_map(|line| line.find(" # ")).collect();
+                assert!(columns.len() > 4 && columns.iter().all(|column| *column == columns[0]), "{code}");
+                assert!(name.len() > 8 || columns[0] == COMMENT_COLUMN - 1, "{code}");
+            }
         }
     }
 

@@ -24,7 +24,7 @@ pub(super) struct TestArgs {
     #[arg(long, value_name = "FILE", requires = "against", conflicts_with = "examples")]
     replay: Option<PathBuf>,
     /// The component to compare with
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", requires = "replay")]
     against: Option<PathBuf>,
     #[command(flatten)]
     limits: LimitArgs,
@@ -61,6 +61,11 @@ pub(super) fn test(args: &TestArgs) -> Outcome {
         Some(path) => read(path)?,
         None => found(&args.file, &component)?,
     };
+    if examples.examples.is_empty() {
+        return Err(Failure::Failed(
+            "there is no example: write an [[example]], or take the empty file away".to_owned(),
+        ));
+    }
     let runs = run(args.limits.limits()?, &args.file, &component, &examples, &config)?;
     let failed = runs.iter().filter(|run| !run.differences.is_empty()).count();
     for run in &runs {
@@ -94,7 +99,10 @@ fn reasons(decision: &Json) -> Vec<String> {
 
 fn replay(args: &TestArgs, against: &Path, samples: &Path, config: &str) -> Outcome {
     let (file, limits) = (&args.file, args.limits.limits()?);
-    let samples = read(samples)?;
+    let samples = match read(samples)? {
+        none if none.examples.is_empty() => return Err(failed(samples, "there is no sample in it")),
+        samples => samples,
+    };
     let asked = |sample: &Example| REPLAYED.map(|hook| Example { hook: hook.to_owned(), ..sample.clone() });
     let examples: Vec<Example> = samples.examples.iter().flat_map(asked).collect();
     let (mut differing, mut at) = (0, 0);
