@@ -2,6 +2,7 @@
 
 mod access;
 mod clients;
+mod description;
 mod modules;
 mod publish;
 mod retained;

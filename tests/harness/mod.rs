@@ -16,7 +16,7 @@ pub mod writer;
 pub use broker::{Broker, address, admin, amqp_address, data_dir, is_outside};
 pub use client::{Client, End};
 pub use connect::{Connect, Will};
-pub use http::Admin;
+pub use http::{Admin, Answer};
 pub use packet::{Connack, Packet, Publish};
 pub use process::{Process, binary};
 pub use property::{Properties, Property};
