@@ -18,6 +18,7 @@ mod target;
 mod thread;
 mod trust;
 
+pub use crate::broker::VIA;
 pub use amqp::{opening, receiving, sending};
 pub use dial::{Stream, dial, unsecured};
 pub use identity::NodeId;
@@ -26,10 +27,6 @@ pub use settings::{Direction, MqttVersion, Route, Settings};
 pub use target::{Scheme, Target, without_secrets};
 pub use thread::{BridgeError, Bridges, Clock};
 pub use trust::{certificates, roots};
-
-/// The user property (MQTT 5.0) that names the brokers from which bridges have taken a message, one property for each, in
-/// the order of its way. A broker that finds itself there has had the message before.
-pub const VIA: &str = "pliant-via";
 
 /// The retained topic, below `$SYS/broker/`, under which a broker tells its id, so that bridges do not bring a message back
 /// to where it came from.

@@ -4,6 +4,7 @@
 use super::Broker;
 use super::mailbox::Mailbox;
 use super::queued::Queued;
+use super::via;
 use super::worker::Worker;
 use crate::message::{Bare, Envelope, FormMissing, Message, Refusal, RefusalKind};
 use crate::sections::{Body, Encoding};
@@ -86,7 +87,8 @@ impl Broker {
         let encoding = self.encoding.get().ok_or("nobody knows the encoding")?;
         let name = message.topic().as_str();
         let form = chain.to_amqp(&mut worker.guests, name, message).map_err(|refusal| refusal.reason)?;
-        let form = form.ok_or("no module translates")?;
+        let mut form = form.ok_or("no module translates")?;
+        via::to_annotation(message.envelope().properties.as_deref(), &mut form.head.message_annotations);
         let encoded = encoding.write(&form, message.payload())?;
         let bare = Bare {
             handover: message.envelope().guarantee,
@@ -117,6 +119,7 @@ impl Broker {
         if let Some(long) = long.filter(|_| made.1.is_empty()) {
             made.1 = long;
         }
+        via::to_properties(&sections.message_annotations, &mut made.0.properties);
         // Where it goes and for how long was settled when it came.
         let envelope = Envelope { properties: made.0.properties, ..envelope.clone() };
         Ok(Message::new(envelope, message.publisher(), &made.1))

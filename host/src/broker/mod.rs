@@ -49,6 +49,7 @@ mod sys;
 mod tags;
 mod told;
 mod transact;
+mod via;
 mod waits;
 mod wills;
 mod window;
@@ -86,6 +87,7 @@ pub use subscription_trie::SubscriptionTrie;
 pub use sys::SysTree;
 pub use tags::{Admission, Slot};
 pub use transact::Retired;
+pub use via::{VIA, VIA_ANNOTATION};
 pub use worker::Worker;
 
 pub use crate::wasm::Spent;

@@ -5,6 +5,7 @@ mod properties;
 mod scan;
 mod write;
 
+pub use super::codec::check::{Budget as RawBudget, value as check_raw};
 pub use super::codec::read::{Descriptor as RawDescriptor, Reader as RawReader, Value as RawValue};
 pub use header::Header;
 pub use properties::{Id, Properties};

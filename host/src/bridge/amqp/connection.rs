@@ -6,6 +6,8 @@ use super::super::seat::Hall;
 use super::super::settings::Direction;
 use super::super::thread::Plan;
 use super::cut::{Cut, Scissors};
+use super::packed::Packed;
+use super::packing::{FRAME_BYTES_MAX, WRAP_BYTES};
 use super::route::{Ask, Fault, Route};
 use super::words;
 use crate::metrics::BridgeState;
@@ -27,7 +29,8 @@ pub async fn run(
     stream: Box<dyn Stream>,
     stopped: &mut watch::Receiver<bool>,
 ) -> Result<(), Lost> {
-    let (stream, scissors) = Cut::new(stream);
+    let stream = Packed::new(stream, plan.settings.message_bytes_max.into());
+    let (stream, scissors) = Cut::new(Box::new(stream));
     let patience = Duration::from_secs(plan.settings.connect_seconds_max.into());
     let opened = tokio::select! {
         opened = open(plan, stream) => opened,
@@ -38,6 +41,7 @@ pub async fn run(
         Ok(connection) => connection,
         Err(reason) => {
             scissors.cut();
+            let reason = scissors.fault().unwrap_or(reason);
             return Err(Lost { reason, lasted: Duration::ZERO });
         }
     };
@@ -56,6 +60,7 @@ pub async fn run(
         return Ok(());
     };
     scissors.cut();
+    let reason = scissors.fault().unwrap_or(reason);
     Err(Lost { reason, lasted: begun.elapsed() })
 }
 
@@ -70,6 +75,7 @@ async fn open(plan: &Plan, stream: Cut) -> Result<ConnectionHandle<()>, String> 
     let builder = builder.scheme("amqp").sasl_profile(profile);
     let builder = builder.idle_time_out(u32::from(settings.keep_alive_seconds) * 1000);
     let has_user = !settings.user.is_empty();
+    let builder = builder.max_frame_size(FRAME_BYTES_MAX + WRAP_BYTES as u32);
     builder.open_with_stream(stream).await.map_err(|error| words::opening(&error, has_user))
 }
 

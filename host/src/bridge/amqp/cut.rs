@@ -1,12 +1,12 @@
 //! A stream that can be cut: the client library closes links when it lets go of them, and a closed link takes a durable
 //! subscription with it. Where a connection is given up, nothing more may leave. And it tells when the other side has hung
-//! up: the library may wait for an answer to an attach for ever.
+//! up, or sends what is no AMQP: the library may wait for an answer to an attach for ever.
 
 use super::super::dial::Stream;
 use std::io::{Error, ErrorKind, Result};
 use std::pin::Pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::Notify;
@@ -17,6 +17,7 @@ pub struct Cut {
     inner: Box<dyn Stream>,
     is_cut: Arc<AtomicBool>,
     ended: Arc<Notify>,
+    fault: Arc<OnceLock<String>>,
 }
 
 /// Cuts the stream.
@@ -24,13 +25,15 @@ pub struct Cut {
 pub struct Scissors {
     is_cut: Arc<AtomicBool>,
     ended: Arc<Notify>,
+    fault: Arc<OnceLock<String>>,
 }
 
 impl Cut {
     pub fn new(inner: Box<dyn Stream>) -> (Self, Scissors) {
         let is_cut = Arc::new(AtomicBool::new(false));
-        let ended = Arc::new(Notify::new());
-        (Self { inner, is_cut: is_cut.clone(), ended: ended.clone() }, Scissors { is_cut, ended })
+        let (ended, fault) = (Arc::new(Notify::new()), Arc::new(OnceLock::new()));
+        let scissors = Scissors { is_cut: is_cut.clone(), ended: ended.clone(), fault: fault.clone() };
+        (Self { inner, is_cut, ended, fault }, scissors)
     }
 
     fn check(&self) -> Result<()> {
@@ -47,6 +50,11 @@ impl Scissors {
     pub async fn ended(&self) {
         self.ended.notified().await;
     }
+
+    /// What it sent that is no AMQP, if that is why.
+    pub fn fault(&self) -> Option<String> {
+        self.fault.get().cloned()
+    }
 }
 
 impl AsyncRead for Cut {
@@ -56,7 +64,13 @@ impl AsyncRead for Cut {
         let read = Pin::new(&mut self.inner).poll_read(context, into);
         let is_over = match &read {
             Poll::Ready(Ok(())) => into.filled().len() == before && into.remaining() > 0,
-            Poll::Ready(Err(_)) => true,
+            Poll::Ready(Err(error)) => {
+                if error.kind() == ErrorKind::InvalidData {
+                    // The first one is the reason of all that follow.
+                    let _ = self.fault.set(error.to_string());
+                }
+                true
+            }
             Poll::Pending => false,
         };
         if is_over {

@@ -5,15 +5,15 @@ use super::super::mapping::Way;
 use super::super::retry::Retry;
 use super::super::seat::{Bell, Hall};
 use super::super::thread::Plan;
-use super::form::{self, Any, Known};
+use super::form::{Came, Known};
 use super::outward::{is_queue, sleep_until};
-use crate::amqp::sections::Sections;
 use crate::broker::{Link, PublishBare, Taken};
 use crate::message::{Bare, Guarantee, RefusalKind};
 use crate::metrics::RouteState;
 use crate::store::Sequence;
 use fe2o3_amqp::link::delivery::DeliveryInfo;
-use fe2o3_amqp::types::messaging::Body;
+use fe2o3_amqp::types::definitions::{AmqpError, Error};
+use fe2o3_amqp::types::messaging::{Body, Message};
 use fe2o3_amqp::types::primitives::Value;
 use fe2o3_amqp::{Delivery, Receiver};
 use std::collections::VecDeque;
@@ -39,6 +39,8 @@ pub struct Inward {
     pub at: usize,
     /// The other broker's id, if it is one of ours and has told it.
     pub peer: Option<Arc<str>>,
+    /// The other broker says of each message which topic it is of.
+    pub tells_topics: bool,
     pub bell: Arc<Bell>,
     pub link: Link,
     pub origin: u64,
@@ -110,7 +112,7 @@ impl Inward {
                 received = receiver.recv(), if room => {
                     let delivery: Delivery<Body<Value>> = received.map_err(|error| failed(&error))?;
                     let (info, message) = delivery.into_parts();
-                    self.take(info, message, &mut state, receiver).await?;
+                    self.take(info, &joined(message), &mut state, receiver).await?;
                 }
                 () = sleep_until(state.held.due()) => {
                     if state.held.begin(Instant::now()) {
@@ -154,31 +156,38 @@ impl Inward {
     async fn take(
         &mut self,
         info: DeliveryInfo,
-        mut message: Any,
+        bytes: &[u8],
         state: &mut State,
         receiver: &mut Receiver,
     ) -> Result<(), String> {
-        let via = form::via(&message);
-        if via.iter().any(|node| *node == *self.plan.node) || via.len() > self.plan.settings.hops_max as usize {
+        let most = self.plan.settings.message_bytes_max as usize;
+        if bytes.len() > most {
+            let reason = format!("it has {} bytes; message_bytes_max is {most}", bytes.len());
+            return self.refuse(info, receiver, AmqpError::NotAllowed, &reason).await;
+        }
+        let came = match Came::read(bytes) {
+            Ok(came) => came,
+            Err(reason) => return self.refuse(info, receiver, AmqpError::DecodeError, &reason).await,
+        };
+        let via = &came.via;
+        if via.iter().any(|node| **node == *self.plan.node) || via.len() > self.plan.settings.hops_max as usize {
             self.plan.figures.looped_total.add(1);
             state.taken.push_back((0, info));
             return Ok(());
         }
-        let to = message.properties.as_ref().and_then(|said| said.to.clone());
-        let Some(name) = self.name(to.as_deref()) else {
-            return self.refuse(info, receiver, &format!("its address {to:?} leads nowhere here")).await;
+        let topic = came.topic().filter(|_| self.tells_topics);
+        let Some(name) = self.name(topic.or(came.to())) else {
+            let reason = match came.to() {
+                Some(to) => format!("its address {to:?} leads nowhere here"),
+                None => "it has no address (to), which a filter with wildcards needs".to_owned(),
+            };
+            return self.refuse(info, receiver, AmqpError::NotAllowed, &reason).await;
         };
-        // It is the bridge that knows which broker it left: that one may fetch it from here in its turn. Of a broker that
-        // does not say who it is, what one of ours brought back is known by this one's own mark.
-        let left = self.peer.clone().unwrap_or_else(|| self.plan.node.clone());
-        form::mark(&mut message, via, &left);
-        let known = match form::incoming(message) {
+        // It is the bridge that knows which broker it left: that one may fetch it from here in its turn.
+        let known = match came.known(self.peer.as_deref()) {
             Ok(known) => known,
-            Err(reason) => return self.refuse(info, receiver, &reason).await,
+            Err(reason) => return self.refuse(info, receiver, AmqpError::DecodeError, &reason).await,
         };
-        if let Err(error) = Sections::scan(&known.bytes, &crate::amqp::Limits::default()) {
-            return self.refuse(info, receiver, &format!("{error:?}")).await;
-        }
         state.next += 1;
         let (order, bytes) = (state.next, known.bytes.len());
         let entry = Entry { order, route: 0, topic: name.into(), bytes, item: Ready { known, info } };
@@ -197,7 +206,10 @@ impl Inward {
                 state.taken.push_back((after, entry.item.info));
                 Ok(())
             }
-            Said::Never(reason) => self.refuse(entry.item.info, receiver, &reason).await,
+            Said::Never(reason) => {
+                let reason = format!("{}: {reason}", entry.topic);
+                self.refuse(entry.item.info, receiver, AmqpError::NotAllowed, &reason).await
+            }
             Said::NotNow(reason) => {
                 state.held.refused(Instant::now(), entry);
                 self.plan.note(&self.hall, self.at, RouteState::Stuck, &reason);
@@ -206,11 +218,18 @@ impl Inward {
         }
     }
 
-    async fn refuse(&self, info: DeliveryInfo, receiver: &mut Receiver, reason: &str) -> Result<(), String> {
+    async fn refuse(
+        &self,
+        info: DeliveryInfo,
+        receiver: &mut Receiver,
+        condition: AmqpError,
+        reason: &str,
+    ) -> Result<(), String> {
         self.plan.figures.refused_total.add(1);
-        let bridge = &self.plan.settings.name;
-        tracing::warn!(bridge, reason, "a message from the other broker is refused here for good");
-        receiver.reject(info, None).await.map_err(|error| failed(&error))
+        let (bridge, route) = (&self.plan.settings.name, &self.plan.figures.routes[self.at].name);
+        tracing::warn!(bridge, route, reason, "a message from the other broker is refused here for good");
+        let error = Error::new(condition, reason.to_owned(), None);
+        receiver.reject(info, error).await.map_err(|error| failed(&error))
     }
 
     async fn publish(&mut self, name: &str, known: &Known) -> Said {
@@ -221,8 +240,8 @@ impl Inward {
             name,
             guarantee: (*guarantee).min(most),
             retain: *retain,
-            expiry_milliseconds: header.ttl.map(u64::from),
-            bare: Bare { handover, blank: *blank, durable: header.durable, priority: header.priority.0 },
+            expiry_milliseconds: header.ttl_milliseconds.map(u64::from),
+            bare: Bare { handover, blank: *blank, durable: header.durable, priority: header.priority },
             origin: self.origin,
             encoded: bytes,
         };
@@ -258,5 +277,13 @@ impl Inward {
         }
         let is_wild = route.filter.contains(['+', '#']);
         to.and_then(|to| self.way.inward(to)).or_else(|| (!is_wild).then(|| route.local_source()))
+    }
+}
+
+/// The bytes of a message, which came to the library as data sections.
+fn joined(message: Message<Body<Value>>) -> Vec<u8> {
+    match message.body {
+        Body::Data(parts) => parts.iter().flat_map(|part| part.0.iter().copied()).collect(),
+        _ => Vec::new(),
     }
 }

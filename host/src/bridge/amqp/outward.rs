@@ -14,7 +14,8 @@ use crate::message::Guarantee;
 use crate::metrics::RouteState;
 use fe2o3_amqp::link::SendError;
 use fe2o3_amqp::types::definitions::{AmqpError, ErrorCondition};
-use fe2o3_amqp::types::messaging::Outcome;
+use fe2o3_amqp::types::messaging::{Data, Outcome};
+use fe2o3_amqp::types::primitives::Binary;
 use fe2o3_amqp::{Sendable, Sender};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -158,6 +159,7 @@ impl Outward {
             for consignment in self.holding.some(room) {
                 let Some(message) = self.message(&consignment) else { continue };
                 let (number, round) = (consignment.number, pace.round);
+                let message = Data(Binary::from(message));
                 let sendable = Sendable::builder().message(message).settled(self.way.route.qos == 0).build();
                 let handed = tokio::select! {
                     handed = sender.send_batchable(sendable) => handed,
@@ -187,7 +189,7 @@ impl Outward {
     }
 
     /// A message as it leaves; none: it does not.
-    fn message(&self, consignment: &Consignment) -> Option<form::Any> {
+    fn message(&self, consignment: &Consignment) -> Option<Vec<u8>> {
         let peer = self.peer.as_deref();
         match form::outgoing(&self.plan, &self.way, peer, consignment, self.hall.now()) {
             Ok(Some(message)) => return Some(message),
@@ -195,7 +197,9 @@ impl Outward {
                 self.plan.figures.looped_total.add(1);
                 self.holding.dispose(consignment.number, &Disposal::Accepted);
             }
-            Err(reason) => self.refused(consignment.number, &reason),
+            Err(reason) => {
+                self.refused(consignment.number, &format!("this broker cannot write it for the other one: {reason}"));
+            }
         }
         None
     }
@@ -229,8 +233,8 @@ impl Outward {
 
     fn refused(&self, number: u64, reason: &str) {
         self.plan.figures.refused_total.add(1);
-        let bridge = &self.plan.settings.name;
-        tracing::warn!(bridge, reason, "the other broker refuses a message for good; it is dropped");
+        let (bridge, route) = (&self.plan.settings.name, &self.plan.figures.routes[self.at].name);
+        tracing::warn!(bridge, route, reason, "a message cannot go to the other broker, for good; it is rejected");
         self.holding.dispose(number, &Disposal::Rejected);
     }
 }

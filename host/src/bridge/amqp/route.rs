@@ -7,8 +7,9 @@ use super::super::settings::Direction;
 use super::super::thread::Plan;
 use super::inward::Inward;
 use super::outward::{Holding, Outward};
+use super::packing::with_wraps;
 use super::words;
-use crate::amqp::NODE_PROPERTY;
+use crate::amqp::{NODE_PROPERTY, TOPICS_PROPERTY};
 use crate::broker::Link;
 use crate::metrics::RouteState;
 use fe2o3_amqp::link::receiver::CreditMode;
@@ -155,7 +156,7 @@ impl Route {
             .source(source.build())
             .sender_settle_mode(self.sender_settles())
             .receiver_settle_mode(ReceiverSettleMode::First)
-            .max_message_size(u64::from(plan.settings.message_bytes_max))
+            .max_message_size(with_wraps(plan.settings.message_bytes_max.into()))
             .credit_mode(CreditMode::Auto(u32::from(plan.settings.window)))
             .properties(self.introduction())
             .attach(session)
@@ -169,10 +170,11 @@ impl Route {
         [(Symbol::from(NODE_PROPERTY), node)].into_iter().collect()
     }
 
-    /// The other broker's id, if it is one of ours and has told it.
+    /// The other broker's id, if it is one of ours and has told it. It may be this one.
     fn peer(&self, said: &Option<Fields>) -> Option<Arc<str>> {
         match said.as_ref()?.get(&Symbol::from(NODE_PROPERTY)) {
-            Some(Value::String(node)) if **node != *self.plan.node => Some(node.as_str().into()),
+            // Where nobody answers, the library shows what was said to them.
+            Some(Value::String(node)) if tells_topics(said) || **node != *self.plan.node => Some(node.as_str().into()),
             _ => None,
         }
     }
@@ -186,14 +188,20 @@ impl Route {
                 Outward { plan, hall, way, at: self.at, peer, holding }.run(sender, self.stopped.clone()).await
             }
             Attached::In(receiver) => {
-                let peer = receiver.properties(|said| self.peer(said));
+                let (peer, tells_topics) = receiver.properties(|said| (self.peer(said), tells_topics(said)));
                 let bell = Arc::new(Bell::default());
                 let link = Link::of(bell.clone(), Arc::new(plan.client.clone()));
-                let inward = Inward { plan, hall, way, at: self.at, peer, bell, link, origin: self.origin };
+                let inward = Inward { plan, hall, way, at: self.at, peer, tells_topics, bell, link, origin: self.origin };
                 inward.run(receiver, self.stopped.clone()).await
             }
         }
     }
+}
+
+/// Whether a broker of ours says that it will tell of each message which topic it is of. A bridge does not say that.
+fn tells_topics(said: &Option<Fields>) -> bool {
+    let said = said.as_ref().and_then(|said| said.get(&Symbol::from(TOPICS_PROPERTY)));
+    said == Some(&Value::Bool(true))
 }
 
 /// A link that is up.

@@ -2,6 +2,7 @@
 
 use super::super::VIA;
 use super::super::settings::MqttVersion;
+use super::answers;
 use crate::message::{Guarantee, Message, Properties, Time};
 use bytes::{Bytes, BytesMut};
 use rumqttc::mqttbytes::v4;
@@ -110,16 +111,23 @@ impl Codec {
     /// The next whole packet, taken off the front.
     pub fn read(self, from: &mut BytesMut) -> Result<Option<Packet>, String> {
         match self.version {
-            MqttVersion::V5 => match v5::Packet::read(from, Some(self.bytes_max)) {
-                Ok(packet) => packet_5(packet).map(Some),
-                Err(v5bytes::Error::InsufficientBytes(_)) => Ok(None),
-                Err(error) => Err(error.to_string()),
+            MqttVersion::V5 => match answers::read(from, self.bytes_max)? {
+                Some(answer) => Ok(Some(answer)),
+                None => self.read_5(from),
             },
             MqttVersion::V311 => match v4::Packet::read(from, self.bytes_max as usize) {
                 Ok(packet) => packet_4(packet).map(Some),
                 Err(v4bytes::Error::InsufficientBytes(_)) => Ok(None),
                 Err(error) => Err(error.to_string()),
             },
+        }
+    }
+
+    fn read_5(self, from: &mut BytesMut) -> Result<Option<Packet>, String> {
+        match v5::Packet::read(from, Some(self.bytes_max)) {
+            Ok(packet) => packet_5(packet).map(Some),
+            Err(v5bytes::Error::InsufficientBytes(_)) => Ok(None),
+            Err(error) => Err(format!("it sent a packet that cannot be read: {error}")),
         }
     }
 
@@ -272,25 +280,7 @@ fn packet_5(packet: v5::Packet) -> Result<Packet, String> {
             Packet::Connack { session_present: answer.session_present, refusal, bounds }
         }
         v5::Packet::Publish(publish) => Packet::Publish(Box::new(message_5(publish)?)),
-        v5::Packet::PubAck(ack) => {
-            use v5::PubAckReason::{NotAuthorized, PayloadFormatInvalid, TopicNameInvalid};
-            let ok = matches!(ack.reason, v5::PubAckReason::Success | v5::PubAckReason::NoMatchingSubscribers);
-            let never = matches!(ack.reason, NotAuthorized | TopicNameInvalid | PayloadFormatInvalid);
-            Packet::Puback(ack.pkid, verdict(ok, never, format!("{:?}", ack.reason)))
-        }
-        v5::Packet::PubRec(rec) => {
-            use v5::PubRecReason::{NotAuthorized, PayloadFormatInvalid, TopicNameInvalid};
-            let ok = matches!(rec.reason, v5::PubRecReason::Success | v5::PubRecReason::NoMatchingSubscribers);
-            let never = matches!(rec.reason, NotAuthorized | TopicNameInvalid | PayloadFormatInvalid);
-            Packet::Pubrec(rec.pkid, verdict(ok, never, format!("{:?}", rec.reason)))
-        }
         v5::Packet::PubRel(rel) => Packet::Pubrel(rel.pkid),
-        v5::Packet::PubComp(comp) => Packet::Pubcomp(comp.pkid),
-        v5::Packet::SubAck(answer) => Packet::Suback(
-            (answer.return_codes.iter())
-                .map(|code| (!matches!(code, v5::SubscribeReasonCode::Success(_))).then(|| format!("{code:?}")))
-                .collect(),
-        ),
         v5::Packet::Disconnect(farewell) => {
             let reason = farewell.properties.and_then(|said| said.reason_string);
             let reason = reason.map_or(String::new(), |text| format!(": {text}"));
@@ -328,14 +318,6 @@ fn packet_4(packet: v4::Packet) -> Result<Packet, String> {
         ),
         _ => Packet::Other,
     })
-}
-
-fn verdict(ok: bool, never: bool, reason: String) -> Verdict {
-    match (ok, never) {
-        (true, _) => Verdict::Taken,
-        (false, true) => Verdict::Never(reason),
-        (false, false) => Verdict::NotNow(reason),
-    }
 }
 
 fn message_5(publish: v5::Publish) -> Result<In, String> {

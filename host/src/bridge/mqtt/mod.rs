@@ -4,6 +4,7 @@
 //! itself. Here the hall's mailbox is the session: its handles are the packet identifiers, they are the same after a restart,
 //! and every acknowledgement waits for the disk. So exactly-once holds across restarts of either side.
 
+mod answers;
 mod codec;
 mod connection;
 mod inward;

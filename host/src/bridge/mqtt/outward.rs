@@ -40,7 +40,7 @@ impl Connection<'_> {
     pub(super) fn acknowledged(&mut self, handle: Handle, verdict: Verdict) -> Result<(), String> {
         match verdict {
             Verdict::NotNow(reason) => return self.not_now(handle, &reason),
-            Verdict::Never(reason) => self.refused(&reason),
+            Verdict::Never(reason) => self.refused(self.outbox.sent.get(&handle), &reason),
             Verdict::Taken => self.plan.figures.sent_total.add(1),
         }
         self.answered(handle);
@@ -56,7 +56,7 @@ impl Connection<'_> {
         match verdict {
             Verdict::NotNow(reason) => return self.not_now(handle, &reason),
             Verdict::Never(reason) => {
-                self.refused(&reason);
+                self.refused(self.outbox.sent.get(&handle), &reason);
                 self.answered(handle);
                 if !self.settle(handle, Settlement::Refused) {
                     self.settle(handle, Settlement::Completed);
@@ -97,13 +97,13 @@ impl Connection<'_> {
         !matches!(self.seat.ask(Request::Settle(handle, how)), Answer::Say(_, Event::Closed(_)))
     }
 
-    fn refused(&self, reason: &str) {
+    /// Tells what is lost; none: it was sent in an earlier connection.
+    fn refused(&self, entry: Option<&Entry<Delivery>>, reason: &str) {
         self.plan.figures.refused_total.add(1);
-        tracing::warn!(
-            bridge = self.plan.settings.name,
-            reason,
-            "the other broker refuses a message for good; it is dropped"
-        );
+        let topic = entry.map(|entry| &*entry.topic);
+        let bytes = entry.map(|entry| entry.item.message.payload().len());
+        let bridge = &self.plan.settings.name;
+        tracing::warn!(bridge, topic, bytes, reason, "the other broker refuses a message for good; it is dropped");
     }
 
     /// Sends again what was not taken, where it is time: one message of each topic, and the others when that was taken.
@@ -238,7 +238,7 @@ impl Connection<'_> {
         self.codec.publish(sent, &mut self.out)?;
         if self.out.len() - begin > self.bounds.bytes_max as usize {
             self.out.truncate(begin);
-            self.refused("the message is larger than its greatest packet");
+            self.refused(Some(&entry), "the message is larger than its greatest packet");
             return Ok(false);
         }
         if !is_kept {

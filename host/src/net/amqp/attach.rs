@@ -11,7 +11,7 @@ use super::tag;
 use super::wire::Serving;
 use super::words;
 use crate::amqp::{
-    AmqpError, Array, Attach, AttachReply, Detach, Direction, DistributionMode, Error, Filters, LinkId, NODE_PROPERTY,
+    AmqpError, Array, Attach, AttachReply, Detach, Direction, DistributionMode, Error, Filters, LinkId, NODE_PROPERTY, TOPICS_PROPERTY,
     Outcome, ReceiverSettles, SenderSettles, Sink, Source, State, Symbol, Target, TerminusDurability,
     TerminusExpiryPolicy, Unsettled, Value, error,
 };
@@ -120,6 +120,7 @@ impl Side {
         let asks = attach.properties.contains_key(&Symbol::from(NODE_PROPERTY));
         if let Some(node) = self.context.broker.node().filter(|_| asks) {
             reply.properties.insert(Symbol::from(NODE_PROPERTY), Value::String(node.to_string()));
+            reply.properties.insert(Symbol::from(TOPICS_PROPERTY), Value::Bool(true));
         }
         reply
     }
@@ -359,7 +360,8 @@ impl Side {
         self.held.retain(|held| held.mailbox() != receiver.mailbox());
         self.put(attach.link, End::Outgoing(Box::new(receiver)));
         let settles = attach.sender_settles == SenderSettles::Settled;
-        let serving = Serving { door, attachment, settles, resumed: open, is_session, partial };
+        let tells_topics = reply.properties.contains_key(&Symbol::from(TOPICS_PROPERTY));
+        let serving = Serving { door, attachment, settles, resumed: open, is_session, tells_topics, partial };
         self.answer_attach(received.after.max(forgotten), attach.link, reply, Some(serving));
         Ok(())
     }

@@ -241,7 +241,9 @@ pub(super) fn publication<'a>(
         Body::Value(value) => {
             value.is_null() || value.as_binary().is_some_and(<[u8]>::is_empty) || value.as_str() == Some("")
         }
-        Body::DataMany(_) | Body::Sequence(_) => false,
+        // As the payload of a PUBLISH they are joined.
+        Body::DataMany(mut parts) => parts.all(|part| part.as_binary().is_some_and(<[u8]>::is_empty)),
+        Body::Sequence(_) => false,
     };
     PublishBare {
         name,

@@ -33,6 +33,8 @@ struct Sender {
     resumed: Vec<u64>,
     /// Messages are of a client's session.
     is_session: bool,
+    /// Each message says which topic it is of.
+    tells_topics: bool,
     /// Those of them of which it has a part.
     partial: Vec<u64>,
 }
@@ -60,6 +62,8 @@ pub struct Serving {
     pub resumed: Vec<u64>,
     /// Messages are of a client's session, and say what MQTT says.
     pub is_session: bool,
+    /// Each message says which topic it is of: the client is a bridge of another broker of ours.
+    pub tells_topics: bool,
     /// Those of them of which it has a part.
     pub partial: Vec<u64>,
 }
@@ -72,14 +76,14 @@ impl Wire {
 
     /// Begins to send on a link.
     pub fn serve(&mut self, serving: Serving) {
-        let Serving { door, attachment, settles, mut resumed, is_session, partial } = serving;
+        let Serving { door, attachment, settles, mut resumed, is_session, tells_topics, partial } = serving;
         resumed.sort_unstable();
         let at = door.link.index();
         if self.links.len() <= at {
             self.links.resize_with(at + 1, || None);
         }
         door.ring();
-        self.links[at] = Some(Sender { door, attachment, settles, resumed, is_session, partial });
+        self.links[at] = Some(Sender { door, attachment, settles, resumed, is_session, tells_topics, partial });
     }
 
     /// Sends nothing more on a link.
@@ -210,6 +214,11 @@ fn deliver(
         head.clear();
     }
     sections::header(&header, head);
+    if sender.tells_topics {
+        let topic = consignment.name.as_deref().unwrap_or(message.topic().as_str()).to_owned();
+        let (name, topic) = (amqp::Symbol::from(amqp::TOPIC_ANNOTATION), amqp::Value::String(topic));
+        sections::delivery_annotations([(&name, &topic)], head);
+    }
     // What was kept as a topic's last value says so, and what comes live does not.
     let says_retain = message.envelope().retain != consignment.retain || consignment.retain;
     let flag = says_retain.then_some(("x-opt-retain-message", consignment.retain));
