@@ -1,6 +1,7 @@
 //! AMQP 1.0 on a running broker: a peer that writes bytes by hand, and fe2o3-amqp as a client.
 
 mod bad_input;
+mod blank;
 mod canary;
 mod crossing;
 mod dead_letters;
@@ -9,13 +10,13 @@ mod exchange;
 mod limits;
 mod link;
 mod management;
-mod peer;
+pub mod peer;
 mod resume;
 mod sasl;
 mod settling;
 mod termini;
 mod transactions;
-mod value;
+pub mod value;
 
 /// The writer of the machine's own rows: it knows nothing of the broker's encoder.
 #[allow(dead_code, reason = "the machine's rows use the rest")]

@@ -1,10 +1,14 @@
 //! Bridges to other brokers: to another broker of ours here, to brokers of others in `interop`.
 
+mod foreign;
+mod mosquitto;
 mod relay;
 pub mod rig;
 
 mod amqp;
+mod bytes;
 mod loops;
 mod mqtt;
+mod refusals;
 mod settings;
 mod stuck;

@@ -38,8 +38,8 @@ mod tests;
 
 pub use action::{
     Action, Attach, AttachReply, Authenticate, DeliveryId, Detach, Direction, Flow, Forgotten, LinkId, NODE_PROPERTY,
-    Opening, Outgoing, ReceiverSettles, SaslOutcome, SenderSettles, Settled, Sink, Step, TOPIC_ANNOTATION, TOPICS_PROPERTY, Transfer,
-    Undelivered, Unsettled,
+    Opening, Outgoing, ReceiverSettles, SaslOutcome, SenderSettles, Settled, Sink, Step, TOPIC_ANNOTATION,
+    TOPICS_PROPERTY, Transfer, Undelivered, Unsettled,
 };
 pub use condition::{
     AmqpError, ConnectionError, Error, ErrorCondition, Fault, Fields, LinkError, SessionError, TransactionError, error,

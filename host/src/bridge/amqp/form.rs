@@ -92,7 +92,8 @@ impl<'m> Came<'m> {
     /// # Errors
     /// It is no message, or one beyond the bounds of this broker's own doors.
     pub fn read(bytes: &'m [u8]) -> Result<Self, String> {
-        let sections = Sections::scan(bytes, &Limits::default()).map_err(|error| error.description.unwrap_or_default())?;
+        let sections =
+            Sections::scan(bytes, &Limits::default()).map_err(|error| error.description.unwrap_or_default())?;
         let via = via(&sections);
         Ok(Self { sections, via })
     }

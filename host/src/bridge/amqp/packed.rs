@@ -99,10 +99,11 @@ impl Side {
     ) -> Result<()> {
         let mut at = 0;
         while let Some(front) = front(&self.raw[at..], bytes_max)? {
-            let end = at + match front {
-                Front::Header => HEADER_BYTES,
-                Front::Frame(length) => length,
-            };
+            let end = at
+                + match front {
+                    Front::Header => HEADER_BYTES,
+                    Front::Frame(length) => length,
+                };
             let Some(bytes) = self.raw.get(at..end) else { break };
             match front {
                 Front::Header => self.done.extend_from_slice(bytes),

@@ -104,7 +104,8 @@ impl<'f> Parts<'f> {
         }
         let Limits { depth_max, elements_max, .. } = Limits::default();
         let mut budget = RawBudget { depth: depth_max, elements: elements_max };
-        let length = check_raw(body, &mut budget).map_err(|why| format!("it sends a frame that cannot be read: {why}"))?;
+        let length =
+            check_raw(body, &mut budget).map_err(|why| format!("it sends a frame that cannot be read: {why}"))?;
         let (performative, payload) = body.split_at(length);
         let described = RawReader::new(performative).next().and_then(|value| value.described());
         let code = match described {

@@ -191,7 +191,8 @@ impl Route {
                 let (peer, tells_topics) = receiver.properties(|said| (self.peer(said), tells_topics(said)));
                 let bell = Arc::new(Bell::default());
                 let link = Link::of(bell.clone(), Arc::new(plan.client.clone()));
-                let inward = Inward { plan, hall, way, at: self.at, peer, tells_topics, bell, link, origin: self.origin };
+                let inward =
+                    Inward { plan, hall, way, at: self.at, peer, tells_topics, bell, link, origin: self.origin };
                 inward.run(receiver, self.stopped.clone()).await
             }
         }

@@ -11,8 +11,8 @@ use super::tag;
 use super::wire::Serving;
 use super::words;
 use crate::amqp::{
-    AmqpError, Array, Attach, AttachReply, Detach, Direction, DistributionMode, Error, Filters, LinkId, NODE_PROPERTY, TOPICS_PROPERTY,
-    Outcome, ReceiverSettles, SenderSettles, Sink, Source, State, Symbol, Target, TerminusDurability,
+    AmqpError, Array, Attach, AttachReply, Detach, Direction, DistributionMode, Error, Filters, LinkId, NODE_PROPERTY,
+    Outcome, ReceiverSettles, SenderSettles, Sink, Source, State, Symbol, TOPICS_PROPERTY, Target, TerminusDurability,
     TerminusExpiryPolicy, Unsettled, Value, error,
 };
 use crate::broker::{self, Parting, Receive};
