@@ -3,6 +3,7 @@
 mod amqp;
 mod broker;
 mod offline;
+mod starting;
 
 use crate::harness::binary;
 use std::io::Write;

@@ -35,7 +35,7 @@ fn around(sections: &[Vec<u8>]) -> Vec<u8> {
 }
 
 /// A component with `count` functions of no parameters and these locals (i32) and body.
-fn functions(count: usize, locals: usize, body: &[u8]) -> Vec<u8> {
+pub(crate) fn functions(count: usize, locals: usize, body: &[u8]) -> Vec<u8> {
     let body = [&[1][..], &leb(locals), &[0x7f], body, &[0x0b]].concat();
     let code = [leb(body.len()), body].concat().repeat(count);
     around(&[

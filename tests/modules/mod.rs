@@ -1,7 +1,7 @@
 //! The module runtime: hooks, failures, limits, versions; the bundled modules as components. Without sockets.
 
 mod beside;
-mod bombs;
+pub(crate) mod bombs;
 mod bundled;
 mod canary;
 mod components;

@@ -1,9 +1,17 @@
 //! `pliant serve`: run the broker until it is told to stop.
 
 use super::{ConfigArgs, Failure, Outcome, log};
-use crate::config::ConfigError;
+use crate::config::{Config, ConfigError, Sources};
+use crate::server::{self, Attempt, Running};
 use clap::Args;
+use std::sync::Arc;
+use std::thread;
+use tokio::runtime::Runtime;
 use tokio::signal::unix::{self, SignalKind};
+use tokio::sync::oneshot;
+
+/// What the thread that starts the broker gets, as the first thread of a process has: modules are compiled on it.
+const STACK_BYTES: usize = 8 << 20;
 
 #[derive(Debug, Clone, Args)]
 pub(crate) struct ServeArgs {
@@ -31,9 +39,12 @@ pub(crate) fn run(args: &ServeArgs) -> Outcome {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Failure::failed)?;
     // From here on a signal is noted, also one that comes while the broker starts.
     let mut signals = runtime.block_on(async { Signals::new() }).map_err(Failure::failed)?;
-    let running = crate::server::start_from(config, sources).map_err(Failure::failed)?;
+    let Some((running, mut waiting)) = start(&runtime, &mut signals, config, sources)? else {
+        tracing::info!("stopped before it had started; nobody was let in");
+        return Ok(());
+    };
     loop {
-        match runtime.block_on(signals.next()) {
+        match waiting.take().unwrap_or_else(|| runtime.block_on(signals.next())) {
             Signal::Stop => break,
             Signal::Reload => reload(&running),
         }
@@ -45,7 +56,45 @@ pub(crate) fn run(args: &ServeArgs) -> Outcome {
     }
 }
 
-fn reload(running: &crate::server::Running) {
+/// Starts the broker on a thread of its own, so that a signal ends that at whatever point it is; with the broker what still has
+/// to be done as a signal asked for it. None: it was told to stop before it let anybody in.
+fn start(
+    runtime: &Runtime,
+    signals: &mut Signals,
+    config: Config,
+    sources: Sources,
+) -> Result<Option<(Running, Option<Signal>)>, Failure> {
+    let attempt = Arc::new(Attempt::default());
+    let (tell, mut started) = oneshot::channel();
+    let watched = attempt.clone();
+    // Nobody hears it any more who has given it up.
+    let start = move || drop(tell.send(server::start_watched(config, sources, &watched)));
+    let thread = thread::Builder::new().name("start".into()).stack_size(STACK_BYTES).spawn(start);
+    let thread = thread.map_err(Failure::failed)?;
+    let mut waiting = None;
+    runtime.block_on(async {
+        loop {
+            tokio::select! {
+                ended = &mut started => match ended {
+                    Ok(ended) => return ended.map(|running| Some((running, waiting))).map_err(Failure::failed),
+                    // It panicked, and said so.
+                    Err(_) => break,
+                },
+                signal = signals.next() => match signal {
+                    Signal::Stop if attempt.give_up() => return Ok(None),
+                    Signal::Reload if matches!(waiting, Some(Signal::Stop)) => {}
+                    signal => waiting = Some(signal),
+                },
+            }
+        }
+        match thread.join() {
+            Err(panic) => std::panic::resume_unwind(panic),
+            Ok(()) => Err(Failure::Failed("the start ended without a result".to_owned())),
+        }
+    })
+}
+
+fn reload(running: &Running) {
     match running.reload() {
         Ok(reloaded) => tracing::info!(
             applied = reloaded.applied.join(","),

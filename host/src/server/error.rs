@@ -44,6 +44,9 @@ pub enum StartError {
     /// A listener cannot be opened.
     #[error(transparent)]
     Listener(#[from] net::BindError),
+    /// Somebody wants no broker any more.
+    #[error("told to stop before it had started")]
+    GivenUp,
     /// The admin API cannot be opened.
     #[error("the admin API cannot be opened at {address}: {reason}")]
     Admin {

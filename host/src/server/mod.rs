@@ -1,5 +1,6 @@
 //! The house as a whole: built bottom-up, run, taken down top-down.
 
+mod attempt;
 mod bundled;
 mod error;
 mod files;
@@ -8,11 +9,12 @@ mod modules;
 mod reload;
 mod start;
 
+pub use attempt::Attempt;
 pub use bundled::BUNDLED;
 pub use error::StartError;
 pub use files::unreadable;
 pub use modules::{bindings, component};
-pub use start::{Running, start, start_from};
+pub use start::{Running, start, start_from, start_watched};
 
 #[cfg(test)]
 mod tests;

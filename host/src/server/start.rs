@@ -1,5 +1,6 @@
 //! Store, modules, hall, listeners, admin API: in this order up, in the other down.
 
+use super::attempt::Attempt;
 use super::error::StartError;
 use super::messenger::messenger;
 use super::{BUNDLED, bindings, reload};
@@ -37,7 +38,7 @@ pub struct Running {
 /// # Errors
 /// Whatever keeps it from starting; nothing is left running.
 pub fn start(config: Config) -> Result<Running, StartError> {
-    build(config, None)
+    build(config, None, &Attempt::default())
 }
 
 /// Starts a broker that can read its configuration again.
@@ -45,15 +46,24 @@ pub fn start(config: Config) -> Result<Running, StartError> {
 /// # Errors
 /// As [`start`].
 pub fn start_from(config: Config, sources: Sources) -> Result<Running, StartError> {
-    build(config, Some(sources))
+    start_watched(config, sources, &Attempt::default())
 }
 
-fn build(config: Config, sources: Option<Sources>) -> Result<Running, StartError> {
+/// The same; somebody may end the start before it is over.
+///
+/// # Errors
+/// As [`start`].
+pub fn start_watched(config: Config, sources: Sources, attempt: &Attempt) -> Result<Running, StartError> {
+    build(config, Some(sources), attempt)
+}
+
+fn build(config: Config, sources: Option<Sources>, attempt: &Attempt) -> Result<Running, StartError> {
     let clock = Clock::start();
     let now = move || clock.now();
     let metrics = Arc::new(Metrics::default());
     let (store, loaded) =
         Store::open(&config.data_dir, &config.store, config.durability.into(), metrics.clone(), clock.now())?;
+    attempt.has_store(&store)?;
     let auth = config.auth.settings(&config.listeners);
     let identity = Identity::open(auth, config.auth.limits.clone(), metrics.clone())?;
     let (token, reader) = tokens(&config)?;
@@ -90,6 +100,7 @@ fn build(config: Config, sources: Option<Sources>) -> Result<Running, StartError
         let to = Elsewhere { server: config.redirect.server.as_str().into(), permanent: config.redirect.permanent };
         broker.set_drain(Some(Drain { to, clients_per_second: 0 }));
     }
+    attempt.open_doors()?;
     // Taken before the listeners serve: a client that is let in has a broker that can be watched.
     let address = config.admin.bind.address();
     let admin_listener = admin::bind(address).map_err(|error| StartError::admin(address, &error))?;

@@ -13,6 +13,12 @@ use crate::metrics::Metrics;
 use crate::store::{Loaded, LoadedState, ModuleRecord, ModuleVersion, Store};
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::thread;
+use std::time::Duration;
+
+/// A start that takes longer than this to get modules to run says what it does.
+const LONG: Duration = Duration::from_secs(1);
 
 /// A module that the configuration names: a bundled one, or one from a file.
 #[derive(Debug, Clone)]
@@ -92,15 +98,33 @@ impl Modules {
         let configured: Vec<Box<str>> = plan.entries.keys().cloned().collect();
         plan.restore(kept.modules, kept.versions);
         let mut entries = std::mem::take(&mut plan.entries);
-        for (name, entry) in &mut entries {
-            start(inner, entry, configured.contains(name), &plan.components)?;
-        }
+        said_if_long(|| {
+            let mut entries = entries.iter_mut();
+            entries.try_for_each(|(name, entry)| start(inner, entry, configured.contains(name), &plan.components))
+        })?;
         let mut registry = inner.registry().lock();
         registry.entries = entries;
         inner.swap(&mut registry);
         drop(registry);
         Ok(modules)
     }
+}
+
+/// Does it, and says in the log what takes so long.
+fn said_if_long<T>(work: impl FnOnce() -> T) -> T {
+    thread::scope(|scope| {
+        let (over, wait) = mpsc::channel::<()>();
+        let watch = move || {
+            if wait.recv_timeout(LONG) == Err(RecvTimeoutError::Timeout) {
+                tracing::info!("compiling modules; the next start finds what is compiled now");
+            }
+        };
+        // Without a thread nothing is said.
+        let _ = thread::Builder::new().name("patience".into()).spawn_scoped(scope, watch);
+        let done = work();
+        drop(over);
+        done
+    })
 }
 
 struct Plan<'a> {
