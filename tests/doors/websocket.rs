@@ -128,6 +128,41 @@ fn pings_are_answered_and_goodbyes_returned() {
     }
 }
 
+/// [MQTT-4.3.2-4]; RFC 6455, 5.5.1: what was sent before the goodbye, or before a broken rule, may be answered before its answer.
+#[test]
+fn what_came_before_a_goodbye_is_answered_before_it_is_returned() {
+    let Some(rig) = Rig::start() else { return };
+    let mut kept = connect(V5).at(rig.address(Way::Tcp)).id(&unique("kept")).kept().open();
+    kept.subscribe("ws/+", 1);
+    for way in WAYS {
+        for (last, code) in [
+            (frame(0x88, b"\x03\xE8"), Some(1000)),
+            (frame(0x88, b""), None),
+            (frame(0x89, &[0; 126]), Some(1002)),
+            (frame(0x81, b"text"), Some(1003)),
+        ] {
+            let goodbye = |web: &mut Web<Box<dyn Wire>>| {
+                let (first, payload) = web.next_frame().unwrap().expect("a goodbye");
+                let said = payload.get(..2).map(|code| u16::from_be_bytes([code[0], code[1]]));
+                assert_eq!((first, said), (0x88, code), "{way:?}");
+            };
+            let greeting = frame(0x82, &connect(V311).bytes());
+            let mut web = open(&rig, way);
+            web.send_raw(&[&greeting[..], &last].concat());
+            assert_eq!(web.next_frame().unwrap(), Some((0x82, vec![0x20, 2, 0, 0])), "{way:?} {code:?}");
+            goodbye(&mut web);
+            let mut web = open(&rig, way);
+            web.send_raw(&greeting);
+            assert_eq!(web.next_frame().unwrap(), Some((0x82, vec![0x20, 2, 0, 0])));
+            // At least once, for a session that is kept: the answer waits for the disk.
+            web.send_raw(&[&frame(0x82, &raw(0x32, b"\0\x04ws/a\0\x07x")), &last[..]].concat());
+            assert_eq!(web.next_frame().unwrap(), Some((0x82, vec![0x40, 2, 0, 7])), "{way:?} {code:?}");
+            goodbye(&mut web);
+            kept.expect("ws/a", "x", 1);
+        }
+    }
+}
+
 /// A goodbye of the WebSocket is none of MQTT: the will is published.
 #[test]
 fn a_web_socket_that_is_closed_without_disconnect_leaves_its_will() {

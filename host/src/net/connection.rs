@@ -160,10 +160,12 @@ impl Connection {
         match turn {
             Turn::Bytes(count) => self.bytes(now, count),
             Turn::EndOfFile => Err(End::Lost),
-            Turn::Fault => Err(match self.fault.take() {
-                None | Some(Fault::Closed) => End::Lost,
-                Some(fault) => End::Fault(fault),
-            }),
+            Turn::Fault => {
+                let fault = self.fault.take();
+                // What came before it was taken, and whoever says goodbye may wait for the answer.
+                Box::pin(self.last_answers()).await;
+                Err(fault.filter(|fault| *fault != Fault::Closed).map_or(End::Lost, End::Fault))
+            }
             Turn::Signal => self.signal(now).await,
             Turn::Writable => {
                 crate::broker::Outlet::flush(&*self.outlet, now);
@@ -372,7 +374,7 @@ impl Connection {
             // The runtime looks at the socket before it comes back here; what was read made room for more.
             tokio::task::yield_now().await;
             self.context.begin_turn(now);
-            if !self.reads() {
+            if !self.reads() || self.fault.is_some() {
                 break;
             }
             if self.held_back {

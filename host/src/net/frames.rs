@@ -21,8 +21,13 @@ pub struct Frames {
     /// Bytes of the message under way, if one is.
     message: Option<u64>,
     control: Vec<u8>,
+    /// How the goodbye reads that was earned, once what was taken before is answered.
+    goodbye: Option<Goodbye>,
     closing: bool,
 }
+
+/// A close code, if one is said, and why.
+type Goodbye = (Option<CloseCode>, &'static str);
 
 /// A frame whose payload is coming.
 struct Frame {
@@ -40,18 +45,27 @@ impl Frames {
     /// An open WebSocket on which nothing was said.
     pub fn new(message_bytes_max: usize) -> Self {
         let message_bytes_max = message_bytes_max as u64;
-        Self { message_bytes_max, head: Vec::new(), frame: None, message: None, control: Vec::new(), closing: false }
+        Self {
+            message_bytes_max,
+            head: Vec::new(),
+            frame: None,
+            message: None,
+            control: Vec::new(),
+            goodbye: None,
+            closing: false,
+        }
     }
 
-    /// Takes bytes off the wire.
+    /// Takes bytes off the wire. What answers a goodbye, or a broken rule, is said by [`Self::close`]: there may be something
+    /// to say before (5.5.1).
     pub fn receive(&mut self, wire: &[u8], plain: &mut Vec<u8>, reply: &mut Vec<u8>) -> Result<(), Fault> {
-        if self.closing {
+        if self.closing || self.goodbye.is_some() {
             return Err(Fault::Closed);
         }
         self.walk(wire, plain, reply).map_err(|fault| match fault {
             Ok(()) => Fault::Closed,
             Err((code, why)) => {
-                self.say_close(Some(code), why, reply);
+                self.goodbye = Some((Some(code), why));
                 Fault::Frame(code.into(), why)
             }
         })
@@ -155,7 +169,7 @@ impl Frames {
                 if simdutf8::basic::from_utf8(payload.get(2..).unwrap_or_default()).is_err() {
                     return Err(Err((CloseCode::Invalid, "the reason is no text")));
                 }
-                self.say_close(code, "", reply);
+                self.goodbye = Some((code, ""));
                 return Err(Ok(()));
             }
             Control::Pong | Control::Reserved(_) => {}
@@ -170,16 +184,13 @@ impl Frames {
         }
     }
 
-    /// Says goodbye, unless that was said.
+    /// Says goodbye, unless that was said: the one that was earned.
     pub fn close(&mut self, wire: &mut Vec<u8>) {
-        self.say_close(Some(CloseCode::Normal), "", wire);
-    }
-
-    fn say_close(&mut self, code: Option<CloseCode>, why: &str, wire: &mut Vec<u8>) {
         if self.closing {
             return;
         }
         self.closing = true;
+        let (code, why) = self.goodbye.take().unwrap_or((Some(CloseCode::Normal), ""));
         let code = code.map(|code| u16::from(code).to_be_bytes());
         let payload = [code.as_ref().map_or(&[][..], |code| code), why.as_bytes()].concat();
         put(OpCode::Control(Control::Close), &payload, wire);
@@ -248,6 +259,9 @@ mod tests {
     fn receive(pieces: &[&[u8]]) -> (Vec<u8>, Vec<u8>, Result<(), Fault>) {
         let (mut frames, mut plain, mut reply) = (Frames::new(70_000), Vec::new(), Vec::new());
         let ended = pieces.iter().try_for_each(|piece| frames.receive(piece, &mut plain, &mut reply));
+        if ended.is_err() {
+            frames.close(&mut reply);
+        }
         (plain, reply, ended)
     }
 
@@ -281,6 +295,24 @@ mod tests {
         for (payload, answer) in [(&b""[..], &b"\x88\x00"[..]), (b"\x03\xE8bye", b"\x88\x02\x03\xE8")] {
             let (_, reply, ended) = receive(&[&frame(0x88, payload)]);
             assert_eq!((reply.as_slice(), ended), (answer, Err(Fault::Closed)));
+        }
+    }
+
+    #[test]
+    fn what_is_said_goes_before_the_goodbye_and_nothing_after_it() {
+        for (wire, goodbye) in [(frame(0x88, b"\x03\xE9"), &b"\x88\x02\x03\xE9"[..]), (frame(0x81, b"x"), b"\x88")] {
+            let (mut frames, mut plain, mut reply) = (Frames::new(70_000), Vec::new(), Vec::new());
+            let wire = [frame(0x82, b"in"), wire].concat();
+            frames.receive(&wire, &mut plain, &mut reply).unwrap_err();
+            assert_eq!((plain.as_slice(), reply.as_slice()), (&b"in"[..], &b""[..]));
+            frames.receive(&frame(0x82, b"late"), &mut plain, &mut reply).unwrap_err();
+            frames.wrap(b"out", &mut reply);
+            frames.close(&mut reply);
+            let said = reply.len();
+            frames.wrap(b"late", &mut reply);
+            frames.close(&mut reply);
+            assert_eq!((plain.as_slice(), said), (&b"in"[..], reply.len()));
+            assert!(reply.starts_with(&[b"\x82\x03out", goodbye].concat()), "{reply:?}");
         }
     }
 
