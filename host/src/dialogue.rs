@@ -308,8 +308,8 @@ pub enum Closed {
     HandleMisused,
     /// A full queue left no other way to refuse a message (protocols without a negative acknowledgement).
     QuotaExceeded,
-    /// What the client proved itself by was withdrawn, or has run out, or it could not prove it again.
-    NotAuthorized,
+    /// What the client proved itself by does not hold any more: why, for people.
+    NotAuthorized(Box<str>),
 }
 
 /// One copy of a message on its way to one client.

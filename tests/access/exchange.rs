@@ -1,10 +1,12 @@
 //! SCRAM in AUTH packets of MQTT 5.0 (4.12), by a client written from RFC 5802.
 
 use super::rig::{PASSWORD, Rig, write_users};
-use crate::harness::property::{AUTHENTICATION_DATA, AUTHENTICATION_METHOD};
+use crate::harness::packet::Farewell;
+use crate::harness::property::{AUTHENTICATION_DATA, AUTHENTICATION_METHOD, REASON_STRING};
 use crate::harness::*;
 use base64::prelude::{BASE64_STANDARD, Engine as _};
 use hmac::{Hmac, KeyInit, Mac};
+use host::config::Config;
 use sha2::{Digest, Sha256, Sha512};
 
 const METHOD: &str = "SCRAM-SHA-256";
@@ -146,13 +148,33 @@ fn a_client_that_is_in_proves_it_again() {
     ann.send(&auth(0x19, METHOD, &first("ann")));
     let challenge = challenged(&mut ann);
     ann.send(&auth(0x18, METHOD, &last("ann", &challenge, "wrong").0));
-    ann.expect_disconnect(0x87);
+    // The words are those that a client hears which is not let in.
+    let said = |farewell: Farewell| farewell.properties.text(REASON_STRING).map(str::to_owned).expect("a reason");
+    assert_eq!(said(ann.expect_disconnect(0x87)), "the user name or password is wrong");
     // So does one of being somebody else.
     let mut ann = let_in(&rig, "ann");
     ann.send(&auth(0x19, METHOD, &first("bob")));
     let challenge = challenged(&mut ann);
     ann.send(&auth(0x18, METHOD, &last("bob", &challenge, PASSWORD).0));
-    ann.expect_disconnect(0x87);
+    assert!(said(ann.expect_disconnect(0x87)).contains("another user"));
+}
+
+/// MQTT 5.0, 3.1.4: who begins to prove who it is and stops half-way hears why the connection ends.
+#[test]
+fn an_exchange_that_stalls_is_refused() {
+    let adjust = |config: &mut Config| {
+        write_users(&config.auth.password_file, &["ann"], true);
+        config.mqtt.connect_seconds_max = 1;
+    };
+    let Some(rig) = Rig::start_with(None, adjust) else { return };
+    let mut client = connecting(&rig, "ann").sent();
+    challenged(&mut client);
+    let Packet::Connack(answer) = client.receive() else { panic!("expected CONNACK") };
+    assert_eq!(answer.code, 0x87);
+    assert!(answer.properties.text(REASON_STRING).is_some_and(|why| why.contains("in time")));
+    client.expect_closed();
+    // A connection on which nothing came hears nothing.
+    assert_eq!(Client::dial(rig.address(), V5).try_receive(), Err(End::Closed));
 }
 
 #[test]

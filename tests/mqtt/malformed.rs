@@ -2,6 +2,7 @@
 //! may be given for it. 3.1.1 has no reasons: there the connection is closed and nothing said. After each row a second
 //! client must be served as if nothing had happened.
 
+use crate::harness::property::{REASON_STRING, REQUEST_PROBLEM_INFORMATION};
 use crate::harness::*;
 
 /// A row for a connection that is established: name, bytes in 3.1.1, bytes in 5.0 (empty: not a row there), reasons.
@@ -425,6 +426,21 @@ fn an_acknowledgement_of_the_wrong_kind_is_a_violation() {
             assert_eq!(subscriber.expect_closed(), (version == V5).then_some(0x82), "{wrong:02x} for QoS {qos}");
             connect(version).id(&id).kept().resume().expect(&topic, "x", qos);
         }
+    }
+}
+
+/// MQTT 5.0, 3.14.2.2.3: the DISCONNECT says what was wrong, unless the client does not want to know [MQTT-3.1.2-29].
+#[test]
+fn an_acknowledgement_of_the_wrong_kind_is_told_in_words() {
+    for (wants, qos, wrong) in [(1, 2, 0x40), (1, 1, 0x50), (1, 2, 0x70), (0, 1, 0x50)] {
+        let topic = unique("wrong");
+        let mut subscriber = connect(V5).with(Property::Byte(REQUEST_PROBLEM_INFORMATION, wants)).open();
+        subscriber.subscribe(&topic, qos);
+        client(V5).say(&topic, "x", qos);
+        let message = subscriber.delivery();
+        subscriber.ack(wrong, message.id);
+        let said = subscriber.expect_disconnect(0x82);
+        assert_eq!(said.properties.text(REASON_STRING).is_some(), wants == 1, "{wrong:02x} for QoS {qos}");
     }
 }
 

@@ -217,7 +217,7 @@ impl Broker {
             drop(state);
             for (client, outlet) in consumers {
                 if self.check(worker, &client, Action::Subscribe, &address).is_err() {
-                    outlet.close(Closed::NotAuthorized);
+                    outlet.close(Closed::NotAuthorized("it may not consume this queue any more".into()));
                 }
             }
         }

@@ -210,7 +210,8 @@ impl Inbound {
     }
 
     /// When the client has been silent for too long: [`Violation::ConnectTimeout`] before CONNECT was read,
-    /// [`Violation::KeepAliveExpired`] after it; none: never.
+    /// [`Violation::AuthenticationTimeout`] in the exchange that it began, [`Violation::KeepAliveExpired`] after that; none:
+    /// never.
     pub fn deadline(&self) -> Option<Time> {
         match self.phase {
             Phase::First(_) => Some(self.heard.plus_seconds(self.limits.connect_seconds_max)),
@@ -227,7 +228,7 @@ impl Inbound {
     pub fn silence(&self) -> Violation {
         match self.phase {
             Phase::First(_) => Violation::ConnectTimeout,
-            Phase::Open(_) if self.is_authenticating() => Violation::ConnectTimeout,
+            Phase::Open(_) if self.is_authenticating() => Violation::AuthenticationTimeout,
             _ => Violation::KeepAliveExpired,
         }
     }

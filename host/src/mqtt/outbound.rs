@@ -374,14 +374,20 @@ impl Outbound {
             Closed::ShuttingDown => 0x8B,
             Closed::HandleMisused => 0x82,
             Closed::QuotaExceeded => 0x97,
-            Closed::NotAuthorized => 0x87,
+            Closed::NotAuthorized(_) => 0x87,
+        };
+        let words = match closed {
+            Closed::HandleMisused => "PUBACK answers QoS 1, PUBREC and then PUBCOMP answer QoS 2",
+            Closed::QuotaExceeded => "the broker has no memory for more of this",
+            Closed::NotAuthorized(why) => why,
+            _ => "",
         };
         let server = match closed {
             Closed::Elsewhere(to) if !to.server.is_empty() && text::is_text(&to.server) => Some(&*to.server),
             _ => None,
         };
         match std::mem::replace(&mut self.stage, Stage::Mute) {
-            Stage::Connected if self.version == Version::V5 => self.depart(reason, server, out),
+            Stage::Connected if self.version == Version::V5 => self.depart(reason, words, server, out),
             Stage::Connecting(_) if !matches!(closed, Closed::Elsewhere(_)) => {}
             Stage::Connecting(_) if self.version == Version::V5 => self.turn_away(reason, server, out),
             // It may come back, or try the next server that it knows.
@@ -392,7 +398,10 @@ impl Outbound {
     }
 
     /// A DISCONNECT, or nothing where it does not fit.
-    fn depart(&self, reason: u8, server: Option<&str>, out: &mut Vec<u8>) {
+    fn depart(&self, reason: u8, words: &str, server: Option<&str>, out: &mut Vec<u8>) {
+        if server.is_none() {
+            return self.disconnect(reason, Some(words), out);
+        }
         let _ = self.bounded(out, |out| control::disconnect(reason, None, server, out));
     }
 

@@ -186,6 +186,9 @@ pub enum Violation {
     /// No whole CONNECT in time.
     #[error("CONNECT did not come in time")]
     ConnectTimeout,
+    /// The exchange that CONNECT began was not over in time.
+    #[error("the client did not prove in time who it is")]
+    AuthenticationTimeout,
 }
 
 impl Violation {
@@ -230,6 +233,7 @@ impl Violation {
             | Self::ConnectTimeout => 0x82,
             Self::ProtocolLevel | Self::ProtocolMismatch => 0x84,
             Self::ClientId | Self::ClientIdTooLong | Self::ClientIdMissing => 0x85,
+            Self::AuthenticationTimeout => 0x87,
             Self::AuthenticationMethod => 0x8C,
             Self::KeepAliveExpired => 0x8D,
             Self::FilterInvalid => 0x8F,
@@ -311,7 +315,7 @@ impl Violation {
             Self::SharedNoLocal => "MQTT-3.8.3-4",
             Self::SessionExpiryRaised => "MQTT 5.0, 3.14.2.2.2",
             Self::KeepAliveExpired => "MQTT-3.1.2-22",
-            Self::ConnectTimeout => "MQTT 5.0, 3.1.4",
+            Self::ConnectTimeout | Self::AuthenticationTimeout => "MQTT 5.0, 3.1.4",
         }
     }
 

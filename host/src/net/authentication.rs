@@ -14,6 +14,11 @@ use crate::mqtt::Violation;
 use std::sync::Arc;
 use tokio::time::Instant;
 
+/// Said to whom is thrown out by a change of users or keys, or by the time.
+pub(super) const WITHDRAWN: &str = "what you came in with was withdrawn or has run out";
+/// Said to whom tries to become somebody else.
+const SOMEBODY_ELSE: &str = "a client proves again who it is; it cannot become another user";
+
 /// What a connection knows of its client's identity.
 #[derive(Default)]
 pub(super) struct Admission {
@@ -81,7 +86,9 @@ impl Connection {
         match (again, &mut self.admission.pending) {
             (None, Some(pending)) => pending.inquiry.respond(&data),
             (Some(mechanism), None) => {
-                let Some(client) = self.link.client().cloned() else { return Err(End::Closed(Closed::NotAuthorized)) };
+                let Some(client) = self.link.client().cloned() else {
+                    return Err(End::Violation(Violation::NoAuthentication));
+                };
                 let circumstances = self.circumstances(&client);
                 let claim = Claim::Mechanism { name: mechanism, initial: Some(data) };
                 let inquiry = Inquiry::new(&self.context.identity, circumstances.clone(), claim);
@@ -140,7 +147,9 @@ impl Connection {
                     return Ok(());
                 }
                 Progress::Denied(refusal) => {
-                    let Some(attach) = pending.attach else { return Err(End::Closed(Closed::NotAuthorized)) };
+                    let Some(attach) = pending.attach else {
+                        return Err(End::Closed(Closed::NotAuthorized(refusal.reason.into())));
+                    };
                     tracing::debug!(
                         client = %attach.client.id.escape_debug(),
                         peer = &*pending.circumstances.peer,
@@ -162,13 +171,13 @@ impl Connection {
         // Not while a former login of this connection counts.
         self.admission.login = None;
         let outlet = self.outlet.clone();
-        let close = Box::new(move |_| outlet.close(Closed::NotAuthorized));
+        let close = Box::new(move |_| outlet.close(Closed::NotAuthorized(WITHDRAWN.into())));
         let login = self.context.identity.admit(&identified, close);
         let Some(mut attach) = pending.attach else {
-            if login.is_err() || identified.name != pending.client.scope.identity {
-                return Err(End::Closed(Closed::NotAuthorized));
-            }
-            self.admission.login = login.ok();
+            let is_the_same = identified.name == pending.client.scope.identity;
+            let refused = |why: &str| End::Closed(Closed::NotAuthorized(why.into()));
+            let login = login.map_err(|refusal| refused(&refusal.reason))?;
+            self.admission.login = Some(is_the_same.then_some(login).ok_or_else(|| refused(SOMEBODY_ELSE))?);
             self.answers.push_back((0, Say::Event(Event::Authenticated(identified.data))));
             return Ok(());
         };

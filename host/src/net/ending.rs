@@ -80,12 +80,11 @@ impl Connection {
                 tracing::debug!(peer = %self.newcomer.peer, "a client that takes nothing was cut off");
                 Some(Departure::ConnectionLost)
             }
-            End::Silent if self.newcomer.ticket.is_outside() => {
-                metrics.opening_timeouts_total.add(1);
-                Some(Departure::KeepAliveExpired)
-            }
             End::Silent => {
-                metrics.keep_alive_timeouts_total.add(1);
+                match self.newcomer.ticket.is_outside() {
+                    true => metrics.opening_timeouts_total.add(1),
+                    false => metrics.keep_alive_timeouts_total.add(1),
+                }
                 self.find_words();
                 if let Some(violation) = self.machine.silence() {
                     self.outlet.violation(now, &violation);

@@ -65,8 +65,11 @@ fn events_are_written() {
         (C5, Event::Closed(Closed::TakenOver), b"\xE0\x01\x8E", MustClose), // MQTT-3.1.4-3
         (C5, Event::Closed(Closed::ByOperator), b"\xE0\x01\x98", MustClose),
         (C5, Event::Closed(Closed::ShuttingDown), b"\xE0\x01\x8B", MustClose),
-        (C5, Event::Closed(Closed::HandleMisused), b"\xE0\x01\x82", MustClose), // Q06
-        (C5, Event::Closed(Closed::QuotaExceeded), b"\xE0\x01\x97", MustClose),
+        (TERSE, Event::Closed(Closed::HandleMisused), b"\xE0\x01\x82", MustClose), // Q06
+        (NARROW, Event::Closed(Closed::HandleMisused), b"\xE0\x01\x82", MustClose),
+        (TERSE, Event::Closed(Closed::QuotaExceeded), b"\xE0\x01\x97", MustClose),
+        (C5, Event::Closed(Closed::NotAuthorized("no".into())), b"\xE0\x07\x87\x05\x1F\0\x02no", MustClose),
+        (TERSE, Event::Closed(Closed::NotAuthorized("no".into())), b"\xE0\x01\x87", MustClose), // MQTT-3.1.2-29
     ] {
         let mut c = Connection::open(connect);
         assert_eq!((c.tell(&event), &c.sent[..]), (outcome, expected), "{event:?}");

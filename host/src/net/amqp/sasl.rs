@@ -1,5 +1,6 @@
 //! Who the client is: SASL frames on one side, the identity room on the other.
 
+use super::super::authentication::WITHDRAWN;
 use super::super::errands::{Asked, Brought};
 use super::side::{Over, Side};
 use crate::amqp::{AmqpError, Authenticate, Opening, SaslOutcome, error};
@@ -135,7 +136,7 @@ impl Side {
 
     fn admit(&mut self, identified: Identified) -> Stop {
         let outlet = self.outlet.clone();
-        let close = Box::new(move |_| outlet.close(Closed::NotAuthorized));
+        let close = Box::new(move |_| outlet.close(Closed::NotAuthorized(WITHDRAWN.into())));
         match self.context.identity.admit(&identified, close) {
             Ok(login) => self.admission.login = Some(login),
             Err(_) => return Stop::Out(SaslOutcome::Auth),
