@@ -3,7 +3,7 @@
 //! Small here; `PLIANT_LARGE_ROWS=1` makes them larger (the system has to allow the test enough open files).
 
 use super::rig::{resident, until};
-use crate::harness::{Admin, Broker, Client, End, Process, Publish, V5, V311, connect, unique, writer};
+use crate::harness::{Admin, Broker, Client, End, Packet, Process, Publish, V5, V311, connect, unique, writer};
 use std::net::{SocketAddr, TcpStream};
 
 /// The larger of two sizes where that was asked for.
@@ -82,6 +82,37 @@ fn at_most_once_copies_for_who_does_not_read_are_dropped_by_count() {
     }
     last.say(&topic, "last", 0);
     stalled.expect(&topic, "last", 0);
+}
+
+/// Many who take nothing share one message, and do not each have a copy of it; who reads on gets all of it.
+#[test]
+fn a_long_message_takes_its_bytes_once_however_many_do_not_read_it() {
+    let Some(broker) = Process::start() else { return };
+    let (topic, count) = (unique("long"), 30);
+    let payload: Vec<u8> = (0..15 << 18).flat_map(|number: u32| number.to_be_bytes()).collect();
+    let mut stalled: Vec<Client> = (0..count)
+        .map(|number| {
+            let mut client = connect(if number % 2 == 0 { V5 } else { V311 }).at(broker.address()).keep_alive(0).open();
+            client.subscribe(&topic, 1);
+            client
+        })
+        .collect();
+    let mut writer = connect(V5).at(broker.address()).open();
+    let before = resident(broker.id());
+    let id = writer.send_publish(&Publish::new(&topic, payload.clone(), 1));
+    assert_eq!(writer.acked(0x40, id).code, 0);
+    // Whatever can be handed out is.
+    writer.ping();
+    let grown = resident(broker.id()).saturating_sub(before);
+    assert!(grown < 8 * payload.len() as u64, "{grown} bytes for {count} who do not read");
+    for client in stalled.iter_mut().take(4) {
+        client.send(&[0xC0, 0]);
+        let message = client.delivery();
+        assert!(message.payload == payload, "not what was sent");
+        assert_eq!(client.receive(), Packet::Pingresp);
+        client.ack(0x40, message.id);
+        client.ping();
+    }
 }
 
 /// O1: what is acknowledged is delivered, what is not is refused; nothing lies between.

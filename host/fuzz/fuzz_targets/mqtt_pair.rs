@@ -6,7 +6,7 @@
 use fuzz::dialogue::{Attached, Delivery, Event, Identifiers, Outgoing, Request};
 use fuzz::frames;
 use fuzz::message::{Envelope, Message, Time};
-use fuzz::mqtt::{Action, Inbound, Limits, Outbound, Step};
+use fuzz::mqtt::{Action, Inbound, Limits, Outbound, Step, Written};
 use fuzz::topic::Topic;
 use libfuzzer_sys::fuzz_target;
 use std::sync::Arc;
@@ -54,7 +54,8 @@ fuzz_target!(|input: &[u8]| {
                 identifiers: Identifiers::new(),
             };
             let mut out = Vec::new();
-            let sent = subscriber.deliver(Time(0), &Outgoing::Deliver(delivery), &mut out);
+            let sent = subscriber.deliver(Time(0), &Outgoing::Deliver(delivery), &mut out) != Written::TooLarge;
+            assert!(!subscriber.go_on(usize::MAX, &mut out));
             assert_eq!(frames::mqtt(&out), usize::from(sent));
             assert!(how & 2 == 0 || out.len() <= 512, "longer than the client takes");
             assert!(!sent || out.ends_with(publish.payload));

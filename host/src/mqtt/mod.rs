@@ -16,6 +16,7 @@ mod authentication;
 mod connection;
 mod inbound;
 mod limits;
+mod long;
 mod outbound;
 mod packet;
 mod quota;
@@ -27,6 +28,6 @@ mod tests;
 
 pub use connection::{Action, Inbound, Step};
 pub use limits::Limits;
-pub use outbound::{Outbound, Outcome};
+pub use outbound::{Outbound, Outcome, Written};
 pub use packet::Version;
 pub use violation::Violation;

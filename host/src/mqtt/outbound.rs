@@ -2,6 +2,7 @@
 //! something to say may say it.
 
 use super::limits::Limits;
+use super::long::{LONG, Long, encoded};
 use super::packet::auth::{self, Auth};
 use super::packet::connect::AnswerBounds;
 use super::packet::control::{self, ConnAckProperties};
@@ -12,7 +13,7 @@ use super::quota::Returned;
 use super::topic_alias::{Alias, OutgoingAliases};
 use super::violation::Violation;
 use crate::dialogue::{Attached, Closed, Delivery, Event, Outgoing, Routed};
-use crate::message::{Envelope, Guarantee, Refusal, RefusalKind, Time};
+use crate::message::{Envelope, Guarantee, Message, Refusal, RefusalKind, Time};
 use std::sync::Arc;
 
 /// The half that writes.
@@ -28,14 +29,16 @@ pub struct Outbound {
     topic_alias_maximum: u16,
     returned: Arc<Returned>,
     aliases: Option<Box<OutgoingAliases>>,
-    /// Of the exchange that CONNECT began, if any.
-    exchange: Option<Box<Exchange>>,
+    rare: Option<Box<Rare>>,
 }
 
-/// An exchange by which the client proves who it is. Few clients have one.
-#[derive(Debug)]
-struct Exchange {
-    method: Arc<str>,
+/// What few clients have.
+#[derive(Debug, Default)]
+struct Rare {
+    /// The method of the exchange that CONNECT began, by which the client proves who it is.
+    method: Option<Arc<str>>,
+    /// A message that is being written.
+    long: Option<Long>,
 }
 
 #[derive(Debug)]
@@ -63,6 +66,19 @@ pub(super) struct Greeting {
     pub authentication_method: Option<Arc<str>>,
 }
 
+/// What became of a delivery.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[must_use]
+pub enum Written {
+    /// It was written.
+    Whole,
+    /// It was begun, and goes on by [`Outbound::go_on`]; no other delivery may come before that is over.
+    Begun,
+    /// It was left out, since it exceeds the client's maximum packet size; the delivery is to be treated as completed
+    /// (MQTT-3.1.2-24, -25).
+    TooLarge,
+}
+
 /// What became of an event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[must_use]
@@ -83,7 +99,10 @@ impl Outbound {
             tell_unknown_identifiers: greeting.limits.tell_unknown_identifiers && version == Version::V5,
             packet_bytes_max: greeting.packet_bytes_max,
             topic_alias_maximum: greeting.topic_alias_maximum,
-            exchange: greeting.authentication_method.clone().map(|method| Box::new(Exchange { method })),
+            rare: greeting
+                .authentication_method
+                .clone()
+                .map(|method| Box::new(Rare { method: Some(method), long: None })),
             stage: Stage::Connecting(Some(greeting)),
             returned,
             aliases: None,
@@ -111,7 +130,7 @@ impl Outbound {
             tell_unknown_identifiers: false,
             packet_bytes_max: u32::MAX,
             topic_alias_maximum: 0,
-            exchange: None,
+            rare: None,
             returned: Arc::default(),
             aliases: None,
         }
@@ -120,6 +139,9 @@ impl Outbound {
     /// Writes what an event means: CONNACK, AUTH, PUBACK, PUBREC, PUBREL, PUBCOMP, SUBACK, UNSUBACK or DISCONNECT.
     #[inline]
     pub fn event(&mut self, event: &Event, out: &mut Vec<u8>) -> Outcome {
+        if self.is_amid() {
+            return self.behind(|this, out| this.event(event, out));
+        }
         match event {
             Event::Published { handle, guarantee, outcome } => self.published(*handle, *guarantee, outcome, out),
             Event::Released(handle, known) => {
@@ -143,79 +165,147 @@ impl Outbound {
 
     /// Writes a PINGRESP.
     pub fn pong(&mut self, out: &mut Vec<u8>) {
-        out.extend_from_slice(&[0xD0, 0]);
+        self.reply(&[0xD0, 0], out);
     }
 
-    /// Writes a PUBLISH, or a PUBREL that is sent again. False: it was left out, since it exceeds the client's maximum
-    /// packet size; the delivery is to be treated as completed (MQTT-3.1.2-24, -25).
+    /// Writes what the other half has answered by itself.
+    pub fn reply(&mut self, packet: &[u8], out: &mut Vec<u8>) {
+        if self.is_amid() {
+            return self.behind(|_, out| out.extend_from_slice(packet));
+        }
+        out.extend_from_slice(packet);
+    }
+
+    /// Whether a delivery was begun and is not over.
     #[inline]
-    pub fn deliver(&mut self, now: Time, outgoing: &Outgoing, out: &mut Vec<u8>) -> bool {
+    pub fn is_amid(&self) -> bool {
+        self.rare.as_ref().is_some_and(|rare| rare.long.is_some())
+    }
+
+    /// Writes what has to wait until a delivery is over.
+    #[cold]
+    fn behind<T>(&mut self, write: impl FnOnce(&mut Self, &mut Vec<u8>) -> T) -> T {
+        let mut long = self.rare.as_mut().and_then(|rare| rare.long.take());
+        let mut behind = long.as_mut().map(|long| std::mem::take(&mut long.behind)).unwrap_or_default();
+        let written = write(self, &mut behind);
+        if let (Some(mut long), Some(rare)) = (long, &mut self.rare) {
+            long.behind = behind;
+            rare.long = Some(long);
+        }
+        written
+    }
+
+    /// Goes on with a delivery that was begun, until `out` has `enough` bytes; true: there is more of it.
+    #[inline]
+    pub fn go_on(&mut self, enough: usize, out: &mut Vec<u8>) -> bool {
+        self.is_amid() && self.write_more(enough, out)
+    }
+
+    #[cold]
+    fn write_more(&mut self, enough: usize, out: &mut Vec<u8>) -> bool {
+        let Some(rare) = &mut self.rare else { return false };
+        if rare.long.as_mut().is_some_and(|long| long.go_on(enough, out)) {
+            return true;
+        }
+        if let Some(mut long) = rare.long.take() {
+            out.append(&mut long.behind);
+        }
+        if rare.method.is_none() {
+            self.rare = None;
+        }
+        false
+    }
+
+    /// Writes a PUBLISH, or a PUBREL that is sent again.
+    #[inline]
+    pub fn deliver(&mut self, now: Time, outgoing: &Outgoing, out: &mut Vec<u8>) -> Written {
         match outgoing {
             Outgoing::Release(handle) => {
                 acknowledgement::write(out, 0x62, *handle, 0);
-                true
+                Written::Whole
             }
             Outgoing::Deliver(delivery) if self.version == Version::V5 => self.deliver_v5(now, delivery, out),
-            Outgoing::Deliver(delivery) => self.write(&parts(delivery, None), out),
+            Outgoing::Deliver(delivery) => self.write(&delivery.message, &parts(delivery, None), out),
         }
     }
 
-    fn deliver_v5(&mut self, now: Time, delivery: &Delivery, out: &mut Vec<u8>) -> bool {
+    fn deliver_v5(&mut self, now: Time, delivery: &Delivery, out: &mut Vec<u8>) -> Written {
         let message = &delivery.message;
         let properties = PropertyParts {
-            encoded: match &message.envelope().properties {
-                Some(_) => message.encoded_properties(encode),
-                None => &[],
-            },
+            encoded: encoded(message),
             expiry_seconds: message.expiry_seconds(now),
             alias: 0,
             identifiers: &delivery.identifiers,
         };
         let parts = parts(delivery, Some(properties));
-        if self.topic_alias_maximum == 0 { self.write(&parts, out) } else { self.write_aliased(delivery, parts, out) }
+        match self.topic_alias_maximum {
+            0 => self.write(message, &parts, out),
+            _ => self.write_aliased(delivery, parts, out),
+        }
     }
 
-    fn write_aliased(&mut self, delivery: &Delivery, mut parts: Parts<'_>, out: &mut Vec<u8>) -> bool {
+    fn write_aliased(&mut self, delivery: &Delivery, mut parts: Parts<'_>, out: &mut Vec<u8>) -> Written {
         let maximum = self.topic_alias_maximum;
         let found = self.aliases.get_or_insert_with(|| Box::new(OutgoingAliases::new(maximum))).find(parts.topic);
         let (alias, topic) = match found {
             Alias::Known(alias) => (alias, ""),
             Alias::New(alias) => (alias, parts.topic),
-            Alias::None => return self.write(&parts, out),
+            Alias::None => return self.write(&delivery.message, &parts, out),
         };
         let whole = std::mem::replace(&mut parts.topic, topic);
         if let Some(properties) = &mut parts.properties {
             properties.alias = alias;
         }
-        if self.write(&parts, out) {
+        let written = self.write(&delivery.message, &parts, out);
+        if written != Written::TooLarge {
             if let (Alias::New(alias), Some(aliases)) = (found, &mut self.aliases) {
                 let topic = delivery.name.clone().unwrap_or_else(|| delivery.message.topic().clone().into());
                 aliases.set(alias, topic);
             }
-            return true;
+            return written;
         }
         // A new alias makes the packet longer; without it, it may still fit.
         parts.topic = whole;
         if let Some(properties) = &mut parts.properties {
             properties.alias = 0;
         }
-        matches!(found, Alias::New(_)) && self.write(&parts, out)
+        match found {
+            Alias::New(_) => self.write(&delivery.message, &parts, out),
+            Alias::Known(_) | Alias::None => written,
+        }
     }
 
     #[inline]
-    fn write(&self, parts: &Parts<'_>, out: &mut Vec<u8>) -> bool {
+    fn write(&mut self, message: &Message, parts: &Parts<'_>, out: &mut Vec<u8>) -> Written {
         let remaining = parts.remaining();
         let total = 1 + writer::variable_len(remaining) + remaining;
-        if remaining > writer::VARIABLE_MAX || total > self.packet_bytes_max as usize {
-            return false;
+        if total > self.packet_bytes_max as usize {
+            return Written::TooLarge;
+        }
+        if remaining > LONG {
+            return self.begin(message, parts, remaining, out);
         }
         parts.write(remaining, out);
-        true
+        Written::Whole
+    }
+
+    #[cold]
+    fn begin(&mut self, message: &Message, parts: &Parts<'_>, remaining: usize, out: &mut Vec<u8>) -> Written {
+        if remaining > writer::VARIABLE_MAX {
+            return Written::TooLarge;
+        }
+        parts.write_head(remaining, out);
+        let long = Long::new(message.clone(), parts.properties.is_some());
+        self.rare.get_or_insert_default().long = Some(long);
+        Written::Begun
     }
 
     /// Writes the last packet before the close. Before CONNACK: a CONNACK with a code, where the version has one that
     /// fits. After it: DISCONNECT in 5.0, nothing before.
     pub fn violation(&mut self, violation: &Violation, out: &mut Vec<u8>) {
+        if self.is_amid() {
+            return self.behind(|this, out| this.violation(violation, out));
+        }
         let words = violation.to_string();
         match std::mem::replace(&mut self.stage, Stage::Mute) {
             // Which of the two answers a client of an unknown version understands can only be guessed: a level that
@@ -316,7 +406,7 @@ impl Outbound {
         if greeting.wants_response_information && !limits.response_information.is_empty() {
             properties.response_information = Some(limits.response_information.clone());
         }
-        properties.authentication_method = self.exchange.as_ref().map(|exchange| exchange.method.to_string());
+        properties.authentication_method = self.method().map(str::to_owned);
         properties.authentication_data = attached.proof.as_deref().map(|data| data.to_vec().into());
         let outcome = self.bounded(out, |out| control::connack_v5(attached.resumed, 0, properties, out));
         if outcome == Outcome::MustClose {
@@ -325,9 +415,13 @@ impl Outbound {
         outcome
     }
 
+    fn method(&self) -> Option<&str> {
+        self.rare.as_ref()?.method.as_deref()
+    }
+
     /// Writes AUTH.
     fn auth(&self, reason: u8, data: Option<&[u8]>, out: &mut Vec<u8>) -> Outcome {
-        let method = self.exchange.as_ref().map(|exchange| &*exchange.method);
+        let method = self.method();
         self.bounded(out, |out| auth::write(&Auth { reason, method, data }, out))
     }
 
@@ -486,7 +580,7 @@ fn parts<'a>(delivery: &'a Delivery, properties: Option<PropertyParts<'a>>) -> P
 
 /// The properties that are the same for every subscriber. What came by another protocol and cannot be said in MQTT is
 /// left out.
-fn encode(envelope: &Envelope) -> Box<[u8]> {
+pub(super) fn encode(envelope: &Envelope) -> Box<[u8]> {
     let mut out = Vec::new();
     let Some(properties) = &envelope.properties else {
         return out.into();

@@ -76,12 +76,17 @@ pub enum Writer {
     Amqp(Box<Wire>),
 }
 
-/// A delivery that its receiver does not take.
-pub struct Oversize {
-    /// Names it; 0: an at-most-once one.
-    pub handle: Handle,
-    /// The receiver may have been sent it before.
-    pub again: bool,
+/// Why nothing more is to be delivered for now.
+pub enum Stop {
+    /// The delivery goes on by [`Writer::go_on`].
+    Begun,
+    /// Its receiver does not take it.
+    Oversize {
+        /// Names it; 0: an at-most-once one.
+        handle: Handle,
+        /// The receiver may have been sent it before.
+        again: bool,
+    },
 }
 
 /// What a connection says beside deliveries.
@@ -104,24 +109,35 @@ impl Writer {
                 machine.pong(out);
                 true
             }
-            (Self::Mqtt(_), Say::Bytes(bytes)) => {
-                out.extend_from_slice(bytes);
+            (Self::Mqtt(machine), Say::Bytes(bytes)) => {
+                machine.reply(bytes, out);
                 true
             }
             (Self::Mqtt(machine), Say::Event(event)) => machine.event(event, out) == mqtt::Outcome::Said,
         }
     }
 
-    /// Encodes a delivery, unless the receiver does not take it because it is too large.
-    pub fn deliver(&mut self, now: Time, outgoing: &Outgoing, out: &mut Vec<u8>) -> Result<(), Oversize> {
+    /// Encodes a delivery, or the beginning of one that is long, unless the receiver does not take it because it is too large.
+    pub fn deliver(&mut self, now: Time, outgoing: &Outgoing, out: &mut Vec<u8>) -> Result<(), Stop> {
         let Self::Mqtt(machine) = self else { return Ok(()) };
-        if machine.deliver(now, outgoing, out) {
-            return Ok(());
+        match (machine.deliver(now, outgoing, out), outgoing) {
+            (mqtt::Written::Whole, _) | (_, Outgoing::Release(_)) => Ok(()),
+            (mqtt::Written::Begun, _) => Err(Stop::Begun),
+            (mqtt::Written::TooLarge, Outgoing::Deliver(delivery)) => {
+                Err(Stop::Oversize { handle: delivery.handle, again: delivery.duplicate })
+            }
         }
-        match outgoing {
-            Outgoing::Deliver(delivery) => Err(Oversize { handle: delivery.handle, again: delivery.duplicate }),
-            Outgoing::Release(_) => Ok(()),
-        }
+    }
+
+    /// Goes on with a delivery that is long, until `out` has `enough` bytes; true: there is more of it.
+    pub fn go_on(&mut self, enough: usize, out: &mut Vec<u8>) -> bool {
+        let Self::Mqtt(machine) = self else { return false };
+        machine.go_on(enough, out)
+    }
+
+    /// Whether there is more of a delivery that is long.
+    pub fn is_amid(&self) -> bool {
+        matches!(self, Self::Mqtt(machine) if machine.is_amid())
     }
 
     /// The last word to a client that broke the rules.

@@ -5,12 +5,12 @@
 //! flag makes that one look again. Only what the socket does not take waits for the connection's own task.
 
 use super::Limits;
-use super::machine::{Oversize, Say, Writer};
+use super::machine::{Say, Stop, Writer};
 use super::session::{Fault, Session};
 use super::transport::Writing;
 use crate::broker::{Attachment, Broker};
 use crate::dialogue::Closed;
-use crate::message::Time;
+use crate::message::{Time, Weight};
 use crate::{broker, mqtt};
 use atomic_waker::AtomicWaker;
 use parking_lot::{Mutex, MutexGuard};
@@ -33,6 +33,9 @@ const BROKEN: u8 = 16;
 const CONGESTED: u8 = 32;
 /// Somebody waits to take the client's place.
 const MAKE_WAY: u8 = 64;
+
+/// Bytes that may wait for a socket without being counted.
+const WEIGHED: usize = 64 << 10;
 
 /// See the head of this file.
 pub struct Outlet {
@@ -63,6 +66,8 @@ pub struct Out {
     /// What the socket did not take, as it goes to the socket.
     unsent: Vec<u8>,
     sent: usize,
+    /// Of that, where it is much: it counts as messages do.
+    _weight: Option<Weight>,
     /// Bytes that the socket took since the connection was opened.
     taken: u64,
 }
@@ -115,7 +120,16 @@ impl Outlet {
     /// For a connection that has said nothing yet.
     pub fn new(socket: Writing, session: Option<Box<Session>>, broker: Arc<Broker>, limits: &Limits) -> Self {
         let writer = Writer::Silent;
-        let out = Out { writer, attachment: None, holding: false, session, unsent: Vec::new(), sent: 0, taken: 0 };
+        let out = Out {
+            writer,
+            attachment: None,
+            holding: false,
+            session,
+            unsent: Vec::new(),
+            sent: 0,
+            _weight: None,
+            taken: 0,
+        };
         Self {
             number: CONNECTIONS.fetch_add(1, Ordering::Relaxed),
             socket,
@@ -249,8 +263,7 @@ impl Outlet {
             if out.sent < out.unsent.len() {
                 return self.signal(BLOCKED);
             }
-            out.unsent = Vec::new();
-            out.sent = 0;
+            (out.unsent, out.sent, out._weight) = (Vec::new(), 0, None);
         }
         if self.flags.fetch_and(!(BLOCKED | CONGESTED), Ordering::AcqRel) & CONGESTED != 0 {
             // Its task may read again.
@@ -294,7 +307,11 @@ impl Outlet {
             return out.unsent.is_empty();
         }
         out.unsent.extend_from_slice(&wire[count..]);
-        let congested = out.unsent.len() - out.sent > 4 * self.batch_bytes;
+        let waits = out.unsent.len() - out.sent;
+        if waits > WEIGHED {
+            out._weight = Some(Weight::new(waits));
+        }
+        let congested = waits > 4 * self.batch_bytes || out.writer.is_amid();
         self.signal(if congested { BLOCKED | CONGESTED } else { BLOCKED });
         false
     }
@@ -304,20 +321,20 @@ impl Outlet {
         if let Writer::Amqp(wire) = &mut out.writer {
             return wire.fill(&self.broker, now, scratch, self.batch_bytes);
         }
-        if out.holding {
-            return;
-        }
-        let Some(attachment) = &out.attachment else { return };
         let writer = &mut out.writer;
-        loop {
-            let mut oversize = None;
+        while !writer.go_on(self.batch_bytes, scratch) && !out.holding {
+            let Some(attachment) = &out.attachment else { return };
+            let mut stop = None;
             self.broker.drain(attachment, now, &mut |outgoing| {
-                oversize = writer.deliver(now, &outgoing, scratch).err();
-                scratch.len() < self.batch_bytes && oversize.is_none()
+                stop = writer.deliver(now, &outgoing, scratch).err();
+                scratch.len() < self.batch_bytes && stop.is_none()
             });
-            // Its place in the window is free again.
-            let Some(Oversize { handle, again }) = oversize else { return };
-            self.broker.leave_out(attachment, handle, again);
+            match stop {
+                None => return,
+                Some(Stop::Begun) => {}
+                // Its place in the window is free again.
+                Some(Stop::Oversize { handle, again }) => self.broker.leave_out(attachment, handle, again),
+            }
         }
     }
 

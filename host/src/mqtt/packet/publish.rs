@@ -86,7 +86,8 @@ impl PropertyParts<'_> {
         self.encoded.len() + expiry + alias + identifiers
     }
 
-    fn write(&self, out: &mut Vec<u8>) {
+    /// Writes all but what is the same for every subscriber.
+    fn write_own(&self, out: &mut Vec<u8>) {
         if self.alias != 0 {
             writer::two_bytes(out, id::TOPIC_ALIAS, self.alias);
         }
@@ -97,7 +98,6 @@ impl PropertyParts<'_> {
             out.push(id::SUBSCRIPTION_IDENTIFIER);
             writer::variable(out, *identifier as usize);
         }
-        out.extend_from_slice(self.encoded);
     }
 }
 
@@ -116,6 +116,16 @@ impl Parts<'_> {
     #[inline]
     pub fn write(&self, remaining: usize, out: &mut Vec<u8>) {
         out.reserve(5 + remaining);
+        self.write_head(remaining, out);
+        if let Some(properties) = &self.properties {
+            out.extend_from_slice(properties.encoded);
+        }
+        out.extend_from_slice(self.payload);
+    }
+
+    /// Appends what comes before [`PropertyParts::encoded`] and the payload.
+    #[inline]
+    pub fn write_head(&self, remaining: usize, out: &mut Vec<u8>) {
         out.push(self.first);
         writer::variable(out, remaining);
         writer::data(out, self.topic.as_bytes());
@@ -124,9 +134,8 @@ impl Parts<'_> {
         }
         if let Some(properties) = &self.properties {
             writer::variable(out, properties.len());
-            properties.write(out);
+            properties.write_own(out);
         }
-        out.extend_from_slice(self.payload);
     }
 }
 

@@ -1,8 +1,10 @@
 //! Messages on their way to a client.
 
 use super::harness::{C3, C5, Connection};
-use crate::dialogue::{Delivery, Identifiers, Outgoing};
+use crate::dialogue::{Closed, Delivery, Event, Identifiers, Outgoing};
 use crate::message::{Envelope, Guarantee, Message, Properties, Time};
+use crate::mqtt::packet::header;
+use crate::mqtt::{Outcome, Written};
 use crate::topic::{Limits, Topic};
 
 fn message(topic: &str, expires: Option<Time>, properties: Option<Properties>) -> Message {
@@ -26,7 +28,8 @@ fn delivery(message: Message) -> Delivery {
 
 fn delivered(connect: &[u8], now: Time, delivery: Delivery) -> Vec<u8> {
     let mut c = Connection::open(connect);
-    assert!(c.outbound.as_mut().unwrap().deliver(now, &Outgoing::Deliver(delivery), &mut c.sent));
+    let written = c.outbound.as_mut().unwrap().deliver(now, &Outgoing::Deliver(delivery), &mut c.sent);
+    assert_eq!(written, Written::Whole);
     c.sent
 }
 
@@ -99,7 +102,8 @@ fn properties_that_are_no_mqtt_are_left_out() {
 #[test]
 fn a_release_is_sent_again() {
     let mut c = Connection::open(C3);
-    assert!(c.outbound.as_mut().unwrap().deliver(Time(0), &Outgoing::Release(7), &mut c.sent));
+    let written = c.outbound.as_mut().unwrap().deliver(Time(0), &Outgoing::Release(7), &mut c.sent);
+    assert_eq!(written, Written::Whole);
     assert_eq!(c.sent, b"\x62\x02\0\x07");
 }
 
@@ -110,7 +114,8 @@ fn a_message_that_does_not_fit_is_left_out() {
     let outbound = c.outbound.as_mut().unwrap();
     for (topic, fits) in [("123456789012345", false), ("12345678901234", false), ("1234567890123", true)] {
         let mut out = Vec::new();
-        assert_eq!(outbound.deliver(Time(0), &Outgoing::Deliver(delivery(message(topic, None, None))), &mut out), fits);
+        let written = outbound.deliver(Time(0), &Outgoing::Deliver(delivery(message(topic, None, None))), &mut out);
+        assert_eq!(written, if fits { Written::Whole } else { Written::TooLarge });
         assert_eq!(out.len(), if fits { 20 } else { 0 });
     }
 }
@@ -134,7 +139,8 @@ fn the_broker_sets_aliases_where_it_may() {
         ("room/1", b"\x30\x08\0\0\x03\x23\0\x02hi"),
     ] {
         let mut out = Vec::new();
-        assert!(outbound.deliver(Time(0), &Outgoing::Deliver(delivery(message(topic, None, None))), &mut out));
+        let written = outbound.deliver(Time(0), &Outgoing::Deliver(delivery(message(topic, None, None))), &mut out);
+        assert_eq!(written, Written::Whole);
         assert_eq!(out, expected, "{topic}");
     }
 }
@@ -146,7 +152,51 @@ fn an_alias_stands_for_the_name_that_was_shown() {
     let named =
         |name: &str| Outgoing::Deliver(Delivery { name: Some(name.into()), ..delivery(message("topic", None, None)) });
     let mut out = Vec::new();
-    assert!(outbound.deliver(Time(0), &named("shown/1"), &mut out));
-    assert!(outbound.deliver(Time(0), &named("shown/1"), &mut out));
+    for _ in 0..2 {
+        assert_eq!(outbound.deliver(Time(0), &named("shown/1"), &mut out), Written::Whole);
+    }
     assert_eq!(out, b"\x30\x0F\0\x07shown/1\x03\x23\0\x01hi\x30\x08\0\0\x03\x23\0\x01hi");
+}
+
+/// What was written has to leave first: the rest waits in the message that all receivers share, and whatever is said goes behind.
+#[test]
+fn a_long_message_is_written_in_parts() {
+    let long: Vec<u8> = (0..300_000_u32).flat_map(|number| number.to_be_bytes()).collect();
+    let user = || (0..5).map(|n| (format!("name {n}").into(), "v".repeat(60_000).into())).collect();
+    let properties =
+        |is_long: bool| Properties { user: if is_long { user() } else { Vec::new() }, ..Properties::default() };
+    // Where the payload is short, the properties are long.
+    for (connect, payload, is_long) in
+        [(C3, &long, false), (C5, &long, false), (C5, &long, true), (C5, &vec![7; 10], true)]
+    {
+        let bare = message("a", None, Some(properties(is_long)));
+        let shared = Message::new(bare.envelope().clone(), 0, payload);
+        let mut c = Connection::open(connect);
+        let outbound = c.outbound.as_mut().unwrap();
+        let mut all = Vec::new();
+        let begun = outbound.deliver(Time(0), &Outgoing::Deliver(delivery(shared)), &mut all);
+        assert_eq!(begun, Written::Begun);
+        let mut parts = 0;
+        loop {
+            let mut part = Vec::new();
+            let goes_on = outbound.go_on(65_536, &mut part);
+            assert!(part.len() == 65_536 || !goes_on, "part {parts} has {} bytes", part.len());
+            all.extend_from_slice(&part);
+            match parts {
+                0 => outbound.pong(&mut all),
+                1 => assert_eq!(outbound.event(&Event::Released(5, true), &mut all), Outcome::Said),
+                2 => assert_eq!(outbound.event(&Event::Closed(Closed::ByOperator), &mut all), Outcome::MustClose),
+                _ => {}
+            }
+            parts += 1;
+            if !goes_on {
+                break;
+            }
+        }
+        let last: &[u8] = if connect == C5 { b"\xE0\x01\x98" } else { b"" };
+        let behind = [&payload[..], b"\xD0\0\x70\x02\0\x05", last].concat();
+        assert!(all.ends_with(&behind), "the rest in its order, and what was said behind it");
+        assert_eq!(header::read(&all).unwrap().unwrap().total(), all.len() - behind.len() + payload.len());
+        assert!(!outbound.go_on(1, &mut all));
+    }
 }

@@ -5,7 +5,7 @@ use super::harness::{C3, C5, C31, Connection};
 use crate::dialogue::{Delivery, Identifiers, Outgoing};
 use crate::message::{Envelope, Guarantee, Message, Properties, Time};
 use crate::mqtt::packet::{Version, header, publish, subscribe};
-use crate::mqtt::{Inbound, Limits, Step};
+use crate::mqtt::{Inbound, Limits, Step, Written};
 use crate::topic::Topic;
 use bytes::BytesMut;
 use proptest::collection::vec;
@@ -118,7 +118,7 @@ proptest! {
         };
         let mut c = Connection::open(if is_v5 { C5 } else { C3 });
         let outbound = c.outbound.as_mut().unwrap();
-        prop_assert!(outbound.deliver(Time(0), &Outgoing::Deliver(delivery.clone()), &mut c.sent));
+        prop_assert_eq!(outbound.deliver(Time(0), &Outgoing::Deliver(delivery.clone()), &mut c.sent), Written::Whole);
         let version = if is_v5 { Version::V5 } else { Version::V311 };
         let header = header::read(&c.sent).unwrap().unwrap();
         prop_assert!(header.is_minimal());
@@ -139,7 +139,7 @@ proptest! {
         // With identifiers the packet is one that only a server may send, so nobody here can read it.
         let delivery = Delivery { identifiers: Identifiers::from_slice(&identifiers), ..delivery };
         let mut out = Vec::new();
-        prop_assert!(outbound.deliver(Time(0), &Outgoing::Deliver(delivery), &mut out));
+        prop_assert_eq!(outbound.deliver(Time(0), &Outgoing::Deliver(delivery), &mut out), Written::Whole);
         prop_assert_eq!(header::read(&out).unwrap().unwrap().total(), out.len());
         prop_assert!(out.ends_with(&payload));
     }
