@@ -73,13 +73,28 @@ impl Mailbox {
         }
     }
 
-    /// Puts a copy under way, if it has to be settled.
+    /// Puts a copy under way, if it has to be settled. Receivers of AMQP settle also what was published at less: if they had
+    /// the mailbox before, it has copies of that kind (MQTT-3.8.4-8).
     #[inline(always)]
-    fn send(&self, state: &mut State, queued: Queued, changes: &mut Vec<Change>) -> Outgoing {
+    fn send(&self, state: &mut State, mut queued: Queued, changes: &mut Vec<Change>) -> Outgoing {
+        if queued.message.envelope().guarantee < queued.guarantee {
+            self.lower(&mut queued, changes);
+        }
         Outgoing::Deliver(match queued.guarantee {
             Guarantee::AtMostOnce => queued.into_delivery(),
             _ => self.put_under_way(state, queued, changes),
         })
+    }
+
+    /// Nobody settles what is at-most-once: it is over, and was not sent before as far as its receiver can tell
+    /// (MQTT-3.3.1-2).
+    #[cold]
+    fn lower(&self, queued: &mut Queued, changes: &mut Vec<Change>) {
+        queued.guarantee = queued.message.envelope().guarantee;
+        if queued.guarantee == Guarantee::AtMostOnce {
+            queued.forget(self.id, changes);
+            queued.duplicate = false;
+        }
     }
 
     fn put_under_way(&self, state: &mut State, mut queued: Queued, changes: &mut Vec<Change>) -> Delivery {

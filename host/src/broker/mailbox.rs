@@ -520,9 +520,15 @@ impl Mailbox {
         let mut state = self.lock();
         let is_under_way = |entry: &(Queued, Option<Handle>, bool)| entry.2 || entry.1.is_some();
         let under_way = entries.iter().rposition(is_under_way).map_or(0, |at| at + 1);
-        for (at, (queued, handle, received)) in entries.into_iter().enumerate() {
+        for (at, (mut queued, handle, received)) in entries.into_iter().enumerate() {
             state.next_number = state.next_number.max(queued.number + 1);
-            if at < under_way {
+            // As it was sent to a client of MQTT: at-most-once copies that may have been sent were never under way.
+            let published = queued.message.envelope().guarantee;
+            let is_settled = received || self.is_consumed() || published > Guarantee::AtMostOnce;
+            if at < under_way && is_settled {
+                if !received && !self.is_consumed() {
+                    queued.guarantee = queued.guarantee.min(published);
+                }
                 let handle = handle.unwrap_or_else(|| super::window::handle_of(queued.number));
                 let phase = if received { Phase::Received } else { Phase::Sent };
                 state.window.restore(InFlight { queued, handle, phase, here: Here::Nothing });

@@ -264,3 +264,39 @@ fn a_request_that_is_settled_is_carried_out() {
     amqp.cut();
     watcher.expect(&topic, "again", 1);
 }
+
+/// MQTT-3.8.4-8: what waits for a session gets to its client at the lower of two QoS, though AMQP's own receivers settle each
+/// entry, and whichever way the client comes.
+#[test]
+fn what_came_while_a_session_was_held_by_amqp_has_its_own_qos_over_mqtt() {
+    for restarts in [false, true] {
+        let Some((mut broker, address)) = own() else { return };
+        let mut amqp = with_service(address, "s");
+        subscribe(&mut amqp, "s", &[("q/#", 2), ("one/#", 1)]);
+        amqp.attach("second", "q/2", true, &Link { settles: (0, 1), ..Link::default() }).expect("a link");
+        let sent = [("q/0", 0), ("q/1", 1), ("second", 2), ("one/0", 0), ("q/0", 0)];
+        for (number, (node, qos)) in sent.into_iter().enumerate() {
+            if node != "second" {
+                amqp.sender(&format!("{node}-{number}"), node);
+            }
+            let link = if node == "second" { node.to_owned() } else { format!("{node}-{number}") };
+            let said = amqp.send(&link, &Post::of(number.to_string().as_bytes()).qos(qos).durable(qos > 0));
+            assert_eq!(said, Said::Accepted { settled: node != "second" });
+        }
+        // One that its AMQP receiver had, and gave back.
+        amqp.receiver("in", &publish_of("s"), 1);
+        assert_eq!(amqp.receive("in").payload, b"0");
+        amqp.close();
+        if restarts {
+            broker = broker.restart();
+        }
+        let mut mqtt = connect(V5).at(broker.address()).id("s").kept().resume();
+        for (number, (node, qos)) in sent.into_iter().enumerate() {
+            let topic = if node == "second" { "q/2" } else { node };
+            let got = mqtt.expect(topic, &number.to_string(), qos);
+            assert!(qos > 0 || !got.duplicate, "MQTT-3.3.1-2");
+        }
+        mqtt.disconnect();
+        connect(V5).at(broker.address()).id("s").kept().resume().expect_nothing();
+    }
+}
