@@ -1,6 +1,6 @@
 //! `$management`: queues and bindings by request and reply; and exchanges.
 
-use super::link::Terms;
+use super::link::{Delivery, Terms};
 use super::own;
 use super::peer::Peer;
 use super::raw::*;
@@ -35,6 +35,18 @@ impl Manager {
 
     /// The same with application properties of any type.
     fn ask_with(&mut self, properties: &[(&str, Vec<u8>)], body: &[&[u8]]) -> (i128, Value) {
+        let answer = self.answer(properties, body);
+        let Value::Described(_, body) = answer.section(0x77) else { panic!("no body: {answer:?}") };
+        (answer.section(0x74).get("statusCode").number(), *body)
+    }
+
+    /// The same, of what is refused: status and why.
+    fn told(&mut self, properties: &[(&str, Vec<u8>)], body: &[&[u8]]) -> (i128, String) {
+        let said = self.answer(properties, body).section(0x74);
+        (said.get("statusCode").number(), said.get("statusDescription").text().to_owned())
+    }
+
+    fn answer(&mut self, properties: &[(&str, Vec<u8>)], body: &[&[u8]]) -> Delivery {
         let pairs: Vec<Vec<u8>> = properties.iter().flat_map(|(key, value)| [string(key), value.clone()]).collect();
         let pairs: Vec<&[u8]> = pairs.iter().map(Vec::as_slice).collect();
         self.sent += 1;
@@ -44,9 +56,7 @@ impl Manager {
         self.peer.send(&transfer(1, Some(self.sent), Some(&self.sent.to_be_bytes()), false, false, &request));
         let answer = self.peer.delivery();
         assert_eq!(answer.section(0x73).field(5).number(), self.sent.into(), "the correlation-id");
-        let status = answer.section(0x74).get("statusCode").number();
-        let Value::Described(_, body) = answer.section(0x77) else { panic!("no body: {answer:?}") };
-        (status, *body)
+        answer
     }
 
     fn queue(&mut self, operation: &str, name: &str, body: &[&[u8]]) -> (i128, Value) {
@@ -381,4 +391,32 @@ fn a_queue_to_which_a_module_sends_is_made_on_first_use() {
         let (status, body) = manager.queue("READ", queue, &[]);
         assert_eq!((status, body.get("waiting").number()), (200, 2), "{queue}");
     }
+}
+
+/// What is wrong with a request is said, and which of type and value it is.
+#[test]
+fn numbers_that_are_none_or_too_large_are_refused_in_so_many_words() {
+    let Some(address) = super::address() else { return };
+    let mut manager = Manager::new(address);
+    let ask = [("operation", string("QUERY")), ("entityType", string("queue"))];
+    for (name, wrong, word) in [
+        ("offset", vec![0x55, 0xFF], "value"),
+        ("count", [&[0x81][..], &i64::MIN.to_be_bytes()].concat(), "value"),
+        ("count", string("x"), "type"),
+        ("offset", TRUE.to_vec(), "type"),
+    ] {
+        let (status, why) = manager.told(&[&ask[..], &[(name, wrong)]].concat(), &[]);
+        assert!(status == 400 && why.contains(word) && why.contains(name), "{status} {why}");
+    }
+    let create = [("operation", string("CREATE")), ("type", string("queue")), ("name", string("numbers"))];
+    for (name, wrong, word) in [
+        ("messages-max", vec![0x55, 0xFF], "value"),
+        ("failures-max", ulong(1 << 40), "value"),
+        ("failures-max", string("3"), "type"),
+        ("dead-letters", ulong(3), "type"),
+    ] {
+        let (status, why) = manager.told(&create, &[&string(name), &wrong]);
+        assert!(status == 400 && why.contains(word) && why.contains(name), "{status} {why}");
+    }
+    assert_eq!(manager.queue("READ", "numbers", &[]).0, 404);
 }

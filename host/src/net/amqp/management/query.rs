@@ -13,7 +13,7 @@ const BYTES_MAX: usize = 1 << 20;
 
 /// Answers a query.
 pub fn query(broker: &Broker, request: &Request<'_>) -> Answered {
-    let (offset, count) = (request.number("offset").unwrap_or(0), request.number("count").unwrap_or(ROWS_MAX));
+    let (offset, count) = (request.number("offset")?.unwrap_or(0), request.number("count")?.unwrap_or(ROWS_MAX));
     match request.property("entityType") {
         None | Some("queue") => {
             let names = names(request, QUEUE_FIELDS)?;

@@ -14,8 +14,10 @@ impl<'m> Request<'m> {
         self.message.application_property(name)?.as_str()
     }
 
-    pub fn number(&self, name: &str) -> Option<usize> {
-        usize::try_from(self.message.application_property(name)?.as_integer()?).ok()
+    /// A number among the application properties.
+    pub fn number(&self, name: &str) -> Result<Option<usize>, Failure> {
+        let said = self.message.application_property(name).filter(|value| !value.is_null());
+        said.map(|value| in_range(name, value.as_integer().ok_or_else(|| wrong_type(name))?)).transpose()
     }
 
     /// A value of the body.
@@ -53,24 +55,33 @@ impl<'m> Request<'m> {
         }
         Ok(Settings {
             dead_letters: self.setting("dead-letters", |value| value.as_str())?,
-            failures_max: self.setting("failures-max", |value| u32::try_from(value.as_integer()?).ok())?,
-            messages_max: self.setting("messages-max", number)?,
-            bytes_max: self.setting("bytes-max", number)?,
-            expiry_milliseconds: self.setting("expiry-milliseconds", number)?,
+            failures_max: self.number_setting("failures-max")?,
+            messages_max: self.number_setting("messages-max")?,
+            bytes_max: self.number_setting("bytes-max")?,
+            expiry_milliseconds: self.number_setting("expiry-milliseconds")?,
         })
     }
 
     fn setting<T>(&self, name: &str, read: impl FnOnce(RawValue<'m>) -> Option<T>) -> Result<Said<T>, Failure> {
         let Some(value) = self.body(name) else { return Ok(None) };
         match read(value) {
-            None if !value.is_null() => Err(bad(&format!("`{name}` is of a wrong type"))),
+            None if !value.is_null() => Err(wrong_type(name)),
             read => Ok(Some(read)),
         }
     }
+
+    fn number_setting<T: TryFrom<i128>>(&self, name: &str) -> Result<Said<T>, Failure> {
+        let said = self.setting(name, |value| value.as_integer())?;
+        said.map(|number| number.map(|number| in_range(name, number)).transpose()).transpose()
+    }
 }
 
-fn number(value: RawValue<'_>) -> Option<u64> {
-    u64::try_from(value.as_integer()?).ok()
+fn wrong_type(name: &str) -> Failure {
+    bad(&format!("`{name}` is of a wrong type"))
+}
+
+fn in_range<T: TryFrom<i128>>(name: &str, number: i128) -> Result<T, Failure> {
+    T::try_from(number).map_err(|_| bad(&format!("the value of `{name}` is below 0, or too large")))
 }
 
 /// None: nothing was said; null is the broker's own.
