@@ -35,9 +35,6 @@ impl Live {
         if handle > self.limits.handle_max {
             return Err(Trouble::connection(ConnectionError::FramingError, "the handle is above handle-max"));
         }
-        if frame.name.is_empty() || frame.name.len() > self.limits.name_bytes_max {
-            return Err(Trouble::session(AmqpError::InvalidField, "a link name is empty, or too long"));
-        }
         if frame.name.len() + REFUSAL_BYTES > self.frame_max() {
             let why = "no answer with this link name fits into your max-frame-size";
             return Err(Trouble::session(AmqpError::FrameSizeTooSmall, why));
@@ -74,6 +71,10 @@ impl Live {
         }
         if let Err(error) = unknown.map_or_else(|| self.check_attach(&frame, direction), |why| Err(*why)) {
             self.refuse(id, error, out);
+            // However long it is.
+            if let Some(link) = self.links.get(id) {
+                link.name = Box::default();
+            }
             // The hall has never heard of it; of the one before it, it has.
             return Ok(stolen.map(|link| {
                 Action::Detach(Detach { link, closed: false, error: Some(stolen_error()), by_machine: true })
@@ -99,6 +100,14 @@ impl Live {
     /// What is wrong with an attach that needs no knowledge of nodes.
     fn check_attach(&self, frame: &AttachFrame, direction: Direction) -> Result<(), Error> {
         let invalid = |why| Err(error(AmqpError::InvalidField, why));
+        let bytes_max = self.limits.name_bytes_max;
+        if frame.name.is_empty() {
+            return invalid("the name of the link is empty");
+        }
+        if frame.name.len() > bytes_max {
+            let why = format!("the name of the link has more than {bytes_max} bytes");
+            return Err(error(AmqpError::InvalidField, why));
+        }
         match direction {
             Direction::Incoming => {
                 let Some(target) = &frame.target else { return invalid("the target is missing") };

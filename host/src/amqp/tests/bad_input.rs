@@ -176,6 +176,13 @@ fn a15_attach_has_rules() {
     let pairs: Vec<&[u8]> = keys.iter().flat_map(|key| [&key[..], NULL]).collect();
     refuses(&[&name, &handle, FALSE, NULL, NULL, &here, &there, &map(&pairs), NULL, &count], LIMIT, "a long map");
     refuses(&[&name, &handle, FALSE, NULL, NULL, &here, &there, NULL, NULL, NULL], INVALID, "no delivery-count");
+    for name in [string(""), string(&"x".repeat(5000))] {
+        refuses(
+            &[&name, &handle, FALSE, NULL, NULL, &here, &there, NULL, NULL, &count],
+            INVALID,
+            "a name that is none",
+        );
+    }
 }
 
 #[test]
