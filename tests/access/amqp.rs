@@ -96,7 +96,9 @@ fn the_access_list_holds_for_links() {
         rig.put(rules(json!([{ "allow": ["subscribe"], "users": ["ann"], "topics": ["t/#"] }])));
         let refused = sender.send("three").await.expect("an outcome");
         assert!(matches!(refused, Outcome::Rejected(_)), "{refused:?}");
-        // What may not be read cannot be attached to.
+        // What may not be written to or read cannot be attached to.
+        let other = Sender::attach(&mut writing, "o", "other").await;
+        assert!(other.is_err(), "a link to a denied address");
         let other = Receiver::attach(&mut reading, "o", "other").await;
         let attached = match other {
             Ok(mut other) => tokio::time::timeout(PATIENCE, other.recv::<String>()).await.expect("an end").is_ok(),

@@ -1,6 +1,6 @@
 //! What a source or target asks for is done: outcomes, annotations, sharing, expiry, dynamic and anonymous nodes.
 
-use super::link::{Terms, source_with};
+use super::link::{Terms, source_with, symbols};
 use super::peer::Peer;
 use super::raw::*;
 use super::value::Value;
@@ -249,4 +249,68 @@ fn a_dynamic_node_goes_with_its_link() {
     send(&mut other, 0, 1, "two");
     peer.receiver("late", 1, &from(&node));
     assert!(peer.is_drained(1, 0));
+}
+
+/// 2.6.3: a target that cannot be had is answered with none, and the link ends: what is sent there settled would be gone
+/// without a word.
+#[test]
+fn a_sender_to_what_is_no_address_is_refused() {
+    let Some(address) = address() else { return };
+    let (invalid, long) = ("amqp:invalid-field", "x".repeat(65_536));
+    let wrong = [("a/+", invalid), ("#/a", invalid), ("a\0b", invalid), (&long, invalid)];
+    for (name, why) in wrong.into_iter().chain([("$SYS/x", "amqp:unauthorized-access")]) {
+        let mut peer = Peer::begun(address);
+        let answer = peer.link("out", 0, false, &to(name));
+        assert_eq!(answer.field(6), &Value::Null, "{name:.9}");
+        assert_eq!(peer.refusal(), why, "{name:.9}");
+        peer.send(&detach(0, true));
+        peer.sender("next", 1, &to("a"));
+    }
+}
+
+/// 3.5.3, 3.5.4: what a terminus is told to be capable of it is; other wishes are not said again.
+#[test]
+fn a_terminus_is_answered_with_the_capabilities_that_it_has() {
+    let Some(address) = address() else { return };
+    let (node, topic) = (format!("/queues/{}", unique("capable")), unique("capable"));
+    let told = |asked: &[&str], address_of: &str, is_receiver: bool| {
+        let fields: [&[u8]; 7] = [&string(address_of), NULL, NULL, NULL, NULL, NULL, &symbols(asked)];
+        let node = match is_receiver {
+            true => source_with(address_of, 0, "session-end", None, asked),
+            false => performative(0x29, &fields),
+        };
+        let answer = Peer::begun(address).link("l", 0, is_receiver, &Terms { node: Some(node), ..Terms::default() });
+        let field = if is_receiver { answer.field(5).field(10) } else { answer.field(6).field(6) };
+        match field {
+            Value::Null => Vec::new(),
+            Value::List(all) => all.iter().map(|one| one.text().to_owned()).collect(),
+            one => vec![one.text().to_owned()],
+        }
+    };
+    for is_receiver in [false, true] {
+        assert_eq!(told(&["queue", "weird"], &node, is_receiver), ["queue"]);
+        assert_eq!(told(&["weird"], &node, is_receiver), [""; 0]);
+        assert_eq!(told(&["topic", "weird"], &topic, is_receiver), ["topic"]);
+        assert_eq!(told(&["topic"], &node, is_receiver), [""; 0], "it is a queue");
+    }
+    assert_eq!(told(&["shared", "global", "topic", "odd"], &topic, true), ["shared", "global", "topic"]);
+    assert_eq!(told(&["shared"], &topic, false), [""; 0], "only subscriptions are");
+}
+
+/// Nobody else will ever have a dynamic node's address: a value kept there would stay for ever.
+#[test]
+fn nothing_is_retained_at_a_dynamic_node() {
+    let Some(address) = address() else { return };
+    let mut peer = Peer::begun(address);
+    let dynamic = performative(0x28, &[NULL, NULL, NULL, NULL, TRUE]);
+    let answer = peer.receiver("replies", 0, &Terms { node: Some(dynamic), ..Terms::default() });
+    let node = answer.field(5).field(0).text().to_owned();
+    let mut other = Peer::begun(address);
+    other.sender("answers", 0, &to(&node));
+    let kept = described(0x72, &map(&[&symbol("x-opt-retain-message"), TRUE]));
+    other.send(&transfer(0, Some(0), Some(b"t"), false, false, &[&kept[..], &message(b"kept")].concat()));
+    let said = other.disposition();
+    assert_eq!((said.field(4).code(), said.field(4).field(0).field(0).text()), (REJECTED, "amqp:not-allowed"));
+    send(&mut other, 0, 1, "live");
+    assert_eq!(peer.delivery().text(), "live");
 }

@@ -357,8 +357,12 @@ impl From<Sink> for TargetArchetype {
         match sink {
             Sink::Target(target) => Self::Target(*target),
             Sink::Coordinator(capabilities) => {
-                let known: Vec<TxnCapability> =
-                    capabilities.into_iter().filter_map(|symbol| TxnCapability::try_from(symbol).ok()).collect();
+                let can = |capability: &TxnCapability| {
+                    use TxnCapability::{LocalTransactions, MultiSsnsPerTxn, MultiTxnsPerSsn};
+                    matches!(capability, LocalTransactions | MultiTxnsPerSsn | MultiSsnsPerTxn)
+                };
+                let known = capabilities.into_iter().filter_map(|symbol| TxnCapability::try_from(symbol).ok());
+                let known: Vec<TxnCapability> = known.filter(can).collect();
                 let capabilities = (!known.is_empty()).then_some(Array(known));
                 Self::Coordinator(Coordinator { capabilities })
             }

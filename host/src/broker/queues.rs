@@ -101,23 +101,24 @@ impl Broker {
         }
     }
 
-    /// Makes the queue of an address for a client that wants to send to it, if it is not there.
+    /// Whether a client may send to an address; with `is_queue` it is one of a queue, which is made if it is not there.
     ///
     /// # Errors
     /// The client may not publish there, a bound is reached, or the address is not one.
-    pub fn queue_to_send_to(
+    pub fn may_send_to(
         &self,
         worker: &mut Worker,
         link: &mut Link,
         now: Time,
         address: &str,
+        is_queue: bool,
     ) -> Result<(), Refusal> {
         let client = link.client.as_ref().ok_or_else(denied)?;
         worker.refresh_for(self, &client.id);
         let chain = worker.chain.clone();
         let topic = self.mapped(&chain, &mut worker.guests, &link.scope, address)?;
         self.may_publish(worker, client, &mut link.permits, &topic)?;
-        self.queue(now, &topic).map(drop)
+        if is_queue { self.queue(now, &topic).map(drop) } else { Ok(()) }
     }
 
     /// Whatever is published to the address of a queue makes the queue. The route that holds then.

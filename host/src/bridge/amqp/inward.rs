@@ -86,7 +86,7 @@ impl Inward {
         }
         let (hall, now) = (self.hall.clone(), self.hall.now());
         let mut worker = hall.worker.borrow_mut();
-        let made = hall.broker.queue_to_send_to(&mut worker, &mut self.link, now, &self.way.route.local);
+        let made = hall.broker.may_send_to(&mut worker, &mut self.link, now, &self.way.route.local, true);
         made.map_err(|refusal| format!("{}: {}", self.way.route.local, refusal.reason))
     }
 

@@ -16,6 +16,37 @@ pub fn has(capabilities: Option<&Array<Symbol>>, name: &str) -> bool {
     capabilities.is_some_and(|all| all.0.iter().any(|symbol| symbol.0 == name))
 }
 
+/// What a terminus is of.
+#[derive(Debug, Clone, Copy)]
+pub struct Node {
+    /// A queue; otherwise a topic.
+    pub is_queue: bool,
+    /// A subscription that several links share.
+    pub is_shared: bool,
+    /// It was made for the link.
+    pub is_dynamic: bool,
+}
+
+impl Node {
+    /// Those of the capabilities that are asked for that it has (3.5.3, 3.5.4).
+    pub fn capabilities(self, asked: Option<&Array<Symbol>>) -> Option<Array<Symbol>> {
+        let has = |symbol: &&Symbol| match symbol.0.as_str() {
+            "queue" => self.is_queue,
+            "topic" => !self.is_queue,
+            "shared" | "global" => self.is_shared,
+            "temporary-queue" | "temporary-topic" => self.is_dynamic,
+            _ => false,
+        };
+        let has: Vec<Symbol> = asked?.0.iter().filter(has).cloned().collect();
+        (!has.is_empty()).then_some(Array(has))
+    }
+}
+
+/// Whether an address is that of a dynamic node, which may be gone.
+pub fn is_dynamic(address: &str) -> bool {
+    address.starts_with(TEMPORARY)
+}
+
 /// A new address for a dynamic node: nobody can guess it.
 pub fn dynamic() -> String {
     format!("{TEMPORARY}{:032x}", rand::random::<u128>())

@@ -1,6 +1,6 @@
 //! Links come and go.
 
-use super::address::{self, Stay, With};
+use super::address::{self, Node, Stay, With};
 use super::door::Rope;
 use super::management;
 use super::outcome::{Told, disposal};
@@ -137,25 +137,31 @@ impl Side {
                     told.address = Some(address.to_string());
                 }
                 let service = address.as_deref().and_then(services::service);
+                let own = address.as_deref().filter(|_| service.is_none() && !target.dynamic);
+                let is_queue = own.is_some_and(|own| address::is_queue(own, target.capabilities.as_ref()));
+                if let Some(Sink::Target(told)) = &mut reply.sink {
+                    let node = Node { is_queue, is_shared: false, is_dynamic: target.dynamic };
+                    told.capabilities = node.capabilities(target.capabilities.as_ref());
+                }
                 let each = attach.desired_capabilities.iter().any(|wanted| wanted.0 == EACH);
                 if each && service == Some(Service::Sessions) {
                     reply.offered_capabilities.push(Symbol::from(EACH));
                 }
                 self.check_size(attach.link, &reply)?;
-                if let Some(address) = address.as_deref().filter(|_| !target.dynamic)
-                    && address::is_queue(address, target.capabilities.as_ref())
-                {
-                    self.queue_to_send_to(now, address)?;
+                if let Some(address) = own {
+                    if services::is_unknown(address) {
+                        return Err(no_service());
+                    }
+                    self.may_send_to(now, address, is_queue)?;
                 }
                 let second = attach.receiver_settles == ReceiverSettles::Second;
                 if second {
                     self.context.broker.own_tags(&name, self.origin);
                 }
                 reply.unsettled = self.known_publications(&name, attach);
-                let will = match (&service, address.as_deref()) {
-                    (Some(service), _) => self.attach_to_service(now, attach, service)?,
-                    (None, Some(address)) if services::is_unknown(address) => return Err(no_service()),
-                    _ => None,
+                let will = match &service {
+                    Some(service) => self.attach_to_service(now, attach, service)?,
+                    None => None,
                 };
                 let asking = Asking { link: attach.name.clone(), each };
                 End::Incoming(Box::new(Incoming { name, address, second, service, will, asking }))
@@ -178,12 +184,12 @@ impl Side {
         if fits { Ok(()) } else { Err(error(AmqpError::FrameSizeTooSmall, why)) }
     }
 
-    /// Makes a queue if it is not there. Who may not send to it makes none.
-    pub(super) fn queue_to_send_to(&mut self, now: Time, address: &str) -> Result<(), Error> {
+    /// Looks whether the client may send to an address, and makes its queue if it is one's and that is not there.
+    pub(super) fn may_send_to(&mut self, now: Time, address: &str, is_queue: bool) -> Result<(), Error> {
         let context = self.context.clone();
         let mut worker = context.worker.borrow_mut();
-        let made = context.broker.queue_to_send_to(&mut worker, &mut self.publisher, now, address);
-        made.map_err(|refusal| words::refused(&refusal))
+        let may = context.broker.may_send_to(&mut worker, &mut self.publisher, now, address, is_queue);
+        may.map_err(|refusal| words::refused(&refusal))
     }
 
     /// What the broker remembers of a sending link. What the client has forgotten is forgotten here, too.
@@ -222,6 +228,11 @@ impl Side {
         let (predicate, options) = self.condition(source, attach, &mut reply)?;
         let is_queue = address::is_queue(&address, source.capabilities.as_ref()) && !source.dynamic;
         let own = services::own(&address).filter(|_| !source.dynamic);
+        if let Some(told) = &mut reply.source {
+            let is_shared = own.is_none() && !is_queue && address::is_shared(source);
+            let node = Node { is_queue, is_shared, is_dynamic: source.dynamic };
+            told.capabilities = node.capabilities(source.capabilities.as_ref());
+        }
         if own.is_none() && services::is_unknown(&address) {
             return Err(no_service());
         }

@@ -5,7 +5,7 @@ use super::outcome::Told;
 use super::services::{self, Service};
 use super::side::{End, Side};
 use super::words;
-use crate::amqp::sections::{Body, Sections};
+use crate::amqp::sections::{Body, RawValue, Sections};
 use crate::amqp::{AmqpError, DeliveryId, Error, LinkError, LinkId, State, Transfer, error};
 use crate::broker::{Admission, PublishBare, Slot, Taken};
 use crate::dialogue::Routed;
@@ -56,10 +56,14 @@ impl Side {
             (None, Some(to)) if !to.is_empty() => to.into(),
             (None, _) => return Err(error(AmqpError::PreconditionFailed, "the message does not say where to (`to`)")),
         };
+        if address::is_dynamic(&name) && retains(&sections) {
+            let why = "nothing is retained at a dynamic node: it goes with its link";
+            return Err(error(AmqpError::NotAllowed, why));
+        }
         let (is_relay, second) = (incoming.address.is_none(), incoming.second);
         let link_name = incoming.name.clone();
         if is_relay && address::is_queue(&name, None) {
-            self.queue_to_send_to(now, &name)?;
+            self.may_send_to(now, &name, true)?;
         }
         let handover = match (transfer.settled, second) {
             (true, _) => Guarantee::AtMostOnce,
@@ -219,22 +223,16 @@ pub(super) fn publication<'a>(
     now: Time,
 ) -> PublishBare<'a> {
     let header = sections.header();
-    // As message annotation, or, as in a draft of the design, as delivery annotation.
-    let said = |name: &str| {
-        let of_delivery = || sections.delivery_annotations().find(|(key, _)| key.as_symbol() == Some(name));
-        sections.message_annotation(name).or_else(|| of_delivery().map(|(_, value)| value))
-    };
-    // A message without a ttl may still say when it is worthless (3.2.4).
+    // A message may also say when it is worthless (3.2.4); if it says both, what is over first counts.
     let until = sections.properties().absolute_expiry_time.map(|at| u64::try_from(at).unwrap_or(0));
     let left = until.map(|at| Time(at).since(now));
     let level = ["x-opt-mqtt-qos", "x-opt-qos"].into_iter().find_map(|name| {
-        let value = said(name)?;
+        let value = said(sections, name)?;
         let number = value.as_integer().or_else(|| value.as_str()?.trim().parse().ok());
         number.and_then(|level| u8::try_from(level).ok())
     });
     let declared = level.and_then(Guarantee::from_level);
     let by_durable = if header.durable { Guarantee::AtLeastOnce } else { Guarantee::AtMostOnce };
-    let retain = ["x-opt-retain-message", "x-opt-retain"].into_iter().find_map(said);
     let blank = match sections.body() {
         Body::Nothing => true,
         Body::Data(bytes) => bytes.is_empty(),
@@ -248,10 +246,22 @@ pub(super) fn publication<'a>(
     PublishBare {
         name,
         guarantee: declared.unwrap_or(by_durable),
-        retain: retain.and_then(|value| value.as_bool()).unwrap_or(false),
-        expiry_milliseconds: header.ttl_milliseconds.map(u64::from).or(left),
+        retain: retains(sections),
+        expiry_milliseconds: header.ttl_milliseconds.map(u64::from).into_iter().chain(left).min(),
         bare: Bare { handover, blank, durable: header.durable, priority: header.priority },
         origin,
         encoded: sections.kept(),
     }
+}
+
+/// What a message says as message annotation, or, as in a draft of the design, as delivery annotation.
+fn said<'m>(sections: &Sections<'m>, name: &str) -> Option<RawValue<'m>> {
+    let of_delivery = || sections.delivery_annotations().find(|(key, _)| key.as_symbol() == Some(name));
+    sections.message_annotation(name).or_else(|| of_delivery().map(|(_, value)| value))
+}
+
+/// Whether it is to be kept as its topic's last value.
+fn retains(sections: &Sections<'_>) -> bool {
+    let said = ["x-opt-retain-message", "x-opt-retain"].into_iter().find_map(|name| said(sections, name));
+    said.and_then(|value| value.as_bool()).unwrap_or(false)
 }
