@@ -21,7 +21,7 @@ fn receives(node: &str, unsettled: Option<Vec<u8>>) -> Terms<'static> {
 }
 
 /// The tags in the unsettled map of an attach, with the number of their state; 0: none.
-fn unsettled(attach: &Value) -> Vec<(Vec<u8>, i128)> {
+pub fn unsettled(attach: &Value) -> Vec<(Vec<u8>, i128)> {
     match attach.field(7) {
         Value::Null => Vec::new(),
         Value::Map(pairs) => pairs.iter().map(|(tag, state)| (tag.bytes().to_vec(), state.code())).collect(),
@@ -30,7 +30,7 @@ fn unsettled(attach: &Value) -> Vec<(Vec<u8>, i128)> {
 }
 
 /// Everything that waits in a queue, by whoever comes next.
-fn waiting(address: SocketAddr, node: &str) -> Vec<String> {
+pub fn waiting(address: SocketAddr, node: &str) -> Vec<String> {
     let mut peer = Peer::begun(address);
     peer.link("rest", 0, true, &Terms { node: Some(source(node)), ..Terms::default() });
     peer.send(&flow(0, 2048, Some((0, 0, 100, true, false))));

@@ -1,8 +1,9 @@
 //! Transactions: what is posted and retired in one takes effect together, or not at all.
 
-use super::link::{Terms, source_with};
+use super::link::{Terms, resumed, source_with};
 use super::peer::Peer;
 use super::raw::*;
+use super::resume::{unsettled, waiting};
 use super::value::Value;
 use super::{Broker, Client, address, own, run};
 use crate::harness::{Process, unique};
@@ -479,5 +480,109 @@ fn a_coordinator_that_goes_rolls_back() {
         next.receiver("next", 0, &Terms { node: Some(source(&node)), ..Terms::default() });
         assert_eq!(next.delivery().text(), "plain", "way {way}");
         assert!(next.is_drained(0, 1), "way {way}");
+    }
+}
+
+/// A link that settles second, to this node.
+fn second(node: &str, unsettled: Option<Vec<u8>>) -> Terms<'static> {
+    Terms { node: Some(target(node)), settles: (0, 1), unsettled, ..Terms::default() }
+}
+
+/// The unsettled map of a sender that knows of no outcome of these posts.
+fn remembered(ids: &[u32]) -> Option<Vec<u8>> {
+    let tags: Vec<Vec<u8>> = ids.iter().map(|id| binary(&id.to_be_bytes())).collect();
+    Some(map(&tags.iter().flat_map(|tag| [&tag[..], NULL]).collect::<Vec<_>>()))
+}
+
+/// 2.8.3, 4.4.1: on a link that settles second a post is settled with its sender, and known until then: who has not heard of
+/// the discharge does not send it again.
+#[test]
+fn a_post_on_a_link_that_settles_second_is_known_until_its_sender_settles_it() {
+    for restarts in [false, true] {
+        let Some((mut broker, mut address)) = own() else { return };
+        let (node, container) = (format!("/queues/{}", unique("second")), unique("container"));
+        let mut peer = Peer::of(address, &container);
+        peer.sender("out", 0, &second(&node, None));
+        let mut coordinator = Coordinator::attach(&mut peer, 100);
+        let txn = coordinator.declare(&mut peer).field(0).bytes().to_vec();
+        for id in [200, 220, 240] {
+            post(&mut peer, 0, id, &txn, true, "settled beforehand");
+            let said = post_second(&mut peer, id + 10, &txn);
+            assert_eq!((said.field(3), said.field(4).code()), (&Value::Bool(false), 0x34), "{said:?}");
+        }
+        // Of one its sender knows enough before the discharge.
+        peer.send(&disposition(false, 230, 230, true, &under(&txn, ACCEPTED)));
+        peer.disposition();
+        coordinator.sent = 300;
+        assert_eq!(coordinator.discharge(&mut peer, &txn, false).code(), 0x24);
+        drop(peer);
+        if restarts {
+            broker = broker.restart();
+            address = broker.at("amqp");
+        }
+        let mut peer = Peer::of(address, &container);
+        let answer = peer.sender("out", 0, &second(&node, remembered(&[210, 230, 250])));
+        let mut known = unsettled(&answer);
+        known.sort();
+        let tag = |id: u32| id.to_be_bytes().to_vec();
+        assert_eq!(known, [(tag(210), 0x24), (tag(250), 0x24)]);
+        peer.send(&resumed(0, 0, &tag(210), true, &under(&txn, ACCEPTED), false, &[]));
+        // Sent again as if that had not been heard: answered, and not taken twice.
+        peer.send(&resumed(0, 1, &tag(250), false, &under(&txn, NULL), false, &message(b"twice")));
+        let said = peer.disposition();
+        assert_eq!((said.field(3), said.field(4).code()), (&Value::Bool(false), 0x24), "{said:?}");
+        peer.send(&disposition(false, 1, 1, true, ACCEPTED));
+        peer.send(&close());
+        peer.find(0x18);
+        let mut peer = Peer::of(address, &container);
+        let answer = peer.sender("out", 0, &second(&node, remembered(&[210, 230, 250])));
+        assert_eq!(unsettled(&answer), []);
+        peer.send(&close());
+        peer.find(0x18);
+        assert_eq!(waiting(address, &node).len(), 6, "restarts {restarts}");
+        drop(broker);
+    }
+}
+
+/// The whole answer to an unsettled post on handle 0.
+fn post_second(peer: &mut Peer, id: u32, txn: &[u8]) -> Value {
+    let (state, tag) = (under(txn, NULL), binary(&id.to_be_bytes()));
+    let fields: [&[u8]; 8] = [&uint(0), &uint(id), &tag, &uint(0), FALSE, FALSE, NULL, &state];
+    peer.send(&frame(0, &[&performative(0x14, &fields)[..], &message(b"once")].concat()));
+    peer.disposition()
+}
+
+/// 2.6.13: who comes back to such a link before the discharge is told that the post never came, and sends it again: so it does
+/// not come by the transaction any more. Who closes the link will not ask (2.6.6).
+#[test]
+fn a_post_is_not_taken_behind_the_back_of_a_sender_that_came_back() {
+    let Some(address) = address() else { return };
+    for way in ["closed", "detached", "attached again", "attached elsewhere"] {
+        let (node, container) = (format!("/queues/{}", unique("back")), unique("container"));
+        let mut peer = Peer::of(address, &container);
+        peer.sender("out", 0, &second(&node, None));
+        let mut coordinator = Coordinator::attach(&mut peer, 100);
+        let txn = coordinator.declare(&mut peer).field(0).bytes().to_vec();
+        assert_eq!(post_second(&mut peer, 200, &txn).field(4).code(), 0x34);
+        let mut other = Peer::of(address, &container);
+        match way {
+            "closed" | "detached" => {
+                peer.send(&detach(0, way == "closed"));
+                peer.find(0x16);
+            }
+            _ => {
+                let (who, handle) = if way == "attached again" { (&mut peer, 1) } else { (&mut other, 0) };
+                let answer = who.sender("out", handle, &second(&node, remembered(&[200])));
+                assert_eq!(unsettled(&answer), [], "{way}");
+            }
+        }
+        coordinator.sent = 300;
+        let said = coordinator.discharge(&mut peer, &txn, false);
+        if way == "closed" {
+            assert_eq!((said.code(), &waiting(address, &node)[..]), (0x24, &["once".to_owned()][..]));
+        } else {
+            assert_eq!(condition(&said), "amqp:transaction:rollback", "{way}");
+            assert_eq!(waiting(address, &node), [""; 0], "{way}");
+        }
     }
 }

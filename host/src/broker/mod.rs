@@ -85,7 +85,7 @@ pub use record::{Recording, Sample};
 pub use sessions::{Held, OF_LINKS, SessionInfo, is_private};
 pub use subscription_trie::SubscriptionTrie;
 pub use sys::SysTree;
-pub use tags::{Admission, Slot};
+pub use tags::{Admission, Slot, Tagged};
 pub use transact::Retired;
 pub use via::{VIA, VIA_ANNOTATION};
 pub use worker::Worker;

@@ -823,8 +823,8 @@ fn a_transaction_that_a_queue_has_no_room_for_is_refused_whole() {
             encoded: b"m",
         };
         let all = (0..count).map(|_| publish()).collect();
-        let done = hall.broker.transact(&mut hall.worker, &mut link, hall.now, all, Vec::new());
+        let done = hall.broker.transact(&mut hall.worker, &mut link, hall.now, all, Vec::new(), &[]);
         assert_eq!(done.is_ok(), count == waits, "{count}");
-        assert_eq!(hall.broker.directory.get(QUEUE).unwrap().depth(), waits);
+        assert_eq!(hall.broker.directory.queue(QUEUE).unwrap().depth(), waits);
     }
 }

@@ -35,8 +35,8 @@ struct Taken {
 struct Owner {
     /// The number of its connection ([`Broker::origin`]).
     origin: u64,
-    /// Between [`Broker::admit`] and the end of the publication.
-    is_publishing: bool,
+    /// Publications between [`Broker::admit`] and their end.
+    publishing: usize,
 }
 
 impl Ledger {
@@ -50,6 +50,22 @@ impl Ledger {
 pub struct Slot<'a> {
     link: &'a str,
     tag: &'a [u8],
+}
+
+impl Slot<'_> {
+    /// What tells the store of it.
+    pub(super) fn change(&self) -> Change {
+        Change::Tag(self.link.into(), self.tag.into())
+    }
+}
+
+/// An exactly-once publication of a transaction.
+#[derive(Debug)]
+pub struct Tagged {
+    /// Its link.
+    pub link: Box<str>,
+    /// Its tag.
+    pub tag: Box<[u8]>,
 }
 
 /// What there is to say to an exactly-once publication.
@@ -75,14 +91,56 @@ impl Broker {
         // Tags of a link count like a client's unreleased publications, links like mailboxes.
         let has_room = match taken.get(link) {
             Some(of_link) if of_link.tags.contains(tag) => return Admission::Known(self.store.submitted()),
-            Some(of_link) => of_link.tags.len() < self.limits.unreleased_max,
+            Some(of_link) => of_link.tags.len() + owner.publishing < self.limits.unreleased_max,
             None => taken.len() < self.limits.mailboxes_max,
         };
         if !has_room {
             return Admission::Full(Refusal::new(RefusalKind::QuotaExceeded, "too many messages are not settled"));
         }
-        owner.is_publishing = true;
+        owner.publishing += 1;
         Admission::New(Slot { link, tag })
+    }
+
+    /// The same for all publications of a transaction, each with its link and tag.
+    ///
+    /// # Errors
+    /// One of them may not: none does.
+    pub(super) fn admit_all<'a>(&self, tags: &'a [Tagged], origin: u64) -> Result<Vec<Slot<'a>>, Refusal> {
+        let mut slots = Vec::with_capacity(tags.len());
+        for Tagged { link, tag } in tags {
+            let refused = |why: &str| Refusal::new(RefusalKind::Unavailable, why);
+            let refusal = match self.admit(link, tag, origin) {
+                Admission::New(slot) => {
+                    slots.push(slot);
+                    continue;
+                }
+                Admission::Full(refusal) => refusal,
+                Admission::Known(_) => refused("one of its messages has come before"),
+                Admission::Stolen => refused("a link of it goes on over another connection"),
+            };
+            self.end_slots(&slots, false);
+            return Err(refusal);
+        }
+        Ok(slots)
+    }
+
+    /// Publications are over. If they were taken, they are known until they are settled.
+    pub(super) fn end_slots(&self, slots: &[Slot<'_>], are_taken: bool) {
+        if slots.is_empty() {
+            return;
+        }
+        let mut ledger = self.tags.lock();
+        for Slot { link, tag } in slots {
+            if are_taken {
+                ledger.restore((*link).into(), (*tag).into());
+            }
+            if let Some(owner) = ledger.owners.get_mut(*link) {
+                owner.publishing = owner.publishing.saturating_sub(1);
+            }
+        }
+        if ledger.waiting > 0 {
+            self.tag_ended.notify_all();
+        }
     }
 
     /// What comes of an exactly-once publication is told to the store together with its tag.
@@ -96,20 +154,11 @@ impl Broker {
     pub(super) fn end_tagged(&self, worker: &mut Worker, slot: Slot<'_>, is_taken: bool) -> Sequence {
         let mut staged = worker.gathering.take().unwrap_or_default();
         if is_taken {
-            staged.change(Change::Tag(slot.link.into(), slot.tag.into()));
+            staged.change(slot.change());
         }
         // Otherwise nothing came of it but what modules wished for on the way.
         let after = self.commit(worker, staged);
-        let mut ledger = self.tags.lock();
-        if is_taken {
-            ledger.restore(slot.link.into(), slot.tag.into());
-        }
-        if let Some(owner) = ledger.owners.get_mut(slot.link) {
-            owner.is_publishing = false;
-        }
-        if ledger.waiting > 0 {
-            self.tag_ended.notify_all();
-        }
+        self.end_slots(&[slot], is_taken);
         after
     }
 
@@ -119,10 +168,10 @@ impl Broker {
     pub fn own_tags(&self, link: &str, origin: u64) {
         let mut ledger = self.tags.lock();
         ledger.waiting += 1;
-        let is_publishing = |ledger: &mut Ledger| ledger.owners.get(link).is_some_and(|owner| owner.is_publishing);
+        let is_publishing = |ledger: &mut Ledger| ledger.owners.get(link).is_some_and(|owner| owner.publishing > 0);
         self.tag_ended.wait_while_for(&mut ledger, is_publishing, UNDER_WAY_MAX);
         ledger.waiting -= 1;
-        ledger.owners.insert(link.into(), Owner { origin, is_publishing: false });
+        ledger.owners.insert(link.into(), Owner { origin, publishing: 0 });
     }
 
     /// The link of this connection is over. If nobody takes it over for long, what is known of it is forgotten.

@@ -5,6 +5,7 @@ use super::bare::{PublishBare, make};
 use super::publish::{Decided, Decision};
 use super::route::{Route, Single, Target};
 use super::staged::Staged;
+use super::tags::Tagged;
 use super::worker::Worker;
 use super::{Attachment, Broker};
 use crate::dialogue::Disposal;
@@ -36,7 +37,8 @@ struct Judged {
 
 impl Broker {
     /// Carries out a transaction. All modules are asked and all queues are looked at before anything happens; what happens
-    /// then is one unit for the store. Its effects are on disk after the returned sequence.
+    /// then is one unit for the store. Its effects are on disk after the returned sequence, and with them that the publications
+    /// of `tags` were taken, which is known as long as of others ([`Broker::forget_tag`]).
     ///
     /// # Errors
     /// One of the publications is refused, or has no room, or one of the entries is not with its receiver any more: nothing
@@ -48,7 +50,9 @@ impl Broker {
         now: Time,
         publications: Vec<PublishBare<'_>>,
         retired: Vec<Retired<'_>>,
+        tags: &[Tagged],
     ) -> Result<Sequence, Refusal> {
+        let origin = publications.first().map_or(0, |publication| publication.origin);
         let Judged { go, mut wishes } = self.judge_all(worker, link, now, publications)?;
         let mut crowd = Crowd::default();
         for (decided, route) in &go {
@@ -63,7 +67,8 @@ impl Broker {
         if !self.store.is_healthy() {
             return Err(Refusal::new(RefusalKind::Unavailable, "the disk does not take anything"));
         }
-        self.claim_all(worker, &retired)?;
+        let slots = self.admit_all(tags, origin)?;
+        self.claim_all(worker, &retired).inspect_err(|_| self.end_slots(&slots, false))?;
         worker.gathering = Some(Staged::default());
         let mut staged = worker.stage();
         for (decided, route) in go {
@@ -76,8 +81,11 @@ impl Broker {
         for Retired { attachment, number, disposal } in retired {
             self.dispose(worker, now, attachment, &[number], disposal, true);
         }
-        let gathered = worker.gathering.take().unwrap_or_default();
-        Ok(self.commit(worker, gathered))
+        let mut gathered = worker.gathering.take().unwrap_or_default();
+        slots.iter().for_each(|slot| gathered.change(slot.change()));
+        let after = self.commit(worker, gathered);
+        self.end_slots(&slots, true);
+        Ok(after)
     }
 
     /// Whether a message has room behind those before it, wherever it goes.

@@ -439,6 +439,9 @@ impl Side {
                     self.will_link_gone(now, &will, detach.error.is_none() && !detach.by_machine);
                     is_kept = true;
                 }
+                if closes {
+                    self.transactions.link_closed(detach.link);
+                }
                 // A link that is closed is not resumed: what its publisher may not know it will not ask for (2.6.6).
                 is_kept |= closes && self.context.broker.forget_tags(&name);
             }
@@ -503,6 +506,7 @@ impl Side {
             }
             End::Coordinator => self.coordinator_gone(now, link),
             End::Incoming(incoming) => {
+                self.posts_lost(link);
                 self.context.broker.disown_tags(now, &incoming.name, self.origin);
                 if let Some(will) = &incoming.will {
                     self.will_link_gone(now, will, false);

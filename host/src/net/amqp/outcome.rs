@@ -107,8 +107,8 @@ impl Side {
     pub(super) fn forgotten(&mut self, forgotten: &[Forgotten]) {
         for one in forgotten {
             let Some(End::Incoming(incoming)) = self.end(one.link) else { continue };
-            let name = incoming.name.clone();
-            self.context.broker.forget_tag(&name, &one.tag);
+            self.context.broker.forget_tag(&incoming.name, &one.tag);
+            self.transactions.post_settled(one.link, &one.tag);
         }
     }
 

@@ -70,9 +70,6 @@ impl Side {
             (false, false) => Guarantee::AtLeastOnce,
             (false, true) => Guarantee::ExactlyOnce,
         };
-        if let Some(State::Transactional { txn, .. }) = transfer.state.as_deref() {
-            return self.post(now, transfer, txn, &name, handover);
-        }
         let is_known = || context.broker.has_tag(&link_name, &transfer.tag);
         let has_ended = matches!(transfer.state.as_deref(), Some(State::Ended(_)));
         if transfer.resume && transfer.settled && (has_ended || is_known()) {
@@ -80,6 +77,12 @@ impl Side {
             // have come back once more before this was read.
             context.broker.forget_tag(&link_name, &transfer.tag);
             return Ok(());
+        }
+        if let Some(State::Transactional { txn, .. }) = transfer.state.as_deref()
+            // One that is known was committed, and its publisher has not heard of it.
+            && !(handover == Guarantee::ExactlyOnce && is_known())
+        {
+            return self.post(now, transfer, txn, &name, handover);
         }
         let tag = (handover == Guarantee::ExactlyOnce).then(|| (link_name, Box::from(&transfer.tag[..])));
         let waiting = Waiting { link: transfer.link, delivery: transfer.delivery, handover, tag };

@@ -7,9 +7,9 @@ use super::side::{End, Side};
 use super::words;
 use crate::amqp::sections::Sections;
 use crate::amqp::{
-    AmqpError, DeliveryId, Error, LinkId, Outcome, Settled, State, TransactionError, Transfer, TxnId, error,
+    AmqpError, DeliveryId, Error, LinkId, Outcome, Settled, State, Tag, TransactionError, Transfer, TxnId, error,
 };
-use crate::broker::{Attachment, PublishBare, Retired};
+use crate::broker::{Attachment, PublishBare, Retired, Tagged};
 use crate::dialogue::Disposal;
 use crate::message::{Bare, Guarantee, Time, Weight};
 use smallvec::SmallVec;
@@ -25,6 +25,8 @@ pub(super) struct Transactions {
     bytes: u64,
     /// In which of them an entry of a link is to end, and at which place there.
     enlisted: HashMap<(LinkId, u64), (TxnId, usize)>,
+    /// The same of what was posted on links that settle second, by link and tag.
+    posted: HashMap<LinkId, HashMap<Tag, (TxnId, usize)>>,
 }
 
 struct Transaction {
@@ -48,6 +50,28 @@ impl Transactions {
         let retiral = self.open.get_mut(txn).and_then(|transaction| transaction.retired.get_mut(*at));
         retiral.map(|retiral| retiral.settled = true).is_some()
     }
+
+    /// Nobody will ask for a post again: it need not be known when it is committed.
+    fn not_asked_for(&mut self, (txn, at): &(TxnId, usize)) {
+        let posted = self.open.get_mut(txn).and_then(|transaction| transaction.posted.get_mut(*at));
+        if let Some(posted) = posted {
+            posted.tag = None;
+        }
+    }
+
+    /// The sender of a post has settled it.
+    pub(super) fn post_settled(&mut self, link: LinkId, tag: &Tag) {
+        if let Some(place) = self.posted.get_mut(&link).and_then(|of_link| of_link.remove(tag)) {
+            self.not_asked_for(&place);
+        }
+    }
+
+    /// A link is closed: it is not resumed (2.6.6).
+    pub(super) fn link_closed(&mut self, link: LinkId) {
+        for place in self.posted.remove(&link).into_iter().flat_map(HashMap::into_values) {
+            self.not_asked_for(&place);
+        }
+    }
 }
 
 /// A message that is not yet published.
@@ -58,6 +82,8 @@ struct Posted {
     expiry_milliseconds: Option<u64>,
     bare: Bare,
     encoded: Box<[u8]>,
+    /// Under which it is known until its sender settles it, as that settles second.
+    tag: Option<(LinkId, Tag)>,
     /// It counts like a message that waits.
     _weight: Weight,
 }
@@ -96,6 +122,28 @@ impl Side {
         name: &str,
         handover: Guarantee,
     ) -> Result<(), Error> {
+        let (link, delivery, settles_second) = (transfer.link, transfer.delivery, handover == Guarantee::ExactlyOnce);
+        let of_link = self.transactions.posted.get(&link).filter(|_| settles_second);
+        let before = of_link.and_then(|of_link| of_link.get(&transfer.tag)).map(|(txn, _)| txn.clone());
+        if before.is_none() {
+            self.keep_post(now, transfer, txn, name, handover)?;
+        }
+        if !transfer.settled {
+            let txn = before.unwrap_or_else(|| txn.clone());
+            let state = State::Transactional { txn, outcome: Some(Outcome::Accepted) };
+            self.answers.push_back((0, Told::Incoming { link, delivery, state, settled: !settles_second }));
+        }
+        Ok(())
+    }
+
+    fn keep_post(
+        &mut self,
+        now: Time,
+        transfer: &Transfer<'_>,
+        txn: &TxnId,
+        name: &str,
+        handover: Guarantee,
+    ) -> Result<(), Error> {
         let sections = Sections::scan(&transfer.bytes, &self.context.amqp).map_err(|why| *why)?;
         let PublishBare { guarantee, retain, expiry_milliseconds, bare, encoded, .. } =
             publication(&sections, name, handover, self.origin, now);
@@ -112,14 +160,21 @@ impl Side {
         transactions.bytes = bytes;
         let name = name.into();
         let (encoded, _weight) = (encoded.into(), Weight::new(encoded.len()));
-        let posted = Posted { name, guarantee, retain, expiry_milliseconds, bare, encoded, _weight };
-        transaction.posted.push(posted);
-        if !transfer.settled {
-            let (link, delivery) = (transfer.link, transfer.delivery);
-            let state = State::Transactional { txn: txn.clone(), outcome: Some(Outcome::Accepted) };
-            self.answers.push_back((0, Told::Incoming { link, delivery, state, settled: true }));
+        let tag = (handover == Guarantee::ExactlyOnce).then(|| (transfer.link, transfer.tag.clone()));
+        if let Some((link, tag)) = tag.clone() {
+            transactions.posted.entry(link).or_default().insert(tag, (txn.clone(), transaction.posted.len()));
         }
+        let posted = Posted { name, guarantee, retain, expiry_milliseconds, bare, encoded, tag, _weight };
+        transaction.posted.push(posted);
         Ok(())
+    }
+
+    /// A link is gone, and may come back: its sender is told then that what it posted there never came (2.6.13), so none of that
+    /// may come afterwards.
+    pub(super) fn posts_lost(&mut self, link: LinkId) {
+        for (txn, _) in self.transactions.posted.remove(&link).into_iter().flat_map(HashMap::into_values) {
+            self.spoil(&txn, &error(TransactionError::Rollback, "a link that settles second is gone"));
+        }
     }
 
     /// Messages that the client got are to end with a transaction.
@@ -228,10 +283,11 @@ impl Side {
             number: retiral.number,
             disposal: &retiral.disposal,
         });
+        let tags: Vec<Tagged> = transaction.posted.iter().filter_map(|posted| self.tagged(posted)).collect();
         let done = {
             let mut worker = context.worker.borrow_mut();
             let retired = retired.collect();
-            context.broker.transact(&mut worker, &mut self.publisher, now, publications, retired)
+            context.broker.transact(&mut worker, &mut self.publisher, now, publications, retired, &tags)
         };
         match done {
             Ok(after) => {
@@ -247,6 +303,13 @@ impl Side {
                 self.answers.push_back((0, state(State::rejected(why))));
             }
         }
+    }
+
+    /// What a post is known by, if its sender has not settled it.
+    fn tagged(&self, posted: &Posted) -> Option<Tagged> {
+        let (link, tag) = posted.tag.as_ref()?;
+        let Some(End::Incoming(incoming)) = self.end(*link) else { return None };
+        Some(Tagged { link: incoming.name.clone(), tag: tag[..].into() })
     }
 
     /// Something that came under a transaction was refused: all of it is.
@@ -269,6 +332,11 @@ impl Side {
         let transaction = self.transactions.open.remove(txn)?;
         for retiral in &transaction.retired {
             self.transactions.enlisted.remove(&(retiral.link, retiral.number));
+        }
+        for (link, tag) in transaction.posted.iter().filter_map(|posted| posted.tag.as_ref()) {
+            if let Some(of_link) = self.transactions.posted.get_mut(link) {
+                of_link.remove(tag);
+            }
         }
         self.transactions.bytes -= transaction.posted.iter().map(|posted| posted.encoded.len() as u64).sum::<u64>();
         Some(transaction)
