@@ -1,10 +1,10 @@
 //! Between MQTT 5.0 and AMQP: each property of the translation both ways, request and reply, long messages.
 
-use super::address;
-use super::link::Terms;
+use super::link::{Terms, source_with};
 use super::peer::Peer;
 use super::raw::*;
 use super::value::Value;
+use super::{address, own};
 use crate::harness::property as id;
 use crate::harness::{Process, Property, Publish, V5, connect, guests, unique};
 
@@ -236,4 +236,81 @@ fn ten_megabytes_cross_both_ways() {
     let sections = Value::sections(&got);
     let Some(Value::Described(0x75, data)) = sections.last() else { panic!("no data") };
     assert!(data.bytes() == body, "not what was sent");
+}
+
+/// A client's id and a queue's address are names of different things, over a restart, too; whichever was there first.
+#[test]
+fn a_queue_and_a_client_may_have_the_same_name() {
+    let Some((mut broker, mut address)) = own() else { return };
+    let names = ["/queues/jobs", "orders", "/queues/dead-letters"];
+    let node = |name: &str| performative(0x29, &[&string(name), NULL, NULL, NULL, NULL, NULL, &symbol("queue")]);
+    let post = |address, name: &str| {
+        let mut peer = Peer::begun(address);
+        peer.sender("out", 0, &Terms { node: Some(node(name)), ..Terms::default() });
+        peer.send(&transfer(0, Some(0), Some(b"t"), false, false, &message(name.as_bytes())));
+        assert_eq!(peer.disposition().field(4).code(), 0x24, "{name}");
+    };
+    post(address, names[0]);
+    for name in names {
+        let mut client = connect(V5).at(broker.address()).id(name).kept().open();
+        client.subscribe("t", 1);
+        client.disconnect();
+    }
+    connect(V5).at(broker.address()).open().say("t", "for the client", 1);
+    for restarts in [false, true] {
+        if restarts {
+            broker = broker.restart();
+            address = broker.at("amqp");
+        }
+        for name in names {
+            post(address, name);
+        }
+    }
+    for (name, count) in names.into_iter().zip([3, 2, 2]) {
+        let mut client = connect(V5).at(broker.address()).id(name).kept().resume();
+        client.expect("t", "for the client", 1);
+        let mut peer = Peer::begun(address);
+        let asked = source_with(name, 0, "session-end", None, &["queue"]);
+        peer.receiver("in", 0, &Terms { node: Some(asked), ..Terms::default() });
+        for _ in 0..count {
+            assert_eq!(peer.delivery().text(), name);
+        }
+        assert!(peer.is_drained(0, count), "{name}");
+        client.expect_nothing();
+    }
+}
+
+/// What says of itself how long it lives twice lives no longer than either (3.2.1, 3.2.4); and what lives longer than `ttl`
+/// can say says until when.
+#[test]
+fn a_message_expires_when_the_first_of_its_times_is_over_and_no_sooner() {
+    let Some(address) = address() else { return };
+    let node = unique("expires");
+    let mut subscriber = connect(V5).open();
+    subscriber.subscribe(&node, 1);
+    let mut peer = Peer::begun(address);
+    peer.sender("out", 0, &Terms { node: Some(target(&node)), ..Terms::default() });
+    let now = || {
+        let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("after 1970");
+        i64::try_from(since.as_millis()).expect("a time")
+    };
+    for (number, (ttl, until, bounds)) in (0..).zip([(100_000, 50_000, 20..=50), (50_000, 100_000, 20..=50)]) {
+        let until = [&[0x83][..], &(now() + until).to_be_bytes()].concat();
+        let mut fields = vec![NULL; 13];
+        fields[8] = &until;
+        let header = described(0x70, &list(&[TRUE, NULL, &uint(ttl)]));
+        let sent = [header, described(0x73, &list(&fields)), message(b"m")].concat();
+        peer.send(&transfer(0, Some(number), Some(&[1]), false, false, &sent));
+        assert_eq!(peer.disposition().field(4).code(), 0x24);
+        let left = subscriber.take().properties.number(id::MESSAGE_EXPIRY);
+        assert!(left.is_some_and(|left| bounds.contains(&left)), "{left:?}");
+    }
+    peer.receiver("in", 1, &Terms { node: Some(source(&node)), ..Terms::default() });
+    let long = Publish::new(&node, "m", 1).with(Property::Four(id::MESSAGE_EXPIRY, u32::MAX));
+    let before = now();
+    connect(V5).open().publish(&long);
+    let got = peer.delivery();
+    assert_eq!(got.section(0x70).field(2), &Value::Null, "{got:?}");
+    let until = got.section(0x73).field(8).number() - i128::from(before) - i128::from(u32::MAX) * 1000;
+    assert!((0..=60_000).contains(&until), "{until}");
 }

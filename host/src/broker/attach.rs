@@ -1,5 +1,6 @@
 //! A client comes, finds what it left behind or begins anew, and goes.
 
+use super::directory::Kind;
 use super::mailbox::{Mailbox, Outlet, State};
 use super::publish::Waiting;
 use super::publisher;
@@ -8,7 +9,7 @@ use super::route::Subscriber;
 use super::staged::Staged;
 use super::subscribing::Subscribing;
 use super::worker::Worker;
-use super::{Answer, Attachment, Broker, Permits};
+use super::{Answer, Attachment, Broker, Permits, queues};
 use crate::client::{Client, Departure, Protocol, Scope};
 use crate::dialogue::{Attach, Attached, Closed, Detach, Event};
 use crate::message::{Refusal, RefusalKind, Time};
@@ -335,12 +336,7 @@ impl Broker {
     pub fn end_session(&self, worker: &mut Worker, now: Time, id: &str) -> Option<Sequence> {
         worker.refresh(self);
         let mailbox = self.directory.get(id)?;
-        let state = mailbox.lock();
-        if super::queues::is_queue(&state.client) {
-            return None;
-        }
-        let outlet = state.outlet.clone();
-        drop(state);
+        let outlet = mailbox.lock().outlet.clone();
         let mut staged = worker.stage();
         let leaving = Leaving { number: None, how: Departure::ClosedByBroker, expiry_seconds: 0 };
         self.leave(worker, now, &mailbox, leaving, &mut staged);
@@ -394,7 +390,8 @@ impl Broker {
             outlet.close(Closed::TakenOver);
         }
         drop(state);
-        self.directory.remove(&client.id, mailbox.id);
+        let kind = if queues::is_queue(&client) { Kind::Queue } else { Kind::Client };
+        self.directory.remove(kind, &client.id, mailbox.id);
         self.metrics.mailboxes.add(-1);
         self.metrics.subscriptions.add(-(subscriptions.len() as i64));
         let subscriptions: Vec<_> = subscriptions.into_values().collect();

@@ -89,6 +89,11 @@ impl Broker {
         let form = chain.to_amqp(&mut worker.guests, name, message).map_err(|refusal| refusal.reason)?;
         let mut form = form.ok_or("no module translates")?;
         via::to_annotation(message.envelope().properties.as_deref(), &mut form.head.message_annotations);
+        // A duration has 32 bits there, which is 49 days; what lives longer says until when.
+        if form.head.ttl == Some(u32::MAX) && form.head.absolute_expiry_time.is_none() {
+            let expires = message.envelope().expires;
+            form.head.absolute_expiry_time = expires.and_then(|at| i64::try_from(at.0).ok());
+        }
         let encoded = encoding.write(&form, message.payload())?;
         let bare = Bare {
             handover: message.envelope().guarantee,

@@ -1,4 +1,5 @@
-//! Mailboxes by client id and by their number.
+//! Mailboxes by their number, and by name: those of clients and those of queues apart, so that a client and a queue may have
+//! the same one.
 
 use super::mailbox::Mailbox;
 use crate::store::MailboxId;
@@ -8,6 +9,17 @@ use std::collections::BTreeMap;
 use std::ops::Bound;
 use std::sync::Arc;
 
+/// Whose a mailbox is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// A client's; it has the client's id.
+    Client,
+    /// Nobody's; it has the queue's address.
+    Queue,
+}
+
+type Names = BTreeMap<Arc<str>, Arc<Mailbox>>;
+
 /// All mailboxes.
 #[derive(Default)]
 pub struct Directory {
@@ -16,9 +28,33 @@ pub struct Directory {
 
 #[derive(Default)]
 struct Inner {
-    by_client: BTreeMap<Arc<str>, Arc<Mailbox>>,
+    clients: Names,
+    queues: Names,
     by_id: HashMap<MailboxId, Arc<Mailbox>>,
     last_id: MailboxId,
+}
+
+impl Inner {
+    fn names(&self, kind: Kind) -> &Names {
+        match kind {
+            Kind::Client => &self.clients,
+            Kind::Queue => &self.queues,
+        }
+    }
+
+    fn names_mut(&mut self, kind: Kind) -> &mut Names {
+        match kind {
+            Kind::Client => &mut self.clients,
+            Kind::Queue => &mut self.queues,
+        }
+    }
+
+    fn put(&mut self, kind: Kind, name: &Arc<str>, new: Arc<Mailbox>) {
+        self.by_id.insert(new.id, new.clone());
+        if let Some(old) = self.names_mut(kind).insert(name.clone(), new) {
+            self.by_id.remove(&old.id);
+        }
+    }
 }
 
 impl Directory {
@@ -30,7 +66,12 @@ impl Directory {
 
     /// How many there are.
     pub fn len(&self) -> usize {
-        self.inner.read().by_client.len()
+        self.inner.read().by_id.len()
+    }
+
+    /// How many of them are queues.
+    pub fn queues(&self) -> usize {
+        self.inner.read().queues.len()
     }
 
     /// A new number.
@@ -42,7 +83,12 @@ impl Directory {
 
     /// The mailbox of a client.
     pub fn get(&self, client: &str) -> Option<Arc<Mailbox>> {
-        self.inner.read().by_client.get(client).cloned()
+        self.inner.read().clients.get(client).cloned()
+    }
+
+    /// The queue of an address.
+    pub fn queue(&self, address: &str) -> Option<Arc<Mailbox>> {
+        self.inner.read().queues.get(address).cloned()
     }
 
     /// The mailbox of this number.
@@ -54,66 +100,68 @@ impl Directory {
     /// client may come at the same moment, and one of them has to look again.
     pub fn replace(&self, client: &Arc<str>, expected: Option<&Arc<Mailbox>>, new: Arc<Mailbox>) -> bool {
         let mut inner = self.inner.write();
-        let current = inner.by_client.get(client).map(|mailbox| mailbox.id);
+        let current = inner.clients.get(client).map(|mailbox| mailbox.id);
         if current != expected.map(|mailbox| mailbox.id) {
             return false;
         }
-        if let Some(old) = current {
-            inner.by_id.remove(&old);
-        }
-        inner.by_id.insert(new.id, new.clone());
-        inner.by_client.insert(client.clone(), new);
+        inner.put(Kind::Client, client, new);
         true
     }
 
-    /// Takes a mailbox out, if the client has no other by now.
-    pub fn remove(&self, client: &str, id: MailboxId) {
+    /// Puts a queue under its address. Only who may make queues does so, when there is none.
+    pub fn put_queue(&self, address: &Arc<str>, new: Arc<Mailbox>) {
+        self.inner.write().put(Kind::Queue, address, new);
+    }
+
+    /// Takes a mailbox out, if another one does not have its name by now.
+    pub fn remove(&self, kind: Kind, name: &str, id: MailboxId) {
         let mut inner = self.inner.write();
         inner.by_id.remove(&id);
-        if inner.by_client.get(client).is_some_and(|mailbox| mailbox.id == id) {
-            inner.by_client.remove(client);
+        let names = inner.names_mut(kind);
+        if names.get(name).is_some_and(|mailbox| mailbox.id == id) {
+            names.remove(name);
         }
     }
 
     /// All of them.
     pub fn all(&self) -> Vec<Arc<Mailbox>> {
-        self.inner.read().by_client.values().cloned().collect()
+        let inner = self.inner.read();
+        inner.clients.values().chain(inner.queues.values()).cloned().collect()
     }
 
     /// Copies waiting in all mailboxes, and their bytes. Holds the lock for a part of them at a time.
     pub fn waiting(&self) -> (u64, u64) {
         const AT_ONCE: usize = 4096;
         let (mut copies, mut bytes) = (0, 0);
-        let mut after: Option<Arc<str>> = None;
-        loop {
-            let inner = self.inner.read();
-            let from = after.as_deref().map_or(Bound::Unbounded, Bound::Excluded);
-            let mut seen = 0;
-            let mut last = None;
-            for (client, mailbox) in inner.by_client.range::<str, _>((from, Bound::Unbounded)).take(AT_ONCE) {
-                copies += mailbox.depth() as u64;
-                bytes += mailbox.size() as u64;
-                seen += 1;
-                last = Some(client);
+        for kind in [Kind::Client, Kind::Queue] {
+            let mut after: Option<Arc<str>> = None;
+            loop {
+                let inner = self.inner.read();
+                let from = after.as_deref().map_or(Bound::Unbounded, Bound::Excluded);
+                let mut seen = 0;
+                let mut last = None;
+                for (name, mailbox) in inner.names(kind).range::<str, _>((from, Bound::Unbounded)).take(AT_ONCE) {
+                    copies += mailbox.depth() as u64;
+                    bytes += mailbox.size() as u64;
+                    seen += 1;
+                    last = Some(name);
+                }
+                if seen < AT_ONCE {
+                    break;
+                }
+                let last = last.cloned();
+                drop(inner);
+                after = last;
             }
-            if seen < AT_ONCE {
-                return (copies, bytes);
-            }
-            let last = last.cloned();
-            drop(inner);
-            after = last;
         }
+        (copies, bytes)
     }
 
-    /// Up to `most` after a client id, in the order of client ids.
-    pub fn page(&self, after: Option<&str>, most: usize) -> Vec<Arc<Mailbox>> {
+    /// Up to `most` after a name, in the order of names.
+    pub fn page(&self, kind: Kind, after: Option<&str>, most: usize) -> Vec<Arc<Mailbox>> {
         let from = after.map_or(Bound::Unbounded, Bound::Excluded);
-        self.inner
-            .read()
-            .by_client
-            .range::<str, _>((from, Bound::Unbounded))
-            .take(most)
-            .map(|(_, m)| m.clone())
-            .collect()
+        let inner = self.inner.read();
+        let names = inner.names(kind).range::<str, _>((from, Bound::Unbounded));
+        names.take(most).map(|(_, mailbox)| mailbox.clone()).collect()
     }
 }

@@ -1,6 +1,7 @@
 //! Sending clients elsewhere: one by one, or all of them at a pace, while whoever comes is turned away.
 
 use super::Broker;
+use super::directory::Kind;
 use crate::dialogue::{Closed, Elsewhere};
 use crate::message::Time;
 use parking_lot::Mutex;
@@ -22,7 +23,9 @@ struct Running {
     looked: Option<Time>,
     /// Thousandths of a client that are owed to the pace.
     owed: u64,
-    /// The last client that was sent away.
+    /// Who receives from queues only is found there, behind all clients.
+    at: Kind,
+    /// The last one that was looked at.
     after: Option<Arc<str>>,
 }
 
@@ -39,7 +42,7 @@ impl Broker {
     pub fn set_drain(&self, drain: Option<Drain>) {
         let mut running = self.draining.running.lock();
         self.draining.on.store(drain.is_some(), Ordering::Release);
-        *running = drain.map(|drain| Running { drain, looked: None, owed: 0, after: None });
+        *running = drain.map(|drain| Running { drain, looked: None, owed: 0, at: Kind::Client, after: None });
     }
 
     /// The drain that is on.
@@ -75,8 +78,14 @@ impl Broker {
         running.looked = Some(now);
         running.owed = (running.owed + passed * pace).min(AT_ONCE * 1000);
         while running.owed >= 1000 {
-            let page = self.directory.page(running.after.as_deref(), 64);
-            let last = page.last()?;
+            let page = self.directory.page(running.at, running.after.as_deref(), 64);
+            let Some(last) = page.last() else {
+                if running.at == Kind::Queue {
+                    return None;
+                }
+                (running.at, running.after) = (Kind::Queue, None);
+                continue;
+            };
             let last = last.lock().client.id.clone();
             for mailbox in page {
                 let state = mailbox.lock();

@@ -162,11 +162,7 @@ impl Broker {
         explanation.subscribers = route.targets.iter().take(SUBSCRIBERS_MAX).map(named).collect();
         let is_queue = route.is_queue || (message.topic() == &topic && is_address_of_queue(publish.name));
         let queue = message.topic().as_str();
-        let makes_queue = match is_queue.then(|| self.find_queue(message.topic())) {
-            Some(Err(refusal)) => return format!("refused: {}", refusal.reason),
-            Some(Ok(None)) => true,
-            Some(Ok(Some(_))) | None => false,
-        };
+        let makes_queue = is_queue && self.find_queue(message.topic()).is_none();
         if makes_queue {
             explanation.subscribers.push(queue.to_owned());
         }

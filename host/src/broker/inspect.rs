@@ -1,5 +1,6 @@
 //! What operators may see and do.
 
+use super::directory::Kind;
 use super::sys;
 use super::worker::Worker;
 use super::{Broker, Mailbox};
@@ -47,7 +48,7 @@ pub struct SubscriptionInfo {
 impl Broker {
     /// Up to `limit` clients after an id, in the order of ids.
     pub fn clients(&self, after: Option<&str>, limit: usize) -> Vec<ClientInfo> {
-        self.directory.page(after, limit).iter().map(info).collect()
+        self.directory.page(Kind::Client, after, limit).iter().map(info).collect()
     }
 
     /// One client.
@@ -69,7 +70,7 @@ impl Broker {
     /// Subscriptions of up to `limit` clients after a client id.
     pub fn subscriptions(&self, after: Option<&str>, limit: usize) -> Vec<SubscriptionInfo> {
         let mut all = Vec::new();
-        for mailbox in self.directory.page(after, limit) {
+        for mailbox in self.directory.page(Kind::Client, after, limit) {
             let state = mailbox.lock();
             let client = state.client.id.clone();
             let mut of_client: Vec<_> = state

@@ -247,7 +247,8 @@ pub struct Broker {
     /// Entries of mailboxes get greater numbers than this.
     numbers_begin: AtomicU64,
     next_group: AtomicU64,
-    queues: Mutex<queues::Queues>,
+    /// Whoever has it is the only one who makes queues, changes how they are kept, or removes any.
+    queues: Mutex<()>,
     consumer_numbers: consumers::Numbers,
     /// How bare messages stand on the wire.
     encoding: OnceLock<Arc<dyn Encoding>>,

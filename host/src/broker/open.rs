@@ -128,9 +128,12 @@ impl Broker {
         mailbox.set_session(sessions::is_session(&record.client));
         if let Some(kept_as) = kept_as {
             queues::set_up(&mailbox, Arc::new(kept_as));
-            self.queues.lock().insert(record.client.id.clone(), mailbox.clone());
         }
-        self.directory.replace(&record.client.id, self.directory.get(&record.client.id).as_ref(), mailbox.clone());
+        let name = &record.client.id;
+        match queues::is_queue(&record.client) {
+            true => self.directory.put_queue(name, mailbox.clone()),
+            false => _ = self.directory.replace(name, self.directory.get(name).as_ref(), mailbox.clone()),
+        }
         self.metrics.mailboxes.add(1);
         let entries = queue.into_iter().map(|loaded| {
             let (handle, received) = (loaded.handle, loaded.received);

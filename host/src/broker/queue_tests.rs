@@ -115,12 +115,12 @@ fn a_queue_keeps_what_came_before_its_first_consumer_and_shares_by_credit() {
 fn whoever_publishes_to_an_address_of_a_queue_makes_the_queue() {
     let mut hall = hall(Limits::default());
     hall.fill(1);
-    assert_eq!(hall.broker.directory.get(QUEUE).unwrap().depth(), 1);
+    assert_eq!(hall.broker.directory.queue(QUEUE).unwrap().depth(), 1);
     let (mut publisher, _) = hall.attach("p", true, 0, 10);
     hall.publish(&mut publisher, "/queues/other", Guarantee::AtLeastOnce, 1, b"m");
-    assert_eq!(hall.broker.directory.get("/queues/other").unwrap().depth(), 1);
+    assert_eq!(hall.broker.directory.queue("/queues/other").unwrap().depth(), 1);
     hall.publish(&mut publisher, "/queues/", Guarantee::AtLeastOnce, 2, b"m");
-    assert!(hall.broker.directory.get("/queues/").is_none(), "a queue has a name");
+    assert!(hall.broker.directory.queue("/queues/").is_none(), "a queue has a name");
 }
 
 /// HTTP and bridges. Where no more queues are made, the message is refused.
@@ -141,7 +141,7 @@ fn whoever_publishes_without_a_connection_makes_the_queue_too() {
     };
     let (after, routed) = over_http(&mut hall, "/queues/http").unwrap();
     assert!(after > 0 && routed == Routed::Matched);
-    assert_eq!(hall.broker.directory.get("/queues/http").unwrap().depth(), 1);
+    assert_eq!(hall.broker.directory.queue("/queues/http").unwrap().depth(), 1);
     assert_eq!(over_http(&mut hall, "/queues/third").unwrap_err().kind, RefusalKind::QuotaExceeded);
 }
 
@@ -210,7 +210,7 @@ fn a_dead_letter_waits_in_its_queue_until_there_is_room_for_it() {
     let got = hall.consume(&one, 4);
     got.iter().take(3).for_each(|entry| hall.dispose(&one, entry.number, Disposal::Rejected));
     assert_eq!(hall.consume(&one, 9).len(), 0, "a consumer does not get again what it has rejected");
-    assert_eq!(hall.broker.directory.get(QUEUE).unwrap().depth(), 2);
+    assert_eq!(hall.broker.directory.queue(QUEUE).unwrap().depth(), 2);
     hall.dispose(&one, got[3].number, Disposal::Released);
     hall.send(QUEUE, Guarantee::AtLeastOnce, "last");
     assert!(matches!(hall.send(QUEUE, Guarantee::AtLeastOnce, "x"), Taken::Parked), "they count as what waits");
@@ -224,7 +224,7 @@ fn a_dead_letter_waits_in_its_queue_until_there_is_room_for_it() {
         hall.now = hall.now.plus_seconds(1);
         hall.broker.tick(&mut hall.worker, hall.now);
     }
-    assert_eq!(hall.broker.directory.get(QUEUE).unwrap().depth(), 2);
+    assert_eq!(hall.broker.directory.queue(QUEUE).unwrap().depth(), 2);
     // One that waits when the broker ends is an entry like others after it.
     let got = hall.consume(&one, 1);
     hall.dispose(&one, got[0].number, Disposal::Rejected);
@@ -246,7 +246,7 @@ fn a_dead_letter_that_is_refused_waits_in_its_queue_and_holds_nobody_up() {
     hall.fill(3);
     let got = hall.consume(&one, 9);
     got.iter().for_each(|entry| hall.dispose(&one, entry.number, Disposal::Rejected));
-    let mailbox = hall.broker.directory.get(QUEUE).unwrap();
+    let mailbox = hall.broker.directory.queue(QUEUE).unwrap();
     let metrics = hall.broker.metrics.clone();
     assert_eq!((mailbox.depth(), hall.consume(&one, 9).len()), (3, 0));
     assert_eq!((metrics.dead_letters_held_total.get(), metrics.messages_dropped_total.get()), (3, 0));
@@ -274,7 +274,7 @@ fn a_dead_letter_that_waits_goes_with_its_queue() {
     hall.fill(2);
     let got = hall.consume(&one, 9);
     got.iter().for_each(|entry| hall.dispose(&one, entry.number, Disposal::Rejected));
-    assert_eq!(hall.broker.directory.get(QUEUE).unwrap().depth(), 2);
+    assert_eq!(hall.broker.directory.queue(QUEUE).unwrap().depth(), 2);
     hall.broker.delete_queue(&mut hall.worker, hall.now, &scope, QUEUE).unwrap();
     hall.now = hall.now.plus_seconds(1);
     hall.broker.tick(&mut hall.worker, hall.now);

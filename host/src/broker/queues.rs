@@ -3,6 +3,7 @@
 
 use super::access::denied;
 use super::attach::Link;
+use super::directory::Kind;
 use super::handout::Drained;
 use super::mailbox::{Mailbox, State};
 use super::route::Route;
@@ -14,8 +15,7 @@ use crate::message::{Guarantee, Refusal, RefusalKind, Time};
 use crate::store::{Change, MailboxRecord, QueueRecord, Sequence};
 use crate::topic::{Filter, Topic};
 use crate::wasm::{Action, EventKinds};
-use std::collections::{BTreeMap, HashSet};
-use std::ops::Bound;
+use std::collections::HashSet;
 use std::sync::Arc;
 
 /// Owns all queues. No client has this name: it cannot be said in any protocol's credentials.
@@ -33,9 +33,6 @@ const ADDRESSES: &str = "/queues/";
 pub fn is_address_of_queue(name: &str) -> bool {
     name.strip_prefix(ADDRESSES).is_some_and(|name| !name.is_empty())
 }
-
-/// Queues by address. Whoever has them is the only one who makes queues, changes how they are kept, or removes any.
-pub(super) type Queues = BTreeMap<Arc<str>, Arc<Mailbox>>;
 
 /// How many of them are looked at in one go.
 const PAGE: usize = 256;
@@ -94,10 +91,10 @@ const OPTIONS: SubscribeOptions = SubscribeOptions {
 impl Broker {
     /// The queue of a topic, made if it is not there; and when that is on disk.
     pub(super) fn queue(&self, now: Time, topic: &Topic) -> Result<(Arc<Mailbox>, Sequence), Refusal> {
-        let mut queues = self.queues.lock();
-        match self.find_queue(topic)? {
+        let _only = self.queues.lock();
+        match self.find_queue(topic) {
             Some(queue) => Ok((queue, 0)),
-            None => self.make_queue(&mut queues, now, topic, QueueRecord::default()),
+            None => self.make_queue(now, topic, QueueRecord::default()),
         }
     }
 
@@ -140,30 +137,20 @@ impl Broker {
         now: Time,
         route: Arc<Route>,
     ) -> Result<Arc<Route>, Refusal> {
-        if self.find_queue(&route.topic)?.is_some_and(|queue| route.leads_to(&queue)) {
+        if self.find_queue(&route.topic).is_some_and(|queue| route.leads_to(&queue)) {
             return Ok(route);
         }
         self.queue(now, &route.topic)?;
         Ok(self.route_of(worker, &route.topic))
     }
 
-    pub(super) fn find_queue(&self, topic: &Topic) -> Result<Option<Arc<Mailbox>>, Refusal> {
-        let Some(mailbox) = self.directory.get(topic.as_str()) else { return Ok(None) };
-        if !self.is_queue(&mailbox) {
-            return Err(Refusal::new(RefusalKind::NotAuthorized, "a client has this name"));
-        }
-        Ok(Some(mailbox))
+    pub(super) fn find_queue(&self, topic: &Topic) -> Option<Arc<Mailbox>> {
+        self.directory.queue(topic.as_str())
     }
 
-    /// Makes a queue that is not there.
-    fn make_queue(
-        &self,
-        queues: &mut Queues,
-        now: Time,
-        topic: &Topic,
-        record: QueueRecord,
-    ) -> Result<(Arc<Mailbox>, Sequence), Refusal> {
-        if self.directory.len() >= self.limits.mailboxes_max || queues.len() >= self.limits.queues_max {
+    /// Makes a queue that is not there. Nobody else makes one meanwhile.
+    fn make_queue(&self, now: Time, topic: &Topic, record: QueueRecord) -> Result<(Arc<Mailbox>, Sequence), Refusal> {
+        if self.directory.len() >= self.limits.mailboxes_max || self.directory.queues() >= self.limits.queues_max {
             return Err(Refusal::new(RefusalKind::QuotaExceeded, "no more queues are made"));
         }
         let id = self.directory.next_id();
@@ -171,11 +158,8 @@ impl Broker {
         let mailbox = Arc::new(Mailbox::new(id, client.clone(), false, u32::MAX));
         mailbox.set_consumed(true);
         self.begin_numbers(&mailbox);
-        if !self.directory.replace(&client.id, None, mailbox.clone()) {
-            return Err(Refusal::new(RefusalKind::NotAuthorized, "a client has this name"));
-        }
+        self.directory.put_queue(&client.id, mailbox.clone());
         self.metrics.mailboxes.add(1);
-        queues.insert(client.id.clone(), mailbox.clone());
         let kept = MailboxRecord {
             client,
             expiry_seconds: u32::MAX,
@@ -246,15 +230,15 @@ impl Broker {
         worker.refresh(self);
         let chain = worker.chain.clone();
         let topic = self.mapped(&chain, &mut worker.guests, scope, address)?;
-        let mut queues = self.queues.lock();
-        let found = self.find_queue(&topic)?;
+        let _only = self.queues.lock();
+        let found = self.find_queue(&topic);
         let before = found.as_ref().and_then(|queue| queue.lock().kept_as.clone());
         let mut record = change(before.as_deref())?;
         // What is sent to its own address it gets as long as it is there.
         record.bindings.retain(|filter| **filter != *topic.as_str());
         self.check_settings(&topic, &record)?;
         let Some(mailbox) = found else {
-            let (mailbox, after) = self.make_queue(&mut queues, now, &topic, record)?;
+            let (mailbox, after) = self.make_queue(now, &topic, record)?;
             return Ok(Changed { after, how: How::Made, info: info(&mailbox) });
         };
         let before = before.unwrap_or_default();
@@ -303,9 +287,8 @@ impl Broker {
         worker.refresh(self);
         let chain = worker.chain.clone();
         let topic = self.mapped(&chain, &mut worker.guests, scope, address)?;
-        let mut queues = self.queues.lock();
-        let Some(mailbox) = self.find_queue(&topic)? else { return Ok(None) };
-        queues.remove(topic.as_str());
+        let _only = self.queues.lock();
+        let Some(mailbox) = self.find_queue(&topic) else { return Ok(None) };
         let outlet = mailbox.lock().outlet.clone();
         if let Some(outlet) = outlet {
             outlet.close(Closed::ByOperator);
@@ -359,7 +342,7 @@ impl Broker {
         worker.refresh(self);
         let chain = worker.chain.clone();
         let topic = self.mapped(&chain, &mut worker.guests, scope, address)?;
-        Ok(self.find_queue(&topic)?.map(|mailbox| info(&mailbox)))
+        Ok(self.find_queue(&topic).map(|mailbox| info(&mailbox)))
     }
 
     /// Gives up what has expired at the front of a queue that is full, so that what nobody fetches keeps nobody out.
@@ -373,12 +356,8 @@ impl Broker {
     pub fn queues(&self) -> impl Iterator<Item = QueueInfo> {
         let mut last: Option<Arc<str>> = None;
         let page = move || {
-            let from = last.as_deref().map_or(Bound::Unbounded, Bound::Excluded);
-            let queues = self.queues.lock();
-            let page = queues.range::<str, _>((from, Bound::Unbounded)).take(PAGE);
-            let (addresses, page): (Vec<_>, Vec<_>) = page.map(|(name, queue)| (name.clone(), queue.clone())).unzip();
-            drop(queues);
-            last = addresses.last().cloned();
+            let page = self.directory.page(Kind::Queue, last.as_deref(), PAGE);
+            last = page.last().map(|queue| queue.lock().client.id.clone());
             last.is_some().then_some(page)
         };
         std::iter::from_fn(page).flatten().map(|queue| info(&queue))

@@ -57,7 +57,7 @@ fn a_will_for_a_queue_makes_the_queue() {
     let (link, _) = come_by(&hall.broker, &mut hall.worker, hall.now, attach_for("/queues/wills", "w", 0));
     let staged = go(&mut hall, &link);
     hall.broker.commit(&mut hall.worker, staged);
-    assert_eq!(hall.broker.directory.get("/queues/wills").unwrap().depth(), 1);
+    assert_eq!(hall.broker.directory.queue("/queues/wills").unwrap().depth(), 1);
 }
 
 /// The first half of a detach: everything but telling the store.

@@ -40,7 +40,7 @@ fn an_outcome_of_an_entry_that_is_in_the_store_does_what_it_says() {
         hall.fill(MANY);
     });
     let one = hall.at_queue(false);
-    let mailbox = hall.broker.directory.get(QUEUE).unwrap();
+    let mailbox = hall.broker.directory.queue(QUEUE).unwrap();
     let first = mailbox.lock().queue.front().unwrap().number;
     let number = |text: u64| first + text;
     assert!(mailbox.lock().is_in_gap(number(4_500)));

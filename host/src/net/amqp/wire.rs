@@ -195,7 +195,8 @@ fn deliver(
     let header = Header {
         durable: bare.is_some_and(|bare| bare.durable),
         priority: bare.map_or(4, |bare| bare.priority),
-        ttl_milliseconds: expires.map(|at| u32::try_from(at.since(now)).unwrap_or(u32::MAX)),
+        // What lives longer than can be said here says until when (3.2.4).
+        ttl_milliseconds: expires.and_then(|at| u32::try_from(at.since(now)).ok()),
         first_acquirer: !consignment.duplicate && consignment.failures == 0,
         delivery_count: consignment.failures,
     };
