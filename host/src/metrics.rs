@@ -81,6 +81,8 @@ macro_rules! metrics {
 }
 
 metrics! {
+    /// Lines of the log that are lost.
+    log_lines_lost_total: Counter, "Lines of the log that were lost because it was not read or could not be written.";
     /// Connections that are open, before and after they said who they are.
     connections: Gauge, "Open connections.";
     /// Connections that were ever accepted.
@@ -93,6 +95,8 @@ metrics! {
     write_timeouts_total: Counter, "Connections closed because the client took nothing of what waited for it.";
     /// Clients cut off before they said who they are.
     opening_timeouts_total: Counter, "Connections closed because the client did not say in time who it is.";
+    /// 1 while clients are sent to another server.
+    draining: Gauge, "1 while clients are sent to another server, by a drain or by [redirect].";
     /// Clients that are attached.
     clients: Gauge, "Attached clients.";
     /// Clients that were ever let in.

@@ -2,6 +2,7 @@
 
 mod amqp;
 mod broker;
+mod log;
 mod offline;
 mod starting;
 

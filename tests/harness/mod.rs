@@ -13,7 +13,7 @@ mod reader;
 pub mod wire;
 pub mod writer;
 
-pub use broker::{Broker, address, admin, amqp_address, data_dir, is_outside};
+pub use broker::{Broker, address, admin, amqp_address, data_dir, is_outside, machine_code};
 pub use client::{Client, End};
 pub use connect::{Connect, Will};
 pub use http::{Admin, Answer};

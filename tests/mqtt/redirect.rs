@@ -24,8 +24,14 @@ fn a_client_that_comes_is_told_where_to_go() {
         assert_eq!(refusal(V5, &broker), (code, Some("b.example:1883".to_owned())));
         assert_eq!(refusal(V311, &broker), (3, None));
         assert_eq!(refusal(V31, &broker), (3, None));
+        // A load balancer is to send nobody here.
+        let not_ready = broker.admin().get("/readyz").problem(503);
+        assert!(not_ready.contains("another server"), "{not_ready}");
+        assert!(broker.admin().get("/metrics").expect(200).text().contains("\npliant_draining 1\n"));
         broker.admin().delete("/api/v1/drain").expect(204);
         connect(V5).at(broker.address()).open();
+        broker.admin().get("/readyz").expect(200);
+        assert!(broker.admin().get("/metrics").expect(200).text().contains("\npliant_draining 0\n"));
     }
 }
 

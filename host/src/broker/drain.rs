@@ -41,7 +41,8 @@ impl Broker {
     /// Begins a drain, in place of one that is on; none: clients are welcome again.
     pub fn set_drain(&self, drain: Option<Drain>) {
         let mut running = self.draining.running.lock();
-        self.draining.on.store(drain.is_some(), Ordering::Release);
+        let was_on = self.draining.on.swap(drain.is_some(), Ordering::AcqRel);
+        self.metrics.draining.add(i64::from(drain.is_some()) - i64::from(was_on));
         *running = drain.map(|drain| Running { drain, looked: None, owed: 0, at: Kind::Client, after: None });
     }
 

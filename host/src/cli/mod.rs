@@ -10,6 +10,7 @@ mod check;
 mod compile;
 mod connect;
 mod log;
+mod log_lines;
 mod module;
 mod output;
 mod progress;
@@ -160,11 +161,11 @@ pub fn main() -> ExitCode {
     match outcome {
         Ok(()) | Err(Failure::OutputClosed) => ExitCode::SUCCESS,
         Err(Failure::Failed(reason)) => {
-            eprintln!("pliant: {reason}");
+            log::last_words(&reason);
             ExitCode::from(1)
         }
         Err(Failure::Usage(reason)) => {
-            eprintln!("pliant: {reason}");
+            log::last_words(&reason);
             ExitCode::from(2)
         }
     }

@@ -28,7 +28,7 @@ enum Signal {
 }
 
 pub(crate) fn run(args: &ServeArgs) -> Outcome {
-    log::start(&args.log)?;
+    let log = log::start(&args.log)?;
     let sources = args.config.sources();
     let (mut config, origins) = sources.load_with_origins().map_err(|error| Failure::config(&error))?;
     let wrong = crate::server::unreadable(&config, &origins);
@@ -43,6 +43,7 @@ pub(crate) fn run(args: &ServeArgs) -> Outcome {
         tracing::info!("stopped before it had started; nobody was let in");
         return Ok(());
     };
+    log.count_in(running.broker().metrics());
     loop {
         match waiting.take().unwrap_or_else(|| runtime.block_on(signals.next())) {
             Signal::Stop => break,
