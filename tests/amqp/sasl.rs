@@ -135,7 +135,8 @@ fn each_mechanism_is_spoken_and_what_is_wrong_is_told_so() {
         let key = EncodingKey::from_base64_secret(secret).expect("a key");
         jsonwebtoken::encode(&Header::new(Algorithm::HS256), &claims, &key).expect("a token")
     };
-    let bearer = |token: &str| format!("n,,\x01auth=Bearer {token}\x01\x01");
+    let bearer_for = |whom: &str, token: &str| format!("n,{whom},\x01auth=Bearer {token}\x01\x01");
+    let bearer = |token: &str| bearer_for("", token);
     let plain = |text: String| text.into_bytes();
     let wrong_key = "d3Jvbmcgc2VjcmV0cyBvZiBhdCBsZWFzdCB0aGlydHktdHdvIGJ5dGVzLCBsb25n";
     for (listener, mechanism, response, code) in [
@@ -150,6 +151,8 @@ fn each_mechanism_is_spoken_and_what_is_wrong_is_told_so() {
         ("by-header", "NONSENSE", Vec::new(), 1),
         ("by-header", "OAUTHBEARER", plain(bearer(&token(SECRET))), 0),
         ("by-header", "OAUTHBEARER", plain(bearer(&token(wrong_key))), 1),
+        ("by-header", "OAUTHBEARER", plain(bearer_for("a=meter", &token(SECRET))), 0),
+        ("by-header", "OAUTHBEARER", plain(bearer_for("a=ann", &token(SECRET))), 1),
         ("amqps", "ANONYMOUS", Vec::new(), 1),
         ("amqps", "PLAIN", plain(format!("\0ann\0{PASSWORD}")), 0),
         ("amqps", "PLAIN", plain("\0ann\0wrong".to_owned()), 1),
@@ -159,8 +162,9 @@ fn each_mechanism_is_spoken_and_what_is_wrong_is_told_so() {
         let mut line = Line::to(&rig, &authority, listener);
         line.offered();
         let mut said = line.init(mechanism, &response);
-        if mechanism == "OAUTHBEARER" && said.is_ok() {
-            // RFC 7628, 3.2.3: an error comes as a challenge, and is answered with a control-A.
+        if mechanism == "OAUTHBEARER" && code != 0 {
+            // RFC 7628, 3.2.2 and 3.2.3: an error comes as a challenge, and is answered with a control-A.
+            assert!(said.is_ok_and(|said| said.starts_with(br#"{"status":"invalid_"#)));
             line.send(&sasl_frame(&performative(0x43, &[&binary(b"\x01")])));
             said = line.exchange();
         }

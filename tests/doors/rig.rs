@@ -13,6 +13,7 @@ use std::net::{SocketAddr, TcpStream};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::{Duration, SystemTime};
 use tempfile::TempDir;
 
 /// A way in.
@@ -52,8 +53,20 @@ impl Authority {
 
     /// Signs a certificate for this name, in `STEM.pem` and `STEM.key`.
     pub fn sign(&self, stem: &str, name: &str) {
+        self.sign_with(stem, name, |_| {});
+    }
+
+    /// The same, for so many seconds from now on.
+    pub fn sign_for(&self, stem: &str, name: &str, seconds: u64) {
+        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap();
+        let end = Duration::from_secs(now.as_secs() + seconds);
+        self.sign_with(stem, name, |params| params.not_after = rcgen::date_time_ymd(1970, 1, 1) + end);
+    }
+
+    fn sign_with(&self, stem: &str, name: &str, adjust: impl FnOnce(&mut CertificateParams)) {
         let mut params = CertificateParams::new(vec!["localhost".to_owned(), "127.0.0.1".to_owned()]).unwrap();
         params.distinguished_name.push(DnType::CommonName, name);
+        adjust(&mut params);
         let key = KeyPair::generate().unwrap();
         fs::write(self.path(&format!("{stem}.pem")), params.signed_by(&key, &self.issuer).unwrap().pem()).unwrap();
         fs::write(self.path(&format!("{stem}.key")), key.serialize_pem()).unwrap();
@@ -112,7 +125,8 @@ impl Authority {
     }
 }
 
-fn dial(config: Arc<ClientConfig>, address: SocketAddr) -> StreamOwned<ClientConnection, TcpStream> {
+/// A TLS connection of this client, before its handshake.
+pub fn dial(config: Arc<ClientConfig>, address: SocketAddr) -> StreamOwned<ClientConnection, TcpStream> {
     let name = ServerName::try_from("localhost").unwrap();
     let connection = ClientConnection::new(config, name).unwrap();
     let socket = TcpStream::connect(address).expect("a broker that listens");

@@ -1,7 +1,7 @@
 //! TLS: who is asked for a certificate, what an expired patience costs, certificates replaced while clients are there.
 
-use super::rig::{Authority, Rig, Way, figure, listener, until};
-use crate::harness::{Broker, Client, V5, V311, connect, data_dir, unique};
+use super::rig::{Authority, Rig, Way, dial, figure, listener, until};
+use crate::harness::{Broker, Client, Packet, V5, V311, connect, data_dir, unique};
 use host::config::{ClientCertificate, Config, Listener, Sources, Transport};
 use host::server::Running;
 use std::fs;
@@ -54,6 +54,21 @@ fn the_name_in_a_certificate_is_the_clients_name() {
         let name = shown["identity"].as_str().or(shown["user"].as_str());
         assert_eq!(name, expected, "{shown}");
     }
+}
+
+/// RFC 8446, 2.2: a session that is resumed has the certificate of its first handshake, which TLS does not look at again.
+#[test]
+fn a_certificate_that_has_expired_lets_nobody_in_by_a_session_that_is_resumed() {
+    let Some((broker, authority)) = asking(ClientCertificate::Required) else { return };
+    authority.sign_for("brief", "alice", 6);
+    let (config, address) = (authority.client(Some("brief")), broker.at("mtls"));
+    let mut client = connect(V5).open_on(Box::new(dial(config.clone(), address)));
+    client.expect_disconnect(0x87);
+    let mut again = dial(config, address);
+    again.conn.complete_io(&mut again.sock).unwrap();
+    assert_eq!(again.conn.handshake_kind(), Some(rustls::HandshakeKind::Resumed));
+    let Packet::Connack(answer) = connect(V5).sent_on(Box::new(again)).receive() else { panic!("expected CONNACK") };
+    assert_eq!(answer.code, 0x86);
 }
 
 /// RFC 7301, 3.2: what a client asks for is confirmed or refused; one that asks for nothing comes in.

@@ -2,7 +2,7 @@
 //!
 //! The configured ways are tried in their order; the first that knows the client decides. A proof that is wrong ends the
 //! inquiry, one that is unknown is handed to the next way. Nobody who brought a proof comes in as a stranger where proofs are
-//! checked.
+//! checked, and nobody at all with a certificate that has expired.
 
 use super::keyring::{Keyring, Voucher};
 use super::scram::Scram;
@@ -131,6 +131,8 @@ enum State {
     /// Waits for the client's last message.
     Scram(Box<Scram>),
     ScramAnswered(Box<Scram>, Box<[u8]>),
+    /// A token was refused and counted, and the client knows; waits for its answer.
+    Told,
     Denied(Refusal),
     /// As `Denied`, counted already.
     Late(Refusal),
@@ -192,6 +194,7 @@ impl Inquiry {
         self.state = match std::mem::replace(&mut self.state, State::Over) {
             State::Empty(mechanism) if !too_long => State::Answered(mechanism, data.into()),
             State::Scram(scram) if !too_long => State::ScramAnswered(scram, data.into()),
+            State::Told => State::Late(denied()),
             _ => State::Denied(denied()),
         };
     }
@@ -221,6 +224,12 @@ impl Inquiry {
 
     /// Goes on as far as it can. `waker` is asked for one only where the inquiry has to wait.
     pub fn advance(&mut self, now: Time, waker: WakerMaker<'_>) -> Progress {
+        let has_expired = self.certificate.as_ref().is_some_and(|read| read.expires <= now);
+        if has_expired && !matches!(self.state, State::Denied(_) | State::Late(_) | State::Over) {
+            // A session that is resumed brings the certificate of its first handshake, and TLS does not look at it again.
+            let why = "the client certificate has expired";
+            self.state = State::Denied(Refusal::new(RefusalKind::BadCredentials, why));
+        }
         match self.go_on(now, waker) {
             Progress::Denied(refusal) => self.refuse(refusal, now, waker),
             progress => progress,
@@ -273,6 +282,7 @@ impl Inquiry {
                     }
                     None => self.deny(),
                 }),
+                State::Told => Some(Progress::Denied(denied())),
                 State::Late(refusal) => Some(Progress::Denied(refusal)),
                 State::Denied(refusal) => {
                     self.identity.0.metrics.authentications_failed_total.add(1);
@@ -294,7 +304,7 @@ impl Inquiry {
             Method::Certificate => {
                 let read = self.certificate.as_ref()?;
                 let (name, expires) = (read.name.clone()?, read.expires);
-                (expires > now).then(|| self.admitted(Some(name), Some(expires), Voucher::Standing))
+                Some(self.admitted(Some(name), Some(expires), Voucher::Standing))
             }
             Method::Password => self.password(at + 1, waker),
             Method::Jwt => {
@@ -382,21 +392,14 @@ impl Inquiry {
                 None
             }
             Mechanism::External => {
-                let read = self.certificate.as_ref().filter(|read| read.expires > now);
-                let found = read.and_then(|read| Some((read.name.clone()?, read.expires)));
+                let found = self.certificate.as_ref().and_then(|read| Some((read.name.clone()?, read.expires)));
                 let found = found.filter(|(name, _)| data.is_empty() || data == name.as_bytes());
                 Some(match found {
                     Some((name, expires)) => self.admitted(Some(name), Some(expires), Voucher::Standing),
                     None => self.deny(),
                 })
             }
-            Mechanism::Bearer => {
-                let found = match (sasl::bearer(data), &self.keyring.tokens) {
-                    (Some(token), Some(tokens)) => tokens.verify(now, token),
-                    _ => Err("there is no token"),
-                };
-                Some(self.token(found))
-            }
+            Mechanism::Bearer => Some(self.bearer(data, now)),
             Mechanism::Anonymous => Some(self.stranger()),
             Mechanism::Scram(hash) => {
                 let nonce = BASE64_STANDARD.encode(rand::random::<[u8; 18]>());
@@ -407,6 +410,26 @@ impl Inquiry {
                 Some(Progress::Challenge(answer))
             }
         }
+    }
+
+    /// A token that is refused is told so in a challenge, so that the client can get another one; the outcome follows its answer
+    /// (RFC 7628, 3.2.2 and 3.2.3).
+    fn bearer(&mut self, data: &[u8], now: Time) -> Progress {
+        let (status, why) = match (sasl::bearer(data), &self.keyring.tokens) {
+            (Some(bearer), Some(tokens)) => match tokens.verify(now, bearer.token) {
+                // Nobody acts for somebody else.
+                Ok(token) if bearer.authority.as_ref().is_none_or(|authority| **authority == *token.name) => {
+                    return self.token(Ok(token));
+                }
+                Ok(_) => ("invalid_request", "the token is of another user than the one to act for"),
+                Err(why) => ("invalid_token", why),
+            },
+            _ => ("invalid_request", "there is no token"),
+        };
+        tracing::debug!(why, peer = &*self.circumstances.peer, "a token was refused");
+        self.identity.0.metrics.authentications_failed_total.add(1);
+        self.state = State::Told;
+        Progress::Challenge(format!(r#"{{"status":"{status}"}}"#).into_bytes().into())
     }
 
     /// No way has led to a name.

@@ -2,6 +2,7 @@
 
 use super::inquiry::Circumstances;
 use super::keyring::Keyring;
+use super::scram;
 use super::settings::{Method, PASSWORD_BYTES_MAX, TOKEN_BYTES_MAX};
 
 /// Every mechanism, best first.
@@ -37,15 +38,30 @@ pub(super) fn plain(message: &[u8]) -> Option<(&str, &[u8])> {
     Some((std::str::from_utf8(name).ok()?, password))
 }
 
-/// The token. None: it is not a message of OAUTHBEARER.
-pub(super) fn bearer(message: &[u8]) -> Option<&[u8]> {
+/// What a client says in OAUTHBEARER.
+pub(super) struct Bearer<'a> {
+    /// Whom it wants to act for.
+    pub authority: Option<String>,
+    pub token: &'a [u8],
+}
+
+/// None: it is not a message of OAUTHBEARER (RFC 7628, 3.1), or it has no token.
+pub(super) fn bearer(message: &[u8]) -> Option<Bearer<'_>> {
     let text = std::str::from_utf8(message).ok()?;
     let (header, rest) = text.split_once('\u{1}')?;
-    if !header.starts_with("n,") && !header.starts_with("y,") {
+    // The header of RFC 5801, 4: a flag, for no binding to a channel, and whom to act for; a comma behind each.
+    let (flag, authority) = header.strip_suffix(',')?.split_once(',')?;
+    if !matches!(flag, "n" | "y") {
         return None;
     }
+    let is_name = |named: &str| named.len() > 2 && !named.contains(',');
+    let authority = match authority {
+        "" => None,
+        named => Some(scram::unescaped(named.strip_prefix("a=")?).filter(|_| is_name(named))?),
+    };
     let mut fields = rest.strip_suffix("\u{1}\u{1}")?.split('\u{1}');
     let value = fields.find_map(|field| field.strip_prefix("auth="))?;
     let (scheme, token) = value.split_once(' ')?;
-    scheme.eq_ignore_ascii_case("bearer").then_some(token.trim().as_bytes())
+    let token = token.trim().as_bytes();
+    scheme.eq_ignore_ascii_case("bearer").then_some(Bearer { authority, token })
 }

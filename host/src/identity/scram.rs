@@ -96,7 +96,7 @@ fn pretended(hash: Hash, seed: &[u8; 32]) -> ScramKeys {
 }
 
 /// A name as it stands in a message (RFC 5802, 5.1): `=2C` is a comma, `=3D` an equals sign.
-fn unescaped(text: &str) -> Option<String> {
+pub(super) fn unescaped(text: &str) -> Option<String> {
     let mut name = String::new();
     let mut rest = text;
     while let Some(at) = rest.find('=') {

@@ -81,6 +81,8 @@ fn drive(inquiry: &mut Inquiry) -> Progress {
         match inquiry.advance(NOW, &waker) {
             Progress::Waiting => woken.recv().unwrap(),
             Progress::AskModules => inquiry.modules_said(Ok(None)),
+            // RFC 7628, 3.2.3: a client that is told why answers so, and is refused then.
+            Progress::Challenge(data) if data.starts_with(br#"{"status":"invalid_"#) => inquiry.respond(b"\x01"),
             progress => return progress,
         }
     }
@@ -178,12 +180,19 @@ fn a_token_is_believed_after_its_signature_and_as_long_as_it_says() {
         (with("aud", Value::Null), "BadCredentials"),
         (with("iss", json!("them")), "BadCredentials"),
         (with("exp", json!(now)), "BadCredentials"),
-        (with("exp", json!(now as f64 + 60.5)), "BadCredentials"),
+        // RFC 7519, 2: a fraction is a time, too.
+        (with("exp", json!(now as f64 + 60.5)), "cleo"),
+        (with("exp", json!(now as f64 - 0.5)), "BadCredentials"),
+        (with("exp", json!(1e300)), "BadCredentials"),
         (with("exp", json!((now + 60).to_string())), "BadCredentials"),
         (with("exp", json!(0)), "BadCredentials"),
         (with("exp", json!(-1)), "BadCredentials"),
         (with("exp", json!(u64::MAX)), "BadCredentials"),
         (with("exp", Value::Null), "BadCredentials"),
+        (with("nbf", json!(0)), "cleo"),
+        (with("nbf", json!(-1)), "BadCredentials"),
+        (with("nbf", json!(now as f64 - 0.5)), "cleo"),
+        (with("nbf", json!(now as f64 + 90.5)), "BadCredentials"),
         (with("nbf", json!(now + 30)), "cleo"),
         (with("nbf", json!(now + 90)), "BadCredentials"),
         (with("nbf", json!("soon")), "BadCredentials"),
@@ -196,6 +205,38 @@ fn a_token_is_believed_after_its_signature_and_as_long_as_it_says() {
         let message = format!("n,,\u{1}auth=Bearer {shown}\u{1}\u{1}");
         let claim = Claim::Mechanism { name: "OAUTHBEARER".into(), initial: Some(message.into_bytes().into()) };
         assert_eq!(ask(&identity, "closed", claim), expected, "{shown}");
+    }
+}
+
+/// RFC 7628, 3.1, and RFC 4422, 3.4.1: whom a client wants to act for has to be itself; RFC 7628, 3.2.2: why it is refused.
+#[test]
+fn a_token_lets_nobody_act_for_somebody_else() {
+    let identity = Rig::new().open();
+    let good = String::from_utf8(token(good_claims())).unwrap();
+    for (header, token, expected) in [
+        ("n,,", &*good, None),
+        ("y,,", &good, None),
+        ("n,a=cleo,", &good, None),
+        ("n,a=bob,", &good, Some("invalid_request")),
+        ("n,a=,", &good, Some("invalid_request")),
+        ("n,a=cleo", &good, Some("invalid_request")),
+        ("n,cleo,", &good, Some("invalid_request")),
+        ("n,a=cleo,,", &good, Some("invalid_request")),
+        ("n,a=c=leo,", &good, Some("invalid_request")),
+        ("p=tls-unique,,", &good, Some("invalid_request")),
+        ("n,,", "x.y.z", Some("invalid_token")),
+    ] {
+        let message = format!("{header}\u{1}auth=Bearer {token}\u{1}\u{1}").into_bytes().into();
+        let claim = Claim::Mechanism { name: "OAUTHBEARER".into(), initial: Some(message) };
+        let mut inquiry = Inquiry::new(&identity, circumstances("closed", "127.0.0.1:5"), claim);
+        match (inquiry.advance(NOW, &|| Box::new(|| {})), expected) {
+            (Progress::Admitted(who), None) => assert_eq!(who.name.as_deref(), Some("cleo"), "{header}"),
+            (Progress::Challenge(data), Some(status)) => {
+                assert_eq!(String::from_utf8_lossy(&data), format!(r#"{{"status":"{status}"}}"#), "{header}");
+                assert_eq!(outcome(drive(&mut inquiry)), "BadCredentials", "{header}");
+            }
+            (other, _) => panic!("{header}: {other:?}"),
+        }
     }
 }
 
@@ -302,7 +343,7 @@ fn a_certificate_is_a_name_by_the_part_that_is_configured() {
     }
     rig.settings.certificate_name = NameSource::CommonName;
     let identity = rig.open();
-    for bad in [certificate("a\nb", 1), certificate("", 1), certificate("meter-7", -1), Arc::from(&b"no DER"[..])] {
+    for bad in [certificate("a\nb", 1), certificate("", 1), Arc::from(&b"no DER"[..])] {
         assert_eq!(come(&identity, &bad, Claim::Nothing), "NotAuthorized");
         assert_eq!(come(&identity, &bad, password("ann", b"secret")), "ann");
     }
@@ -312,7 +353,16 @@ fn a_certificate_is_a_name_by_the_part_that_is_configured() {
     assert_eq!(come(&identity, &good, password("ann", b"wrong")), "BadCredentials");
     assert_eq!(come(&identity, &good, Claim::Nothing), "meter-7");
     rig.settings.order = vec![Method::Password];
-    assert_eq!(come(&rig.open(), &good, Claim::Nothing), "NotAuthorized");
+    let by_password = rig.open();
+    assert_eq!(come(&by_password, &good, Claim::Nothing), "NotAuthorized");
+    // One that has expired, whatever else is brought, and whether or not it would be a name.
+    let expired = certificate("meter-7", -1);
+    let external = Claim::Mechanism { name: "EXTERNAL".into(), initial: Some(Box::default()) };
+    assert_eq!(come(&identity, &expired, external), "BadCredentials");
+    for identity in [identity, by_password] {
+        assert_eq!(come(&identity, &expired, Claim::Nothing), "BadCredentials");
+        assert_eq!(come(&identity, &expired, password("ann", b"secret")), "BadCredentials");
+    }
 }
 
 #[test]

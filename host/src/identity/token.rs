@@ -13,7 +13,7 @@ use std::sync::Arc;
 /// How far a clock that makes tokens may be ahead of ours, in milliseconds.
 const AHEAD: u64 = 60_000;
 /// The last second of the year 9999: a later expiry is a mistake.
-const EXPIRY_MAX: u64 = 253_402_300_799;
+const EXPIRY_MAX: f64 = 253_402_300_799.0;
 /// Shortest secret for HS256, in bytes (RFC 7518, 3.2).
 const SECRET_BYTES_MIN: usize = 32;
 
@@ -95,16 +95,15 @@ impl Tokens {
     }
 
     fn check(&self, now: Time, claims: &Map<String, Value>) -> Result<Time, &'static str> {
-        // Whole numbers only (S15): a fraction or a text is refused, not rounded.
-        let seconds = |value: &Value| value.as_u64().filter(|seconds| (1..=EXPIRY_MAX).contains(seconds));
-        let expires = claims.get("exp").and_then(seconds).ok_or("the token does not say properly when it expires")?;
-        let expires = Time(expires * 1000);
+        let expires =
+            claims.get("exp").and_then(milliseconds).ok_or("the token does not say properly when it expires")?;
+        let expires = Time(expires);
         if expires <= now {
             return Err("the token has expired");
         }
         if let Some(begin) = claims.get("nbf") {
-            let begin = seconds(begin).ok_or("the token does not say properly when it begins")?;
-            if begin * 1000 > now.0.saturating_add(AHEAD) {
+            let begin = milliseconds(begin).ok_or("the token does not say properly when it begins")?;
+            if begin > now.0.saturating_add(AHEAD) {
                 return Err("the token is not valid yet");
             }
         }
@@ -122,6 +121,14 @@ impl Tokens {
         }
         Ok(expires)
     }
+}
+
+/// A time in a token, in milliseconds: a number of seconds, with a fraction or without (RFC 7519, 2, "NumericDate"; S15). None:
+/// a text, or out of range.
+fn milliseconds(value: &Value) -> Option<u64> {
+    let seconds = value.as_f64().filter(|seconds| (0.0..=EXPIRY_MAX).contains(seconds))?;
+    // It is in range, and exact for whole seconds.
+    Some((seconds * 1000.0) as u64)
 }
 
 /// A header with extensions that must be understood is not (RFC 7515, 4.1.11).
