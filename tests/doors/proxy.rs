@@ -1,6 +1,6 @@
 //! PROXY headers: from those who are trusted, and from nobody else (bad-inputs W06, W07).
 
-use super::rig::{figure, listener};
+use super::rig::{figure, listener, until};
 use crate::harness::{Broker, Client, V5, connect};
 use host::config::{List, Listener, Transport};
 use std::io::{Read, Write};
@@ -93,6 +93,20 @@ fn a_header_where_none_is_wanted_is_no_mqtt() {
     let mut client = Client::dial(broker.address(), V5);
     client.send(b"PROXY TCP4 1.2.3.4 127.0.0.1 12345 1883\r\n");
     assert_eq!(client.expect_closed(), None);
+}
+
+/// All come back at the same time after a restart: each brings the balancer's address until its header is read.
+#[test]
+fn the_balancers_own_address_is_not_counted() {
+    let Some(broker) = start("127.0.0.0/8") else { return };
+    let waiting: Vec<TcpStream> = (0..8).map(|_| TcpStream::connect(broker.at("behind")).unwrap()).collect();
+    until("all are accepted", || figure(&broker, "pliant_connections_total") >= 8);
+    let open = |(last, mut stream): (usize, TcpStream)| {
+        stream.write_all(format!("PROXY TCP4 127.7.7.{last} 127.0.0.1 12345 1883\r\n").as_bytes()).unwrap();
+        connect(V5).open_on(Box::new(stream))
+    };
+    let _clients: Vec<Client> = waiting.into_iter().enumerate().map(open).collect();
+    assert_eq!(figure(&broker, "pliant_connections_refused_total"), 0);
 }
 
 #[test]

@@ -6,7 +6,7 @@ use parking_lot::Mutex;
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 /// Why a connection is turned away.
@@ -36,8 +36,16 @@ pub struct Gate {
     lent: AtomicUsize,
     addresses: Mutex<HashMap<IpAddr, usize>>,
     bucket: Mutex<Bucket>,
-    /// It was said that connections are turned away.
-    told: AtomicBool,
+    turned_away: Mutex<TurnedAway>,
+}
+
+/// What the log says of those who are turned away.
+#[derive(Default)]
+struct TurnedAway {
+    /// When it last did.
+    told: Option<Instant>,
+    /// Connections since then.
+    untold: u64,
 }
 
 /// Connections that may be accepted now, refilled as time goes by.
@@ -45,6 +53,9 @@ struct Bucket {
     accepts: f64,
     filled: Instant,
 }
+
+/// Anybody can be turned away as often as it likes: the log says it once in so much time.
+const TELL_EVERY: Duration = Duration::from_secs(10);
 
 /// Descriptors that connections leave for the store, the admin API and the listeners; of few: half.
 const FILES_RESERVED: u64 = 128;
@@ -73,7 +84,7 @@ impl Gate {
             lent: AtomicUsize::new(0),
             addresses: Mutex::default(),
             bucket: Mutex::new(bucket),
-            told: AtomicBool::new(false),
+            turned_away: Mutex::default(),
         }
     }
 
@@ -88,17 +99,12 @@ impl Gate {
         (bucket.accepts < 0.0).then(|| Duration::from_secs_f64(-bucket.accepts / rate))
     }
 
-    /// Lets one in; none as address: over a Unix socket.
+    /// Lets one in; none as address: over a Unix socket, or from a load balancer, whose header is still to come.
     ///
     /// # Errors
-    /// Which bound is reached. It is counted, and logged when it begins.
+    /// Which bound is reached. It is counted, and logged now and then.
     pub fn admit(self: &Arc<Self>, address: Option<IpAddr>) -> Result<Ticket, Crowded> {
-        let ticket = self.enter(address);
-        match &ticket {
-            Ok(_) => self.told.store(false, Ordering::Relaxed),
-            Err(crowded) => self.refuse(*crowded, address),
-        }
-        ticket
+        self.enter(address).inspect_err(|crowded| self.refuse(*crowded, address, Instant::now()))
     }
 
     fn enter(self: &Arc<Self>, address: Option<IpAddr>) -> Result<Ticket, Crowded> {
@@ -116,11 +122,23 @@ impl Gate {
         Ok(ticket)
     }
 
-    fn refuse(&self, crowded: Crowded, address: Option<IpAddr>) {
+    fn refuse(&self, crowded: Crowded, address: Option<IpAddr>, now: Instant) {
         self.metrics.connections_refused_total.add(1);
-        if !self.told.swap(true, Ordering::Relaxed) {
-            tracing::warn!(reason = %crowded, ?address, "connections are turned away");
+        if let Some(connections) = self.turned_away.lock().next(now) {
+            tracing::warn!(reason = %crowded, ?address, connections, "connections are turned away");
         }
+    }
+}
+
+impl TurnedAway {
+    /// Counts one; how many there are to tell of, if it is time.
+    fn next(&mut self, now: Instant) -> Option<u64> {
+        self.untold += 1;
+        if self.told.is_some_and(|told| now.saturating_duration_since(told) < TELL_EVERY) {
+            return None;
+        }
+        self.told = Some(now);
+        Some(std::mem::take(&mut self.untold))
     }
 }
 
@@ -171,7 +189,7 @@ impl Ticket {
         let most = limits.unauthenticated_reserve_bytes;
         let next = |lent: usize| lent.checked_add(more).filter(|lent| *lent <= most);
         if self.gate.lent.fetch_update(Ordering::Relaxed, Ordering::Relaxed, next).is_err() {
-            self.gate.refuse(Crowded::Bytes, self.address);
+            self.gate.refuse(Crowded::Bytes, self.address, Instant::now());
             return Err(Crowded::Bytes);
         }
         self.lent += more;
@@ -186,7 +204,7 @@ impl Ticket {
         self.leave_address();
         let settled = self.settle_at(Some(address));
         if let Err(crowded) = settled {
-            self.gate.refuse(crowded, Some(address));
+            self.gate.refuse(crowded, Some(address), Instant::now());
         }
         settled
     }
@@ -283,12 +301,22 @@ mod tests {
     }
 
     #[test]
-    fn the_address_of_a_header_counts_instead_of_the_balancers() {
+    fn the_address_of_a_header_counts() {
         let gate = gate(Limits { connections_per_address_max: 1, ..Limits::default() });
-        let mut first = gate.admit(ip(9)).ok().unwrap();
+        let mut first = gate.admit(None).ok().unwrap();
+        let mut second = gate.admit(None).unwrap_or_else(|_| panic!("nobody knows yet where it comes from"));
         assert_eq!(first.comes_from([1, 2, 3, 4].into()), Ok(()));
-        let mut second = gate.admit(ip(9)).unwrap_or_else(|_| panic!("the balancer's own place is free"));
         assert_eq!(second.comes_from([1, 2, 3, 4].into()), Err(Crowded::Address));
+    }
+
+    #[test]
+    fn those_who_are_turned_away_are_told_of_once_in_a_while_with_their_number() {
+        let (mut turned_away, start) = (TurnedAway::default(), Instant::now());
+        let told: Vec<_> = [0, 1, 9_999, 10_000, 10_001, 30_000]
+            .map(|after| turned_away.next(start + Duration::from_millis(after)))
+            .into_iter()
+            .collect();
+        assert_eq!(told, [Some(1), None, None, Some(3), None, Some(2)]);
     }
 
     #[test]

@@ -13,7 +13,7 @@ use ipnet::IpNet;
 use socket2::{SockRef, TcpKeepalive};
 use std::fmt;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::os::unix::fs::FileTypeExt;
 use std::path::PathBuf;
 use std::rc::Rc;
@@ -292,7 +292,7 @@ pub async fn accept(context: Rc<Context>, crew: Arc<Crew>, at: usize, listener: 
                 }
                 context.broker.metrics().connections_total.add(1);
                 if listener.entrance.trusts(peer)
-                    && let Ok(ticket) = crew.gate.admit(peer.map(|peer| peer.ip()))
+                    && let Ok(ticket) = crew.gate.admit(listener.entrance.counted(peer))
                 {
                     let newcomer = Newcomer::new(listener.entrance.clone(), peer, ticket, context.clock.now());
                     crew.give(&context, at, stream, newcomer);
@@ -313,6 +313,11 @@ pub async fn accept(context: Rc<Context>, crew: Arc<Crew>, at: usize, listener: 
 }
 
 impl Entrance {
+    /// The address that this peer is counted by from the first byte on: not a load balancer's, which all of its clients share.
+    fn counted(&self, peer: Option<SocketAddr>) -> Option<IpAddr> {
+        peer.filter(|_| self.proxies.is_empty()).map(|peer| peer.ip())
+    }
+
     /// Whether this peer may connect at all.
     fn trusts(&self, peer: Option<SocketAddr>) -> bool {
         let from = |peer: SocketAddr| self.proxies.iter().any(|net| net.contains(&peer.ip().to_canonical()));

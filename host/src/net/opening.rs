@@ -24,7 +24,7 @@ pub struct Newcomer {
     pub opened: Time,
     /// Its place among all connections.
     pub ticket: Ticket,
-    /// The peer, if it has an address: the real one once a PROXY header was read.
+    /// The peer, if it has an address; of one behind a load balancer the real one, once its PROXY header was read.
     address: Option<SocketAddr>,
     certificate: Option<Arc<[u8]>>,
     subprotocol: Option<Subprotocol>,
@@ -51,6 +51,9 @@ impl Newcomer {
         };
         if let Some(address) = address {
             newcomer.comes_from(address);
+        }
+        if !newcomer.entrance.proxies.is_empty() {
+            newcomer.address = None;
         }
         newcomer
     }
