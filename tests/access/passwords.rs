@@ -157,8 +157,17 @@ fn the_command_line_keeps_the_file() {
     assert!(text.contains("ann:$argon2id$") && !text.contains("secret") && !text.contains("other"), "{text}");
     #[cfg(unix)]
     {
-        use std::os::unix::fs::PermissionsExt;
-        assert_eq!(std::fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
+        use std::os::unix::fs::{MetadataExt, PermissionsExt};
+        let mode = |file| std::fs::metadata(file).unwrap().permissions().mode() & 0o777;
+        assert_eq!(mode(&file), 0o600);
+        // The broker may be another user than the one who keeps the file: it goes on to be able to read it.
+        std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o640)).unwrap();
+        let is_root = std::os::unix::fs::chown(&file, Some(65_534), Some(65_534)).is_ok();
+        assert_eq!(run(&["add", "dan", "--no-scram"], "secret").0, Some(0));
+        assert_eq!(run(&["remove", "dan"], "").0, Some(0));
+        assert_eq!(mode(&file), 0o640);
+        let owner = std::fs::metadata(&file).map(|of| (of.uid(), of.gid())).unwrap();
+        assert!(!is_root || owner == (65_534, 65_534), "{owner:?}");
     }
     // Each reads the file and writes it whole.
     std::thread::scope(|scope| {

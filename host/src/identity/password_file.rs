@@ -139,17 +139,18 @@ impl PasswordFile {
         self.users.iter().fold(head, |text, (name, user)| text + &user.line(name))
     }
 
-    /// Puts the file in place of what is there, or what is not: readable by its owner alone, and never half of it.
+    /// Puts the file in place of what is there, with its owner, group and mode, or of what is not, readable by its owner alone;
+    /// and never half of it.
     ///
     /// # Errors
-    /// What the system says.
+    /// What the system says, or that this process may not give the file to its owner.
     pub fn write(&self, path: &Path) -> io::Result<()> {
         // A link is followed, so that the file behind it is what changes.
         let path = fs::canonicalize(path).unwrap_or_else(|_| path.to_path_buf());
         let mut name = path.file_name().unwrap_or_default().to_os_string();
         name.push(format!(".{:08x}", rand::random::<u32>()));
         let beside = path.with_file_name(name);
-        let written = self.write_beside(&beside).and_then(|()| fs::rename(&beside, &path));
+        let written = self.write_beside(&beside, fs::metadata(&path).ok()).and_then(|()| fs::rename(&beside, &path));
         if written.is_err() {
             // The first error is the one to tell.
             let _ = fs::remove_file(&beside);
@@ -157,12 +158,15 @@ impl PasswordFile {
         written
     }
 
-    fn write_beside(&self, path: &Path) -> io::Result<()> {
+    fn write_beside(&self, path: &Path, former: Option<fs::Metadata>) -> io::Result<()> {
         let mut options = fs::OpenOptions::new();
         options.write(true).create_new(true);
         #[cfg(unix)]
         std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
         let mut file = options.open(path)?;
+        if let Some(former) = former {
+            take_after(&file, &former)?;
+        }
         file.write_all(self.to_text().as_bytes())?;
         file.sync_all()
     }
@@ -191,6 +195,29 @@ impl PasswordFile {
         let mechanisms = |user: &User| user.scram.iter().map(|keys| keys.hash.mechanism()).collect();
         self.users.iter().map(move |(name, user)| (&**name, mechanisms(user)))
     }
+}
+
+/// Gives a file owner, group and mode of the one that it replaces: a broker that could read that one can read this one.
+#[cfg(unix)]
+fn take_after(file: &fs::File, former: &fs::Metadata) -> io::Result<()> {
+    use std::os::unix::fs::{MetadataExt, fchown};
+    let own = file.metadata()?;
+    if (own.uid(), own.gid()) != (former.uid(), former.gid()) {
+        let failed = |error: io::Error| {
+            let (user, group) = (former.uid(), former.gid());
+            let why = format!(
+                "it cannot be left to its owner (user {user}, group {group}): {error}; run this as that user, or root"
+            );
+            io::Error::new(error.kind(), why)
+        };
+        fchown(file, Some(former.uid()), Some(former.gid())).map_err(failed)?;
+    }
+    file.set_permissions(former.permissions())
+}
+
+#[cfg(not(unix))]
+fn take_after(file: &fs::File, former: &fs::Metadata) -> io::Result<()> {
+    file.set_permissions(former.permissions())
 }
 
 /// A whole file, within bounds.
