@@ -28,6 +28,7 @@
 //! - `publish`: sending to a topic; also a will, when it is left and when it is due.
 //! - `subscribe`: asking for a filter, and getting the messages it matches. A filter is allowed if one rule allows all that it
 //!   matches, and denied if one rule denies all of it; where only a part of it is denied, those messages are kept back.
+//!   A shared subscription is asked about by its filter: rules leave `$share/NAME/` out.
 //! - `receive`: getting messages, for what other rules let somebody subscribe more widely than it may read, or has in a
 //!   subscription from earlier.
 //!

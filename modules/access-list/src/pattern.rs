@@ -39,6 +39,12 @@ impl Pattern {
                 text => Level::Text(parts(text)?),
             });
         }
+        // What is asked about is the filter alone: such a rule would fit nothing, and deny nobody.
+        if text.starts_with("$share/") {
+            return Err(format!(
+                "`{text}`: a shared subscription is asked about by its filter; leave `$share/NAME/` out"
+            ));
+        }
         // Names do not matter for whether it is a filter.
         Filter::parse(text).map_err(|why| format!("`{text}` is no filter: {why}"))?;
         Ok(Pattern { levels })

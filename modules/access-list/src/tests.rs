@@ -146,6 +146,10 @@ fn what_is_wrong_is_said_with_its_place() {
             "rules, entry 1, topics: `a/#/b` is no filter",
         ),
         (
+            r##"{"rules": [{"deny": ["subscribe"], "topics": ["$share/#"]}]}"##,
+            "rules, entry 1, topics: `$share/#`: a shared subscription is asked about by its filter",
+        ),
+        (
             r##"{"rules": [{"allow": ["publish"], "topics": ["a/%x"]}]}"##,
             "rules, entry 1, topics: in `%x`, `%` is followed",
         ),
