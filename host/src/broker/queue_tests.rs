@@ -237,31 +237,6 @@ fn a_dead_letter_waits_in_its_queue_until_there_is_room_for_it() {
     assert_eq!(texts(&hall.consume(&letters, 9)), ["2"]);
 }
 
-/// Whoever refuses it, a module or who has the address: it waits, others pass it, and it goes there when nobody refuses it.
-#[test]
-fn a_dead_letter_that_is_refused_waits_in_its_queue_and_holds_nobody_up() {
-    let mut hall = hall(Limits::default());
-    let (owner, _) = hall.attach("/queues/dead-letters", true, 0, 10);
-    let one = hall.at_queue(false);
-    hall.fill(3);
-    let got = hall.consume(&one, 9);
-    got.iter().for_each(|entry| hall.dispose(&one, entry.number, Disposal::Rejected));
-    let mailbox = hall.broker.directory.queue(QUEUE).unwrap();
-    let metrics = hall.broker.metrics.clone();
-    assert_eq!((mailbox.depth(), hall.consume(&one, 9).len()), (3, 0));
-    assert_eq!((metrics.dead_letters_held_total.get(), metrics.messages_dropped_total.get()), (3, 0));
-    hall.now = hall.now.plus_seconds(1);
-    hall.broker.tick(&mut hall.worker, hall.now);
-    assert_eq!(mailbox.depth(), 3, "it is refused again");
-    let mut owner = owner;
-    hall.lose(&mut owner);
-    hall.now = hall.now.plus_seconds(1);
-    hall.broker.tick(&mut hall.worker, hall.now);
-    assert_eq!(mailbox.depth(), 0);
-    let letters = dead_letters(&mut hall);
-    assert_eq!(hall.consume(&letters, 9).len(), 3);
-}
-
 /// With its queue it goes, and what the store has of it.
 #[test]
 fn a_dead_letter_that_waits_goes_with_its_queue() {
