@@ -155,7 +155,7 @@ impl Player {
                 handles.push(delivery.handle);
             }
             copies += 1;
-            outbound.deliver(NOW, &outgoing, sent);
+            assert_eq!(outbound.deliver(NOW, &outgoing, sent), host::mqtt::Written::Whole);
             true
         });
         for handle in handles {
