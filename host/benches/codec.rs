@@ -4,7 +4,7 @@ use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_mai
 use host::client::{Client, Protocol, Scope};
 use host::dialogue::{Attached, Delivery, Event, Identifiers, Outgoing, Routed};
 use host::message::{Envelope, Guarantee, Message, Properties, Time};
-use host::mqtt::{Inbound, Limits, Outbound, Step};
+use host::mqtt::{Inbound, Limits, Outbound, Step, Written};
 use host::topic::{Limits as TopicLimits, Topic};
 use std::hint::black_box;
 use std::sync::Arc;
@@ -73,7 +73,7 @@ fn read(criterion: &mut Criterion) {
     for (name, connect, message, guarantee) in shapes() {
         let (mut inbound, mut outbound) = open(connect);
         let mut packet = Vec::new();
-        outbound.deliver(Time(0), &outgoing(message, guarantee), &mut packet);
+        assert_eq!(outbound.deliver(Time(0), &outgoing(message, guarantee), &mut packet), Written::Whole);
         let answer = Event::Published { handle: 5, guarantee, outcome: Ok(Routed::Matched) };
         let mut out = Vec::with_capacity(16);
         group.bench_function(name, |bencher| {
