@@ -21,6 +21,7 @@ const GUARDED: &[(&str, &str)] = &[
     ("GET", "/api/v1/clients"),
     ("GET", "/api/v1/clients/x"),
     ("DELETE", "/api/v1/clients/x"),
+    ("GET", "/api/v1/queues"),
     ("GET", "/api/v1/subscriptions"),
     ("GET", "/api/v1/retained"),
     ("DELETE", "/api/v1/retained/x"),

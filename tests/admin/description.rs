@@ -135,6 +135,7 @@ fn answers_are_what_the_description_says() {
         ("get", "/api/v1/clients", "", &none, 200),
         ("get", "/api/v1/clients/{id}", "/api/v1/clients/c", &none, 200),
         ("get", "/api/v1/clients/{id}", "/api/v1/clients/none", &none, 404),
+        ("get", "/api/v1/queues", "", &none, 200),
         ("get", "/api/v1/subscriptions", "", &none, 200),
         ("get", "/api/v1/retained", "", &none, 200),
         ("get", "/api/v1/retained/{topic}", "/api/v1/retained/bytes", &none, 200),

@@ -94,8 +94,9 @@ fn a_queue_that_a_bridge_fills_is_there_before_anybody_takes_from_it() {
     let mut far = connect(V5).at(there.address()).open();
     far.say("/queues/there", "9", 1);
     until(&here, "b", |bridge| bridge["received"] == 1);
-    let queues = here.admin().get("/api/v1/clients/%2Fqueues%2Fhere").expect(200).json();
-    assert_eq!(queues["queued"], 1, "{queues}");
+    let queues = here.admin().get("/api/v1/queues").expect(200).json();
+    let queue = &queues["items"][0];
+    assert_eq!((&queue["address"], &queue["waiting"]), (&"/queues/here".into(), &1.into()), "{queues}");
 }
 
 #[test]

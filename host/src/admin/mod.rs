@@ -34,6 +34,7 @@ mod modules;
 mod openapi;
 mod patience;
 mod publish;
+mod queues;
 mod record;
 mod reload;
 mod retained;

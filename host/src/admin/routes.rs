@@ -5,7 +5,8 @@ use super::body::{Intake, checked_head};
 use super::error::Problem;
 use super::guard::{self, Guard};
 use super::{
-    bridges, clients, drain, health, logs, metrics, modules, openapi, patience, publish, record, reload, retained,
+    bridges, clients, drain, health, logs, metrics, modules, openapi, patience, publish, queues, record, reload,
+    retained,
 };
 use axum::extract::DefaultBodyLimit;
 use axum::http::StatusCode;
@@ -45,6 +46,7 @@ pub(super) fn router(api: Api, guard: Guard) -> Router {
         .route("/api/v1/bridges", get(bridges::list))
         .route("/api/v1/clients", get(clients::list))
         .route("/api/v1/clients/{*id}", get(clients::show).delete(clients::disconnect))
+        .route("/api/v1/queues", get(queues::list))
         .route("/api/v1/drain", get(drain::show).put(drain::begin).delete(drain::end))
         .route("/api/v1/subscriptions", get(clients::subscriptions))
         .route("/api/v1/retained", get(retained::list))

@@ -352,6 +352,11 @@ impl Broker {
         self.drained(mailbox, drained, true);
     }
 
+    /// Up to `limit` queues after an address, in the order of addresses.
+    pub fn queues_after(&self, after: Option<&str>, limit: usize) -> Vec<QueueInfo> {
+        self.directory.page(Kind::Queue, after, limit).iter().map(|queue| info(queue)).collect()
+    }
+
     /// All queues in the order of their addresses, a page at a time: others may come and go meanwhile.
     pub fn queues(&self) -> impl Iterator<Item = QueueInfo> {
         let mut last: Option<Arc<str>> = None;

@@ -1,4 +1,5 @@
-//! Threads that hash passwords, with a bounded queue: a client with a wrong password costs its own time, not others'.
+//! Threads that hash passwords, with a bounded queue. Addresses have their turn one after the other, so that a client with a wrong
+//! password costs its own time, and that of others behind its address, but not everybody's.
 
 use super::settings::Limits;
 use hashbrown::HashMap;
@@ -21,9 +22,12 @@ struct Shared {
 
 #[derive(Default)]
 struct Queue {
-    waiting: VecDeque<(Option<IpAddr>, Job)>,
-    /// How many of them come from each address.
-    from: HashMap<IpAddr, usize>,
+    /// Jobs for each address, first come, first served; none is empty.
+    lanes: HashMap<Option<IpAddr>, VecDeque<Job>>,
+    /// Whose turn it is, each once.
+    turns: VecDeque<Option<IpAddr>>,
+    /// Jobs in all lanes.
+    waiting: usize,
     over: bool,
 }
 
@@ -46,14 +50,16 @@ impl Hashing {
     /// Takes a job for somebody at this address; false: there are too many already.
     pub fn submit(&self, from: Option<IpAddr>, job: Job) -> bool {
         let mut queue = self.0.queue.lock();
-        let of_address = from.and_then(|from| queue.from.get(&from).copied()).unwrap_or(0);
-        if queue.waiting.len() >= self.0.queue_max || of_address >= self.0.queue_max / 2 {
+        let of_address = queue.lanes.get(&from).map_or(0, VecDeque::len);
+        let of_address_max = if from.is_some() { self.0.queue_max / 2 } else { usize::MAX };
+        if queue.waiting >= self.0.queue_max || of_address >= of_address_max {
             return false;
         }
-        if let Some(from) = from {
-            *queue.from.entry(from).or_insert(0) += 1;
+        if of_address == 0 {
+            queue.turns.push_back(from);
         }
-        queue.waiting.push_back((from, job));
+        queue.lanes.entry(from).or_default().push_back(job);
+        queue.waiting += 1;
         self.0.changed.notify_one();
         true
     }
@@ -79,18 +85,59 @@ impl Shared {
             if queue.over {
                 return None;
             }
-            if let Some((from, job)) = queue.waiting.pop_front() {
-                if let Some(from) = from
-                    && let Some(count) = queue.from.get_mut(&from)
-                {
-                    *count -= 1;
-                    if *count == 0 {
-                        queue.from.remove(&from);
-                    }
-                }
+            if let Some(job) = queue.take() {
                 return Some(job);
             }
             self.changed.wait(&mut queue);
         }
+    }
+}
+
+impl Queue {
+    /// A job of the address whose turn it is.
+    fn take(&mut self) -> Option<Job> {
+        let from = self.turns.pop_front()?;
+        let lane = self.lanes.get_mut(&from)?;
+        let job = lane.pop_front()?;
+        match lane.is_empty() {
+            true => drop(self.lanes.remove(&from)),
+            false => self.turns.push_back(from),
+        }
+        self.waiting -= 1;
+        Some(job)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::mpsc::channel;
+
+    #[test]
+    fn many_jobs_of_one_address_do_not_hold_up_another() {
+        let limits = Limits { hashing_threads: 1, hashing_queue_max: 8, ..Limits::default() };
+        let hashing = Hashing::start(&limits);
+        let address = |last: u8| Some(IpAddr::from([192, 0, 2, last]));
+        let ((begun, begins), (go, wait)) = (channel(), channel::<()>());
+        let first = move || {
+            begun.send(()).unwrap();
+            // Nothing comes: the other end goes.
+            let _over = wait.recv();
+        };
+        assert!(hashing.submit(address(1), Box::new(first)));
+        begins.recv().unwrap();
+        let (done, order) = channel();
+        let submit = |last: u8, name: &'static str| {
+            let done = done.clone();
+            hashing.submit(address(last), Box::new(move || done.send(name).unwrap()))
+        };
+        for name in ["a", "b", "c", "d"] {
+            assert!(submit(1, name));
+        }
+        assert!(!submit(1, "e"), "half of the queue is an address's");
+        assert!(submit(2, "x") && submit(2, "y") && submit(3, "z"));
+        drop((go, done));
+        let order: Vec<_> = order.iter().take(7).collect();
+        assert_eq!(order, ["a", "x", "z", "b", "y", "c", "d"]);
     }
 }

@@ -336,6 +336,10 @@ impl Inquiry {
         let found = Found::default();
         let (result, keyring, password, wake) = (found.clone(), self.keyring.clone(), password.clone(), waker());
         let job = move || {
+            if Arc::strong_count(&result) == 1 {
+                // The client has gone.
+                return;
+            }
             let right = user.verify(&password);
             *result.lock() = Some(match known {
                 Some(name) if right => {

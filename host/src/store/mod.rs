@@ -109,7 +109,8 @@ pub enum Durability {
     #[default]
     Commit,
     /// Handed to the writer, which syncs within [`Limits::relaxed_interval`]. A crash loses what came after the last
-    /// sync, and nothing else; what is on disk is as consistent as ever.
+    /// sync, and nothing else; what is on disk is as consistent as ever. Where the disk is slower than that, acknowledged is
+    /// what is synced, until it has caught up: no more than two intervals are at stake.
     Relaxed,
 }
 

@@ -74,6 +74,9 @@ struct Pending {
     units: Vec<Unit>,
     reads: Vec<Read>,
     submitted: Sequence,
+    /// Since when the first of them waits, and the first of those that the writer has in hand.
+    since: Option<Instant>,
+    in_hand_since: Option<Instant>,
     /// The writer sleeps until so many changes are there; `usize::MAX`: it does not sleep.
     wake_at: usize,
     /// Do not gather any longer.
@@ -98,6 +101,8 @@ impl Shared {
             units: Vec::new(),
             reads: Vec::new(),
             submitted: 0,
+            since: None,
+            in_hand_since: None,
             wake_at: usize::MAX,
             hurry: false,
             awaited: false,
@@ -139,12 +144,21 @@ impl Shared {
         let sequence = pending.submitted;
         self.backlog.fetch_add(end - start, Ordering::Relaxed);
         let waiting_bytes = self.backlog_bytes.fetch_add(bytes, Ordering::Relaxed) + bytes;
-        if self.durability == Durability::Relaxed && self.is_healthy() {
+        if self.durability == Durability::Relaxed && self.keeps_up(&mut pending) {
             self.acknowledged.fetch_max(sequence, Ordering::AcqRel);
         }
         let full = end >= pending.wake_at || waiting_bytes >= self.limits.batch_bytes_max;
         self.awaited(&mut pending, awaited, full);
         sequence
+    }
+
+    /// Whether what is submitted now may be acknowledged before it is on disk. While the disk is slower than those who
+    /// submit it may not, or a crash would cost more than an interval or two.
+    fn keeps_up(&self, pending: &mut Pending) -> bool {
+        let now = Instant::now();
+        let since = *pending.since.get_or_insert(now);
+        let oldest = pending.in_hand_since.unwrap_or(since);
+        self.is_healthy() && now - oldest <= self.limits.relaxed_interval * 2
     }
 
     /// Notes whether somebody waits, and wakes the writer if it may not sleep any longer.
@@ -285,9 +299,6 @@ impl Shared {
             false => tracing::info!("the store works again"),
         }
         self.healthy.store(true, Ordering::Release);
-        if self.durability == Durability::Relaxed {
-            self.acknowledged.fetch_max(self.submitted(), Ordering::AcqRel);
-        }
     }
 }
 
@@ -357,6 +368,9 @@ impl Writer {
                     return;
                 }
                 let bytes = self.units[done..end].iter().map(|unit| unit.bytes).sum();
+                if end == self.units.len() {
+                    self.shared.pending.lock().in_hand_since = None;
+                }
                 self.publish(end - done, changes.len(), bytes);
                 done = end;
             }
@@ -439,6 +453,7 @@ impl Writer {
         shared.gather(&mut pending);
         pending.wake_at = usize::MAX;
         (pending.hurry, pending.awaited) = (false, false);
+        pending.in_hand_since = pending.since.take();
         std::mem::swap(&mut pending.changes, &mut self.changes);
         std::mem::swap(&mut pending.units, &mut self.units);
         std::mem::swap(&mut pending.reads, &mut self.reads);

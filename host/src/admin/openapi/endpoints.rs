@@ -215,6 +215,7 @@ pub(super) const ENDPOINTS: &[Endpoint] = &[
     change("delete", "/api/v1/clients/{id}", "End a client's connection", Answer::Nothing)
         .asking(DISCONNECT)
         .failing(&[404, 503]),
+    list("/api/v1/queues", "What queues there are; $management over AMQP makes and changes them", "Queue", &[]),
     get("/api/v1/drain", "Where clients are sent, and how many are still here", Answer::Of("Drain"), &[404]),
     change(
         "put",

@@ -22,6 +22,7 @@ pub(super) fn all() -> Json {
         ("LogLine", log_line()),
         ("Client", client()),
         ("Subscription", subscription()),
+        ("Queue", queue()),
         ("Retained", retained()),
         ("Bridge", bridge()),
         ("Elsewhere", elsewhere()),
@@ -213,6 +214,28 @@ fn subscription() -> Json {
         ("retain_as_published", flag()),
         ("retain_handling", json!({ "enum": ["always", "if-new", "never"] })),
         ("identifier", or_null("integer", "as the client numbered it")),
+    ])
+}
+
+fn queue() -> Json {
+    let bound = |what| or_null("integer", what);
+    object(&[
+        ("address", text()),
+        ("waiting", typed("integer", "messages that wait for a receiver")),
+        ("held", typed("integer", "messages that receivers have and did not settle")),
+        ("consumers", whole()),
+        (
+            "dead_letters",
+            or_null(
+                "string",
+                "where what nobody could deal with goes; null: where the configuration says; empty: nowhere",
+            ),
+        ),
+        ("failures_max", bound("failed attempts after which it does; 0: never; null: as configured")),
+        ("messages_max", bound("most messages that wait; null: as configured")),
+        ("bytes_max", bound("most bytes that wait; null: as configured")),
+        ("expiry_milliseconds", bound("longest time that a message may wait; null: as it says itself")),
+        ("bindings", list(text())),
     ])
 }
 

@@ -150,6 +150,26 @@ fn relaxed_acknowledges_at_once_and_still_syncs() {
     assert_eq!(open(&disk).1.mailboxes.len(), 2);
 }
 
+/// A crash is to cost an interval or two, however slow the disk is.
+#[test]
+fn relaxed_acknowledges_nothing_ahead_of_a_disk_that_does_not_keep_up() {
+    let disk = Disk::default();
+    let copy = disk.clone();
+    let limits = Limits { relaxed_interval: Duration::ZERO, ..limits() };
+    let (store, _) =
+        Store::with_backend(move || Ok(copy.clone()), &limits, Durability::Relaxed, Arc::default(), Time(0)).unwrap();
+    disk.hold_syncs();
+    let first = store.submit([mailbox(1)]);
+    disk.wait_for_held_sync();
+    assert_eq!(store.committed(), first);
+    let second = store.submit([mailbox(2)]);
+    assert_eq!(store.committed(), first, "the first one is on its way");
+    disk.release_syncs();
+    assert!(store.flush_blocking(PATIENCE));
+    assert_eq!(store.committed(), second);
+    assert_eq!(store.submit([mailbox(3)]), store.committed(), "it has caught up");
+}
+
 /// Changes that keep to the rules: log ids, mailboxes and numbers of entries are given once.
 fn lives(steps: &[(u8, u8)]) -> Vec<Change> {
     let mut changes = vec![mailbox(1), mailbox(2)];
