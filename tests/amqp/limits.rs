@@ -70,7 +70,9 @@ fn addresses_that_look_like_shares_are_refused() {
             peer.send(
                 &[detach(0, true), attach("out", 1, false, &Terms { node: Some(node), ..Terms::default() })].concat(),
             );
-            assert_eq!(peer.refusal(), "amqp:invalid-field", "{shape} {queue:?}");
+            // Some are topics, which the broker keeps to itself.
+            let why = peer.refusal();
+            assert!(["amqp:invalid-field", "amqp:unauthorized-access"].contains(&&why[..]), "{shape}: {why}");
         }
     }
 }

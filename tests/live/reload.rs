@@ -118,10 +118,14 @@ fn publish(at: SocketAddr, number: u32, pace: &Pace) {
             publisher.send_publish(&Publish::new(&topic, format!("{}", at / TOPICS), qos))
         };
         let ids: Vec<u16> = burst.map(send).collect();
+        let mut taken = |first: u8, id: u16| {
+            let ack = publisher.acked(first, id);
+            assert_eq!(ack.code, 0, "{ack:?}");
+        };
         if qos == 1 {
-            ids.iter().for_each(|id| assert_eq!(publisher.acked(0x40, *id).code, 0));
+            ids.iter().for_each(|id| taken(0x40, *id));
         } else {
-            ids.iter().for_each(|id| assert_eq!(publisher.acked(0x50, *id).code, 0));
+            ids.iter().for_each(|id| taken(0x50, *id));
             ids.iter().for_each(|id| publisher.ack(0x62, *id));
             ids.iter().for_each(|id| assert_eq!(publisher.acked(0x70, *id).code, 0));
         }
