@@ -92,7 +92,7 @@ impl Broker {
         let has_room = match taken.get(link) {
             Some(of_link) if of_link.tags.contains(tag) => return Admission::Known(self.store.submitted()),
             Some(of_link) => of_link.tags.len() + owner.publishing < self.limits.unreleased_max,
-            None => taken.len() < self.limits.mailboxes_max,
+            None => taken.len() < self.limits.mailboxes_max && owner.publishing < self.limits.unreleased_max,
         };
         if !has_room {
             return Admission::Full(Refusal::new(RefusalKind::QuotaExceeded, "too many messages are not settled"));

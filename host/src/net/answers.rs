@@ -62,7 +62,12 @@ impl Connection {
                     answers.push_front((after, say));
                     break;
                 }
-                if !filled && ends_publication(&say) && link.attachment().is_some_and(|own| own.mailbox.depth() > 0) {
+                // What the socket does not take now would only wait in another place.
+                if !filled
+                    && !outlet.is_blocked()
+                    && ends_publication(&say)
+                    && link.attachment().is_some_and(|own| own.mailbox.depth() > 0)
+                {
                     filled = true;
                     outlet.fill(out, bytes, now);
                 }

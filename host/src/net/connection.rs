@@ -277,6 +277,8 @@ impl Connection {
     fn patience(&self) -> Option<Time> {
         match &self.machine {
             Machine::Unknown => Some(self.newcomer.deadline(&self.context.limits)),
+            // It is not read from. Whether it takes what it is sent, `stalled` tells.
+            Machine::Mqtt(_) if self.outlet.is_congested() => None,
             machine => machine.deadline(),
         }
     }

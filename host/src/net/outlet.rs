@@ -306,6 +306,11 @@ impl Outlet {
         if count == wire.len() {
             return out.unsent.is_empty();
         }
+        if out.sent > out.unsent.len() / 2 {
+            // Whoever always leaves a little is not to make it grow.
+            out.unsent.drain(..out.sent);
+            out.sent = 0;
+        }
         out.unsent.extend_from_slice(&wire[count..]);
         let waits = out.unsent.len() - out.sent;
         if waits > WEIGHED {

@@ -28,6 +28,8 @@ pub struct Known {
     pub retain: bool,
     pub blank: bool,
     pub header: Header,
+    /// When it is worthless (3.2.4).
+    pub until: Option<Time>,
 }
 
 /// Doors may have been told to take more than they take without being told: as much as they can be told.
@@ -55,7 +57,8 @@ pub fn outgoing(
         return Ok(None);
     }
     let bare = kept.as_bare();
-    let left = kept.envelope().expires.map(|at| u32::try_from(at.since(now)).unwrap_or(u32::MAX));
+    // What lives longer than this can say does so by its absolute-expiry-time.
+    let left = kept.envelope().expires.and_then(|at| u32::try_from(at.since(now)).ok());
     let header = Header {
         durable: bare.is_some_and(|bare| bare.durable) || way.route.qos > 0,
         priority: bare.map_or(4, |bare| bare.priority),
@@ -134,6 +137,7 @@ impl<'m> Came<'m> {
             blank: is_blank(sections),
             bytes,
             header,
+            until: sections.properties().absolute_expiry_time.map(|at| Time(u64::try_from(at).unwrap_or(0))),
         })
     }
 }

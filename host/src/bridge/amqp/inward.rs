@@ -233,19 +233,20 @@ impl Inward {
     }
 
     async fn publish(&mut self, name: &str, known: &Known) -> Said {
-        let Known { bytes, guarantee, retain, blank, header } = known;
+        let Known { bytes, guarantee, retain, blank, header, until } = known;
+        let (hall, now) = (self.hall.clone(), self.hall.now());
+        let left = until.map(|at| at.since(now));
         let most = Guarantee::from_level(self.way.route.qos).unwrap_or_default();
         let handover = most.min(Guarantee::AtLeastOnce);
         let publish = PublishBare {
             name,
             guarantee: (*guarantee).min(most),
             retain: *retain,
-            expiry_milliseconds: header.ttl_milliseconds.map(u64::from),
+            expiry_milliseconds: header.ttl_milliseconds.map(u64::from).into_iter().chain(left).min(),
             bare: Bare { handover, blank: *blank, durable: header.durable, priority: header.priority },
             origin: self.origin,
             encoded: bytes,
         };
-        let (hall, now) = (self.hall.clone(), self.hall.now());
         let mut taken = hall.broker.publish_bare(&mut hall.worker.borrow_mut(), &mut self.link, now, publish, None);
         loop {
             match taken {
