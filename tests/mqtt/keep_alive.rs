@@ -44,6 +44,24 @@ fn any_packet_of_the_client_counts() {
     awake.ping();
 }
 
+/// Nothing is read from it while a long message is on its way to it: its pings lie in the socket.
+#[test]
+fn a_client_that_takes_a_long_message_slowly_is_not_silent() {
+    let topic = unique("slow");
+    let mut slow = connect(V5).keep_alive(1).open();
+    slow.subscribe(&topic, 0);
+    let payload = vec![b'x'; 15 << 20];
+    client(V5).publish(&Publish::new(&topic, &payload, 0));
+    for _ in 0..2 {
+        let mut measure = connect(V311).keep_alive(1).open();
+        while measure.is_silent_for(PACE) {
+            slow.send(&writer::raw(0xC0, &[]));
+        }
+    }
+    assert_eq!(slow.take().payload.len(), payload.len());
+    slow.ping();
+}
+
 #[test]
 fn deliveries_to_the_client_do_not_count() {
     let topic = unique("deaf");
