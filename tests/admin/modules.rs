@@ -30,9 +30,10 @@ fn a_mapping_is_asked_about_a_name_once() {
             client.publish(&Publish::new(&format!("names/{name}"), "x", 1));
         }
         client.subscribe(&format!("other/{round}"), 0);
+        admin.post("/api/v1/publish", &json!({ "topic": "over/http", "payload": "x" })).expect(200);
     }
     let calls = admin.get("/api/v1/modules/topic-rules").expect(200).json()["calls"].as_u64().unwrap();
-    assert_eq!(calls, 300 + 3);
+    assert_eq!(calls, 300 + 3 + 1);
 }
 
 #[test]

@@ -83,11 +83,10 @@ impl Routes {
         Self { hasher: DefaultHashBuilder::default(), places: Vec::new(), places_max, bytes: 0, bytes_max, hand: 0 }
     }
 
-    /// The hash is one of the scope, too: many users may publish under one name. Clients of a listener share its name.
+    /// The hash is one of the scope, too: many users may publish under one name.
     #[inline]
     pub fn key<'a>(&self, scope: &'a Arc<Scope>, name: &'a str) -> Key<'a> {
-        let listener = scope.listener.as_ptr().addr();
-        Key { hash: self.hasher.hash_one((name, listener, scope.protocol, &scope.identity)), scope, name }
+        Key { hash: self.hasher.hash_one((name, &**scope)), scope, name }
     }
 
     /// What was found, if that still holds.
@@ -267,5 +266,8 @@ mod tests {
         assert!(scopes.iter().all(|scope| there(&routes, scope, 0..1, AT) == 1));
         assert!(routes.places.len() <= 4_096, "{}", routes.places.len());
         assert_eq!(there(&routes, &anonymous, 0..1, AT), 0, "each has its own");
+        let [one, other] = [scope(), scope()];
+        fill(&mut routes, &one, 0..1, AT);
+        assert_eq!(there(&routes, &other, 0..1, AT), 1, "scopes that say the same are one");
     }
 }

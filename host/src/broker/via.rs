@@ -11,7 +11,7 @@ pub const VIA: &str = "pliant-via";
 /// The message annotation (AMQP 1.0) that names them, separated by spaces.
 pub const VIA_ANNOTATION: &str = "x-opt-pliant-via";
 
-/// A publisher may write there what it likes: so many names are kept, each of so many bytes.
+/// A publisher may write there what it likes: so many names are kept, the most that `hops_max` may be, each of so many bytes.
 const NODES_MAX: usize = 256;
 const NODE_BYTES_MAX: usize = 256;
 

@@ -73,26 +73,27 @@ fn start(
     let thread = thread::Builder::new().name("start".into()).stack_size(STACK_BYTES).spawn(start);
     let thread = thread.map_err(Failure::failed)?;
     let mut waiting = None;
-    runtime.block_on(async {
+    let ended = runtime.block_on(async {
         loop {
             tokio::select! {
-                ended = &mut started => match ended {
-                    Ok(ended) => return ended.map(|running| Some((running, waiting))).map_err(Failure::failed),
-                    // It panicked, and said so.
-                    Err(_) => break,
-                },
+                ended = &mut started => break Some(ended),
                 signal = signals.next() => match signal {
-                    Signal::Stop if attempt.give_up() => return Ok(None),
+                    Signal::Stop if attempt.give_up() => break None,
                     Signal::Reload if matches!(waiting, Some(Signal::Stop)) => {}
                     signal => waiting = Some(signal),
                 },
             }
         }
-        match thread.join() {
-            Err(panic) => std::panic::resume_unwind(panic),
-            Ok(()) => Err(Failure::Failed("the start ended without a result".to_owned())),
-        }
-    })
+    });
+    let Some(ended) = ended else { return Ok(None) };
+    // A store that it has opened in vain is closed before the process ends.
+    if let Err(panic) = thread.join() {
+        std::panic::resume_unwind(panic);
+    }
+    match ended {
+        Ok(started) => started.map(|running| Some((running, waiting))).map_err(Failure::failed),
+        Err(_) => Err(Failure::Failed("the start ended without a result".to_owned())),
+    }
 }
 
 fn reload(running: &Running) {

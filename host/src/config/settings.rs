@@ -401,7 +401,7 @@ pub(super) const BRIDGE: &[Setting<bridge::Settings>] = &[
     number!("connect_seconds_max", connect_seconds_max, 1..=3600, "seconds"),
     number!("window", window, 1..=65_535, "messages"),
     number!("message_bytes_max", message_bytes_max, 1024..=268_435_455, "bytes"),
-    number!("hops_max", hops_max, 1..=1000, "brokers"),
+    number!("hops_max", hops_max, 1..=256, "brokers"),
     Setting {
         key: "routes",
         live: false,

@@ -15,6 +15,7 @@ use parking_lot::Mutex;
 use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// Where a client comes from.
 #[derive(Debug, Clone)]
@@ -104,6 +105,8 @@ pub struct Inquiry {
     user: Option<Box<str>>,
     password: Option<Box<[u8]>>,
     state: State,
+    /// A wrong proof that is counted already: how long its refusal is to take.
+    noted: Option<Duration>,
     /// It was refused, and the refusal took as long as it has to.
     has_waited: bool,
 }
@@ -159,8 +162,9 @@ impl Inquiry {
         let certificate = circumstances.certificate.as_deref().and_then(|der| certificate::read(der, source));
         let identity = identity.clone();
         let state = State::Way(0);
-        let (user, password, has_waited) = (None, None, false);
-        let mut inquiry = Self { identity, keyring, circumstances, certificate, user, password, state, has_waited };
+        let (user, password, noted, has_waited) = (None, None, None, false);
+        let mut inquiry =
+            Self { identity, keyring, circumstances, certificate, user, password, state, noted, has_waited };
         match claim {
             Claim::Nothing => {}
             Claim::Password { user, password } => (inquiry.user, inquiry.password) = (user, password),
@@ -225,7 +229,7 @@ impl Inquiry {
     /// Goes on as far as it can. `waker` is asked for one only where the inquiry has to wait.
     pub fn advance(&mut self, now: Time, waker: WakerMaker<'_>) -> Progress {
         let has_expired = self.certificate.as_ref().is_some_and(|read| read.expires <= now);
-        if has_expired && !matches!(self.state, State::Denied(_) | State::Late(_) | State::Over) {
+        if has_expired && !matches!(self.state, State::Denied(_) | State::Late(_) | State::Told | State::Over) {
             // A session that is resumed brings the certificate of its first handshake, and TLS does not look at it again.
             let why = "the client certificate has expired";
             self.state = State::Denied(Refusal::new(RefusalKind::BadCredentials, why));
@@ -242,7 +246,7 @@ impl Inquiry {
         let is_wrong = refusal.kind == RefusalKind::BadCredentials;
         if let Some(peer) = peer.filter(|_| is_wrong && !self.has_waited) {
             let inner = &self.identity.0;
-            let delay = inner.failures.note(peer.ip(), now);
+            let delay = self.noted.take().unwrap_or_else(|| inner.failures.note(peer.ip(), now));
             if !delay.is_zero() {
                 inner.metrics.authentications_delayed_total.add(1);
                 let milliseconds = u64::try_from(delay.as_millis()).unwrap_or(u64::MAX);
@@ -336,10 +340,6 @@ impl Inquiry {
         let found = Found::default();
         let (result, keyring, password, wake) = (found.clone(), self.keyring.clone(), password.clone(), waker());
         let job = move || {
-            if Arc::strong_count(&result) == 1 {
-                // The client has gone.
-                return;
-            }
             let right = user.verify(&password);
             *result.lock() = Some(match known {
                 Some(name) if right => {
@@ -431,7 +431,11 @@ impl Inquiry {
             _ => ("invalid_request", "there is no token"),
         };
         tracing::debug!(why, peer = &*self.circumstances.peer, "a token was refused");
-        self.identity.0.metrics.authentications_failed_total.add(1);
+        let inner = &self.identity.0;
+        inner.metrics.authentications_failed_total.add(1);
+        // Now, for it may go without an answer.
+        let peer = self.circumstances.peer.parse::<SocketAddr>().ok();
+        self.noted = peer.map(|peer| inner.failures.note(peer.ip(), now));
         self.state = State::Told;
         Progress::Challenge(format!(r#"{{"status":"{status}"}}"#).into_bytes().into())
     }

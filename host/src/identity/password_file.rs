@@ -198,7 +198,6 @@ impl PasswordFile {
 }
 
 /// Gives a file owner, group and mode of the one that it replaces: a broker that could read that one can read this one.
-#[cfg(unix)]
 fn take_after(file: &fs::File, former: &fs::Metadata) -> io::Result<()> {
     use std::os::unix::fs::{MetadataExt, fchown};
     let own = file.metadata()?;
@@ -212,11 +211,6 @@ fn take_after(file: &fs::File, former: &fs::Metadata) -> io::Result<()> {
         };
         fchown(file, Some(former.uid()), Some(former.gid())).map_err(failed)?;
     }
-    file.set_permissions(former.permissions())
-}
-
-#[cfg(not(unix))]
-fn take_after(file: &fs::File, former: &fs::Metadata) -> io::Result<()> {
     file.set_permissions(former.permissions())
 }
 

@@ -240,6 +240,23 @@ fn a_token_lets_nobody_act_for_somebody_else() {
     }
 }
 
+/// Whoever hangs up in place of an answer has tried all the same.
+#[test]
+fn a_refused_token_counts_for_its_address_before_its_client_answers() {
+    let identity = Identity::open(Rig::new().settings.clone(), Limits::default(), Arc::default()).unwrap();
+    let ask = || {
+        let message = b"n,,\x01auth=Bearer x.y.z\x01\x01".to_vec().into();
+        let claim = Claim::Mechanism { name: "OAUTHBEARER".into(), initial: Some(message) };
+        let mut inquiry = Inquiry::new(&identity, circumstances("closed", "192.0.2.1:5"), claim);
+        assert!(matches!(inquiry.advance(NOW, &|| Box::new(|| {})), Progress::Challenge(_)));
+        inquiry
+    };
+    (0..50).for_each(|_| drop(ask()));
+    let mut last = ask();
+    last.respond(b"\x01");
+    assert!(matches!(last.advance(NOW, &|| Box::new(|| {})), Progress::Waiting), "its refusal takes longer");
+}
+
 #[test]
 fn a_token_with_another_signature_is_refused() {
     let identity = Rig::new().open();

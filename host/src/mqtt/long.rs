@@ -1,7 +1,7 @@
 //! A message that is too long to be written at once. Its rest stays in the message that all receivers share and is written as
 //! the socket takes it, so that many who take nothing do not each have a copy of it. What else is said meanwhile goes behind it.
 
-use super::outbound::encode;
+use super::same::encoded;
 use crate::message::Message;
 
 /// Bytes after the fixed header from which on a PUBLISH is long.
@@ -40,13 +40,5 @@ impl Long {
             before += part.len();
         }
         self.written < before
-    }
-}
-
-/// The properties of a message that are the same for everybody.
-pub(super) fn encoded(message: &Message) -> &[u8] {
-    match &message.envelope().properties {
-        Some(_) => message.encoded_properties(encode),
-        None => &[],
     }
 }

@@ -20,6 +20,8 @@ mod long;
 mod outbound;
 mod packet;
 mod quota;
+mod reasons;
+mod same;
 mod topic_alias;
 mod violation;
 

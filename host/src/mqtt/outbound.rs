@@ -2,18 +2,19 @@
 //! something to say may say it.
 
 use super::limits::Limits;
-use super::long::{LONG, Long, encoded};
+use super::long::{LONG, Long};
 use super::packet::auth::{self, Auth};
 use super::packet::connect::AnswerBounds;
 use super::packet::control::{self, ConnAckProperties};
-use super::packet::property::id;
 use super::packet::publish::{Parts, PropertyParts};
 use super::packet::{Version, acknowledgement, text, writer};
 use super::quota::Returned;
+use super::reasons::{connect_reason, publish_reason, return_code, subscribe_reason, unsubscribe_reason};
+use super::same::encoded;
 use super::topic_alias::{Alias, OutgoingAliases};
 use super::violation::Violation;
 use crate::dialogue::{Attached, Closed, Delivery, Event, Outgoing, Routed};
-use crate::message::{Envelope, Guarantee, Message, Refusal, RefusalKind, Time};
+use crate::message::{Guarantee, Message, Refusal, RefusalKind, Time};
 use std::sync::Arc;
 
 /// The half that writes.
@@ -575,96 +576,5 @@ fn parts<'a>(delivery: &'a Delivery, properties: Option<PropertyParts<'a>>) -> P
         handle: if delivery.guarantee == Guarantee::AtMostOnce { 0 } else { delivery.handle },
         properties,
         payload: delivery.message.payload(),
-    }
-}
-
-/// The properties that are the same for every subscriber. What came by another protocol and cannot be said in MQTT is
-/// left out.
-pub(super) fn encode(envelope: &Envelope) -> Box<[u8]> {
-    let mut out = Vec::new();
-    let Some(properties) = &envelope.properties else {
-        return out.into();
-    };
-    if let Some(is_text) = properties.payload_is_text {
-        out.extend_from_slice(&[id::PAYLOAD_FORMAT, u8::from(is_text)]);
-    }
-    let texts = [(id::CONTENT_TYPE, &properties.content_type), (id::RESPONSE_TOPIC, &properties.response_topic)];
-    for (identifier, value) in texts {
-        if let Some(value) = value.as_ref().filter(|value| text::is_text(value)) {
-            writer::property(&mut out, identifier, value.as_bytes());
-        }
-    }
-    if let Some(data) = properties.correlation_data.as_ref().filter(|data| data.len() <= usize::from(u16::MAX)) {
-        writer::property(&mut out, id::CORRELATION_DATA, data);
-    }
-    for (name, value) in &properties.user {
-        if text::is_text(name) && text::is_text(value) {
-            writer::property(&mut out, id::USER_PROPERTY, name.as_bytes());
-            writer::data(&mut out, value.as_bytes());
-        }
-    }
-    out.into()
-}
-
-/// For CONNACK of 5.0 (table 3-1).
-fn connect_reason(kind: RefusalKind) -> u8 {
-    match kind {
-        RefusalKind::NotAuthorized => 0x87,
-        RefusalKind::BadCredentials => 0x86,
-        RefusalKind::TopicInvalid => 0x90,
-        RefusalKind::PayloadInvalid => 0x99,
-        RefusalKind::QuotaExceeded => 0x97,
-        RefusalKind::NotSupported => 0x83,
-        RefusalKind::Unavailable => 0x88,
-        RefusalKind::Unspecified => 0x80,
-    }
-}
-
-/// For CONNACK before 5.0 (3.1.1, table 3.1).
-fn return_code(version: Version, kind: RefusalKind) -> u8 {
-    match kind {
-        // In 3.1.1 that is for user names and passwords that are malformed.
-        RefusalKind::BadCredentials if version == Version::V31 => 4,
-        RefusalKind::NotAuthorized
-        | RefusalKind::BadCredentials
-        | RefusalKind::TopicInvalid
-        | RefusalKind::PayloadInvalid => 5,
-        RefusalKind::QuotaExceeded
-        | RefusalKind::NotSupported
-        | RefusalKind::Unavailable
-        | RefusalKind::Unspecified => 3,
-    }
-}
-
-/// For PUBACK and PUBREC (tables 3-4 and 3-5).
-fn publish_reason(kind: RefusalKind) -> u8 {
-    match kind {
-        RefusalKind::NotAuthorized | RefusalKind::BadCredentials => 0x87,
-        RefusalKind::TopicInvalid => 0x90,
-        RefusalKind::PayloadInvalid => 0x99,
-        RefusalKind::QuotaExceeded => 0x97,
-        RefusalKind::NotSupported | RefusalKind::Unavailable => 0x83,
-        RefusalKind::Unspecified => 0x80,
-    }
-}
-
-/// For SUBACK (table 3-8).
-fn subscribe_reason(kind: RefusalKind) -> u8 {
-    match kind {
-        RefusalKind::NotAuthorized | RefusalKind::BadCredentials => 0x87,
-        RefusalKind::TopicInvalid => 0x8F,
-        RefusalKind::QuotaExceeded => 0x97,
-        RefusalKind::NotSupported | RefusalKind::Unavailable => 0x83,
-        RefusalKind::PayloadInvalid | RefusalKind::Unspecified => 0x80,
-    }
-}
-
-/// For UNSUBACK (table 3-9).
-fn unsubscribe_reason(kind: RefusalKind) -> u8 {
-    match kind {
-        RefusalKind::NotAuthorized | RefusalKind::BadCredentials => 0x87,
-        RefusalKind::TopicInvalid => 0x8F,
-        RefusalKind::QuotaExceeded | RefusalKind::NotSupported | RefusalKind::Unavailable => 0x83,
-        RefusalKind::PayloadInvalid | RefusalKind::Unspecified => 0x80,
     }
 }

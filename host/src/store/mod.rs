@@ -30,6 +30,7 @@ mod page;
 mod removals;
 mod reserve;
 mod row;
+mod shared;
 mod tables;
 mod writer;
 
@@ -47,12 +48,13 @@ use crate::metrics::Metrics;
 use open::Opener;
 use parking_lot::Mutex;
 use redb::StorageBackend;
+use shared::{Read, Shared};
 use std::io;
 use std::path::Path;
 use std::sync::{Arc, mpsc};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
-use writer::{Read, Shared, Writer};
+use writer::Writer;
 
 /// A page of a queue ends behind the entry with which it reaches so many bytes.
 const PAGE_BYTES: usize = 4 << 20;

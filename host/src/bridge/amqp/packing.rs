@@ -103,7 +103,9 @@ impl<'f> Parts<'f> {
             return Ok(Self { head, performative: body, payload: body, code: 0 });
         }
         let Limits { depth_max, elements_max, .. } = Limits::default();
-        let mut budget = RawBudget { depth: depth_max, elements: elements_max };
+        // Maps of what is unsettled may be long: what came in one frame may have as many values as bytes.
+        let elements = elements_max.saturating_add(u32::try_from(body.len()).unwrap_or(u32::MAX));
+        let mut budget = RawBudget { depth: depth_max, elements };
         let length =
             check_raw(body, &mut budget).map_err(|why| format!("it sends a frame that cannot be read: {why}"))?;
         let (performative, payload) = body.split_at(length);
