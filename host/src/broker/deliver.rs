@@ -249,17 +249,24 @@ impl Broker {
     }
 
     /// The mailbox that has no room for this target's copy.
+    #[inline(always)]
     pub(super) fn full(&self, now: Time, message: &Message, target: &Target) -> Option<Arc<Mailbox>> {
+        match target {
+            Target::Single(single) if !self.is_closed_for_more(&single.mailbox) => None,
+            target => self.in_the_way(now, message, target),
+        }
+    }
+
+    fn in_the_way(&self, now: Time, message: &Message, target: &Target) -> Option<Arc<Mailbox>> {
         match target {
             Target::Single(single) => {
                 let mailbox = &single.mailbox;
-                let in_the_way = self.is_closed_for_more(mailbox)
-                    && mailbox.takes()
-                    && Self::granted(mailbox, message, single.guarantee) != Guarantee::AtMostOnce;
-                if in_the_way {
+                let takes =
+                    mailbox.takes() && Self::granted(mailbox, message, single.guarantee) != Guarantee::AtMostOnce;
+                if takes {
                     self.drop_expired(mailbox, now);
                 }
-                (in_the_way && self.is_closed_for_more(mailbox)).then(|| mailbox.clone())
+                (takes && self.is_closed_for_more(mailbox)).then(|| mailbox.clone())
             }
             Target::Group(group, _, denied) if group.has_room(&self.limits, denied) => {
                 group.any(denied).filter(|mailbox| self.is_short() && mailbox.takes() && mailbox.depth() > 0)

@@ -52,6 +52,7 @@ impl Broker {
     }
 
     /// Whether this mailbox may hold no more than it does, for whatever reason.
+    #[inline]
     pub(super) fn is_closed_for_more(&self, mailbox: &Mailbox) -> bool {
         mailbox.is_full(&self.limits) || (self.is_short() && mailbox.depth() > 0)
     }

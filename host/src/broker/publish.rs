@@ -16,7 +16,7 @@ use crate::client::{Client, Protocol, Scope};
 use crate::dialogue::{Event, Handle, Publish, Routed};
 use crate::message::{Envelope, Guarantee, Message, Refusal, RefusalKind, Time};
 use crate::store::{Change, Sequence};
-use crate::wasm::{Action, EventKinds, Outcome, Wish};
+use crate::wasm::{Action, EventKinds, Outcome, RetainAsk, Wish};
 use std::collections::VecDeque;
 use std::sync::{Arc, OnceLock};
 
@@ -187,9 +187,13 @@ impl Broker {
     ) -> Answer {
         if let Passed::Taken(routed) = passed {
             worker.tally.unroutable += u64::from(routed == Routed::NoSubscriber);
-            if publication.guarantee == Guarantee::AtMostOnce {
-                self.commit(worker, staged);
-                return Answer::None;
+            let Publication { guarantee, handle, .. } = publication;
+            if guarantee != Guarantee::ExactlyOnce {
+                let after = self.commit(worker, staged);
+                return match guarantee {
+                    Guarantee::AtMostOnce => Answer::None,
+                    _ => Answer::Say(after, published(handle, guarantee, Ok(routed))),
+                };
             }
         }
         self.answer_in_words(worker, link, passed, staged, publication)
@@ -343,7 +347,11 @@ impl Broker {
         (message, wishes, copies): (Message, Vec<Wish>, Vec<Message>),
         route: Arc<Route>,
     ) -> Decision {
-        match self.retention(worker, now, publisher, &message, &route) {
+        let keep = match route.unflagged {
+            RetainAsk::Never if !message.envelope().retain => Ok(Keep::No),
+            _ => self.retention(worker, now, publisher, &message, &route),
+        };
+        match keep {
             Ok(keep) => self.go(worker, now, Decided { message, keep, wishes, copies }, route),
             Err(refusal) => Decision::Refused(refusal),
         }
@@ -351,8 +359,15 @@ impl Broker {
 
     /// The way of a message that no module refuses. What goes to the address of a queue makes the queue; where one cannot
     /// be made, nothing of the message is taken.
-    #[inline]
+    #[inline(always)]
     fn go(&self, worker: &mut Worker, now: Time, decided: Decided, route: Arc<Route>) -> Decision {
+        if decided.copies.is_empty() && !route.is_queue {
+            return Decision::Go(decided, route);
+        }
+        self.go_by_queues(worker, now, decided, route)
+    }
+
+    fn go_by_queues(&self, worker: &mut Worker, now: Time, decided: Decided, route: Arc<Route>) -> Decision {
         let made = decided.copies.iter().try_for_each(|copy| {
             let route = self.route_of(worker, copy.topic());
             self.queue_on_first_use(worker, now, route).map(drop)
@@ -364,8 +379,12 @@ impl Broker {
     }
 
     /// Copies of a message under other topics are kept as well as the message itself: there is room for all, or it waits.
-    #[inline]
+    #[inline(always)]
     pub(super) fn copies_have_room(&self, worker: &mut Worker, now: Time, copies: &[Message]) -> Result<(), Full> {
+        if copies.is_empty() { Ok(()) } else { self.each_has_room(worker, now, copies) }
+    }
+
+    fn each_has_room(&self, worker: &mut Worker, now: Time, copies: &[Message]) -> Result<(), Full> {
         copies.iter().try_for_each(|copy| {
             let route = self.route_of(worker, copy.topic());
             self.has_room(now, copy, &route, Keep::No)
@@ -482,7 +501,7 @@ impl Broker {
 
     /// The message, unless nothing can come of it.
     fn make(&self, route: &Route, now: Time, publisher: u64, publish: Publish<'_>) -> Option<Message> {
-        let asked = publish.retain || !matches!(route.unflagged, crate::wasm::RetainAsk::Never);
+        let asked = publish.retain || !matches!(route.unflagged, RetainAsk::Never);
         let nothing = route.targets.is_empty() && !route.is_queue && !asked && !route.wants_routing;
         if nothing && !self.modules.wants_events(EventKinds::LOST) && !self.recorder.is_on() {
             return None;

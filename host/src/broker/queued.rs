@@ -2,7 +2,7 @@
 
 use super::consumers::Handling;
 use super::shared_groups::Group;
-use crate::dialogue::{Delivery, Handle, Identifiers};
+use crate::dialogue::{self, Delivery, Handle, Identifiers};
 use crate::message::{Guarantee, Message, Time};
 use crate::store::{Change, MailboxId, Sequence};
 use std::sync::Arc;
@@ -91,7 +91,7 @@ impl Queued {
             retain: self.retain,
             duplicate: self.duplicate,
             handle,
-            identifiers: self.identifiers.clone(),
+            identifiers: dialogue::copied(&self.identifiers),
         }
     }
 

@@ -129,8 +129,11 @@ impl Broker {
         name: &str,
         work_out: impl FnOnce(&Self, &mut Worker, &Arc<Chain>, Option<Found>) -> Result<Route, Refusal>,
     ) -> Found {
-        let key = worker.routes.key(scope, name);
         let at = Moment { generation: worker.chain.generation(), version: self.routes_version() };
+        if let Some(found) = worker.routes.again(scope, name, at) {
+            return found.clone();
+        }
+        let key = worker.routes.key(scope, name);
         match worker.routes.get(&key, at) {
             Some(found) => found.clone(),
             None => self.remember(worker, &key, at, work_out),

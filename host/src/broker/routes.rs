@@ -4,6 +4,7 @@
 use super::route::Found;
 use crate::client::Scope;
 use hashbrown::DefaultHashBuilder;
+use std::cell::Cell;
 use std::hash::BuildHasher;
 use std::ops::Range;
 use std::sync::Arc;
@@ -43,6 +44,8 @@ pub(super) struct Routes {
     bytes_max: usize,
     /// Goes round: what has to make room is looked for from here.
     hand: usize,
+    /// Where something was found last. Most clients publish to one name, or to one many times in a row.
+    last: Cell<usize>,
 }
 
 #[derive(Default)]
@@ -74,13 +77,20 @@ impl Place {
         let same = *kept.name == *key.name && (Arc::ptr_eq(&kept.scope, key.scope) || kept.scope == *key.scope);
         same.then_some(kept)
     }
+
+    /// The same without a hash, for clients of the very scope that what is kept was found for.
+    #[inline]
+    fn kept_for(&self, scope: &Arc<Scope>, name: &str) -> Option<&Kept> {
+        self.kept.as_deref().filter(|kept| Arc::ptr_eq(&kept.scope, scope) && *kept.name == *name)
+    }
 }
 
 impl Routes {
     /// A table that grows to at most so many routes, rounded up to a power of two, and so many bytes, or one route.
     pub fn new(routes_max: usize, bytes_max: usize) -> Self {
         let places_max = routes_max.max(PLACES_MIN).next_power_of_two();
-        Self { hasher: DefaultHashBuilder::default(), places: Vec::new(), places_max, bytes: 0, bytes_max, hand: 0 }
+        let (hasher, places, last) = (DefaultHashBuilder::default(), Vec::new(), Cell::new(0));
+        Self { hasher, places, places_max, bytes: 0, bytes_max, hand: 0, last }
     }
 
     /// The hash is one of the scope, too: many users may publish under one name.
@@ -89,10 +99,21 @@ impl Routes {
         Key { hash: self.hasher.hash_one((name, &**scope)), scope, name }
     }
 
+    /// What was found last, if it was for this, and still holds.
+    #[inline]
+    pub fn again(&self, scope: &Arc<Scope>, name: &str, at: Moment) -> Option<&Found> {
+        let kept = self.places.get(self.last.get())?.kept_for(scope, name)?;
+        (kept.at == at).then_some(&kept.found)
+    }
+
     /// What was found, if that still holds.
     #[inline]
     pub fn get(&self, key: &Key, at: Moment) -> Option<&Found> {
-        let kept = self.kept(key)?;
+        let set = self.set(key.hash);
+        let start = set.start;
+        let (way, kept) =
+            self.places.get(set)?.iter().enumerate().find_map(|(way, place)| Some((way, place.kept(key)?)))?;
+        self.last.set(start + way);
         (kept.at == at).then_some(&kept.found)
     }
 

@@ -290,16 +290,24 @@ impl Window {
     }
 
     /// Handles follow each other, so the place is known unless something is missing between, or one is irregular.
+    #[inline]
     fn position(&self, handle: Handle) -> Option<usize> {
         let first = self.flights.front()?;
         let is_it = |flight: &InFlight| flight.handle == handle && flight.phase != Phase::Settled;
+        if is_it(first) {
+            return Some(0);
+        }
+        self.position_behind(first, handle, is_it)
+    }
+
+    fn position_behind(&self, first: &InFlight, handle: Handle, is_it: impl Fn(&InFlight) -> bool) -> Option<usize> {
         let ahead = (i32::from(handle) - i32::from(first.handle)).rem_euclid(65_535) as usize;
-        if self.flights.get(ahead).is_some_and(is_it) {
+        if self.flights.get(ahead).is_some_and(&is_it) {
             return Some(ahead);
         }
         let number = first.queued.number + ahead as u64;
         let at = self.flights.partition_point(|flight| flight.queued.number < number);
-        if self.flights.get(at).is_some_and(is_it) {
+        if self.flights.get(at).is_some_and(&is_it) {
             return Some(at);
         }
         self.flights.iter().position(is_it)

@@ -3,6 +3,7 @@
 
 use super::authentication::Authentication;
 use super::inbound;
+use super::known_topic::KnownTopic;
 use super::limits::Limits;
 use super::outbound::{Greeting, Outbound};
 use super::packet::connect::{self, AnswerBounds};
@@ -30,6 +31,7 @@ pub struct Inbound {
     opened: Time,
     pub(super) quota: Quota,
     pub(super) aliases: Option<Box<IncomingAliases>>,
+    pub(super) known_topic: Option<Box<KnownTopic>>,
     /// The longest packet that the client takes.
     pub(super) client_bytes_max: u32,
     pub(super) version: Version,
@@ -98,6 +100,7 @@ impl Inbound {
             opened: now,
             quota: Quota::new(0),
             aliases: None,
+            known_topic: None,
             client_bytes_max: u32::MAX,
             version: Version::V311,
             is_brief: true,

@@ -76,7 +76,8 @@ fn for_bridge(mut subscribe: Subscribe) -> Subscribe {
 #[inline(always)]
 fn publish<'b>(inbound: &'b mut Inbound, first: u8, body: &'b [u8]) -> Result<Request<'b>, Violation> {
     let limits = &*inbound.limits;
-    let read = publish::read(first, body, inbound.version, limits.user_properties_max)?;
+    let known = inbound.known_topic.get_or_insert_default();
+    let read = publish::read(first, body, inbound.version, limits.user_properties_max, |name| known.check(name))?;
     let name = match read.properties.alias {
         None => read.topic,
         Some(alias) => {

@@ -15,6 +15,7 @@
 mod authentication;
 mod connection;
 mod inbound;
+mod known_topic;
 mod limits;
 mod long;
 mod outbound;

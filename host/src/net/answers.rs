@@ -57,11 +57,7 @@ impl Connection {
             // A client hears that its exactly-once publication was taken before it gets a copy of it.
             out.holding =
                 answers.iter().any(|(after, say)| is_exactly_once(say) && !context.broker.is_committed(*after));
-            while let Some((after, say)) = answers.pop_front() {
-                if !context.broker.is_committed(after) {
-                    answers.push_front((after, say));
-                    break;
-                }
+            while let Some((_, say)) = answers.pop_front_if(|(after, _)| context.broker.is_committed(*after)) {
                 // What the socket does not take now would only wait in another place.
                 if !filled
                     && !outlet.is_blocked()

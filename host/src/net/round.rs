@@ -7,7 +7,6 @@ use std::cell::Cell;
 use std::future::poll_fn;
 use std::rc::Rc;
 use std::task::{Poll, Waker};
-use std::time::Duration;
 
 /// Batches within a millisecond after which others are taken to be ready.
 const FEW_BATCHES: u32 = 4;
@@ -16,7 +15,7 @@ const WORK_MAX: u64 = 512;
 /// Where it does not pay to wait, it is tried with one round in so many.
 const TRIAL: u32 = 16;
 /// Modules that take longer over a batch hold up nobody else's messages.
-const MODULES_MAX: Duration = Duration::from_micros(500);
+const MODULES_NANOSECONDS_MAX: u64 = 500_000;
 
 /// The round of one thread.
 #[derive(Default)]
@@ -114,7 +113,7 @@ impl Context {
     pub fn end_batch(&self, now: Time) {
         let may_wait = {
             let worker = self.worker.borrow();
-            self.round.gathers(now, worker.work()) && !self.turns.is_over(&worker, MODULES_MAX)
+            self.round.gathers(now, worker.work()) && !self.turns.is_over(&worker, MODULES_NANOSECONDS_MAX)
         };
         if may_wait { self.round.ask() } else { self.send_all(now) }
     }

@@ -59,9 +59,9 @@ impl Turns {
     }
 
     /// Whether modules have taken so long in this turn.
-    pub fn is_over(&self, worker: &Worker, most: Duration) -> bool {
-        let spent = worker.spent().nanoseconds.wrapping_sub(self.began.get().nanoseconds);
-        Duration::from_nanos(spent) >= most
+    #[inline]
+    pub fn is_over(&self, worker: &Worker, most_nanoseconds: u64) -> bool {
+        worker.spent().nanoseconds.wrapping_sub(self.began.get().nanoseconds) >= most_nanoseconds
     }
 
     /// Takes what slow calls of this turn took off their half of the thread's time.
@@ -87,7 +87,7 @@ impl Context {
     /// Whether modules, or the hall, have taken so long that it is over.
     #[inline]
     pub fn is_turn_over(&self, worker: &Worker) -> bool {
-        self.turns.is_over(worker, Duration::from_millis(self.limits.turn_milliseconds_max.into()))
+        self.turns.is_over(worker, u64::from(self.limits.turn_milliseconds_max) * 1_000_000)
             || self.turns.has_worked(worker.work(), self.limits.turn_work_milliseconds_max, || self.clock.now())
     }
 

@@ -3,7 +3,7 @@
 use super::message_properties::{self, MessageProperties};
 use super::property::id;
 use super::reader::Reader;
-use super::{Version, text, writer};
+use super::{Version, writer};
 use crate::message::Guarantee;
 use crate::mqtt::violation::Violation;
 
@@ -21,10 +21,17 @@ pub struct Publish<'b> {
 }
 
 /// Reads what follows the fixed header. The first byte has passed [`check_first`](super::header::check_first).
+/// `topic_name` does what [`text::topic_name`](super::text::topic_name) does.
 #[inline]
-pub fn read(first: u8, body: &[u8], version: Version, user_max: usize) -> Result<Publish<'_>, Violation> {
+pub fn read<'b>(
+    first: u8,
+    body: &'b [u8],
+    version: Version,
+    user_max: usize,
+    topic_name: impl FnOnce(&'b [u8]) -> Result<&'b str, Violation>,
+) -> Result<Publish<'b>, Violation> {
     let mut reader = Reader::new(body);
-    let topic = text::topic_name(reader.data()?)?;
+    let topic = topic_name(reader.data()?)?;
     let guarantee = Guarantee::from_level((first >> 1) & 0b11).ok_or(Violation::QosInvalid)?;
     let handle = if guarantee == Guarantee::AtMostOnce { 0 } else { reader.identifier()? };
     let properties =
@@ -141,6 +148,7 @@ impl Parts<'_> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::text;
     use super::*;
     use Guarantee::{AtLeastOnce, AtMostOnce, ExactlyOnce};
     use Version::{V5, V311};
@@ -156,7 +164,7 @@ mod tests {
             (0x32, V5, b"\0\x01a\0\x01\x02\x01\x01hi", "a", AtLeastOnce, 1, b"hi"),
             (0x30, V5, b"\0\0\x03\x23\0\x01hi", "", AtMostOnce, 0, b"hi"),
         ] {
-            let read = read(first, body, version, 10).unwrap();
+            let read = read(first, body, version, 10, text::topic_name).unwrap();
             assert_eq!((read.topic, read.guarantee, read.handle, read.payload), (topic, guarantee, handle, payload));
             assert_eq!((read.retain, read.duplicate), (first & 1 != 0, first & 8 != 0));
         }
@@ -182,7 +190,7 @@ mod tests {
             (0x30, V5, b"\0\x01a\x03\x08\0\0", Violation::ResponseTopic),
             (0x30, V5, b"\0\x01a\x06\x23\0\x01\x23\0\x01", Violation::RepeatedProperty),
         ] {
-            assert_eq!(read(first, body, version, 10).unwrap_err(), expected, "{body:02X?}");
+            assert_eq!(read(first, body, version, 10, text::topic_name).unwrap_err(), expected, "{body:02X?}");
         }
     }
 

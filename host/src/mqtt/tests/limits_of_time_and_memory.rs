@@ -51,6 +51,6 @@ fn the_silent_are_told_in_5() {
 
 #[test]
 fn an_idle_connection_is_small() {
-    assert!(size_of::<Inbound>() <= 104, "{}", size_of::<Inbound>());
+    assert!(size_of::<Inbound>() <= 112, "{}", size_of::<Inbound>());
     assert!(size_of::<Outbound>() <= 56, "{}", size_of::<Outbound>());
 }

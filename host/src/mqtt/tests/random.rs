@@ -4,7 +4,7 @@
 use super::harness::{C3, C5, C31, Connection};
 use crate::dialogue::{Delivery, Identifiers, Outgoing};
 use crate::message::{Envelope, Guarantee, Message, Properties, Time};
-use crate::mqtt::packet::{Version, header, publish, subscribe};
+use crate::mqtt::packet::{Version, header, publish, subscribe, text};
 use crate::mqtt::{Inbound, Limits, Step, Written};
 use crate::topic::Topic;
 use bytes::BytesMut;
@@ -123,7 +123,7 @@ proptest! {
         let header = header::read(&c.sent).unwrap().unwrap();
         prop_assert!(header.is_minimal());
         prop_assert_eq!(header.total(), c.sent.len());
-        let read = publish::read(c.sent[0], &c.sent[header.bytes..], version, 10).unwrap();
+        let read = publish::read(c.sent[0], &c.sent[header.bytes..], version, 10, text::topic_name).unwrap();
         prop_assert_eq!((read.topic, read.payload, read.guarantee, read.retain), (&*topic, &*payload, guarantee, retain));
         prop_assert_eq!(read.handle, if level == 0 { 0 } else { handle });
         let said = if is_v5 { properties.filter(|properties| !properties.is_empty()) } else { None };
@@ -155,7 +155,7 @@ proptest! {
         let (body, limits) = (&packet[2..], Limits::default());
         match packet[0] >> 4 {
             3 => {
-                let Ok(ours) = publish::read(packet[0], body, version, 99) else { return Ok(()) };
+                let Ok(ours) = publish::read(packet[0], body, version, 99, text::topic_name) else { return Ok(()) };
                 let (topic, qos, id, payload) = match is_v5 {
                     true => match mqttbytes::v5::read(stream, 1000) {
                         Ok(mqttbytes::v5::Packet::Publish(p)) => (p.topic, p.qos as u8, p.pkid, p.payload),
