@@ -77,7 +77,12 @@ impl Broker {
     pub(super) fn has_room(&self, now: Time, message: &Message, route: &Arc<Route>, keep: Keep) -> Result<(), Full> {
         let promised = message.as_bare().map_or(Guarantee::AtMostOnce, |bare| bare.handover);
         let promised = message.envelope().guarantee.max(promised);
-        if promised == Guarantee::AtMostOnce && self.store.has_room() {
+        let is_free = match &*route.targets {
+            _ if promised == Guarantee::AtMostOnce => true,
+            [Target::Single(single)] => !self.is_closed_for_more(&single.mailbox),
+            _ => false,
+        };
+        if is_free && self.store.has_room() {
             return Ok(());
         }
         self.look_for_room(now, message, promised, route, keep)

@@ -14,7 +14,8 @@ impl Broker {
         let Some(attachment) = &link.attachment else { return Answer::None };
         let mailbox = &attachment.mailbox;
         let mut state = mailbox.lock();
-        let Some(flight) = state.window.get(handle) else { return Answer::None };
+        let Some(place) = state.window.position(handle) else { return Answer::None };
+        let Some(flight) = state.window.at(place) else { return Answer::None };
         let fits = match how {
             Settlement::Acknowledged => flight.queued.guarantee == Guarantee::AtLeastOnce,
             Settlement::Completed => flight.phase == Phase::Received,
@@ -23,7 +24,7 @@ impl Broker {
         if !fits {
             return Answer::Say(0, Event::Closed(Closed::HandleMisused));
         }
-        if let Some(queued) = state.window.settle(handle) {
+        if let Some(queued) = state.window.settle_at(place) {
             queued.forget(mailbox.id, worker.later.changes());
         }
         mailbox.note_window(&state);

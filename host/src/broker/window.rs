@@ -239,15 +239,32 @@ impl Window {
     /// Ends the delivery under this handle and returns what was sent.
     pub fn settle(&mut self, handle: Handle) -> Option<Queued> {
         let at = self.position(handle)?;
+        self.settle_at(at)
+    }
+
+    /// The delivery at this place.
+    #[inline]
+    pub fn at(&self, place: usize) -> Option<&InFlight> {
+        self.flights.get(place)
+    }
+
+    /// Ends the delivery at this place and returns what was sent.
+    #[inline]
+    pub fn settle_at(&mut self, at: usize) -> Option<Queued> {
         if self.flights.get(at)?.here == Here::Message {
             self.outstanding = self.outstanding.saturating_sub(1);
         }
-        if at == 0 {
-            let flight = self.flights.pop_front()?;
-            self.resent = self.resent.saturating_sub(1);
-            self.shed();
-            return Some(flight.queued);
+        if at > 0 {
+            return self.settle_behind(at);
         }
+        let flight = self.flights.pop_front()?;
+        self.resent = self.resent.saturating_sub(1);
+        self.shed();
+        Some(flight.queued)
+    }
+
+    #[inline(never)]
+    fn settle_behind(&mut self, at: usize) -> Option<Queued> {
         let flight = self.flights.get_mut(at)?;
         flight.phase = Phase::Settled;
         let queued = flight.queued.clone();
@@ -289,9 +306,10 @@ impl Window {
         }
     }
 
-    /// Handles follow each other, so the place is known unless something is missing between, or one is irregular.
-    #[inline]
-    fn position(&self, handle: Handle) -> Option<usize> {
+    /// The place of the delivery under this handle. Handles follow each other, so it is known unless something is missing
+    /// between, or one is irregular.
+    #[inline(always)]
+    pub fn position(&self, handle: Handle) -> Option<usize> {
         let first = self.flights.front()?;
         let is_it = |flight: &InFlight| flight.handle == handle && flight.phase != Phase::Settled;
         if is_it(first) {
@@ -300,6 +318,7 @@ impl Window {
         self.position_behind(first, handle, is_it)
     }
 
+    #[inline(never)]
     fn position_behind(&self, first: &InFlight, handle: Handle, is_it: impl Fn(&InFlight) -> bool) -> Option<usize> {
         let ahead = (i32::from(handle) - i32::from(first.handle)).rem_euclid(65_535) as usize;
         if self.flights.get(ahead).is_some_and(&is_it) {
