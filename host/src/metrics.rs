@@ -145,6 +145,8 @@ metrics! {
     dead_letters_held_total: Counter, "Dead letters that found no room, or were refused, and wait in their queue.";
     /// Queue entries that nobody could deal with.
     messages_buried_total: Counter, "Queue entries that were rejected, or failed too often.";
+    /// Copies that modules failed on.
+    deliveries_paused_total: Counter, "Times that a client's queue stood still for a second because a module failed on it.";
     /// Copies too large for the receiver's maximum packet size.
     messages_oversize_total: Counter, "Message copies left out because the receiver's maximum packet size is smaller.";
     /// Memory of all messages.

@@ -1,9 +1,11 @@
 //! SASL and the access list for AMQP clients, with a client library that shares nothing with the broker's machine.
 
 use super::rig::{PASSWORD, Rig, rules, write_users};
+use crate::harness::{V5, guests};
 use fe2o3_amqp::connection::ConnectionHandle;
 use fe2o3_amqp::sasl_profile::{SaslProfile, SaslScramSha256, SaslScramSha512};
-use fe2o3_amqp::types::messaging::Outcome;
+use fe2o3_amqp::types::messaging::{Body, Outcome};
+use fe2o3_amqp::types::primitives::Value;
 use fe2o3_amqp::{Connection, Receiver, Sender, Session};
 use serde_json::{Value as Json, json};
 use std::future::Future;
@@ -105,6 +107,63 @@ fn the_access_list_holds_for_links() {
             Err(_) => false,
         };
         assert!(!attached, "a link to a denied address");
+    });
+}
+
+/// From the moment at which they change the rules hold for what leaves a queue, too, and what one consumer may not have is there
+/// for others.
+#[test]
+fn a_consumer_of_a_queue_gets_nothing_under_rules_that_deny_it() {
+    let all = json!({ "allow": ["subscribe", "publish"], "topics": ["/queues/work"] });
+    for lost in ["subscribe", "receive"] {
+        let Some(rig) = start(Some(rules(json!([all])))) else { return };
+        let deny = json!({ "deny": [lost], "users": ["ann"], "topics": ["/queues/work"] });
+        run(async {
+            let mut ann = open(&rig, "ann", Some(plain("ann", PASSWORD))).await.expect("ann comes in");
+            let mut reading = Session::begin(&mut ann).await.expect("a session");
+            let mut receiver = Receiver::attach(&mut reading, "r", "/queues/work").await.expect("ann may consume");
+            let mut bob = open(&rig, "bob", Some(plain("bob", PASSWORD))).await.expect("bob comes in");
+            let mut writing = Session::begin(&mut bob).await.expect("a session");
+            let mut sender = Sender::attach(&mut writing, "s", "/queues/work").await.expect("bob may publish");
+            assert!(matches!(sender.send("zero").await, Ok(Outcome::Accepted(_))));
+            let delivery = receiver.recv::<String>().await.expect("a message");
+            receiver.accept(&delivery).await.expect("it may be accepted");
+            rig.put(rules(json!([deny, all])));
+            for text in ["one", "two"] {
+                assert!(matches!(sender.send(text).await, Ok(Outcome::Accepted(_))));
+            }
+            assert!(receiver.recv::<String>().await.is_err(), "she may not {lost}");
+            let mut other = Receiver::attach(&mut writing, "o", "/queues/work").await.expect("bob may consume");
+            for text in ["one", "two"] {
+                assert_eq!(other.recv::<String>().await.expect("a message").body(), text);
+            }
+        });
+    }
+}
+
+/// What a module fails on stays in the queue.
+#[test]
+fn a_queue_keeps_what_a_delivery_module_fails_on() {
+    let Some(rig) = start(None) else { return };
+    let beside = "/api/v1/modules/beside?config=%7B%22filters%22:%5B%22%2Fqueues%2F%23%22%5D%7D";
+    rig.admin().deploy(beside, &guests::component("beside")).expect(200);
+    run(async {
+        let mut ann = open(&rig, "ann", Some(plain("ann", PASSWORD))).await.expect("ann comes in");
+        let mut session = Session::begin(&mut ann).await.expect("a session");
+        let mut receiver = Receiver::attach(&mut session, "r", "/queues/jobs").await.expect("a link");
+        let mut publisher = rig.open(V5, "bob");
+        publisher.say("/queues/jobs", "trap", 1);
+        publisher.say("/queues/jobs", "as it is", 1);
+        let early = tokio::time::timeout(Duration::from_millis(300), receiver.recv::<Body<Value>>()).await;
+        assert!(early.is_err(), "{early:?}");
+        rig.admin().delete("/api/v1/modules/beside").expect(200);
+        for text in ["trap", "as it is"] {
+            let delivery = receiver.recv::<Body<Value>>().await.expect("a message");
+            let Body::Data(data) = delivery.body() else { panic!("{delivery:?}") };
+            let bytes = data.iter().flat_map(|part| part.0.iter().copied()).collect::<Vec<u8>>();
+            assert_eq!(bytes, text.as_bytes());
+            receiver.accept(&delivery).await.expect("it may be accepted");
+        }
     });
 }
 

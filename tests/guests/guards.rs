@@ -1,5 +1,5 @@
 //! Lets in whose password is its name backwards, and everybody write under `open/`; no opinion on those without a name,
-//! and a trap on the topic `trap`.
+//! and a trap on the topic `trap`, and for readers of `open/unread`.
 
 use pliant_guest::prelude::*;
 
@@ -25,6 +25,7 @@ impl Access for Guards {
 
     fn authorize(&self, _: &Client, action: Action, topic: &str) -> Option<bool> {
         assert_ne!(topic, "trap");
+        assert!(topic != "open/unread" || !matches!(action, Action::Receive), "told to trap");
         match action {
             Action::Publish => Some(topic.starts_with("open/")),
             _ => None,

@@ -5,6 +5,7 @@ mod containment;
 mod deployment;
 mod hostile;
 mod hunts;
+mod kept_back;
 mod matrix;
 mod outside;
 mod reload;

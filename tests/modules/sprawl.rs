@@ -35,7 +35,7 @@ fn too_much_is_a_failure_in_every_hook() {
         assert_eq!(rig.routed("bad"), "refuse Unavailable", "{mode}");
         let guests = &mut rig.guests;
         let copy = chain.leaves(guests, &client(), &message("bad", b""), Guarantee::AtLeastOnce, false);
-        assert!(matches!(copy, Leaves::Not), "{mode}");
+        assert!(matches!(copy, Leaves::NotNow), "{mode}");
         let will = || Will { message: message("w", b"bye"), delay_seconds: 0 };
         if mode != "bytes" {
             let registered = chain.will_registered(guests, &client(), will());

@@ -66,9 +66,23 @@ impl Permits {
     }
 }
 
+/// Whether somebody may have something.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum May {
+    Yes,
+    No,
+    /// A module failed: not now.
+    NotNow,
+}
+
 /// The words for every no.
 pub(super) fn denied() -> Refusal {
     Refusal::new(RefusalKind::NotAuthorized, "not authorized")
+}
+
+/// The words for a consumer that has lost its right.
+pub(super) fn may_not_consume() -> Closed {
+    Closed::NotAuthorized("it may not consume this queue any more".into())
 }
 
 impl Broker {
@@ -153,51 +167,78 @@ impl Broker {
     }
 
     /// Whether the owner of a mailbox may get messages of a topic. Queues are nobody's: their consumers are asked about.
-    pub(super) fn may_receive(&self, chain: &Chain, guests: &mut Guests, mailbox: &Mailbox, topic: &Topic) -> bool {
+    pub(super) fn may_receive(&self, chain: &Chain, guests: &mut Guests, mailbox: &Mailbox, topic: &Topic) -> May {
         if !chain.wants_access() {
-            return true;
+            return May::Yes;
         }
         let state = mailbox.lock();
         let client = state.client.clone();
         let known = state.permits.as_ref().and_then(|permits| permits.get(chain.generation(), &client, topic));
         drop(state);
         if queues::is_queue(&client) {
-            return true;
+            return May::Yes;
         }
-        if let Some(known) = known {
-            return known;
-        }
-        let failures = guests.failures();
-        let may = self.ask(chain, guests, &client, Action::Receive, topic.as_str());
-        if guests.failures() == failures {
-            let most = self.limits.permits_remembered_max;
-            let mut state = mailbox.lock();
-            let permits = state.permits.get_or_insert_default();
-            permits.put(chain.generation(), &client, topic.clone(), may, most);
-        }
-        may
+        let may = match known {
+            Some(known) => known,
+            None => {
+                let failures = guests.failures();
+                let may = self.ask(chain, guests, &client, Action::Receive, topic.as_str());
+                if guests.failures() != failures {
+                    return if may { May::Yes } else { May::NotNow };
+                }
+                let most = self.limits.permits_remembered_max;
+                let mut state = mailbox.lock();
+                let permits = state.permits.get_or_insert_default();
+                permits.put(chain.generation(), &client, topic.clone(), may, most);
+                may
+            }
+        };
+        if may { May::Yes } else { May::No }
     }
 
-    /// Leaves out of a topic's way whoever may not get its messages.
+    /// Whether a client may consume a queue, and get what is in it.
+    pub(super) fn may_consume(&self, chain: &Chain, guests: &mut Guests, client: &Client, address: &str) -> May {
+        if !chain.wants_access() {
+            return May::Yes;
+        }
+        let failures = guests.failures();
+        let may = [Action::Subscribe, Action::Receive]
+            .into_iter()
+            .all(|action| self.ask(chain, guests, client, action, address));
+        match may {
+            true => May::Yes,
+            false if guests.failures() != failures => May::NotNow,
+            false => May::No,
+        }
+    }
+
+    /// Leaves out of a topic's way whoever may not get its messages. True: of somebody a module could not say, so copies are
+    /// to be asked about when they leave.
     pub(super) fn leave_out_denied(
         &self,
         chain: &Chain,
         guests: &mut Guests,
         topic: &Topic,
         targets: &mut Vec<Target>,
-    ) {
+    ) -> bool {
         if !chain.wants_access() {
-            return;
+            return false;
         }
+        let mut is_open = false;
+        let mut may_not = |mailbox: &Mailbox| {
+            let may = self.may_receive(chain, guests, mailbox, topic);
+            is_open |= may == May::NotNow;
+            may == May::No
+        };
         targets.retain_mut(|target| match target {
-            Target::Single(single) => self.may_receive(chain, guests, &single.mailbox, topic),
+            Target::Single(single) => !may_not(&single.mailbox),
             Target::Group(group, _, denied) => {
-                let members = group.mailboxes();
-                let may_not = |mailbox: &&Arc<Mailbox>| !self.may_receive(chain, guests, mailbox, topic);
-                *denied = members.iter().filter(may_not).map(|mailbox| mailbox.id).collect();
+                *denied =
+                    group.mailboxes().iter().filter(|mailbox| may_not(mailbox)).map(|mailbox| mailbox.id).collect();
                 true
             }
         });
+        is_open
     }
 
     /// Ends the connections of those who consume a queue and may not any more, if modules have changed since the last time.
@@ -216,8 +257,9 @@ impl Broker {
                 state.consumers.iter().map(|consumer| (consumer.client.clone(), consumer.outlet.clone())).collect();
             drop(state);
             for (client, outlet) in consumers {
-                if self.check(worker, &client, Action::Subscribe, &address).is_err() {
-                    outlet.close(Closed::NotAuthorized("it may not consume this queue any more".into()));
+                let chain = worker.chain_for(&client.id);
+                if self.may_consume(&chain, &mut worker.guests, &client, &address) == May::No {
+                    outlet.close(may_not_consume());
                 }
             }
         }

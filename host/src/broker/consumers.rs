@@ -57,13 +57,20 @@ pub struct Consumer {
     pub seen_to: u64,
     /// It gets what it is promised, and nothing else.
     pub resumes_only: bool,
+    /// Of a queue: under this generation of delivery modules it may have what is in it.
+    pub permitted: u64,
 }
 
 impl Consumer {
     /// One that takes whatever is next.
     pub fn new(number: u64, client: Arc<Client>, name: Box<str>, outlet: Arc<dyn Outlet>, origin: u64) -> Self {
-        let (browses, predicate, seen_to, resumes_only) = (false, None, 0, false);
-        Self { number, client, name, outlet, origin, browses, predicate, seen_to, resumes_only }
+        let (browses, predicate, seen_to, resumes_only, permitted) = (false, None, 0, false, 0);
+        Self { number, client, name, outlet, origin, browses, predicate, seen_to, resumes_only, permitted }
+    }
+
+    /// Whether what is in its mailbox may go to it. Of a queue, which is nobody's, it is asked for each consumer.
+    fn is_permitted(&self, owner: &Client, generation: u64) -> bool {
+        generation == 0 || self.permitted == generation || !super::queues::is_queue(owner)
     }
 
     /// Whether it takes what is next, whatever it is.
@@ -222,16 +229,18 @@ impl Mailbox {
         if state.awaited <= committed {
             state.awaited = 0;
         }
+        let is_paused = state.is_paused(delivery, now);
+        if !state.consumers[at].is_permitted(&state.client, delivery) {
+            // Its own thread asks whether it is.
+            drained.goes_on = (!is_paused).then(|| state.consumers[at].outlet.clone());
+            return drained;
+        }
         let mut looks = Looks(LOOKS);
         loop {
             let next = self.next_for(state, at, committed, &mut looks, &mut drained);
             let Some((mut queued, replayed)) = next else { break };
             if queued.message.is_expired(now) {
-                drained.expired += 1;
-                if tell_lost {
-                    drained.lost.push(queued.message.clone());
-                }
-                queued.forget(self.id, &mut drained.changes);
+                self.expire(&queued, tell_lost, &mut drained);
                 continue;
             }
             let cleared = queued.is_cleared(delivery);
@@ -248,7 +257,7 @@ impl Mailbox {
                 }
                 Err(FormMissing::NotYet) => {
                     drained.wants_form = cleared;
-                    drained.wants_decision = !cleared;
+                    drained.wants_decision = !cleared && !is_paused;
                     if replayed {
                         state.replayed.push_front(queued);
                     } else {

@@ -24,6 +24,8 @@ pub enum Due {
     Told(MailboxId),
     /// What is known of exactly-once publications of an AMQP link.
     Tags(Box<str>),
+    /// Copies that modules failed on.
+    Decision(MailboxId),
 }
 
 /// The queue of deadlines. Bounded by mailboxes, wills and retained messages, and by how often those came and went within
@@ -62,6 +64,11 @@ impl Deadlines {
     /// What is known of a link is forgotten then, if nobody has come back to it.
     pub fn tags(&self, at: Time, link: Box<str>) {
         self.add(at, Due::Tags(link));
+    }
+
+    /// Modules are asked again about copies that they failed on.
+    pub fn decision(&self, at: Time, id: MailboxId) {
+        self.add(at, Due::Decision(id));
     }
 
     fn add(&self, at: Time, due: Due) {

@@ -1,23 +1,30 @@
 //! Copies that delivery modules have to be asked about before they leave. The connection's own thread asks, under no lock;
 //! other threads send what is cleared and stop before what is not.
+//!
+//! What was promised stays where it is while a module fails, and what is behind it waits: it is asked about again a second later.
 
-use super::Broker;
+use super::access::{May, may_not_consume};
 use super::attach::Link;
+use super::consumers::Consumer;
 use super::mailbox::{Mailbox, State};
 use super::queued::Queued;
 use super::worker::Worker;
+use super::{Attachment, Broker, queues};
 use crate::client::Client;
 use crate::dialogue::Handle;
-use crate::message::{Guarantee, Message};
-use crate::store::Change;
+use crate::message::{Guarantee, Message, Time};
+use crate::store::{Change, MailboxId};
 use crate::topic::Topic;
-use crate::wasm::Leaves;
+use crate::wasm::{Chain, Leaves};
 use std::sync::Arc;
 
 /// Copies decided about at once, so that one client does not hold its thread for long.
 const COPIES_A_TURN: usize = 64;
 /// Nor beyond the copy at which modules had taken so long, nanoseconds.
 const TIME_A_TURN: u64 = 2_000_000;
+
+/// For how long what a module failed on stays where it is, seconds.
+const PAUSE_SECONDS: u32 = 1;
 
 /// Where a copy stands.
 #[derive(Clone, Copy)]
@@ -44,7 +51,7 @@ impl Asked {
 
 impl Broker {
     /// Asks the modules about the next copies that they want to see; false: there were none.
-    pub(super) fn decide(&self, worker: &mut Worker, link: &Link) -> bool {
+    pub(super) fn decide(&self, worker: &mut Worker, link: &Link, now: Time) -> bool {
         let Some(attachment) = &link.attachment else { return false };
         let mailbox = &attachment.mailbox;
         if let Some(client) = &link.client {
@@ -57,8 +64,14 @@ impl Broker {
         }
         let mut state = mailbox.lock();
         let consumes = state.consumers.iter().any(|consumer| consumer.number == attachment.number);
-        if state.attachment != attachment.number && !consumes {
+        if (state.attachment != attachment.number && !consumes) || state.is_paused(generation, now) {
             return false;
+        }
+        let is_permitted =
+            state.consumers.iter().all(|one| one.number != attachment.number || one.permitted == generation);
+        if !is_permitted && queues::is_queue(&state.client) {
+            drop(state);
+            return self.permit(worker, &chain, attachment, now);
         }
         let asked = undecided(&mut state, generation, |topic| {
             // What services answer is for whoever asked.
@@ -70,29 +83,24 @@ impl Broker {
             return false;
         }
         let begun = worker.guests.spent().nanoseconds;
-        let answers: Vec<(Place, Leaves)> = asked
-            .into_iter()
-            .map_while(|Asked { place, message, guarantee, retain }| {
-                if worker.guests.spent().nanoseconds.wrapping_sub(begun) >= TIME_A_TURN {
-                    return None;
+        let mut answers: Vec<(Place, Leaves)> = Vec::with_capacity(asked.len());
+        let mut failed = false;
+        for asked in asked {
+            if worker.guests.spent().nanoseconds.wrapping_sub(begun) >= TIME_A_TURN {
+                break;
+            }
+            match self.leaves(worker, &chain, mailbox, &client, &asked) {
+                Leaves::NotNow if asked.guarantee == Guarantee::AtMostOnce => {
+                    worker.tally.dropped += 1;
+                    answers.push((asked.place, Leaves::Not));
                 }
-                if !self.may_receive(&chain, &mut worker.guests, mailbox, message.topic()) {
-                    return Some((place, Leaves::Not));
+                Leaves::NotNow => {
+                    failed = true;
+                    break;
                 }
-                if !chain.wants_delivery(message.topic().as_str()) {
-                    return Some((place, Leaves::AsItIs));
-                }
-                // What has no form for modules has none for them to decide about.
-                let leaves = match self.shown(worker, &message) {
-                    Ok(shown) => match chain.leaves(&mut worker.guests, &client, &shown, guarantee, retain) {
-                        Leaves::Instead(made) => Leaves::Instead(self.altered(worker, &chain, &message, &shown, made)),
-                        leaves => leaves,
-                    },
-                    Err(_) => Leaves::AsItIs,
-                };
-                Some((place, leaves))
-            })
-            .collect();
+                leaves => answers.push((asked.place, leaves)),
+            }
+        }
         let mut changes = Vec::new();
         let mut state = mailbox.lock();
         if state.attachment == attachment.number || consumes {
@@ -101,11 +109,91 @@ impl Broker {
             }
             mailbox.note_window(&state);
         }
+        if failed {
+            self.pause(mailbox, &mut state, generation, now);
+        }
         if !changes.is_empty() {
             let after = self.store.submit(changes);
             state.window.abandonment_noted(after);
         }
         true
+    }
+
+    /// What the modules say about one copy.
+    fn leaves(
+        &self,
+        worker: &mut Worker,
+        chain: &Arc<Chain>,
+        mailbox: &Mailbox,
+        client: &Client,
+        asked: &Asked,
+    ) -> Leaves {
+        let Asked { message, guarantee, retain, .. } = asked;
+        match self.may_receive(chain, &mut worker.guests, mailbox, message.topic()) {
+            May::Yes => {}
+            May::No => return Leaves::Not,
+            May::NotNow => return Leaves::NotNow,
+        }
+        if !chain.wants_delivery(message.topic().as_str()) {
+            return Leaves::AsItIs;
+        }
+        // What has no form for modules has none for them to decide about.
+        let Ok(shown) = self.shown(worker, message) else { return Leaves::AsItIs };
+        match chain.leaves(&mut worker.guests, client, &shown, *guarantee, *retain) {
+            Leaves::Instead(made) => Leaves::Instead(self.altered(worker, chain, message, &shown, made)),
+            leaves => leaves,
+        }
+    }
+
+    /// Asks whether a consumer may have what is in a queue. Whoever may not loses its link.
+    fn permit(&self, worker: &mut Worker, chain: &Chain, attachment: &Attachment, now: Time) -> bool {
+        let mailbox = &attachment.mailbox;
+        let is_it = |consumer: &&mut Consumer| consumer.number == attachment.number;
+        let mut state = mailbox.lock();
+        let address = state.client.id.clone();
+        let Some(client) = state.consumers.iter_mut().find(is_it).map(|one| one.client.clone()) else { return false };
+        drop(state);
+        let may = self.may_consume(chain, &mut worker.guests, &client, &address);
+        let mut state = mailbox.lock();
+        match may {
+            May::Yes => {
+                if let Some(consumer) = state.consumers.iter_mut().find(is_it) {
+                    consumer.permitted = chain.delivery_generation();
+                }
+            }
+            May::No => {
+                let outlet = state.consumers.iter_mut().find(is_it).map(|consumer| consumer.outlet.clone());
+                drop(state);
+                outlet.inspect(|outlet| outlet.close(may_not_consume()));
+            }
+            May::NotNow => self.pause(mailbox, &mut state, chain.delivery_generation(), now),
+        }
+        true
+    }
+
+    fn pause(&self, mailbox: &Mailbox, state: &mut State, generation: u64, now: Time) {
+        let until = now.plus_seconds(PAUSE_SECONDS);
+        state.pause = Some((generation, until));
+        self.metrics.deliveries_paused_total.add(1);
+        self.deadlines.decision(until, mailbox.id);
+    }
+
+    /// Modules may be asked again about what waits in a mailbox.
+    pub(super) fn decide_again(&self, id: MailboxId) {
+        let Some(mailbox) = self.directory.by_id(id) else { return };
+        let mut state = mailbox.lock();
+        state.pause = None;
+        let consumers = state.consumers.iter().map(|consumer| consumer.outlet.clone());
+        let outlets: Vec<_> = state.outlet.iter().cloned().chain(consumers).collect();
+        drop(state);
+        outlets.iter().for_each(|outlet| outlet.wake());
+    }
+}
+
+impl State {
+    /// Whether modules have just failed on what is in it, and are not to be asked now.
+    pub fn is_paused(&self, generation: u64, now: Time) -> bool {
+        self.pause.is_some_and(|(under, until)| under == generation && now < until)
     }
 }
 
@@ -168,7 +256,7 @@ fn carry_out(
     queued.cleared = generation;
     queued.instead = match leaves {
         Leaves::Instead(message) => Some(message),
-        Leaves::AsItIs | Leaves::Not => None,
+        Leaves::AsItIs | Leaves::Not | Leaves::NotNow => None,
     };
 }
 

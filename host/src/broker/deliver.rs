@@ -3,6 +3,7 @@
 //! The publisher hears of a durable copy after its commit. The copy itself waits for that only if it is exactly-once (see
 //! [`super::mailbox::Mailbox::submitted`]).
 
+use super::access::May;
 use super::attach::Link;
 use super::consumers::Handling;
 use super::mailbox::{Mailbox, Offered};
@@ -342,8 +343,9 @@ impl Broker {
                 continue;
             }
             let chain = worker.chain.clone();
-            let may_not =
-                |mailbox: &&Arc<Mailbox>| !self.may_receive(&chain, &mut worker.guests, mailbox, copy.message.topic());
+            let may_not = |mailbox: &&Arc<Mailbox>| {
+                self.may_receive(&chain, &mut worker.guests, mailbox, copy.message.topic()) != May::Yes
+            };
             let mut denied: Vec<MailboxId> =
                 group.mailboxes().iter().filter(may_not).map(|mailbox| mailbox.id).collect();
             denied.extend(copy.handling.iter().flat_map(|handling| handling.too_large_for.iter().copied()));

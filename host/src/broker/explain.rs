@@ -206,6 +206,7 @@ fn explain_copy(worker: &mut Worker, message: &Message, single: &Single) -> Opti
         Leaves::AsItIs => "delivered as it is".to_owned(),
         Leaves::Instead(made) => format!("delivered with {} other bytes", made.payload().len()),
         Leaves::Not => "withheld".to_owned(),
+        Leaves::NotNow => "kept back until the module works again".to_owned(),
     };
     Some(Delivery { client: client.id.to_string(), decisions: worker.told(), outcome })
 }

@@ -113,7 +113,7 @@ impl Mailbox {
     }
 
     /// Gives a copy up whose time is over.
-    fn expire(&self, queued: &Queued, tell: bool, drained: &mut Drained) {
+    pub(super) fn expire(&self, queued: &Queued, tell: bool, drained: &mut Drained) {
         drained.expired += 1;
         if tell {
             drained.lost.push(queued.message.clone());
@@ -151,6 +151,7 @@ impl Mailbox {
         if state.awaited <= committed {
             state.awaited = 0;
         }
+        let is_paused = state.is_paused(delivery, now);
         if state.window.has_resend() && !resend(self.id, state, terms, &mut drained, sink) {
             return drained;
         }
@@ -176,6 +177,7 @@ impl Mailbox {
             drained.wants_decision = !is_too_late && !next.is_cleared(delivery);
             drained.wants_form = !is_too_late && form == Some(FormMissing::NotYet);
             if drained.wants_decision || drained.wants_form {
+                drained.wants_decision &= !is_paused;
                 break;
             }
             if !replaying {
@@ -238,7 +240,7 @@ fn resend(
         let room = state.window.outstanding() < state.window_max;
         let is_next = |flight: &InFlight| flight.phase == Phase::Sent && !flight.queued.is_cleared(terms.delivery);
         if state.window.peek_resend(room).is_some_and(is_next) {
-            drained.wants_decision = true;
+            drained.wants_decision = !state.is_paused(terms.delivery, terms.now);
             return false;
         }
         // What came back from the store has not been put into the receiver's form in this life.

@@ -141,6 +141,8 @@ pub struct State {
     pub subscriptions: HashMap<Arc<str>, Subscription>,
     /// What modules said of the topics that its client may get.
     pub permits: Option<Box<Permits>>,
+    /// Under this generation of delivery modules one of them has failed: they are not asked before this time.
+    pub pause: Option<(u64, Time)>,
     /// Publishers that wait for room.
     pub blocked: Vec<Arc<dyn Outlet>>,
     /// Seconds it outlives its connection.
@@ -230,6 +232,7 @@ impl Mailbox {
                 seen: HashSet::new(),
                 subscriptions: HashMap::new(),
                 permits: None,
+                pause: None,
                 blocked: Vec::new(),
                 expiry_seconds,
                 detached: None,

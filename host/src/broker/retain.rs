@@ -231,7 +231,7 @@ impl Broker {
     pub fn refill(&self, worker: &mut Worker, link: &Link, now: Time) -> bool {
         self.pass_on_unfit(worker, link);
         let fetched = self.fetch_retained(worker, link, now);
-        self.decide(worker, link) || fetched
+        self.decide(worker, link, now) || fetched
     }
 
     fn fetch_retained(&self, worker: &mut Worker, link: &Link, now: Time) -> bool {

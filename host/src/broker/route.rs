@@ -220,11 +220,11 @@ impl Broker {
             }
         }
         targets.extend(singles.into_iter().map(Target::Single));
-        self.leave_out_denied(chain, guests, &topic, &mut targets);
+        let is_open = self.leave_out_denied(chain, guests, &topic, &mut targets);
         Route {
             is_queue: is_address_of_queue(topic.as_str()),
             wants_routing: chain.wants_routing(topic.as_str()),
-            cleared: chain.clears_delivery(topic.as_str()),
+            cleared: if is_open { 0 } else { chain.clears_delivery(topic.as_str()) },
             flagged: chain.wants_retain(topic.as_str(), true),
             unflagged: chain.wants_retain(topic.as_str(), false),
             topic,

@@ -199,6 +199,7 @@ impl Broker {
                 Some(Due::DeadLetters(id)) => self.bury_again(worker, now, id),
                 Some(Due::Told(id)) => self.carry_out_told(worker, now, id),
                 Some(Due::Tags(link)) => self.expire_tags(now, &link),
+                Some(Due::Decision(id)) => self.decide_again(id),
                 None => break,
             }
         }

@@ -79,7 +79,7 @@ pub(super) fn identity(answer: Result<Option<String>, Refusal>) -> Json {
 pub(super) fn leaves(leaves: &Leaves, now: Time) -> Json {
     match leaves {
         Leaves::AsItIs => json!({ "deliver": "as-it-is" }),
-        Leaves::Not => json!({ "deliver": "not" }),
+        Leaves::Not | Leaves::NotNow => json!({ "deliver": "not" }),
         Leaves::Instead(instead) => json!({ "deliver": "instead", "message": message(instead, now) }),
     }
 }

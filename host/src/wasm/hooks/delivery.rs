@@ -19,6 +19,8 @@ pub enum Leaves {
     Instead(Message),
     /// It does not leave.
     Not,
+    /// A module failed: it does not leave now.
+    NotNow,
 }
 
 impl Chain {
@@ -40,8 +42,8 @@ impl Chain {
         if self.is_one_of_two() || self.wants_delivery(topic) { 0 } else { self.delivery_generation() }
     }
 
-    /// Asks the modules in order, each about what the former made of the copy. A failure keeps the copy back, unless its
-    /// policy is `bypass`.
+    /// Asks the modules in order, each about what the former made of the copy. What a failure means
+    /// for the copy follows from the policy of the module.
     pub fn leaves(
         &self,
         guests: &mut Guests,
@@ -97,15 +99,18 @@ impl Chain {
                 |leaves| match leaves {
                     Leaves::AsItIs => "deliver".to_owned(),
                     Leaves::Instead(message) => format!("deliver {} other bytes", message.payload().len()),
-                    Leaves::Not => "withhold".to_owned(),
+                    Leaves::Not | Leaves::NotNow => "withhold".to_owned(),
                 },
             );
             match answer {
                 Some(Leaves::AsItIs) => {}
                 Some(Leaves::Instead(new)) => instead = Some(new),
-                Some(Leaves::Not) => return Leaves::Not,
-                None if link.on_failure == OnFailure::Bypass => {}
-                None => return Leaves::Not,
+                Some(leaves) => return leaves,
+                None => match link.on_failure {
+                    OnFailure::Bypass => {}
+                    OnFailure::Discard => return Leaves::Not,
+                    OnFailure::Refuse => return Leaves::NotNow,
+                },
             }
         }
         instead.map_or(Leaves::AsItIs, Leaves::Instead)
