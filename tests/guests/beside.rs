@@ -104,6 +104,8 @@ impl Translation for Beside {
             envelope = envelope.property(name, format!("{value:?}"));
         }
         match message.body {
+            AmqpBody::Data(bytes) if bytes == b"trap" => panic!("as it was asked to"),
+            AmqpBody::Data(bytes) if bytes == b"refuse" => Err(Refusal::payload_invalid("as it was asked to")),
             AmqpBody::Data(bytes) => Ok((envelope, bytes)),
             AmqpBody::Value(value) => Ok((envelope, format!("{value:?}").into_bytes())),
             AmqpBody::Sequence(lists) => Ok((envelope, lists.concat())),

@@ -1,6 +1,13 @@
 //! What was acknowledged stays where it is while a module fails on its way out, and comes when the module works again or is gone.
 
 use crate::harness::{Admin, Broker, Client, Publish, V5, connect, guests};
+use fe2o3_amqp::types::messaging::{Body, Header, Message, Outcome};
+use fe2o3_amqp::types::primitives::{Binary, Value};
+use fe2o3_amqp::{Connection, Receiver, Sender, Session};
+use std::future::Future;
+use std::time::Duration;
+
+const PATIENCE: Duration = Duration::from_secs(15);
 
 const BESIDE: &str = "/api/v1/modules/beside?config=%7B%22filters%22:%5B%22seen/%23%22%5D%7D";
 
@@ -77,4 +84,72 @@ fn what_an_access_module_cannot_judge_waits() {
     {
         kept.expect(topic, payload, 1);
     }
+}
+
+fn run<T>(work: impl Future<Output = T>) -> T {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    runtime.block_on(async { tokio::time::timeout(PATIENCE, work).await.expect("the broker answers") })
+}
+
+/// What of a queue has no form for an AMQP receiver, since the module that would make it fails, is there for later.
+#[test]
+fn a_queue_keeps_what_cannot_be_translated() {
+    let Some(broker) = Broker::start() else { return };
+    let admin = broker.admin();
+    admin.deploy("/api/v1/modules/beside?order=1", &guests::component("beside")).expect(200);
+    let mut publisher = connect(V5).at(broker.address()).open();
+    // One byte is translated to what is no UUID.
+    publisher.say("/queues/tr", "x", 1);
+    publisher.say("/queues/tr", "good", 1);
+    run(async {
+        let mut connection =
+            Connection::open("r", &format!("amqp://{}", broker.at("amqp"))[..]).await.expect("a connection");
+        let mut session = Session::begin(&mut connection).await.expect("a session");
+        let mut receiver = Receiver::attach(&mut session, "r", "/queues/tr").await.expect("a link");
+        let early = tokio::time::timeout(Duration::from_millis(300), receiver.recv::<Body<Value>>()).await;
+        assert!(early.is_err(), "{early:?}");
+        admin.delete("/api/v1/modules/beside").expect(200);
+        for text in ["x", "good"] {
+            let delivery = receiver.recv::<Body<Value>>().await.expect("a message");
+            let Body::Data(data) = delivery.body() else { panic!("{delivery:?}") };
+            assert_eq!(data.iter().flat_map(|part| part.0.to_vec()).collect::<Vec<_>>(), text.as_bytes());
+            receiver.accept(&delivery).await.expect("it may be accepted");
+        }
+    });
+}
+
+/// What comes by AMQP for MQTT clients is rejected where a module says that it has no form there, or none translates, and is kept
+/// as long as the module fails.
+#[test]
+fn what_is_accepted_over_amqp_comes_when_it_can_be_translated() {
+    let Some(broker) = Broker::start() else { return };
+    let admin = broker.admin();
+    let mut reader = connect(V5).at(broker.address()).open();
+    reader.subscribe("y/#", 1);
+    admin.deploy("/api/v1/modules/beside?order=1", &guests::component("beside")).expect(200);
+    run(async {
+        let mut connection =
+            Connection::open("s", &format!("amqp://{}", broker.at("amqp"))[..]).await.expect("a connection");
+        let mut session = Session::begin(&mut connection).await.expect("a session");
+        let mut sender = Sender::attach(&mut session, "s", "y/1").await.expect("a link");
+        let mut other = Sender::attach(&mut session, "o", "nobody").await.expect("a link");
+        let body = |text: &str| {
+            let header = Header { durable: true, ..Header::default() };
+            Message::builder().header(header).data(Binary::from(text.as_bytes())).build()
+        };
+        for (text, accepted) in [("refuse", false), ("trap", true), ("good", true)] {
+            let outcome = sender.send(body(text)).await.expect("an outcome");
+            assert_eq!(matches!(outcome, Outcome::Accepted(_)), accepted, "{text}: {outcome:?}");
+        }
+        let outcome = other.send(body("refuse")).await.expect("an outcome");
+        assert!(!matches!(outcome, Outcome::Rejected(_)), "nobody is to get it in another form: {outcome:?}");
+        reader.expect_nothing();
+        admin.delete("/api/v1/modules/beside").expect(200);
+        for text in ["trap", "good"] {
+            reader.expect("y/1", text, 1);
+        }
+        admin.post("/api/v1/modules/translate/disable", &serde_json::json!({})).expect(200);
+        let outcome = sender.send(body("good")).await.expect("an outcome");
+        assert!(matches!(outcome, Outcome::Rejected(_)), "{outcome:?}");
+    });
 }

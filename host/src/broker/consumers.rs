@@ -256,7 +256,7 @@ impl Mailbox {
                     continue;
                 }
                 Err(FormMissing::NotYet) => {
-                    drained.wants_form = cleared;
+                    drained.wants_form = cleared && !is_paused;
                     drained.wants_decision = !cleared && !is_paused;
                     if replayed {
                         state.replayed.push_front(queued);

@@ -1,7 +1,7 @@
 //! Copies that delivery modules have to be asked about before they leave. The connection's own thread asks, under no lock;
 //! other threads send what is cleared and stop before what is not.
 //!
-//! What was promised stays where it is while a module fails, and what is behind it waits: it is asked about again a second later.
+//! What was promised stays where it is while a module fails ([`super::pause`]).
 
 use super::access::{May, may_not_consume};
 use super::attach::Link;
@@ -13,7 +13,7 @@ use super::{Attachment, Broker, queues};
 use crate::client::Client;
 use crate::dialogue::Handle;
 use crate::message::{Guarantee, Message, Time};
-use crate::store::{Change, MailboxId};
+use crate::store::Change;
 use crate::topic::Topic;
 use crate::wasm::{Chain, Leaves};
 use std::sync::Arc;
@@ -22,9 +22,6 @@ use std::sync::Arc;
 const COPIES_A_TURN: usize = 64;
 /// Nor beyond the copy at which modules had taken so long, nanoseconds.
 const TIME_A_TURN: u64 = 2_000_000;
-
-/// For how long what a module failed on stays where it is, seconds.
-const PAUSE_SECONDS: u32 = 1;
 
 /// Where a copy stands.
 #[derive(Clone, Copy)]
@@ -84,7 +81,7 @@ impl Broker {
         }
         let begun = worker.guests.spent().nanoseconds;
         let mut answers: Vec<(Place, Leaves)> = Vec::with_capacity(asked.len());
-        let mut failed = false;
+        let mut failed = None;
         for asked in asked {
             if worker.guests.spent().nanoseconds.wrapping_sub(begun) >= TIME_A_TURN {
                 break;
@@ -94,8 +91,11 @@ impl Broker {
                     worker.tally.dropped += 1;
                     answers.push((asked.place, Leaves::Not));
                 }
+                Leaves::NotNow if self.is_given_up(&chain, mailbox, &asked.message, now) => {
+                    answers.push((asked.place, Leaves::Not));
+                }
                 Leaves::NotNow => {
-                    failed = true;
+                    failed = Some(asked.message);
                     break;
                 }
                 leaves => answers.push((asked.place, leaves)),
@@ -109,8 +109,10 @@ impl Broker {
             }
             mailbox.note_window(&state);
         }
-        if failed {
-            self.pause(mailbox, &mut state, generation, now);
+        if failed.is_some() {
+            self.pause(&chain, mailbox, &mut state, failed, now);
+        } else {
+            state.pause = None;
         }
         if !changes.is_empty() {
             let after = self.store.submit(changes);
@@ -166,34 +168,9 @@ impl Broker {
                 drop(state);
                 outlet.inspect(|outlet| outlet.close(may_not_consume()));
             }
-            May::NotNow => self.pause(mailbox, &mut state, chain.delivery_generation(), now),
+            May::NotNow => self.pause(chain, mailbox, &mut state, None, now),
         }
         true
-    }
-
-    fn pause(&self, mailbox: &Mailbox, state: &mut State, generation: u64, now: Time) {
-        let until = now.plus_seconds(PAUSE_SECONDS);
-        state.pause = Some((generation, until));
-        self.metrics.deliveries_paused_total.add(1);
-        self.deadlines.decision(until, mailbox.id);
-    }
-
-    /// Modules may be asked again about what waits in a mailbox.
-    pub(super) fn decide_again(&self, id: MailboxId) {
-        let Some(mailbox) = self.directory.by_id(id) else { return };
-        let mut state = mailbox.lock();
-        state.pause = None;
-        let consumers = state.consumers.iter().map(|consumer| consumer.outlet.clone());
-        let outlets: Vec<_> = state.outlet.iter().cloned().chain(consumers).collect();
-        drop(state);
-        outlets.iter().for_each(|outlet| outlet.wake());
-    }
-}
-
-impl State {
-    /// Whether modules have just failed on what is in it, and are not to be asked now.
-    pub fn is_paused(&self, generation: u64, now: Time) -> bool {
-        self.pause.is_some_and(|(under, until)| under == generation && now < until)
     }
 }
 

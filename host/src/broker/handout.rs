@@ -178,6 +178,7 @@ impl Mailbox {
             drained.wants_form = !is_too_late && form == Some(FormMissing::NotYet);
             if drained.wants_decision || drained.wants_form {
                 drained.wants_decision &= !is_paused;
+                drained.wants_form &= !is_paused;
                 break;
             }
             if !replaying {
@@ -247,7 +248,7 @@ fn resend(
         let unsent = state.window.peek_resend(room).filter(|flight| flight.phase == Phase::Sent);
         match unsent.map(|flight| (flight.handle, flight.queued.content().in_form(false).err())) {
             Some((_, Some(FormMissing::NotYet))) => {
-                drained.wants_form = true;
+                drained.wants_form = !state.is_paused(terms.delivery, terms.now);
                 return false;
             }
             Some((handle, Some(FormMissing::Impossible))) => {

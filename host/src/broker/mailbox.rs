@@ -8,6 +8,7 @@
 use super::access::Permits;
 use super::consumers::{Consumer, Held};
 use super::gap::Gap;
+use super::pause::Pause;
 use super::publisher;
 use super::queued::{NOT_SUBMITTED, Queued};
 use super::spares::{self, WAITING};
@@ -141,8 +142,8 @@ pub struct State {
     pub subscriptions: HashMap<Arc<str>, Subscription>,
     /// What modules said of the topics that its client may get.
     pub permits: Option<Box<Permits>>,
-    /// Under this generation of delivery modules one of them has failed: they are not asked before this time.
-    pub pause: Option<(u64, Time)>,
+    /// A module has failed on what is next.
+    pub pause: Option<Pause>,
     /// Publishers that wait for room.
     pub blocked: Vec<Arc<dyn Outlet>>,
     /// Seconds it outlives its connection.

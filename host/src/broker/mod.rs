@@ -25,6 +25,7 @@ mod inspect;
 mod mailbox;
 mod memory;
 mod open;
+mod pause;
 mod publish;
 mod publisher;
 mod queued;

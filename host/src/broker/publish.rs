@@ -268,6 +268,9 @@ impl Broker {
                 Passed::Taken(Routed::Matched)
             }
             Decision::Go(decided, route) => {
+                if let Err(refusal) = self.has_form(worker, &decided.message, &route) {
+                    return Passed::Refused(refusal);
+                }
                 if let Err(full) = self.copies_have_room(worker, now, &decided.copies) {
                     return Passed::Full(Box::new(decided), full);
                 }

@@ -9,7 +9,7 @@ use super::hooks::EventKinds;
 use super::imports::log::{LogLevel, plain};
 use super::instance::{Instance, Said};
 use super::limits::{Limits, NAME_BYTES_MAX};
-use super::meter::{HookFigures, Meter};
+use super::meter::{Hook, HookFigures, Meter};
 use super::nursery::Spares;
 use super::services::Services;
 use crate::topic::Filter;
@@ -178,6 +178,12 @@ impl Version {
         let mut meters = self.meters.lock();
         meters.live.retain(|live| !Arc::ptr_eq(live, meter));
         meters.gone.absorb(meter);
+    }
+
+    /// How often it had an answer in these hooks.
+    pub(super) fn answered(&self, hooks: &[Hook]) -> u64 {
+        let is_one = |figures: &HookFigures| hooks.iter().any(|hook| hook.name() == figures.hook);
+        self.figures().iter().filter(|figures| is_one(figures)).map(|figures| figures.calls - figures.failures).sum()
     }
 
     pub(super) fn figures(&self) -> Vec<HookFigures> {

@@ -1,13 +1,14 @@
 //! `delivery`: decides over one copy of a message, on its way to one subscriber.
 
 use super::super::bindings::exports::pliant::broker::delivery::Outcome as WitOutcome;
-use super::super::chain::{Chain, OnFailure};
+use super::super::chain::{Chain, Link, OnFailure};
 use super::super::instance::Payload;
 use super::super::meter::Hook;
 use super::super::pool::{Ask, Guests};
 use super::super::translate::{self, Incoming};
 use crate::client::Client;
 use crate::message::{Envelope, Guarantee, Message};
+use std::sync::Arc;
 use wasmtime::component::Resource;
 
 /// What becomes of a copy.
@@ -40,6 +41,14 @@ impl Chain {
     pub fn clears_delivery(&self, topic: &str) -> u64 {
         // Beside a canary it depends on the subscriber.
         if self.is_one_of_two() || self.wants_delivery(topic) { 0 } else { self.delivery_generation() }
+    }
+
+    /// How often modules had an answer about something on its way out so far: the sign that those which fail on one thing work.
+    pub fn answered(&self) -> u64 {
+        const HOOKS: [Hook; 4] = [Hook::Deliver, Hook::Authorize, Hook::ToAmqp, Hook::FromAmqp];
+        let links = self.delivery.iter().chain(&self.access).chain(&self.translation);
+        let answered = |link: &Arc<Link>| link.version.answered(&HOOKS);
+        links.map(answered).sum()
     }
 
     /// Asks the modules in order, each about what the former made of the copy. What a failure means

@@ -21,7 +21,7 @@ impl Chain {
     }
 
     /// What an AMQP receiver gets for a message that did not come by AMQP; none: no module translates. `name` is the topic
-    /// as the receiver is shown it. A refusal, and a failure whatever the policy, give the message up for AMQP receivers.
+    /// as the receiver is shown it. A refusal gives the message up for AMQP receivers; a failure is one whatever the policy.
     /// The answer depends on the arguments alone and may be remembered, but not one during which [`Guests::failures`]
     /// changed.
     pub fn to_amqp(&self, guests: &mut Guests, name: &str, message: &Message) -> Result<Option<Form>, Refusal> {
