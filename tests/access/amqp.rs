@@ -180,3 +180,56 @@ fn a_consumer_of_a_queue_is_ended_with_its_right() {
         assert!(receiver.recv::<String>().await.is_err(), "the connection ends");
     });
 }
+
+/// 2.6.13: a sender that comes back after its right was taken hears what was accepted of what it sent before it is refused;
+/// else it would send that again elsewhere.
+#[test]
+fn a_sender_that_may_send_no_more_hears_what_was_taken() {
+    use crate::amqp::link::{Terms, attach};
+    use crate::amqp::peer::Peer;
+    use crate::amqp::raw::{NULL, binary, close, detach, map, message, target, transfer};
+    use crate::amqp::value::Value;
+    let may = |topics: &str| rules(json!([{ "allow": ["publish"], "topics": [topics] }]));
+    let other = may("other");
+    let adjust = |config: &mut host::config::Config| {
+        for listener in &mut config.listeners {
+            listener.allow_anonymous.0 = host::identity::Anonymous::Always;
+        }
+    };
+    let Some(rig) = Rig::start_with(Some(may("t/a")), adjust) else { return };
+    let known = map(&[&binary(b"taken"), NULL, &binary(b"lost"), NULL]);
+    let terms = |unsettled| Terms { node: Some(target("t/a")), settles: (0, 1), unsettled, ..Terms::default() };
+    let mut peer = Peer::of(rig.at("amqp"), "container");
+    peer.sender("out", 0, &terms(None));
+    peer.send(&transfer(0, Some(0), Some(b"taken"), false, false, &message(b"m")));
+    assert_eq!(peer.disposition().field(4).code(), 0x24);
+    drop(peer);
+    rig.put(other);
+    // Twice: nobody knows whether the first answer was heard.
+    for _ in 0..2 {
+        let mut peer = Peer::of(rig.at("amqp"), "container");
+        peer.send(&attach("out", 0, false, &terms(Some(known.clone()))));
+        let answer = Value::read(&peer.expect(0x12)).0;
+        assert_ne!(answer.field(6), &Value::Null, "a target, as of a link that is up");
+        let Value::Map(told) = answer.field(7) else { panic!("{answer:?}") };
+        let told: Vec<_> = told.iter().map(|(tag, state)| (tag.bytes(), state.code())).collect();
+        assert_eq!(told, [(&b"taken"[..], 0x24)]);
+        let said = Value::read(&peer.expect(0x16)).0;
+        assert_eq!(said.field(1), &Value::Bool(true));
+        assert_eq!(said.field(2).field(0).text(), "amqp:unauthorized-access");
+    }
+    // Who has nothing to hear is refused as ever.
+    let mut peer = Peer::of(rig.at("amqp"), "container");
+    peer.send(&attach("other", 0, false, &terms(Some(known.clone()))));
+    assert_eq!(Value::read(&peer.expect(0x12)).0.field(6), &Value::Null);
+    peer.expect(0x16);
+    peer.send(&[detach(0, true), close()].concat());
+    peer.find(0x18);
+    // And with its right back it goes on.
+    rig.put(may("t/a"));
+    let mut peer = Peer::of(rig.at("amqp"), "container");
+    let answer = peer.sender("out", 0, &terms(Some(known)));
+    assert!(matches!(answer.field(7), Value::Map(told) if told.len() == 1), "{answer:?}");
+    peer.send(&transfer(0, Some(0), Some(b"lost"), false, false, &message(b"m")));
+    assert_eq!(peer.disposition().field(4).code(), 0x24);
+}

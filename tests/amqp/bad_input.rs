@@ -546,6 +546,29 @@ const WHERE: [(&str, &str, &str); 44] = [
     ("A44", "tests/amqp/bad_input.rs", "fn a44_"),
 ];
 
+/// 2.3.1: what came in one read with it was right, and counts.
+#[test]
+fn what_stands_before_a_broken_frame_is_carried_out() {
+    let Some(address) = address() else { return };
+    let garbage = frame(0, &[0x00, 0x53, 0x14, 0xC0, 0xFF, 1, 0x40]);
+    for (broken, condition) in [(vec![0, 0, 0, 4, 2, 0, 0, 0], FRAMING), (garbage, DECODE)] {
+        let node = unique("before");
+        let mut subscriber = connect(V5).open();
+        subscriber.subscribe(&node, 1);
+        let mut peer = Peer::begun(address);
+        peer.sender("out", 0, &Terms { node: Some(target(&node)), settles: (2, 0), ..Terms::default() });
+        let header = described(0x70, &list(&[TRUE]));
+        let text = |text: &[u8]| [&header[..], &message(text)].concat();
+        let settled = transfer(0, Some(0), Some(b"0"), true, false, &text(b"settled"));
+        let unsettled = transfer(0, Some(1), Some(b"1"), false, false, &text(b"unsettled"));
+        peer.send(&[settled, unsettled, broken].concat());
+        subscriber.expect(&node, "settled", 1);
+        subscriber.expect(&node, "unsettled", 1);
+        let said = peer.until_closed();
+        assert!(says(&said, condition), "{}", String::from_utf8_lossy(&said));
+    }
+}
+
 #[test]
 fn every_known_fault_has_its_row() {
     for (at, (id, file, word)) in WHERE.into_iter().enumerate() {

@@ -8,7 +8,7 @@ mod dead_letters;
 mod em;
 mod exchange;
 mod limits;
-mod link;
+pub mod link;
 mod management;
 pub mod peer;
 mod resume;

@@ -544,6 +544,29 @@ fn a_post_on_a_link_that_settles_second_is_known_until_its_sender_settles_it() {
     }
 }
 
+/// 2.6.7, 4.4.1: such posts wait for the discharge, and not for the broker: a transaction may be longer than the credit.
+#[test]
+fn posts_on_a_link_that_settles_second_take_up_no_credit() {
+    let Some((broker, address)) = own() else { return };
+    let (node, container) = (format!("/queues/{}", unique("many")), unique("container"));
+    let mut peer = Peer::of(address, &container);
+    peer.sender("out", 0, &second(&node, None));
+    let mut coordinator = Coordinator::attach(&mut peer, 100);
+    for (round, first) in [(1, 1000), (2, 3000)] {
+        let txn = coordinator.declare(&mut peer).field(0).bytes().to_vec();
+        let posts = first..first + 600;
+        for id in posts.clone() {
+            assert_eq!(post_second(&mut peer, id, &txn).field(4).code(), 0x34, "{id}");
+        }
+        coordinator.sent = first + 1000;
+        assert_eq!(coordinator.discharge(&mut peer, &txn, false).code(), 0x24);
+        peer.send(&disposition(false, posts.start, posts.end - 1, true, ACCEPTED));
+        peer.disposition();
+        let queues = broker.admin().get("/api/v1/queues").expect(200).json();
+        assert_eq!(queues["items"][0]["waiting"], 600 * round, "{queues}");
+    }
+}
+
 /// The whole answer to an unsettled post on handle 0.
 fn post_second(peer: &mut Peer, id: u32, txn: &[u8]) -> Value {
     let (state, tag) = (under(txn, NULL), binary(&id.to_be_bytes()));

@@ -63,21 +63,40 @@ impl Foreign {
 
     /// As [`Self::takes`], for a bridge with one route out, which gets credit.
     pub fn receives(&self) -> Peer {
+        let mut peer = self.receives_later();
+        credit(&mut peer);
+        peer
+    }
+
+    /// As [`Self::receives`], without credit.
+    pub fn receives_later(&self) -> Peer {
         let mut peer = self.takes();
         let name = attached(&mut peer);
-        peer.send(&raw::attach_receiver(&name, 0, (0, 0)));
-        peer.send(&raw::flow(0, 2048, Some((0, 0, 100, false, false))));
+        // Settled or not, as the bridge likes.
+        peer.send(&raw::attach_receiver(&name, 0, (2, 0)));
         peer
     }
 }
 
+/// For a hundred messages.
+pub fn credit(peer: &mut Peer) {
+    peer.send(&raw::flow(0, 2048, Some((0, 0, 100, false, false))));
+}
+
 /// The name of the link that the bridge attaches.
-fn attached(peer: &mut Peer) -> String {
+pub fn attached(peer: &mut Peer) -> String {
     Value::read(&peer.find(0x12)).0.field(0).text().to_owned()
 }
 
 /// The next message, all parts of it, accepted.
 pub fn take(peer: &mut Peer) -> Vec<u8> {
+    let (id, message) = next(peer);
+    peer.send(&raw::disposition(true, id, id, true, raw::ACCEPTED));
+    message
+}
+
+/// The next message, all parts of it, and its delivery-id.
+pub fn next(peer: &mut Peer) -> (u32, Vec<u8>) {
     let mut message = Vec::new();
     let mut id = None;
     loop {
@@ -91,9 +110,7 @@ pub fn take(peer: &mut Peer) -> Vec<u8> {
             break;
         }
     }
-    let id = id.expect("a delivery-id");
-    peer.send(&raw::disposition(true, id, id, true, raw::ACCEPTED));
-    message
+    (id.expect("a delivery-id"), message)
 }
 
 /// Sends a message in parts of so many bytes.

@@ -6,9 +6,12 @@ mod relay;
 pub mod rig;
 
 mod amqp;
+mod broken;
 mod bytes;
+mod credit;
 mod loops;
 mod mqtt;
+mod quality;
 mod refusals;
 mod settings;
 mod stuck;

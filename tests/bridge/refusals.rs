@@ -1,7 +1,10 @@
-//! What an MQTT broker refuses with a reason code that the standard has elsewhere costs that message only.
+//! What another broker refuses for good costs that message only, and the log says which one it was.
 
+use super::foreign::{self, Foreign};
 use super::mosquitto;
 use super::rig::*;
+use crate::amqp::raw;
+use crate::doors::rig::until as until_it_is;
 use crate::harness::*;
 use host::bridge::Direction;
 
@@ -25,5 +28,36 @@ fn a_reason_that_is_not_in_the_standards_table_is_an_answer_like_others() {
         }
         let bridge = standing(&here, "b");
         assert_eq!((&bridge["state"], &bridge["connections"]), (&"connected".into(), &1.into()), "{bridge}");
+    }
+}
+
+#[test]
+fn the_log_names_topic_and_route_of_what_is_refused_for_good() {
+    let foreign = Foreign::start();
+    let there = mosquitto::start(1000, 0x95);
+    let settings = |name: &str, url: &str| {
+        let routes = r#"routes=[{direction="out",filter="x/#",qos=1}]"#;
+        [format!("url={url}"), routes.to_owned()].map(|setting| format!("bridge.{name}.{setting}"))
+    };
+    let settings = [settings("amqp", &foreign.url()), settings("mqtt", &mqtt(there))].concat();
+    let settings: Vec<&str> = settings.iter().map(String::as_str).collect();
+    let Some(here) = Process::start_with(&settings, None) else { return };
+    let mut peer = foreign.receives();
+    until_of(&here.admin(), "mqtt", |bridge| bridge["state"] == "connected");
+    connect(V5).at(here.address()).open().say("x/long", &"l".repeat(2000), 1);
+    let (id, _) = foreign::next(&mut peer);
+    let error = raw::performative(0x1D, &[&raw::symbol("amqp:not-allowed"), &raw::string("never")]);
+    peer.send(&raw::disposition(true, id, id, true, &raw::performative(0x25, &[&error])));
+    for (name, words) in [("amqp", "amqp:not-allowed: never"), ("mqtt", "packet too large (0x95)")] {
+        until_it_is(name, || {
+            let log = here.log();
+            let mut lines = log.lines().filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
+            lines.any(|line| {
+                line["bridge"] == name
+                    && line["topic"] == "x/long"
+                    && line["route"] == "out x/#"
+                    && line["reason"].as_str().is_some_and(|reason| reason.contains(words))
+            })
+        });
     }
 }

@@ -75,6 +75,52 @@ fn the_state_of_a_bridge_is_told_everywhere() {
     until(&here, "b", |bridge| bridge["state"] != "connected" && bridge["last_error"].is_string());
 }
 
+/// A store from before ids that begin with `bridge/` were kept for bridges.
+#[test]
+fn a_bridge_gets_its_id_though_a_client_had_it() {
+    let Some(there) = Broker::start() else { return };
+    let bridges = vec![bridge("new", &mqtt(there.address()), &[route(Direction::Out, "n")])];
+    let is_written = std::sync::atomic::AtomicBool::new(false);
+    let here = Broker::start_with(move |config| {
+        config.bridges.clone_from(&bridges);
+        if !is_written.swap(true, std::sync::atomic::Ordering::Relaxed) {
+            leave_session(&config.data_dir, "bridge/new");
+        }
+    });
+    let Some(here) = here else { return };
+    until_up(&here, "new");
+    let mut far = connect(V5).at(there.address()).open();
+    far.subscribe("n", 1);
+    connect(V5).at(here.address()).open().say("n", "x", 1);
+    far.expect("n", "x", 1);
+    let session = here.admin().get("/api/v1/clients/bridge/new").expect(200).json();
+    assert_eq!(session["listener"], "bridge", "{session}");
+    let here = here.restart();
+    until_up(&here, "new");
+}
+
+/// The session of an MQTT client that is away.
+fn leave_session(data: &std::path::Path, id: &str) {
+    use host::client::{Client, Protocol, Scope};
+    use host::message::Time;
+    use host::store::{Change, Durability, Limits, MailboxRecord, Store};
+    let scope = Scope { listener: "mqtt".into(), protocol: Protocol::Mqtt, identity: None };
+    let record = MailboxRecord {
+        client: std::sync::Arc::new(Client { id: id.into(), scope, peer: "".into() }),
+        expiry_seconds: u32::MAX,
+        detached: Some(Time(1)),
+        per_subscription: false,
+        sent_to: 0,
+    };
+    let metrics = std::sync::Arc::default();
+    let (store, _) = Store::open(data, &Limits::default(), Durability::Commit, metrics, Time(1)).unwrap();
+    let after = store.submit([Change::Mailbox(1, Box::new(record))]);
+    while store.committed() < after {
+        std::thread::yield_now();
+    }
+    store.close();
+}
+
 #[test]
 fn a_bridge_that_is_configured_no_more_leaves_nothing_behind() {
     let Some(there) = Broker::start() else { return };

@@ -37,7 +37,10 @@ fn of<'j>(bridge: &'j Json, direction: &str) -> &'j Json {
 
 /// Fills the queue of somebody who is away at `to` with more than it takes, by way of `from`.
 fn fill(from: &Broker, to: &Broker, topic: &str) {
-    connect(V5).id("absent").kept().at(to.address()).open().subscribe(topic, 1);
+    let mut absent = connect(V5).id("absent").kept().at(to.address()).open();
+    absent.subscribe(topic, 1);
+    // What comes first is not to be on its way to it any more.
+    absent.disconnect();
     let mut publisher = connect(V5).at(from.address()).open();
     (0..FULL + 10).for_each(|number| publisher.say(topic, &number.to_string(), 1));
 }

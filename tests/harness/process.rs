@@ -4,11 +4,11 @@ use super::broker::is_outside;
 use super::http::Admin;
 use crate::house::root;
 use std::fs;
-use std::io::{BufRead, BufReader, Read};
+use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::OnceLock;
+use std::sync::{Arc, Mutex, OnceLock};
 use tempfile::TempDir;
 
 /// A `pliant serve` with its data. It is killed when it is dropped.
@@ -20,6 +20,7 @@ pub struct Process {
     /// All listeners at ports.
     listeners: Vec<(String, SocketAddr)>,
     data: TempDir,
+    log: Arc<Mutex<String>>,
 }
 
 impl Process {
@@ -84,7 +85,13 @@ impl Process {
             }
         }
         // Its log is read on, so that the broker never waits for us.
-        std::thread::spawn(move || lines.read_to_end(&mut Vec::new()));
+        let log = Arc::new(Mutex::new(log));
+        let rest = log.clone();
+        std::thread::spawn(move || {
+            for line in lines.lines().map_while(Result::ok) {
+                rest.lock().expect("nobody panics with it").extend([&line, "\n"]);
+            }
+        });
         let seen = "just seen";
         Self {
             child,
@@ -93,6 +100,7 @@ impl Process {
             admin: admin.expect(seen),
             listeners,
             data,
+            log,
         }
     }
 
@@ -110,6 +118,11 @@ impl Process {
     pub fn at(&self, listener: &str) -> SocketAddr {
         let found = self.listeners.iter().find(|(name, _)| name == listener);
         found.unwrap_or_else(|| panic!("no listener {listener}")).1
+    }
+
+    /// What it has logged, a line of JSON each.
+    pub fn log(&self) -> String {
+        self.log.lock().expect("nobody panics with it").clone()
     }
 
     /// Its process id.

@@ -82,14 +82,17 @@ fn ids_of_any_characters_are_names_and_nothing_else() {
     }
 }
 
-/// Mailboxes of AMQP's receivers have names of their own, under which no MQTT client speaks.
+/// Mailboxes of AMQP's receivers, and of bridges, have names of their own, under which no MQTT client speaks.
 #[test]
-fn an_id_that_belongs_to_a_receiver_of_amqp_is_refused() {
-    for clean in [false, true] {
-        connect(V5).id("$amqp/container/link").clean(clean).refused(0x87);
-        connect(V311).id("$amqp/container/link").clean(clean).refused(5);
+fn an_id_that_belongs_to_a_receiver_of_amqp_or_to_a_bridge_is_refused() {
+    for id in ["$amqp/container/link", "bridge/name", "bridge/"] {
+        for clean in [false, true] {
+            connect(V5).id(id).clean(clean).refused(0x87);
+            connect(V311).id(id).clean(clean).refused(5);
+        }
     }
     connect(V5).id(&unique("$amqp")).open().ping();
+    connect(V5).id(&unique("bridge")).open().ping();
 }
 
 #[test]

@@ -74,8 +74,12 @@ impl Live {
             return Ok(None);
         }
         let mut forgotten: SmallVec<[Forgotten; 2]> = SmallVec::new();
+        let links = &mut self.links;
         session.arrived.visit(frame.first, frame.last, |delivery, arrived| {
             forgotten.push(Forgotten { link: arrived.link, delivery, tag: arrived.tag.clone() });
+            if let Some(end) = links.get(arrived.link).and_then(|link| link.incoming()) {
+                end.settled(arrived);
+            }
             false
         });
         if forgotten.is_empty() {
@@ -86,9 +90,6 @@ impl Live {
         let state = frame.state.filter(|raw| raw.len() + DISPOSITION_BYTES <= frame_max);
         session.write_disposition(true, frame.first, frame.last, true, state, out);
         for gone in &forgotten {
-            if let Some(end) = self.links.get(gone.link).and_then(|link| link.incoming()) {
-                end.unanswered = end.unanswered.saturating_sub(1);
-            }
             self.mark_link(gone.link);
         }
         Ok(Some(Action::Forgotten(forgotten)))

@@ -27,6 +27,9 @@ pub struct IncomingLink {
     pub delivery_count: u32,
     /// How many are not settled here.
     pub unanswered: u32,
+    /// How many of them wait for the end of a transaction. They take up no credit, for no more of them may be settled before
+    /// that than the client wants, and a transaction may be longer than the credit.
+    pub posted: u32,
     /// Longest message, in bytes.
     pub message_bytes_max: u64,
     /// Its messages are about transactions.
@@ -64,6 +67,7 @@ impl IncomingLink {
             credit: 0,
             delivery_count,
             unanswered: 0,
+            posted: 0,
             message_bytes_max,
             is_coordinator,
             settles_second: false,
@@ -73,10 +77,19 @@ impl IncomingLink {
         }
     }
 
-    /// Gives credit if enough was used up to be worth a frame; whether it did.
+    /// A delivery is settled.
+    pub fn settled(&mut self, arrived: &Arrived) {
+        self.unanswered = self.unanswered.saturating_sub(1);
+        self.posted = self.posted.saturating_sub(arrived.is_posted.into());
+    }
+
+    /// Gives credit if enough was used up to be worth a frame; whether it did. Beside the credit there may be so many that
+    /// wait for a transaction.
     #[inline]
-    fn top_up(&mut self) -> bool {
-        let used = self.credit_max.saturating_sub(self.credit).saturating_sub(self.unanswered);
+    fn top_up(&mut self, unsettled_max: u32) -> bool {
+        let posted = self.posted.min(unsettled_max.saturating_sub(self.credit_max));
+        let unanswered = self.unanswered.saturating_sub(posted);
+        let used = self.credit_max.saturating_sub(self.credit).saturating_sub(unanswered);
         // Without any left the client can send nothing more, however little it is.
         let worth_it = used > 0 && (used >= self.credit_max / 2 || self.credit == 0);
         if worth_it {
@@ -256,7 +269,7 @@ impl Live {
             end.unanswered += 1;
             let tag = if end.settles_second { transfer.tag.clone() } else { Tag::new() };
             if let Some(session) = self.sessions.at(at) {
-                session.arrived.push(transfer.delivery, Arrived { link: id, tag });
+                session.arrived.push(transfer.delivery, Arrived { link: id, tag, is_posted: false });
             }
         }
         if is_coordinator {
@@ -290,7 +303,7 @@ impl Live {
         let Some(link) = self.links.get(id).filter(|link| link.is_up() && link.is_told) else { return };
         let (at, handle) = (link.session, link.handle_out);
         let Some(end) = link.incoming() else { return };
-        if end.top_up() {
+        if end.top_up(self.limits.unsettled_max) {
             let flow = end.flow(handle);
             if let Some(session) = self.sessions.at(at) {
                 session.write_flow(flow, out);
@@ -306,16 +319,17 @@ impl Live {
         let at = link.session;
         let Some(end) = link.incoming() else { return };
         let Some(session) = self.sessions.at(at) else { return };
-        if session.arrived.get(delivery).is_none_or(|arrived| arrived.link != id) {
-            return;
+        let Some(arrived) = session.arrived.get_mut(delivery).filter(|arrived| arrived.link == id) else { return };
+        let is_posted = !settled && matches!(state, State::Transactional { .. });
+        if is_posted && !std::mem::replace(&mut arrived.is_posted, true) {
+            end.posted += 1;
         }
-        if settled {
-            session.arrived.remove(delivery);
-            end.unanswered = end.unanswered.saturating_sub(1);
+        if settled && let Some(arrived) = session.arrived.remove(delivery) {
+            end.settled(&arrived);
         }
         session.answer(delivery, state, settled, frame_max, out);
         self.mark_session(at);
-        if settled {
+        if settled || is_posted {
             self.mark_link(id);
         }
     }

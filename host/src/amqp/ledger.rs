@@ -54,6 +54,12 @@ impl<T> Ledger<T> {
         self.entries.get(self.position(id)?)?.1.as_ref()
     }
 
+    /// The same, to be changed.
+    pub fn get_mut(&mut self, id: u32) -> Option<&mut T> {
+        let at = self.position(id)?;
+        self.entries.get_mut(at)?.1.as_mut()
+    }
+
     /// Takes the entry of this id out.
     #[inline]
     pub fn remove(&mut self, id: u32) -> Option<T> {

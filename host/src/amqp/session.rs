@@ -20,6 +20,8 @@ pub struct Arrived {
     pub link: LinkId,
     /// Of links whose receiver settles second; else empty.
     pub tag: Tag,
+    /// Its outcome within a transaction was told: it waits for that, and not for the broker.
+    pub is_posted: bool,
 }
 
 /// A delivery to the client.

@@ -33,4 +33,4 @@ pub use trust::{certificates, roots};
 pub const NODE_TOPIC: &str = "bridge/node";
 
 /// The listener that modules and the admin API see behind a bridge's session.
-pub const LISTENER: &str = "bridge";
+pub use crate::broker::BRIDGES as LISTENER;

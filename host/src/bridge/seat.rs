@@ -2,7 +2,7 @@
 
 use super::LISTENER;
 use super::thread::Clock;
-use crate::broker::{Answer, Attachment, Broker, Link, Outlet, Worker};
+use crate::broker::{Answer, Attachment, Broker, Link, OF_BRIDGES, Outlet, Worker};
 use crate::client::{Client, Departure, Protocol, Scope};
 use crate::dialogue::{
     Attach, Closed, Detach, Event, Request, RetainHandling, Subscribe, SubscribeFilter, SubscribeOptions, Unsubscribe,
@@ -67,6 +67,19 @@ impl Outlet for Bell {
     }
 }
 
+/// Why the hall ended a session's connection.
+pub fn told(why: &Closed) -> String {
+    match why {
+        Closed::TakenOver => "somebody else has taken the place of this bridge's session".to_owned(),
+        Closed::ByOperator => "an operator ended its session's connection here".to_owned(),
+        Closed::Elsewhere(_) => "this broker sends its clients elsewhere".to_owned(),
+        Closed::ShuttingDown => "this broker shuts down".to_owned(),
+        Closed::HandleMisused => "the other broker acknowledged what it was not sent, or too early".to_owned(),
+        Closed::QuotaExceeded => "a queue here is full".to_owned(),
+        Closed::NotAuthorized(reason) => format!("it may not be here any more: {reason}"),
+    }
+}
+
 /// What a bridge listens to in the hall.
 #[derive(Debug, Clone)]
 pub struct Listening {
@@ -77,7 +90,7 @@ pub struct Listening {
 
 /// Under which name a bridge, or one of its routes, is a client of the hall.
 pub fn client(name: &str, protocol: Protocol, peer: &str) -> Client {
-    let id: Arc<str> = format!("bridge/{name}").into();
+    let id: Arc<str> = format!("{OF_BRIDGES}{name}").into();
     let scope = Scope { listener: LISTENER.into(), protocol, identity: Some(id.clone()) };
     Client { id, scope, peer: peer.into() }
 }
@@ -112,7 +125,8 @@ impl Seat {
         match seat.ask(Request::Attach(Box::new(attach))) {
             Answer::Say(_, Event::Attached(_)) => Ok(seat),
             Answer::Say(_, Event::Refused(refusal)) => Err(refusal.reason),
-            answer => Err(format!("the hall does not let the bridge in: {answer:?}")),
+            Answer::Say(_, Event::Closed(why)) => Err(told(&why)),
+            _ => Err("the hall does not let the bridge in".to_owned()),
         }
     }
 
@@ -145,7 +159,7 @@ impl Seat {
         });
         let answer = self.ask(Request::Subscribe(Subscribe { handle: 1, filters: filters.collect() }));
         let Answer::Say(_, Event::Subscribed { granted, .. }) = answer else {
-            return Err(format!("the hall does not answer a subscription: {answer:?}"));
+            return Err("the hall does not answer a subscription".to_owned());
         };
         match granted.into_iter().zip(wanted).find_map(|(granted, wanted)| Some((granted.err()?, wanted))) {
             Some((refusal, wanted)) => Err(format!("{}: {}", wanted.filter, refusal.reason)),
@@ -195,9 +209,20 @@ impl Drop for Seat {
     }
 }
 
+/// Ends sessions of clients under the ids of bridges, from before such ids were theirs alone: nobody can come back to them.
+pub fn oust(hall: &Hall, names: &[Arc<str>]) {
+    for name in names {
+        let Some(info) = hall.broker.client(name).filter(|info| &*info.listener != LISTENER) else { continue };
+        let (messages, listener) = (info.queued, &*info.listener);
+        tracing::warn!(session = %info.id, messages, listener, "a client has the id of a bridge; its session ends");
+        hall.broker.end_session(&mut hall.worker.borrow_mut(), hall.now(), name);
+    }
+    hall.flush();
+}
+
 /// Ends the sessions of bridges that are configured no more, with all that waits in them.
 pub fn end_others(hall: &Hall, names: &[Arc<str>]) {
-    let prefix = "bridge/";
+    let prefix = OF_BRIDGES;
     let mut after = Some(prefix.to_owned());
     loop {
         let page = hall.broker.clients(after.as_deref(), 256);

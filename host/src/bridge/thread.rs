@@ -93,6 +93,7 @@ impl Bridges {
         let mut plans: Vec<Plan> = wanted.iter().filter_map(make).collect();
         let sessions: Vec<_> = plans.iter().flat_map(|plan| plan.figures.sessions.iter().cloned()).collect();
         seat::end_others(&hall, &sessions);
+        seat::oust(&hall, &sessions);
         for plan in &mut plans {
             if let Err(reason) = plan.listen(&hall) {
                 // The task tries it again.

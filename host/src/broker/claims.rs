@@ -3,7 +3,7 @@
 
 use super::Broker;
 use super::mailbox::Outlet;
-use super::sessions::OF_LINKS;
+use super::sessions::may_be_called;
 use super::staged::Staged;
 use super::worker::Worker;
 use crate::client::Client;
@@ -87,6 +87,7 @@ impl Broker {
         outlet: Arc<dyn Outlet>,
         origin: u64,
     ) -> Result<(), Refusal> {
+        may_be_called(client)?;
         self.may_claim(client)?;
         let claim = Claim { owner, client: client.clone(), outlet: Some(outlet), origin };
         let old = self.claims.table.lock().insert(client.id.clone(), claim);
@@ -121,10 +122,7 @@ impl Broker {
     /// # Errors
     /// The name is somebody else's, or that of a receiving link of AMQP: those speak for themselves only.
     pub(super) fn comes_as(&self, worker: &mut Worker, now: Time, client: &Client, origin: u64) -> Result<(), Refusal> {
-        if client.id.starts_with(OF_LINKS) {
-            let reason = "ids that begin like this belong to receivers of AMQP";
-            return Err(Refusal::new(RefusalKind::NotAuthorized, reason));
-        }
+        may_be_called(client)?;
         if self.claims.table.lock().is_empty() {
             return Ok(());
         }

@@ -83,7 +83,7 @@ pub use open::Restored;
 pub use queues::{Changed, How, QueueInfo, is_address_of_queue};
 pub use receive::{Parting, Receive, Received, Source};
 pub use record::{Recording, Sample};
-pub use sessions::{Held, OF_LINKS, SessionInfo, is_private};
+pub use sessions::{BRIDGES, Held, OF_BRIDGES, OF_LINKS, SessionInfo, is_private, may_be_called};
 pub use subscription_trie::SubscriptionTrie;
 pub use sys::SysTree;
 pub use tags::{Admission, Slot, Tagged};

@@ -21,10 +21,31 @@ const PRIVATE: &str = "$mqtt.private";
 const FIRST_RECEIVER_SECONDS: u32 = 60;
 /// Mailboxes of links, and not of clients, have names that begin like this.
 pub const OF_LINKS: &str = "$amqp/";
+/// Those of this broker's bridges begin like this.
+pub const OF_BRIDGES: &str = "bridge/";
+/// The listener that bridges are seen behind; no other is called so.
+pub const BRIDGES: &str = "bridge";
 
 /// Whether a mailbox of this owner, if it is consumed, is a client's session.
 pub(super) fn is_session(client: &Client) -> bool {
-    !queues::is_queue(client) && !client.id.starts_with(OF_LINKS)
+    !queues::is_queue(client) && reserved(client).is_none() && &*client.scope.listener != BRIDGES
+}
+
+/// Why nobody may have a session of this name under this client's scope; none: it may.
+fn reserved(client: &Client) -> Option<&'static str> {
+    if client.id.starts_with(OF_LINKS) {
+        return Some("ids that begin like this belong to receivers of AMQP");
+    }
+    let is_taken = client.id.starts_with(OF_BRIDGES) && &*client.scope.listener != BRIDGES;
+    is_taken.then_some("ids that begin with bridge/ belong to bridges")
+}
+
+/// Looks whether a client may have a session under its name.
+///
+/// # Errors
+/// It begins like those of others do.
+pub fn may_be_called(client: &Client) -> Result<(), Refusal> {
+    reserved(client).map_or(Ok(()), |why| Err(Refusal::new(RefusalKind::NotAuthorized, why)))
 }
 
 /// Whether a message of this topic was put into its mailbox by a service.

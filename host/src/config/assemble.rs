@@ -5,7 +5,7 @@ use super::problem::{ConfigError, Origin, Problem};
 use super::settings::{BRIDGE, GLOBAL, LISTENER, MODULE, Setting};
 use super::written::{self, Given};
 use crate::bridge;
-use crate::broker::is_address_of_queue;
+use crate::broker::{BRIDGES, is_address_of_queue};
 use crate::identity::Anonymous;
 use crate::topic::{self, Topic};
 use crate::wasm;
@@ -241,6 +241,12 @@ fn is_address(name: &str, limits: &topic::Limits) -> bool {
 fn listener_problem(listener: &Listener, others: &[Listener], config: &Config) -> Option<(&'static str, String)> {
     let name = &listener.name;
     let (tls, transport) = (&listener.tls, listener.transport);
+    if name == BRIDGES {
+        return Some((
+            "bind",
+            format!("listener {name}: this name is that of the broker's own bridges; take another one"),
+        ));
+    }
     if listener.bind == Bind::Unset {
         return Some(("bind", format!("listener {name} needs bind, an address and a port")));
     }

@@ -220,6 +220,7 @@ fn what_is_wrong_is_said_with_its_place() {
             "c.toml:4: a second module.a of that name",
         ),
         ("[[listener]]\nname = \"x\"", &[], &[], "c.toml:2: listener x needs bind"),
+        ("", &[], &["listener.bridge.bind=127.0.0.1:1"], "that of the broker's own bridges; take another one"),
         (
             "[[listener]]\nname = \"x\"\ntransport = \"udp\"",
             &[],

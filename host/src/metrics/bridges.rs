@@ -109,7 +109,7 @@ impl RouteFigures {
         Some(was)
     }
 
-    /// Messages of it that came from the other side and wait here to be taken.
+    /// Messages in its hands that whoever is to get them does not take now.
     pub fn held(&self) -> usize {
         self.held.load(Ordering::Relaxed)
     }

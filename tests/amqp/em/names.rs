@@ -129,6 +129,27 @@ fn the_subscription_service_leaves_subscriptions_of_links_alone() {
     assert_eq!(client.take("sub").payload, b"still here");
 }
 
+/// Ids of bridges are theirs: no service makes, fills, lists or ends a session of that name, nor leaves a will in it.
+#[test]
+fn ids_of_bridges_are_nobody_else_s() {
+    let Some(address) = address() else { return };
+    let mut client = with_service(address, &unique("other"));
+    let id = unique("bridge/b");
+    for (subject, body) in [
+        ("subscribe", map(&[("t", raw::string("1"))])),
+        ("unsubscribe", raw::string("t")),
+        ("list", raw::NULL.to_vec()),
+        ("close", raw::NULL.to_vec()),
+    ] {
+        assert_eq!(client.send("ss", &ask(&id, subject).value(&body)), Said::Rejected(DENIED.to_owned()), "{subject}");
+    }
+    let own = publish_of(&id);
+    assert_eq!(client.attach("in", &own, false, &Link::default()).expect_err("a bridge's"), DENIED);
+    for id in [&id[..], "$amqp/container/link"] {
+        assert_eq!(client.attach(id, "$lwt", true, &Link::default()).expect_err("a bridge's"), DENIED, "{id}");
+    }
+}
+
 /// The access list holds for filters of sessions and topics of wills, and not for a client's own answers.
 #[test]
 fn the_access_list_holds_for_services() {

@@ -11,14 +11,20 @@ use super::packing::{FRAME_BYTES_MAX, WRAP_BYTES};
 use super::route::{Ask, Fault, Route};
 use super::words;
 use crate::metrics::BridgeState;
-use fe2o3_amqp::connection::ConnectionHandle;
+use fe2o3_amqp::connection::{self, ConnectionHandle};
 use fe2o3_amqp::sasl_profile::SaslProfile;
+use fe2o3_amqp::types::definitions::{AmqpError, ConnectionError, Error, ErrorCondition};
 use fe2o3_amqp::{Connection, Session};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
+/// How often those who work on what came before the end of a connection get their turn, and the pause between two.
+const LAST_TURNS: u32 = 10;
+const LAST_PAUSE: Duration = Duration::from_millis(5);
+/// How long is waited for what the library says of the end, and for its last word to leave.
+const LAST_WORDS: Duration = Duration::from_millis(100);
 /// How long the other broker may take to hear a goodbye.
 const FAREWELL: Duration = Duration::from_secs(1);
 
@@ -41,7 +47,7 @@ pub async fn run(
         Ok(connection) => connection,
         Err(reason) => {
             scissors.cut();
-            let reason = scissors.fault().unwrap_or(reason);
+            let reason = scissors.fault().map_or(reason, |broken| broken.to_string());
             return Err(Lost { reason, lasted: Duration::ZERO });
         }
     };
@@ -59,13 +65,31 @@ pub async fn run(
         scissors.cut();
         return Ok(());
     };
+    let lasted = begun.elapsed();
+    work_off().await;
+    let reason = match scissors.fault() {
+        None => reason,
+        Some(broken) => {
+            let condition: ErrorCondition =
+                if broken.is_framing { ConnectionError::FramingError.into() } else { AmqpError::DecodeError.into() };
+            let why = Error::new(condition, broken.words.clone(), None);
+            let _ = tokio::time::timeout(LAST_WORDS, connection.close_with_error(why)).await;
+            broken.to_string()
+        }
+    };
     scissors.cut();
-    let reason = scissors.fault().unwrap_or(reason);
-    Err(Lost { reason, lasted: begun.elapsed() })
+    Err(Lost { reason, lasted })
+}
+
+/// The routes carry out what came before the end.
+async fn work_off() {
+    for _ in 0..LAST_TURNS {
+        tokio::time::sleep(LAST_PAUSE).await;
+    }
 }
 
 fn hung_up() -> String {
-    "it closed the connection".to_owned()
+    words::CLOSED.to_owned()
 }
 
 async fn open(plan: &Plan, stream: Cut) -> Result<ConnectionHandle<()>, String> {
@@ -100,6 +124,14 @@ fn start(plan: &Rc<Plan>, hall: &Hall, stopped: &watch::Receiver<bool>) -> Route
     Routes { tasks, asks }
 }
 
+/// Why the connection is over, after its bytes have ended.
+fn last_words(closed: Result<(), connection::Error>) -> String {
+    match closed {
+        Err(error @ connection::Error::RemoteClosedWithError(_)) => words::closing(&error),
+        _ => hung_up(),
+    }
+}
+
 /// Gives the routes their sessions until the connection is over: why; none: the bridge was stopped.
 async fn serve(
     plan: &Plan,
@@ -120,7 +152,7 @@ async fn serve(
             Some(ask) = routes.asks.recv() => match ask {
                 Ask::Session(to) => {
                     let begun = tokio::select! {
-                        begun = Session::begin(connection) => begun.map_err(|error| error.to_string()),
+                        begun = Session::begin(connection) => begun.map_err(|error| words::beginning(&error)),
                         () = scissors.ended() => return Some(hung_up()),
                     };
                     // The route may have been stopped meanwhile.
@@ -134,9 +166,20 @@ async fn serve(
                 }
             },
             closed = connection.on_close() => {
-                return Some(closed.map_or_else(|error| error.to_string(), |()| hung_up()));
+                // Where bytes end the library says no more than that it did not expect it.
+                return Some(tokio::select! {
+                    biased;
+                    () = scissors.ended() => last_words(closed),
+                    () = std::future::ready(()) => closed.map_or_else(|error| words::closing(&error), |()| hung_up()),
+                });
             }
-            () = scissors.ended() => return Some(hung_up()),
+            () = scissors.ended() => {
+                if scissors.fault().is_some() {
+                    return Some(hung_up());
+                }
+                let closed = tokio::time::timeout(LAST_WORDS, connection.on_close()).await;
+                return Some(closed.map_or_else(|_| hung_up(), last_words));
+            }
             _ = stopped.changed() => return None,
         }
     }

@@ -1,8 +1,10 @@
 //! A stream that can be cut: the client library closes links when it lets go of them, and a closed link takes a durable
 //! subscription with it. Where a connection is given up, nothing more may leave. And it tells when the other side has hung
-//! up, or sends what is no AMQP: the library may wait for an answer to an attach for ever.
+//! up, or sends what is no AMQP: the library may wait for an answer to an attach for ever. Of the latter the library hears
+//! nothing more: what came before is carried out, answered, and then the other side hears why it is closed.
 
 use super::super::dial::Stream;
+use super::packing::Broken;
 use std::io::{Error, ErrorKind, Result};
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -17,7 +19,7 @@ pub struct Cut {
     inner: Box<dyn Stream>,
     is_cut: Arc<AtomicBool>,
     ended: Arc<Notify>,
-    fault: Arc<OnceLock<String>>,
+    fault: Arc<OnceLock<Broken>>,
 }
 
 /// Cuts the stream.
@@ -25,7 +27,7 @@ pub struct Cut {
 pub struct Scissors {
     is_cut: Arc<AtomicBool>,
     ended: Arc<Notify>,
-    fault: Arc<OnceLock<String>>,
+    fault: Arc<OnceLock<Broken>>,
 }
 
 impl Cut {
@@ -52,25 +54,33 @@ impl Scissors {
     }
 
     /// What it sent that is no AMQP, if that is why.
-    pub fn fault(&self) -> Option<String> {
+    pub fn fault(&self) -> Option<Broken> {
         self.fault.get().cloned()
     }
+}
+
+fn broken(read: &Poll<Result<()>>) -> Option<&Broken> {
+    let Poll::Ready(Err(error)) = read else { return None };
+    error.get_ref()?.downcast_ref()
 }
 
 impl AsyncRead for Cut {
     fn poll_read(mut self: Pin<&mut Self>, context: &mut Context<'_>, into: &mut ReadBuf<'_>) -> Poll<Result<()>> {
         self.check()?;
+        if self.fault.get().is_some() {
+            return Poll::Pending;
+        }
         let before = into.filled().len();
         let read = Pin::new(&mut self.inner).poll_read(context, into);
+        if let Some(broken) = broken(&read) {
+            // Nobody else sets it.
+            let _ = self.fault.set(broken.clone());
+            self.ended.notify_one();
+            return Poll::Pending;
+        }
         let is_over = match &read {
             Poll::Ready(Ok(())) => into.filled().len() == before && into.remaining() > 0,
-            Poll::Ready(Err(error)) => {
-                if error.kind() == ErrorKind::InvalidData {
-                    // The first one is the reason of all that follow.
-                    let _ = self.fault.set(error.to_string());
-                }
-                true
-            }
+            Poll::Ready(Err(_)) => true,
             Poll::Pending => false,
         };
         if is_over {

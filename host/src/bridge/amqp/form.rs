@@ -57,17 +57,17 @@ pub fn outgoing(
         return Ok(None);
     }
     let bare = kept.as_bare();
+    let durable = bare.is_some_and(|bare| bare.durable);
+    // What MQTT's subscribers behind the other broker go by: never more than this route, or the one before it, has carried.
+    let allowed = kept.envelope().guarantee.level().min(way.route.qos);
+    let level = (level(&scanned).unwrap_or(durable.into()) != allowed).then_some(allowed);
     // What lives longer than this can say does so by its absolute-expiry-time.
     let left = kept.envelope().expires.and_then(|at| u32::try_from(at.since(now)).ok());
-    let header = Header {
-        durable: bare.is_some_and(|bare| bare.durable) || way.route.qos > 0,
-        priority: bare.map_or(4, |bare| bare.priority),
-        ttl_milliseconds: left,
-        ..Header::default()
-    };
+    let header =
+        Header { durable, priority: bare.map_or(4, |bare| bare.priority), ttl_milliseconds: left, ..Header::default() };
     let flag = consignment.retain || scanned.message_annotation(RETAIN[0]).is_some();
     let flag = flag.then_some((RETAIN[0], consignment.retain));
-    let noted = mark(&via, &plan.node);
+    let noted = mark(&via, &plan.node, level);
     let written = annotated(kept.payload(), flag, &noted, &limits);
     let (annotations, behind) = written.ok_or("its annotations cannot be written")?;
     let mut out = Vec::with_capacity(kept.payload().len() + annotations.len() + 64);
@@ -119,20 +119,16 @@ impl<'m> Came<'m> {
     pub fn known(&self, left: Option<&str>) -> Result<Known, String> {
         let sections = &self.sections;
         let said = |name: &&str| sections.message_annotation(name);
-        let level = QOS.iter().find_map(said).and_then(|value| {
-            let number = value.as_integer().or_else(|| value.as_str()?.trim().parse().ok())?;
-            u8::try_from(number).ok()
-        });
         let header = sections.header();
         let by_durable = if header.durable { Guarantee::AtLeastOnce } else { Guarantee::AtMostOnce };
-        let noted = mark(&self.via, left.unwrap_or(SOMEBODY));
+        let noted = mark(&self.via, left.unwrap_or(SOMEBODY), None);
         let written = annotated(sections.kept(), None, &noted, &Limits::default());
         let (mut bytes, behind) = written.ok_or("its annotations cannot be written")?;
         bytes.extend_from_slice(behind);
         // With the mark it may go beyond what it was within.
         Sections::scan(&bytes, &Limits::default()).map_err(|error| error.description.unwrap_or_default())?;
         Ok(Known {
-            guarantee: level.and_then(Guarantee::from_level).unwrap_or(by_durable),
+            guarantee: level(sections).and_then(Guarantee::from_level).unwrap_or(by_durable),
             retain: RETAIN.iter().find_map(said).and_then(|value| value.as_bool()).unwrap_or(false),
             blank: is_blank(sections),
             bytes,
@@ -154,18 +150,26 @@ fn is_blank(sections: &Sections<'_>) -> bool {
     }
 }
 
+/// The QoS that a message says.
+fn level(sections: &Sections<'_>) -> Option<u8> {
+    let value = QOS.iter().find_map(|name| sections.message_annotation(name))?;
+    let number = value.as_integer().or_else(|| value.as_str()?.trim().parse().ok())?;
+    u8::try_from(number).ok()
+}
+
 /// The brokers that a message came through.
 fn via(sections: &Sections<'_>) -> Vec<String> {
     let path = sections.message_annotation(VIA_ANNOTATION).and_then(|path| path.as_str());
     path.map_or_else(Vec::new, |path| path.split(' ').map(str::to_owned).collect())
 }
 
-/// The annotation with one broker more, encoded.
-fn mark(via: &[String], node: &str) -> Vec<u8> {
+/// The annotation with one broker more, encoded, and a QoS where it is to be another one.
+fn mark(via: &[String], node: &str, level: Option<u8>) -> Vec<u8> {
     let is_known = node != SOMEBODY && via.iter().any(|known| known == node);
     let nodes = via.iter().map(String::as_str).chain((!is_known).then_some(node));
     let path = nodes.collect::<Vec<_>>().join(" ");
-    let fields: Fields = [(Symbol::from(VIA_ANNOTATION), Value::String(path))].into_iter().collect();
+    let level = level.map(|level| (Symbol::from(QOS[0]), Value::Ubyte(level)));
+    let fields: Fields = [(Symbol::from(VIA_ANNOTATION), Value::String(path))].into_iter().chain(level).collect();
     notes(&fields).map_or_else(Vec::new, |notes| notes.to_vec())
 }
 

@@ -7,6 +7,7 @@ use super::super::seat::{Bell, Hall};
 use super::super::thread::Plan;
 use super::form::{Came, Known};
 use super::outward::{is_queue, sleep_until};
+use super::words;
 use crate::broker::{Link, PublishBare, Taken};
 use crate::message::{Bare, Guarantee, RefusalKind};
 use crate::metrics::RouteState;
@@ -17,7 +18,6 @@ use fe2o3_amqp::types::messaging::{Body, Message};
 use fe2o3_amqp::types::primitives::Value;
 use fe2o3_amqp::{Delivery, Receiver};
 use std::collections::VecDeque;
-use std::fmt::Display;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -71,10 +71,6 @@ struct State {
     next: u64,
 }
 
-fn failed(error: &dyn Display) -> String {
-    error.to_string()
-}
-
 impl Inward {
     /// A queue that is to get all of it is made now: what comes before its first consumer waits in it.
     ///
@@ -110,7 +106,7 @@ impl Inward {
             let room = state.taken.len() + state.held.len() < window && state.held.bytes() < HELD_BYTES_MAX;
             tokio::select! {
                 received = receiver.recv(), if room => {
-                    let delivery: Delivery<Body<Value>> = received.map_err(|error| failed(&error))?;
+                    let delivery: Delivery<Body<Value>> = received.map_err(|error| words::received(&error))?;
                     let (info, message) = delivery.into_parts();
                     self.take(info, &joined(message), &mut state, receiver).await?;
                 }
@@ -127,7 +123,7 @@ impl Inward {
             self.hall.flush();
             while state.taken.front().is_some_and(|(after, _)| self.is_on_disk(*after)) {
                 if let Some((_, info)) = state.taken.pop_front() {
-                    receiver.accept(info).await.map_err(|error| failed(&error))?;
+                    receiver.accept(info).await.map_err(|error| words::disposing(&error))?;
                 }
             }
             self.tell(&mut state);
@@ -229,7 +225,7 @@ impl Inward {
         let (bridge, route) = (&self.plan.settings.name, &self.plan.figures.routes[self.at].name);
         tracing::warn!(bridge, route, reason, "a message from the other broker is refused here for good");
         let error = Error::new(condition, reason.to_owned(), None);
-        receiver.reject(info, error).await.map_err(|error| failed(&error))
+        receiver.reject(info, error).await.map_err(|error| words::disposing(&error))
     }
 
     async fn publish(&mut self, name: &str, known: &Known) -> Said {

@@ -3,11 +3,11 @@
 use super::super::LISTENER;
 use super::super::mapping::Way;
 use super::super::retry::Retry;
-use super::super::seat::{Bell, Hall};
+use super::super::seat::{self, Bell, Hall};
 use super::super::thread::Plan;
 use super::form;
 use super::words;
-use crate::broker::{Attachment, Parting, Receive, Source, Take};
+use crate::broker::{Attachment, OF_BRIDGES, Parting, Receive, Source, Take};
 use crate::client::{Client, Protocol, Scope};
 use crate::dialogue::{Consignment, Disposal, RetainHandling, SubscribeFilter, SubscribeOptions};
 use crate::message::Guarantee;
@@ -17,11 +17,16 @@ use fe2o3_amqp::types::definitions::{AmqpError, ErrorCondition};
 use fe2o3_amqp::types::messaging::{Data, Outcome};
 use fe2o3_amqp::types::primitives::Binary;
 use fe2o3_amqp::{Sendable, Sender};
+use std::collections::VecDeque;
+use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
+
+/// How long the other broker may give no credit before that is told.
+const DRY: Duration = Duration::from_secs(1);
 
 /// A route's hold on what it takes from the hall. It lets go when it is dropped, and what it listens to is kept.
 pub struct Holding {
@@ -93,7 +98,7 @@ impl Drop for Holding {
 
 /// The name of the session behind a route.
 pub fn session_id(bridge: &str, way: &Way) -> Arc<str> {
-    format!("bridge/{bridge}/{:08x}", way.number).into()
+    format!("{OF_BRIDGES}{bridge}/{:08x}", way.number).into()
 }
 
 fn session(plan: &Plan, way: &Way) -> Client {
@@ -121,9 +126,20 @@ pub struct Outward {
 /// What became of one message.
 struct Ended {
     number: u64,
+    topic: Box<str>,
     /// How often the route had been stuck when it was sent.
     round: u64,
     outcome: Result<Outcome, SendError>,
+}
+
+/// Messages that are sent and have no outcome yet.
+type UnderWay = JoinSet<Ended>;
+
+/// Whether the bridge goes on.
+#[derive(Debug, PartialEq, Eq)]
+enum Next {
+    On,
+    Stop,
 }
 
 /// What the other broker says of a message.
@@ -147,7 +163,17 @@ struct Pace {
 impl Outward {
     /// Sends what comes, until the link breaks or the bridge is stopped.
     pub async fn run(self, mut sender: Sender, mut stopped: watch::Receiver<bool>) -> Result<(), String> {
-        let mut under_way: JoinSet<Ended> = JoinSet::new();
+        let ended = self.serve(&mut sender, &mut stopped).await;
+        self.plan.figures.routes[self.at].set_held(0);
+        if ended.is_ok() {
+            // What is under way comes again.
+            let _ = sender.detach().await;
+        }
+        ended
+    }
+
+    async fn serve(&self, sender: &mut Sender, stopped: &mut watch::Receiver<bool>) -> Result<(), String> {
+        let mut under_way = UnderWay::new();
         let mut pace = Pace { retry: Retry::new(&self.plan.settings), round: 0, until: None };
         let window = usize::from(self.plan.settings.window);
         while !*stopped.borrow() {
@@ -156,36 +182,87 @@ impl Outward {
                 Some(_) => 1,
                 None => window.saturating_sub(under_way.len()),
             };
-            for consignment in self.holding.some(room) {
-                let Some(message) = self.message(&consignment) else { continue };
-                let (number, round) = (consignment.number, pace.round);
-                let message = Data(Binary::from(message));
-                let sendable = Sendable::builder().message(message).settled(self.way.route.qos == 0).build();
-                let handed = tokio::select! {
-                    handed = sender.send_batchable(sendable) => handed,
-                    _ = stopped.changed() => return Ok(()),
-                };
-                match handed {
-                    Ok(handed) => drop(under_way.spawn(async move { Ended { number, round, outcome: handed.await } })),
-                    Err(SendError::MessageSizeExceeded(why)) => self.refused(number, &why.to_string()),
-                    Err(error) => return Err(error.to_string()),
+            let mut found: VecDeque<Consignment> = self.holding.some(room).into();
+            let is_any = !found.is_empty();
+            while let Some(consignment) = found.pop_front() {
+                let handed = self.hand(sender, &consignment, found.len(), &mut under_way, &mut pace, stopped).await?;
+                if handed == Next::Stop {
+                    return Ok(());
                 }
             }
             self.hall.flush();
-            if let Some(why) = self.holding.bell.closed() {
-                return Err(format!("the hall ended the session's connection: {why:?}"));
+            self.is_welcome()?;
+            // What rang meanwhile was not looked at.
+            if is_any {
+                continue;
             }
             let pause = pace.until.filter(|until| under_way.is_empty() && Instant::now() < *until);
             tokio::select! {
                 Some(ended) = under_way.join_next() => self.ended(ended.map_err(|error| error.to_string())?, &mut pace)?,
                 () = sleep_until(pause) => {}
                 () = self.holding.bell.notify.notified() => {}
+                error = sender.on_detach() => return Err(words::detached(error)),
                 _ = stopped.changed() => {}
             }
         }
-        // What is under way comes again.
-        let _ = sender.detach().await;
         Ok(())
+    }
+
+    /// Whether the hall lets the route hold on.
+    fn is_welcome(&self) -> Result<(), String> {
+        self.holding.bell.closed().map_or(Ok(()), |why| Err(seat::told(&why)))
+    }
+
+    /// Hands one message to the link, as soon as there is credit; `behind` it others wait.
+    async fn hand(
+        &self,
+        sender: &mut Sender,
+        consignment: &Consignment,
+        behind: usize,
+        under_way: &mut UnderWay,
+        pace: &mut Pace,
+        stopped: &mut watch::Receiver<bool>,
+    ) -> Result<Next, String> {
+        let Some(message) = self.message(consignment) else { return Ok(Next::On) };
+        let (number, round) = (consignment.number, pace.round);
+        let topic: Box<str> = topic_of(consignment).into();
+        let message = Data(Binary::from(message));
+        let sendable = Sendable::builder().message(message).settled(self.way.route.qos == 0).build();
+        let route = &self.plan.figures.routes[self.at];
+        let mut patience = Some(Instant::now() + DRY);
+        // To the end, whatever else happens: a long message is sent in parts.
+        let mut sending = pin!(sender.send_batchable(sendable));
+        let handed = loop {
+            tokio::select! {
+                biased;
+                handed = &mut sending => break handed,
+                Some(ended) = under_way.join_next() => self.ended(ended.map_err(|error| error.to_string())?, pace)?,
+                () = sleep_until(patience) => {
+                    patience = None;
+                    route.set_held(behind + 1);
+                }
+                () = self.holding.bell.notify.notified() => self.is_welcome()?,
+                _ = stopped.changed() => return Ok(Next::Stop),
+            }
+            self.hall.flush();
+            if patience.is_none() {
+                self.plan.note(&self.hall, self.at, RouteState::Stuck, NO_CREDIT);
+            }
+        };
+        if patience.is_none() {
+            route.set_held(0);
+            if pace.until.is_none() {
+                self.plan.note(&self.hall, self.at, RouteState::Up, "");
+            }
+        }
+        match handed {
+            Ok(handed) => {
+                under_way.spawn(async move { Ended { number, topic, round, outcome: handed.await } });
+            }
+            Err(SendError::MessageSizeExceeded(why)) => self.refused(number, &topic, &words::too_large(&why)),
+            Err(error) => return Err(words::sent(error)),
+        }
+        Ok(Next::On)
     }
 
     /// A message as it leaves; none: it does not.
@@ -198,20 +275,21 @@ impl Outward {
                 self.holding.dispose(consignment.number, &Disposal::Accepted);
             }
             Err(reason) => {
-                self.refused(consignment.number, &format!("this broker cannot write it for the other one: {reason}"));
+                let reason = format!("this broker cannot write it for the other one: {reason}");
+                self.refused(consignment.number, topic_of(consignment), &reason);
             }
         }
         None
     }
 
     fn ended(&self, ended: Ended, pace: &mut Pace) -> Result<(), String> {
-        let Ended { number, round, outcome } = ended;
-        match said(outcome.map_err(|error| error.to_string())?) {
+        let Ended { number, topic, round, outcome } = ended;
+        match said(outcome.map_err(words::sent)?) {
             Said::Taken => {
                 self.plan.figures.sent_total.add(1);
                 self.holding.dispose(number, &Disposal::Accepted);
             }
-            Said::Never(reason) => self.refused(number, &reason),
+            Said::Never(reason) => self.refused(number, &topic, &reason),
             Said::NotNow(reason) => {
                 // In its old place, before what came later.
                 self.holding.dispose(number, &Disposal::Released);
@@ -231,12 +309,25 @@ impl Outward {
         Ok(())
     }
 
-    fn refused(&self, number: u64, reason: &str) {
+    fn refused(&self, number: u64, topic: &str, reason: &str) {
         self.plan.figures.refused_total.add(1);
         let (bridge, route) = (&self.plan.settings.name, &self.plan.figures.routes[self.at].name);
-        tracing::warn!(bridge, route, reason, "a message cannot go to the other broker, for good; it is rejected");
+        tracing::warn!(
+            bridge,
+            route,
+            topic,
+            reason,
+            "a message cannot go to the other broker, for good; it is rejected"
+        );
         self.holding.dispose(number, &Disposal::Rejected);
     }
+}
+
+/// An AMQP broker's way to say "not now" of all that may come.
+const NO_CREDIT: &str = "it gives no credit";
+
+fn topic_of(consignment: &Consignment) -> &str {
+    consignment.name.as_deref().unwrap_or(consignment.message.topic().as_str())
 }
 
 /// For ever, if there is no such time.
@@ -268,6 +359,7 @@ fn said(outcome: Outcome) -> Said {
             }
         },
         Outcome::Released(_) => Said::NotNow("it releases a message".to_owned()),
-        other => Said::NotNow(format!("it does not take a message: {other:?}")),
+        Outcome::Modified(_) => Said::NotNow("it gives a message back (modified)".to_owned()),
+        _ => Said::NotNow("it does not take a message".to_owned()),
     }
 }

@@ -1,7 +1,7 @@
 //! The stream on which frames are changed as [`super::packing`] says.
 
 use super::super::dial::Stream;
-use super::packing::{self, FRAME_BYTES_MAX};
+use super::packing::{self, Broken, FRAME_BYTES_MAX};
 use std::io::{Error, ErrorKind, Result};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -21,6 +21,8 @@ pub struct Packed {
     incoming: Side,
     outgoing: Side,
     speaks: Speaks,
+    /// What came behind the frames that go on: after that nothing is read.
+    broken: Option<Broken>,
 }
 
 /// What the other broker speaks, by its first bytes.
@@ -55,11 +57,11 @@ impl Packed {
     /// No message that comes is to be longer than this, in bytes.
     pub fn new(inner: Box<dyn Stream>, message_bytes_max: u64) -> Self {
         let (incoming, outgoing) = (Side::default(), Side::default());
-        Self { inner, message_bytes_max, incoming, outgoing, speaks: Speaks::Unknown }
+        Self { inner, message_bytes_max, incoming, outgoing, speaks: Speaks::Unknown, broken: None }
     }
 
     /// Hands on the frames that have come whole.
-    fn unpack(&mut self) -> Result<()> {
+    fn unpack(&mut self) -> std::result::Result<(), Broken> {
         if self.speaks == Speaks::Unknown {
             let seen = self.incoming.raw.len().min(HEADER.len());
             self.speaks = match self.incoming.raw[..seen] == HEADER[..seen] {
@@ -95,8 +97,8 @@ impl Side {
     fn each(
         &mut self,
         bytes_max: u32,
-        change: impl Fn(&[u8], &mut Vec<u8>) -> std::result::Result<(), String>,
-    ) -> Result<()> {
+        change: impl Fn(&[u8], &mut Vec<u8>) -> std::result::Result<(), Broken>,
+    ) -> std::result::Result<(), Broken> {
         let mut at = 0;
         while let Some(front) = front(&self.raw[at..], bytes_max)? {
             let end = at
@@ -107,7 +109,7 @@ impl Side {
             let Some(bytes) = self.raw.get(at..end) else { break };
             match front {
                 Front::Header => self.done.extend_from_slice(bytes),
-                Front::Frame(_) => change(bytes, &mut self.done).map_err(wrong)?,
+                Front::Frame(_) => change(bytes, &mut self.done)?,
             }
             at = end;
         }
@@ -117,20 +119,20 @@ impl Side {
 }
 
 /// None: too few bytes to tell.
-fn front(bytes: &[u8], bytes_max: u32) -> Result<Option<Front>> {
+fn front(bytes: &[u8], bytes_max: u32) -> std::result::Result<Option<Front>, Broken> {
     let Some(size) = bytes.first_chunk::<4>() else { return Ok(None) };
     if size == HEADER {
         return Ok(Some(Front::Header));
     }
     match u32::from_be_bytes(*size) {
-        size if size < HEADER_BYTES as u32 => Err(wrong("it sends a frame that is shorter than its header".to_owned())),
-        size if size > bytes_max => Err(wrong(format!("it sends a frame of {size} bytes; {bytes_max} were agreed"))),
+        size if size < HEADER_BYTES as u32 => Err(Broken::framing("a frame that is shorter than its header")),
+        size if size > bytes_max => Err(Broken::framing(format!("a frame of {size} bytes; {bytes_max} were agreed"))),
         size => Ok(Some(Front::Frame(size as usize))),
     }
 }
 
-fn wrong(why: String) -> Error {
-    Error::new(ErrorKind::InvalidData, why)
+fn wrong(broken: Broken) -> Error {
+    Error::new(ErrorKind::InvalidData, broken)
 }
 
 impl AsyncRead for Packed {
@@ -148,6 +150,9 @@ impl AsyncRead for Packed {
                 }
                 return Poll::Ready(Ok(()));
             }
+            if let Some(broken) = &this.broken {
+                return Poll::Ready(Err(wrong(broken.clone())));
+            }
             let mut chunk = [0; CHUNK_BYTES];
             let mut read = ReadBuf::new(&mut chunk);
             ready!(Pin::new(&mut this.inner).poll_read(context, &mut read))?;
@@ -160,7 +165,7 @@ impl AsyncRead for Packed {
                 continue;
             }
             this.incoming.raw.extend_from_slice(read.filled());
-            this.unpack()?;
+            this.broken = this.unpack().err();
         }
     }
 }
@@ -171,7 +176,7 @@ impl AsyncWrite for Packed {
         ready!(this.poll_send(context))?;
         this.outgoing.raw.extend_from_slice(bytes);
         let most = this.message_bytes_max;
-        this.outgoing.each(u32::MAX, |frame, out| packing::outward(frame, most, out))?;
+        this.outgoing.each(u32::MAX, |frame, out| packing::outward(frame, most, out)).map_err(wrong)?;
         // What does not fit now leaves with the next call, or when all is to leave.
         match this.poll_send(context) {
             Poll::Ready(Err(error)) => Poll::Ready(Err(error)),

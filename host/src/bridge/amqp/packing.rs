@@ -5,6 +5,7 @@
 
 use crate::amqp::Limits;
 use crate::amqp::sections::{RawBudget, RawDescriptor, RawReader, RawValue, check_raw};
+use std::borrow::Cow;
 use std::ops::Range;
 
 /// Bytes of a data section before its content, in the long form.
@@ -16,6 +17,25 @@ const OPEN: u8 = 0x10;
 const ATTACH: u8 = 0x12;
 const TRANSFER: u8 = 0x14;
 const AMQP_FRAME: u8 = 0;
+const NULL: u8 = 0x40;
+const LIST_32: u8 = 0xD0;
+
+/// What is wrong with a frame.
+#[derive(Debug, Clone, thiserror::Error)]
+#[error("it sends {words}")]
+pub struct Broken {
+    /// It is no frame; else it is what is in it.
+    pub is_framing: bool,
+    /// What it is.
+    pub words: String,
+}
+
+impl Broken {
+    /// Where a frame should be there is this.
+    pub fn framing(words: impl Into<String>) -> Self {
+        Self { is_framing: true, words: words.into() }
+    }
+}
 
 /// The library's own bound on a message that may be so long, in bytes: it counts what stands around each part.
 pub const fn with_wraps(bytes_max: u64) -> u64 {
@@ -26,10 +46,12 @@ pub const fn with_wraps(bytes_max: u64) -> u64 {
 ///
 /// # Errors
 /// It is no frame of AMQP 1.0, or one that goes too deep.
-pub fn inward(frame: &[u8], out: &mut Vec<u8>) -> Result<(), String> {
+pub fn inward(frame: &[u8], out: &mut Vec<u8>) -> Result<(), Broken> {
     let Parts { head, performative, payload, code } = Parts::of(frame)?;
     let start = out.len();
     out.extend_from_slice(head);
+    let performative = if code == ATTACH { begun_anew(performative) } else { Cow::Borrowed(performative) };
+    let performative = &*performative;
     out.extend_from_slice(performative);
     match code {
         TRANSFER if !payload.is_empty() => {
@@ -57,7 +79,7 @@ pub fn inward(frame: &[u8], out: &mut Vec<u8>) -> Result<(), String> {
 ///
 /// # Errors
 /// It is no frame: the library writes others.
-pub fn outward(frame: &[u8], message_bytes_max: u64, out: &mut Vec<u8>) -> Result<(), String> {
+pub fn outward(frame: &[u8], message_bytes_max: u64, out: &mut Vec<u8>) -> Result<(), Broken> {
     let Parts { head, performative, payload, code } = Parts::of(frame)?;
     let start = out.len();
     out.extend_from_slice(head);
@@ -95,8 +117,8 @@ struct Parts<'f> {
 }
 
 impl<'f> Parts<'f> {
-    fn of(frame: &'f [u8]) -> Result<Self, String> {
-        let bad = || "it sends a frame that has no valid header".to_owned();
+    fn of(frame: &'f [u8]) -> Result<Self, Broken> {
+        let bad = || Broken::framing("a frame that has no valid header");
         let doff = 4 * usize::from(*frame.get(4).ok_or_else(bad)?);
         let (head, body) = frame.split_at_checked(doff).filter(|_| doff >= 8).ok_or_else(bad)?;
         if body.is_empty() {
@@ -106,8 +128,8 @@ impl<'f> Parts<'f> {
         // Maps of what is unsettled may be long: what came in one frame may have as many values as bytes.
         let elements = elements_max.saturating_add(u32::try_from(body.len()).unwrap_or(u32::MAX));
         let mut budget = RawBudget { depth: depth_max, elements };
-        let length =
-            check_raw(body, &mut budget).map_err(|why| format!("it sends a frame that cannot be read: {why}"))?;
+        let length = check_raw(body, &mut budget)
+            .map_err(|why| Broken { is_framing: false, words: format!("a frame that cannot be read: {why}") })?;
         let (performative, payload) = body.split_at(length);
         let described = RawReader::new(performative).next().and_then(|value| value.described());
         let code = match described {
@@ -128,6 +150,35 @@ fn field(performative: &[u8], at: usize) -> Option<(Range<usize>, RawValue<'_>)>
     let value = fields.nth(at)?;
     let end = performative.len() - fields.rest().len();
     Some((end - value.raw.len()..end, value))
+}
+
+/// An attach of the other side without what it has not settled: the library takes only an attach that has nothing of that,
+/// and a bridge says in its own that it begins with nothing. So these deliveries are settled, or come again, and the other
+/// side knows which (2.6.13). It stays where the map is a receiver's that does not have all: nothing new may be sent then
+/// (2.7.3).
+fn begun_anew(performative: &[u8]) -> Cow<'_, [u8]> {
+    let of_field = |at| field(performative, at).map(|(_, value)| value);
+    let is_true = |at| of_field(at).and_then(|value| value.as_bool()) == Some(true);
+    let is_receiver = is_true(2);
+    if of_field(7).is_none_or(|map| map.is_null()) && !is_true(8) || is_receiver && is_true(8) {
+        return Cow::Borrowed(performative);
+    }
+    let described = RawReader::new(performative).next().and_then(|value| value.described());
+    let Some(fields) = described.and_then(|(_, content)| Some((content.raw.len(), content.list()?))) else {
+        return Cow::Borrowed(performative);
+    };
+    let (length, fields) = fields;
+    let null: &[u8] = &[NULL];
+    let fields: Vec<&[u8]> =
+        fields.enumerate().map(|(at, value)| if matches!(at, 7 | 8) { null } else { value.raw }).collect();
+    let content = fields.concat();
+    let mut out = performative[..performative.len() - length].to_vec();
+    out.push(LIST_32);
+    // What came in one frame.
+    out.extend_from_slice(&(content.len() as u32 + 4).to_be_bytes());
+    out.extend_from_slice(&(fields.len() as u32).to_be_bytes());
+    out.extend_from_slice(&content);
+    Cow::Owned(out)
 }
 
 /// A number of eight bytes.
@@ -229,7 +280,7 @@ mod tests {
             nested = [&[0xD0][..], &size.to_be_bytes(), &[0, 0, 0, 1], &nested].concat();
         }
         let error = inward(&frame(&[&[0, 0x53, 0x10][..], &nested].concat()), &mut Vec::new()).unwrap_err();
-        assert!(error.contains("too deep"), "{error}");
+        assert!(!error.is_framing && error.words.contains("too deep"), "{error}");
         for short in [&[0, 0, 0, 8, 1, 0, 0, 0][..], &[0, 0, 0, 8, 3, 0, 0, 0]] {
             assert!(inward(short, &mut Vec::new()).is_err());
         }

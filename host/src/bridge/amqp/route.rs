@@ -24,7 +24,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::{mpsc, oneshot, watch};
 
 /// How long a broken route waits for the news that the whole connection is over.
-const NEWS: Duration = Duration::from_millis(100);
+const NEWS: Duration = Duration::from_millis(250);
 /// How long the other broker may take to hear a goodbye.
 const FAREWELL: Duration = Duration::from_secs(1);
 

@@ -8,6 +8,7 @@ use bytes::{Bytes, BytesMut};
 use rumqttc::mqttbytes::v4;
 use rumqttc::v5::mqttbytes::v5;
 use rumqttc::{mqttbytes as v4bytes, v5::mqttbytes as v5bytes};
+use std::fmt::{Debug, Display};
 
 /// The packets of one connection.
 #[derive(Debug, Clone, Copy)]
@@ -118,7 +119,7 @@ impl Codec {
             MqttVersion::V311 => match v4::Packet::read(from, self.bytes_max as usize) {
                 Ok(packet) => packet_4(packet).map(Some),
                 Err(v4bytes::Error::InsufficientBytes(_)) => Ok(None),
-                Err(error) => Err(error.to_string()),
+                Err(error) => Err(unreadable(&error)),
             },
         }
     }
@@ -127,7 +128,7 @@ impl Codec {
         match v5::Packet::read(from, Some(self.bytes_max)) {
             Ok(packet) => packet_5(packet).map(Some),
             Err(v5bytes::Error::InsufficientBytes(_)) => Ok(None),
-            Err(error) => Err(format!("it sent a packet that cannot be read: {error}")),
+            Err(error) => Err(unreadable(&error)),
         }
     }
 
@@ -276,7 +277,7 @@ fn packet_5(packet: v5::Packet) -> Result<Packet, String> {
                 retain: said.retain_available != Some(0),
                 keep_alive: said.server_keep_alive,
             });
-            let refusal = refused.then(|| format!("it refuses the connection: {:?}{reason}", answer.code));
+            let refusal = refused.then(|| format!("it refuses the connection: {}{reason}", plain(&answer.code)));
             Packet::Connack { session_present: answer.session_present, refusal, bounds }
         }
         v5::Packet::Publish(publish) => Packet::Publish(Box::new(message_5(publish)?)),
@@ -284,7 +285,7 @@ fn packet_5(packet: v5::Packet) -> Result<Packet, String> {
         v5::Packet::Disconnect(farewell) => {
             let reason = farewell.properties.and_then(|said| said.reason_string);
             let reason = reason.map_or(String::new(), |text| format!(": {text}"));
-            Packet::Disconnect(format!("{:?}{reason}", farewell.reason_code))
+            Packet::Disconnect(format!("{}{reason}", plain(&farewell.reason_code)))
         }
         v5::Packet::PingResp(_) => Packet::Pingresp,
         _ => Packet::Other,
@@ -295,7 +296,7 @@ fn packet_4(packet: v4::Packet) -> Result<Packet, String> {
     Ok(match packet {
         v4::Packet::ConnAck(answer) => {
             let refused = answer.code != v4::ConnectReturnCode::Success;
-            let refusal = refused.then(|| format!("it refuses the connection: {:?}", answer.code));
+            let refusal = refused.then(|| format!("it refuses the connection: {}", plain(&answer.code)));
             Packet::Connack { session_present: answer.session_present, refusal, bounds: Bounds::default() }
         }
         v4::Packet::Publish(publish) => Packet::Publish(Box::new(In {
@@ -313,11 +314,27 @@ fn packet_4(packet: v4::Packet) -> Result<Packet, String> {
         v4::Packet::PubComp(comp) => Packet::Pubcomp(comp.pkid),
         v4::Packet::SubAck(answer) => Packet::Suback(
             (answer.return_codes.iter())
-                .map(|code| (*code == v4::SubscribeReasonCode::Failure).then(|| "Failure".to_owned()))
+                .map(|code| (*code == v4::SubscribeReasonCode::Failure).then(|| "it says only that it does".to_owned()))
                 .collect(),
         ),
         _ => Packet::Other,
     })
+}
+
+fn unreadable(error: &dyn Display) -> String {
+    format!("it sent a packet that cannot be read: {error}")
+}
+
+/// The library's name of a reason code, in words.
+fn plain(code: &impl Debug) -> String {
+    let mut words = String::new();
+    for letter in format!("{code:?}").replace("QoS", "Qos").chars() {
+        if letter.is_uppercase() && !words.is_empty() {
+            words.push(' ');
+        }
+        words.extend(letter.to_lowercase());
+    }
+    words
 }
 
 fn message_5(publish: v5::Publish) -> Result<In, String> {
@@ -375,5 +392,16 @@ fn qos_4(guarantee: Guarantee) -> v4bytes::QoS {
         Guarantee::AtMostOnce => v4bytes::QoS::AtMostOnce,
         Guarantee::AtLeastOnce => v4bytes::QoS::AtLeastOnce,
         Guarantee::ExactlyOnce => v4bytes::QoS::ExactlyOnce,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn codes_are_told_in_words() {
+        assert_eq!(plain(&v5::ConnectReturnCode::BadUserNamePassword), "bad user name password");
+        assert_eq!(plain(&v5::DisconnectReasonCode::QoSNotSupported), "qos not supported");
     }
 }

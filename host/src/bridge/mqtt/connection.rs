@@ -4,7 +4,7 @@ use super::super::NODE_TOPIC;
 use super::super::dial::{Stream, login};
 use super::super::mapping::Way;
 use super::super::retry::Retry;
-use super::super::seat::{Hall, Seat};
+use super::super::seat::{self, Hall, Seat};
 use super::super::settings::MqttVersion;
 use super::super::thread::Plan;
 use super::codec::{Bounds, Codec, Hello, Packet, Wanted};
@@ -107,7 +107,7 @@ pub async fn run(
     let (session_present, bounds) = match answer {
         Packet::Connack { refusal: None, session_present, bounds } => (session_present, bounds),
         Packet::Connack { refusal: Some(refusal), .. } => return Err(early(refusal)),
-        packet => return Err(early(format!("it answered CONNECT with {packet:?}"))),
+        _ => return Err(early("it answers CONNECT with another packet than CONNACK".to_owned())),
     };
     let window = plan.settings.window.min(bounds.window);
     let seat = Seat::take(hall, &plan.client, window).map_err(early)?;
@@ -229,7 +229,7 @@ impl Connection<'_> {
             }
             if let Some(why) = closed {
                 self.goodbye(writer).await;
-                return Err(format!("the hall ended the session's connection: {why:?}"));
+                return Err(seat::told(&why));
             }
             let may_read =
                 self.inbox.has_room() && self.inbox.bytes() < HELD_BYTES_MAX && self.out.len() < 4 * BATCH_BYTES;

@@ -7,7 +7,7 @@
 use super::super::held::{Entry, Held};
 use super::super::retry::Retry;
 use super::super::settings::Settings;
-use super::super::{NODE_TOPIC, VIA};
+use super::super::{NODE_TOPIC, VIA, seat};
 use super::codec::In;
 use super::connection::{ANSWERS_MAX, Connection};
 use crate::broker::Answer;
@@ -141,8 +141,11 @@ impl Connection<'_> {
             Answer::Say(after, Event::Published { outcome: Err(refusal), .. }) => match refusal.kind {
                 RefusalKind::NotAuthorized | RefusalKind::TopicInvalid | RefusalKind::PayloadInvalid => {
                     self.plan.figures.refused_total.add(1);
+                    let at = self.plan.outward.len() + entry.route;
                     tracing::warn!(
                         bridge = self.plan.settings.name,
+                        route = self.plan.figures.routes[at].name,
+                        topic = &*entry.topic,
                         reason = refusal.reason,
                         "a message from the other broker is refused here for good; it is dropped"
                     );
@@ -156,7 +159,7 @@ impl Connection<'_> {
                 }
             },
             Answer::Say(_, Event::Closed(why)) => {
-                return Err(format!("the hall ended the session's connection: {why:?}"));
+                return Err(seat::told(&why));
             }
             _ => self.plan.figures.received_total.add(u64::from(entry.item.guarantee == Guarantee::AtMostOnce)),
         }

@@ -103,7 +103,15 @@ impl Connection<'_> {
         let topic = entry.map(|entry| &*entry.topic);
         let bytes = entry.map(|entry| entry.item.message.payload().len());
         let bridge = &self.plan.settings.name;
-        tracing::warn!(bridge, topic, bytes, reason, "the other broker refuses a message for good; it is dropped");
+        let route = entry.map(|entry| self.plan.figures.routes[entry.route].name.as_str());
+        tracing::warn!(
+            bridge,
+            route,
+            topic,
+            bytes,
+            reason,
+            "the other broker refuses a message for good; it is dropped"
+        );
     }
 
     /// Sends again what was not taken, where it is time: one message of each topic, and the others when that was taken.

@@ -127,6 +127,7 @@ impl Side {
 
     fn attach_incoming(&mut self, now: Time, attach: &Attach) -> Result<(), Error> {
         let mut reply = self.agree(attach);
+        let mut refused = None;
         let client = self.client.clone().ok_or_else(not_in)?;
         let name = address::publishing(client.scope.identity.as_deref(), &client.id, &attach.name);
         let end = match &attach.sink {
@@ -152,13 +153,22 @@ impl Side {
                     if services::is_unknown(address) {
                         return Err(no_service());
                     }
-                    self.may_send_to(now, address, is_queue)?;
+                    refused = self.may_send_to(now, address, is_queue).err();
                 }
                 let second = attach.receiver_settles == ReceiverSettles::Second;
-                if second {
-                    self.context.broker.own_tags(&name, self.origin);
+                let resumes = attach.unsettled.as_ref().is_some_and(|told| !told.is_empty());
+                if refused.is_none() || resumes {
+                    if second {
+                        self.context.broker.own_tags(&name, self.origin);
+                    }
+                    reply.unsettled = self.known_publications(&name, attach);
                 }
-                reply.unsettled = self.known_publications(&name, attach);
+                // What was taken is told first to whoever asks (2.6.13), though nothing more may come: whoever did not hear of
+                // it would send it again elsewhere.
+                if let Some(why) = refused.take_if(|_| reply.unsettled.is_none()) {
+                    return Err(why);
+                }
+                reply.credit = refused.as_ref().map(|_| 0);
                 let will = match &service {
                     Some(service) => self.attach_to_service(now, attach, service)?,
                     None => None,
@@ -174,6 +184,10 @@ impl Side {
         let waits = has_will || reply.unsettled.is_some();
         let after = if waits { self.context.broker.store().submitted() } else { 0 };
         self.answer_attach(after, attach.link, reply, None);
+        if let Some(why) = refused {
+            self.answers.push_back((after, Told::Ended { link: attach.link, now, why }));
+            self.say();
+        }
         Ok(())
     }
 

@@ -3,7 +3,7 @@
 use super::management::Reply;
 use super::side::{End, Side};
 use super::wire::Serving;
-use crate::amqp::{self, AttachReply, DeliveryId, Forgotten, LinkId, Outcome, Settled, State};
+use crate::amqp::{self, AttachReply, DeliveryId, Error, Forgotten, LinkId, Outcome, Settled, State};
 use crate::dialogue::Disposal;
 use crate::message::Time;
 
@@ -11,6 +11,8 @@ use crate::message::Time;
 pub(super) enum Told {
     /// A link is up: what the reply promises about subscriptions and publications holds.
     Attached { link: LinkId, reply: Box<AttachReply>, serving: Option<Box<Serving>> },
+    /// A link that was up to tell what its client had not heard of is ended.
+    Ended { link: LinkId, now: Time, why: Error },
     /// A link that the client has taken down is down.
     Detached { link: LinkId, closed: bool },
     /// What became of a message from the client.
@@ -26,6 +28,7 @@ impl Side {
     pub(super) fn tell(&mut self, told: Told) {
         let told = match told {
             Told::Reply(now, reply) => return self.reply(now, &reply),
+            Told::Ended { link, now, why } => return self.end_link(now, link, &why),
             told => told,
         };
         // A link that went meanwhile has nobody left to tell.
@@ -48,7 +51,7 @@ impl Side {
             Told::Outgoing { link, delivery } => {
                 wire.machine.settle_outgoing(link, delivery, None, &mut wire.front);
             }
-            Told::Reply(..) => {}
+            Told::Reply(..) | Told::Ended { .. } => {}
         });
     }
 

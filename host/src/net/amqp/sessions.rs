@@ -16,7 +16,7 @@ use super::side::{End, Side};
 use super::words;
 use crate::amqp::sections::{Body, Id, Properties, RawValue, Sections};
 use crate::amqp::{AmqpError, Error, Wording, error};
-use crate::broker::{OF_LINKS, PublishBare};
+use crate::broker::{PublishBare, may_be_called};
 use crate::client::Client;
 use crate::dialogue::{RetainHandling, SubscribeFilter, SubscribeOptions};
 use crate::message::{Bare, Guarantee, Refusal, RefusalKind, Time};
@@ -68,11 +68,10 @@ impl Side {
             Some(_) => return Err(wrong("correlation-id is not $mqtt.to.ID.publish")),
             None => asking.link.to_string(),
         };
-        // Its subscription is its terminus (part 3, 3.5): it ends with a detach, and a session of that name nobody could take.
-        if id.starts_with(OF_LINKS) {
-            return Err(error(AmqpError::UnauthorizedAccess, "ids that begin like this belong to receivers of AMQP"));
-        }
         let client = self.named(&id).ok_or_else(|| wrong("the connection is not open"))?;
+        // A receiver's subscription is its terminus (part 3, 3.5): it ends with a detach, and a session of that name nobody
+        // could take.
+        may_be_called(&client).map_err(refused)?;
         match subject {
             "list" | "list_topics" => self.list(now, &client, message, &properties),
             "close" => {
