@@ -101,7 +101,7 @@ mod tests {
 
     #[test]
     fn what_the_machine_below_takes_away_during_a_call_is_not_its_own() {
-        assert_eq!(stopped(&[(700, 40), (20_700, 60), (21_300, 61), (24_700, 64)]), None);
+        assert_eq!(stopped(&[(700, 40), (20_700, 60), (21_300, 61), (23_700, 64)]), None);
     }
 
     #[test]
