@@ -58,9 +58,36 @@ fn what_was_said_last_of_a_module_holds_over_restarts() {
     let rows: [(bool, &[(Word, bool)]); 7] = [
         (true, &[(Hand(false), false), (Hand(true), true), (Reload(false), false), (Start(false), false)]),
         (true, &[(Hand(false), false), (Hand(true), true), (Start(false), false), (Start(true), true)]),
-        (true, &[(Hand(false), false), (Start(true), false), (Start(true), false), (Start(false), false), (Start(true), true)]),
-        (true, &[(Hand(false), false), (Reload(false), false), (Start(false), false), (Reload(true), true), (Start(true), true)]),
-        (true, &[(Hand(false), false), (Reload(false), false), (Reload(true), true), (Hand(false), false), (Start(true), false)]),
+        (
+            true,
+            &[
+                (Hand(false), false),
+                (Start(true), false),
+                (Start(true), false),
+                (Start(false), false),
+                (Start(true), true),
+            ],
+        ),
+        (
+            true,
+            &[
+                (Hand(false), false),
+                (Reload(false), false),
+                (Start(false), false),
+                (Reload(true), true),
+                (Start(true), true),
+            ],
+        ),
+        (
+            true,
+            &[
+                (Hand(false), false),
+                (Reload(false), false),
+                (Reload(true), true),
+                (Hand(false), false),
+                (Start(true), false),
+            ],
+        ),
         (false, &[(Hand(true), true), (Start(false), true), (Start(true), true), (Start(false), false)]),
         (false, &[(Reload(true), true), (Start(true), true), (Start(false), false), (Start(true), true)]),
     ];

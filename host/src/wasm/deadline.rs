@@ -106,7 +106,8 @@ mod tests {
 
     #[test]
     fn a_guest_that_goes_on_after_the_machine_below_took_time_is_stopped_like_others() {
-        let looks: Vec<_> = [(700, 40)].into_iter().chain((0..10).map(|tick| (20_700 + tick * 1_000, 60 + tick))).collect();
+        let looks: Vec<_> =
+            [(700, 40)].into_iter().chain((0..10).map(|tick| (20_700 + tick * 1_000, 60 + tick))).collect();
         assert_eq!(stopped(&looks), Some(5));
     }
 

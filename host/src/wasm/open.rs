@@ -216,7 +216,11 @@ impl Plan<'_> {
             entry.resting = record.resting.or(record.active);
             if entry.chosen != record.active {
                 let on = entry.chosen.is_some();
-                tracing::info!(module, on, "the configuration has changed: it switches what was switched by hand before");
+                tracing::info!(
+                    module,
+                    on,
+                    "the configuration has changed: it switches what was switched by hand before"
+                );
             }
         } else {
             let words = match (record.active, entry.chosen) {
@@ -225,7 +229,10 @@ impl Plan<'_> {
                 _ => None,
             };
             if let Some((hand, file)) = words {
-                tracing::warn!(module, "it was switched {hand} by hand and stays {hand}, although the configuration says {file}");
+                tracing::warn!(
+                    module,
+                    "it was switched {hand} by hand and stays {hand}, although the configuration says {file}"
+                );
             }
             entry.chosen = record.active;
         }
