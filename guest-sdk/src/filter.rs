@@ -19,18 +19,8 @@ impl Filter {
     /// In words, for an operator: why it is no filter.
     pub fn parse(text: &str) -> Result<Self, &'static str> {
         check(text)?;
-        let mut levels = text.split('/').peekable();
-        while let Some(level) = levels.next() {
-            match level {
-                "#" if levels.peek().is_some() => {
-                    return Err("`#` stands only at the end of a filter");
-                }
-                "#" | "+" => {}
-                level if level.contains(['#', '+']) => {
-                    return Err("`#` and `+` stand for whole levels, with nothing beside them");
-                }
-                _ => {}
-            }
+        if holds(text, b"+#") {
+            check_wildcards(text)?;
         }
         Ok(Filter { text: text.to_owned() })
     }
@@ -73,7 +63,36 @@ impl<'de> serde::Deserialize<'de> for Filter {
 /// In words: why it is none.
 pub fn check_topic(topic: &str) -> Result<(), &'static str> {
     check(topic)?;
-    if topic.contains(['+', '#']) { Err("a topic holds no `+` and no `#`") } else { Ok(()) }
+    if holds(topic, b"+#") { Err("a topic holds no `+` and no `#`") } else { Ok(()) }
+}
+
+/// Of the wildcards of a filter: does each stand for whole levels, and `#` at the end?
+fn check_wildcards(text: &str) -> Result<(), &'static str> {
+    let mut levels = text.split('/').peekable();
+    while let Some(level) = levels.next() {
+        match level {
+            "#" if levels.peek().is_some() => return Err("`#` stands only at the end of a filter"),
+            "#" | "+" => {}
+            level if holds(level, b"+#") => return Err("`#` and `+` stand for whole levels, with nothing beside them"),
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+/// Does one of these letters of ASCII stand in the text? Looks at eight bytes at a time: letter by letter, as `contains` does
+/// it, a guest took half a millisecond for a topic of 60 KB.
+fn holds(text: &str, letters: &[u8]) -> bool {
+    const LOWEST: u64 = 0x0101_0101_0101_0101;
+    const HIGHEST: u64 = LOWEST << 7;
+    let (words, rest) = text.as_bytes().as_chunks::<8>();
+    // Some highest bit is left exactly where a byte is 0, as it becomes by what it is equal to.
+    let has = |word: u64, letter: u8| {
+        let word = word ^ (LOWEST * u64::from(letter));
+        word.wrapping_sub(LOWEST) & !word & HIGHEST != 0
+    };
+    let in_words = |letter: &u8| words.iter().any(|word| has(u64::from_ne_bytes(*word), *letter));
+    letters.iter().any(in_words) || rest.iter().any(|byte| letters.contains(byte))
 }
 
 /// What holds for topics and filters alike.
@@ -82,7 +101,7 @@ fn check(text: &str) -> Result<(), &'static str> {
         Err("it is empty")
     } else if text.len() > LONGEST {
         Err("it is longer than 65,535 bytes")
-    } else if text.contains('\0') {
+    } else if holds(text, b"\0") {
         Err("it holds the character U+0000")
     } else {
         Ok(())
@@ -120,6 +139,24 @@ mod tests {
         }
         for text in ["", "a/#/b", "a#", "a/b+", "#/", "a\0b"] {
             assert!(Filter::parse(text).is_err(), "{text:?}");
+        }
+    }
+
+    /// A letter is found at each place of a word and behind the last whole one, and nothing else is taken for it.
+    #[test]
+    fn what_may_not_stand_in_a_topic_is_found_wherever_it_stands() {
+        for length in 1..=20 {
+            for at in 0..length {
+                for (letter, others) in [("+", "*,\u{ab}"), ("#", "\"$\u{a3}"), ("\0", "\u{1}\u{80}\u{7f}")] {
+                    let text = ["x".repeat(at), letter.into(), "x".repeat(length - at - 1)].concat();
+                    assert!(check_topic(&text).is_err(), "{text:?}");
+                    for other in others.chars() {
+                        let text = text.replace(letter, &other.to_string());
+                        assert_eq!(check_topic(&text), Ok(()), "{text:?}");
+                        assert!(Filter::parse(&text).is_ok(), "{text:?}");
+                    }
+                }
+            }
         }
     }
 

@@ -128,7 +128,7 @@ metrics! {
     /// Payload bytes of those.
     payload_sent_bytes_total: BusyCounter, "Payload bytes sent.";
     /// Messages for which nobody was there.
-    messages_unroutable_total: Counter, "Messages that no subscription matched.";
+    messages_unroutable_total: Counter, "Messages that nobody was there for: no subscription matched, or at QoS 0 only those of clients that are away.";
     /// Messages refused to their publisher.
     messages_refused_total: Counter, "Messages refused to their publisher.";
     /// Messages that a module discarded.

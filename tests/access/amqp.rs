@@ -177,7 +177,8 @@ fn a_consumer_of_a_queue_is_ended_with_its_right() {
         let mut session = Session::begin(&mut ann).await.expect("a session");
         let mut receiver = Receiver::attach(&mut session, "r", "/queues/work").await.expect("ann may consume");
         rig.put(json!({}));
-        assert!(receiver.recv::<String>().await.is_err(), "the connection ends");
+        let end = receiver.recv::<String>().await.map(drop).expect_err("the link ends");
+        assert!(format!("{end:?}").contains("UnauthorizedAccess"), "{end:?}");
     });
 }
 

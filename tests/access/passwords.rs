@@ -90,6 +90,34 @@ fn whoever_is_taken_out_of_the_file_has_to_go() {
     open("bob").open().ping();
 }
 
+/// S13: a door that a reload closes is closed for those, too, who came in by it.
+#[test]
+fn whoever_came_in_by_a_door_that_is_closed_has_to_go() {
+    let folder = data_dir();
+    let users = folder.path().join("users");
+    write_users(&users, &["ann"], false);
+    let file = folder.path().join("pliant.toml");
+    let write = |anonymous: bool, order: &str| {
+        let auth = format!("[auth]\npassword_file = {:?}\norder = [{order}]\n", users.display().to_string());
+        std::fs::write(&file, format!("listener.mqtt.allow_anonymous = {anonymous}\n{auth}")).unwrap();
+    };
+    write(true, "\"password\", \"module\"");
+    let Some(broker) = Broker::start_from(&file) else { return };
+    let reload = || broker.admin().post("/api/v1/reload", &serde_json::json!({})).expect(200).json();
+    let ann = || connect(V5).at(broker.address()).user("ann").password(PASSWORD.as_bytes());
+    let (mut stranger, mut user) = (connect(V5).at(broker.address()).open(), ann().open());
+    write(false, "\"password\", \"module\"");
+    let answer = reload();
+    assert_eq!((&answer["failed"], &answer["connections_ended"]), (&serde_json::json!([]), &1.into()), "{answer}");
+    stranger.expect_disconnect(0x87);
+    user.ping();
+    write(false, "\"module\"");
+    let answer = reload();
+    assert_eq!((&answer["applied"][0], &answer["connections_ended"]), (&"auth.order".into(), &1.into()), "{answer}");
+    user.expect_disconnect(0x87);
+    ann().refused(0x87);
+}
+
 /// Anonymous clients of this machine come in by default, also where there are users; what proves nothing does not.
 #[test]
 fn strangers_of_this_machine_come_in_unless_they_claim_a_name() {

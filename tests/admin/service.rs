@@ -1,5 +1,6 @@
 //! Health, metrics, the API's own description, reload.
 
+use crate::doors::rig::until;
 use crate::harness::*;
 
 /// The value of a figure without labels.
@@ -37,6 +38,20 @@ fn metrics_count_what_happens() {
     for line in text.lines().filter(|line| !line.starts_with('#') && !line.is_empty()) {
         assert!(line.starts_with("pliant_") && line.rsplit(' ').next().unwrap().parse::<f64>().is_ok(), "{line}");
     }
+}
+
+/// CONNACKs that refuse and DISCONNECTs are packets as others are.
+#[test]
+fn metrics_count_answers_that_end_a_connection() {
+    let Some(broker) = Broker::start_with(|config| config.mqtt.client_id_bytes_max = 20) else { return };
+    let sent = || figure(broker.admin().get("/metrics").expect(200).text(), "pliant_answers_sent_total");
+    let before = sent();
+    connect(V5).at(broker.address()).id("much longer than it may be").refused(0x85);
+    until("a CONNACK that refuses", || sent() - before == 1.0);
+    let mut first = connect(V5).at(broker.address()).id("one").open();
+    let _second = connect(V5).at(broker.address()).id("one").open();
+    first.expect_disconnect(0x8E);
+    until("two CONNACKs and a DISCONNECT", || sent() - before == 4.0);
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! The log of `pliant serve`: whoever reads it, or does not, the broker serves.
 
-use crate::doors::rig::{figure_of, until};
+use crate::doors::rig::{Authority, figure_of, until};
 use crate::harness::*;
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
@@ -9,12 +9,17 @@ use std::process::{Child, Command, Stdio};
 
 /// A broker on this data that logs there.
 fn serve(data: &Path, log: Stdio) -> Child {
+    serve_with(data, log, &[])
+}
+
+fn serve_with(data: &Path, log: Stdio, more: &[&str]) -> Child {
     let mut command = Command::new(binary());
     command.arg("serve").arg("--data-dir").arg(data).args(["--log", "info"]);
     for key in ["listener.mqtt.bind", "listener.ws.bind", "listener.amqp.bind", "admin.bind"] {
         command.args(["--set", &format!("{key}=127.0.0.1:0")]);
     }
     command.args(["--set", &format!("wasm.machine_code_dir={}", machine_code().display())]);
+    command.args(more);
     command.stderr(log).spawn().expect("pliant can be started")
 }
 
@@ -64,6 +69,31 @@ fn a_log_that_takes_nothing_keeps_nobody_from_being_served() {
     admin(data.path()).get("/readyz").expect(200);
     assert_eq!(terminate(&mut child), Some(0));
     drop(reader);
+}
+
+/// Whoever asked for it, and each part that failed in a line of its own.
+#[test]
+fn what_a_reload_over_http_has_done_is_logged() {
+    if is_outside() {
+        return;
+    }
+    let data = data_dir();
+    let authority = Authority::new();
+    authority.sign("server", "localhost");
+    let (certificate, key) = (authority.path("server.pem"), authority.path("server.key"));
+    let tls = format!("{{ certificate = {certificate:?}, key = {key:?} }}");
+    let listener = format!("listener.t={{ transport = \"tls\", bind = \"127.0.0.1:0\", tls = {tls} }}");
+    let mut child = serve_with(data.path(), Stdio::piped(), &["--set", &listener]);
+    let admin = admin(data.path());
+    fs::write(&key, "").unwrap();
+    admin.post("/api/v1/reload", &serde_json::json!({})).expect(200);
+    assert_eq!(terminate(&mut child), Some(0));
+    let mut log = String::new();
+    child.stderr.take().unwrap().read_to_string(&mut log).unwrap();
+    let line = |says: &str| log.lines().find(|line| line.contains(says)).unwrap_or_else(|| panic!("{says} in\n{log}"));
+    assert!(line("read the configuration again").contains("INFO"), "{log}");
+    let failed = line("a part of the configuration is not taken over: listener t keeps its old certificate");
+    assert!(failed.contains("WARN"), "{log}");
 }
 
 /// At an end in peace and at a start that fails, to the last line.

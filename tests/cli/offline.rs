@@ -59,6 +59,20 @@ fn check_says_what_is_wrong_with_file_and_line() {
     assert!(!folder.path().join("data").exists(), "checking starts nothing");
 }
 
+#[test]
+fn check_warns_of_a_certificate_that_has_expired() {
+    let authority = Authority::new();
+    authority.sign_for("old", "localhost", 0);
+    let (certificate, key) = (authority.path("old.pem"), authority.path("old.key"));
+    let tls = format!(
+        "listener.t={{ transport = \"tls\", bind = \"127.0.0.1:0\", tls = {{ certificate = {certificate:?}, key = {key:?} }} }}"
+    );
+    let ended = pliant(authority.path("").as_path(), &["check", "--set", &tls], b"");
+    ended.expect(0, "the configuration is right");
+    ended.expect(0, "warning: listener.t.tls.certificate: the certificate in ");
+    ended.expect(0, "has expired on ");
+}
+
 /// Each file that the configuration names: not there, nothing of its kind, not its partner. One line each, with its key.
 #[test]
 fn files_that_cannot_be_used_are_said_with_their_keys() {

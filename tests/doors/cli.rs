@@ -1,7 +1,9 @@
 //! `pliant pub` and `pliant sub` on every transport: what they bring through, and what they say where they cannot.
 
+use super::quic::asking;
 use super::rig::{Rig, Way};
 use crate::harness::binary;
+use host::config::ClientCertificate;
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::process::{Command, Output, Stdio};
@@ -60,6 +62,16 @@ fn what_is_in_the_way_is_said() {
         assert_eq!(ended.status.code(), Some(i32::from(!says.is_empty())), "{url}: {said}");
         assert!(said.contains(says), "{url}: {said}");
     }
+}
+
+/// RFC 9001, 4.8: of a certificate that is missing a QUIC client hears after its handshake, by a code.
+#[test]
+fn a_quic_listener_that_wants_a_certificate_is_understood() {
+    let Some((broker, authority)) = asking(ClientCertificate::Required) else { return };
+    let (url, ca) = (format!("quic://localhost:{}", broker.at("quic").port()), authority.path("ca.pem"));
+    let ended = run(&["pub", "cli/row", "x", "--url", &url, "--ca-file", &ca.display().to_string()]);
+    let said = String::from_utf8_lossy(&ended.stderr).into_owned();
+    assert!(said.contains("received fatal alert: CertificateRequired"), "{said}");
 }
 
 #[test]

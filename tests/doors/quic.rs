@@ -43,7 +43,7 @@ fn only_mqtt_is_spoken_and_has_to_be_asked_for() {
 }
 
 /// A broker whose listener `quic` asks for certificates.
-fn asking(how: ClientCertificate) -> Option<(Broker, Authority)> {
+pub fn asking(how: ClientCertificate) -> Option<(Broker, Authority)> {
     let authority = Authority::new();
     authority.sign("server", "localhost");
     authority.sign("client", "alice");

@@ -10,6 +10,7 @@ mod failures;
 mod hooks;
 mod hostile;
 mod imports;
+mod last_word;
 mod machine_code;
 mod nursery;
 mod quarantine;

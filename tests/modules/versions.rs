@@ -190,14 +190,24 @@ fn many_threads_see_one_version_a_message_while_it_is_changed() {
 
 /// A broker's modules in a data directory, as at a start.
 fn start(directory: &Path, configured: Vec<Binding>) -> Result<(Rig, Store), OpenError> {
+    start_with(directory, configured, |_| ())
+}
+
+/// The same with what the store kept rewritten.
+pub fn start_with(
+    directory: &Path,
+    configured: Vec<Binding>,
+    rewrite: fn(&mut Kept),
+) -> Result<(Rig, Store), OpenError> {
     let metrics = Arc::new(Metrics::default());
     let (store, mut loaded) =
         Store::open(directory, &StoreLimits::default(), Durability::Commit, metrics, Time(1_000_000)).unwrap();
-    let kept = Kept::take(&mut loaded);
+    let mut kept = Kept::take(&mut loaded);
+    rewrite(&mut kept);
     Rig::open(limits(), store.clone(), kept, configured).map(|rig| (rig, store))
 }
 
-fn binding(prefix: &str) -> Binding {
+pub fn binding(prefix: &str) -> Binding {
     Binding {
         name: "renames".into(),
         component: None,
@@ -208,7 +218,7 @@ fn binding(prefix: &str) -> Binding {
     }
 }
 
-fn mapped(rig: &mut Rig) -> Option<String> {
+pub fn mapped(rig: &mut Rig) -> Option<String> {
     rig.chain().publish_topic(&mut rig.guests, &super::rig::scope(), "x").unwrap()
 }
 

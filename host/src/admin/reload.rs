@@ -22,6 +22,8 @@ pub struct Reloaded {
     pub waiting: Vec<String>,
     /// Modules whose canaries are over now, and the versions that those were.
     pub canaries_ended: Vec<String>,
+    /// How many connections were ended, since what they came in by does not hold any more.
+    pub connections_ended: usize,
     /// What could not be done, and why.
     pub failed: Vec<String>,
 }

@@ -158,7 +158,9 @@ impl Broker {
                     matched = true;
                     worker.touched.extend(outlet);
                 }
+                // It was somebody's.
                 Some(Offered::Dropped) => {
+                    matched = true;
                     worker.tally.dropped += 1;
                     self.happened(EventKinds::LOST, || Happening::Lost(message.clone(), Loss::QueueFull));
                 }

@@ -24,6 +24,9 @@ pub(crate) fn run(args: &CheckArgs) -> Outcome {
     if !wrong.is_empty() {
         return Err(Failure::Failed(ConfigError(wrong).to_string()));
     }
+    for doubt in server::doubtful(&config) {
+        eprintln!("pliant: warning: {doubt}");
+    }
     let effective = crate::config::effective(&config);
     if args.json {
         return output::json(&effective.into_iter().collect::<serde_json::Map<_, _>>());

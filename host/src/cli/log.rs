@@ -16,8 +16,8 @@ use tracing_subscriber::fmt::format::FmtSpan;
 /// What is logged, and how.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct LogArgs {
-    /// What to log: off, error, warn, info, debug, trace, or by part, as in info,host::net=debug; with warn and info libraries
-    /// tell their errors only
+    /// What to log: off, error, warn, info, debug, trace, or by part, as in info,host::net=debug; with warn, info and debug
+    /// libraries tell their errors only
     #[arg(long, value_name = "FILTER", default_value = "info")]
     log: String,
     /// Log lines for people, or one JSON document a line
@@ -121,8 +121,8 @@ fn told_in_json(lost: u64) -> String {
 /// thousands of lines a second.
 fn filter(wanted: &str) -> Result<String, String> {
     let quiet = |part: &str| match part.trim().to_ascii_lowercase().as_str() {
-        level @ ("warn" | "info") => Ok(format!("error,host={level},module={level}")),
-        "" | "off" | "error" | "debug" | "trace" => Ok(part.to_owned()),
+        level @ ("warn" | "info" | "debug") => Ok(format!("error,host={level},module={level}")),
+        "" | "off" | "error" | "trace" => Ok(part.to_owned()),
         // A part of the program by itself would be taken for all of it, and a level with a mistake in it for such a part.
         other if other.chars().all(char::is_alphanumeric) => Err(format!("{other} is no level")),
         _ => Ok(part.to_owned()),
@@ -141,7 +141,9 @@ mod tests {
             ("Warn", "error,host=warn,module=warn"),
             ("info,host::net=debug", "error,host=info,module=info,host::net=debug"),
             ("rustls=info", "rustls=info"),
-            ("debug", "debug"),
+            ("debug", "error,host=debug,module=debug"),
+            ("debug,wasmtime=debug", "error,host=debug,module=debug,wasmtime=debug"),
+            ("trace", "trace"),
             ("off", "off"),
         ] {
             assert_eq!(filter(wanted).as_deref(), Ok(meant));

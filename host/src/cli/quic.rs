@@ -35,7 +35,8 @@ pub(super) async fn carry(
     let endpoint = Endpoint::client(own).map_err(|error| failed(&error))?;
     let connecting = endpoint.connect_with(quinn::ClientConfig::new(Arc::new(config)), address, host);
     let connection = connecting.map_err(|error| failed(&error))?.await.map_err(|error| failed(&error))?;
-    let (send, receive) = connection.open_bi().await.map_err(|error| failed(&error))?;
+    let opened = connection.open_bi().await;
+    let (send, receive) = opened.map_err(|error| alert(&connection).unwrap_or_else(|| failed(&error)))?;
     *failure.lock() = None;
     let mut outer = tokio::io::join(receive, send);
     let carried = tokio::io::copy_bidirectional(&mut inner, &mut outer).await;
@@ -44,10 +45,18 @@ pub(super) async fn carry(
     let _ = tokio::time::timeout(PATIENCE, send.stopped()).await;
     // A refused client certificate is only heard of here.
     let refused = matches!(connection.close_reason(), Some(quinn::ConnectionError::ConnectionClosed(_)));
+    let alert = alert(&connection);
     connection.close(VarInt::from_u32(0), b"");
     let _ = tokio::time::timeout(PATIENCE, endpoint.wait_idle()).await;
     match carried {
-        Err(error) if refused => Err(failed(&error)),
+        Err(error) if refused => Err(alert.unwrap_or_else(|| failed(&error))),
         _ => Ok(()),
     }
+}
+
+/// What TLS said at the end of a connection: its alerts are errors of QUIC from 0x100 on (RFC 9001, 4.8).
+fn alert(connection: &quinn::Connection) -> Option<String> {
+    let quinn::ConnectionError::ConnectionClosed(close) = connection.close_reason()? else { return None };
+    let alert = u64::from(close.error_code).checked_sub(0x100).and_then(|alert| u8::try_from(alert).ok())?;
+    Some(format!("QUIC: received fatal alert: {:?}", rustls::AlertDescription::from(alert)))
 }

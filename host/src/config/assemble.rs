@@ -49,18 +49,19 @@ impl Sources {
     pub fn load_with_origins(&self) -> Result<(Config, Origins), ConfigError> {
         let mut assembly = Assembly::default();
         if let Some(path) = &self.file {
-            let given = read(path).and_then(|text| written::from_file(path, &text));
-            assembly.layer(given);
+            let said = read(path).map(|text| written::from_file(path, &text));
+            assembly.layer(said.unwrap_or_else(|problem| (Vec::new(), vec![problem])));
         }
-        assembly.layer(Ok(written::from_environment(&self.environment)));
+        assembly.layer((written::from_environment(&self.environment), Vec::new()));
         assembly.layer(written::from_flags(&self.flags));
         assembly.finish()
     }
 }
 
-fn read(path: &Path) -> Result<String, Vec<Problem>> {
-    let failed = |reason: String| {
-        vec![Problem { origin: None, message: format!("cannot read configuration file {}: {reason}", path.display()) }]
+fn read(path: &Path) -> Result<String, Problem> {
+    let failed = |reason: String| Problem {
+        origin: None,
+        message: format!("cannot read configuration file {}: {reason}", path.display()),
     };
     let size = std::fs::metadata(path).map_err(|error| failed(error.to_string()))?.len();
     if size > FILE_BYTES_MAX {
@@ -79,11 +80,9 @@ struct Assembly {
 }
 
 impl Assembly {
-    fn layer(&mut self, given: Result<Vec<Given>, Vec<Problem>>) {
-        match given {
-            Ok(given) => given.iter().for_each(|given| self.apply(given)),
-            Err(problems) => self.problems.extend(problems),
-        }
+    fn layer(&mut self, (given, problems): written::Said) {
+        self.problems.extend(problems);
+        given.iter().for_each(|given| self.apply(given));
     }
 
     fn apply(&mut self, given: &Given) {
@@ -213,11 +212,16 @@ impl Assembly {
 }
 
 impl Origins {
-    /// Where the key was written, or else anything of its section; none where all of that is the default.
+    /// Where the key was written, or else anything of its section, or of the entry that it belongs to; none where all of that is
+    /// the default.
     pub fn near(&self, key: &str) -> Option<Origin> {
-        let section = &key[..=key.rfind('.').unwrap_or(0)];
-        let of_section = || self.0.iter().filter(|(k, _)| k.starts_with(section)).min_by_key(|(k, _)| k.as_str());
-        self.0.get(key).or_else(|| of_section().map(|(_, origin)| origin)).cloned()
+        let sections = key.rmatch_indices('.').map(|(at, _)| &key[..=at]);
+        // Not all entries of a list.
+        let mut sections = sections.take_while(|section| !written::LISTS.contains(&section.trim_end_matches('.')));
+        let of_section =
+            |section: &str| self.0.iter().filter(|(k, _)| k.starts_with(section)).min_by_key(|(k, _)| k.as_str());
+        let (_, origin) = self.0.get_key_value(key).or_else(|| sections.find_map(of_section))?;
+        Some(origin.clone())
     }
 }
 

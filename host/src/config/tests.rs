@@ -44,8 +44,7 @@ fn the_example_file_is_the_default_and_mentions_every_key() {
     for (written, default) in effective(&config).into_iter().zip(effective(&Config::default())) {
         assert_eq!(written, default, "example.toml and the default differ");
     }
-    let given: HashSet<_> =
-        written::from_file(&path, &text).unwrap().into_iter().map(|given| given.path.join(".")).collect();
+    let given: HashSet<_> = written::from_file(&path, &text).0.into_iter().map(|given| given.path.join(".")).collect();
     let list = |list: &str, entry: &str| (list.to_owned(), entry.to_owned());
     let (listener, module) = (list("listener.mqtt.", "mqtt"), list("module.topic-rules.", "topic-rules"));
     let keys = settings::GLOBAL.iter().map(|setting| setting.key.to_owned());
@@ -270,6 +269,25 @@ fn what_is_wrong_is_said_with_its_place() {
         ("", &[], &["admin.bind=0.0.0.0:1"], "--set admin.bind: the admin API has no TLS yet"),
         ("", &[], &["listener.b.bind=127.0.0.1:1883"], "listener mqtt binds 127.0.0.1:1883 like listener b"),
         ("", &[], &["listener.b.bind=127.0.0.1:9880"], "listener b binds 127.0.0.1:9880 like the admin API"),
+    ]);
+}
+
+/// An entry that lacks something has a place, and what has no name keeps nothing else from being said.
+#[test]
+fn what_an_entry_lacks_is_said_with_the_entrys_place() {
+    are_said([
+        (
+            "[[listener]]\nname = \"y\"\ntransport = \"tls\"\nbind = \"127.0.0.1:1\"",
+            &[][..],
+            &[][..],
+            "c.toml:4: listener y needs tls.certificate and tls.key, two PEM files",
+        ),
+        (
+            "store.durability = \"commit\"\n[[listener]]\nbind = \"127.0.0.1:1\"\n[mqt]\na = 1",
+            &[],
+            &[],
+            "c.toml:5: unknown key mqt.a",
+        ),
     ]);
 }
 

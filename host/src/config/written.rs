@@ -34,8 +34,11 @@ pub(super) struct Given {
     pub origin: Origin,
 }
 
+/// What a source says, and what is wrong with the rest of it.
+pub(super) type Said = (Vec<Given>, Vec<Problem>);
+
 /// Reads a file's text.
-pub(super) fn from_file(path: &Path, text: &str) -> Result<Vec<Given>, Vec<Problem>> {
+pub(super) fn from_file(path: &Path, text: &str) -> Said {
     let mut reader = FileReader { path: path.into(), text, given: Vec::new(), problems: Vec::new() };
     match DeTable::parse(text) {
         Ok(table) => reader.table(table.get_ref(), &mut Vec::new()),
@@ -45,7 +48,7 @@ pub(super) fn from_file(path: &Path, text: &str) -> Result<Vec<Given>, Vec<Probl
             reader.problems.push(Problem { origin: Some(origin), message });
         }
     }
-    if reader.problems.is_empty() { Ok(reader.given) } else { Err(reader.problems) }
+    (reader.given, reader.problems)
 }
 
 /// Reads those variables that begin with `PLIANT__`; two underscores stand between the segments of a key.
@@ -62,7 +65,7 @@ pub(super) fn from_environment(variables: &[(String, String)]) -> Vec<Given> {
 }
 
 /// Reads the `key.path=value` of `--set` flags.
-pub(super) fn from_flags(flags: &[String]) -> Result<Vec<Given>, Vec<Problem>> {
+pub(super) fn from_flags(flags: &[String]) -> Said {
     let mut given = Vec::new();
     let mut problems = Vec::new();
     for flag in flags {
@@ -78,7 +81,7 @@ pub(super) fn from_flags(flags: &[String]) -> Result<Vec<Given>, Vec<Problem>> {
             }),
         }
     }
-    if problems.is_empty() { Ok(given) } else { Err(problems) }
+    (given, problems)
 }
 
 /// The segments of a key; in quotes one may have dots, as in a file: `module."my.name".order`.

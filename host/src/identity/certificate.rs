@@ -21,6 +21,19 @@ pub enum NameSource {
     Subject,
 }
 
+impl NameSource {
+    /// As in "it has no usable ...".
+    pub(super) fn in_words(self) -> &'static str {
+        match self {
+            Self::CommonName => "common name, or more than one",
+            Self::Dns => "DNS name",
+            Self::Email => "address of electronic mail",
+            Self::Uri => "URI",
+            Self::Subject => "subject",
+        }
+    }
+}
+
 /// What a certificate says.
 pub(super) struct Read {
     /// The whole subject.
@@ -29,6 +42,16 @@ pub(super) struct Read {
     pub name: Option<Arc<str>>,
     /// When it ends.
     pub expires: Time,
+}
+
+/// What is wrong with the time of a certificate in DER, with the date; none: nothing, or it is not one.
+pub fn out_of_time(der: &[u8], now: Time) -> Option<String> {
+    let (_, certificate) = X509Certificate::from_der(der).ok()?;
+    let (validity, now) = (certificate.validity(), i64::try_from(now.0 / 1000).unwrap_or(i64::MAX));
+    if validity.not_after.timestamp() <= now {
+        return Some(format!("has expired on {}", validity.not_after));
+    }
+    (validity.not_before.timestamp() > now).then(|| format!("is not valid before {}", validity.not_before))
 }
 
 /// Reads a certificate in DER; none: it is not one.

@@ -264,7 +264,7 @@ impl Inquiry {
             let progress = match std::mem::replace(&mut self.state, State::Over) {
                 State::Way(usize::MAX) => {
                     let name = self.user.take().map(Into::into);
-                    Some(self.admitted(name, None, Voucher::Standing))
+                    Some(self.admitted(name, None, Voucher::Module))
                 }
                 State::Way(at) => self.way(at, now, waker),
                 State::Hashing(found, next) => self.hashed(found, next),
@@ -308,7 +308,7 @@ impl Inquiry {
             Method::Certificate => {
                 let read = self.certificate.as_ref()?;
                 let (name, expires) = (read.name.clone()?, read.expires);
-                Some(self.admitted(Some(name), Some(expires), Voucher::Standing))
+                Some(self.admitted(Some(name), Some(expires), Voucher::Certificate))
             }
             Method::Password => self.password(at + 1, waker),
             Method::Jwt => {
@@ -378,7 +378,7 @@ impl Inquiry {
 
     fn token(&mut self, found: Result<token::Token, &'static str>) -> Progress {
         match found {
-            Ok(token) => self.admitted(Some(token.name), Some(token.expires), Voucher::Token(token.mark)),
+            Ok(token) => self.admitted(Some(token.name), Some(token.expires), Voucher::Token(token.mark, token.said)),
             Err(why) => {
                 tracing::debug!(why, peer = &*self.circumstances.peer, "a token was refused");
                 self.deny()
@@ -396,10 +396,11 @@ impl Inquiry {
                 None
             }
             Mechanism::External => {
-                let found = self.certificate.as_ref().and_then(|read| Some((read.name.clone()?, read.expires)));
-                let found = found.filter(|(name, _)| data.is_empty() || data == name.as_bytes());
-                Some(match found {
-                    Some((name, expires)) => self.admitted(Some(name), Some(expires), Voucher::Standing),
+                let Some(read) = &self.certificate else { return Some(self.deny()) };
+                let Some(name) = read.name.clone() else { return Some(self.nameless()) };
+                let expires = (data.is_empty() || data == name.as_bytes()).then_some(read.expires);
+                Some(match expires {
+                    Some(expires) => self.admitted(Some(name), Some(expires), Voucher::Certificate),
                     None => self.deny(),
                 })
             }
@@ -450,10 +451,26 @@ impl Inquiry {
     fn stranger(&mut self) -> Progress {
         if self.keyring.admits_anonymous(&self.circumstances.listener, &self.circumstances.peer) {
             let name = self.keyring.settings.default_user.clone();
-            return self.admitted(name, None, Voucher::Standing);
+            let Circumstances { listener, peer, .. } = &self.circumstances;
+            let voucher = Voucher::Stranger(listener.clone(), peer.clone());
+            return self.admitted(name, None, voucher);
+        }
+        if self.keyring.tries(Method::Certificate) && self.certificate.as_ref().is_some_and(|read| read.name.is_none())
+        {
+            return self.nameless();
         }
         self.identity.0.metrics.authentications_failed_total.add(1);
         Progress::Denied(Refusal::new(RefusalKind::NotAuthorized, "nobody comes in here without a name"))
+    }
+
+    /// The client has a certificate that does not say who it is.
+    fn nameless(&mut self) -> Progress {
+        self.state = State::Over;
+        self.password = None;
+        self.identity.0.metrics.authentications_failed_total.add(1);
+        let source = self.keyring.certificate_name().in_words();
+        let why = format!("the client certificate has no usable {source} (auth.certificate_name)");
+        Progress::Denied(Refusal::new(RefusalKind::NotAuthorized, why))
     }
 
     fn admitted(&mut self, name: Option<Arc<str>>, expires: Option<Time>, voucher: Voucher) -> Progress {

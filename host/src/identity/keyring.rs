@@ -2,7 +2,7 @@
 
 use super::certificate::NameSource;
 use super::password_file::{PasswordFile, User};
-use super::settings::{Anonymous, Method, Settings};
+use super::settings::{Anonymous, Method, Settings, TokenSettings};
 use super::token::Tokens;
 use hashbrown::HashMap;
 use parking_lot::Mutex;
@@ -18,12 +18,16 @@ pub struct LoadError(String);
 /// By what somebody came in.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Voucher {
-    /// Nothing that could be withdrawn: a certificate, a module's word, or nobody asked.
-    Standing,
+    /// Nothing, by a listener and from where strangers may come in.
+    Stranger(Arc<str>, Arc<str>),
+    /// A certificate.
+    Certificate,
+    /// A module's word.
+    Module,
     /// The password file, with the mark of the entry.
     User(Arc<str>, [u8; 32]),
-    /// A token, with the mark of the key that has signed it.
-    Token([u8; 32]),
+    /// A token, with the mark of the key that has signed it, and what tokens had to say then.
+    Token([u8; 32], Arc<TokenSettings>),
 }
 
 /// Remembered proofs; at this number all are forgotten.
@@ -74,15 +78,20 @@ impl Keyring {
         Ok(keyring)
     }
 
-    /// Whether somebody who came in by this may stay.
+    /// Whether somebody who came in by this may stay: it is there, and the way that it opened is not closed.
     pub fn holds(&self, voucher: &Voucher) -> bool {
         match voucher {
-            Voucher::Standing => true,
+            Voucher::Stranger(listener, peer) => self.admits_anonymous(listener, peer),
+            Voucher::Certificate => self.tries(Method::Certificate),
+            Voucher::Module => self.tries(Method::Module),
             Voucher::User(name, mark) => {
-                let users = self.users.as_ref();
+                let users = self.users.as_ref().filter(|_| self.tries(Method::Password));
                 users.and_then(|users| users.get(name)).is_some_and(|(_, user)| user.mark == *mark)
             }
-            Voucher::Token(mark) => self.tokens.as_ref().is_some_and(|tokens| tokens.has(mark)),
+            Voucher::Token(mark, said) => {
+                let tokens = self.tokens.as_ref().filter(|_| self.tries(Method::Jwt));
+                tokens.is_some_and(|tokens| tokens.take(mark, said))
+            }
         }
     }
 

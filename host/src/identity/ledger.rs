@@ -11,7 +11,7 @@ use std::sync::Arc;
 /// Why somebody who was let in has to go.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Withdrawn {
-    /// User, password or key is not there any more.
+    /// User, password or key is not there any more, or nobody comes in that way any more.
     Revoked,
     /// The proof has run out.
     Expired,
@@ -36,12 +36,14 @@ struct Entry {
     voucher: Voucher,
     expires: Option<Time>,
     close: Close,
+    /// It was closed, and takes a while to go.
+    is_over: bool,
 }
 
 /// An entry, until it is dropped.
 pub struct Login {
     book: Arc<Mutex<Book>>,
-    /// 0: there was nothing to note.
+    /// 0: it did not come so far.
     number: u64,
 }
 
@@ -53,9 +55,6 @@ impl Ledger {
         most: usize,
     ) -> Result<Login, Refusal> {
         let mut login = Login { book: self.0.clone(), number: 0 };
-        if who.name.is_none() && who.expires.is_none() && who.voucher == Voucher::Standing {
-            return Ok(login);
-        }
         let mut book = self.0.lock();
         if let Some(name) = &who.name {
             let count = book.by_name.entry(name.clone()).or_insert(0);
@@ -70,18 +69,19 @@ impl Ledger {
         if let Some(at) = who.expires {
             book.by_expiry.insert((at, login.number));
         }
-        let (name, voucher) = (who.name.clone(), who.voucher.clone());
-        book.logins.insert(login.number, Entry { name, voucher, expires: who.expires, close: close.into() });
+        let (name, voucher, expires, close) = (who.name.clone(), who.voucher.clone(), who.expires, close.into());
+        book.logins.insert(login.number, Entry { name, voucher, expires, close, is_over: false });
         drop(book);
         Ok(login)
     }
 
     /// Ends the connections of all whose proof is such; how many.
     pub fn end(&self, is_over: impl Fn(&Voucher) -> bool) -> usize {
-        let book = self.0.lock();
-        let over: Vec<Close> =
-            book.logins.values().filter(|entry| is_over(&entry.voucher)).map(|entry| entry.close.clone()).collect();
-        drop(book);
+        let mut over = Vec::new();
+        for entry in self.0.lock().logins.values_mut().filter(|entry| !entry.is_over && is_over(&entry.voucher)) {
+            entry.is_over = true;
+            over.push(entry.close.clone());
+        }
         over.iter().for_each(|close| close(Withdrawn::Revoked));
         over.len()
     }

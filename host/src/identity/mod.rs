@@ -32,7 +32,7 @@ mod token;
 #[cfg(test)]
 mod tests;
 
-pub use certificate::NameSource;
+pub use certificate::{NameSource, out_of_time};
 pub use inquiry::{Circumstances, Claim, Identified, Inquiry, Progress, Question};
 pub use keyring::{LoadError, problems};
 pub use ledger::{Login, Withdrawn};

@@ -360,6 +360,12 @@ fn a_certificate_is_a_name_by_the_part_that_is_configured() {
     }
     rig.settings.certificate_name = NameSource::CommonName;
     let identity = rig.open();
+    for bad in [certificate("a\nb", 1), certificate("", 1)] {
+        let from = circumstances("closed", "192.0.2.1:5");
+        let with = Circumstances { certificate: Some(bad.clone()), ..from };
+        let Progress::Denied(refusal) = drive(&mut Inquiry::new(&identity, with, Claim::Nothing)) else { panic!() };
+        assert!(refusal.reason.contains("certificate has no usable common name"), "{}", refusal.reason);
+    }
     for bad in [certificate("a\nb", 1), certificate("", 1), Arc::from(&b"no DER"[..])] {
         assert_eq!(come(&identity, &bad, Claim::Nothing), "NotAuthorized");
         assert_eq!(come(&identity, &bad, password("ann", b"secret")), "ann");
@@ -571,6 +577,62 @@ fn a_reload_ends_the_connections_of_those_who_are_gone() {
     assert_eq!(ask(&identity, "closed", password("bob", b"secret")), "bob", "the old users stay");
 }
 
+/// S13: a way that is closed ends the connections that came in by it, and no others; one that is opened ends none.
+#[test]
+fn a_reload_that_closes_a_way_ends_who_came_in_by_it() {
+    type Change = fn(&mut Settings);
+    fn jwt(settings: &mut Settings) -> &mut TokenSettings {
+        settings.tokens.as_mut().unwrap()
+    }
+    let rows: [(Change, &[&str]); 12] = [
+        (|_| (), &[]),
+        (|settings| settings.anonymous = [("open".into(), Anonymous::Never)].into(), &["far", "stranger"]),
+        (|settings| settings.anonymous = [("open".into(), Anonymous::Loopback)].into(), &["far"]),
+        (|settings| settings.order.retain(|way| *way != Method::Password), &["ann", "bob"]),
+        (|settings| settings.order.retain(|way| *way != Method::Jwt), &["cleo"]),
+        (|settings| settings.order.retain(|way| *way != Method::Certificate), &["meter-7"]),
+        (|settings| settings.order.retain(|way| *way != Method::Module), &["modest"]),
+        (|settings| jwt(settings).audience = "others".into(), &["cleo"]),
+        (|settings| jwt(settings).issuer = "them".into(), &["cleo"]),
+        (|settings| (jwt(settings).issuer, jwt(settings).audience) = Default::default(), &[]),
+        (|settings| settings.tokens = None, &["cleo"]),
+        (|settings| settings.order.reverse(), &[]),
+    ];
+    for (at, (change, expected)) in rows.into_iter().enumerate() {
+        let mut rig = Rig::new();
+        rig.settings.anonymous.insert("open".into(), Anonymous::Always);
+        let identity = rig.open();
+        let (closed, ended) = mpsc::channel();
+        let mut logins = Vec::new();
+        let mut enter = |name: &'static str, who: &Identified| {
+            let closed = closed.clone();
+            logins.push(identity.admit(who, Box::new(move |why| closed.send((name, why)).unwrap())).unwrap());
+        };
+        let token = password("", &token(good_claims()));
+        for (name, listener, peer, claim) in [
+            ("stranger", "open", "127.0.0.1:5", Claim::Nothing),
+            ("far", "open", "192.0.2.1:5", Claim::Nothing),
+            ("ann", "closed", "127.0.0.1:5", password("ann", b"secret")),
+            ("bob", "closed", "127.0.0.1:5", password("bob", b"secret")),
+            ("cleo", "closed", "127.0.0.1:5", token),
+            ("meter-7", "closed", "127.0.0.1:5", Claim::Nothing),
+        ] {
+            let own = (name == "meter-7").then(|| certificate(name, 1));
+            let from = Circumstances { certificate: own, ..circumstances(listener, peer) };
+            let Progress::Admitted(who) = drive(&mut Inquiry::new(&identity, from, claim)) else { panic!("{name}") };
+            enter(name, &who);
+        }
+        let name = Some("modest".into());
+        enter("modest", &Identified { name, expires: None, data: None, voucher: Voucher::Module });
+        change(&mut rig.settings);
+        assert_eq!(identity.reload(rig.settings.clone()).unwrap(), expected.len(), "change {at}");
+        let mut gone: Vec<_> = ended.try_iter().map(|(name, _)| name).collect();
+        gone.sort_unstable();
+        assert_eq!(gone, expected, "change {at}");
+        assert_eq!(identity.reload(rig.settings.clone()).unwrap(), 0, "once, however long they take to go");
+    }
+}
+
 #[test]
 fn connections_of_one_identity_are_counted() {
     let rig = Rig::new();
@@ -580,7 +642,7 @@ fn connections_of_one_identity_are_counted() {
         name: name.map(Into::into),
         expires: None,
         data: None,
-        voucher: Voucher::Standing,
+        voucher: Voucher::Module,
     };
     let enter = |name| identity.admit(&who(name), Box::new(|_| {}));
     let (_first, second) = (enter(Some("ann")).unwrap(), enter(Some("ann")).unwrap());

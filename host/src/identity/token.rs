@@ -20,7 +20,7 @@ const SECRET_BYTES_MIN: usize = 32;
 /// Keys, and what a token must say.
 pub(super) struct Tokens {
     keys: Vec<Key>,
-    settings: TokenSettings,
+    settings: Arc<TokenSettings>,
 }
 
 struct Key {
@@ -39,6 +39,8 @@ pub(super) struct Token {
     pub expires: Time,
     /// Which key has signed it.
     pub mark: [u8; 32],
+    /// What it had to say.
+    pub said: Arc<TokenSettings>,
 }
 
 /// Whether this looks like a token. What does is never taken for a password where tokens are in use, so that the time an
@@ -55,12 +57,14 @@ impl Tokens {
         let text = read_text(&settings.keys_file)?;
         let wrong = |why: String| format!("{}: {why}", settings.keys_file.display());
         let keys = keys(&text).map_err(wrong)?;
-        Ok(Self { keys, settings: settings.clone() })
+        Ok(Self { keys, settings: Arc::new(settings.clone()) })
     }
 
-    /// Whether a key is still there.
-    pub fn has(&self, mark: &[u8; 32]) -> bool {
-        self.keys.iter().any(|key| key.mark == *mark)
+    /// Whether a token is still taken that this key has signed, and that says what tokens had to say then.
+    pub fn take(&self, mark: &[u8; 32], said: &TokenSettings) -> bool {
+        let asks = |now: &str, then: &str| now.is_empty() || now == then;
+        let TokenSettings { issuer, audience, .. } = &*self.settings;
+        self.keys.iter().any(|key| key.mark == *mark) && asks(issuer, &said.issuer) && asks(audience, &said.audience)
     }
 
     /// Reads a token and believes nothing in it but after its signature.
@@ -91,7 +95,7 @@ impl Tokens {
         let expires = self.check(now, &claims)?;
         let name = claims.get(&self.settings.name_claim).and_then(Value::as_str);
         let name = name.filter(|name| check_name(name).is_ok()).ok_or("the token names nobody")?;
-        Ok(Token { name: name.into(), expires, mark })
+        Ok(Token { name: name.into(), expires, mark, said: self.settings.clone() })
     }
 
     fn check(&self, now: Time, claims: &Map<String, Value>) -> Result<Time, &'static str> {
@@ -107,7 +111,7 @@ impl Tokens {
                 return Err("the token is not valid yet");
             }
         }
-        let TokenSettings { issuer, audience, .. } = &self.settings;
+        let TokenSettings { issuer, audience, .. } = &*self.settings;
         if !issuer.is_empty() && claims.get("iss").and_then(Value::as_str) != Some(issuer) {
             return Err("the token is of another issuer");
         }

@@ -70,8 +70,10 @@ impl Connection {
                 if let Say::Event(event) = &say {
                     machine.answered(event);
                 }
+                let before = bytes.len();
                 let said = out.writer.say(&say, bytes);
-                said_so_far += u64::from(said);
+                // A refusal has a word in most protocols, though the connection ends with it.
+                said_so_far += u64::from(said || bytes.len() > before);
                 match &say {
                     _ if !said => ended = Err(End::Refused(Departure::ClosedByBroker)),
                     Say::Event(Event::Attached(_)) => {

@@ -67,7 +67,7 @@ impl fmt::Display for Address {
 #[derive(Debug, thiserror::Error)]
 pub enum BindError {
     /// The address cannot be had.
-    #[error("listener {listener} cannot be opened at {address}: {}", explain(.error))]
+    #[error("listener {listener} cannot be opened at {address}: {}", explain(.address, .error))]
     Address {
         /// Its configured name.
         listener: String,
@@ -88,8 +88,11 @@ pub enum BindError {
     },
 }
 
-fn explain(error: &io::Error) -> String {
+fn explain(address: &Address, error: &io::Error) -> String {
     match error.kind() {
+        io::ErrorKind::AddrInUse if matches!(address, Address::Unix(_)) => {
+            "another program listens there, or it is a file and no socket".into()
+        }
         io::ErrorKind::AddrInUse => "another program uses that port".into(),
         io::ErrorKind::PermissionDenied => "no permission (ports below 1024 need it)".into(),
         io::ErrorKind::AddrNotAvailable => "this machine has no such address".into(),

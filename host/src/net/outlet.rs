@@ -361,7 +361,9 @@ impl Outlet {
     /// Says one thing and nothing more.
     pub fn last_word(&self, now: Time, word: impl FnOnce(&mut Writer, &mut Vec<u8>)) {
         self.send(now, |out, bytes| {
+            let before = bytes.len();
             word(&mut out.writer, bytes);
+            self.broker.metrics().answers_sent_total.add(u64::from(bytes.len() > before));
             out.attachment = None;
         });
     }

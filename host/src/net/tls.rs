@@ -1,6 +1,8 @@
 //! TLS on the broker's side: what a listener offers, and one connection's part of it. Bytes in, bytes out.
 
+use super::clock::Clock;
 use super::session::Fault;
+use crate::message::Time;
 use arc_swap::ArcSwap;
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::pem::PemObject;
@@ -87,6 +89,13 @@ impl TlsFiles {
         if found.is_empty() { self.load().err().into_iter().collect() } else { found }
     }
 
+    /// What is wrong with the time of the broker's certificate: nobody who looks at it comes in.
+    pub fn out_of_time(&self, now: Time) -> Option<String> {
+        let chain = certificates(CERTIFICATE, &self.certificate).ok()?;
+        let why = crate::identity::out_of_time(chain.first()?, now)?;
+        Some(format!("{CERTIFICATE}: the certificate in {} {why}", self.certificate.display()))
+    }
+
     fn certified(
         &self,
         chain: Vec<CertificateDer<'static>>,
@@ -145,7 +154,9 @@ impl Offer {
     /// As [`TlsFiles::load`].
     pub fn open(files: TlsFiles) -> Result<Self, TlsError> {
         let config = ArcSwap::from(files.load()?);
-        Ok(Self { files, config })
+        let offer = Self { files, config };
+        offer.tell_time();
+        Ok(offer)
     }
 
     /// Reads them again. Connections that are there go on under what they agreed on.
@@ -154,7 +165,14 @@ impl Offer {
     /// As [`TlsFiles::load`]; the old offer stands then.
     pub fn reload(&self) -> Result<(), TlsError> {
         self.config.store(self.files.load()?);
+        self.tell_time();
         Ok(())
+    }
+
+    fn tell_time(&self) {
+        if let Some(why) = self.files.out_of_time(Clock::start().now()) {
+            tracing::warn!("clients will not believe the broker: {why}");
+        }
     }
 
     /// What is offered now.

@@ -5,7 +5,7 @@
 use super::modules::signers;
 use super::start::tls_files;
 use crate::admin::Token;
-use crate::config::{Config, Origins, Problem};
+use crate::config::{Config, Listener, Origins, Problem};
 use crate::identity;
 use std::io;
 use std::path::Path;
@@ -49,6 +49,14 @@ pub fn unreadable(config: &Config, origins: &Origins) -> Vec<Problem> {
         }
     }
     found
+}
+
+/// What can be used, and will hardly do what it is for.
+pub fn doubtful(config: &Config) -> Vec<String> {
+    let now = crate::net::Clock::start().now();
+    let of_one = |listener: &Listener| Some((listener.name.clone(), tls_files(listener)?.out_of_time(now)?));
+    let listeners = config.listeners.iter().filter(|listener| listener.enabled);
+    listeners.filter_map(of_one).map(|(name, why)| format!("listener.{name}.{why}")).collect()
 }
 
 /// One that is not there yet is made at the start, in a directory that has to be there.

@@ -12,7 +12,7 @@ mod start;
 pub use attempt::Attempt;
 pub use bundled::BUNDLED;
 pub use error::StartError;
-pub use files::unreadable;
+pub use files::{doubtful, unreadable};
 pub use modules::{bindings, component};
 pub use start::{Running, start, start_from, start_watched};
 

@@ -22,19 +22,38 @@ pub(super) fn from_sources(
     let current = Mutex::new(config);
     Arc::new(move || {
         let mut current = current.lock();
-        let new = sources.load().map_err(|error| error.to_string())?;
+        let new = sources.load().map_err(|error| error.to_string()).inspect_err(|error| {
+            tracing::error!("the configuration is not taken over: {}", error.replace('\n', "; "));
+        })?;
         let mut reloaded = Reloaded::default();
         users(&mut current, &new, &identity, &mut reloaded);
         reloaded.failed.extend(certificates.reload());
-        Ok(take_over(&mut current, new, &modules, reloaded))
+        let reloaded = take_over(&mut current, new, &modules, reloaded);
+        tell(&reloaded);
+        Ok(reloaded)
     })
+}
+
+/// Whoever asked for it: the log is where somebody else finds it.
+fn tell(reloaded: &Reloaded) {
+    tracing::info!(
+        applied = reloaded.applied.join(","),
+        restart_needed = reloaded.restart_needed.join(","),
+        waiting = reloaded.waiting.join("; "),
+        canaries_ended = reloaded.canaries_ended.join("; "),
+        connections_ended = reloaded.connections_ended,
+        "read the configuration again"
+    );
+    for failed in &reloaded.failed {
+        tracing::warn!("a part of the configuration is not taken over: {}", failed.replace('\n', "; "));
+    }
 }
 
 /// Users and keys are read again whether or not a setting has changed: the files may have.
 fn users(current: &mut Config, new: &Config, identity: &Identity, reloaded: &mut Reloaded) {
     match identity.reload(new.auth.settings(&new.listeners)) {
         Ok(ended) => {
-            tracing::info!(connections_ended = ended, "users and keys read again");
+            reloaded.connections_ended = ended;
             let changes = differences(current, new).into_iter().filter(|change| change.live).map(|change| change.key);
             let taken = |key: &String| key.starts_with("auth.") || key.ends_with(".allow_anonymous");
             reloaded.applied.extend(changes.filter(taken));

@@ -265,6 +265,12 @@ impl Reloading {
         Self { running: start_from(sources.load().unwrap(), sources).unwrap(), file }
     }
 
+    /// Stopped, and started with what the file says then.
+    fn again(self, text: &str) -> Self {
+        assert!(self.running.stop());
+        Self::start(self.file.parent().unwrap(), text)
+    }
+
     fn reload(&self, text: &str) -> Reloaded {
         std::fs::write(&self.file, text).unwrap();
         self.running.reload().unwrap()
@@ -311,6 +317,29 @@ fn a_reload_says_what_waits_behind_what_was_done_by_hand() {
     assert_eq!((reloading.reload(&text(true, "c")), topic()), (off, "c/x".into()));
 }
 
+/// What is said last of a module holds, and a restart says nothing; the rows for all orders are among those of modules.
+#[test]
+fn a_module_that_the_file_switches_off_after_somebody_switched_it_on_stays_off() {
+    let dir = tempfile::tempdir().unwrap();
+    let text = |enabled: bool| {
+        format!("[module.topic-rules]\nenabled = {enabled}\nconfig = {{ rules = [{{ from = \"home\", to = \"a\" }}] }}")
+    };
+    let mut reloading = Reloading::start(dir.path(), &text(true));
+    let topic = |reloading: &Reloading| {
+        Caller(&reloading.running).post("/api/v1/explain", json!({ "topic": "home" })).json()["topic"].clone()
+    };
+    for word in ["disable", "enable"] {
+        let path = format!("/api/v1/modules/topic-rules/{word}");
+        assert_eq!(Caller(&reloading.running).post(&path, json!({})).status, 200);
+    }
+    assert_eq!(topic(&reloading), "a");
+    assert_eq!(reloading.reload(&text(false)).applied, ["module.topic-rules.enabled"]);
+    for (enabled, expected) in [(false, "home"), (false, "home"), (true, "a"), (true, "a"), (false, "home")] {
+        reloading = reloading.again(&text(enabled));
+        assert_eq!(topic(&reloading), expected);
+    }
+}
+
 #[test]
 fn a_module_with_dots_in_its_name_is_reloaded_like_others() {
     let dir = tempfile::tempdir().unwrap();
@@ -355,6 +384,11 @@ fn what_keeps_a_broker_from_starting_is_said_in_one_line() {
     for (data_dir, flag, expected) in [
         (path("a"), format!("listener.mqtt.bind=127.0.0.1:{port}"), "another program uses"),
         (path("a"), format!("admin.bind=127.0.0.1:{port}"), "another program uses"),
+        (
+            path("a"),
+            format!("listener.u={{ bind = \"{}\", transport = \"unix\" }}", file.display()),
+            "another program listens there, or it is a file and no socket",
+        ),
         (path("file"), "workers=1".to_owned(), "data directory: cannot use"),
         (path("a"), format!("module.own.path={}", path("none").display()), "module own: cannot read"),
         (path("a"), format!("module.own.path={}", file.display()), "module own: not WebAssembly"),

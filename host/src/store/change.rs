@@ -165,4 +165,19 @@ pub struct ModuleRecord {
     pub order: i32,
     /// `refuse`, `bypass` or `discard`.
     pub on_failure: Box<str>,
+    /// Told when this was recorded: what the configuration says later is new only where it differs.
+    pub configured: Configured,
+}
+
+/// Whether the configuration switches a module on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Configured {
+    /// Records of older brokers do not tell.
+    Unknown,
+    /// It does not name the module.
+    Nothing,
+    /// `enabled = false`.
+    Off,
+    /// `enabled = true`.
+    On,
 }

@@ -4,7 +4,7 @@
 //! conspicuous as one that changed. Decoding never panics and trusts no length; whatever it does not understand is
 //! [`Damage`].
 
-use super::change::{MailboxRecord, ModuleRecord, QueueEntry, QueueRecord, WillRecord};
+use super::change::{Configured, MailboxRecord, ModuleRecord, QueueEntry, QueueRecord, WillRecord};
 use super::encoding::{Damage, Decoder, bytes, number, option, text};
 use super::tables::Table;
 use crate::client::{Client, Departure, Protocol, Scope};
@@ -382,6 +382,8 @@ impl<'a> Row<'a> for VersionRow<'a> {
     }
 }
 
+const CONFIGURED: [Configured; 4] = [Configured::Unknown, Configured::Nothing, Configured::Off, Configured::On];
+
 impl Row<'_> for ModuleRecord {
     fn encode(&self, out: &mut Vec<u8>) {
         text(out, &self.name);
@@ -389,6 +391,7 @@ impl Row<'_> for ModuleRecord {
         out.extend_from_slice(&self.order.to_le_bytes());
         text(out, &self.on_failure);
         option(out, self.resting, number);
+        choice(out, &CONFIGURED, self.configured);
     }
     fn decode(from: &mut Decoder<'_>) -> Result<Self, Damage> {
         Ok(Self {
@@ -396,8 +399,9 @@ impl Row<'_> for ModuleRecord {
             active: from.option(Decoder::number)?,
             order: from.take(4)?.first_chunk().map(|bytes| i32::from_le_bytes(*bytes)).ok_or(Damage("no order"))?,
             on_failure: from.text()?.into(),
-            // Rows of older brokers end here.
+            // Rows of older brokers end here, or behind the next one.
             resting: if from.is_empty() { None } else { from.option(Decoder::number)? },
+            configured: if from.is_empty() { Configured::Unknown } else { read_choice(from, &CONFIGURED)? },
         })
     }
 }

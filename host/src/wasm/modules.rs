@@ -479,7 +479,7 @@ impl Inner {
 
     /// Makes a changed entry the one that holds: first on disk, then in the registry and in the next chain.
     fn commit(&self, mut entry: Entry, mut changes: Vec<Change>) -> Result<Deployed, DeployError> {
-        entry.off_by_hand = entry.chosen.is_none();
+        entry.is_recorded = true;
         let name = entry.services.module.clone();
         changes.push(entry.record());
         self.persist(changes, || self.undo(&name))?;

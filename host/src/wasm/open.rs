@@ -10,7 +10,7 @@ use super::modules::{Inner, Modules, check_name};
 use super::registry::{Base, Entry, Stored};
 use super::services::Clock;
 use crate::metrics::Metrics;
-use crate::store::{Loaded, LoadedState, ModuleRecord, ModuleVersion, Store};
+use crate::store::{Change, Configured, Loaded, LoadedState, ModuleRecord, ModuleVersion, Store};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::mpsc::{self, RecvTimeoutError};
@@ -64,9 +64,9 @@ impl Kept {
 
 impl Modules {
     /// Sets up all modules. A bundled module without a binding is known and switched off. What was deployed wins over
-    /// what the configuration says of the same name. A deployed version that does not run any more is left out with a
-    /// line in the log, and nobody may do anything while one is missing that decides over access; a configured one
-    /// that does not run is an error.
+    /// what the configuration says of the same name; of what was switched on or off without that, the last word holds. A deployed
+    /// version that does not run any more is left out with a line in the log, and nobody may do anything while one is missing
+    /// that decides over access; a configured one that does not run is an error.
     pub fn open(
         limits: Limits,
         store: Store,
@@ -95,12 +95,12 @@ impl Modules {
             let name = binding.name.clone();
             plan.bind(binding).map_err(|error| OpenError::Module { name, error })?;
         }
-        let configured: Vec<Box<str>> = plan.entries.keys().cloned().collect();
+        let named: Vec<Box<str>> = plan.entries.keys().cloned().collect();
         plan.restore(kept.modules, kept.versions);
         let mut entries = std::mem::take(&mut plan.entries);
         said_if_long(|| {
             let mut entries = entries.iter_mut();
-            entries.try_for_each(|(name, entry)| start(inner, entry, configured.contains(name), &plan.components))
+            entries.try_for_each(|(name, entry)| start(inner, entry, named.contains(name), &plan.components))
         })?;
         let mut registry = inner.registry().lock();
         registry.entries = entries;
@@ -168,6 +168,7 @@ impl Plan<'_> {
         let (order, on_failure) = (binding.order, binding.on_failure);
         entry.base = Some(Arc::new(Base { component, digest, config: binding.config.into() }));
         (entry.order, entry.on_failure) = (order, on_failure);
+        entry.configured = configured(binding.enabled);
         entry.chosen = binding.enabled.then_some(0);
         Ok(())
     }
@@ -192,28 +193,62 @@ impl Plan<'_> {
                 Err(error) => tracing::error!(module = &*version.name, %error, "a deployed module is left out"),
             }
         }
-        for record in records {
-            let Some(entry) = self.entries.get_mut(&record.name) else { continue };
-            if record.active.is_none_or(|number| number == 0) && entry.base.is_none() && entry.stored.is_empty() {
-                self.entries.remove(&record.name);
-                continue;
+        records.into_iter().for_each(|record| self.recall(record));
+    }
+
+    /// Whether a module is asked is settled by who said so last: its record, or a configuration that says something else than it
+    /// did when that was made. Either way the record follows, for the next start.
+    fn recall(&mut self, record: ModuleRecord) {
+        let Some(entry) = self.entries.get_mut(&record.name) else {
+            if record.configured != Configured::Nothing {
+                let record = ModuleRecord { configured: Configured::Nothing, ..record };
+                self.inner.store().submit([Change::Module(Box::new(record))]);
             }
-            if record.active.is_none() && entry.chosen.is_some() {
-                let module = &*record.name;
+            return;
+        };
+        let (module, was, is) = (&*record.name, record.configured, entry.configured);
+        let is_new = was != is && was != Configured::Unknown;
+        let of_nothing = record.active == Some(0) && entry.base.is_none();
+        let is_over = of_nothing || (is_new && record.active.is_none_or(|number| number == 0));
+        entry.is_recorded = true;
+        entry.resting = record.resting;
+        if is_over {
+            entry.resting = record.resting.or(record.active);
+            if entry.chosen != record.active {
+                let on = entry.chosen.is_some();
+                tracing::info!(
+                    module,
+                    on,
+                    "the configuration has changed: it switches what was switched by hand before"
+                );
+            }
+        } else {
+            let words = match (record.active, entry.chosen) {
+                (None, Some(_)) => Some(("off", "on")),
+                (Some(0), None) => Some(("on", "off")),
+                _ => None,
+            };
+            if let Some((hand, file)) = words {
                 tracing::warn!(
                     module,
-                    "it was switched off by hand and stays off, although the configuration switches it on"
+                    "it was switched {hand} by hand and stays {hand}, although the configuration says {file}"
                 );
             }
             entry.chosen = record.active;
-            entry.off_by_hand = record.active.is_none();
-            entry.resting = record.resting;
-            if record.active != Some(0) {
-                entry.order = record.order;
-                entry.on_failure = OnFailure::from_name(&record.on_failure).unwrap_or_default();
-            }
+        }
+        if of_nothing || (!is_over && record.active != Some(0)) {
+            entry.order = record.order;
+            entry.on_failure = OnFailure::from_name(&record.on_failure).unwrap_or_default();
+        }
+        if was != is {
+            self.inner.store().submit([entry.record()]);
         }
     }
+}
+
+/// As it is recorded.
+pub(super) fn configured(enabled: bool) -> Configured {
+    if enabled { Configured::On } else { Configured::Off }
 }
 
 /// Gets the chosen version of a module to run.

@@ -13,11 +13,12 @@ const NORMAL: ThreadSchedulePolicy = ThreadSchedulePolicy::Normal(NormalThreadSc
 /// Of the thread that stops guests: it is to be run before all others when it is due. A guest that loops has its processor
 /// until then, and where more threads want processors than there are a thread like the others is woken many milliseconds late.
 /// What it does when it is woken takes some microseconds, so nobody notices. Needs CAP_SYS_NICE or a limit (`LimitRTPRIO=1` or
-/// `LimitNICE=-20` of systemd).
+/// `LimitNICE=-20` of systemd). True: it does come before all others.
 #[cfg(target_os = "linux")]
-pub(super) fn come_first() {
+pub(super) fn come_first() -> bool {
     let real_time = ThreadSchedulePolicy::Realtime(RealtimeThreadSchedulePolicy::Fifo);
-    let how = if set(thread_native_id(), ThreadPriority::Min, real_time).is_ok() {
+    let is_first = set(thread_native_id(), ThreadPriority::Min, real_time).is_ok();
+    let how = if is_first {
         "before all others"
     } else if set(thread_native_id(), ThreadPriority::Max, NORMAL).is_ok() {
         "nice -20"
@@ -25,6 +26,7 @@ pub(super) fn come_first() {
         "like the others"
     };
     tracing::debug!(how, "the thread that stops guests is scheduled");
+    is_first
 }
 
 /// Of whoever compiles, and of threads that call modules for what nobody waits for: threads that serve clients come before them.
@@ -40,7 +42,9 @@ pub fn stand_back() {
 }
 
 #[cfg(not(target_os = "linux"))]
-pub(super) fn come_first() {}
+pub(super) fn come_first() -> bool {
+    false
+}
 
 /// Nothing can be asked for here.
 #[cfg(not(target_os = "linux"))]

@@ -68,6 +68,7 @@ impl Inner {
         entry.choose(Some(older));
         entry.problem = Some(format!("version {} was put into quarantine: {why}", failed.number));
         // Nobody waits for the disk: a crash before it finds the failing version again, which fails again.
+        entry.is_recorded = true;
         self.store().submit([entry.record()]);
         self.put(entry);
         self.metrics.module_rollbacks_total.add(1);

@@ -3,7 +3,7 @@
 use super::component;
 use super::error::DeployError;
 use super::modules::Modules;
-use super::open::Binding;
+use super::open::{Binding, configured};
 use super::registry::Base;
 use super::report::Deployed;
 use std::sync::Arc;
@@ -11,8 +11,8 @@ use std::sync::Arc;
 impl Modules {
     /// Binds a bundled or configured module anew: its configuration, order, policy, and whether it is asked, if `switched` says
     /// that the configuration has changed in this: otherwise it stays on or off, whoever has switched it. Nothing is written to
-    /// disk, as the configuration is not kept there either, but for one that was switched off by hand and is now switched on: the
-    /// next start is not to find it off.
+    /// disk, as the configuration is not kept there either, but for a module of which the store has a record: the next start is not
+    /// to take what was said before this for the last word.
     ///
     /// Where a deployed version stands in its place, that goes on, and the new binding waits behind it.
     pub fn rebind(&self, binding: Binding, switched: bool) -> Result<Deployed, DeployError> {
@@ -25,14 +25,14 @@ impl Modules {
         let digest: Arc<str> = component::digest(&component).into();
         let (order, on_failure) = (binding.order, binding.on_failure);
         entry.base = Some(Arc::new(Base { component, digest, config: binding.config.into() }));
+        entry.configured = configured(binding.enabled);
         if entry.chosen.is_none_or(|number| number == 0) {
             (entry.order, entry.on_failure) = (order, on_failure);
             let asked = if switched { binding.enabled } else { entry.chosen.is_some() };
             let version = if asked { Some(inner.load_version(&entry, 0, None)?) } else { None };
             entry.choose(version);
         }
-        if entry.off_by_hand && entry.chosen.is_some() {
-            entry.off_by_hand = false;
+        if switched && entry.is_recorded {
             inner.persist(vec![entry.record()], || inner.undo(&binding.name))?;
         }
         // Made of the former binding: it must not be taken for the new one.

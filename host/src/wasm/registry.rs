@@ -7,7 +7,7 @@ use super::report::{CanaryInfo, ModuleInfo, ModuleState, VersionInfo};
 use super::services::Services;
 use super::version::Version;
 use crate::message::Time;
-use crate::store::{Change, ModuleRecord, ModuleVersion};
+use crate::store::{Change, Configured, ModuleRecord, ModuleVersion};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -39,8 +39,10 @@ pub(super) struct Entry {
     pub(super) canary: Option<Canary>,
     /// The version to ask when the module is switched on again.
     pub(super) resting: Option<u64>,
-    /// Somebody has switched it off, and the store says so to the next start.
-    pub(super) off_by_hand: bool,
+    /// What the configuration says of it.
+    pub(super) configured: Configured,
+    /// The store has a record of it for the next start: somebody has switched, configured or deployed it.
+    pub(super) is_recorded: bool,
     /// Versions that failed too often since they were last put to work, and how.
     pub(super) quarantined: BTreeMap<u64, Box<str>>,
     /// The chosen version says that it decides over access.
@@ -107,7 +109,8 @@ impl Entry {
             claims_access: false,
             canary: None,
             resting: None,
-            off_by_hand: false,
+            configured: Configured::Nothing,
+            is_recorded: false,
             quarantined: BTreeMap::new(),
         }
     }
@@ -199,6 +202,7 @@ impl Entry {
             resting: if self.chosen.is_none() { self.resting } else { None },
             order: self.order,
             on_failure: self.on_failure.as_str().into(),
+            configured: self.configured,
         }))
     }
 

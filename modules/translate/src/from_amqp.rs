@@ -1,5 +1,6 @@
 //! From AMQP to MQTT.
 
+use pliant_guest::filter;
 use pliant_guest::prelude::*;
 
 use crate::{ENCODED, FORMAT, QOS, RETAIN, USER_PROPERTIES, encode};
@@ -61,7 +62,7 @@ fn is_text_of_mqtt(text: &str) -> bool {
 }
 
 fn is_topic(name: &str) -> bool {
-    !name.is_empty() && is_text_of_mqtt(name) && !name.contains(['+', '#']) && name.matches('/').count() < 128
+    filter::check_topic(name).is_ok() && name.matches('/').count() < 128
 }
 
 fn correlation(id: &AmqpValue) -> Option<Vec<u8>> {

@@ -22,6 +22,7 @@ pub fn link_ended(why: &Closed) -> Error {
     match why {
         Closed::TakenOver => error(LinkError::Stolen, "another link has taken its place"),
         Closed::ByOperator => error(AmqpError::ResourceDeleted, "what it was attached to is gone"),
+        Closed::NotAuthorized(why) => error(AmqpError::UnauthorizedAccess, &**why),
         _ => error(LinkError::DetachForced, "the broker ended it"),
     }
 }

@@ -250,6 +250,18 @@ fn rows_that_go_in_one_run_are_those_that_go_one_by_one() {
     }
 }
 
+/// What the configuration said stands behind all that a row had before.
+#[test]
+fn a_module_of_an_older_broker_is_read() {
+    let Change::Module(record) = module("m", Some(3)) else { panic!("another change") };
+    let mut bytes = Vec::new();
+    record.encode(&mut bytes);
+    assert_eq!(ModuleRecord::decode(&mut Decoder::new(&bytes)).unwrap(), *record);
+    bytes.pop();
+    let older = ModuleRecord { configured: Configured::Unknown, ..*record };
+    assert_eq!(ModuleRecord::decode(&mut Decoder::new(&bytes)).unwrap(), older);
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 48, failure_persistence: None, ..ProptestConfig::default() })]
 

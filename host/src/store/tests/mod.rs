@@ -141,6 +141,7 @@ fn module(name: &str, active: Option<u64>) -> Change {
         resting: None,
         order: -5,
         on_failure: "bypass".into(),
+        configured: Configured::On,
     }))
 }
 
