@@ -353,11 +353,16 @@ fn spoil(kept: &mut Kept) {
 }
 
 #[test]
-fn a_deployed_module_that_does_not_run_any_more_is_left_out_and_access_stays_closed() {
-    for (guest, closed) in [("router", false), ("guards", true)] {
+fn what_a_deployed_module_that_does_not_run_any_more_was_asked_about_follows_its_policy_and_access_stays_closed() {
+    for (guest, policy, closed, routed) in [
+        ("router", Refuse, false, "refuse Unavailable"),
+        ("router", OnFailure::Bypass, false, "pass t"),
+        ("guards", Refuse, true, "pass t"),
+        ("guards", OnFailure::Bypass, true, "pass t"),
+    ] {
         let directory = tempfile::tempdir().unwrap();
         let (rig, store) = start(directory.path(), Vec::new()).unwrap();
-        rig.deploy("m", guest, 1, Refuse, "{}");
+        rig.deploy("m", guest, 1, policy, "{}");
         drop(rig);
         assert!(store.close());
         drop(store);
@@ -374,7 +379,7 @@ fn a_deployed_module_that_does_not_run_any_more_is_left_out_and_access_stays_clo
         assert_eq!(chain.wants_access(), closed);
         let answer = chain.authorize(&mut rig.guests, &client(), host::wasm::Action::Subscribe, "a");
         assert_eq!(answer, closed.then_some(false));
-        assert_eq!(rig.routed("t"), "pass t");
+        assert_eq!(rig.routed("t"), routed, "{guest} {policy:?}");
         // A fresh deployment repairs it.
         rig.deploy("m", "router", 1, Refuse, "{}");
         assert!(!rig.chain().wants_access());

@@ -171,6 +171,9 @@ impl Broker {
         if !chain.wants_access() {
             return May::Yes;
         }
+        if chain.is_access_closed() {
+            return May::NotNow;
+        }
         let state = mailbox.lock();
         let client = state.client.clone();
         let known = state.permits.as_ref().and_then(|permits| permits.get(chain.generation(), &client, topic));
@@ -207,7 +210,7 @@ impl Broker {
             .all(|action| self.ask(chain, guests, client, action, address));
         match may {
             true => May::Yes,
-            false if guests.failures() != failures => May::NotNow,
+            false if chain.is_access_closed() || guests.failures() != failures => May::NotNow,
             false => May::No,
         }
     }

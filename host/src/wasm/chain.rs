@@ -2,6 +2,7 @@
 //! call to its last; what is asked of the modules stands in `hooks/`, one file a hook.
 
 use super::canary::Side;
+use super::closed::Closed;
 use super::version::Version;
 use std::sync::Arc;
 
@@ -73,18 +74,18 @@ pub struct Chain {
     pub(super) timers: Vec<Arc<Link>>,
     /// Exactly one module translates: the first.
     pub(super) translation: Option<Arc<Link>>,
-    /// A module that decides over access is installed and cannot be asked: nobody may do anything.
-    pub(super) access_closed: bool,
+    /// Hooks of modules that are installed and cannot be asked.
+    pub(super) closed: Closed,
 }
 
 impl Chain {
     /// No modules: everything stays as it is.
     pub fn empty() -> Arc<Self> {
-        Arc::new(Self::new(0, Vec::new(), &[], false))
+        Arc::new(Self::new(0, Vec::new(), &[], Closed::default()))
     }
 
     /// `links` in any order; they are asked by ascending order, then by name. `others` are the versions of the other side.
-    pub(super) fn new(generation: u64, mut links: Vec<Arc<Link>>, others: &[u64], access_closed: bool) -> Self {
+    pub(super) fn new(generation: u64, mut links: Vec<Arc<Link>>, others: &[u64], closed: Closed) -> Self {
         links.sort_by(|a, b| (a.order, &a.version.services.module).cmp(&(b.order, &b.version.services.module)));
         let with = |hook: &str| {
             links.iter().filter(|link| link.version.compiled.hooks.contains(&hook)).cloned().collect::<Vec<_>>()
@@ -100,9 +101,9 @@ impl Chain {
             events: with("events"),
             timers: with("timers"),
             translation: with("translation").into_iter().next(),
-            any_delivery: links.iter().any(|link| link.version.compiled.hooks.contains(&"delivery")),
+            any_delivery: closed.delivery || links.iter().any(|link| link.version.compiled.hooks.contains(&"delivery")),
             split: false,
-            access_closed,
+            closed,
             plan: generation,
             side: None,
             versions: links.iter().map(|link| link.version.id).chain(others.iter().copied()).collect(),

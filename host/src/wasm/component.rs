@@ -69,10 +69,10 @@ pub(super) fn digest(bytes: &[u8]) -> String {
     text
 }
 
-/// Whether bytes that may not compile any more claim to decide over access. Used where the answer to a broken module
-/// has to be no.
-pub(super) fn claims_access(bytes: &[u8]) -> bool {
-    memchr::memmem::find(bytes, b"pliant:broker/access@").is_some()
+/// The hooks that bytes which may not compile any more claim to have.
+pub(super) fn claims(bytes: &[u8]) -> Vec<&'static str> {
+    let is_there = |hook: &&str| memchr::memmem::find(bytes, format!("pliant:broker/{hook}@").as_bytes()).is_some();
+    HOOKS.iter().copied().filter(is_there).collect()
 }
 
 /// Checks and compiles. Takes time and memory in proportion to the bytes, which are bounded first.

@@ -30,6 +30,7 @@ mod bindings;
 mod breaker;
 mod canary;
 mod chain;
+mod closed;
 mod compiler;
 mod component;
 mod deadline;

@@ -1,6 +1,7 @@
 //! The modules of a broker that starts: what came with it, what its configuration names, what was deployed before.
 
 use super::chain::OnFailure;
+use super::closed::Closed;
 use super::component;
 use super::error::OpenError;
 use super::imports::log::LogLevel;
@@ -267,12 +268,15 @@ fn start(inner: &Inner, entry: &mut Entry, configured: bool, components: &Compon
         Err(error) if number == 0 => Err(OpenError::Module { name: (*name).into(), error }),
         Err(error) => {
             let bytes = bytes.or_else(|| entry.material(number).and_then(|material| material.component));
-            let claims = bytes.is_some_and(|bytes| component::claims_access(&bytes));
-            entry.claims_access = claims;
+            entry.claims = bytes.map(|bytes| component::claims(&bytes)).unwrap_or_default();
             entry.problem = Some(error.to_string());
             let line = format!("version {number} does not run: {error}");
             entry.services.log.keep((inner.clock)(), LogLevel::Error, &line);
-            tracing::error!(module = &*name, version = number, %error, access = claims, "a deployed module does not run");
+            let closes = Closed::by(&entry.claims, entry.on_failure).to_string();
+            tracing::error!(
+                module = &*name, version = number, %error, closes,
+                "a deployed module does not run: deploy another version, or disable it"
+            );
             Ok(())
         }
     }

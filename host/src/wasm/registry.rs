@@ -1,6 +1,7 @@
 //! Name to versions: what is installed, what of it is to run, and the chain that follows from it.
 
 use super::chain::{Chain, Link, OnFailure};
+use super::closed::Closed;
 use super::component::Compiled;
 use super::error::DeployError;
 use super::report::{CanaryInfo, ModuleInfo, ModuleState, VersionInfo};
@@ -45,8 +46,8 @@ pub(super) struct Entry {
     pub(super) is_recorded: bool,
     /// Versions that failed too often since they were last put to work, and how.
     pub(super) quarantined: BTreeMap<u64, Box<str>>,
-    /// The chosen version says that it decides over access.
-    pub(super) claims_access: bool,
+    /// The hooks that the chosen version says it has.
+    pub(super) claims: Vec<&'static str>,
 }
 
 /// A version on trial.
@@ -106,7 +107,7 @@ impl Entry {
             running: None,
             warm: None,
             problem: None,
-            claims_access: false,
+            claims: Vec::new(),
             canary: None,
             resting: None,
             configured: Configured::Nothing,
@@ -161,7 +162,7 @@ impl Entry {
         }
         self.canary = None;
         self.chosen = version.as_ref().map(|version| version.number);
-        self.claims_access = version.as_ref().is_some_and(|version| version.compiled.hooks.contains(&"access"));
+        self.claims = version.as_ref().map(|version| version.compiled.hooks.clone()).unwrap_or_default();
         self.problem = None;
         let former = std::mem::replace(&mut self.running, version);
         if former.is_some() {
@@ -303,17 +304,18 @@ impl Registry {
             };
             self.entries.values().filter_map(link).collect()
         };
-        let broken = |entry: &Entry| entry.chosen.is_some() && entry.running.is_none() && entry.claims_access;
-        let access_closed = self.entries.values().any(broken);
+        let broken = self.entries.values().filter(|entry| entry.chosen.is_some() && entry.running.is_none());
+        let closed =
+            broken.map(|entry| Closed::by(&entry.claims, entry.on_failure)).fold(Closed::default(), Closed::or);
         let Some(canary) = self.entries.values().find_map(|entry| entry.canary.as_ref()) else {
-            return Arc::new(Chain::new(plan, links(false), &[], access_closed));
+            return Arc::new(Chain::new(plan, links(false), &[], closed));
         };
         let (straight, side) = (links(false), links(true));
         let ids = |links: &[Arc<Link>]| links.iter().map(|link| link.version.id).collect::<Vec<_>>();
         let (of_straight, of_side) = (ids(&straight), ids(&side));
         let (percent, salt) = (canary.percent, canary.version.id);
         self.generation += 1;
-        let side = Chain::new(self.generation, side, &of_straight, access_closed);
-        Arc::new(Chain::new(plan, straight, &of_side, access_closed).with_side(side, percent, salt))
+        let side = Chain::new(self.generation, side, &of_straight, closed);
+        Arc::new(Chain::new(plan, straight, &of_side, closed).with_side(side, percent, salt))
     }
 }

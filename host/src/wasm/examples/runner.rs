@@ -1,6 +1,7 @@
 //! Runs examples: each on a module of its own, with a clock that stands, a state that nobody else sees and no disk.
 
 use super::super::chain::{Chain, Link, OnFailure};
+use super::super::closed::Closed;
 use super::super::component::{self, Compiled};
 use super::super::error::DeployError;
 use super::super::hooks::{Action, Credentials, Happening, Loss};
@@ -117,7 +118,7 @@ impl Inner {
         let version = Version::new(&self.engine, &self.limits, 1, "".into(), compiled, services, config.into());
         let version = Arc::new(version.map_err(|error| error.to_string())?);
         let link = Link::new(version, 0, OnFailure::Refuse);
-        let chain = Chain::new(1, vec![Arc::new(link)], &[], false);
+        let chain = Chain::new(1, vec![Arc::new(link)], &[], Closed::default());
         let mut guests = Guests::of(self.clone()).patient();
         guests.trace = Some(Vec::new());
         let mut call = Call { chain: &chain, guests: &mut guests, example, client: example.client.client()?, now };

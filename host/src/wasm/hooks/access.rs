@@ -37,7 +37,12 @@ pub enum Action {
 impl Chain {
     /// Whether any module decides over access.
     pub fn wants_access(&self) -> bool {
-        self.access_closed || !self.access.is_empty()
+        self.closed.access || !self.access.is_empty()
+    }
+
+    /// Whether a module that decides over access does not run: until it does, nobody may do anything.
+    pub fn is_access_closed(&self) -> bool {
+        self.closed.access
     }
 
     /// Whether [`Chain::authenticate`] may wait for servers outside, and so has to be called by a thread that may.
@@ -48,7 +53,7 @@ impl Chain {
     /// Who this is: the first module with an opinion decides. None: no module has one. A failure refuses, whatever the
     /// failure policy of the binding.
     pub fn authenticate(&self, guests: &mut Guests, who: Credentials<'_>) -> Result<Option<String>, Refusal> {
-        if self.access_closed {
+        if self.closed.access {
             return Err(fault::refusal());
         }
         for link in &self.access {
@@ -94,7 +99,7 @@ impl Chain {
     /// May it? The first module with an opinion decides. None: no module has one. A failure is a no. As for names,
     /// answers during which [`Guests::failures`] changed must not be remembered.
     pub fn authorize(&self, guests: &mut Guests, client: &Client, action: Action, topic: &str) -> Option<bool> {
-        if self.access_closed {
+        if self.closed.access {
             return Some(false);
         }
         let action = match action {

@@ -27,7 +27,7 @@ pub enum Leaves {
 impl Chain {
     /// Whether any module wants to see copies of messages of this topic.
     pub fn wants_delivery(&self, topic: &str) -> bool {
-        self.delivery.iter().any(|link| link.version.manifest.delivery.covers(topic))
+        self.closed.delivery || self.delivery.iter().any(|link| link.version.manifest.delivery.covers(topic))
     }
 
     /// A number that changes whenever another answer to [`Chain::wants_delivery`] or [`Chain::authorize`] is possible; 0: no
@@ -61,6 +61,9 @@ impl Chain {
         guarantee: Guarantee,
         retain: bool,
     ) -> Leaves {
+        if self.closed.delivery {
+            return Leaves::NotNow;
+        }
         let mut instead: Option<Message> = None;
         for link in &self.delivery {
             if !link.version.manifest.delivery.covers(message.topic().as_str()) {

@@ -20,7 +20,7 @@ type Function =
 impl Chain {
     /// Whether any module maps names: if not, the three functions below change nothing.
     pub fn wants_mapping(&self) -> bool {
-        !self.mapping.is_empty()
+        self.closed.mapping || !self.mapping.is_empty()
     }
 
     /// The broker's topic for a name that a client publishes to: modules in order, each fed the former's answer. None:
@@ -65,6 +65,9 @@ impl Chain {
         function: Function,
         check: fn(&str, &Limits) -> Result<(), NameError>,
     ) -> Result<Option<String>, Refusal> {
+        if self.closed.mapping {
+            return Err(fault::refusal());
+        }
         let limits = guests.inner().limits.topics;
         let mut mapped: Option<String> = None;
         for link in &self.mapping {

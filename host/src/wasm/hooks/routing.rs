@@ -50,11 +50,14 @@ enum Step {
 impl Chain {
     /// Whether any module wants to see messages of this topic. Holds for a topic as long as the generation.
     pub fn wants_routing(&self, topic: &str) -> bool {
-        self.routing.iter().any(|link| link.version.manifest.routing.covers(topic))
+        self.closed.routing || self.routing.iter().any(|link| link.version.manifest.routing.covers(topic))
     }
 
     /// Asks the modules in order, each about what the former made of the message.
     pub fn route(&self, guests: &mut Guests, publisher: &Client, message: Message) -> Verdict {
+        if self.closed.routing {
+            return Verdict { outcome: Outcome::Refuse(fault::refusal()), wishes: Vec::new() };
+        }
         let mut current = message;
         let mut wishes = Vec::new();
         for link in &self.routing {
