@@ -356,6 +356,8 @@ pub struct Consignment {
     pub message: Message,
     /// The topic in this client's words; none: as the broker knows it.
     pub name: Option<Arc<str>>,
+    /// It came by another protocol: a module has made its form.
+    pub translated: bool,
     /// Names the entry in its mailbox, also after a restart. Never 0.
     pub number: u64,
     /// How hard to try.

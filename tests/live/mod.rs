@@ -7,6 +7,7 @@ mod hostile;
 mod hunts;
 mod kept_back;
 mod matrix;
+mod names;
 mod outside;
 mod reload;
 mod server;

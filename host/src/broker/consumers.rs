@@ -478,6 +478,7 @@ fn consignment(queued: &Queued, message: crate::message::Message) -> Consignment
     Consignment {
         message,
         name: queued.name.clone(),
+        translated: queued.content().as_bare().is_none(),
         number: queued.number,
         guarantee: queued.guarantee,
         retain: queued.retain,

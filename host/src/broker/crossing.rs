@@ -7,8 +7,9 @@ use super::queued::Queued;
 use super::route::{Route, Target};
 use super::via;
 use super::worker::Worker;
+use crate::dialogue::Consignment;
 use crate::message::{Bare, Envelope, FormMissing, Guarantee, Message, Refusal, RefusalKind, Time};
-use crate::sections::{Body, Encoding};
+use crate::sections::{Body, Encoding, Form};
 use crate::wasm::Chain;
 use std::sync::Arc;
 
@@ -173,6 +174,29 @@ impl Broker {
                 Err(Formless::NotNow)
             }
         }
+    }
+
+    /// Writes the name under which a client knows a topic where the form made for all names the broker's. What came by AMQP
+    /// stays as its publisher encoded it.
+    pub(super) fn rename(&self, consignment: &mut Consignment) {
+        if consignment.translated
+            && let Some(name) = &consignment.name
+            && let Some(renamed) = self.renamed(&consignment.message, name)
+        {
+            consignment.message = renamed;
+        }
+    }
+
+    fn renamed(&self, message: &Message, name: &str) -> Option<Message> {
+        let encoding = self.encoding.get()?;
+        let bare = message.as_bare()?;
+        let mut head = encoding.read(message.payload()).ok()?;
+        // A module may have written something else there.
+        head.to.take_if(|to| to == message.topic().as_str())?;
+        head.to = Some(name.to_owned());
+        let body = Some(std::mem::take(&mut head.body));
+        let encoded = encoding.write(&Form { head, body }, &[]).ok()?;
+        Some(Message::bare(message.envelope().clone(), bare, message.publisher(), &encoded))
     }
 
     fn make_bare(&self, worker: &mut Worker, chain: &Chain, message: &Message) -> Result<Option<Message>, Refusal> {

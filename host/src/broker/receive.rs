@@ -409,7 +409,8 @@ impl Broker {
     ) -> bool {
         let mailbox = &link.mailbox;
         let mut full = false;
-        let drained = mailbox.acquire(link.number, self.terms(now), settle, &mut |consignment| {
+        let drained = mailbox.acquire(link.number, self.terms(now), settle, &mut |mut consignment| {
+            self.rename(&mut consignment);
             let take = sink(consignment);
             full = take == Take::Enough;
             take
