@@ -1,11 +1,22 @@
 //! Every way to behave badly that its configuration may name; `good` topics are let pass.
 
+use core::sync::atomic::{AtomicBool, Ordering};
 use pliant_guest::prelude::*;
+
+/// It has answered once.
+static STARTED: AtomicBool = AtomicBool::new(false);
+
+fn toil() {
+    (0..100_000_000u64).for_each(|n| drop(core::hint::black_box(n)));
+}
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Hostile {
     mode: String,
+    /// The topics that it wants to see; none: all.
+    #[serde(default)]
+    wants: Option<String>,
     #[serde(default)]
     topic: String,
 }
@@ -32,9 +43,7 @@ impl Module for Hostile {
             "configure-loops" => endless(),
             "configure-recurses" => panic!("{}", recurse(0)),
             "configure-storms" => (0..1_000_000).for_each(|_| log::info("again")),
-            "configure-toils" | "configure-toils-and-traps" => {
-                (0..100_000_000u64).for_each(|n| drop(core::hint::black_box(n)))
-            }
+            "configure-toils" | "configure-toils-and-traps" | "starts-late" => toil(),
             "configure-eats" => core::mem::forget(core::hint::black_box(vec![1u8; 64 * MEBIBYTE])),
             "configure-exits" => std::process::exit(0),
             "configure-says-much" => return Err("x".repeat(MEBIBYTE).into()),
@@ -45,6 +54,9 @@ impl Module for Hostile {
 
     fn manifest(&self) -> Manifest {
         let mut manifest = Manifest::default();
+        if let Some(filter) = &self.wants {
+            manifest.routing = Interest::filters([filter.as_str()]);
+        }
         match self.mode.as_str() {
             "manifest-many" => manifest.routing = Interest::filters((0..1_000).map(|n| format!("f/{n}"))),
             "manifest-bad" => manifest.routing = Interest::filters(["a/#/b"]),
@@ -89,6 +101,15 @@ impl Routing for Hostile {
         let text = |text: String| Decision::readdress(envelope.clone().property("p", text));
         match self.mode.as_str() {
             "loops" => endless(),
+            "starts-late" if envelope.topic.ends_with("loops") => endless(),
+            "starts-late" => {
+                if !STARTED.swap(true, Ordering::Relaxed) {
+                    log::info("started");
+                    let _ = state::add("starts", 1);
+                    toil();
+                }
+                Decision::keep()
+            }
             "recurses" => text(recurse(0).to_string()),
             "eats" => text(vec![1u8; 64 * MEBIBYTE].len().to_string()),
             "traps" | "configure-toils-and-traps" => panic!("as always"),

@@ -12,6 +12,7 @@ mod hostile;
 mod imports;
 mod last_word;
 mod machine_code;
+mod meanwhile;
 mod nursery;
 mod quarantine;
 mod rig;

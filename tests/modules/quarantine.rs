@@ -101,6 +101,47 @@ fn access_stays_closed_while_its_module_is_in_quarantine() {
     assert_eq!(rig.modules.show("m").unwrap().state, ModuleState::Quarantined);
 }
 
+/// Whoever can make rules of access fail does not get back those that held before.
+#[test]
+fn a_version_that_decides_over_access_is_replaced_by_hand_only() {
+    let mut rig = Rig::new();
+    rig.deploy("m", "echoes-version", 1, Refuse, r#"{"version": "one"}"#);
+    rig.deploy("m", "guards", 1, Bypass, "{}");
+    rig.deploy("m", "guards", 1, Bypass, "{}");
+    let may = |rig: &mut Rig, topic| {
+        rig.chain().authorize(&mut rig.guests, &super::rig::client(), host::wasm::Action::Publish, topic)
+    };
+    (0..5).for_each(|_| assert_eq!(may(&mut rig, "trap"), Some(false)));
+    let info = rig.modules.show("m").unwrap();
+    assert_eq!((info.version, info.state, &*info.quarantined), (Some(3), ModuleState::Quarantined, &[3][..]));
+    assert!(info.problem.unwrap().contains("it decides over access"));
+    let metrics = &rig.metrics;
+    assert_eq!((metrics.module_quarantines_total.get(), metrics.module_rollbacks_total.get()), (1, 0));
+    assert_eq!(
+        (may(&mut rig, "trap"), may(&mut rig, "open/x"), may(&mut rig, "x")),
+        (Some(false), Some(true), Some(false))
+    );
+    rig.modules.rollback("m", None).unwrap();
+    assert_eq!(rig.modules.show("m").unwrap().state, ModuleState::Active);
+}
+
+/// Nor does one come back that decided over access, as another thing fails: the one before it does.
+#[test]
+fn a_version_that_decided_over_access_does_not_come_back_by_itself() {
+    let mut rig = Rig::new();
+    rig.deploy("m", "echoes-version", 1, Refuse, r#"{"version": "one"}"#);
+    rig.deploy("m", "guards", 1, Refuse, "{}");
+    rig.deploy("m", "fickle", 1, Refuse, r#"{"version": "three", "fails": ["bad"]}"#);
+    (0..5).for_each(|_| assert_eq!(rig.routed("bad"), "refuse Unavailable"));
+    let begun = std::time::Instant::now();
+    while rig.modules.show("m").unwrap().version == Some(3) {
+        assert!(begun.elapsed() < std::time::Duration::from_secs(50), "it stays");
+        std::thread::yield_now();
+    }
+    assert_eq!(version(&mut rig, "good").as_deref(), Some("one"));
+    assert!(!rig.chain().wants_access());
+}
+
 #[test]
 fn a_failing_canary_is_taken_back_by_itself() {
     let mut rig = Rig::new();

@@ -122,6 +122,31 @@ fn modules_are_switched_off_and_on_and_removed() {
     assert_eq!(names, [("renames".to_owned(), ModuleState::Off)]);
 }
 
+/// Not the newest one, which the operator may have gone back from.
+#[test]
+fn a_module_that_is_off_is_shown_configured_and_switched_on_as_the_version_that_was_asked_last() {
+    let mut rig = Rig::new();
+    let first = rig.deploy("m", "echoes-version", 1, Refuse, ONE);
+    rig.deploy("m", "router", 1, Refuse, "{}");
+    rig.modules.rollback("m", None).unwrap();
+    let off = |rig: &Rig| assert!(!rig.modules.set_enabled("m", false).unwrap().switched_on);
+    off(&rig);
+    let info = rig.modules.show("m").unwrap();
+    assert_eq!((info.state, info.version, &*info.config, &info.digest), (ModuleState::Off, None, ONE, &first.digest));
+    let on = rig.modules.set_enabled("m", true).unwrap();
+    assert_eq!((on.version, on.switched_on), (Some(1), true));
+    off(&rig);
+    let third = rig.modules.configure("m", TWO).unwrap();
+    assert_eq!((third.version, third.digest, third.switched_on), (Some(3), first.digest, true));
+    assert_eq!(version(&mut rig).as_deref(), Some("two"));
+    assert!(!rig.modules.configure("m", ONE).unwrap().switched_on);
+    off(&rig);
+    // What is deployed without a configuration has the one that was shown.
+    let fifth = rig.modules.deploy("m", &component("echoes-version"), DeployOptions::default()).unwrap();
+    assert_eq!((fifth.version, fifth.switched_on, version(&mut rig).as_deref()), (Some(5), true, Some("one")));
+    assert!(!rig.deploy("new", "router", 1, Refuse, "{}").switched_on);
+}
+
 #[test]
 fn a_message_that_began_on_a_chain_ends_on_it() {
     let mut rig = Rig::new();

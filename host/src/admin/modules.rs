@@ -1,5 +1,5 @@
-//! Endpoints about modules. Every change blocks for the compiler and the disk, so it runs on a blocking thread; changes
-//! come one after the other, and an error leaves everything as it was.
+//! Endpoints about modules. Every change blocks for the disk, and some for the compiler, so it runs on a blocking thread; changes
+//! come one after the other, without waiting for what is compiled for another one, and an error leaves everything as it was.
 
 use super::api::Api;
 use super::body::{AnyJson, Ask, Name, PageQuery, Perhaps, Raw, json, page};

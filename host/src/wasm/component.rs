@@ -5,6 +5,7 @@
 use super::bindings::exports::pliant::broker as hooks;
 use super::engine::Engine;
 use super::error::DeployError;
+use super::examples::{self, Example};
 use super::imports::wasi;
 use super::instance::{Cell, Exports};
 use super::limits::Limits;
@@ -20,6 +21,8 @@ pub(super) struct Compiled {
     pub(super) hooks: Vec<&'static str>,
     /// It asks for servers outside.
     pub(super) wants_http: bool,
+    /// What its instances are asked before they are handed out: the first of the examples that it carries.
+    pub(super) warm_ups: Vec<Example>,
 }
 
 struct Indices {
@@ -51,6 +54,9 @@ pub(super) const HOOKS: [&str; 9] = [
 
 /// The interfaces of ours that a module may import.
 const IMPORTS: [&str; 6] = ["types", "log", "state", "metrics", "clock", "retained"];
+
+/// Examples that are kept to warm instances up.
+const WARM_UPS_MAX: usize = 16;
 
 const PACKAGE: &str = "pliant:broker/";
 
@@ -100,7 +106,10 @@ pub(super) fn compile(engine: &Engine, limits: &Limits, bytes: &[u8]) -> Result<
     let indices = Indices::new(&pre, &exported).map_err(wrong)?;
     let hooks = HOOKS.iter().copied().filter(|hook| exported.contains(hook)).collect();
     let wants_http = ty.imports(&engine.wasmtime).any(|(name, _)| wasi::is_http(name));
-    Ok(Compiled { pre, indices, hooks, wants_http })
+    // Wrong ones are told of when they are run.
+    let mut warm_ups = examples::find(bytes).ok().flatten().unwrap_or_default().examples;
+    warm_ups.truncate(WARM_UPS_MAX);
+    Ok(Compiled { pre, indices, hooks, wants_http, warm_ups })
 }
 
 /// What is looked at before a child is started: size, the first bytes, and the frame of sections.

@@ -138,6 +138,12 @@ pub enum DeployError {
     /// The change is not on disk; the module runs as before.
     #[error("the store does not take the change at the moment")]
     Store,
+    /// While its component was compiled.
+    #[error("`{0}` was switched off while this component was compiled, and stays off; deploy it again to switch it on")]
+    SwitchedOff(String),
+    /// While its component was compiled.
+    #[error("`{0}` was removed while this component was compiled, and stays so; deploy it again to have it")]
+    Removed(String),
     /// The bytes of a version are not to be had.
     #[error("the store does not give the component back")]
     NotRead,
@@ -151,7 +157,7 @@ impl DeployError {
 
     /// Whether the same request may succeed later.
     pub fn is_temporary(&self) -> bool {
-        matches!(self, Self::Store | Self::NotRead | Self::NoCompiler(_))
+        matches!(self, Self::Store | Self::NotRead | Self::NoCompiler(_) | Self::SwitchedOff(_) | Self::Removed(_))
     }
 }
 

@@ -40,6 +40,8 @@ pub(super) struct Cell {
     pub(super) share: Share,
     /// It is asked what it would decide: what it changes and counts is not kept.
     pub(super) rehearses: bool,
+    /// It is asked so that it has been asked once: what it says is about nothing.
+    pub(super) warms_up: bool,
     /// What the guest wrote to standard output and standard error since the last end of line.
     pub(super) lines: [Vec<u8>; 2],
     /// Its last lines while it is configured, and nobody can look at its log yet; none: it is.
@@ -118,6 +120,8 @@ pub(super) struct Terms {
     pub(super) wait: Wait,
     /// It is asked what it would decide.
     pub(super) rehearses: bool,
+    /// It is asked so that it has been asked once, and has the time of `configure`.
+    pub(super) warms_up: bool,
 }
 
 /// Tells the bindings that imports work on the whole [`Cell`].
@@ -201,6 +205,7 @@ impl Instance {
             desk: Desk::default(),
             share: Share::default(),
             rehearses: false,
+            warms_up: false,
             lines: [Vec::new(), Vec::new()],
             last_words: Some(VecDeque::new()),
             host_calls_left: limits.host_calls_max,
@@ -259,12 +264,13 @@ impl Instance {
         self.store.set_epoch_deadline(1);
         engine.ticker.touch();
         let cell = self.store.data_mut();
-        cell.deadline = Deadline::after(cell.services.limits.call_milliseconds_max);
         let limits = &cell.services.limits;
+        let allowed = if terms.warms_up { limits.configure_milliseconds_max } else { limits.call_milliseconds_max };
+        cell.deadline = Deadline::after(allowed);
         cell.host_calls_left = limits.host_calls_max;
         cell.retained_left = (limits.retained_reads_max, limits.retained_bytes_max);
         cell.share = Share::of_a_call(&cell.services.limits, terms.wait);
-        cell.rehearses = terms.rehearses;
+        (cell.rehearses, cell.warms_up) = (terms.rehearses, terms.warms_up);
         if let Some(message) = message {
             cell.message = Some(message.clone());
         }

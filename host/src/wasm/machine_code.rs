@@ -85,9 +85,9 @@ impl MachineCode {
         self.cache.clone()
     }
 
-    /// Removes what has no sum, or another one. To be called before something is compiled.
+    /// Removes what has no sum, or another one. To be called before something is compiled, and while nothing is.
     pub(super) fn sweep(&self) {
-        for file in self.files() {
+        for file in self.files(true) {
             let written = fs::read_to_string(&file.sum).unwrap_or_default();
             if file.bytes <= self.bytes_max && fs::read(&file.path).is_ok_and(|bytes| sum(&bytes) == written) {
                 continue;
@@ -100,7 +100,7 @@ impl MachineCode {
     /// Writes the sums of what is new, and removes what was not used for the longest time until the rest is within the
     /// bound. To be called after something was compiled.
     pub(super) fn seal(&self) {
-        let mut files = self.files();
+        let mut files = self.files(false);
         files.sort_by_key(|file| std::cmp::Reverse(file.used));
         let mut left = self.bytes_max;
         for file in files {
@@ -122,10 +122,11 @@ impl MachineCode {
         }
     }
 
-    /// What the compiler has put there; what else lies there is removed.
-    fn files(&self) -> Vec<File> {
+    /// What the compiler has put there; what else lies there is removed, but for what another process may be writing, unless
+    /// there is none.
+    fn files(&self, alone: bool) -> Vec<File> {
         let mut files = Vec::new();
-        self.walk(&self.root.join("code"), 0, &mut files);
+        self.walk(&self.root.join("code"), 0, alone, &mut files);
         for stray in entries(&self.root.join("sums")) {
             if !files.iter().any(|file| file.sum == stray.0) {
                 discard(&stray.0, &stray.1);
@@ -134,11 +135,11 @@ impl MachineCode {
         files
     }
 
-    fn walk(&self, folder: &Path, level: u8, files: &mut Vec<File>) {
+    fn walk(&self, folder: &Path, level: u8, alone: bool, files: &mut Vec<File>) {
         for (path, metadata) in entries(folder) {
             let name = path.file_name().unwrap_or_default().to_owned();
             match (level, metadata.is_dir()) {
-                (0..LEVEL, true) => self.walk(&path, level + 1, files),
+                (0..LEVEL, true) => self.walk(&path, level + 1, alone, files),
                 (LEVEL, false) if metadata.is_file() && path.extension().is_none() => {
                     let modified = |metadata: Metadata| (metadata.mtime(), metadata.mtime_nsec());
                     let noted = fs::symlink_metadata(path.with_extension("stats")).map(modified);
@@ -150,7 +151,7 @@ impl MachineCode {
                 (LEVEL, false) if path.extension().is_some_and(|extension| extension == "stats") && is_note(&path) => {}
                 // Its marks that it tidies up, and notes that it is writing. What is left of machine code has no use: it was
                 // written by a process that ended, or on a full disk.
-                (_, false) if is_its_own(&path) => {}
+                (_, false) if is_its_own(&path) || (!alone && is_begun(&path)) => {}
                 _ => discard(&path, &metadata),
             }
         }
@@ -172,7 +173,11 @@ fn private(path: &Path) -> io::Result<PathBuf> {
 
 fn is_its_own(path: &Path) -> bool {
     let extension = path.extension().unwrap_or_default().to_string_lossy();
-    extension.starts_with("wip-") && extension != "wip-atomic-write-mod"
+    extension.starts_with("wip-") && !is_begun(path)
+}
+
+fn is_begun(path: &Path) -> bool {
+    path.extension().is_some_and(|extension| extension == "wip-atomic-write-mod")
 }
 
 /// Notes are on a file that is there.

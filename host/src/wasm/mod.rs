@@ -4,7 +4,8 @@
 //! | File | Job |
 //! |---|---|
 //! | `limits` | every bound |
-//! | `modules`, `open`, `rebind` | install, configure, go back, remove; what holds at start, and after a reload |
+//! | `modules`, `deploy`, `recall` | install, configure, go back, remove |
+//! | `open`, `rebind` | what holds at start, and after a reload |
 //! | `registry` | name to versions; builds the next chain |
 //! | `chain`, `hooks/` | an immutable plan: which versions see which messages, in which order; what each is asked |
 //! | `canary` | a new version for some of the clients |
@@ -34,6 +35,7 @@ mod closed;
 mod compiler;
 mod component;
 mod deadline;
+mod deploy;
 mod engine;
 mod error;
 mod examples;
@@ -53,6 +55,7 @@ mod priority;
 mod quarantine;
 mod quota;
 mod rebind;
+mod recall;
 mod registry;
 mod report;
 mod services;
@@ -64,6 +67,7 @@ mod version;
 pub use chain::{Chain, OnFailure};
 pub use compiler::{SUBCOMMAND as COMPILE_SUBCOMMAND, try_to_compile};
 pub use component::{CONTRACT, check_head as check_bytes};
+pub use deploy::DeployOptions;
 pub use error::{DeployError, OpenError};
 pub use examples::{
     Example, ExampleAnswer, ExampleClient, ExampleMessage, ExampleRun, Examples, attach as attach_examples,
@@ -78,7 +82,7 @@ pub use imports::metrics::Figure;
 pub use limits::Limits;
 pub use machine_code::MachineCode;
 pub use meter::HookFigures;
-pub use modules::{DeployOptions, Modules, NAME_RULE, is_name};
+pub use modules::{Modules, NAME_RULE, is_name};
 pub use open::{Binding, Kept};
 pub use outside::{Errand, Failure as ErrandFailure, Fields, HostGrant, Messenger, Reply};
 pub use pool::{Decision, Guests, Spent};

@@ -1,7 +1,6 @@
 //! Modules: install, configure, go back, remove; and the chain that holds now.
 
-use super::chain::{Chain, OnFailure};
-use super::compiler;
+use super::chain::Chain;
 use super::component::{self, Compiled};
 use super::engine::Engine;
 use super::error::{DeployError, OpenError};
@@ -14,7 +13,7 @@ use super::machine_code::MachineCode;
 use super::nursery::Nursery;
 use super::outside::{HostGrant, Messenger, MessengerSlot, Outside};
 use super::quota::Refusals;
-use super::registry::{Canary, Entry, Material, Registry, Stored};
+use super::registry::{Entry, Registry};
 use super::report::{Deployed, ModuleInfo, VersionInfo};
 use super::services::{Clock, RetainedLookup, RetainedSlot, Services};
 use super::signature::Signers;
@@ -32,7 +31,8 @@ use std::time::Duration;
 /// All modules of a broker. Cheap to clone.
 ///
 /// A change takes effect in this order: the component is compiled and rehearsed, the store has it on disk, the next
-/// chain is built and one pointer swapped. An error at any of these steps leaves everything as it was.
+/// chain is built and one pointer swapped. An error at any of these steps leaves everything as it was. One change comes after
+/// the other from the look at what there is, after compiling, to the swap.
 #[derive(Clone)]
 pub struct Modules(Arc<Inner>);
 
@@ -58,32 +58,19 @@ pub(super) struct Inner {
     events: AtomicU8,
     /// Held for moments only.
     registry: Mutex<Registry>,
-    /// Held by whoever changes something, from the first look to the swap.
+    /// Held by whoever changes something, from the first look to the swap. Nothing is compiled meanwhile.
     changing: Mutex<()>,
-}
-
-/// How a module is to be deployed. What is none stays as it is, or becomes the default of a new module.
-#[derive(Debug, Clone, Default)]
-pub struct DeployOptions {
-    /// `sha256:` and 64 hexadecimal digits that the component must have.
-    pub digest: Option<String>,
-    /// Ed25519 over the component's bytes, in base64, by one of [`Modules::set_signers`].
-    pub signature: Option<String>,
-    /// Modules of a hook are asked by ascending order, then by name. Default 10.
-    pub order: Option<i32>,
-    /// What becomes of messages on which it fails. Default: they are refused.
-    pub on_failure: Option<OnFailure>,
-    /// A JSON document. Default `{}`.
-    pub config: Option<String>,
-    /// Of a hundred clients, so many follow the new version until it is confirmed or taken back. Default: all, at once.
-    pub canary: Option<u8>,
+    /// Held by whoever deploys, from the beginning to the end.
+    deploying: Mutex<()>,
+    /// Held while what is kept is compiled again.
+    recalling: Mutex<()>,
 }
 
 /// The order of a module that was given none.
 const ORDER_DEFAULT: i32 = 10;
 
 /// How long a change may wait for the disk.
-const COMMIT_PATIENCE: Duration = Duration::from_secs(30);
+pub(super) const COMMIT_PATIENCE: Duration = Duration::from_secs(30);
 
 impl Modules {
     pub(super) fn new(
@@ -112,6 +99,8 @@ impl Modules {
             events: AtomicU8::new(0),
             registry: Mutex::default(),
             changing: Mutex::new(()),
+            deploying: Mutex::new(()),
+            recalling: Mutex::new(()),
         })))
     }
 
@@ -184,36 +173,6 @@ impl Modules {
         let _ = self.0.compiler.set(program);
     }
 
-    /// Installs a component as the next version of a module, new or known. Blocks for the compiler and the disk.
-    pub fn deploy(&self, name: &str, bytes: &[u8], options: DeployOptions) -> Result<Deployed, DeployError> {
-        check_name(name)?;
-        let _changing = self.0.changing.lock();
-        let digest: Arc<str> = component::digest(bytes).into();
-        if let Some(expected) = options.digest.as_deref().filter(|expected| !expected.eq_ignore_ascii_case(&digest)) {
-            return Err(DeployError::Digest { expected: expected.to_owned(), actual: (*digest).into() });
-        }
-        self.0.signers.get_or_init(Signers::default).check(bytes, options.signature.as_deref())?;
-        let known = self.0.registry.lock().entries.get(name).cloned();
-        let mut entry = match known {
-            Some(entry) => entry,
-            None => self.0.new_entry(name, Vec::new())?,
-        };
-        if let Some(percent) = options.canary {
-            self.0.check_canary(&entry, percent)?;
-        }
-        if let Some(program) = self.0.compiler.get().filter(|_| entry.ready_component(&digest).is_none()) {
-            let machine_code = self.0.engine.machine_code.as_ref().inspect(|code| code.sweep());
-            compiler::in_child(program, &self.0.limits, machine_code, bytes)?;
-        }
-        let compiled = self.0.compile(&entry, &digest, bytes)?;
-        self.0.rehearse_own(&compiled, bytes)?;
-        let config = options.config.map(Arc::from).unwrap_or_else(|| entry.info().config);
-        let config = if config.is_empty() { "{}".into() } else { config };
-        entry.order = options.order.unwrap_or(entry.order);
-        entry.on_failure = options.on_failure.unwrap_or(entry.on_failure);
-        self.0.add_version(entry, compiled, digest, Some(bytes.into()), config, options.canary)
-    }
-
     /// Ends a canary: every client follows it from now on.
     pub fn confirm(&self, name: &str) -> Result<Deployed, DeployError> {
         let _changing = self.0.changing.lock();
@@ -223,47 +182,37 @@ impl Modules {
         self.0.commit(entry, Vec::new())
     }
 
-    /// Gives a module another configuration (a JSON document), as a version of its own with the same component.
-    pub fn configure(&self, name: &str, config: &str) -> Result<Deployed, DeployError> {
-        let _changing = self.0.changing.lock();
-        let entry = self.0.registry.lock().entry(name)?.clone();
-        let number = entry.chosen.or_else(|| entry.newest()).unwrap_or(0);
-        let missing = || DeployError::NoVersion { name: name.to_owned(), version: number };
-        let material = entry.material(number).ok_or_else(missing)?;
-        let bytes = self.0.bytes(&material)?;
-        let compiled = self.0.compile(&entry, &material.digest, &bytes)?;
-        let kept = if material.component.is_some() { None } else { Some(bytes) };
-        self.0.add_version(entry, compiled, material.digest, kept, config.into(), None)
-    }
-
     /// Goes back to a version that is kept, with its configuration: to this one, or to the newest older one. Without a
     /// number, a canary is taken back and nothing else changes.
     pub fn rollback(&self, name: &str, to: Option<u64>) -> Result<Deployed, DeployError> {
-        let _changing = self.0.changing.lock();
-        let mut entry = self.0.registry.lock().entry(name)?.clone();
-        if to.is_none() && entry.canary.take().is_some() {
-            return self.0.commit(entry, Vec::new());
+        let mut at_hand = self.0.at_hand(name, |entry| match to {
+            Some(number) => Ok(Some(number)),
+            None if entry.canary.is_some() => Ok(None),
+            None => entry.older().map(Some).ok_or_else(|| DeployError::NothingOlder(name.to_owned())),
+        })?;
+        match at_hand.version.take() {
+            Some(version) => self.0.activate(at_hand.entry, version),
+            None => {
+                at_hand.entry.canary = None;
+                self.0.commit(at_hand.entry, Vec::new())
+            }
         }
-        let number = match to {
-            Some(number) => number,
-            None => entry.older().ok_or_else(|| DeployError::NothingOlder(name.to_owned()))?,
-        };
-        self.0.activate(entry, number)
     }
 
     /// Switches a module off, or on again with the version that was asked before.
     pub fn set_enabled(&self, name: &str, enabled: bool) -> Result<Deployed, DeployError> {
-        let _changing = self.0.changing.lock();
-        let mut entry = self.0.registry.lock().entry(name)?.clone();
-        if !enabled {
-            entry.choose(None);
-            return self.0.commit(entry, Vec::new());
+        let at_hand = self.0.at_hand(name, |entry| match enabled {
+            true => entry.at_work().map(Some).ok_or_else(|| DeployError::NoModule(name.to_owned())),
+            false => Ok(None),
+        })?;
+        match at_hand.version {
+            Some(version) => self.0.activate(at_hand.entry, version),
+            None => {
+                let mut entry = at_hand.entry;
+                entry.choose(None);
+                self.0.commit(entry, Vec::new())
+            }
         }
-        let number = match entry.chosen {
-            Some(number) => number,
-            None => entry.last().ok_or_else(|| DeployError::NoModule(name.to_owned()))?,
-        };
-        self.0.activate(entry, number)
     }
 
     /// Takes a module out, with its versions and its state. One that came with the broker or its configuration is only
@@ -290,7 +239,7 @@ impl Modules {
         registry.entries.remove(name);
         let generation = self.0.swap(&mut registry);
         tracing::info!(module = name, generation, "module removed");
-        Ok(Deployed { name: module, version: None, digest, generation, canary: None, canary_ended })
+        Ok(Deployed { name: module, version: None, digest, generation, canary: None, canary_ended, switched_on: false })
     }
 
     /// All modules, by name.
@@ -364,21 +313,16 @@ impl Inner {
         Ok(entry)
     }
 
-    /// Compiles, unless a version of the same component is ready, or what it was compiled to is kept.
-    pub(super) fn compile(&self, entry: &Entry, digest: &str, bytes: &[u8]) -> Result<Arc<Compiled>, DeployError> {
-        match entry.ready_component(digest) {
-            Some(compiled) => Ok(compiled),
-            None => {
-                let compiled = component::compile(&self.engine, &self.limits, bytes).map(Arc::new);
-                self.engine.machine_code.iter().for_each(MachineCode::seal);
-                compiled
-            }
-        }
+    /// Compiles, unless what it was compiled to is kept.
+    pub(super) fn compile(&self, bytes: &[u8]) -> Result<Arc<Compiled>, DeployError> {
+        let compiled = component::compile(&self.engine, &self.limits, bytes).map(Arc::new);
+        self.engine.machine_code.iter().for_each(MachineCode::seal);
+        compiled
     }
 
     /// Rehearses a version, and makes instances beforehand where that takes long.
     pub(super) fn rehearse(
-        &self,
+        self: &Arc<Self>,
         entry: &Entry,
         number: u64,
         compiled: Arc<Compiled>,
@@ -391,94 +335,21 @@ impl Inner {
         }
         let services = entry.services.clone();
         let version = Version::new(&self.engine, &self.limits, number, digest, compiled, services, config)?;
+        let version = Arc::new(version);
         self.stock(&version);
-        Ok(Arc::new(version))
+        Ok(version)
     }
 
-    fn add_version(
-        &self,
-        mut entry: Entry,
-        compiled: Arc<Compiled>,
-        digest: Arc<str>,
-        component: Option<Arc<[u8]>>,
-        config: Arc<str>,
-        canary: Option<u8>,
-    ) -> Result<Deployed, DeployError> {
-        let number = entry.next_number();
-        let version = self.rehearse(&entry, number, compiled, digest, config.clone())?;
-        let of_base = component.is_none();
-        let component = component.unwrap_or_default();
-        let digest = if of_base { component::digest(&component).into() } else { version.digest.clone() };
-        entry.stored.insert(number, Arc::new(Stored { digest, of_base, config, installed: (self.clock)() }));
-        match canary {
-            Some(percent) => entry.canary = Some(Canary { version, percent }),
-            None => entry.choose(Some(version)),
-        }
-        let changes: Vec<Change> = entry.version_change(number, component).into_iter().collect();
-        let name: Box<str> = (*entry.services.module).into();
-        let gone = entry.prune(self.limits.versions_kept);
-        let deployed = self.commit(entry, changes)?;
-        // Only now, so that a disk that did not take the new one has not thrown away an old one. Nobody waits for it.
-        self.store.submit(gone.into_iter().map(|number| Change::ModuleVersionGone(name.clone(), number)));
-        Ok(deployed)
-    }
-
-    fn activate(&self, mut entry: Entry, number: u64) -> Result<Deployed, DeployError> {
-        let version = match entry.ready(number) {
-            Some(version) => version,
-            None => self.load_version(&entry, number, None)?,
-        };
+    fn activate(&self, mut entry: Entry, version: Arc<Version>) -> Result<Deployed, DeployError> {
         // Whoever asks for it by name wants it asked, whatever it did before.
         version.breaker.reset();
-        entry.quarantined.remove(&number);
+        entry.quarantined.remove(&version.number);
         entry.choose(Some(version));
         self.commit(entry, Vec::new())
     }
 
-    /// A canary needs an active version beside it, and is the only one.
-    fn check_canary(&self, entry: &Entry, percent: u8) -> Result<(), DeployError> {
-        if !(1..=100).contains(&percent) {
-            return Err(DeployError::CanaryPercent(percent));
-        }
-        if entry.running.is_none() {
-            return Err(DeployError::CanaryAlone((*entry.services.module).into()));
-        }
-        let registry = self.registry.lock();
-        let other = registry.entries.values().find(|other| other.canary.is_some());
-        match other.filter(|other| other.services.module != entry.services.module) {
-            Some(other) => Err(DeployError::CanaryElsewhere((*other.services.module).into())),
-            None => Ok(()),
-        }
-    }
-
-    /// Compiles and rehearses a version that is kept; of these bytes, where the caller has them at hand.
-    pub(super) fn load_version(
-        &self,
-        entry: &Entry,
-        number: u64,
-        bytes: Option<Arc<[u8]>>,
-    ) -> Result<Arc<Version>, DeployError> {
-        let name = &entry.services.module;
-        let missing = || DeployError::NoVersion { name: (**name).into(), version: number };
-        let material = entry.material(number).ok_or_else(missing)?;
-        let compiled = match entry.ready_component(&material.digest) {
-            Some(compiled) => compiled,
-            None => {
-                let bytes = bytes.map_or_else(|| self.bytes(&material), Ok)?;
-                self.compile(entry, &material.digest, &bytes)?
-            }
-        };
-        self.rehearse(entry, number, compiled, material.digest, material.config)
-    }
-
-    /// The component of a version: from memory, or from the store.
-    pub(super) fn bytes(&self, material: &Material) -> Result<Arc<[u8]>, DeployError> {
-        let read = || self.store.read_component(&material.digest, COMMIT_PATIENCE);
-        material.component.clone().or_else(read).ok_or(DeployError::NotRead)
-    }
-
     /// Makes a changed entry the one that holds: first on disk, then in the registry and in the next chain.
-    fn commit(&self, mut entry: Entry, mut changes: Vec<Change>) -> Result<Deployed, DeployError> {
+    pub(super) fn commit(&self, mut entry: Entry, mut changes: Vec<Change>) -> Result<Deployed, DeployError> {
         entry.is_recorded = true;
         let name = entry.services.module.clone();
         changes.push(entry.record());
@@ -486,10 +357,10 @@ impl Inner {
         let digest = entry.info().digest;
         let version = entry.chosen;
         let canary = entry.canary.as_ref().map(|canary| canary.version.number);
-        let canary_ended = self.registry.lock().ended_canary(&entry);
+        let (canary_ended, switched_on) = self.registry.lock().outcome(&entry);
         let generation = self.put(entry);
         tracing::info!(module = &*name, version, canary, canary_ended, digest = &*digest, generation, "module changed");
-        Ok(Deployed { name, version, digest, generation, canary, canary_ended })
+        Ok(Deployed { name, version, digest, generation, canary, canary_ended, switched_on })
     }
 
     /// Makes a changed entry the one that holds, in memory.
@@ -544,6 +415,31 @@ impl Inner {
     /// The right to change something; one at a time.
     pub(super) fn changing(&self) -> parking_lot::MutexGuard<'_, ()> {
         self.changing.lock()
+    }
+
+    /// The right to deploy: one component is compiled for it at a time, and one version comes after the other.
+    pub(super) fn deploying(&self) -> parking_lot::MutexGuard<'_, ()> {
+        self.deploying.lock()
+    }
+
+    /// Does it while nothing that is kept is compiled again.
+    pub(super) fn while_nothing_is_recalled<T>(&self, work: impl FnOnce() -> T) -> T {
+        let _recalling = self.recalling.lock();
+        work()
+    }
+
+    /// The program whose child compiles components that are deployed.
+    pub(super) fn compiler(&self) -> Option<&PathBuf> {
+        self.compiler.get()
+    }
+
+    pub(super) fn check_signature(&self, bytes: &[u8], signature: Option<&str>) -> Result<(), DeployError> {
+        self.signers.get_or_init(Signers::default).check(bytes, signature)
+    }
+
+    /// Grants to a module what holds now.
+    pub(super) fn grant_anew(&self, services: &Services) {
+        services.outside.grant(self.grants.lock().get(&*services.module).cloned().unwrap_or_default());
     }
 
     /// As [`Inner::changing`], unless somebody changes something at the moment.

@@ -1,9 +1,11 @@
 //! Instances made beforehand, of versions of which making one takes long, as those have that carry an interpreter (2 to 10 ms):
-//! by whoever deploys, and by a thread of their own when one was taken. So the threads that serve clients seldom make one.
+//! by whoever deploys, and by a thread of their own when one was taken. So the threads that serve clients seldom make one, and
+//! none of them waits for what an interpreter puts off to its first call.
 
 use super::fault::Fault;
 use super::instance::Instance;
 use super::modules::Inner;
+use super::pool::Guests;
 use super::version::Version;
 use cpu_time::ThreadTime;
 use parking_lot::Mutex;
@@ -62,7 +64,7 @@ impl Inner {
     /// An instance that is ready to be asked, by whoever is about to.
     pub(super) fn instance(self: &Arc<Self>, version: &Arc<Version>) -> Result<Instance, Fault> {
         if !version.spares.costly.load(Ordering::Relaxed) {
-            return self.make(version);
+            return self.make_ready(version).map(|(instance, _)| instance);
         }
         let spare = version.spares.ready.lock().pop();
         let orders = self.nursery.orders.get_or_init(|| hire(Arc::downgrade(self)));
@@ -70,18 +72,17 @@ impl Inner {
             // One that does not fit is left out, as said.
             let _ = orders.try_send(Arc::downgrade(version));
         }
-        spare.map_or_else(|| self.make(version), Ok)
+        spare.map_or_else(|| self.make_ready(version).map(|(instance, _)| instance), Ok)
     }
 
     /// Makes an instance to see what that takes, and where it takes long a second one if more than one thread has none.
-    pub(super) fn stock(&self, version: &Version) {
+    pub(super) fn stock(self: &Arc<Self>, version: &Arc<Version>) {
         let serving = self.nursery.serving.load(Ordering::Relaxed);
         let wanted = serving.saturating_sub(version.threads()).clamp(1, SPARES_MAX);
         while version.spares.count() < wanted {
-            let begun = ThreadTime::now();
             // Whoever needs one will hear why there is none.
-            let Ok(instance) = self.make(version) else { return };
-            if begun.elapsed() < COSTLY {
+            let Ok((instance, was_costly)) = self.make_ready(version) else { return };
+            if !was_costly {
                 return;
             }
             version.spares.costly.store(true, Ordering::Relaxed);
@@ -89,7 +90,23 @@ impl Inner {
         }
     }
 
-    fn make(&self, version: &Version) -> Result<Instance, Fault> {
+    /// Makes an instance; and one of which that takes long has been asked once, so that what an interpreter does at its first
+    /// call does not fall on a message, which has some milliseconds.
+    fn make_ready(self: &Arc<Self>, version: &Arc<Version>) -> Result<(Instance, bool), Fault> {
+        let begun = ThreadTime::now();
+        let instance = self.make(version)?;
+        if begun.elapsed() < COSTLY {
+            return Ok((instance, false));
+        }
+        let mut guests = Guests::warming_up(self.clone(), version, instance);
+        self.warm_up(&mut guests, version);
+        // What fails at that, as at a message that it does not expect, is asked from its start on.
+        let instance = guests.into_instance().map_or_else(|| self.make(version), Ok)?;
+        Ok((instance, true))
+    }
+
+    /// Makes an instance that nobody has asked anything.
+    pub(super) fn make(&self, version: &Version) -> Result<Instance, Fault> {
         let Version { compiled, services, config, .. } = version;
         let (instance, manifest) = Instance::new(&self.engine, &self.limits, compiled, services, config)?;
         // What it said when it was installed holds; but one that now refuses its configuration is not fit to be asked.

@@ -253,7 +253,7 @@ pub(super) fn configured(enabled: bool) -> Configured {
 }
 
 /// Gets the chosen version of a module to run.
-fn start(inner: &Inner, entry: &mut Entry, configured: bool, components: &Components) -> Result<(), OpenError> {
+fn start(inner: &Arc<Inner>, entry: &mut Entry, configured: bool, components: &Components) -> Result<(), OpenError> {
     let Some(number) = entry.chosen else { return Ok(()) };
     let name = entry.services.module.clone();
     let bytes = components.get(&((*name).into(), number)).cloned();

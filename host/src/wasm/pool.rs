@@ -58,8 +58,30 @@ pub struct Guests {
     patient: bool,
     /// Modules are asked what they would decide: what they change is not kept, and nothing is counted or held against them.
     rehearses: bool,
+    supply: Supply,
     /// Where it is some, every call leaves a line here.
     pub trace: Option<Vec<Decision>>,
+}
+
+/// Where instances come from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Supply {
+    /// Made beforehand, and warmed up, where that takes long.
+    Ready,
+    /// Made on the spot.
+    Fresh,
+    /// There is one, which is warmed up.
+    None,
+}
+
+impl Supply {
+    fn instance(self, inner: &Arc<Inner>, version: &Arc<Version>) -> Result<Instance, Fault> {
+        match self {
+            Self::Ready => inner.instance(version),
+            Self::Fresh => inner.make(version),
+            Self::None => Err(Fault::NotMade("it has failed before".to_owned())),
+        }
+    }
 }
 
 struct Slot {
@@ -135,8 +157,26 @@ impl Guests {
             serving: None,
             patient: false,
             rehearses: false,
+            supply: Supply::Ready,
             trace: None,
         }
+    }
+
+    /// The same with instances that nobody has asked anything.
+    pub(super) fn fresh(mut self) -> Self {
+        self.supply = Supply::Fresh;
+        self
+    }
+
+    /// With one instance, which is to be asked so that it has been asked once: what it decides, changes and says is nobody's.
+    pub(super) fn warming_up(inner: Arc<Inner>, version: &Arc<Version>, instance: Instance) -> Self {
+        let slot = Slot { version: version.clone(), meter: Arc::default(), instance: Some(instance) };
+        Self { slots: vec![slot], rehearses: true, supply: Supply::None, ..Self::of(inner) }
+    }
+
+    /// That instance, unless it has failed.
+    pub(super) fn into_instance(mut self) -> Option<Instance> {
+        self.slots.pop().and_then(|mut slot| slot.instance.take())
     }
 
     /// The same on a thread that may wait for servers outside.
@@ -194,7 +234,7 @@ impl Guests {
             true => Wait::NotThisCall,
             false => Wait::NotThisHook,
         };
-        let terms = Terms { wait, rehearses: self.rehearses };
+        let terms = Terms { wait, rehearses: self.rehearses, warms_up: self.supply == Supply::None };
         // Borrowed, not cloned: a count that all workers share would travel between their processors at each call.
         let inner = &*self.inner;
         let slot = &mut self.slots[index];
@@ -211,7 +251,7 @@ impl Guests {
         let begun = Instant::now();
         let made = match slot.instance {
             Some(_) => Ok(()),
-            None => self.inner.instance(version).map(|made| slot.instance = Some(made)),
+            None => self.supply.instance(&self.inner, version).map(|made| slot.instance = Some(made)),
         };
         let answer = match (&mut slot.instance, made) {
             (Some(instance), Ok(())) => {

@@ -1,5 +1,5 @@
 //! What becomes of a version that fails again and again: the version before it is asked in its place, and everybody who
-//! looks is told.
+//! looks is told. Who decides over access changes by hand only: whoever can make rules fail is not to get older ones.
 
 use super::fault::Fault;
 use super::imports::log::LogLevel;
@@ -22,47 +22,72 @@ impl Inner {
         tracing::error!(module, version = number, why, "ALARM: a module's version is put into quarantine");
         let line = format!("version {number} is put into quarantine: {why}");
         version.services.log.keep((inner.clock)(), LogLevel::Error, &line);
-        // A change that is under way may be about this module: it is waited for, on another thread.
+        // A change that is under way may be about this module: it is waited for, on another thread. So is the compiler.
         if let Some(_changing) = inner.try_changing()
-            && inner.fall_back(version, &why, false)
+            && inner.fall_back(version, &why, &Tried::default()).is_none()
         {
             return;
         }
         let (inner, version) = (inner.clone(), version.clone());
-        let body = move || {
-            let _changing = inner.changing();
-            inner.fall_back(&version, &why, true);
-        };
+        let body = move || inner.fall_back_in_time(&version, &why);
         if let Err(error) = std::thread::Builder::new().name("module-fall-back".into()).spawn(body) {
             tracing::error!(%error, "no thread to go back to an older version");
         }
     }
 
-    /// Goes back to the version that was asked before. Called with the right to change something. Without `patience` only
-    /// if that one is warm; false: it is to be tried again with.
-    fn fall_back(&self, failed: &Arc<Version>, why: &str, patience: bool) -> bool {
+    /// As [`Inner::fall_back`], with the time to compile what is older. Others may change something meanwhile, and it is looked at
+    /// what they did.
+    fn fall_back_in_time(self: &Arc<Self>, failed: &Arc<Version>, why: &str) {
+        let mut tried = Tried::default();
+        loop {
+            let changing = self.changing();
+            let Some((entry, number)) = self.fall_back(failed, why, &tried) else { return };
+            drop(changing);
+            match self.load_version(&entry, number, None) {
+                Ok(version) if !version.decides_over_access() => tried.made = Some(version),
+                _ => tried.unfit.push(number),
+            }
+        }
+    }
+
+    /// Goes back to the version that was asked before. Called with the right to change something. What it gives back is to be
+    /// compiled first; none: nothing is left to do.
+    fn fall_back(&self, failed: &Arc<Version>, why: &str, tried: &Tried) -> Option<(Entry, u64)> {
         let name = &*failed.services.module;
-        let Some(mut entry) = self.registry().lock().entries.get(name).cloned() else { return true };
+        let mut entry = self.registry().lock().entries.get(name).cloned()?;
         entry.quarantined.insert(failed.number, why.into());
         if entry.canary.as_ref().is_some_and(|canary| canary.version.id == failed.id) {
             entry.canary = None;
             self.put(entry);
             tracing::warn!(module = name, version = failed.number, "the canary is over");
-            return true;
+            return None;
         }
-        if entry.running.as_ref().is_none_or(|running| running.id != failed.id) {
-            // Something else took its place already.
-            return true;
+        let runs = entry.running.as_ref().is_some_and(|running| running.id == failed.id);
+        if !runs || !failed.breaker.is_open() {
+            // Something else took its place already, or somebody wants it asked again.
+            return None;
         }
-        let older = match self.older_version(&entry, patience) {
-            Some(older) => older,
-            None if patience => {
-                // Nothing to go back to: it stays, and the breaker keeps what fails away from it.
-                entry.problem = Some(format!("in quarantine: {why}"));
-                self.put(entry);
-                return true;
+        entry.problem = Some(format!("in quarantine: {why}"));
+        if failed.decides_over_access() {
+            let by_hand =
+                "it decides over access, so that none takes its place by itself: go back by hand, or deploy another";
+            tracing::error!(module = name, version = failed.number, "ALARM: {by_hand}");
+            entry.problem = Some(format!("in quarantine: {why}; {by_hand}"));
+            self.put(entry);
+            return None;
+        }
+        let older = match older_version(&entry, tried) {
+            Older::Ready(older) => older,
+            Older::Kept(number) => {
+                // Said now, as that may take a while.
+                self.registry().lock().entries.insert(name.into(), entry.clone());
+                return Some((entry, number));
             }
-            None => return false,
+            Older::None => {
+                // Nothing to go back to: it stays, and the breaker keeps what fails away from it.
+                self.put(entry);
+                return None;
+            }
         };
         let number = older.number;
         entry.choose(Some(older));
@@ -73,19 +98,36 @@ impl Inner {
         self.put(entry);
         self.metrics.module_rollbacks_total.add(1);
         tracing::warn!(module = name, from = failed.number, to = number, "went back to an older version");
-        true
+        None
     }
+}
 
-    /// The newest older version that is not in quarantine; compiled, if there is the patience for that.
-    fn older_version(&self, entry: &Entry, patience: bool) -> Option<Arc<Version>> {
-        let fit = |number: &u64| !entry.quarantined.contains_key(number);
-        let chosen = entry.chosen?;
-        let warm = entry.warm.clone().filter(|warm| warm.number < chosen && fit(&warm.number));
-        if warm.is_some() || !patience {
-            return warm;
-        }
-        let stored = entry.stored.range(..chosen).rev().map(|(number, _)| *number);
-        let mut older = stored.chain((chosen > 0 && entry.base.is_some()).then_some(0)).filter(fit);
-        older.find_map(|number| self.load_version(entry, number, None).ok())
+/// What came of older versions so far.
+#[derive(Default)]
+struct Tried {
+    made: Option<Arc<Version>>,
+    /// They do not run any more, or decide over access: nobody gets rights back because something else fails.
+    unfit: Vec<u64>,
+}
+
+/// The version to go back to.
+enum Older {
+    Ready(Arc<Version>),
+    Kept(u64),
+    None,
+}
+
+/// The one that was asked before, or else the newest older one, unless it is in quarantine.
+fn older_version(entry: &Entry, tried: &Tried) -> Older {
+    let fit = |number: &u64| !entry.quarantined.contains_key(number) && !tried.unfit.contains(number);
+    let Some(chosen) = entry.chosen else { return Older::None };
+    let warm = entry.warm.as_ref().filter(|warm| warm.number < chosen && fit(&warm.number));
+    if let Some(warm) = warm.filter(|warm| !warm.decides_over_access()) {
+        return Older::Ready(warm.clone());
     }
+    let stored = entry.stored.range(..chosen).rev().map(|(number, _)| *number);
+    let older = stored.chain((chosen > 0 && entry.base.is_some()).then_some(0)).find(fit);
+    let Some(number) = older else { return Older::None };
+    let made = tried.made.as_ref().filter(|version| entry.is_made_of(version, number));
+    made.map_or(Older::Kept(number), |version| Older::Ready(version.clone()))
 }

@@ -6,6 +6,7 @@ use super::modules::Modules;
 use super::open::{Binding, configured};
 use super::registry::Base;
 use super::report::Deployed;
+use super::version::Version;
 use std::sync::Arc;
 
 impl Modules {
@@ -17,21 +18,33 @@ impl Modules {
     /// Where a deployed version stands in its place, that goes on, and the new binding waits behind it.
     pub fn rebind(&self, binding: Binding, switched: bool) -> Result<Deployed, DeployError> {
         let inner = self.inner();
-        let _changing = inner.changing();
-        let mut entry = inner.registry().lock().entry(&binding.name)?.clone();
         let missing = || DeployError::NoModule(binding.name.clone());
-        let former = entry.base.clone().ok_or_else(missing)?;
-        let component = binding.component.unwrap_or_else(|| former.component.clone());
-        let digest: Arc<str> = component::digest(&component).into();
-        let (order, on_failure) = (binding.order, binding.on_failure);
-        entry.base = Some(Arc::new(Base { component, digest, config: binding.config.into() }));
-        entry.configured = configured(binding.enabled);
-        if entry.chosen.is_none_or(|number| number == 0) {
-            (entry.order, entry.on_failure) = (order, on_failure);
+        let digest: Option<Arc<str>> = binding.component.as_deref().map(|bytes| component::digest(bytes).into());
+        let config: Arc<str> = binding.config.as_str().into();
+        let mut made: Option<Arc<Version>> = None;
+        // Compiled, where it has to be, before anybody is kept from changing anything.
+        let (_changing, mut entry) = loop {
+            let changing = inner.changing();
+            let mut entry = inner.registry().lock().entry(&binding.name)?.clone();
+            let former = entry.base.clone().ok_or_else(missing)?;
+            let component = binding.component.clone().unwrap_or_else(|| former.component.clone());
+            let digest = digest.clone().unwrap_or_else(|| former.digest.clone());
+            entry.base = Some(Arc::new(Base { component, digest, config: config.clone() }));
+            entry.configured = configured(binding.enabled);
+            if entry.chosen.is_some_and(|number| number != 0) {
+                break (changing, entry);
+            }
             let asked = if switched { binding.enabled } else { entry.chosen.is_some() };
-            let version = if asked { Some(inner.load_version(&entry, 0, None)?) } else { None };
+            let version = made.take().filter(|version| asked && entry.is_made_of(version, 0));
+            if asked && version.is_none() {
+                drop(changing);
+                made = Some(inner.load_version(&entry, 0, None)?);
+                continue;
+            }
+            (entry.order, entry.on_failure) = (binding.order, binding.on_failure);
             entry.choose(version);
-        }
+            break (changing, entry);
+        };
         if switched && entry.is_recorded {
             inner.persist(vec![entry.record()], || inner.undo(&binding.name))?;
         }
@@ -40,10 +53,10 @@ impl Modules {
         let (digest, version) = (entry.info().digest, entry.chosen);
         let name = entry.services.module.clone();
         let mut registry = inner.registry().lock();
-        let canary_ended = registry.ended_canary(&entry);
+        let (canary_ended, switched_on) = registry.outcome(&entry);
         registry.entries.insert((*name).into(), entry);
         let generation = inner.swap(&mut registry);
         tracing::info!(module = &*name, version, canary_ended, digest = &*digest, generation, "module bound anew");
-        Ok(Deployed { name, version, digest, generation, canary: None, canary_ended })
+        Ok(Deployed { name, version, digest, generation, canary: None, canary_ended, switched_on })
     }
 }

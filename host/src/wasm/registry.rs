@@ -146,12 +146,28 @@ impl Entry {
     }
 
     /// The version to ask when the module is switched on again: the one that was asked before.
-    pub(super) fn last(&self) -> Option<u64> {
+    fn last(&self) -> Option<u64> {
         self.resting.filter(|number| self.material(*number).is_some()).or_else(|| self.newest())
     }
 
+    /// The version that is asked, or that would be if the module were switched on.
+    pub(super) fn at_work(&self) -> Option<u64> {
+        self.chosen.or_else(|| self.last())
+    }
+
+    /// Whether a version is what this number stands for now.
+    pub(super) fn is_made_of(&self, version: &Version, number: u64) -> bool {
+        let material = self.material(number);
+        material.is_some_and(|it| self.rehearsed(version, number, &it.digest) && version.config == it.config)
+    }
+
+    /// Whether a version was rehearsed as this one of this module, with a component of this digest.
+    pub(super) fn rehearsed(&self, version: &Version, number: u64, digest: &str) -> bool {
+        Arc::ptr_eq(&version.services, &self.services) && version.number == number && &*version.digest == digest
+    }
+
     /// The newest version.
-    pub(super) fn newest(&self) -> Option<u64> {
+    fn newest(&self) -> Option<u64> {
         self.stored.keys().next_back().copied().or_else(|| self.base.is_some().then_some(0))
     }
 
@@ -243,7 +259,7 @@ impl Entry {
     }
 
     pub(super) fn info(&self) -> ModuleInfo {
-        let shown = self.chosen.or_else(|| self.newest());
+        let shown = self.at_work();
         let (digest, config) = match shown.and_then(|number| self.material(number)) {
             Some(material) => (material.digest, material.config),
             None => ("".into(), "".into()),
@@ -285,8 +301,15 @@ impl Registry {
         self.entries.get(name).ok_or_else(|| DeployError::NoModule(name.to_owned()))
     }
 
+    /// What a change of a module comes to: which canary it ends, and whether the module was off and is on now.
+    pub(super) fn outcome(&self, changed: &Entry) -> (Option<u64>, bool) {
+        let former = self.entries.get(&*changed.services.module);
+        let was_off = former.is_some_and(|former| former.chosen.is_none());
+        (self.ended_canary(changed), was_off && changed.chosen.is_some())
+    }
+
     /// The version on trial that a change of its module ends without putting it to work.
-    pub(super) fn ended_canary(&self, changed: &Entry) -> Option<u64> {
+    fn ended_canary(&self, changed: &Entry) -> Option<u64> {
         let former = self.entries.get(&*changed.services.module)?.canary.as_ref()?.version.number;
         let goes_on = changed.canary.as_ref().is_some_and(|canary| canary.version.number == former);
         (!goes_on && changed.chosen != Some(former)).then_some(former)

@@ -12,8 +12,8 @@ pub enum ModuleState {
     Active,
     /// It is switched off.
     Off,
-    /// It failed again and again and there is no older version to go back to: what fails is given the failure policy
-    /// without asking.
+    /// It failed again and again, and there is no older version to go back to, or it decides over access: what fails is given
+    /// the failure policy without asking.
     Quarantined,
     /// It should be asked and cannot; see [`ModuleInfo::problem`].
     Broken,
@@ -115,4 +115,7 @@ pub struct Deployed {
     /// The version that was on trial, if the change has ended that and nobody follows it any more.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub canary_ended: Option<u64>,
+    /// The module was switched off, and the change has switched it on.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub switched_on: bool,
 }

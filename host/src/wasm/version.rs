@@ -93,6 +93,13 @@ impl Interest {
         self.0.is_empty() || self.0.iter().any(|filter| filter.matches(topic))
     }
 
+    /// One of them.
+    pub(super) fn some_topic(&self) -> String {
+        let level = |level: &str| if matches!(level, "+" | "#") { "x".to_owned() } else { level.to_owned() };
+        let filter = self.0.first().map_or("x", |filter| filter.as_str());
+        filter.split('/').map(level).collect::<Vec<_>>().join("/")
+    }
+
     fn new(limits: &Limits, interest: lifecycle::Interest) -> Result<Self, String> {
         if interest.filters.len() > limits.interest_filters_max {
             return Err(format!(
@@ -160,6 +167,11 @@ impl Version {
             told: AtomicU64::new(0),
             untold: AtomicU64::new(0),
         })
+    }
+
+    /// Whether it is asked who may do what.
+    pub(super) fn decides_over_access(&self) -> bool {
+        self.compiled.hooks.contains(&"access")
     }
 
     /// A meter for one thread, to be given back with [`Version::retire_meter`].

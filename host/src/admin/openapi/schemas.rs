@@ -167,6 +167,7 @@ fn deployed() -> Json {
         &[
             ("canary", typed("integer", "the version that is on trial beside it")),
             ("canary_ended", typed("integer", "the version that was on trial and that nobody follows any more")),
+            ("switched_on", typed("boolean", "true: the module was off, and is on now")),
         ],
     )
 }

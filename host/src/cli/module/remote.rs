@@ -371,7 +371,12 @@ fn said(answer: &Json, sentence: &str, json: bool) -> Outcome {
         true => sentence.to_owned(),
         false => format!("{sentence}: version {}, {}", text(&answer["version"]), text(&answer["digest"])),
     };
-    output::line(&format!("{now}{}", canary_ended(answer)))
+    output::line(&format!("{now}{}{}", switched_on(answer), canary_ended(answer)))
+}
+
+/// A module that was off before the change, as the end of a sentence.
+fn switched_on(answer: &Json) -> &'static str {
+    if answer["switched_on"] == true { "; it was off, and is on now" } else { "" }
 }
 
 /// A canary that the change has ended, as the end of a sentence.

@@ -22,7 +22,7 @@ pub struct Examples {
 }
 
 /// One call of one function of a module.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Example {
     /// For people; empty: its place in the file.

@@ -109,6 +109,9 @@ pub(in super::super) fn plain(line: &str, bytes_max: usize) -> Cow<'_, str> {
 impl Cell {
     /// A line that the module wrote, by this interface or to standard output.
     pub(in super::super) fn write_line(&mut self, level: LogLevel, line: &str) {
+        if self.warms_up {
+            return;
+        }
         let services = &self.services;
         let now = (services.clock)();
         if !services.log.has_room(now) {

@@ -1,0 +1,186 @@
+//! Deployments: a component becomes the next version of a module. What takes long is done before anybody is kept from changing
+//! anything: a failing version is taken back, by itself or by hand, while another component is compiled.
+
+use super::chain::OnFailure;
+use super::compiler;
+use super::component::{self, Compiled};
+use super::error::DeployError;
+use super::modules::{Inner, Modules, check_name};
+use super::registry::{Canary, Entry, Stored};
+use super::report::Deployed;
+use super::version::Version;
+use crate::store::Change;
+use std::sync::Arc;
+
+/// How a module is to be deployed. What is none stays as it is, or becomes the default of a new module.
+#[derive(Debug, Clone, Default)]
+pub struct DeployOptions {
+    /// `sha256:` and 64 hexadecimal digits that the component must have.
+    pub digest: Option<String>,
+    /// Ed25519 over the component's bytes, in base64, by one of [`Modules::set_signers`].
+    pub signature: Option<String>,
+    /// Modules of a hook are asked by ascending order, then by name. Default 10.
+    pub order: Option<i32>,
+    /// What becomes of messages on which it fails. Default: they are refused.
+    pub on_failure: Option<OnFailure>,
+    /// A JSON document. Default `{}`.
+    pub config: Option<String>,
+    /// Of a hundred clients, so many follow the new version until it is confirmed or taken back. Default: all, at once.
+    pub canary: Option<u8>,
+}
+
+/// A module as it was when its deployment began.
+struct Begun {
+    entry: Entry,
+    is_new: bool,
+}
+
+impl Modules {
+    /// Installs a component as the next version of a module, new or known. Blocks for those who deploy already, for the compiler
+    /// and for the disk. What others do to the module meanwhile comes before it; one that they switched off or removed stays so.
+    pub fn deploy(&self, name: &str, bytes: &[u8], options: DeployOptions) -> Result<Deployed, DeployError> {
+        check_name(name)?;
+        let inner = self.inner();
+        let digest: Arc<str> = component::digest(bytes).into();
+        if let Some(expected) = options.digest.as_deref().filter(|expected| !expected.eq_ignore_ascii_case(&digest)) {
+            return Err(DeployError::Digest { expected: expected.to_owned(), actual: (*digest).into() });
+        }
+        inner.check_signature(bytes, options.signature.as_deref())?;
+        let _deploying = inner.deploying();
+        let begun = inner.begin(name)?;
+        if let Some(percent) = options.canary {
+            inner.check_canary(&begun.entry, percent)?;
+        }
+        let compiled = inner.compile_new(&begun.entry, &digest, bytes)?;
+        inner.rehearse_own(&compiled, bytes)?;
+        let mut made: Option<Arc<Version>> = None;
+        loop {
+            let changing = inner.changing();
+            let mut entry = inner.as_it_is_now(&begun)?;
+            let number = entry.next_number();
+            let config = options.config.as_deref().map(Arc::from).unwrap_or_else(|| entry.info().config);
+            let config: Arc<str> = if config.is_empty() { "{}".into() } else { config };
+            let fits = |version: &Arc<Version>| entry.rehearsed(version, number, &digest) && version.config == config;
+            if let Some(version) = made.take().filter(fits) {
+                if let Some(percent) = options.canary {
+                    inner.check_canary(&entry, percent)?;
+                }
+                entry.order = options.order.unwrap_or(entry.order);
+                entry.on_failure = options.on_failure.unwrap_or(entry.on_failure);
+                return inner.add_version(entry, version, Some(bytes.into()), options.canary);
+            }
+            drop(changing);
+            made = Some(inner.rehearse(&entry, number, compiled.clone(), digest.clone(), config)?);
+        }
+    }
+
+    /// Gives a module another configuration (a JSON document), as a version of its own with the same component: of the version that
+    /// is asked, or that was asked last. One that was off is on then.
+    pub fn configure(&self, name: &str, config: &str) -> Result<Deployed, DeployError> {
+        let inner = self.inner();
+        let mut made = None;
+        loop {
+            let changing = inner.changing();
+            let entry = inner.registry().lock().entry(name)?.clone();
+            let from = entry.at_work().unwrap_or(0);
+            let missing = || DeployError::NoVersion { name: name.to_owned(), version: from };
+            let material = entry.material(from).ok_or_else(missing)?;
+            let number = entry.next_number();
+            let fits = |(version, _): &(Arc<Version>, _)| entry.rehearsed(version, number, &material.digest);
+            if let Some((version, bytes)) = made.take().filter(fits) {
+                let kept = if material.component.is_some() { None } else { Some(bytes) };
+                return inner.add_version(entry, version, kept, None);
+            }
+            drop(changing);
+            let bytes = inner.bytes(&material)?;
+            let compiled = inner.compile_kept(&entry, &material.digest, || Ok(bytes.clone()))?;
+            made = Some((inner.rehearse(&entry, number, compiled, material.digest, config.into())?, bytes));
+        }
+    }
+}
+
+impl Inner {
+    fn begin(&self, name: &str) -> Result<Begun, DeployError> {
+        let known = self.registry().lock().entries.get(name).cloned();
+        match known {
+            Some(entry) => Ok(Begun { entry, is_new: false }),
+            None => Ok(Begun { entry: self.new_entry(name, Vec::new())?, is_new: true }),
+        }
+    }
+
+    /// The module that is deployed, with what others did to it since that began. Called with the right to change something.
+    fn as_it_is_now(&self, begun: &Begun) -> Result<Entry, DeployError> {
+        let services = &begun.entry.services;
+        let name = &*services.module;
+        let known = self.registry().lock().entries.get(name).cloned();
+        match known {
+            // Nobody else adds one, as one deploys at a time.
+            None if begun.is_new => {
+                self.grant_anew(services);
+                Ok(begun.entry.clone())
+            }
+            Some(now) if Arc::ptr_eq(&now.services, services) => match begun.entry.chosen.is_some() {
+                true if now.chosen.is_none() => Err(DeployError::SwitchedOff(name.to_owned())),
+                _ => Ok(now),
+            },
+            _ => Err(DeployError::Removed(name.to_owned())),
+        }
+    }
+
+    /// Compiles what is deployed, in a child first. Called by whoever deploys, of whom there is one.
+    fn compile_new(&self, entry: &Entry, digest: &str, bytes: &[u8]) -> Result<Arc<Compiled>, DeployError> {
+        if let Some(compiled) = entry.ready_component(digest) {
+            return Ok(compiled);
+        }
+        if let Some(program) = self.compiler() {
+            let machine_code = self.engine.machine_code.as_ref();
+            machine_code.inspect(|code| self.while_nothing_is_recalled(|| code.sweep()));
+            compiler::in_child(program, &self.limits, machine_code, bytes)?;
+        }
+        self.compile(bytes)
+    }
+
+    /// Makes a rehearsed version the newest of its module, and the one that is asked or tried. Called with the right to change
+    /// something.
+    fn add_version(
+        &self,
+        mut entry: Entry,
+        version: Arc<Version>,
+        component: Option<Arc<[u8]>>,
+        canary: Option<u8>,
+    ) -> Result<Deployed, DeployError> {
+        let number = version.number;
+        let of_base = component.is_none();
+        let component = component.unwrap_or_default();
+        let digest = if of_base { component::digest(&component).into() } else { version.digest.clone() };
+        let config = version.config.clone();
+        entry.stored.insert(number, Arc::new(Stored { digest, of_base, config, installed: (self.clock)() }));
+        match canary {
+            Some(percent) => entry.canary = Some(Canary { version, percent }),
+            None => entry.choose(Some(version)),
+        }
+        let changes: Vec<Change> = entry.version_change(number, component).into_iter().collect();
+        let name: Box<str> = (*entry.services.module).into();
+        let gone = entry.prune(self.limits.versions_kept);
+        let deployed = self.commit(entry, changes)?;
+        // Only now, so that a disk that did not take the new one has not thrown away an old one. Nobody waits for it.
+        self.store().submit(gone.into_iter().map(|number| Change::ModuleVersionGone(name.clone(), number)));
+        Ok(deployed)
+    }
+
+    /// A canary needs an active version beside it, and is the only one.
+    fn check_canary(&self, entry: &Entry, percent: u8) -> Result<(), DeployError> {
+        if !(1..=100).contains(&percent) {
+            return Err(DeployError::CanaryPercent(percent));
+        }
+        if entry.running.is_none() {
+            return Err(DeployError::CanaryAlone((*entry.services.module).into()));
+        }
+        let registry = self.registry().lock();
+        let other = registry.entries.values().find(|other| other.canary.is_some());
+        match other.filter(|other| other.services.module != entry.services.module) {
+            Some(other) => Err(DeployError::CanaryElsewhere((*other.services.module).into())),
+            None => Ok(()),
+        }
+    }
+}
