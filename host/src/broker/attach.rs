@@ -100,7 +100,7 @@ impl Broker {
         if let Err(refusal) = self.comes_as(worker, now, &client, NO_LINKS) {
             return Answer::Say(0, Event::Refused(refusal));
         }
-        let expiry_seconds = attach.expiry_seconds.min(self.limits.expiry_seconds_max);
+        let expiry_seconds = self.granted_expiry(attach.expiry_seconds);
         if expiry_seconds > 0 && !self.store.is_healthy() {
             let reason = "the disk fails: nothing is taken that would have to be kept";
             return Answer::Say(0, Event::Refused(Refusal::new(RefusalKind::Unavailable, reason)));
@@ -130,6 +130,11 @@ impl Broker {
         self.metrics.clients_total.add(1);
         let resumed = claimed.resumed;
         Answer::Say(after, Event::Attached(Attached { client, resumed, assigned, expiry_seconds, proof }))
+    }
+
+    /// For how many seconds what belongs to a client that asks for so many outlives its connection.
+    pub fn granted_expiry(&self, asked_seconds: u32) -> u32 {
+        asked_seconds.min(self.limits.expiry_seconds_max)
     }
 
     /// Tells the store who has come, and leaves its will. Returns what has to be on disk before the client hears that it is in.
