@@ -37,10 +37,13 @@ pub enum Request<'a> {
     Detach(Detach),
 }
 
+/// Bytes of an id of the broker's making.
+pub const ASSIGNED_ID_BYTES: usize = 39;
+
 /// A client comes in.
 #[derive(Debug)]
 pub struct Attach {
-    /// Who it is. An empty id asks for one of the broker's making.
+    /// Who it is. An empty id asks for one of the broker's making, of [`ASSIGNED_ID_BYTES`].
     pub client: Client,
     /// Begin with nothing (MQTT Clean Start), or go on where this client id left off.
     pub clean: bool,

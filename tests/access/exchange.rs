@@ -2,7 +2,7 @@
 
 use super::rig::{PASSWORD, Rig, write_users};
 use crate::harness::packet::Farewell;
-use crate::harness::property::{AUTHENTICATION_DATA, AUTHENTICATION_METHOD, REASON_STRING};
+use crate::harness::property::{AUTHENTICATION_DATA, AUTHENTICATION_METHOD, MAXIMUM_PACKET_SIZE, REASON_STRING};
 use crate::harness::*;
 use base64::prelude::{BASE64_STANDARD, Engine as _};
 use hmac::{Hmac, KeyInit, Mac};
@@ -175,6 +175,16 @@ fn an_exchange_that_stalls_is_refused() {
     client.expect_closed();
     // A connection on which nothing came hears nothing.
     assert_eq!(Client::dial(rig.address(), V5).try_receive(), Err(End::Closed));
+}
+
+/// [MQTT-3.1.2-24], MQTT 5.0, 4.12: an AUTH that the client does not take ends the exchange, with the reason.
+#[test]
+fn a_challenge_that_does_not_fit_is_told_so() {
+    let Some(rig) = start() else { return };
+    for (bytes_max, code) in [(4, 0), (5, 0x95), (60, 0x95)] {
+        connecting(&rig, "ann").with(Property::Four(MAXIMUM_PACKET_SIZE, bytes_max)).refused(code);
+    }
+    let_in(&rig, "ann").ping();
 }
 
 #[test]

@@ -55,6 +55,34 @@ fn only_the_right_request_opens_a_web_socket() {
     }
 }
 
+/// [MQTT-6.0.0-4]: `mqtt` wherever it is offered; `mqttv3.1` is for clients of 3.1 that know nothing else.
+#[test]
+fn mqtt_is_chosen_wherever_it_is_offered() {
+    let Some(rig) = Rig::start() else { return };
+    for way in WAYS {
+        for (offered, chosen) in [
+            ("mqtt", "mqtt"),
+            ("mqtt, mqttv3.1", "mqtt"),
+            ("mqttv3.1, mqtt", "mqtt"),
+            ("mqttv3.1,mqtt", "mqtt"),
+            ("x, mqttv3.1, amqp, mqtt", "mqtt"),
+            ("mqttv3.1\r\nSec-WebSocket-Protocol: mqtt", "mqtt"),
+            ("mqttv3.1", "mqttv3.1"),
+            ("x, mqttv3.1, mqttv3.1.1", "mqttv3.1"),
+        ] {
+            let mut wire = carrier(&rig, way);
+            wire.write_all(upgrade("/mqtt", offered, "").as_bytes()).expect("a broker that reads");
+            let (mut head, mut byte) = (Vec::new(), [0]);
+            while !head.ends_with(b"\r\n\r\n") && wire.read(&mut byte).is_ok_and(|count| count == 1) {
+                head.push(byte[0]);
+            }
+            let head = String::from_utf8(head).expect("HTTP is text").to_lowercase();
+            let line = format!("sec-websocket-protocol: {chosen}\r\n");
+            assert!(head.starts_with("http/1.1 101 ") && head.contains(&line), "{way:?} {offered}: {head}");
+        }
+    }
+}
+
 #[test]
 fn frames_that_break_the_rules_are_told_so_and_nobody_else_notices() {
     let Some(rig) = Rig::start() else { return };

@@ -209,6 +209,61 @@ fn a_refusal_leaves_its_reason_out_where_it_does_not_fit() {
     }
 }
 
+/// [MQTT-3.1.4-5], [MQTT-3.1.2-24], [MQTT-3.1.2-8]: a CONNECT whose CONNACK its client would not take is refused before it does
+/// anything: nobody is taken over, no session ends, and no will is left.
+#[test]
+fn a_client_that_would_not_hear_that_it_is_in_changes_nothing() {
+    for bytes_max in [1, 4, 5, 10, 15] {
+        let (id, topic, gone) = (unique("small"), unique("small"), unique("gone"));
+        let mut first = connect(V5).id(&id).kept().open();
+        first.subscribe(&topic, 1);
+        let mut watcher = client(V5);
+        watcher.subscribe(&gone, 1);
+        let small = connect(V5).id(&id).clean(true).with(Property::Four(MAXIMUM_PACKET_SIZE, bytes_max));
+        let mut small = small.will(Will::new(&gone, "x").qos(1)).sent();
+        match small.try_receive() {
+            Ok(Packet::Connack(answer)) if bytes_max >= 5 => {
+                assert_eq!((answer.code, answer.present, answer.properties), (0x95, false, Properties::default()));
+                small.expect_closed();
+            }
+            Err(End::Closed) if bytes_max < 5 => {}
+            other => panic!("{bytes_max}: {other:?}"),
+        }
+        watcher.say(&topic, "still here", 1);
+        first.expect(&topic, "still here", 1);
+        watcher.expect_nothing();
+    }
+}
+
+/// [MQTT-3.2.0-1], [MQTT-3.1.2-24]: whatever bound on packets a client has, it hears whether it is in. MQTT 5.0, 3.2.2.3.15:
+/// Response Information may be left out, and is where only it does not fit.
+#[test]
+fn a_client_hears_whether_it_is_in_whatever_bound_it_has() {
+    let Some(broker) = Broker::start_with(|config| {
+        config.mqtt.response_information = "answers/".repeat(5);
+        config.mqtt.keep_alive_seconds_max = 10;
+        config.broker.expiry_seconds_max = 60;
+    }) else {
+        return;
+    };
+    for (id, expiry_seconds) in [("", 0), ("", 100), ("given", 0), ("given", 100)] {
+        let (mut taken, mut informed) = (false, false);
+        for bytes_max in 5..150 {
+            let mut small = connect(V5).at(broker.address()).id(id).session_expiry(expiry_seconds);
+            small = small.with(Property::Four(MAXIMUM_PACKET_SIZE, bytes_max));
+            let mut small = small.with(Property::Byte(REQUEST_RESPONSE_INFORMATION, 1)).sent();
+            let Packet::Connack(answer) = small.receive() else { panic!("expected CONNACK") };
+            let has_information = answer.properties.text(RESPONSE_INFORMATION).is_some();
+            assert!(matches!((answer.code, taken), (0, _) | (0x95, false)), "{id} {bytes_max} {answer:?}");
+            assert!(has_information || !informed, "{id} {bytes_max} {answer:?}");
+            // Without it there is room for more than 40 bytes less.
+            assert!(!has_information || taken, "{id} {bytes_max} {answer:?}");
+            (taken, informed) = (answer.code == 0, has_information);
+        }
+        assert!(taken && informed, "{id} {expiry_seconds}");
+    }
+}
+
 /// [MQTT-3.14.4-1], [MQTT-3.14.4-2]: the client says goodbye and the broker closes.
 #[test]
 fn after_disconnect_nothing_is_said() {

@@ -12,7 +12,7 @@ use super::worker::Worker;
 use super::{Answer, Attachment, Broker, Permits, queues};
 use crate::client::{Client, Departure, Protocol, Scope};
 use crate::dialogue::{Attach, Attached, Closed, Detach, Event};
-use crate::message::{Refusal, RefusalKind, Time};
+use crate::message::{Refusal, RefusalKind, Time, Will};
 use crate::store::{Change, MailboxRecord, Sequence};
 use crate::wasm::{EventKinds, Happening};
 use std::sync::Arc;
@@ -100,7 +100,7 @@ impl Broker {
         if let Err(refusal) = self.comes_as(worker, now, &client, NO_LINKS) {
             return Answer::Say(0, Event::Refused(refusal));
         }
-        let expiry_seconds = attach.expiry_seconds.min(self.limits.expiry_seconds_max);
+        let expiry_seconds = self.granted_expiry(attach.expiry_seconds);
         if expiry_seconds > 0 && !self.store.is_healthy() {
             let reason = "the disk fails: nothing is taken that would have to be kept";
             return Answer::Say(0, Event::Refused(Refusal::new(RefusalKind::Unavailable, reason)));
@@ -120,23 +120,8 @@ impl Broker {
                 }
             }
         };
-        let Attachment { mailbox, number } = &claimed.attachment;
-        if will.is_some() && !staged.publishes_will(mailbox.id) {
-            self.await_last_will(mailbox.id);
-        }
-        // Under the lock, so that whoever takes the mailbox over tells the store, and leaves its will, after us.
-        let state = mailbox.lock();
-        if state.attachment == *number {
-            if mailbox.is_durable() {
-                staged.change(Change::Mailbox(mailbox.id, Box::new(record(&client, &attach, expiry_seconds, &state))));
-            }
-            if let Some(will) = will {
-                self.put_will(&mut staged, mailbox.id, &client, will, now);
-            }
-        }
-        let after = self.submit(&mut staged);
-        drop(state);
-        self.announce(worker, staged, after);
+        let keeps = |state: &State| record(&client, &attach, expiry_seconds, state);
+        let after = self.settle_in(worker, now, &claimed.attachment, &client, keeps, will, staged);
         link.scope = Arc::new(client.scope.clone());
         link.client = Some(client.clone());
         link.attachment = Some(claimed.attachment);
@@ -145,6 +130,48 @@ impl Broker {
         self.metrics.clients_total.add(1);
         let resumed = claimed.resumed;
         Answer::Say(after, Event::Attached(Attached { client, resumed, assigned, expiry_seconds, proof }))
+    }
+
+    /// For how many seconds what belongs to a client that asks for so many outlives its connection.
+    pub fn granted_expiry(&self, asked_seconds: u32) -> u32 {
+        asked_seconds.min(self.limits.expiry_seconds_max)
+    }
+
+    /// Tells the store who has come, and leaves its will. Returns what has to be on disk before the client hears that it is in.
+    #[expect(clippy::too_many_arguments, reason = "one step of `attach`, with all that it knows")]
+    fn settle_in(
+        &self,
+        worker: &mut Worker,
+        now: Time,
+        attachment: &Attachment,
+        client: &Arc<Client>,
+        record: impl FnOnce(&State) -> MailboxRecord,
+        will: Option<Will>,
+        mut staged: Staged,
+    ) -> Sequence {
+        let Attachment { mailbox, number } = attachment;
+        if will.is_some() && !staged.publishes_will(mailbox.id) {
+            self.await_last_will(mailbox.id);
+        }
+        // Under the lock, so that whoever takes the mailbox over tells the store, and leaves its will, after us.
+        let state = mailbox.lock();
+        if state.attachment != *number {
+            drop(state);
+            if let Some(will) = will {
+                self.will_of_ousted(worker, now, mailbox, client, will, &mut staged);
+            }
+            return self.commit(worker, staged);
+        }
+        if mailbox.is_durable() {
+            staged.change(Change::Mailbox(mailbox.id, Box::new(record(&state))));
+        }
+        if let Some(will) = will {
+            self.put_will(&mut staged, mailbox.id, client, will, now);
+        }
+        let after = self.submit(&mut staged);
+        drop(state);
+        self.announce(worker, staged, after);
+        after
     }
 
     /// The connection whose place this client would take. What came for it before counts, so whoever attaches does well to
@@ -218,13 +245,19 @@ impl Broker {
         mailbox: &Arc<Mailbox>,
         staged: &mut Staged,
     ) -> Option<Claimed> {
-        let leaving = Leaving { number: None, how: Departure::TakenOver, expiry_seconds: u32::MAX };
-        self.leave(worker, now, mailbox, leaving, staged);
-        self.owner_is_back(worker, now, mailbox.id, staged);
-        let mut state = mailbox.lock();
-        if state.gone {
-            return None;
-        }
+        let mut state = loop {
+            let leaving = Leaving { number: None, how: Departure::TakenOver, expiry_seconds: u32::MAX };
+            self.leave(worker, now, mailbox, leaving, staged);
+            self.owner_is_back(worker, now, mailbox.id, staged);
+            let state = mailbox.lock();
+            if state.gone {
+                return None;
+            }
+            // Another connection may have come between, and gone again: it is thrown out as the first one was, with its will.
+            if state.outlet.is_none() && self.due(mailbox.id).is_none() {
+                break state;
+            }
+        };
         if mailbox.per_subscription() != attach.per_subscription {
             mailbox.set_per_subscription(attach.per_subscription);
             self.subscriptions_changed();
@@ -238,11 +271,7 @@ impl Broker {
         state.window_max = attach.window;
         state.window.restart();
         state.detached = None;
-        // Another connection may have come between: the last one wins.
-        if let Some(other) = mailbox.set_outlet(&mut state, Some(link.outlet.clone())) {
-            self.metrics.clients.add(-1);
-            other.close(Closed::TakenOver);
-        }
+        mailbox.set_outlet(&mut state, Some(link.outlet.clone()));
         // What waits is sent at the end of this batch, behind the answer.
         state.touched = true;
         worker.touched.push(link.outlet.clone());
@@ -383,13 +412,15 @@ impl Broker {
         // A connection that took the mailbox over in this very moment has to come again.
         state.consumers.clear();
         self.numbers_begin.fetch_max(mailbox.numbers_end(&state), Ordering::Relaxed);
-        if let Some(outlet) = mailbox.set_outlet(&mut state, None) {
+        let outlet = mailbox.set_outlet(&mut state, None);
+        drop(state);
+        if let Some(outlet) = outlet {
             if !mailbox.is_consumed() {
                 self.metrics.clients.add(-1);
+                self.happened(EventKinds::CLIENTS, || Happening::Disconnected(client.clone(), Departure::TakenOver));
             }
             outlet.close(Closed::TakenOver);
         }
-        drop(state);
         let kind = if queues::is_queue(&client) { Kind::Queue } else { Kind::Client };
         self.directory.remove(kind, &client.id, mailbox.id);
         self.metrics.mailboxes.add(-1);

@@ -6,12 +6,13 @@
 
 use super::Broker;
 use super::deliver::Full;
+use super::mailbox::Mailbox;
 use super::publish::{Decided, Decision};
 use super::route::{Route, Target};
 use super::staged::Staged;
-use super::wills::{Place, Touched};
+use super::wills::{Place, Touched, left_by};
 use super::worker::Worker;
-use crate::client::Departure;
+use crate::client::{Client, Departure};
 use crate::message::{Envelope, Message, Time, Will};
 use crate::store::{MailboxId, WillRecord};
 use crate::wasm::{Action, Wish};
@@ -49,6 +50,37 @@ impl Broker {
                 staged.will(id, Touched::Published);
                 self.begin_to_hold(now, record, &full, staged);
             }
+        }
+    }
+
+    /// The will of a connection that was let in and lost its place before it could leave it there: it counts like any other
+    /// [MQTT-3.1.2-8].
+    pub(super) fn will_of_ousted(
+        &self,
+        worker: &mut Worker,
+        now: Time,
+        mailbox: &Mailbox,
+        owner: &Arc<Client>,
+        will: Will,
+        staged: &mut Staged,
+    ) {
+        let how = Departure::TakenOver;
+        let state = mailbox.lock();
+        if will.delay_seconds > 0 && !state.gone {
+            // The session goes on, and whoever is in it has come in time [MQTT-3.1.3-9]. Nobody yet: whoever comes, or ends it,
+            // finds the will.
+            if state.outlet.is_none() && !self.wills.is_kept(mailbox.id) {
+                self.put_will(staged, mailbox.id, owner, will, now);
+                self.owner_leaves(now, mailbox.id, how, u32::MAX);
+                drop(state);
+                self.owner_left(worker, now, mailbox.id, staged);
+            }
+            return;
+        }
+        drop(state);
+        let record = WillRecord { due: Some((now, how)), ..left_by(owner, will, now) };
+        if let Err(full) = self.publish_will(worker, now, &record, how, staged) {
+            self.begin_to_hold(now, record, &full, staged);
         }
     }
 

@@ -65,6 +65,8 @@ mod queue_tests;
 #[cfg(test)]
 mod simulation;
 #[cfg(test)]
+mod take_over_tests;
+#[cfg(test)]
 mod tests;
 #[cfg(test)]
 mod will_tests;

@@ -16,7 +16,7 @@ fn attach(payload: &str, delay_seconds: u32) -> Request<'static> {
     attach_for("wills", payload, delay_seconds)
 }
 
-fn attach_for(name: &str, payload: &str, delay_seconds: u32) -> Request<'static> {
+pub(super) fn attach_for(name: &str, payload: &str, delay_seconds: u32) -> Request<'static> {
     let will = WillRequest {
         name: name.into(),
         guarantee: Guarantee::AtLeastOnce,
@@ -44,7 +44,7 @@ fn come(broker: &Broker, worker: &mut Worker, now: Time, payload: &str, delay_se
     come_by(broker, worker, now, attach(payload, delay_seconds))
 }
 
-fn come_by(broker: &Broker, worker: &mut Worker, now: Time, attach: Request<'_>) -> (Link, Sequence) {
+pub(super) fn come_by(broker: &Broker, worker: &mut Worker, now: Time, attach: Request<'_>) -> (Link, Sequence) {
     let mut link = Link::new(Arc::new(Probe::default()), Arc::new(nobody("mqtt", Protocol::Mqtt)));
     let answer = broker.handle(worker, &mut link, now, attach);
     let Answer::Say(after, Event::Attached(_)) = answer else { panic!("{answer:?}") };
@@ -61,7 +61,7 @@ fn a_will_for_a_queue_makes_the_queue() {
 }
 
 /// The first half of a detach: everything but telling the store.
-fn go(hall: &mut Hall, link: &Link) -> staged::Staged {
+pub(super) fn go(hall: &mut Hall, link: &Link) -> staged::Staged {
     let Attachment { mailbox, number } = link.attachment().unwrap().clone();
     let mut staged = hall.worker.stage();
     let leaving = Leaving { number: Some(number), how: Departure::ConnectionLost, expiry_seconds: 1000 };

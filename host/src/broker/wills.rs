@@ -89,10 +89,7 @@ impl Broker {
 
     /// Keeps a will, in place of an older one.
     pub(super) fn put_will(&self, staged: &mut Staged, id: MailboxId, owner: &Arc<Client>, will: Will, now: Time) {
-        // It counts as published by its owner: for No Local (MQTT 5.0, 3.8.3.1), and for what the owner has retained.
-        let will = Will { message: will.message.published_by(publisher::number(&owner.id)), ..will };
-        let record = WillRecord { owner: owner.clone(), will, registered: now, due: None };
-        self.wills.table.lock().insert(id, Place::Kept(record));
+        self.wills.table.lock().insert(id, Place::Kept(left_by(owner, will, now)));
         staged.will(id, Touched::Changed);
     }
 
@@ -133,15 +130,26 @@ impl Broker {
     /// The owner is back: in time, unless its will was due already and only nobody had come to it yet.
     pub(super) fn owner_is_back(&self, worker: &mut Worker, now: Time, id: MailboxId, staged: &mut Staged) {
         match self.due(id) {
+            // One that is not due is of a connection that has come since.
+            None => {}
             Some((at, how)) if at <= now && how != Departure::Clean => self.fire_will(worker, now, id, staged),
-            _ => self.cancel_will(id, staged),
+            Some(_) => self.cancel_due(id, staged),
         }
     }
 
-    /// The owner is back, or never minded.
+    /// The owner never minded.
     pub(super) fn cancel_will(&self, id: MailboxId, staged: &mut Staged) {
+        self.cancel_if(id, staged, |_| true);
+    }
+
+    /// Drops a will whose owner went; not one that another connection has left since.
+    fn cancel_due(&self, id: MailboxId, staged: &mut Staged) {
+        self.cancel_if(id, staged, |record| record.due.is_some());
+    }
+
+    fn cancel_if(&self, id: MailboxId, staged: &mut Staged, is_over: impl Fn(&WillRecord) -> bool) {
         let mut table = self.wills.table.lock();
-        if matches!(table.get(&id), Some(Place::Kept(_))) {
+        if matches!(table.get(&id), Some(Place::Kept(record)) if is_over(record)) {
             table.remove(&id);
             staged.will(id, Touched::Changed);
         }
@@ -153,7 +161,7 @@ impl Broker {
             record.due.get_or_insert((now, Departure::TakenOver));
         }
         match self.due(id) {
-            Some((_, Departure::Clean)) => self.cancel_will(id, staged),
+            Some((_, Departure::Clean)) => self.cancel_due(id, staged),
             _ => self.fire_will(worker, now, id, staged),
         }
     }
@@ -172,7 +180,7 @@ impl Broker {
         // One that is not due is of a connection that took the place since.
         match self.due(id) {
             None => {}
-            Some((_, Departure::Clean)) => self.cancel_will(id, staged),
+            Some((_, Departure::Clean)) => self.cancel_due(id, staged),
             Some((at, _)) if at <= now => self.fire_will(worker, now, id, staged),
             Some((at, _)) => {
                 staged.will(id, Touched::Changed);
@@ -208,4 +216,11 @@ impl Broker {
         let drain = self.drain_due(now);
         [self.deadlines.next(), drain, self.reap(worker, now)].into_iter().flatten().min()
     }
+}
+
+/// A will as it is kept. It counts as published by its owner: for No Local (MQTT 5.0, 3.8.3.1), and for what the owner has
+/// retained.
+pub(super) fn left_by(owner: &Arc<Client>, will: Will, now: Time) -> WillRecord {
+    let will = Will { message: will.message.published_by(publisher::number(&owner.id)), ..will };
+    WillRecord { owner: owner.clone(), will, registered: now, due: None }
 }

@@ -13,7 +13,7 @@ use super::reasons::{connect_reason, publish_reason, return_code, subscribe_reas
 use super::same::encoded;
 use super::topic_alias::{Alias, OutgoingAliases};
 use super::violation::Violation;
-use crate::dialogue::{Attached, Closed, Delivery, Event, Outgoing, Routed};
+use crate::dialogue::{ASSIGNED_ID_BYTES, Attach, Attached, Closed, Delivery, Event, Outgoing, Routed};
 use crate::message::{Guarantee, Message, Refusal, RefusalKind, Time};
 use std::sync::Arc;
 
@@ -388,10 +388,50 @@ impl Outbound {
             control::connack(attached.resumed && self.version > Version::V31, 0, out);
             return Outcome::Said;
         }
+        let information = &greeting.limits.response_information;
+        let information = Some(information).filter(|text| greeting.wants_response_information && !text.is_empty());
+        let assigned = attached.assigned.then_some(&*attached.client.id);
+        let write = |information: Option<&String>, out: &mut Vec<u8>| {
+            let proof = attached.proof.as_deref();
+            let mut properties = self.granted(&greeting, attached.expiry_seconds, assigned, proof);
+            properties.response_information = information.cloned();
+            control::connack_v5(attached.resumed, 0, properties, out);
+        };
+        let mut outcome = self.bounded(out, |out| write(information, out));
+        // It may be left out (MQTT 5.0, 3.2.2.3.15).
+        if outcome == Outcome::MustClose && information.is_some() {
+            outcome = self.bounded(out, |out| write(None, out));
+        }
+        if outcome == Outcome::MustClose {
+            self.stage = Stage::Mute;
+        }
+        outcome
+    }
+
+    /// Whether the client takes the CONNACK by which it would hear that it is in [MQTT-3.1.2-24]. Asked before anything is done
+    /// for it; the hall grants it a session of `expiry_seconds`.
+    pub fn may_accept(&self, attach: &Attach, expiry_seconds: u32) -> bool {
+        let Stage::Connecting(Some(greeting)) = &self.stage else { return true };
+        if self.version < Version::V5 || self.packet_bytes_max == u32::MAX {
+            return true;
+        }
+        let assigned = attach.client.id.is_empty().then(|| "-".repeat(ASSIGNED_ID_BYTES));
+        let properties = self.granted(greeting, expiry_seconds, assigned.as_deref(), attach.proof.as_deref());
+        self.bounded(&mut Vec::new(), |out| control::connack_v5(false, 0, properties, out)) == Outcome::Said
+    }
+
+    /// What a CONNACK that says yes cannot do without.
+    fn granted(
+        &self,
+        greeting: &Greeting,
+        expiry_seconds: u32,
+        assigned: Option<&str>,
+        proof: Option<&[u8]>,
+    ) -> ConnAckProperties {
         let limits = &greeting.limits;
         let mut properties = ConnAckProperties::new();
-        if attached.expiry_seconds != greeting.expiry_seconds {
-            properties.session_expiry_interval = Some(attached.expiry_seconds);
+        if expiry_seconds != greeting.expiry_seconds {
+            properties.session_expiry_interval = Some(expiry_seconds);
         }
         if limits.receive_maximum != u16::MAX {
             properties.receive_max = Some(limits.receive_maximum);
@@ -400,30 +440,25 @@ impl Outbound {
         if limits.topic_alias_maximum > 0 {
             properties.topic_alias_max = Some(limits.topic_alias_maximum);
         }
-        if attached.assigned {
-            properties.assigned_client_identifier = Some(attached.client.id.to_string());
-        }
+        properties.assigned_client_identifier = assigned.map(str::to_owned);
         properties.server_keep_alive = greeting.server_keep_alive;
-        if greeting.wants_response_information && !limits.response_information.is_empty() {
-            properties.response_information = Some(limits.response_information.clone());
-        }
         properties.authentication_method = self.method().map(str::to_owned);
-        properties.authentication_data = attached.proof.as_deref().map(|data| data.to_vec().into());
-        let outcome = self.bounded(out, |out| control::connack_v5(attached.resumed, 0, properties, out));
-        if outcome == Outcome::MustClose {
-            self.stage = Stage::Mute;
-        }
-        outcome
+        properties.authentication_data = proof.map(|data| data.to_vec().into());
+        properties
     }
 
     fn method(&self) -> Option<&str> {
         self.rare.as_ref()?.method.as_deref()
     }
 
-    /// Writes AUTH.
-    fn auth(&self, reason: u8, data: Option<&[u8]>, out: &mut Vec<u8>) -> Outcome {
+    /// Writes AUTH, or why the exchange ends where the client does not take one of that length.
+    fn auth(&mut self, reason: u8, data: Option<&[u8]>, out: &mut Vec<u8>) -> Outcome {
         let method = self.method();
-        self.bounded(out, |out| auth::write(&Auth { reason, method, data }, out))
+        let outcome = self.bounded(out, |out| auth::write(&Auth { reason, method, data }, out));
+        if outcome == Outcome::MustClose {
+            self.violation(&Violation::WelcomeTooLarge, out);
+        }
+        outcome
     }
 
     fn refused(&mut self, refusal: &Refusal, out: &mut Vec<u8>) -> Outcome {

@@ -161,6 +161,9 @@ pub enum Violation {
         "the answer would be larger than this client's maximum packet size; name fewer topic filters in one packet"
     )]
     AnswerTooLarge,
+    /// The answer to CONNECT, or a step of the exchange that it began, is longer than the client takes.
+    #[error("what lets this client in is larger than its maximum packet size; let it take larger packets")]
+    WelcomeTooLarge,
     /// An empty filter.
     #[error("a topic filter must have at least one character")]
     FilterEmpty,
@@ -240,7 +243,7 @@ impl Violation {
             Self::WillTopic | Self::TopicWildcard | Self::TopicTooDeep => 0x90,
             Self::ReceiveMaximum => 0x93,
             Self::AliasInvalid => 0x94,
-            Self::PacketTooLarge | Self::AnswerTooLarge => 0x95,
+            Self::PacketTooLarge | Self::AnswerTooLarge | Self::WelcomeTooLarge => 0x95,
             Self::TooManyUserProperties | Self::TooManyFilters | Self::AliasBytes => 0x97,
         }
     }
@@ -282,7 +285,7 @@ impl Violation {
             Self::RepeatedProperty => "MQTT 5.0, 2.2.2.2",
             Self::PropertyValue => "MQTT-4.13.1-1",
             Self::TooManyUserProperties | Self::TooManyFilters => "MQTT 5.0, 4.13.2",
-            Self::AnswerTooLarge => "MQTT-3.1.2-24",
+            Self::AnswerTooLarge | Self::WelcomeTooLarge => "MQTT-3.1.2-24",
             Self::ProtocolName => "MQTT-3.1.2-1",
             Self::ProtocolLevel | Self::ProtocolMismatch => "MQTT-3.1.2-2",
             Self::ConnectFlags => "MQTT-3.1.2-3",

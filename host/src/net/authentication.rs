@@ -190,6 +190,11 @@ impl Connection {
         }
         attach.client.scope.identity = identified.name;
         attach.proof = identified.data;
+        // Nobody is thrown out, and nothing begun anew, for a client that would not hear of it.
+        let expiry_seconds = self.context.broker.granted_expiry(attach.expiry_seconds);
+        if !self.outlet.lock().writer.may_accept(&attach, expiry_seconds) {
+            return Err(End::Violation(Violation::WelcomeTooLarge));
+        }
         match self.context.broker.occupant(&attach.client) {
             None => self.enter(worker, now, attach),
             Some(occupant) => {

@@ -3,7 +3,7 @@
 use super::amqp::{Side, Wire};
 use super::listener::Entrance;
 use crate::client::Protocol;
-use crate::dialogue::{Event, Handle, Outgoing};
+use crate::dialogue::{Attach, Event, Handle, Outgoing};
 use crate::message::Time;
 use crate::mqtt;
 use std::sync::Arc;
@@ -114,6 +114,14 @@ impl Writer {
                 true
             }
             (Self::Mqtt(machine), Say::Event(event)) => machine.event(event, out) == mqtt::Outcome::Said,
+        }
+    }
+
+    /// Whether the client would hear that it is in; the hall grants it a session of `expiry_seconds`.
+    pub fn may_accept(&self, attach: &Attach, expiry_seconds: u32) -> bool {
+        match self {
+            Self::Mqtt(machine) => machine.may_accept(attach, expiry_seconds),
+            Self::Silent | Self::Amqp(_) => true,
         }
     }
 

@@ -190,17 +190,24 @@ impl WebSocket {
         }
     }
 
-    /// The first that the client names and the listener speaks. One is needed (MQTT-6.0.0-3).
+    /// The first that the client names and the listener speaks. One is needed (MQTT-6.0.0-3). `mqttv3.1`, which clients of MQTT
+    /// 3.1 name, is chosen only where `mqtt` is not there (MQTT-6.0.0-4).
     fn subprotocol_of(&self, request: &Request) -> Result<(&'static str, Subprotocol), Refusal> {
-        let named = request.headers().get_all(header::SEC_WEBSOCKET_PROTOCOL).iter();
-        let mut named = named.filter_map(|value| value.to_str().ok()).flat_map(|value| value.split(','));
-        let found = named.find_map(|name| match name.trim() {
-            "mqtt" if self.rules.mqtt => Some(("mqtt", Subprotocol::Mqtt)),
-            "mqttv3.1" if self.rules.mqtt => Some(("mqttv3.1", Subprotocol::Mqtt)),
-            "amqp" if self.rules.amqp => Some(("amqp", Subprotocol::Amqp)),
+        let named = || {
+            let named = request.headers().get_all(header::SEC_WEBSOCKET_PROTOCOL).iter();
+            named.filter_map(|value| value.to_str().ok()).flat_map(|value| value.split(',')).map(str::trim)
+        };
+        let found = named().find_map(|name| match name {
+            "mqtt" | "mqttv3.1" if self.rules.mqtt => Some(Subprotocol::Mqtt),
+            "amqp" if self.rules.amqp => Some(Subprotocol::Amqp),
             _ => None,
         });
-        found.ok_or((400, "Bad Request", "Sec-WebSocket-Protocol names nothing that is spoken here"))
+        match found {
+            Some(Subprotocol::Amqp) => Ok(("amqp", Subprotocol::Amqp)),
+            Some(Subprotocol::Mqtt) if named().any(|name| name == "mqtt") => Ok(("mqtt", Subprotocol::Mqtt)),
+            Some(Subprotocol::Mqtt) => Ok(("mqttv3.1", Subprotocol::Mqtt)),
+            None => Err((400, "Bad Request", "Sec-WebSocket-Protocol names nothing that is spoken here")),
+        }
     }
 
     fn refuse(&mut self, (status, phrase, why): Refusal, reply: &mut Vec<u8>) -> Result<(), Fault> {
