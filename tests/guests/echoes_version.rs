@@ -6,12 +6,18 @@ use pliant_guest::prelude::*;
 #[serde(deny_unknown_fields)]
 struct EchoesVersion {
     version: String,
+    /// From this instance on `configure` traps.
+    #[serde(default)]
+    last_start: Option<i64>,
 }
 
 impl Module for EchoesVersion {
     type Config = Self;
 
     fn new(config: Self) -> Result<Self, Refusal> {
+        if let Some(last) = config.last_start {
+            assert!(state::add("starts", 1).unwrap_or(0) <= last, "one instance too many");
+        }
         Ok(config)
     }
 }

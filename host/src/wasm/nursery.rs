@@ -26,6 +26,8 @@ const ORDERS_MAX: usize = 64;
 pub(super) struct Spares {
     /// Making one takes long.
     costly: AtomicBool,
+    /// One of them failed when it was asked beforehand: none is any more.
+    cold: AtomicBool,
     ready: Mutex<Vec<Instance>>,
 }
 
@@ -64,7 +66,7 @@ impl Inner {
     /// An instance that is ready to be asked, by whoever is about to.
     pub(super) fn instance(self: &Arc<Self>, version: &Arc<Version>) -> Result<Instance, Fault> {
         if !version.spares.costly.load(Ordering::Relaxed) {
-            return self.make_ready(version).map(|(instance, _)| instance);
+            return self.make(version);
         }
         let spare = version.spares.ready.lock().pop();
         let orders = self.nursery.orders.get_or_init(|| hire(Arc::downgrade(self)));
@@ -95,14 +97,19 @@ impl Inner {
     fn make_ready(self: &Arc<Self>, version: &Arc<Version>) -> Result<(Instance, bool), Fault> {
         let begun = ThreadTime::now();
         let instance = self.make(version)?;
-        if begun.elapsed() < COSTLY {
-            return Ok((instance, false));
+        let was_costly = begun.elapsed() >= COSTLY;
+        if !was_costly || version.spares.cold.load(Ordering::Relaxed) {
+            return Ok((instance, was_costly));
         }
         let mut guests = Guests::warming_up(self.clone(), version, instance);
         self.warm_up(&mut guests, version);
-        // What fails at that, as at a message that it does not expect, is asked from its start on.
-        let instance = guests.into_instance().map_or_else(|| self.make(version), Ok)?;
-        Ok((instance, true))
+        if let Some(instance) = guests.into_instance() {
+            return Ok((instance, true));
+        }
+        // What fails at that, as at a message that it does not expect, is asked from its start on, and not tried again: a guest that
+        // loops would hold up each caller.
+        version.spares.cold.store(true, Ordering::Relaxed);
+        self.make(version).map(|instance| (instance, true))
     }
 
     /// Makes an instance that nobody has asked anything.

@@ -88,11 +88,10 @@ impl Inner {
             if patience.is_some_and(|patience| begun.elapsed() > patience) {
                 return Err(wrong("they take too long".to_owned()));
             }
-            let (mut decision, mut microseconds) =
-                self.run(compiled, example, &config, Guests::fresh).map_err(wrong)?;
+            let (mut decision, mut microseconds) = self.run(compiled, example, &config, false).map_err(wrong)?;
             if decision.get("failed").is_some() {
                 // An interpreter's first call may take longer than a call has; no message meets it before it has answered one.
-                (decision, microseconds) = self.run(compiled, example, &config, |guests| guests).map_err(wrong)?;
+                (decision, microseconds) = self.run(compiled, example, &config, true).map_err(wrong)?;
             }
             let differences = match unfit(example, compiled) {
                 Some(why) => vec![why],
@@ -143,16 +142,22 @@ impl Inner {
         compiled: &Arc<Compiled>,
         example: &Example,
         config: &str,
-        supplied: fn(Guests) -> Guests,
+        is_warm: bool,
     ) -> Result<(Json, f64), String> {
         let now = (self.clock)();
         let services = self.scratch(example, now)?;
         let (clock, log, compiled) = (services.clone(), services.clone(), compiled.clone());
         let version = Version::new(&self.engine, &self.limits, 1, "".into(), compiled, services, config.into());
         let version = Arc::new(version.map_err(|error| error.to_string())?);
-        let link = Link::new(version, 0, OnFailure::Refuse);
+        let link = Link::new(version.clone(), 0, OnFailure::Refuse);
         let chain = Chain::new(1, vec![Arc::new(link)], &[], Closed::default());
-        let mut guests = supplied(Guests::of(self.clone()).patient());
+        let guests = Guests::of(self.clone()).patient();
+        let mut guests = if is_warm {
+            self.stock(&version);
+            guests
+        } else {
+            guests.fresh()
+        };
         guests.trace = Some(Vec::new());
         let mut call = Call { chain: &chain, guests: &mut guests, example, client: example.client.client()?, now };
         let mut decision = call.make((clock.clock)(), &self.limits.topics)?;
