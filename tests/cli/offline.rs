@@ -20,6 +20,7 @@ fn wrong_usage_ends_with_2_and_names_what_is_wrong() {
         (&["pub", "a", "x", "--url", "udp://localhost"], "unknown"),
         (&["sub", "a#"], "whole"),
         (&["module", "new", "No Name"], "is no name"),
+        (&["module", "new", "self"], "is a word of Rust"),
         (&["module", "build", "nowhere"], "Cargo.toml"),
         (&["module", "test", "new.wasm", "--against", "old.wasm"], "--replay"),
     ] {

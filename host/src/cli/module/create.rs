@@ -36,6 +36,9 @@ pub(super) fn run(args: &NewArgs) -> Outcome {
     if !name.starts_with(|c: char| c.is_ascii_lowercase()) || !name.chars().all(fits) || name.len() > 64 {
         return Err(Failure::Usage(format!("{name:?} is no name: small letters, digits and hyphens, a letter first")));
     }
+    if matches!(args.lang, Language::Rust) && RUST_WORDS.contains(&&**name) {
+        return Err(Failure::Usage(format!("{name:?} is a word of Rust, which no crate can have for its name")));
+    }
     let mut files = match args.lang {
         Language::Rust => rust(args)?,
         Language::C => with_contract(template::C, name),
@@ -135,6 +138,13 @@ fn find_sdk() -> Option<PathBuf> {
     let mut found = folders.map(|folder| folder.join("guest-sdk")).filter(|sdk| sdk.join("Cargo.toml").is_file());
     found.next()
 }
+
+/// Keywords (Rust reference, 2.1) that would pass for a name.
+const RUST_WORDS: [&str; 39] = [
+    "as", "async", "await", "break", "const", "continue", "crate", "dyn", "else", "enum", "extern", "false", "fn",
+    "for", "gen", "if", "impl", "in", "let", "loop", "match", "mod", "move", "mut", "pub", "ref", "return", "self",
+    "static", "struct", "super", "trait", "true", "type", "unsafe", "use", "where", "while", "yield",
+];
 
 /// `name-site` is `NameSite`.
 fn type_name(name: &str) -> String {

@@ -33,7 +33,7 @@ impl Figures {
         let mut figures = self.0.lock();
         let room = figures.len() < limit;
         match (figures.get_mut(name), new) {
-            (Some(Figure::Count(sum)), Figure::Count(delta)) => *sum = sum.wrapping_add(delta),
+            (Some(Figure::Count(sum)), Figure::Count(delta)) => *sum = sum.saturating_add(delta),
             (Some(Figure::Gauge(value)), Figure::Gauge(now)) => *value = now,
             (None, new) if room => {
                 figures.insert(name.into(), new);
@@ -85,7 +85,9 @@ mod tests {
         for bad in ["", "9a", "a-b", "A", "a b", "a\n", "a\"", "a\0", "a\\"] {
             assert!(!figures.change(9, bad, Figure::Count(1)), "{bad:?}");
         }
-        let expected = vec![("a".into(), Figure::Count(5)), ("b".into(), Figure::Gauge(0.5))];
+        // A counter that began anew would be taken for a restart.
+        assert!(figures.change(2, "a", Figure::Count(u64::MAX)));
+        let expected = vec![("a".into(), Figure::Count(u64::MAX)), ("b".into(), Figure::Gauge(0.5))];
         assert_eq!(figures.list(), expected);
     }
 }
