@@ -1,7 +1,9 @@
 //! What was acknowledged stays where it is while a module fails on its way out, and comes when the module works again or is gone.
 
 use crate::harness::{Admin, Broker, Client, Publish, V5, connect, guests};
-use fe2o3_amqp::types::messaging::{Body, Header, Message, Outcome};
+use fe2o3_amqp::connection::ConnectionHandle;
+use fe2o3_amqp::session::SessionHandle;
+use fe2o3_amqp::types::messaging::{Body, Data, Header, Message, Outcome};
 use fe2o3_amqp::types::primitives::{Binary, Value};
 use fe2o3_amqp::{Connection, Receiver, Sender, Session};
 use std::future::Future;
@@ -91,6 +93,31 @@ fn run<T>(work: impl Future<Output = T>) -> T {
     runtime.block_on(async { tokio::time::timeout(PATIENCE, work).await.expect("the broker answers") })
 }
 
+async fn amqp(broker: &Broker, name: &str) -> (ConnectionHandle<()>, SessionHandle<()>) {
+    let url = format!("amqp://{}", broker.at("amqp"));
+    let mut connection = Connection::open(name, &url[..]).await.expect("a connection");
+    let session = Session::begin(&mut connection).await.expect("a session");
+    (connection, session)
+}
+
+/// A message that is not lost where it crosses.
+fn durable(text: &str) -> Message<Data> {
+    let header = Header { durable: true, ..Header::default() };
+    Message::builder().header(header).data(Binary::from(text.as_bytes())).build()
+}
+
+async fn expect_nothing(receiver: &mut Receiver) {
+    let early = tokio::time::timeout(Duration::from_millis(300), receiver.recv::<Body<Value>>()).await;
+    assert!(early.is_err(), "{early:?}");
+}
+
+async fn expect(receiver: &mut Receiver, text: &str) {
+    let delivery = receiver.recv::<Body<Value>>().await.expect("a message");
+    let Body::Data(data) = delivery.body() else { panic!("{delivery:?}") };
+    assert_eq!(data.iter().flat_map(|part| part.0.to_vec()).collect::<Vec<_>>(), text.as_bytes());
+    receiver.accept(&delivery).await.expect("it may be accepted");
+}
+
 /// What of a queue has no form for an AMQP receiver, since the module that would make it fails, is there for later.
 #[test]
 fn a_queue_keeps_what_cannot_be_translated() {
@@ -102,19 +129,31 @@ fn a_queue_keeps_what_cannot_be_translated() {
     publisher.say("/queues/tr", "x", 1);
     publisher.say("/queues/tr", "good", 1);
     run(async {
-        let mut connection =
-            Connection::open("r", &format!("amqp://{}", broker.at("amqp"))[..]).await.expect("a connection");
-        let mut session = Session::begin(&mut connection).await.expect("a session");
+        let (_connection, mut session) = amqp(&broker, "r").await;
         let mut receiver = Receiver::attach(&mut session, "r", "/queues/tr").await.expect("a link");
-        let early = tokio::time::timeout(Duration::from_millis(300), receiver.recv::<Body<Value>>()).await;
-        assert!(early.is_err(), "{early:?}");
+        expect_nothing(&mut receiver).await;
         admin.delete("/api/v1/modules/beside").expect(200);
         for text in ["x", "good"] {
-            let delivery = receiver.recv::<Body<Value>>().await.expect("a message");
-            let Body::Data(data) = delivery.body() else { panic!("{delivery:?}") };
-            assert_eq!(data.iter().flat_map(|part| part.0.to_vec()).collect::<Vec<_>>(), text.as_bytes());
-            receiver.accept(&delivery).await.expect("it may be accepted");
+            expect(&mut receiver, text).await;
         }
+    });
+}
+
+/// A delivery module that cannot be shown a message, since the one that translates it fails, has not said that it may leave.
+#[test]
+fn what_a_delivery_module_cannot_be_shown_waits() {
+    let Some(broker) = Broker::start() else { return };
+    let admin = broker.admin();
+    admin.deploy(&format!("{BESIDE}&order=1"), &guests::component("beside")).expect(200);
+    run(async {
+        let (_connection, mut session) = amqp(&broker, "r").await;
+        let mut receiver = Receiver::attach(&mut session, "r", "seen/x").await.expect("a link");
+        let mut sender = Sender::attach(&mut session, "s", "seen/x").await.expect("a link");
+        let outcome = sender.send(durable("trap")).await.expect("an outcome");
+        assert!(matches!(outcome, Outcome::Accepted(_)), "{outcome:?}");
+        expect_nothing(&mut receiver).await;
+        admin.delete("/api/v1/modules/beside").expect(200);
+        expect(&mut receiver, "trap").await;
     });
 }
 
@@ -128,20 +167,14 @@ fn what_is_accepted_over_amqp_comes_when_it_can_be_translated() {
     reader.subscribe("y/#", 1);
     admin.deploy("/api/v1/modules/beside?order=1", &guests::component("beside")).expect(200);
     run(async {
-        let mut connection =
-            Connection::open("s", &format!("amqp://{}", broker.at("amqp"))[..]).await.expect("a connection");
-        let mut session = Session::begin(&mut connection).await.expect("a session");
+        let (_connection, mut session) = amqp(&broker, "s").await;
         let mut sender = Sender::attach(&mut session, "s", "y/1").await.expect("a link");
         let mut other = Sender::attach(&mut session, "o", "nobody").await.expect("a link");
-        let body = |text: &str| {
-            let header = Header { durable: true, ..Header::default() };
-            Message::builder().header(header).data(Binary::from(text.as_bytes())).build()
-        };
         for (text, accepted) in [("refuse", false), ("trap", true), ("good", true)] {
-            let outcome = sender.send(body(text)).await.expect("an outcome");
+            let outcome = sender.send(durable(text)).await.expect("an outcome");
             assert_eq!(matches!(outcome, Outcome::Accepted(_)), accepted, "{text}: {outcome:?}");
         }
-        let outcome = other.send(body("refuse")).await.expect("an outcome");
+        let outcome = other.send(durable("refuse")).await.expect("an outcome");
         assert!(!matches!(outcome, Outcome::Rejected(_)), "nobody is to get it in another form: {outcome:?}");
         reader.expect_nothing();
         admin.delete("/api/v1/modules/beside").expect(200);
@@ -149,7 +182,7 @@ fn what_is_accepted_over_amqp_comes_when_it_can_be_translated() {
             reader.expect("y/1", text, 1);
         }
         admin.post("/api/v1/modules/translate/disable", &serde_json::json!({})).expect(200);
-        let outcome = sender.send(body("good")).await.expect("an outcome");
+        let outcome = sender.send(durable("good")).await.expect("an outcome");
         assert!(matches!(outcome, Outcome::Rejected(_)), "{outcome:?}");
     });
 }

@@ -7,7 +7,7 @@
 //! | a subscription, a queue | `subscribe`, `receive` | nothing |
 //! | a copy | `route`, when a topic's way is worked out | the route |
 //! | a copy that was queued under other modules, a retained message, one that is sent again | `decide`, before it leaves | the mailbox |
-//! | a consumer of a queue | here, when modules change | nothing |
+//! | a consumer of a queue | `decide`, before the first entry leaves; here, for those who wait for one, when modules change | the consumer |
 //! | a will | `wills`, when it is left and when it is due | nothing |
 //! | what comes by HTTP or from a module | `publish` | nothing |
 
@@ -73,6 +73,17 @@ pub(super) enum May {
     No,
     /// A module failed: not now.
     NotNow,
+}
+
+impl May {
+    /// `failed`: a no follows from a module's failure.
+    fn said(may: bool, failed: bool) -> Self {
+        match (may, failed) {
+            (true, _) => Self::Yes,
+            (false, false) => Self::No,
+            (false, true) => Self::NotNow,
+        }
+    }
 }
 
 /// The words for every no.
@@ -181,22 +192,19 @@ impl Broker {
         if queues::is_queue(&client) {
             return May::Yes;
         }
-        let may = match known {
-            Some(known) => known,
-            None => {
-                let failures = guests.failures();
-                let may = self.ask(chain, guests, &client, Action::Receive, topic.as_str());
-                if guests.failures() != failures {
-                    return if may { May::Yes } else { May::NotNow };
-                }
-                let most = self.limits.permits_remembered_max;
-                let mut state = mailbox.lock();
-                let permits = state.permits.get_or_insert_default();
-                permits.put(chain.generation(), &client, topic.clone(), may, most);
-                may
-            }
-        };
-        if may { May::Yes } else { May::No }
+        if let Some(known) = known {
+            return May::said(known, false);
+        }
+        let failures = guests.failures();
+        let may = self.ask(chain, guests, &client, Action::Receive, topic.as_str());
+        let failed = guests.failures() != failures;
+        if !failed {
+            let most = self.limits.permits_remembered_max;
+            let mut state = mailbox.lock();
+            let permits = state.permits.get_or_insert_default();
+            permits.put(chain.generation(), &client, topic.clone(), may, most);
+        }
+        May::said(may, failed)
     }
 
     /// Whether a client may consume a queue, and get what is in it.
@@ -208,11 +216,7 @@ impl Broker {
         let may = [Action::Subscribe, Action::Receive]
             .into_iter()
             .all(|action| self.ask(chain, guests, client, action, address));
-        match may {
-            true => May::Yes,
-            false if chain.is_access_closed() || guests.failures() != failures => May::NotNow,
-            false => May::No,
-        }
+        May::said(may, chain.is_access_closed() || guests.failures() != failures)
     }
 
     /// Leaves out of a topic's way whoever may not get its messages. True: of somebody a module could not say, so copies are

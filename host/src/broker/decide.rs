@@ -12,7 +12,7 @@ use super::worker::Worker;
 use super::{Attachment, Broker, queues};
 use crate::client::Client;
 use crate::dialogue::Handle;
-use crate::message::{Guarantee, Message, Time};
+use crate::message::{FormMissing, Guarantee, Message, Time};
 use crate::store::Change;
 use crate::topic::Topic;
 use crate::wasm::{Chain, Leaves};
@@ -139,8 +139,13 @@ impl Broker {
         if !chain.wants_delivery(message.topic().as_str()) {
             return Leaves::AsItIs;
         }
-        // What has no form for modules has none for them to decide about.
-        let Ok(shown) = self.shown(worker, message) else { return Leaves::AsItIs };
+        let Ok(shown) = self.shown(worker, message) else {
+            return match message.in_form(false) {
+                Err(FormMissing::NotYet) => Leaves::NotNow,
+                // What has no form for modules has none for them to decide about.
+                _ => Leaves::AsItIs,
+            };
+        };
         match chain.leaves(&mut worker.guests, client, &shown, *guarantee, *retain) {
             Leaves::Instead(made) => Leaves::Instead(self.altered(worker, chain, message, &shown, made)),
             leaves => leaves,

@@ -111,6 +111,10 @@ pub struct HookFigures {
 }
 
 impl HookMeter {
+    fn answered(&self) -> u64 {
+        self.calls.load(Ordering::Relaxed).saturating_sub(self.failures.load(Ordering::Relaxed))
+    }
+
     fn new() -> Box<Self> {
         let buckets = [const { AtomicU64::new(0) }; BUCKETS];
         Box::new(Self {
@@ -180,6 +184,12 @@ impl Meter {
                 add(to, read(from));
             }
         }
+    }
+
+    /// Calls of these functions that did not fail, roughly while one goes on.
+    pub(super) fn answered(&self, hooks: &[Hook]) -> u64 {
+        let counted = hooks.iter().filter_map(|hook| self.hooks[*hook as usize].get());
+        counted.map(|meter| meter.answered()).sum()
     }
 
     /// What was counted, for each function that was called.

@@ -194,8 +194,9 @@ impl Version {
 
     /// How often it had an answer in these hooks.
     pub(super) fn answered(&self, hooks: &[Hook]) -> u64 {
-        let is_one = |figures: &HookFigures| hooks.iter().any(|hook| hook.name() == figures.hook);
-        self.figures().iter().filter(|figures| is_one(figures)).map(|figures| figures.calls - figures.failures).sum()
+        let meters = self.meters.lock();
+        let all = meters.live.iter().map(|meter| &**meter).chain([&meters.gone]);
+        all.map(|meter| meter.answered(hooks)).sum()
     }
 
     pub(super) fn figures(&self) -> Vec<HookFigures> {
