@@ -7,7 +7,9 @@ use pliant_guest::prelude::*;
 static STARTED: AtomicBool = AtomicBool::new(false);
 
 fn toil() {
-    (0..100_000_000u64).for_each(|n| drop(core::hint::black_box(n)));
+    for n in 0..100_000_000u64 {
+        core::hint::black_box(n);
+    }
 }
 
 #[derive(Deserialize)]
@@ -30,6 +32,8 @@ fn endless() -> ! {
     }
 }
 
+// Without an end on purpose: what stops it is the bound on the stack.
+#[expect(unconditional_recursion)]
 fn recurse(depth: u64) -> u64 {
     let here = core::hint::black_box([depth; 64]);
     recurse(depth + 1) + here[(depth % 64) as usize]
@@ -135,7 +139,9 @@ impl Routing for Hostile {
                 Decision::keep()
             }
             "state-sets" => {
-                (0..100u8).for_each(|n| drop(state::set("key", &[n; 16], None)));
+                for n in 0..100u8 {
+                    let _ = state::set("key", &[n; 16], None);
+                }
                 Decision::keep()
             }
             "hoards" => {
@@ -146,7 +152,9 @@ impl Routing for Hostile {
             "dawdles" => {
                 let until = clock::now_milliseconds() + 3;
                 while clock::now_milliseconds() < until {
-                    (0..10_000).for_each(|n| drop(core::hint::black_box(n)));
+                    for n in 0..10_000 {
+                        core::hint::black_box(n);
+                    }
                 }
                 Decision::keep()
             }

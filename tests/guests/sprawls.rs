@@ -104,7 +104,7 @@ impl Sprawls {
             }
             "logs" => (0..600).for_each(|n| log::info(name(n))),
             "figures" => (0..100).for_each(|n| metrics::count(&name(n), 1)),
-            "states" => (0..300).for_each(|_| drop(state::set("key", &[7; 60_000], None))),
+            "states" => (0..300).for_each(|_| _ = state::set("key", &[7; 60_000], None)),
             "looks-up" => (0..2_000).for_each(|_| drop(retained::get("nothing"))),
             "looks-at-much" => (0..10).for_each(|_| drop(retained::get("large"))),
             _ => {}
