@@ -146,10 +146,13 @@ struct Head {
     /// How many durable queue entries still need that row.
     log_uses: AtomicU64,
     /// Bytes that a protocol room made of the properties once, for all subscribers.
-    encoded_properties: OnceLock<Box<[u8]>>,
+    encoded_properties: OnceLock<ThinArc<(), u8>>,
     /// Counted as long as the message is there.
     _weight: weight::Weight,
 }
+
+// With the length of the payload it is moved by a few instructions, not by a call.
+const _: () = assert!(size_of::<Head>() <= 120);
 
 impl Message {
     /// Copies the payload into a new message.
@@ -298,8 +301,9 @@ impl Message {
 
     /// What a protocol room made of the properties, made now if this is the first time. One room only may use this:
     /// the bytes are the same for all its subscribers.
-    pub fn encoded_properties(&self, encode: impl FnOnce(&Envelope) -> Box<[u8]>) -> &[u8] {
-        self.0.header.header.encoded_properties.get_or_init(|| encode(self.envelope()))
+    pub fn encoded_properties(&self, encode: impl FnOnce(&Envelope) -> Vec<u8>) -> &[u8] {
+        let encoded = || ThinArc::from_header_and_slice((), &encode(self.envelope()));
+        &self.0.header.header.encoded_properties.get_or_init(encoded).slice
     }
 }
 

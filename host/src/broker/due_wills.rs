@@ -111,13 +111,13 @@ impl Broker {
     ) -> Result<(), Full> {
         let Outcome { go, wishes } = self.judge_will(worker, now, record, how);
         for (decided, route) in &go {
-            self.copies_have_room(worker, now, &decided.copies)?;
+            self.copies_have_room(worker, now, decided.beside.copies())?;
             self.has_room_for_will(now, decided, route)?;
         }
         for (decided, route) in go {
             // Somebody may have filled a queue since it was looked at: its bound is exceeded, and nothing is lost.
             self.hand_out(worker, now, &decided.message, &route, decided.keep, staged);
-            self.grant(worker, now, decided.wishes, staged);
+            self.grant_beside(worker, now, decided.beside, staged);
             self.metrics.wills_published_total.add(1);
         }
         for wishes in wishes {

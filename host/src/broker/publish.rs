@@ -47,9 +47,28 @@ pub(super) enum Decision {
 pub(super) struct Decided {
     pub message: Message,
     pub keep: Keep,
-    pub wishes: Vec<Wish>,
+    pub beside: Beside,
+}
+
+/// What modules want published beside a message. Most messages have nothing of it, and carry one word.
+#[derive(Default)]
+pub(super) struct Beside(Option<Box<(Vec<Wish>, Vec<Message>)>>);
+
+impl Beside {
+    fn new(wishes: Vec<Wish>, copies: Vec<Message>) -> Self {
+        Self((!wishes.is_empty()).then(|| Box::new((wishes, copies))))
+    }
+
     /// Those of the wishes that are the message itself under other topics.
-    pub copies: Vec<Message>,
+    #[inline(always)]
+    pub fn copies(&self) -> &[Message] {
+        self.0.as_ref().map_or(&[], |beside| &beside.1)
+    }
+
+    /// All that they wish for.
+    pub fn wishes(self) -> Vec<Wish> {
+        self.0.map_or_else(Vec::new, |beside| beside.0)
+    }
 }
 
 /// A publication that waits for room in a queue.
@@ -271,12 +290,12 @@ impl Broker {
                 if let Err(refusal) = self.has_form(worker, &decided.message, &route) {
                     return Passed::Refused(refusal);
                 }
-                if let Err(full) = self.copies_have_room(worker, now, &decided.copies) {
+                if let Err(full) = self.copies_have_room(worker, now, decided.beside.copies()) {
                     return Passed::Full(Box::new(decided), full);
                 }
                 match self.deliver(worker, now, &decided.message, &route, decided.keep, staged) {
                     Ok(routed) => {
-                        self.grant(worker, now, decided.wishes, staged);
+                        self.grant_beside(worker, now, decided.beside, staged);
                         Passed::Taken(routed)
                     }
                     Err(full) => Passed::Full(Box::new(decided), full),
@@ -298,7 +317,7 @@ impl Broker {
         if route.wants_routing {
             return self.judge_by_routing(worker, now, publisher, message, route);
         }
-        self.judge_retention(worker, now, publisher, (message, Vec::new(), Vec::new()), route)
+        self.judge_retention(worker, now, publisher, (message, Beside::default()), route)
     }
 
     fn judge_by_routing(
@@ -338,7 +357,7 @@ impl Broker {
             Outcome::Refuse(refusal) => return Decision::Refused(refusal),
             Outcome::Discard => return Decision::Discarded(wishes),
         }
-        self.judge_retention(worker, now, publisher, (message, wishes, copies), route)
+        self.judge_retention(worker, now, publisher, (message, Beside::new(wishes, copies)), route)
     }
 
     #[inline(always)]
@@ -347,7 +366,7 @@ impl Broker {
         worker: &mut Worker,
         now: Time,
         publisher: &Client,
-        (message, wishes, copies): (Message, Vec<Wish>, Vec<Message>),
+        (message, beside): (Message, Beside),
         route: Arc<Route>,
     ) -> Decision {
         let keep = match route.unflagged {
@@ -355,7 +374,7 @@ impl Broker {
             _ => self.retention(worker, now, publisher, &message, &route),
         };
         match keep {
-            Ok(keep) => self.go(worker, now, Decided { message, keep, wishes, copies }, route),
+            Ok(keep) => self.go(worker, now, Decided { message, keep, beside }, route),
             Err(refusal) => Decision::Refused(refusal),
         }
     }
@@ -364,14 +383,14 @@ impl Broker {
     /// be made, nothing of the message is taken.
     #[inline(always)]
     fn go(&self, worker: &mut Worker, now: Time, decided: Decided, route: Arc<Route>) -> Decision {
-        if decided.copies.is_empty() && !route.is_queue {
+        if decided.beside.copies().is_empty() && !route.is_queue {
             return Decision::Go(decided, route);
         }
         self.go_by_queues(worker, now, decided, route)
     }
 
     fn go_by_queues(&self, worker: &mut Worker, now: Time, decided: Decided, route: Arc<Route>) -> Decision {
-        let made = decided.copies.iter().try_for_each(|copy| {
+        let made = decided.beside.copies().iter().try_for_each(|copy| {
             let route = self.route_of(worker, copy.topic());
             self.queue_on_first_use(worker, now, route).map(drop)
         });
@@ -401,27 +420,28 @@ impl Broker {
             Ok(route) => route,
             Err(refusal) => return Passed::Refused(refusal),
         };
-        if let Err(full) = self.copies_have_room(worker, now, &decided.copies) {
+        if let Err(full) = self.copies_have_room(worker, now, decided.beside.copies()) {
             return Passed::Full(decided, full);
         }
         match self.deliver(worker, now, &decided.message, &route, decided.keep, staged) {
             Ok(routed) => {
-                self.grant(worker, now, decided.wishes, staged);
+                self.grant_beside(worker, now, decided.beside, staged);
                 Passed::Taken(routed)
             }
             Err(full) => Passed::Full(decided, full),
         }
     }
 
-    /// Publishes what modules wish for, and what other modules wish for because of that, up to a bound.
+    /// Publishes what modules wish for beside a message that is on its way.
     #[inline(always)]
-    pub(super) fn grant(&self, worker: &mut Worker, now: Time, wishes: Vec<Wish>, staged: &mut Staged) {
-        if !wishes.is_empty() {
-            self.grant_each(worker, now, wishes, staged);
+    pub(super) fn grant_beside(&self, worker: &mut Worker, now: Time, beside: Beside, staged: &mut Staged) {
+        if beside.0.is_some() {
+            self.grant(worker, now, beside.wishes(), staged);
         }
     }
 
-    fn grant_each(&self, worker: &mut Worker, now: Time, wishes: Vec<Wish>, staged: &mut Staged) {
+    /// Publishes what modules wish for, and what other modules wish for because of that, up to a bound.
+    pub(super) fn grant(&self, worker: &mut Worker, now: Time, wishes: Vec<Wish>, staged: &mut Staged) {
         let mut granted = 0;
         let mut waiting: VecDeque<Wish> = wishes.into();
         while let Some(wish) = waiting.pop_front() {

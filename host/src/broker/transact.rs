@@ -56,9 +56,9 @@ impl Broker {
         let Judged { go, mut wishes } = self.judge_all(worker, link, now, publications)?;
         let mut crowd = Crowd::default();
         for (decided, route) in &go {
-            self.copies_have_room(worker, now, &decided.copies).map_err(|full| full.refusal())?;
+            self.copies_have_room(worker, now, decided.beside.copies()).map_err(|full| full.refusal())?;
             self.has_room(now, &decided.message, route, decided.keep).map_err(|full| full.refusal())?;
-            for copy in &decided.copies {
+            for copy in decided.beside.copies() {
                 let route = self.route_of(worker, copy.topic());
                 self.joins(now, &mut crowd, copy, &route)?;
             }
@@ -74,7 +74,7 @@ impl Broker {
         for (decided, route) in go {
             // Somebody may have filled a queue since it was looked at: its bound is exceeded, and nothing is lost.
             self.hand_out(worker, now, &decided.message, &route, decided.keep, &mut staged);
-            wishes.extend(decided.wishes);
+            wishes.extend(decided.beside.wishes());
         }
         self.grant(worker, now, wishes, &mut staged);
         self.commit(worker, staged);

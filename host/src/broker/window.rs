@@ -294,15 +294,23 @@ impl Window {
     }
 
     /// Gives memory back when nothing is under way.
+    #[inline(always)]
     fn shed(&mut self) {
-        while self.flights.front().is_some_and(|flight| flight.phase == Phase::Settled) {
-            self.flights.pop_front();
-            self.resent = self.resent.saturating_sub(1);
-            self.settled -= 1;
+        if self.settled > 0 {
+            self.shed_settled();
         }
         if self.flights.is_empty() {
             self.irregular = false;
             spares::shed(&mut self.flights, &UNDER_WAY);
+        }
+    }
+
+    /// Forgets what is settled in front.
+    fn shed_settled(&mut self) {
+        while self.flights.front().is_some_and(|flight| flight.phase == Phase::Settled) {
+            self.flights.pop_front();
+            self.resent = self.resent.saturating_sub(1);
+            self.settled -= 1;
         }
     }
 

@@ -12,12 +12,11 @@ pub(super) fn encoded(message: &Message) -> &[u8] {
     }
 }
 
-/// What came by another protocol and cannot be said in MQTT is
-/// left out.
-fn encode(envelope: &Envelope) -> Box<[u8]> {
+/// What came by another protocol and cannot be said in MQTT is left out.
+fn encode(envelope: &Envelope) -> Vec<u8> {
     let mut out = Vec::new();
     let Some(properties) = &envelope.properties else {
-        return out.into();
+        return out;
     };
     if let Some(is_text) = properties.payload_is_text {
         out.extend_from_slice(&[id::PAYLOAD_FORMAT, u8::from(is_text)]);
@@ -37,5 +36,5 @@ fn encode(envelope: &Envelope) -> Box<[u8]> {
             writer::data(&mut out, value.as_bytes());
         }
     }
-    out.into()
+    out
 }
