@@ -258,10 +258,11 @@ impl Broker {
                 break state;
             }
         };
-        if mailbox.per_subscription() != attach.per_subscription {
-            mailbox.set_per_subscription(attach.per_subscription);
-            self.subscriptions_changed();
-        }
+        // Names are relative to the listener and the protocol, and rules may ask for more of a client than that.
+        let is_same = mailbox.per_subscription() == attach.per_subscription
+            && state.client.scope == client.scope
+            && !worker.chain.wants_access();
+        mailbox.set_per_subscription(attach.per_subscription);
         mailbox.set_consumed(false);
         mailbox.set_session(false);
         mailbox.set_origin(publisher::number(&client.id));
@@ -276,9 +277,10 @@ impl Broker {
         state.touched = true;
         worker.touched.push(link.outlet.clone());
         let number = state.attachment;
+        if !is_same {
+            self.receiver_changed(&state);
+        }
         drop(state);
-        // Names are relative to the listener and the protocol, which may be others now.
-        self.subscriptions_changed();
         Some(Claimed { attachment: Attachment { mailbox: mailbox.clone(), number }, resumed: true })
     }
 
@@ -436,6 +438,7 @@ impl Broker {
             let mut trie = self.trie.write();
             for subscription in some.iter().filter(|subscription| subscription.share.is_none()) {
                 trie.remove(subscription.filter.as_str(), mailbox.id);
+                self.changes.announce(subscription.filter.as_str());
             }
         }
         let mut left_behind = left_behind;
@@ -444,9 +447,6 @@ impl Broker {
             if let Some(share) = &subscription.share {
                 self.leave_group(share, &subscription.filter, mailbox.id);
             }
-        }
-        if !subscriptions.is_empty() {
-            self.subscriptions_changed();
         }
         if gap.is_some() || left_behind.len() > reaper::SLICE {
             // What is left is handed on and forgotten slice by slice; a restart goes on with it.

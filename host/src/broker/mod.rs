@@ -7,6 +7,7 @@ mod access;
 mod alter;
 mod attach;
 mod bare;
+mod changes;
 mod chores;
 mod claims;
 mod consumers;
@@ -104,7 +105,7 @@ use crate::store::{Sequence, Store};
 use crate::topic;
 use crate::wasm::{EventKinds, Happening, Loss, Modules};
 use parking_lot::{Condvar, Mutex, RwLock};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, OnceLock};
 
 /// Bounds of the hall.
@@ -228,8 +229,7 @@ pub struct Broker {
     /// The scope of names that are the broker's already.
     own_scope: Arc<Scope>,
     trie: RwLock<SubscriptionTrie<route::Subscriber>>,
-    /// Changes with every subscription, so that remembered routes are known to be stale.
-    subscriptions_version: AtomicU64,
+    changes: changes::Changes,
     groups: RwLock<subscribe::Groups>,
     retained: Arc<retained::Retained>,
     wills: wills::Wills,
@@ -410,15 +410,6 @@ impl Broker {
     /// Bounds.
     pub fn limits(&self) -> &Limits {
         &self.limits
-    }
-
-    /// Remembered routes older than this are stale.
-    fn routes_version(&self) -> u64 {
-        self.subscriptions_version.load(Ordering::Acquire)
-    }
-
-    fn subscriptions_changed(&self) {
-        self.subscriptions_version.fetch_add(1, Ordering::AcqRel);
     }
 }
 

@@ -52,7 +52,7 @@ impl Broker {
             directory: directory::Directory::default(),
             own_scope: Arc::new(super::attach::nobody("", Protocol::Module)),
             trie: Default::default(),
-            subscriptions_version: AtomicU64::new(1),
+            changes: Default::default(),
             groups: Default::default(),
             retained: Arc::new(retained::Retained::default()),
             wills: wills::Wills::default(),

@@ -10,6 +10,7 @@ use crate::dialogue::{
 use crate::message::{Bare, Envelope, FormMissing, Guarantee, Message, Refusal, RefusalKind};
 use crate::store::QueueRecord;
 use crate::topic::Topic;
+use std::sync::atomic::Ordering;
 
 mod told;
 

@@ -201,7 +201,6 @@ impl Broker {
             self.metrics.subscriptions.add(1);
             self.put_subscription(mailbox, subscribe::key(&subscription.filter, None), subscription);
         }
-        self.subscriptions_changed();
         after
     }
 

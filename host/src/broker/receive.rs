@@ -274,9 +274,8 @@ impl Broker {
                 old.set_expiry(&mut state, expiry_seconds);
                 state.client = client.clone();
                 state.unclear();
+                self.receiver_changed(&state);
                 drop(state);
-                // Names are relative to the listener and the protocol, which may be others now.
-                self.subscriptions_changed();
                 return Ok(Some((old.clone(), true)));
             }
         } else if self.directory.len() >= self.limits.mailboxes_max {

@@ -2,6 +2,7 @@
 //! and remembered by each thread while neither modules nor subscriptions change ([`super::routes`]).
 
 use super::Broker;
+use super::changes::Stamp;
 use super::mailbox::Mailbox;
 use super::queues::is_address_of_queue;
 use super::routes::{Key, Moment};
@@ -76,6 +77,8 @@ pub struct Route {
     pub targets: Box<[Target]>,
     /// Filters that were looked at to find them.
     pub looked_at: usize,
+    /// When who gets a copy was looked for.
+    pub(super) stamp: Stamp,
     /// What the retain policy said of a flagged and of an unflagged message, where it may be remembered.
     pub(super) retention: [OnceLock<Result<Retention, Refusal>>; 2],
 }
@@ -129,7 +132,7 @@ impl Broker {
         name: &str,
         work_out: impl FnOnce(&Self, &mut Worker, &Arc<Chain>, Option<Found>) -> Result<Route, Refusal>,
     ) -> Found {
-        let at = Moment { generation: worker.chain.generation(), version: self.routes_version() };
+        let at = Moment { generation: worker.chain.generation(), version: self.changes.count() };
         if let Some(found) = worker.routes.again(scope, name, at) {
             return found.clone();
         }
@@ -140,7 +143,8 @@ impl Broker {
         }
     }
 
-    /// What changed may be the subscriptions only: then what the modules said of the name is still true.
+    /// What changed may be subscriptions to other topics only: then all is still true. If it is the subscriptions to this one,
+    /// what the modules said of the name still is.
     #[inline(never)]
     fn remember(
         &self,
@@ -149,6 +153,9 @@ impl Broker {
         at: Moment,
         work_out: impl FnOnce(&Self, &mut Worker, &Arc<Chain>, Option<Found>) -> Result<Route, Refusal>,
     ) -> Found {
+        if let Some(found) = worker.routes.renew(key, at, &self.changes) {
+            return found;
+        }
         let chain = worker.chain.clone();
         let failures = worker.guests.failures();
         let before = worker.routes.before(key, at.generation);
@@ -158,7 +165,7 @@ impl Broker {
         worker.work += found.as_ref().map_or(1, |route| route.looked_at as u64);
         // What follows from a module's failure holds for this message only.
         if worker.guests.failures() == failures {
-            worker.routes.put(key, at, found.clone());
+            worker.routes.put(key, at, found.clone(), &self.changes);
         }
         found
     }
@@ -186,6 +193,7 @@ impl Broker {
 
     /// Works out the way of a topic.
     pub(super) fn find_way(&self, chain: &Chain, guests: &mut Guests, topic: Topic) -> Route {
+        let stamp = self.changes.stamp(topic.as_str());
         let mut singles: Vec<Single> = Vec::new();
         let mut targets: Vec<Target> = Vec::new();
         let looked_at = self.trie.read().matches(topic.as_str(), |subscriber| match subscriber {
@@ -230,6 +238,7 @@ impl Broker {
             topic,
             targets: targets.into_boxed_slice(),
             looked_at,
+            stamp,
             retention: Default::default(),
         }
     }
@@ -260,6 +269,7 @@ impl Route {
             unflagged: never,
             targets,
             looked_at: 0,
+            stamp: Stamp::default(),
             retention,
         }
     }

@@ -1,7 +1,8 @@
 //! Routes that a thread remembers: a table of sets of a few places each, so that names that many clients use at the same time
 //! do not push one another out, and a name costs one look at a cache line and one at its route.
 
-use super::route::Found;
+use super::changes::Changes;
+use super::route::{Found, Route};
 use crate::client::Scope;
 use hashbrown::DefaultHashBuilder;
 use std::cell::Cell;
@@ -68,6 +69,12 @@ impl Kept {
         let bytes = size_of::<Self>() + key.name.len() + way;
         Self { scope: key.scope.clone(), name: key.name.into(), at, found, bytes }
     }
+
+    /// Whether it is still true. That a name is refused has to do with modules only.
+    fn holds(&self, at: Moment, changes: &Changes) -> bool {
+        let same = |route: &Arc<Route>| changes.holds(&route.stamp);
+        self.at == at || self.at.generation == at.generation && self.found.as_ref().map_or(true, same)
+    }
 }
 
 impl Place {
@@ -117,6 +124,16 @@ impl Routes {
         (kept.at == at).then_some(&kept.found)
     }
 
+    /// What was found, if nothing has changed that concerns it: it holds from now on.
+    pub fn renew(&mut self, key: &Key, at: Moment, changes: &Changes) -> Option<Found> {
+        let set = self.set(key.hash);
+        let kept = self.places.get_mut(set)?.iter_mut().find(|place| place.kept(key).is_some())?.kept.as_mut()?;
+        kept.holds(at, changes).then(|| {
+            kept.at = at;
+            kept.found.clone()
+        })
+    }
+
     /// What was found under the same modules, whatever was subscribed to then.
     pub fn before(&self, key: &Key, generation: u64) -> Option<Found> {
         let kept = self.kept(key)?;
@@ -136,12 +153,12 @@ impl Routes {
 
     /// Remembers it in place of what was found before, of nothing, or of what holds no more. Where the set is full of what
     /// holds the table grows; at its bound another goes.
-    pub fn put(&mut self, key: &Key, at: Moment, found: Found) {
+    pub fn put(&mut self, key: &Key, at: Moment, found: Found, changes: &Changes) {
         if self.places.is_empty() {
             self.resize(PLACES_MIN);
         }
         let place = loop {
-            if let Some(place) = self.free(key, at) {
+            if let Some(place) = self.free(key, at, changes) {
                 break place;
             }
             if self.places.len() >= self.places_max {
@@ -170,11 +187,11 @@ impl Routes {
         }
     }
 
-    fn free(&self, key: &Key, at: Moment) -> Option<usize> {
+    fn free(&self, key: &Key, at: Moment, changes: &Changes) -> Option<usize> {
         let set = self.set(key.hash);
         let places = &self.places[set.clone()];
         let same = || places.iter().position(|place| place.kept(key).is_some());
-        let idle = || places.iter().position(|place| place.kept.as_ref().is_none_or(|kept| kept.at != at));
+        let idle = || places.iter().position(|place| place.kept.as_ref().is_none_or(|kept| !kept.holds(at, changes)));
         Some(set.start + same().or_else(idle)?)
     }
 
@@ -193,7 +210,6 @@ impl Routes {
 
 #[cfg(test)]
 mod tests {
-    use super::super::route::Route;
     use super::*;
     use crate::client::Protocol;
     use crate::topic::{Limits, Topic};
@@ -209,9 +225,13 @@ mod tests {
     }
 
     fn fill(routes: &mut Routes, scope: &Arc<Scope>, names: Range<usize>, at: Moment) {
+        fill_beside(routes, scope, names, at, &Changes::default());
+    }
+
+    fn fill_beside(routes: &mut Routes, scope: &Arc<Scope>, names: Range<usize>, at: Moment, changes: &Changes) {
         for name in names.map(|n| format!("t/{n}")) {
             let key = routes.key(scope, &name);
-            routes.put(&key, at, found(&name));
+            routes.put(&key, at, found(&name), changes);
         }
     }
 
@@ -244,14 +264,14 @@ mod tests {
         for n in 0..1_000 {
             let name = format!("{n}/{}", "long".repeat(1_000));
             let key = routes.key(&scope, &name);
-            routes.put(&key, AT, found("a"));
+            routes.put(&key, AT, found("a"), &Changes::default());
             assert!(routes.get(&routes.key(&scope, &name), AT).is_some() && routes.bytes <= 100_000);
         }
         assert!(routes.bytes > 90_000, "{}", routes.bytes);
         // One that is too large by itself is the only one.
         let name = "long".repeat(30_000);
         let key = routes.key(&scope, &name);
-        routes.put(&key, AT, found("a"));
+        routes.put(&key, AT, found("a"), &Changes::default());
         assert_eq!(routes.places.iter().filter(|place| place.kept.is_some()).count(), 1);
         fill(&mut routes, &scope, 0..10, AT);
         assert_eq!(there(&routes, &scope, 0..10, AT), 10);
@@ -261,10 +281,30 @@ mod tests {
     fn what_holds_no_more_is_not_found_and_makes_room() {
         let (mut routes, scope) = (Routes::new(64, 1 << 30), scope());
         fill(&mut routes, &scope, 0..1_000, AT);
-        let later = Moment { version: 2, ..AT };
+        let (later, changes) = (Moment { version: 2, ..AT }, Changes::default());
+        changes.announce_all();
         assert_eq!(there(&routes, &scope, 0..1_000, later), 0);
-        fill(&mut routes, &scope, 1_000..1_010, later);
+        fill_beside(&mut routes, &scope, 1_000..1_010, later, &changes);
         assert_eq!(there(&routes, &scope, 1_000..1_010, later), 10);
+    }
+
+    #[test]
+    fn what_a_change_does_not_concern_holds_on_and_makes_no_room() {
+        let (mut routes, scope, changes) = (Routes::new(64, 1 << 30), scope(), Changes::default());
+        fill(&mut routes, &scope, 0..64, AT);
+        let before: Vec<_> =
+            (0..64).map(|n| format!("t/{n}")).filter(|n| routes.get(&routes.key(&scope, n), AT).is_some()).collect();
+        let later = Moment { version: 2, ..AT };
+        for name in &before {
+            assert!(routes.get(&routes.key(&scope, name), later).is_none());
+            let key = routes.key(&scope, name);
+            assert!(routes.renew(&key, later, &changes).is_some());
+            assert!(routes.get(&routes.key(&scope, name), later).is_some());
+        }
+        let key = routes.key(&scope, &before[0]);
+        assert!(routes.renew(&key, Moment { generation: 2, ..later }, &changes).is_none());
+        changes.announce_all();
+        assert!(routes.renew(&key, Moment { version: 3, ..later }, &changes).is_none());
     }
 
     #[test]

@@ -238,7 +238,6 @@ impl Broker {
                 staged.change(Change::FilterGone(mailbox.id, filter.as_str().into(), share.map(Into::into)));
             }
         }
-        self.subscriptions_changed();
     }
 
     /// Removes filters from a client's session.
@@ -294,7 +293,6 @@ impl Broker {
                 staged.change(Change::FilterGone(mailbox.id, filter.as_str().into(), share));
             }
         }
-        self.subscriptions_changed();
         let mut state = mailbox.lock();
         for queued in mailbox.clear(&mut state) {
             queued.forget(mailbox.id, staged.changes());

@@ -1,7 +1,7 @@
 //! Adding and removing filters.
 
 use super::attach::Link;
-use super::mailbox::Mailbox;
+use super::mailbox::{Mailbox, State};
 use super::route::Subscriber;
 use super::shared_groups::Group;
 use super::worker::Worker;
@@ -16,6 +16,9 @@ use crate::wasm::{EventKinds, Happening};
 use hashbrown::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+
+/// Filters of one client that are told apart where all of them change.
+const FILTERS_TOLD_APART: usize = 64;
 
 /// Groups by share name and filter.
 pub(super) type Groups = HashMap<(Box<str>, Filter), Arc<Group>>;
@@ -39,7 +42,7 @@ impl Broker {
         }
     }
 
-    /// Puts a subscription where publishers find it. The caller announces the change.
+    /// Puts a subscription where publishers find it.
     pub(super) fn put_subscription(&self, mailbox: &Arc<Mailbox>, key: Arc<str>, subscription: Subscription) {
         let filter = subscription.filter.clone();
         match &subscription.share {
@@ -59,6 +62,7 @@ impl Broker {
                 group.join(mailbox, subscription.options);
             }
         }
+        self.changes.announce(filter.as_str());
         mailbox.lock().subscriptions.insert(key, subscription);
     }
 
@@ -70,6 +74,15 @@ impl Broker {
             self.trie.write().remove(filter.as_str(), group.key);
             groups.remove(&key);
         }
+        self.changes.announce(filter.as_str());
+    }
+
+    /// Says that copies for a mailbox are made in another way now: names and rules are its client's.
+    pub(super) fn receiver_changed(&self, state: &State) {
+        if state.subscriptions.len() > FILTERS_TOLD_APART {
+            return self.changes.announce_all();
+        }
+        state.subscriptions.values().for_each(|subscription| self.changes.announce(subscription.filter.as_str()));
     }
 
     pub(super) fn unsubscribe(&self, worker: &mut Worker, link: &Link, unsubscribe: Unsubscribe) -> Answer {
@@ -92,7 +105,6 @@ impl Broker {
                 found
             }));
         }
-        self.subscriptions_changed();
         let after = if changes.is_empty() { 0 } else { self.store.submit(changes) };
         Answer::Say(after, Event::Unsubscribed { handle: unsubscribe.handle, removed })
     }
@@ -108,6 +120,7 @@ impl Broker {
         match share {
             None => {
                 self.trie.write().remove(filter.as_str(), mailbox.id);
+                self.changes.announce(filter.as_str());
             }
             Some(share) => self.leave_group(share, filter, mailbox.id),
         }

@@ -232,7 +232,6 @@ impl Broker {
             }
             self.subscribed(link, || adding.subscription.filter.clone());
             self.put_subscription(mailbox, adding.key.clone(), adding.subscription.clone());
-            self.subscriptions_changed();
             self.end_replay_here(mailbox);
             adding.is_found = true;
             adding.replay = adding.queued_to.and_then(|queued_to| self.missed(&adding.subscription, queued_to));

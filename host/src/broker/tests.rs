@@ -7,6 +7,7 @@ use crate::message::Guarantee;
 use crate::store::Durability;
 use crate::wasm;
 use parking_lot::Mutex;
+use std::sync::atomic::Ordering;
 
 /// Stands in for a connection: remembers what was sent and why it was ended.
 #[derive(Default)]
