@@ -42,7 +42,8 @@ impl Live {
         if !session.was_sent(frame.last) {
             return Err(Trouble::session(AmqpError::InvalidField, "no delivery of this delivery-id was sent"));
         }
-        if !frame.settled && state.is_none() {
+        // Of what goes on nothing is to be done (3.4.1).
+        if !frame.settled && !matches!(state, Some(State::Ended(_) | State::Transactional { .. })) {
             return Ok(None);
         }
         let state = state.map(Arc::new);

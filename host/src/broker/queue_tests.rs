@@ -434,6 +434,25 @@ fn tags_of_a_link_are_bounded_and_there_is_room_again_once_one_is_forgotten() {
     assert!(matches!(send(&mut hall, b"3"), Taken::Yes(..)));
 }
 
+/// However many links there are.
+#[test]
+fn tags_of_all_links_are_bounded_together() {
+    let mut hall = hall(Limits { mailboxes_max: 2, ..Default::default() });
+    let send = |hall: &mut Hall, link: &str, tag: &[u8]| {
+        hall.broker.own_tags(link, 5);
+        hall.send_under(QUEUE, Guarantee::ExactlyOnce, "x", Some((link, tag)))
+    };
+    assert!(matches!(send(&mut hall, "one", b"1"), Taken::Yes(..)));
+    assert!(matches!(send(&mut hall, "one", b"2"), Taken::Yes(..)));
+    assert!(matches!(send(&mut hall, "other", b"1"), Taken::No(refusal) if refusal.kind == RefusalKind::QuotaExceeded));
+    hall.broker.forget_tag("one", b"1");
+    hall.broker.forget_tag("one", b"1");
+    assert!(matches!(send(&mut hall, "other", b"1"), Taken::Yes(..)));
+    assert!(matches!(send(&mut hall, "one", b"3"), Taken::No(_)));
+    assert!(hall.broker.forget_tags("one"));
+    assert!(matches!(send(&mut hall, "one", b"3"), Taken::Yes(..)));
+}
+
 /// What is known of a link whose client never comes back keeps nobody out for ever, not over a restart either.
 #[test]
 fn tags_of_a_link_that_nobody_comes_back_to_are_forgotten_after_their_time() {

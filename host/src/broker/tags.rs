@@ -3,9 +3,9 @@
 use super::Broker;
 use super::staged::Staged;
 use super::worker::Worker;
-use crate::message::{Refusal, RefusalKind, Time};
+use crate::message::{Refusal, RefusalKind, Time, Weight};
 use crate::store::{Change, Sequence};
-use hashbrown::{HashMap, HashSet};
+use hashbrown::HashMap;
 use std::time::Duration;
 
 /// Longest wait of a connection that takes a link over for the publication that is under way on it: its modules' deadlines
@@ -17,6 +17,8 @@ const UNDER_WAY_MAX: Duration = Duration::from_secs(1);
 pub(super) struct Ledger {
     /// Publications that were taken and whose publishers may not know it.
     taken: HashMap<Box<str>, Taken>,
+    /// How many those are.
+    count: usize,
     owners: HashMap<Box<str>, Owner>,
     /// Connections that wait for a publication to be over.
     waiting: usize,
@@ -25,7 +27,7 @@ pub(super) struct Ledger {
 /// Publications of one link.
 #[derive(Debug, Default)]
 struct Taken {
-    tags: HashSet<Box<[u8]>>,
+    tags: HashMap<Box<[u8]>, Weight>,
     /// Since then nobody publishes on the link.
     left: Option<Time>,
 }
@@ -41,7 +43,10 @@ struct Owner {
 
 impl Ledger {
     pub(super) fn restore(&mut self, link: Box<str>, tag: Box<[u8]>) {
-        self.taken.entry(link).or_default().tags.insert(tag);
+        let weight = Weight::new(link.len() + tag.len());
+        if self.taken.entry(link).or_default().tags.insert(tag, weight).is_none() {
+            self.count += 1;
+        }
     }
 }
 
@@ -86,15 +91,15 @@ impl Broker {
     /// [`Broker::resume_bare`] follows at once.
     pub fn admit<'a>(&self, link: &'a str, tag: &'a [u8], origin: u64) -> Admission<'a> {
         let mut ledger = self.tags.lock();
-        let Ledger { taken, owners, .. } = &mut *ledger;
+        let Ledger { taken, owners, count, .. } = &mut *ledger;
         let Some(owner) = owners.get_mut(link).filter(|owner| owner.origin == origin) else { return Admission::Stolen };
-        // Tags of a link count like a client's unreleased publications, links like mailboxes.
-        let has_room = match taken.get(link) {
-            Some(of_link) if of_link.tags.contains(tag) => return Admission::Known(self.store.submitted()),
-            Some(of_link) => of_link.tags.len() + owner.publishing < self.limits.unreleased_max,
-            None => taken.len() < self.limits.mailboxes_max && owner.publishing < self.limits.unreleased_max,
+        // Tags of a link count like a client's unreleased publications, all together like mailboxes.
+        let of_link = match taken.get(link) {
+            Some(of_link) if of_link.tags.contains_key(tag) => return Admission::Known(self.store.submitted()),
+            of_link => of_link.map_or(0, |of_link| of_link.tags.len()) + owner.publishing,
         };
-        if !has_room {
+        let is_closed_for_more = self.is_short() && of_link > 0;
+        if of_link >= self.limits.unreleased_max || *count >= self.limits.mailboxes_max || is_closed_for_more {
             return Admission::Full(Refusal::new(RefusalKind::QuotaExceeded, "too many messages are not settled"));
         }
         owner.publishing += 1;
@@ -208,31 +213,37 @@ impl Broker {
 
     /// Nobody will ask for the publications of a link again. Whether there were any.
     pub fn forget_tags(&self, link: &str) -> bool {
-        let Some(of_link) = self.tags.lock().taken.remove(link) else { return false };
-        self.store.submit(of_link.tags.into_iter().map(|tag| Change::TagGone(link.into(), tag)));
+        let of_link = {
+            let mut ledger = self.tags.lock();
+            let Some(of_link) = ledger.taken.remove(link) else { return false };
+            ledger.count -= of_link.tags.len();
+            of_link
+        };
+        self.store.submit(of_link.tags.into_keys().map(|tag| Change::TagGone(link.into(), tag)));
         true
     }
 
     /// Whether an exactly-once publication under this tag was taken and its publisher may not know it yet.
     pub fn has_tag(&self, link: &str, tag: &[u8]) -> bool {
-        self.tags.lock().taken.get(link).is_some_and(|of_link| of_link.tags.contains(tag))
+        self.tags.lock().taken.get(link).is_some_and(|of_link| of_link.tags.contains_key(tag))
     }
 
     /// All such tags of a link.
     pub fn tags(&self, link: &str) -> Vec<Box<[u8]>> {
-        self.tags.lock().taken.get(link).map_or_else(Vec::new, |of_link| of_link.tags.iter().cloned().collect())
+        self.tags.lock().taken.get(link).map_or_else(Vec::new, |of_link| of_link.tags.keys().cloned().collect())
     }
 
     /// Its publisher knows.
     pub fn forget_tag(&self, link: &str, tag: &[u8]) {
         let mut ledger = self.tags.lock();
         let Some(of_link) = ledger.taken.get_mut(link) else { return };
-        if !of_link.tags.remove(tag) {
+        if of_link.tags.remove(tag).is_none() {
             return;
         }
         if of_link.tags.is_empty() {
             ledger.taken.remove(link);
         }
+        ledger.count -= 1;
         drop(ledger);
         self.store.submit([Change::TagGone(link.into(), tag.into())]);
     }

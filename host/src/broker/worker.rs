@@ -112,6 +112,12 @@ impl Worker {
         self.work
     }
 
+    /// Counts what a protocol room looked at for its client, as work.
+    #[inline]
+    pub fn has_looked_at(&mut self, things: usize) {
+        self.work += things as u64;
+    }
+
     /// Counts a packet of whatever protocol.
     #[inline]
     pub fn packet_read(&mut self) {

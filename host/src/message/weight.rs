@@ -9,6 +9,7 @@ const OVERHEAD: usize = 256;
 static LIVE: Spread = Spread::new();
 
 /// Bytes of a message, or of what is to become one, counted for as long as this lives.
+#[derive(Debug)]
 pub struct Weight(usize);
 
 impl Weight {

@@ -25,7 +25,7 @@ use super::condition::{AmqpError, Error, error};
 use super::limits::Limits;
 use super::sections::{Header, Sections};
 use crate::dialogue::Predicate;
-use crate::message::Message;
+use crate::message::{Message, Weight};
 use binding::Binding;
 use expected::Expected;
 use fe2o3_amqp_types::messaging::FilterSet;
@@ -43,7 +43,12 @@ pub struct Filters {
     /// What this connection sends is not wanted.
     pub no_local: bool,
     tests: Vec<Test>,
+    /// Of their words.
+    bytes: usize,
 }
+
+/// A word takes so many times its bytes when it is compiled, roughly.
+const BYTES_A_BYTE: usize = 20;
 
 #[derive(Debug)]
 enum Test {
@@ -81,9 +86,19 @@ impl Filters {
                     filters.tests.push(Test::Expected(expected.map_err(wrong)?));
                 }
             }
+            filters.bytes += text(&described.value).map_or_else(|| size(&described.value), str::len);
+            if filters.bytes > limits.selector_bytes_max {
+                let most = limits.selector_bytes_max;
+                return Err(wrong(&format!("all filters of a source may have {most} bytes together")));
+            }
             filters.in_force.insert(name.clone(), filter.clone());
         }
         Ok(filters)
+    }
+
+    /// Whether every message passes.
+    pub fn are_none(&self) -> bool {
+        self.tests.is_empty()
     }
 
     /// Whether all filters let a message pass. `header` is given apart, since a broker keeps it apart.
@@ -98,11 +113,14 @@ impl Filters {
 
     /// As a condition that the hall can ask of a message in its bare form; none: all pass.
     pub fn predicate(self, limits: Arc<Limits>) -> Option<Predicate> {
-        if self.tests.is_empty() {
+        if self.are_none() {
             return None;
         }
         let words = serde_amqp::to_vec(&self.in_force).unwrap_or_default().into();
+        let weight = Weight::new(self.bytes.saturating_mul(BYTES_A_BYTE));
         let test = move |message: &Message| {
+            // It counts for as long as somebody may ask.
+            let _ = &weight;
             let Ok(sections) = Sections::scan(message.payload(), &limits) else { return false };
             // A message is kept without its header; what matters of it stands beside it.
             let header = match message.as_bare() {
@@ -147,6 +165,11 @@ impl Kind {
             },
         }
     }
+}
+
+/// Bytes of what is no text.
+fn size(value: &Value) -> usize {
+    serde_amqp::to_vec(value).map_or(usize::MAX / 2, |bytes| bytes.len())
 }
 
 fn text(value: &Value) -> Option<&str> {

@@ -151,6 +151,28 @@ fn texts_that_are_no_selectors() {
     assert!(filters("apache.org:selector-filter:string", Value::Uint(1)).is_err());
 }
 
+/// Compiled they take many times their bytes, and a message is held against all of them.
+#[test]
+fn filters_of_one_source_have_a_bound_together() {
+    let selector = |n: usize| format!("size = {n} OR {}", "colour = 'blue' OR ".repeat(100) + "fragile");
+    let two = |kind: &str, value: &dyn Fn(usize) -> Value| {
+        let mut set = FilterSet::new();
+        for n in 0..3 {
+            set.insert(Symbol::from(format!("f{n}")), described(kind, value(n)));
+        }
+        Filters::compile(&set, &Limits::default()).map_err(|error| error.description.unwrap_or_default())
+    };
+    let why = "all filters of a source may have 4096 bytes together";
+    let refused = two("apache.org:selector-filter:string", &|n| Value::String(selector(n)));
+    assert!(refused.unwrap_err().ends_with(why));
+    let many = |n: usize| -> OrderedMap<Value, Value> {
+        (0..100).map(|key| (Value::String(format!("{n}-{key}-{}", "k".repeat(16))), Value::Null)).collect()
+    };
+    let refused = two("amqp:application-properties-filter", &|n| Value::Map(many(n)));
+    assert!(refused.unwrap_err().ends_with(why));
+    assert!(two("apache.org:selector-filter:string", &|n| Value::String(format!("size > {n}"))).is_ok());
+}
+
 #[test]
 fn a36_patterns_do_not_make_anybody_wait() {
     let pattern = format!("name LIKE '{}b'", "%a".repeat(900));

@@ -254,6 +254,18 @@ fn a_delivery_that_waits_for_the_sender_is_settled_by_it() {
     assert!(rig.feed(&disposition(true, id, id, true, ACCEPTED)).unwrap().is_empty());
 }
 
+/// 3.4.1: that is no outcome, and may be said as often as a client likes.
+#[test]
+fn that_a_part_has_come_changes_nothing() {
+    let mut rig = Rig::begun();
+    let link = rig.attached(&attach_receiver("r", 0, (0, 0)), None);
+    rig.feed(&flow(0, 100, Some((0, 0, 100, false, false)))).unwrap();
+    let id = rig.deliver(link, 1, false, b"m").unwrap();
+    let received = performative(0x23, &[&uint(0), &[0x80, 0, 0, 0, 0, 0, 0, 0, 1]]);
+    assert!(rig.feed(&disposition(true, id, id, false, &received)).unwrap().is_empty());
+    assert!(matches!(rig.one(&disposition(true, id, id, true, ACCEPTED)), Action::Outcomes(_)));
+}
+
 #[test]
 fn a_client_that_drains_hears_when_nothing_is_left() {
     let mut rig = Rig::begun();

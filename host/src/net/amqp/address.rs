@@ -2,9 +2,13 @@
 
 use crate::amqp::{Array, Outcome, Source, Symbol, TerminusExpiryPolicy};
 use crate::broker::{self, OF_LINKS, Parting};
+use sha2::{Digest as _, Sha256};
 
 /// Addresses of dynamic nodes begin like this. None of them is a queue, whatever a client that answers says.
 const TEMPORARY: &str = "/temporary/";
+
+/// Bytes of the longest name of a link that stands with each of its exactly-once publications.
+const PUBLISHING_BYTES: usize = 128;
 
 /// Whether a node is a queue: by its address, or because the client says so.
 pub fn is_queue(address: &str, capabilities: Option<&Array<Symbol>>) -> bool {
@@ -130,7 +134,28 @@ pub fn shared_mailbox(source: &Source, container: &str, link: &str) -> String {
     }
 }
 
-/// The name under which exactly-once publications of a sending link are remembered.
+/// The name under which exactly-once publications of a sending link are remembered, each of them: of a long one the digest.
 pub fn publishing(identity: Option<&str>, container: &str, link: &str) -> Box<str> {
-    format!("{}\0{container}\0{link}", identity.unwrap_or_default()).into()
+    let name = format!("{}\0{container}\0{link}", identity.unwrap_or_default());
+    if name.len() <= PUBLISHING_BYTES {
+        return name.into();
+    }
+    // A name has U+0000 in it, a digest has not.
+    Sha256::digest(name).iter().map(|byte| format!("{byte:02x}")).collect::<String>().into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::publishing;
+
+    /// It stands in the store with each publication that is not settled.
+    #[test]
+    fn a_long_name_of_a_link_is_remembered_by_its_digest() {
+        assert_eq!(&*publishing(Some("ann"), "c", "l"), "ann\0c\0l");
+        let long = "x".repeat(4_096);
+        let names = [publishing(None, &long, "1"), publishing(None, &long, "2"), publishing(Some("ann"), &long, "1")];
+        assert!(names.iter().all(|name| name.len() == 64 && !name.contains('\0')));
+        assert!(names[0] != names[1] && names[0] != names[2]);
+        assert_eq!(names[0], publishing(None, &long, "1"));
+    }
 }

@@ -327,6 +327,10 @@ impl Side {
         let limits = &self.context.amqp;
         let filters = source.filter.as_ref().map(|set| Filters::compile(set, limits)).transpose();
         let filters = filters.map_err(|why| *why)?.unwrap_or_default();
+        if !filters.are_none() && self.context.broker.is_short() {
+            let why = "messages and filters take too much memory; attach later";
+            return Err(error(AmqpError::ResourceLimitExceeded, why));
+        }
         if let Some(told) = &mut reply.source {
             told.filter = (!filters.in_force.is_empty()).then(|| filters.in_force.clone());
         }

@@ -183,7 +183,10 @@ impl Side {
     fn act(&mut self, now: Time, action: Action<'_>) -> Result<(), Over> {
         match action {
             Action::Transfer(transfer) => self.transfer(now, transfer),
-            Action::Outcomes(outcomes) => self.outcomes(now, &outcomes),
+            Action::Outcomes(outcomes) => {
+                self.context.worker.borrow_mut().has_looked_at(outcomes.len());
+                self.outcomes(now, &outcomes);
+            }
             Action::Flow(flow) => match flow.link.filter(|_| acquires(&flow)) {
                 Some(link) => self.end_link(now, link, &no_acquisition()),
                 None => self.flowed(&flow),
