@@ -160,7 +160,63 @@ fn a_receiver_without_a_source_finds_its_subscription() {
     // A15: there is none any more.
     let answer = peer.link(&name, 0, true, &Terms::default());
     assert_eq!(answer.field(5), &Value::Null);
-    assert_eq!(peer.refusal(), "amqp:invalid-field");
+    assert_eq!(peer.refusal(), "amqp:not-found");
+}
+
+/// A source with a condition on the colour of messages, that stays.
+fn selecting(node: &str, selector: &str) -> Terms<'static> {
+    let name = symbol("apache.org:selector-filter:string");
+    let filter = [&[0x00][..], &name, &string(selector)].concat();
+    let fields: [&[u8]; 8] =
+        [&string(node), &uint(2), &symbol("never"), &uint(0), FALSE, NULL, NULL, &map(&[&symbol("s"), &filter])];
+    Terms { node: Some(performative(0x28, &fields)), ..Terms::default() }
+}
+
+fn coloured(colour: &str) -> Vec<u8> {
+    let properties = described(0x74, &map(&[&string("colour"), &string(colour)]));
+    [&properties[..], &message(colour.as_bytes())].concat()
+}
+
+/// 3.5.3: the filter is part of the terminus that is kept, and the answer says which is in place.
+#[test]
+fn a_receiver_without_a_source_finds_the_condition_of_its_subscription() {
+    let Some(address) = address() else { return };
+    let (node, name, container) = (unique("again"), unique("sub"), unique("container"));
+    let mut peer = Peer::of(address, &container);
+    let asked = peer.link(&name, 0, true, &selecting(&node, "colour = 'red'"));
+    peer.send(&detach(0, false));
+    peer.find(0x16);
+    let answer = peer.receiver(&name, 0, &Terms::default());
+    assert_ne!(answer.field(5).field(7), &Value::Null);
+    assert_eq!(answer.field(5).field(7), asked.field(5).field(7));
+    let mut out = Peer::begun(address);
+    out.sender("out", 0, &to(&node));
+    for (id, colour) in [(0, "blue"), (1, "red")] {
+        out.send(&transfer(0, Some(id), Some(&[1]), false, false, &coloured(colour)));
+        out.find(0x15);
+    }
+    assert_eq!(peer.delivery().text(), "red");
+    assert!(peer.is_drained(0, 1));
+}
+
+/// 3.5.3: a source's messages are those of its address. What waited for the subscription that had the name of the link before
+/// is over with it.
+#[test]
+fn a_subscription_to_another_address_is_another_one() {
+    let Some(address) = address() else { return };
+    let (first, second, container) = (unique("first"), unique("second"), unique("container"));
+    let mut peer = Peer::of(address, &container);
+    let mut out = Peer::begun(address);
+    for (handle, node) in [(0, &first), (1, &second)] {
+        peer.link("sub", 0, true, &Terms { node: Some(source_with(node, 2, "never", None, &[])), ..Terms::default() });
+        peer.send(&detach(0, false));
+        peer.find(0x16);
+        out.sender(node, handle, &to(node));
+        send(&mut out, handle, handle, node);
+    }
+    peer.receiver("sub", 0, &Terms { node: Some(source_with(&second, 2, "never", None, &[])), ..Terms::default() });
+    assert_eq!(peer.delivery().text(), second);
+    assert!(peer.is_drained(0, 1));
 }
 
 /// A durable subscription that comes back with another address or condition is held to those.
@@ -168,19 +224,8 @@ fn a_receiver_without_a_source_finds_its_subscription() {
 fn a_subscription_follows_what_its_receiver_wants_now() {
     let Some((broker, address)) = own() else { return };
     let (first, second, container) = (unique("first"), unique("second"), unique("container"));
-    let selects = |node: &str, selector: &str| {
-        let name = symbol("apache.org:selector-filter:string");
-        let filter = [&[0x00][..], &name, &string(selector)].concat();
-        let fields: [&[u8]; 8] =
-            [&string(node), &uint(2), &symbol("never"), &uint(0), FALSE, NULL, NULL, &map(&[&symbol("s"), &filter])];
-        Terms { node: Some(performative(0x28, &fields)), ..Terms::default() }
-    };
-    let coloured = |colour: &str| {
-        let properties = described(0x74, &map(&[&string("colour"), &string(colour)]));
-        [&properties[..], &message(colour.as_bytes())].concat()
-    };
     let mut peer = Peer::of(address, &container);
-    peer.link("sub", 0, true, &selects(&first, "colour = 'red'"));
+    peer.link("sub", 0, true, &selecting(&first, "colour = 'red'"));
     peer.send(&close());
     peer.find(0x18);
     let publish = |address, node: &str| {
@@ -197,13 +242,13 @@ fn a_subscription_follows_what_its_receiver_wants_now() {
     let address = broker.at("amqp");
     publish(address, &first);
     let mut peer = Peer::of(address, &container);
-    peer.receiver("sub", 0, &selects(&first, "colour = 'red'"));
+    peer.receiver("sub", 0, &selecting(&first, "colour = 'red'"));
     assert_eq!(peer.delivery().text(), "red");
     assert!(peer.is_drained(0, 1));
     peer.send(&close());
     peer.find(0x18);
     let mut peer = Peer::of(address, &container);
-    peer.receiver("sub", 0, &selects(&second, "colour = 'blue'"));
+    peer.receiver("sub", 0, &selecting(&second, "colour = 'blue'"));
     publish(address, &first);
     publish(address, &second);
     let got = peer.delivery();
@@ -227,6 +272,32 @@ fn a_message_to_a_queue_without_a_link_of_its_own_waits_there() {
     // Without an address there is nothing to do with it.
     peer.send(&transfer(0, Some(1), Some(b"b"), false, false, &message(b"m")));
     assert_eq!(peer.disposition().field(4).code(), REJECTED);
+}
+
+/// AMQP JMS Mapping 1.0: `x-opt-jms-dest` says of what kind the address of a message is, where its link has no target that could
+/// have the capability `queue`.
+#[test]
+fn a_message_that_says_that_it_is_for_a_queue_makes_it() {
+    let Some(address) = address() else { return };
+    let [queue, topic] = [unique("jms-queue"), unique("jms-topic")];
+    let mut peer = Peer::begun(address);
+    peer.sender("out", 0, &Terms { node: Some(performative(0x29, &[NULL])), ..Terms::default() });
+    for (id, node) in [(0, &queue), (1, &topic)] {
+        let kind = described(0x72, &map(&[&symbol("x-opt-jms-dest"), &[0x51, id]]));
+        let properties = described(0x73, &list(&[NULL, NULL, &string(node)]));
+        let all = [&kind[..], &properties, &message(node.as_bytes())].concat();
+        peer.send(&transfer(0, Some(u32::from(id)), Some(&[id]), false, false, &all));
+        assert_eq!(peer.disposition().field(4).code(), ACCEPTED_CODE);
+    }
+    let as_queue = |node: &str| {
+        let fields: [&[u8]; 11] =
+            [&string(node), NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, &symbol("queue")];
+        Terms { node: Some(performative(0x28, &fields)), ..Terms::default() }
+    };
+    peer.receiver("in", 1, &as_queue(&queue));
+    assert_eq!(peer.delivery().text(), queue);
+    peer.receiver("other", 2, &as_queue(&topic));
+    assert!(peer.is_drained(2, 0), "nobody was subscribed to the topic");
 }
 
 /// A dynamic node lives as long as its link, and is never a queue.

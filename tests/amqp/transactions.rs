@@ -445,6 +445,31 @@ fn an_acquisition_is_refused_and_takes_nothing() {
     assert_eq!(peer.delivery().text(), "plain");
 }
 
+/// 3.2.1: a delivery that its receiver has settled under a transaction which is rolled back is an attempt that failed. A message
+/// that nobody can deal with would come for ever.
+#[test]
+fn what_is_rolled_back_is_counted_and_goes_to_the_dead_letters() {
+    let Some((_broker, address)) = own() else { return };
+    let node = format!("/queues/{}", unique("poison"));
+    let mut peer = Peer::begun(address);
+    peer.sender("out", 0, &Terms { node: Some(target(&node)), ..Terms::default() });
+    post_plain(&mut peer, 0, 0);
+    peer.link("in", 1, true, &Terms { node: Some(source(&node)), ..Terms::default() });
+    let mut coordinator = Coordinator::attach(&mut peer, 100);
+    for count in 0..20 {
+        let txn = coordinator.declare(&mut peer).field(0).bytes().to_vec();
+        peer.send(&flow(0, 2048, Some((1, count, 1, false, false))));
+        let got = peer.delivery();
+        let header = got.section(0x70);
+        let before = if *header.field(4) == Value::Null { 0 } else { header.field(4).number() };
+        assert_eq!(before, i128::from(count));
+        peer.send(&disposition(true, got.id, got.id, true, &under(&txn, ACCEPTED)));
+        assert_eq!(coordinator.discharge(&mut peer, &txn, true).code(), 0x24);
+    }
+    peer.receiver("dead", 2, &Terms { node: Some(source("/queues/dead-letters")), ..Terms::default() });
+    assert_eq!(peer.delivery().text(), "plain");
+}
+
 /// 4.3: a coordinator that goes rolls back what was begun on it, however it goes.
 #[test]
 fn a_coordinator_that_goes_rolls_back() {

@@ -8,7 +8,7 @@ use super::staged::Staged;
 use super::worker::Worker;
 use super::{Broker, PublishBare, queues};
 use crate::client::{Client, Departure};
-use crate::dialogue::{SubscribeFilter, WillRequest};
+use crate::dialogue::{Predicate, SubscribeFilter, WillRequest};
 use crate::message::{Bare, Envelope, Guarantee, Message, Refusal, RefusalKind, Time};
 use crate::store::{Change, MailboxId, MailboxRecord, Sequence};
 use crate::topic::{Filter, Topic};
@@ -54,12 +54,13 @@ pub fn is_private(topic: &Topic) -> bool {
 }
 
 /// A session as its client may see it.
-#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SessionInfo {
     /// What it is subscribed to, in the client's words.
     pub filters: Vec<(String, Guarantee)>,
     /// Whether something waits, or filters are there.
     pub is_empty: bool,
+    /// What its receiver wants of what those match.
+    pub condition: Option<Predicate>,
 }
 
 /// An entry that a receiver has had: its number and its message.
@@ -142,7 +143,7 @@ impl Broker {
             });
             let filters: Vec<_> = named.collect();
             let is_empty = filters.is_empty() && state.has_nothing() && state.held.is_empty();
-            SessionInfo { filters, is_empty }
+            SessionInfo { filters, is_empty, condition: mailbox.predicate() }
         }))
     }
 

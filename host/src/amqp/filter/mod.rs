@@ -96,6 +96,11 @@ impl Filters {
         Ok(filters)
     }
 
+    /// What a condition was asked for with.
+    pub fn asked_for(predicate: &Predicate) -> Option<FilterSet> {
+        serde_amqp::from_slice(&predicate.words).ok()
+    }
+
     /// Whether every message passes.
     pub fn are_none(&self) -> bool {
         self.tests.is_empty()

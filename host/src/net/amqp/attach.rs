@@ -15,7 +15,7 @@ use crate::amqp::{
     Outcome, ReceiverSettles, SenderSettles, Sink, Source, State, Symbol, TOPICS_PROPERTY, Target, TerminusDurability,
     TerminusExpiryPolicy, Unsettled, Value, error,
 };
-use crate::broker::{self, Parting, Receive};
+use crate::broker::{self, Parting, Receive, SessionInfo};
 use crate::client::Client;
 use crate::dialogue::{RetainHandling, SubscribeFilter, SubscribeOptions};
 use crate::message::{Guarantee, Time};
@@ -282,13 +282,15 @@ impl Side {
             };
             let name = if address == management::ADDRESS { address::dynamic() } else { address.clone() };
             let filter = SubscribeFilter { name: name.into(), share: None, options };
-            let source = broker::Source::Subscription {
-                filter: Some(filter),
-                expiry_seconds: stay.seconds,
-                clean: false,
-                shared,
-            };
-            Receive { client: Client { id, ..(*client).clone() }, origin: self.origin, source, predicate }
+            let named = Client { id, ..(*client).clone() };
+            // Another address under the name of a link is another subscription: what waits is of the one before.
+            let kept = self.context.broker.session(&named).ok().flatten();
+            let clean = kept.is_some_and(|kept| {
+                !kept.filters.is_empty() && kept.filters.iter().all(|(name, _)| *name != *filter.name)
+            });
+            let (filter, expiry_seconds) = (Some(filter), stay.seconds);
+            let source = broker::Source::Subscription { filter, expiry_seconds, clean, shared };
+            Receive { client: named, origin: self.origin, source, predicate }
         };
         let stay = if own.is_some() || is_queue { Stay::NOT } else { stay };
         self.receive(now, attach, wanted, stay, &address, reply)
@@ -297,21 +299,23 @@ impl Side {
     /// A receiver without a source comes back to the subscription that it left under the name of its link (2.6.3, 2.6.12).
     fn find_again(&mut self, now: Time, attach: &Attach, mut reply: AttachReply) -> Result<(), Error> {
         let client = self.client.clone().ok_or_else(not_in)?;
-        let unknown = || error(AmqpError::InvalidField, "no subscription is kept under the name of this link");
+        let unknown = || error(AmqpError::NotFound, "no subscription is kept under the name of this link");
         let wanted = Source { capabilities: some(&attach.desired_capabilities), ..Source::default() };
         let own = address::mailbox(&client.id, &attach.name, None);
         let shared = address::shared_mailbox(&wanted, &client.id, &attach.name);
         for (id, shared) in [(own, false), (shared, true)] {
             let named = Client { id: id.as_str().into(), ..(*client).clone() };
-            let filters = self.context.broker.session(&named).map_err(|refusal| words::refused(&refusal))?;
-            let Some((address, _)) = filters.and_then(|session| session.filters.into_iter().next()) else { continue };
+            let session = self.context.broker.session(&named).map_err(|refusal| words::refused(&refusal))?;
+            let Some(SessionInfo { filters, condition: predicate, .. }) = session else { continue };
+            let Some((address, _)) = filters.into_iter().next() else { continue };
             let source = broker::Source::Subscription { filter: None, expiry_seconds: u32::MAX, clean: false, shared };
             reply.source = Some(Box::new(Source {
                 durable: TerminusDurability::UnsettledState,
                 expiry_policy: TerminusExpiryPolicy::Never,
+                filter: predicate.as_ref().and_then(Filters::asked_for),
                 ..Source::default()
             }));
-            let wanted = Receive { client: named, origin: self.origin, source, predicate: None };
+            let wanted = Receive { client: named, origin: self.origin, source, predicate };
             return self.receive(now, attach, wanted, Stay::EVER, &address, reply);
         }
         Err(unknown())

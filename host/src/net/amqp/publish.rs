@@ -62,7 +62,7 @@ impl Side {
         }
         let (is_relay, second) = (incoming.address.is_none(), incoming.second);
         let link_name = incoming.name.clone();
-        if is_relay && address::is_queue(&name, None) {
+        if is_relay && (address::is_queue(&name, None) || is_for_queue(&sections) && !address::is_dynamic(&name)) {
             self.may_send_to(now, &name, true)?;
         }
         let handover = match (transfer.settled, second) {
@@ -261,6 +261,12 @@ pub(super) fn publication<'a>(
 fn said<'m>(sections: &Sections<'m>, name: &str) -> Option<RawValue<'m>> {
     let of_delivery = || sections.delivery_annotations().find(|(key, _)| key.as_symbol() == Some(name));
     sections.message_annotation(name).or_else(|| of_delivery().map(|(_, value)| value))
+}
+
+/// Whether its address is said to be a queue's, as JMS's clients say it where a link has no target that could: the
+/// annotation `x-opt-jms-dest` is 0 for a queue, 1 for a topic (AMQP JMS Mapping 1.0).
+fn is_for_queue(sections: &Sections<'_>) -> bool {
+    sections.message_annotation("x-opt-jms-dest").and_then(|kind| kind.as_integer()) == Some(0)
 }
 
 /// Whether it is to be kept as its topic's last value.

@@ -343,7 +343,7 @@ impl Side {
     }
 
     /// Nothing of it takes effect. What the client has settled, and so forgotten, comes again, and what its link has left
-    /// behind.
+    /// behind. That was an attempt which failed (3.2.1): a message that nobody can deal with would come for ever.
     fn roll_back(&mut self, now: Time, transaction: Transaction) {
         let context = self.context.clone();
         let mut worker = context.worker.borrow_mut();
@@ -352,7 +352,8 @@ impl Side {
                 continue;
             }
             let numbers = [retiral.number];
-            context.broker.dispose(&mut worker, now, &retiral.attachment, &numbers, &Disposal::Released, true);
+            let failed = Disposal::Modified { failed: true, elsewhere: false, notes: None };
+            context.broker.dispose(&mut worker, now, &retiral.attachment, &numbers, &failed, true);
         }
     }
 
