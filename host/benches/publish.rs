@@ -65,6 +65,7 @@ fn attach(broker: &Broker, worker: &mut Worker, id: &str) -> Link {
         expiry_seconds: 0,
         window: 1024,
         per_subscription: false,
+        knows_options: true,
         will: None,
         credentials: None,
         exchange: None,

@@ -53,6 +53,9 @@ pub struct Attach {
     pub window: u16,
     /// One delivery for each matching filter, or one for all.
     pub per_subscription: bool,
+    /// Its protocol has options of subscriptions, or it sets them all the same: those that its session has hold for it
+    /// (otherwise MQTT 3.1.1, MQTT-3.3.1-9).
+    pub knows_options: bool,
     /// What to publish when it is gone.
     pub will: Option<WillRequest>,
     /// What it brought to prove who it is. Checked by whoever authenticates, before the hall sees the request.

@@ -2,6 +2,35 @@
 
 use crate::harness::*;
 
+/// [MQTT-3.3.1-9] of 3.1.1, whatever options the session got when its client spoke 5.0.
+#[test]
+fn options_of_5_0_do_not_hold_for_a_client_that_comes_back_with_3_1_1() {
+    let (id, topic) = (unique("older"), unique("older"));
+    let shared = format!("{topic}/shared");
+    let share = format!("$share/older/{shared}");
+    let mut newer = connect(V5).id(&id).kept().open();
+    newer.subscribe_with([], &[Subscription::new(&topic, 1).no_local().retain_as_published()]);
+    newer.subscribe_with([], &[Subscription::new(&share, 1).retain_as_published()]);
+    newer.disconnect();
+    let mut other = client(V5);
+    let mut older = connect(V311).id(&id).kept().resume();
+    older.say(&topic, "own", 1);
+    older.expect(&topic, "own", 1);
+    for topic in [&topic, &shared] {
+        other.publish(&Publish::new(topic, "live", 1).retained());
+        assert!(!older.expect(topic, "live", 1).retain);
+    }
+    older.disconnect();
+    let mut newer = connect(V5).id(&id).kept().session_expiry(0).resume();
+    newer.say(&topic, "own", 1);
+    for topic in [&topic, &shared] {
+        for payload in ["live", ""] {
+            other.publish(&Publish::new(topic, payload, 1).retained());
+            assert!(newer.expect(topic, payload, 1).retain);
+        }
+    }
+}
+
 /// [MQTT-3.8.3-3]
 #[test]
 fn no_local_leaves_out_what_the_client_publishes_itself() {

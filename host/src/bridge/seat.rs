@@ -117,6 +117,7 @@ impl Seat {
             expiry_seconds: u32::MAX,
             window: window.max(1),
             per_subscription: true,
+            knows_options: true,
             will: None,
             credentials: None,
             exchange: None,

@@ -260,9 +260,11 @@ impl Broker {
         };
         // Names are relative to the listener and the protocol, and rules may ask for more of a client than that.
         let is_same = mailbox.per_subscription() == attach.per_subscription
+            && mailbox.knows_options() == attach.knows_options
             && state.client.scope == client.scope
             && !worker.chain.wants_access();
         mailbox.set_per_subscription(attach.per_subscription);
+        mailbox.set_knows_options(attach.knows_options);
         mailbox.set_consumed(false);
         mailbox.set_session(false);
         mailbox.set_origin(publisher::number(&client.id));

@@ -142,7 +142,7 @@ impl Broker {
                         let name = names.iter().find(|(id, _)| *id == member.mailbox.id).map(|(_, name)| name.clone());
                         let copy = Queued {
                             guarantee: Self::granted(&member.mailbox, message, member.options.guarantee),
-                            retain: message.envelope().retain && member.options.retain_as_published,
+                            retain: member.keeps_flag(message),
                             identifiers: member.options.identifier.into_iter().collect(),
                             name,
                             group: Some(group.clone()),
@@ -362,7 +362,7 @@ impl Broker {
                     identifiers: member.options.identifier.into_iter().collect(),
                     name: name.map(Into::into),
                     group: Some(group),
-                    retain: old.envelope().retain && member.options.retain_as_published,
+                    retain: member.keeps_flag(old),
                     handling: too_large_for(copy.handling.as_deref()),
                     ..Queued::new(message)
                 };

@@ -78,6 +78,7 @@ pub struct Mailbox {
     /// Its name for ever.
     pub id: MailboxId,
     per_subscription: AtomicBool,
+    knows_options: AtomicBool,
     durable: AtomicBool,
     attached: AtomicBool,
     /// Its receivers settle every entry, at-most-once ones too, and take messages bare.
@@ -200,6 +201,7 @@ impl Mailbox {
         Self {
             id,
             per_subscription: AtomicBool::new(per_subscription),
+            knows_options: AtomicBool::new(true),
             durable: AtomicBool::new(expiry_seconds > 0),
             attached: AtomicBool::new(false),
             consumed: AtomicBool::new(false),
@@ -289,6 +291,16 @@ impl Mailbox {
     /// Whether it gets one delivery for each filter with an identifier.
     pub fn per_subscription(&self) -> bool {
         self.per_subscription.load(Ordering::Relaxed)
+    }
+
+    /// Whether No Local and Retain As Published of its subscriptions hold.
+    pub fn knows_options(&self) -> bool {
+        self.knows_options.load(Ordering::Relaxed)
+    }
+
+    /// Sets that.
+    pub fn set_knows_options(&self, knows_options: bool) {
+        self.knows_options.store(knows_options, Ordering::Relaxed);
     }
 
     /// Sets that.

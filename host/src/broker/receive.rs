@@ -270,6 +270,7 @@ impl Broker {
                     }
                 }
                 old.set_consumed(true);
+                old.set_knows_options(true);
                 let expiry_seconds = expiry_seconds.unwrap_or(state.expiry_seconds);
                 old.set_expiry(&mut state, expiry_seconds);
                 state.client = client.clone();

@@ -276,11 +276,12 @@ impl Route {
 }
 
 fn single(mailbox: &Arc<Mailbox>, options: &SubscribeOptions) -> Single {
+    let knows_options = mailbox.knows_options();
     Single {
         mailbox: mailbox.clone(),
         guarantee: options.guarantee,
-        no_local: options.no_local,
-        retain_as_published: options.retain_as_published,
+        no_local: options.no_local && knows_options,
+        retain_as_published: options.retain_as_published && knows_options,
         identifiers: options.identifier.into_iter().collect(),
         name: None,
     }

@@ -2,7 +2,7 @@
 
 use super::mailbox::Mailbox;
 use crate::dialogue::SubscribeOptions;
-use crate::message::Guarantee;
+use crate::message::{Guarantee, Message};
 use crate::store::MailboxId;
 use parking_lot::Mutex;
 use std::fmt;
@@ -33,6 +33,13 @@ pub struct Member {
     pub mailbox: Arc<Mailbox>,
     /// How it wants them.
     pub options: SubscribeOptions,
+}
+
+impl Member {
+    /// Whether its copy has the retain flag of a message that its publisher wants retained.
+    pub fn keeps_flag(&self, message: &Message) -> bool {
+        message.envelope().retain && self.options.retain_as_published && self.mailbox.knows_options()
+    }
 }
 
 impl Group {

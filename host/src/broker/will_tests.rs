@@ -32,6 +32,7 @@ pub(super) fn attach_for(name: &str, payload: &str, delay_seconds: u32) -> Reque
         expiry_seconds: 1000,
         window: 10,
         per_subscription: false,
+        knows_options: true,
         will: Some(will),
         credentials: None,
         exchange: None,

@@ -195,7 +195,7 @@ impl Inbound {
             topic_alias_maximum: connect.properties.topic_alias_maximum.min(limits.topic_alias_out_maximum),
             authentication_method: self.authentication.as_ref().map(|authentication| authentication.method()),
         };
-        let attach = inbound::attach(connect, *peer, version, expiry_seconds, limits);
+        let attach = inbound::attach(connect, *peer, (version, self.is_bridge), expiry_seconds, limits);
         self.phase = Phase::Open(Some(Box::new(greeting)));
         Ok(Request::Attach(Box::new(attach)))
     }

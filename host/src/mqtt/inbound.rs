@@ -144,7 +144,7 @@ fn detach(inbound: &Inbound, body: &[u8]) -> Result<Detach, Violation> {
 pub(super) fn attach(
     connect: Connect<'_>,
     peer: Peer,
-    version: Version,
+    (version, is_bridge): (Version, bool),
     expiry_seconds: u32,
     limits: &Limits,
 ) -> Attach {
@@ -158,6 +158,7 @@ pub(super) fn attach(
         expiry_seconds: expiry_seconds.min(limits.session_expiry_seconds_max),
         window: connect.properties.receive_maximum.min(limits.deliveries_in_flight_max).max(1),
         per_subscription: version == Version::V5 && limits.copy_per_subscription,
+        knows_options: version == Version::V5 || is_bridge,
         will: connect.will,
         credentials: connect.credentials,
         exchange: connect.properties.authentication_method.map(|method| Exchange {

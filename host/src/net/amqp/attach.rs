@@ -20,6 +20,7 @@ use crate::client::Client;
 use crate::dialogue::{RetainHandling, SubscribeFilter, SubscribeOptions};
 use crate::message::{Guarantee, Time};
 use crate::store::Sequence;
+use std::collections::HashSet;
 use std::sync::Arc;
 
 /// A link on which the client sends.
@@ -209,19 +210,14 @@ impl Side {
     /// What the broker remembers of a sending link. What the client has forgotten is forgotten here, too.
     fn known_publications(&self, name: &str, attach: &Attach) -> Option<Unsettled> {
         let broker = &self.context.broker;
-        let tags = broker.tags(name);
-        if tags.is_empty() {
-            return None;
+        let asked = attach.unsettled.as_deref().unwrap_or_default().iter().map(|(tag, _)| tag);
+        if !attach.incomplete_unsettled {
+            let asked: HashSet<&[u8]> = asked.clone().map(|tag| &tag[..]).collect();
+            let others = broker.tags(name).into_iter().filter(|tag| !asked.contains(&tag[..]));
+            others.for_each(|tag| broker.forget_tag(name, &tag));
         }
-        let asked = attach.unsettled.as_deref().unwrap_or_default();
-        let mut known = Unsettled::new();
-        for tag in tags {
-            if asked.iter().any(|(other, _)| other[..] == tag[..]) {
-                known.push((tag[..].into(), Some(State::ACCEPTED)));
-            } else if !attach.incomplete_unsettled {
-                broker.forget_tag(name, &tag);
-            }
-        }
+        let known = asked.filter(|tag| broker.has_tag(name, tag)).map(|tag| (tag.clone(), Some(State::ACCEPTED)));
+        let known: Unsettled = known.collect();
         (!known.is_empty()).then_some(known)
     }
 
