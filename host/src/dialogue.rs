@@ -314,6 +314,8 @@ pub enum Closed {
     HandleMisused,
     /// A full queue left no other way to refuse a message (protocols without a negative acknowledgement).
     QuotaExceeded,
+    /// The next message is longer than the receiver takes (AMQP 1.0, 2.7.3).
+    MessageTooLarge,
     /// What the client proved itself by does not hold any more: why, for people.
     NotAuthorized(Box<str>),
 }

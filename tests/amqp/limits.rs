@@ -89,3 +89,58 @@ fn a_shared_subscription_has_a_name() {
         assert_eq!(peer.refusal(), "amqp:invalid-field", "{capabilities:?}");
     }
 }
+
+/// 2.7.3: what is too long for one receiver of a subscription is there for another.
+#[test]
+fn a_message_that_is_too_long_for_one_who_shares_goes_to_another() {
+    let Some(address) = address() else { return };
+    for durable in [0, 2] {
+        let (node, name) = (unique("long"), unique("share"));
+        let policy = if durable > 0 { "never" } else { "link-detach" };
+        let shared = |bytes_max| {
+            let node = Some(source_with(&node, durable, policy, None, &["shared"]));
+            Terms { node, bytes_max, ..Terms::default() }
+        };
+        let mut peer = Peer::of(address, &unique("container"));
+        peer.receiver(&format!("{name}|1"), 0, &shared(200));
+        peer.receiver(&format!("{name}|2"), 1, &shared(0));
+        let mut out = Peer::begun(address);
+        out.sender("out", 0, &Terms { node: Some(target(&node)), ..Terms::default() });
+        let long = "x".repeat(5_000);
+        for id in 0..6u32 {
+            out.send(&transfer(0, Some(id), Some(&id.to_be_bytes()), false, false, &message(long.as_bytes())));
+            assert_eq!(out.disposition().field(4).code(), 0x24);
+        }
+        for _ in 0..6 {
+            assert_eq!(peer.delivery().text(), long);
+        }
+        peer.send(&detach(0, true));
+        peer.find(0x16);
+        peer.send(&detach(1, true));
+        peer.find(0x16);
+    }
+}
+
+/// 2.7.3: a receiver of which the subscription has a message that it does not take hears so, and finds it when it takes more.
+#[test]
+fn a_message_that_is_too_long_for_the_only_receiver_ends_its_link_and_waits() {
+    let Some(address) = address() else { return };
+    let (node, container) = (unique("long"), unique("container"));
+    let kept =
+        |bytes_max| Terms { node: Some(source_with(&node, 2, "never", None, &[])), bytes_max, ..Terms::default() };
+    let mut peer = Peer::of(address, &container);
+    peer.receiver("sub", 0, &kept(200));
+    let mut out = Peer::begun(address);
+    out.sender("out", 0, &Terms { node: Some(target(&node)), ..Terms::default() });
+    let texts = [&"x".repeat(5_000), "last"];
+    for (id, text) in (0u32..).zip(texts) {
+        out.send(&transfer(0, Some(id), Some(&id.to_be_bytes()), false, false, &message(text.as_bytes())));
+        assert_eq!(out.disposition().field(4).code(), 0x24);
+    }
+    assert!(says(&peer.find(0x16), "amqp:link:message-size-exceeded"));
+    peer.send(&detach(0, true));
+    peer.receiver("sub", 1, &kept(0));
+    for text in texts {
+        assert!(peer.delivery().text() == text);
+    }
+}

@@ -17,6 +17,8 @@ pub struct Terms<'a> {
     pub is_incomplete: bool,
     /// Capabilities that are desired.
     pub desired: &'a [&'a str],
+    /// Longest message that it takes; 0: any.
+    pub bytes_max: u64,
 }
 
 pub fn symbols(all: &[&str]) -> Vec<u8> {
@@ -75,7 +77,7 @@ pub fn attach(name: &str, handle: u32, is_receiver: bool, terms: &Terms<'_>) -> 
         &unsettled,
         if terms.is_incomplete { TRUE } else { FALSE },
         if is_receiver { NULL } else { &[0x43] },
-        NULL,
+        &[&[0x80][..], &terms.bytes_max.to_be_bytes()].concat(),
         NULL,
         &symbols(terms.desired),
     ];

@@ -115,6 +115,21 @@ fn more_than_the_broker_takes_is_a_violation() {
     }
 }
 
+/// What is acknowledged once it is on disk does not count against a client that does not wait for it: it hears of the first
+/// ones before the rest is read.
+#[test]
+fn a_burst_of_qos_1_may_be_longer_than_the_receive_maximum() {
+    let topic = unique("burst");
+    let mut publisher = client(V5);
+    let count = publisher.connack.properties.number(RECEIVE_MAXIMUM).map_or(10, |maximum| maximum as u16 * 3);
+    let all: Vec<u8> = (1..=count).flat_map(|id| writer::publish(V5, &Publish::new(&topic, "x", 1).id(id))).collect();
+    publisher.send(&all);
+    for id in 1..=count {
+        assert_eq!(publisher.acked(0x40, id).code, 0x10);
+    }
+    publisher.ping();
+}
+
 /// Q08
 #[test]
 fn an_identifier_that_is_stuck_is_passed_over() {

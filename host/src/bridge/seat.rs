@@ -76,6 +76,7 @@ pub fn told(why: &Closed) -> String {
         Closed::ShuttingDown => "this broker shuts down".to_owned(),
         Closed::HandleMisused => "the other broker acknowledged what it was not sent, or too early".to_owned(),
         Closed::QuotaExceeded => "a queue here is full".to_owned(),
+        Closed::MessageTooLarge => "a message is longer than the other broker takes".to_owned(),
         Closed::NotAuthorized(reason) => format!("it may not be here any more: {reason}"),
     }
 }

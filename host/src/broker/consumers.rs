@@ -276,21 +276,19 @@ impl Mailbox {
             }
             drained.sent += 1;
             drained.sent_bytes += message.payload().len() as u64;
+            let bytes = message.payload().len() as u64;
             let take = sink(consignment(&queued, message));
-            let consumer = &mut state.consumers[at];
             if take == Take::Not {
                 drained.sent -= 1;
+                drained.sent_bytes -= bytes;
                 drained.oversize += 1;
-                let number = consumer.number;
-                if super::queues::is_queue(&state.client) {
-                    // Somebody else may take it.
-                    queued.handling.get_or_insert_default().not_for.push(number);
-                    self.put_back(state, queued);
-                } else {
-                    queued.forget(self.id, &mut drained.changes);
+                self.is_too_large(state, at, queued, replayed, &mut drained);
+                if drained.ends.is_some() {
+                    break;
                 }
                 continue;
             }
+            let consumer = &mut state.consumers[at];
             if consumer.browses {
                 consumer.seen_to = queued.number;
                 self.put_back(state, queued);
@@ -309,6 +307,25 @@ impl Mailbox {
             state.queue = Default::default();
         }
         drained
+    }
+
+    /// An entry is longer than a consumer takes (2.7.3). It was promised to its publisher, and stays for others; where there is
+    /// none, and nobody but receivers of this kind will come, its link ends.
+    fn is_too_large(&self, state: &mut State, at: usize, mut queued: Queued, replayed: bool, drained: &mut Drained) {
+        let consumer = &state.consumers[at];
+        // For a client of MQTT it counts as delivered (MQTT-3.1.2-25); what is retained is no entry.
+        if self.is_session() || replayed {
+            return queued.forget(self.id, &mut drained.changes);
+        }
+        let not_for = &mut queued.handling.get_or_insert_default().not_for;
+        not_for.push(consumer.number);
+        let takes = |other: &&Consumer| !other.browses && !not_for.contains(&other.number);
+        match state.consumers.iter().find(takes) {
+            Some(other) => drained.unblocked.push(other.outlet.clone()),
+            None if super::queues::is_queue(&state.client) => {}
+            None => drained.ends = Some(consumer.outlet.clone()),
+        }
+        self.put_back(state, queued);
     }
 
     /// The next entry for a consumer, out of the queue, and whether it is a retained message that was fetched for it.

@@ -42,6 +42,8 @@ pub struct Drained {
     pub formless: u64,
     /// Copies that are too large for their receiver.
     pub oversize: u64,
+    /// A receiver that cannot take what is for nobody else.
+    pub ends: Option<Arc<dyn Outlet>>,
     /// Modules have to be asked about the next copy.
     pub wants_decision: bool,
     /// A delivery is not sent again, and its handle is still to be released.

@@ -335,6 +335,9 @@ impl Broker {
         if let Some(range) = drained.page {
             self.fetch_page(mailbox, range);
         }
+        if let Some(outlet) = drained.ends.take() {
+            outlet.close(Closed::MessageTooLarge);
+        }
         drained.unblocked.drain(..).chain(drained.goes_on.take()).for_each(|outlet| outlet.wake());
         if drained.awaits != 0 {
             self.await_commit(mailbox, drained.awaits);

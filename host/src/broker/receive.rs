@@ -417,7 +417,7 @@ impl Broker {
         });
         let mut drained = drained;
         if drained.sent > 0 && mailbox.has_room_again(&self.limits) {
-            drained.unblocked = std::mem::take(&mut mailbox.lock().blocked);
+            drained.unblocked.append(&mut mailbox.lock().blocked);
         }
         let later = drained.waits_for_page
             || drained.wants_replay

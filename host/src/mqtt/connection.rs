@@ -89,6 +89,12 @@ pub enum Action<'b> {
 }
 
 impl Inbound {
+    /// Whether its client has as many publications under way as it may.
+    #[inline]
+    pub fn is_spent(&self) -> bool {
+        self.quota.is_spent()
+    }
+
     /// A connection that was just opened at `listener` by `peer` (`address:port`).
     pub fn new(limits: Arc<Limits>, listener: Arc<str>, peer: Arc<str>, now: Time) -> Self {
         Self {

@@ -504,6 +504,7 @@ impl Outbound {
             Closed::ShuttingDown => 0x8B,
             Closed::HandleMisused => 0x82,
             Closed::QuotaExceeded => 0x97,
+            Closed::MessageTooLarge => 0x95,
             Closed::NotAuthorized(_) => 0x87,
         };
         let words = match closed {

@@ -61,12 +61,18 @@ impl Quota {
         Arc::clone(&self.returned)
     }
 
+    /// Whether there is no place.
+    #[inline]
+    pub fn is_spent(&self) -> bool {
+        // Below 0 if the hall ended something that this connection did not begin.
+        let under_way = self.taken.wrapping_sub(self.returned.count.load(Ordering::Acquire)) as i32;
+        under_way >= i32::from(self.maximum)
+    }
+
     /// Takes a place (MQTT-3.3.4-7).
     #[inline]
     pub fn take(&mut self) -> Result<(), Violation> {
-        // Below 0 if the hall ended something that this connection did not begin.
-        let under_way = self.taken.wrapping_sub(self.returned.count.load(Ordering::Acquire)) as i32;
-        if under_way >= i32::from(self.maximum) {
+        if self.is_spent() {
             return Err(Violation::ReceiveMaximum);
         }
         self.taken = self.taken.wrapping_add(1);

@@ -23,6 +23,9 @@ pub fn link_ended(why: &Closed) -> Error {
         Closed::TakenOver => error(LinkError::Stolen, "another link has taken its place"),
         Closed::ByOperator => error(AmqpError::ResourceDeleted, "what it was attached to is gone"),
         Closed::NotAuthorized(why) => error(AmqpError::UnauthorizedAccess, &**why),
+        Closed::MessageTooLarge => {
+            error(LinkError::MessageSizeExceeded, "the next message is longer than your max-message-size")
+        }
         _ => error(LinkError::DetachForced, "the broker ended it"),
     }
 }
