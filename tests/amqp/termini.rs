@@ -5,7 +5,7 @@ use super::peer::Peer;
 use super::raw::*;
 use super::value::Value;
 use super::{address, own};
-use crate::harness::unique;
+use crate::harness::{Broker, Property, Publish, V5, connect, unique};
 
 const ACCEPTED_CODE: i128 = 0x24;
 const REJECTED: i128 = 0x25;
@@ -255,6 +255,41 @@ fn a_subscription_follows_what_its_receiver_wants_now() {
     assert_eq!(got.text(), "blue");
     peer.send(&disposition(true, got.id, got.id, true, ACCEPTED));
     assert!(peer.is_drained(0, 1));
+}
+
+/// 3.5.8: what a receiver wants of a queue comes, however much of what it does not want stands before it, in memory or in the
+/// store, and what it looks at is translated on the way; browsing is no different.
+#[test]
+fn what_a_receiver_selects_is_found_behind_a_long_queue() {
+    let started = Broker::start_with(|config| config.broker.queue_resident_max = 64);
+    let Some(broker) = started else { return };
+    let node = format!("/queues/{}", unique("long"));
+    let mut publisher = connect(V5).at(broker.address()).open();
+    let mut fill = |count: u16, colour: &str| {
+        for _ in 0..count {
+            let id = publisher.send_publish(&Publish::new(&node, colour, 1).with(Property::user("colour", colour)));
+            publisher.acked(0x40, id);
+        }
+    };
+    fill(1_500, "blue");
+    let mut peer = Peer::of(broker.at("amqp"), "selects");
+    peer.receiver("red", 0, &selecting(&node, "colour = 'red'"));
+    for _ in 0..3 {
+        fill(1, "red");
+        let got = peer.delivery();
+        assert_eq!(got.text(), "red");
+        peer.send(&disposition(true, got.id, got.id, true, ACCEPTED));
+        fill(200, "blue");
+    }
+    // All that is left is there for whoever wants it, in order.
+    peer.send(&close());
+    peer.find(0x18);
+    let mut peer = Peer::of(broker.at("amqp"), "drains");
+    peer.link("all", 0, true, &from(&node));
+    peer.send(&flow(0, 4096, Some((0, 0, 2_100, false, false))));
+    for _ in 0..2_100 {
+        assert_eq!(peer.delivery().text(), "blue");
+    }
 }
 
 /// An anonymous relay: each message says where to, and a queue is made on first use.

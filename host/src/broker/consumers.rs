@@ -77,6 +77,31 @@ impl Consumer {
     fn takes_any(&self) -> bool {
         !self.browses && self.predicate.is_none()
     }
+
+    /// Whether an entry is none of its business, promised to `holder`.
+    fn passes_over(&self, queued: &Queued, holder: Option<u64>) -> bool {
+        let is_for_another = holder.is_some_and(|holder| holder != self.number) && !self.browses;
+        let is_new = self.resumes_only && holder.is_none();
+        is_for_another || is_new || queued.handling.as_deref().is_some_and(|it| it.not_for.contains(&self.number))
+    }
+}
+
+impl State {
+    /// Where in the queue a receiver begins to look: all before that it has seen, or it is for others.
+    pub fn begins_at(&self, consumer: u64) -> usize {
+        let Some(consumer) = self.consumers.iter().find(|one| one.number == consumer) else { return 0 };
+        let start = self.seen_by(consumer);
+        let holder = |queued: &Queued| self.promised.get(&queued.number).copied();
+        let passed = |queued: &&Queued| consumer.passes_over(queued, holder(queued));
+        start + self.queue.range(start..).take_while(passed).count()
+    }
+
+    fn seen_by(&self, consumer: &Consumer) -> usize {
+        match consumer.takes_any() {
+            true => 0,
+            false => self.queue.partition_point(|queued| queued.number <= consumer.seen_to),
+        }
+    }
 }
 
 /// An entry in the hands of a consumer.
@@ -364,12 +389,13 @@ impl Mailbox {
         looks: &mut Looks,
         drained: &mut Drained,
     ) -> Option<usize> {
-        let gap = state.gap_begins_after();
-        let consumer = &mut state.consumers[at];
-        let start = match consumer.takes_any() {
-            true => 0,
-            false => state.queue.partition_point(|queued| queued.number <= consumer.seen_to),
+        let start = state.seen_by(&state.consumers[at]);
+        // What it has seen and does not want may be in the store again: that is no gap to it.
+        let gap = match state.consumers[at].takes_any() || !state.is_behind_gap(state.consumers[at].seen_to) {
+            true => state.gap_begins_after(),
+            false => u64::MAX,
         };
+        let consumer = &mut state.consumers[at];
         for (place, queued) in state.queue.iter().enumerate().skip(start) {
             if queued.number > gap {
                 break;
@@ -381,15 +407,7 @@ impl Mailbox {
                 }
                 return None;
             }
-            let is_for_another = state.promised.get(&queued.number).is_some_and(|holder| *holder != consumer.number);
-            if is_for_another && !consumer.browses {
-                continue;
-            }
-            if consumer.resumes_only && !state.promised.contains_key(&queued.number) {
-                continue;
-            }
-            let shunned = |handling: &Handling| handling.not_for.contains(&consumer.number);
-            if queued.handling.as_deref().is_some_and(shunned) {
+            if consumer.passes_over(queued, state.promised.get(&queued.number).copied()) {
                 continue;
             }
             let Some(predicate) = &consumer.predicate else { return Some(place) };
@@ -405,7 +423,9 @@ impl Mailbox {
                 _ => return Some(place),
             }
         }
-        drained.page = state.next_page(true);
+        if gap != u64::MAX {
+            drained.page = state.next_page(true);
+        }
         None
     }
 

@@ -61,8 +61,9 @@ impl Broker {
         }
     }
 
-    /// Makes the forms of what waits first in a mailbox. What has none as long as a module fails, or none translates, waits.
-    pub(super) fn make_forms(&self, worker: &mut Worker, mailbox: &Arc<Mailbox>, now: Time) {
+    /// Makes the forms of what waits first in a mailbox for a receiver. What has none as long as a module fails, or none
+    /// translates, waits.
+    pub(super) fn make_forms(&self, worker: &mut Worker, mailbox: &Arc<Mailbox>, receiver: u64, now: Time) {
         let bare = mailbox.is_consumed();
         worker.refresh_for(self, &mailbox.lock().client.id.clone());
         let chain = worker.chain.clone();
@@ -74,7 +75,8 @@ impl Broker {
             let missing = |message: &&Message| matches!(message.in_form(bare), Err(FormMissing::NotYet));
             let under_way = state.window.unsent().take(PAGE).map(|flight| flight.queued.content());
             let mut found: Vec<Message> = under_way.filter(missing).cloned().collect();
-            let waiting = state.replayed.iter().chain(&state.queue).chain(&state.express);
+            let queue = state.queue.range(state.begins_at(receiver)..);
+            let waiting = state.replayed.iter().chain(queue).chain(&state.express);
             found.extend(waiting.take(PAGE).map(Queued::content).filter(missing).cloned());
             found
         };

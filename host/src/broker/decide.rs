@@ -70,7 +70,8 @@ impl Broker {
             drop(state);
             return self.permit(worker, &chain, attachment, now);
         }
-        let asked = undecided(&mut state, generation, |topic| {
+        let start = state.begins_at(attachment.number);
+        let asked = undecided(&mut state, start, generation, |topic| {
             // What services answer is for whoever asked.
             !super::sessions::is_private(topic) && (chain.wants_access() || chain.wants_delivery(topic.as_str()))
         });
@@ -179,9 +180,9 @@ impl Broker {
     }
 }
 
-/// The next copies about which modules are to be asked, in the order in which they leave; those that no module wants to see
+/// The next copies about which modules are to be asked, in the order in which they leave, from this place of the queue on; those that no module wants to see
 /// are cleared on the way.
-fn undecided(state: &mut State, generation: u64, wanted: impl Fn(&Topic) -> bool) -> Vec<Asked> {
+fn undecided(state: &mut State, start: usize, generation: u64, wanted: impl Fn(&Topic) -> bool) -> Vec<Asked> {
     let mut asked = Vec::new();
     for flight in state.window.unsent() {
         if flight.queued.cleared != generation {
@@ -195,9 +196,9 @@ fn undecided(state: &mut State, generation: u64, wanted: impl Fn(&Topic) -> bool
             return asked;
         }
     }
-    for queue in [&mut state.replayed, &mut state.queue, &mut state.express] {
+    for (queue, start) in [(&mut state.replayed, 0), (&mut state.queue, start), (&mut state.express, 0)] {
         // Each queue has its share, so that none holds up another; what is cleared at the front is bounded by it, too.
-        for queued in queue.iter_mut().take(COPIES_A_TURN * 4) {
+        for queued in queue.iter_mut().skip(start).take(COPIES_A_TURN * 4) {
             if queued.cleared == generation {
                 continue;
             }

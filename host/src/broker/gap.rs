@@ -71,6 +71,11 @@ impl State {
         self.gap.as_ref().map_or(u64::MAX, |gap| gap.rest.after)
     }
 
+    /// Whether all of the gap comes before this number, or is it.
+    pub fn is_behind_gap(&self, number: u64) -> bool {
+        self.gap.as_ref().is_some_and(|gap| number >= gap.rest.to)
+    }
+
     /// Up to which number entries were sent and not settled: those in the window, and those that a restart brought back.
     pub fn under_way_to(&self) -> u64 {
         let gap = self.gap.as_ref().map_or(0, |gap| gap.sent.under_way_to);

@@ -237,7 +237,7 @@ impl Broker {
     fn fetch_retained(&self, worker: &mut Worker, link: &Link, now: Time) -> bool {
         let Some(attachment) = &link.attachment else { return false };
         let mailbox = &attachment.mailbox;
-        self.make_forms(worker, mailbox, now);
+        self.make_forms(worker, mailbox, attachment.number, now);
         let mut state = mailbox.lock();
         let consumes = state.consumers.iter().any(|consumer| consumer.number == attachment.number);
         if (state.attachment != attachment.number && !consumes) || !state.replayed.is_empty() {
