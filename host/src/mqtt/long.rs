@@ -27,18 +27,31 @@ impl Long {
 
     /// Goes on until `out` has `enough` bytes; true: there is more.
     pub fn go_on(&mut self, enough: usize, out: &mut Vec<u8>) -> bool {
+        while let Some(rest) = self.rest() {
+            let count = rest.len().min(enough.saturating_sub(out.len()));
+            if count == 0 {
+                return true;
+            }
+            out.extend_from_slice(&rest[..count]);
+            self.written += count;
+        }
+        false
+    }
+
+    /// What comes next, up to the end of the properties or of the payload; none: all was written.
+    pub fn rest(&self) -> Option<&[u8]> {
         let properties = match self.has_properties {
             true => encoded(&self.message),
             false => &[],
         };
-        let mut before = 0;
-        for part in [properties, self.message.payload()] {
-            let from = self.written.saturating_sub(before).min(part.len());
-            let count = (part.len() - from).min(enough.saturating_sub(out.len()));
-            out.extend_from_slice(&part[from..from + count]);
-            self.written += count;
-            before += part.len();
+        match properties.get(self.written..) {
+            Some(rest) if !rest.is_empty() => Some(rest),
+            _ => self.message.payload().get(self.written - properties.len()..).filter(|rest| !rest.is_empty()),
         }
-        self.written < before
+    }
+
+    /// So much of that was written.
+    pub fn has_written(&mut self, count: usize) {
+        self.written += count;
     }
 }

@@ -202,6 +202,18 @@ impl Outbound {
         self.is_amid() && self.write_more(enough, out)
     }
 
+    /// What comes next of a delivery that was begun, where it lies; none: nothing does.
+    pub fn rest(&self) -> Option<&[u8]> {
+        self.rare.as_ref()?.long.as_ref()?.rest()
+    }
+
+    /// So much of that was written.
+    pub fn has_written(&mut self, count: usize) {
+        if let Some(long) = self.rare.as_mut().and_then(|rare| rare.long.as_mut()) {
+            long.has_written(count);
+        }
+    }
+
     #[cold]
     fn write_more(&mut self, enough: usize, out: &mut Vec<u8>) -> bool {
         let Some(rare) = &mut self.rare else { return false };

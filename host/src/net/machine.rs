@@ -143,6 +143,19 @@ impl Writer {
         machine.go_on(enough, out)
     }
 
+    /// What comes next of a delivery that is long, where it lies; none: nothing does.
+    pub fn rest(&self) -> Option<&[u8]> {
+        let Self::Mqtt(machine) = self else { return None };
+        machine.rest()
+    }
+
+    /// So much of that was written.
+    pub fn has_written(&mut self, count: usize) {
+        if let Self::Mqtt(machine) = self {
+            machine.has_written(count);
+        }
+    }
+
     /// Whether there is more of a delivery that is long.
     pub fn is_amid(&self) -> bool {
         matches!(self, Self::Mqtt(machine) if machine.is_amid())

@@ -276,6 +276,9 @@ impl Outlet {
     /// Fills `scratch` from the mailbox and writes it, until there is no more or the socket has had enough.
     fn pump(&self, out: &mut Out, scratch: &mut Vec<u8>, now: Time) {
         loop {
+            if scratch.is_empty() && out.writer.is_amid() && !self.write_rest(out) {
+                return;
+            }
             self.fill(out, scratch, now);
             if scratch.is_empty() {
                 return;
@@ -292,6 +295,24 @@ impl Outlet {
                 return;
             }
         }
+    }
+
+    /// Writes the rest of a long delivery from where it lies, if nothing stands between the protocol and the socket; false: the
+    /// socket has had enough, or is dead.
+    fn write_rest(&self, out: &mut Out) -> bool {
+        while out.session.is_none()
+            && let Some(rest) = out.writer.rest()
+        {
+            let length = rest.len();
+            let Some(count) = self.try_write(rest) else { return false };
+            out.taken += count as u64;
+            out.writer.has_written(count);
+            if count < length {
+                self.signal(BLOCKED | CONGESTED);
+                return false;
+            }
+        }
+        true
     }
 
     /// Writes to the socket, behind what it has not taken yet; false: it has had enough, or is dead.
