@@ -76,6 +76,32 @@ fn without_a_version_before_only_what_fails_is_kept_away() {
     assert_eq!((info.calls, info.state), (16, ModuleState::Active), "after a quiet time it is asked again");
 }
 
+/// By whoever looks, and by the next call.
+#[test]
+fn a_quarantine_that_is_over_is_not_shown_any_more() {
+    for is_asked in [true, false] {
+        let mut rig = Rig::new();
+        rig.deploy("m", "fickle", 1, Refuse, r#"{"version": "one", "fails": ["bad/#"]}"#);
+        (0..5).for_each(|_| assert_eq!(rig.routed("bad/1"), "refuse Unavailable"));
+        rig.pass_milliseconds(9_999);
+        let info = rig.modules.show("m").unwrap();
+        assert_eq!((info.state, &*info.quarantined), (ModuleState::Quarantined, &[1][..]));
+        assert!(info.problem.unwrap().starts_with("in quarantine: 5 failures"));
+        rig.pass_milliseconds(1);
+        if is_asked {
+            assert_eq!(version(&mut rig, "good").as_deref(), Some("one"));
+        }
+        let info = rig.modules.show("m").unwrap();
+        assert_eq!((info.state, &*info.quarantined, info.problem), (ModuleState::Active, &[][..], None));
+        assert!(rig.modules.versions("m").unwrap()[0].quarantined.is_none());
+        let lines = rig.modules.logs("m").unwrap();
+        let over = lines.iter().filter(|line| &*line.line == "the quarantine of version 1 is over").count();
+        assert_eq!(over, 1);
+        (0..5).for_each(|_| assert_eq!(rig.routed("bad/1"), "refuse Unavailable"));
+        assert_eq!(rig.modules.show("m").unwrap().state, ModuleState::Quarantined, "again");
+    }
+}
+
 #[test]
 fn where_everything_fails_nothing_is_asked_for_a_while() {
     let mut rig = Rig::new();

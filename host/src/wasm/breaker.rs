@@ -50,19 +50,21 @@ impl Breaker {
         opens
     }
 
-    /// Whether a call about this would fail as one did a short while ago. Closes the breaker once nothing has failed for
-    /// as long as failures are remembered.
+    /// Whether a call about this would fail as one did a short while ago.
     #[cold]
     pub(super) fn blocks(&self, limits: &Limits, now: Time, about: u64) -> bool {
         let mut state = self.state.lock();
         state.forget(limits, now);
-        if now < state.closed_to_all {
-            return true;
-        }
-        if state.failures.is_empty() {
-            self.open.store(false, Ordering::Relaxed);
-        }
-        state.failures.iter().any(|(_, failed)| *failed == about)
+        now < state.closed_to_all || state.failures.iter().any(|(_, failed)| *failed == about)
+    }
+
+    /// Closes it once nothing has failed for as long as failures are remembered; true for the one who did.
+    #[cold]
+    pub(super) fn calms_down(&self, limits: &Limits, now: Time) -> bool {
+        let mut state = self.state.lock();
+        state.forget(limits, now);
+        let is_calm = state.failures.is_empty() && now >= state.closed_to_all;
+        is_calm && self.open.swap(false, Ordering::Relaxed)
     }
 
     /// The operator wants it asked again.
@@ -105,7 +107,10 @@ mod tests {
         (0..3).for_each(|now| assert_eq!(breaker.failed(&limits, Time(now), now), now == 2));
         assert!(breaker.blocks(&limits, Time(10), 1));
         assert!(!breaker.blocks(&limits, Time(10), 9), "what did not fail is asked");
-        assert!(!breaker.blocks(&limits, Time(1_002), 1) && !breaker.is_open());
+        assert!(!breaker.calms_down(&limits, Time(1_001)) && breaker.is_open());
+        assert!(!breaker.blocks(&limits, Time(1_002), 1));
+        assert!(breaker.calms_down(&limits, Time(1_002)) && !breaker.is_open());
+        assert!(!breaker.calms_down(&limits, Time(1_003)), "it is told once");
     }
 
     #[test]

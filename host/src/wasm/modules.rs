@@ -244,19 +244,19 @@ impl Modules {
 
     /// All modules, by name.
     pub fn list(&self) -> Vec<ModuleInfo> {
-        let entries: Vec<Entry> = self.0.registry.lock().entries.values().cloned().collect();
+        let entries: Vec<Entry> = self.0.looked_at().entries.values().cloned().collect();
         entries.iter().map(Entry::info).collect()
     }
 
     /// One module.
     pub fn show(&self, name: &str) -> Result<ModuleInfo, DeployError> {
-        let entry = self.0.registry.lock().entry(name)?.clone();
+        let entry = self.0.looked_at().entry(name)?.clone();
         Ok(entry.info())
     }
 
     /// The versions that are kept, oldest first.
     pub fn versions(&self, name: &str) -> Result<Vec<VersionInfo>, DeployError> {
-        Ok(self.0.registry.lock().entry(name)?.versions())
+        Ok(self.0.looked_at().entry(name)?.versions())
     }
 
     /// Recent log lines of a module, oldest first.
@@ -363,8 +363,17 @@ impl Inner {
         Ok(Deployed { name, version, digest, generation, canary, canary_ended, switched_on })
     }
 
+    /// What there is, for people.
+    fn looked_at(&self) -> parking_lot::MutexGuard<'_, Registry> {
+        let mut registry = self.registry.lock();
+        self.end_quarantines(&mut registry);
+        registry
+    }
+
     /// Makes a changed entry the one that holds, in memory.
-    pub(super) fn put(&self, entry: Entry) -> u64 {
+    pub(super) fn put(&self, mut entry: Entry) -> u64 {
+        // It may have ended since the entry was copied.
+        entry.forget_quarantine();
         let mut registry = self.registry.lock();
         registry.entries.insert((*entry.services.module).into(), entry);
         self.swap(&mut registry)

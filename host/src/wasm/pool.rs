@@ -239,7 +239,7 @@ impl Guests {
         let inner = &*self.inner;
         let slot = &mut self.slots[index];
         let version = &slot.version;
-        if version.breaker.is_open() && version.breaker.blocks(&inner.limits, (inner.clock)(), ask.what()) {
+        if version.breaker.is_open() && inner.keeps_away(version, ask.what()) {
             self.failures += 1;
             if let Some(trace) = &mut self.trace {
                 trace.push(ask.decision("not asked: it is in quarantine".to_owned(), 0));

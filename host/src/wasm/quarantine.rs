@@ -4,11 +4,38 @@
 use super::fault::Fault;
 use super::imports::log::LogLevel;
 use super::modules::Inner;
-use super::registry::Entry;
+use super::registry::{Entry, Registry};
 use super::version::Version;
+use crate::message::Time;
 use std::sync::Arc;
 
+/// How the problem of a module begins whose version is in quarantine and has none to take its place.
+const IN_QUARANTINE: &str = "in quarantine: ";
+
 impl Inner {
+    /// Whether a version in quarantine is not to be asked about this. Ends the quarantine where its time is over.
+    #[cold]
+    pub(super) fn keeps_away(&self, version: &Version, about: u64) -> bool {
+        let now = (self.clock)();
+        if version.breaker.blocks(&self.limits, now, about) {
+            return true;
+        }
+        if version.breaker.calms_down(&self.limits, now) {
+            quarantine_is_over(version, &mut self.registry().lock(), now);
+        }
+        false
+    }
+
+    /// Ends the quarantines whose time is over, so that who looks sees what is.
+    pub(super) fn end_quarantines(&self, registry: &mut Registry) {
+        let now = (self.clock)();
+        let is_over =
+            |running: &&Arc<Version>| running.breaker.is_open() && running.breaker.calms_down(&self.limits, now);
+        let running = registry.entries.values().filter_map(|entry| entry.running.as_ref());
+        let over: Vec<Arc<Version>> = running.filter(is_over).cloned().collect();
+        over.iter().for_each(|version| quarantine_is_over(version, registry, now));
+    }
+
     /// Notes a failure against a version. The one that is too many puts it into quarantine.
     #[cold]
     pub(super) fn blame(inner: &Arc<Self>, version: &Arc<Version>, about: u64, hook: &str, fault: &Fault) {
@@ -67,12 +94,12 @@ impl Inner {
             // Something else took its place already, or somebody wants it asked again.
             return None;
         }
-        entry.problem = Some(format!("in quarantine: {why}"));
+        entry.problem = Some(format!("{IN_QUARANTINE}{why}"));
         if failed.decides_over_access() {
             let by_hand =
                 "it decides over access, so that none takes its place by itself: go back by hand, or deploy another";
             tracing::error!(module = name, version = failed.number, "ALARM: {by_hand}");
-            entry.problem = Some(format!("in quarantine: {why}; {by_hand}"));
+            entry.problem = Some(format!("{IN_QUARANTINE}{why}; {by_hand}"));
             self.put(entry);
             return None;
         }
@@ -99,6 +126,26 @@ impl Inner {
         self.metrics.module_rollbacks_total.add(1);
         tracing::warn!(module = name, from = failed.number, to = number, "went back to an older version");
         None
+    }
+}
+
+/// Nothing has failed for as long as failures count.
+fn quarantine_is_over(version: &Version, registry: &mut Registry, now: Time) {
+    let (module, number) = (&*version.services.module, version.number);
+    if let Some(entry) = registry.entries.get_mut(module) {
+        entry.forget_quarantine();
+    }
+    tracing::info!(module, version = number, "the quarantine of a module's version is over");
+    version.services.log.keep(now, LogLevel::Info, &format!("the quarantine of version {number} is over"));
+}
+
+impl Entry {
+    /// What is said of the quarantine of the version that is asked goes with it.
+    pub(super) fn forget_quarantine(&mut self) {
+        let Some(running) = self.running.as_ref().filter(|running| !running.breaker.is_open()) else { return };
+        if self.quarantined.remove(&running.number).is_some() {
+            self.problem.take_if(|problem| problem.starts_with(IN_QUARANTINE));
+        }
     }
 }
 
