@@ -87,6 +87,29 @@ fn deployments_outlive_a_restart() {
     assert_eq!(client.take().properties.user(), [("version", "one")]);
 }
 
+/// A load balancer is to send nobody to where nothing passes.
+#[test]
+fn a_broker_without_a_module_that_it_may_not_go_on_without_is_not_ready() {
+    let Some(mut broker) = Broker::start() else { return };
+    let component = guests::component("echoes-version");
+    for (policy, ready) in [("refuse", 503), ("bypass", 200)] {
+        let admin = broker.admin();
+        // Configured once, now: at the next start it traps.
+        let config = "%7B%22version%22:%22one%22,%22last_start%22:1%7D";
+        admin.deploy(&format!("/api/v1/modules/m?on_failure={policy}&config={config}"), &component).expect(200);
+        admin.get("/readyz").expect(200);
+        broker = broker.restart();
+        let admin = broker.admin();
+        assert_eq!(admin.get("/api/v1/modules/m").expect(200).json()["state"], "broken");
+        let answer = admin.get("/readyz").expect(ready);
+        let says = answer.text().contains("module m does not run, and nothing passes routing without it");
+        assert_eq!(says, ready == 503, "{}", answer.text());
+        admin.post("/api/v1/modules/m/disable", &json!({})).expect(200);
+        admin.get("/readyz").expect(200);
+        admin.delete("/api/v1/modules/m").expect(200);
+    }
+}
+
 /// One message sees every module of a hook in their order.
 #[test]
 fn modules_are_asked_in_their_order() {

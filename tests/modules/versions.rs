@@ -400,6 +400,9 @@ fn what_a_deployed_module_that_does_not_run_any_more_was_asked_about_follows_its
         let info = rig.modules.show("m").unwrap();
         assert_eq!(info.state, ModuleState::Broken);
         assert!(info.problem.unwrap().starts_with("not a valid component"));
+        let says =
+            (routed != "pass t" || closed).then(|| ("m".into(), if closed { "access" } else { "routing" }.to_owned()));
+        assert_eq!(rig.modules.closed_by(), says, "{guest} {policy:?}");
         let chain = rig.chain();
         assert_eq!(chain.wants_access(), closed);
         let answer = chain.authorize(&mut rig.guests, &client(), host::wasm::Action::Subscribe, "a");
@@ -408,6 +411,7 @@ fn what_a_deployed_module_that_does_not_run_any_more_was_asked_about_follows_its
         // A fresh deployment repairs it.
         rig.deploy("m", "router", 1, Refuse, "{}");
         assert!(!rig.chain().wants_access());
+        assert_eq!(rig.modules.closed_by(), None);
     }
 }
 

@@ -254,6 +254,13 @@ impl Modules {
         Ok(entry.info())
     }
 
+    /// The first module that is to be asked, does not run, and without which something is refused to everybody (`on_failure` is
+    /// `refuse`, or it decides over access); and the hooks that are closed.
+    pub fn closed_by(&self) -> Option<(Arc<str>, String)> {
+        let found = self.0.registry.lock().closed_by();
+        found.map(|(module, closes)| (module, closes.to_string()))
+    }
+
     /// The versions that are kept, oldest first.
     pub fn versions(&self, name: &str) -> Result<Vec<VersionInfo>, DeployError> {
         Ok(self.0.looked_at().entry(name)?.versions())

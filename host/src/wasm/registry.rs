@@ -145,6 +145,14 @@ impl Entry {
         stored.or_else(|| (chosen > 0 && self.base.is_some()).then_some(0))
     }
 
+    /// What is closed because the version that is to be asked does not run.
+    fn closes(&self) -> Closed {
+        match (self.chosen, &self.running) {
+            (Some(_), None) => Closed::by(&self.claims, self.on_failure),
+            _ => Closed::default(),
+        }
+    }
+
     /// The version to ask when the module is switched on again: the one that was asked before.
     fn last(&self) -> Option<u64> {
         self.resting.filter(|number| self.material(*number).is_some()).or_else(|| self.newest())
@@ -315,6 +323,12 @@ impl Registry {
         (!goes_on && changed.chosen != Some(former)).then_some(former)
     }
 
+    /// The first module that does not run, though it is to, and without which something is refused to everybody; and what.
+    pub(super) fn closed_by(&self) -> Option<(Arc<str>, Closed)> {
+        let mut closed = self.entries.values().map(|entry| (entry.services.module.clone(), entry.closes()));
+        closed.find(|(_, closes)| *closes != Closed::default())
+    }
+
     /// The plan of the next generation.
     pub(super) fn next_chain(&mut self) -> Arc<Chain> {
         self.generation += 1;
@@ -327,9 +341,7 @@ impl Registry {
             };
             self.entries.values().filter_map(link).collect()
         };
-        let broken = self.entries.values().filter(|entry| entry.chosen.is_some() && entry.running.is_none());
-        let closed =
-            broken.map(|entry| Closed::by(&entry.claims, entry.on_failure)).fold(Closed::default(), Closed::or);
+        let closed = self.entries.values().map(Entry::closes).fold(Closed::default(), Closed::or);
         let Some(canary) = self.entries.values().find_map(|entry| entry.canary.as_ref()) else {
             return Arc::new(Chain::new(plan, links(false), &[], closed));
         };
