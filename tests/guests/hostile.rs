@@ -50,6 +50,15 @@ impl Module for Hostile {
             "configure-toils" | "configure-toils-and-traps" | "starts-late" => toil(),
             "configure-eats" => core::mem::forget(core::hint::black_box(vec![1u8; 64 * MEBIBYTE])),
             "configure-exits" => std::process::exit(0),
+            "configure-counts" => drop(state::add("turns", 1)),
+            // Until others have been configured meanwhile, one of them from beginning to end.
+            "configure-waits" => {
+                let turns = || state::add("turns", 0).unwrap_or(0);
+                let since = turns();
+                while turns() < since + 2 {
+                    (0..1_000_000u64).for_each(|n| drop(core::hint::black_box(n)));
+                }
+            }
             "configure-says-much" => return Err("x".repeat(MEBIBYTE).into()),
             _ => {}
         }

@@ -7,6 +7,7 @@ use host::wasm::{DeployError, DeployOptions, Deployed, Limits, ModuleState, Modu
 use std::fs;
 use std::path::PathBuf;
 use std::process::Command;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
@@ -104,6 +105,32 @@ fn modules_are_changed_by_hand_while_a_component_is_compiled() {
     slow.may_end();
     assert_eq!(deployment.join().unwrap().unwrap().version, Some(1));
     assert_eq!(slow.version().as_deref(), Some("two"));
+}
+
+/// Not for ever, and with a word: as long as others come first each time, its version is rehearsed anew.
+#[test]
+fn a_change_that_others_overtake_again_and_again_gives_up() {
+    const QUICK: &str = r#"{"mode": "configure-counts"}"#;
+    const LONG: &str = r#"{"mode": "configure-waits"}"#;
+    let rig = Rig::with(Limits { configure_milliseconds_max: 20_000, ..limits() });
+    rig.deploy("m", "hostile", 1, Refuse, QUICK);
+    let is_over = AtomicBool::new(false);
+    let overtaken = |answer: Result<Deployed, DeployError>| {
+        let error = answer.expect_err("others come first");
+        assert!(error.is_temporary() && error.to_string().ends_with("nothing was changed; try again"), "{error}");
+    };
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            while !is_over.load(Ordering::Relaxed) {
+                rig.modules.configure("m", QUICK).unwrap();
+            }
+        });
+        overtaken(rig.modules.configure("m", LONG));
+        let options = DeployOptions { config: Some(LONG.to_owned()), ..DeployOptions::default() };
+        overtaken(rig.modules.deploy("m", &component("hostile"), options));
+        is_over.store(true, Ordering::Relaxed);
+    });
+    assert_eq!(&*rig.modules.show("m").unwrap().config, QUICK);
 }
 
 #[test]

@@ -29,6 +29,25 @@ pub struct DeployOptions {
     pub canary: Option<u8>,
 }
 
+/// How often a version is rehearsed anew for one change of its module, as others change that meanwhile.
+const TRIES_MAX: u32 = 8;
+
+/// The tries of one change.
+pub(super) struct Tries(u32);
+
+impl Tries {
+    pub(super) fn new() -> Self {
+        Self(TRIES_MAX)
+    }
+
+    /// Begins another one.
+    pub(super) fn begin(&mut self, module: &str) -> Result<(), DeployError> {
+        let overtaken = || DeployError::Overtaken { name: module.to_owned(), times: TRIES_MAX };
+        self.0 = self.0.checked_sub(1).ok_or_else(overtaken)?;
+        Ok(())
+    }
+}
+
 /// A module as it was when its deployment began.
 struct Begun {
     entry: Entry,
@@ -53,7 +72,7 @@ impl Modules {
         }
         let compiled = inner.compile_new(&begun.entry, &digest, bytes)?;
         inner.rehearse_own(&compiled, bytes)?;
-        let mut made: Option<Arc<Version>> = None;
+        let (mut made, mut tries): (Option<Arc<Version>>, _) = (None, Tries::new());
         loop {
             let changing = inner.changing();
             let mut entry = inner.as_it_is_now(&begun)?;
@@ -70,6 +89,7 @@ impl Modules {
                 return inner.add_version(entry, version, Some(bytes.into()), options.canary);
             }
             drop(changing);
+            tries.begin(name)?;
             made = Some(inner.rehearse(&entry, number, compiled.clone(), digest.clone(), config)?);
         }
     }
@@ -78,7 +98,7 @@ impl Modules {
     /// is asked, or that was asked last. One that was off is on then.
     pub fn configure(&self, name: &str, config: &str) -> Result<Deployed, DeployError> {
         let inner = self.inner();
-        let mut made = None;
+        let (mut made, mut tries) = (None, Tries::new());
         loop {
             let changing = inner.changing();
             let entry = inner.registry().lock().entry(name)?.clone();
@@ -92,6 +112,7 @@ impl Modules {
                 return inner.add_version(entry, version, kept, None);
             }
             drop(changing);
+            tries.begin(name)?;
             let bytes = inner.bytes(&material)?;
             let compiled = inner.compile_kept(&entry, &material.digest, || Ok(bytes.clone()))?;
             made = Some((inner.rehearse(&entry, number, compiled, material.digest, config.into())?, bytes));

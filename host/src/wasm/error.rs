@@ -144,6 +144,16 @@ pub enum DeployError {
     /// While its component was compiled.
     #[error("`{0}` was removed while this component was compiled, and stays so; deploy it again to have it")]
     Removed(String),
+    /// Others changed the module each time that this change was ready.
+    #[error(
+        "others have changed `{name}` {times} times while this change was made ready: nothing was changed; try again"
+    )]
+    Overtaken {
+        /// Of the module.
+        name: String,
+        /// How often it was made ready.
+        times: u32,
+    },
     /// The bytes of a version are not to be had.
     #[error("the store does not give the component back")]
     NotRead,
@@ -157,7 +167,13 @@ impl DeployError {
 
     /// Whether the same request may succeed later.
     pub fn is_temporary(&self) -> bool {
-        matches!(self, Self::Store | Self::NotRead | Self::NoCompiler(_) | Self::SwitchedOff(_) | Self::Removed(_))
+        let overtaken = matches!(self, Self::SwitchedOff(_) | Self::Removed(_) | Self::Overtaken { .. });
+        overtaken || matches!(self, Self::Store | Self::NotRead | Self::NoCompiler(_))
+    }
+
+    /// Whether what was sent is larger than may be.
+    pub fn is_too_large(&self) -> bool {
+        matches!(self, Self::TooBig { .. } | Self::ConfigTooBig { .. })
     }
 }
 

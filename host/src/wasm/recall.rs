@@ -2,6 +2,7 @@
 //! anything, and without waiting for a component that somebody deploys.
 
 use super::component::Compiled;
+use super::deploy::Tries;
 use super::error::DeployError;
 use super::modules::Inner;
 use super::registry::{Entry, Material};
@@ -25,7 +26,7 @@ impl Inner {
         name: &str,
         pick: impl Fn(&Entry) -> Result<Option<u64>, DeployError>,
     ) -> Result<AtHand<'_>, DeployError> {
-        let mut made: Option<Arc<Version>> = None;
+        let (mut made, mut tries): (Option<Arc<Version>>, _) = (None, Tries::new());
         loop {
             let _changing = self.changing();
             let entry = self.registry().lock().entry(name)?.clone();
@@ -35,6 +36,7 @@ impl Inner {
                 return Ok(AtHand { entry, version: Some(version), _changing });
             }
             drop(_changing);
+            tries.begin(name)?;
             made = Some(self.load_version(&entry, number, None)?);
         }
     }
