@@ -65,6 +65,34 @@ fn a_configuration_is_a_version_of_its_own_and_can_be_rolled_back() {
     assert_eq!(mapped(), "two/a");
 }
 
+/// Numbers that no double has, blanks and the order of keys.
+#[test]
+fn a_configuration_is_kept_as_it_was_written() {
+    let Some(broker) = Broker::start() else { return };
+    let admin = broker.admin();
+    let path = "/api/v1/modules/m";
+    let config = |mark: u32| format!("{{ \"version\" : \"one\",\n \"mark\":[12345678901234567890123, 1.10, {mark}] }}");
+    let escaped: String = config(1).bytes().map(|byte| format!("%{byte:02X}")).collect();
+    admin.deploy(&format!("{path}?config={escaped}"), &guests::component("built-for-0-1-0")).expect(200);
+    assert_eq!(admin.get(&format!("{path}/config")).expect(200).text(), config(1));
+    admin.send("PUT", &format!("{path}/config"), &[], config(2).as_bytes()).expect(200);
+    assert_eq!(admin.get(&format!("{path}/config")).expect(200).text(), config(2));
+}
+
+#[test]
+fn what_is_too_large_names_its_bound() {
+    let adjust = |config: &mut host::config::Config| config.wasm.component_bytes_max = 400_000;
+    let Some(broker) = Broker::start_with(adjust) else { return };
+    let admin = broker.admin();
+    for bytes in [400_001, 2_000_000] {
+        let reason = admin.deploy("/api/v1/modules/bad", &vec![0; bytes]).problem(413);
+        assert!(reason.contains("wasm.component_bytes_max"), "{bytes}: {reason}");
+    }
+    let config = serde_json::json!({ "rules": "x".repeat(2 << 20) });
+    let reason = admin.put("/api/v1/modules/topic-rules/config", &config).problem(413);
+    assert!(reason.contains("wasm.config_bytes_max") || reason.contains("admin.body_bytes_max"), "{reason}");
+}
+
 #[test]
 fn a_configuration_that_the_module_does_not_take_changes_nothing() {
     let Some(broker) = Broker::start() else { return };

@@ -139,14 +139,17 @@ impl<T: DeserializeOwned + Default, S: Send + Sync> FromRequest<S> for Perhaps<T
     }
 }
 
-/// A body that is JSON of any kind.
-pub(super) struct AnyJson(pub serde_json::Value);
+/// A body that is JSON of any kind, as it came: numbers may be larger or more exact than a document in memory has them.
+pub(super) struct JsonText(pub String);
 
-impl<S: Send + Sync> FromRequest<S> for AnyJson {
+impl<S: Send + Sync> FromRequest<S> for JsonText {
     type Rejection = Problem;
 
     async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
-        parse(&Raw::from_request(request, state).await?.0).map(Self)
+        let Raw(bytes) = Raw::from_request(request, state).await?;
+        parse::<serde_json::Value>(&bytes)?;
+        let text = String::from_utf8(bytes.into()).map_err(|error| Problem::bad_request(error.to_string()))?;
+        Ok(Self(text))
     }
 }
 

@@ -2,12 +2,12 @@
 //! come one after the other, without waiting for what is compiled for another one, and an error leaves everything as it was.
 
 use super::api::Api;
-use super::body::{AnyJson, Ask, Name, PageQuery, Perhaps, Raw, json, page};
+use super::body::{Ask, JsonText, Name, PageQuery, Perhaps, Raw, json, page};
 use super::error::Problem;
 use crate::wasm::{DeployError, DeployOptions, Deployed, ModuleInfo, OnFailure};
 use axum::extract::State;
-use axum::http::StatusCode;
-use axum::response::Response;
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 use serde_json::Value as Json;
 
@@ -35,6 +35,7 @@ impl From<DeployError> for Problem {
         let status = match &error {
             error if error.is_not_found() => StatusCode::NOT_FOUND,
             error if error.is_temporary() => StatusCode::SERVICE_UNAVAILABLE,
+            error if error.is_too_large() => StatusCode::PAYLOAD_TOO_LARGE,
             _ => StatusCode::UNPROCESSABLE_ENTITY,
         };
         Self::new(status, error.to_string())
@@ -81,18 +82,19 @@ pub(super) async fn deploy(
     change(&api, move |api| api.modules().deploy(&name, &bytes, options)).await
 }
 
-/// The configuration of the active version.
+/// The configuration of the active version, byte for byte as it was given.
 pub(super) async fn config(State(api): State<Api>, Name(name): Name) -> Result<Response, Problem> {
-    Ok(json(&parsed(&api.modules().show(&name)?.config)))
+    let config = api.modules().show(&name)?.config;
+    Ok(([(header::CONTENT_TYPE, HeaderValue::from_static("application/json"))], config.to_string()).into_response())
 }
 
 /// Another configuration, as a version of its own.
 pub(super) async fn configure(
     State(api): State<Api>,
     Name(name): Name,
-    AnyJson(config): AnyJson,
+    JsonText(config): JsonText,
 ) -> Result<Response, Problem> {
-    change(&api, move |api| api.modules().configure(&name, &config.to_string())).await
+    change(&api, move |api| api.modules().configure(&name, &config)).await
 }
 
 /// Back to an earlier version.

@@ -75,14 +75,23 @@ impl Api {
 
     /// One call; the answer's document, null where it has none.
     pub(crate) fn call(&self, method: &str, path: &str, body: Option<Body<'_>>) -> Result<Json, Failure> {
+        let answer = self.answer(method, path, body)?;
+        Ok(serde_json::from_slice(&answer).unwrap_or(Json::Null))
+    }
+
+    /// `GET` of a text, as it is.
+    pub(crate) fn text(&self, path: &str) -> Result<String, Failure> {
+        Ok(String::from_utf8_lossy(&self.answer("GET", path, None)?).into_owned())
+    }
+
+    fn answer(&self, method: &str, path: &str, body: Option<Body<'_>>) -> Result<Vec<u8>, Failure> {
         let progress = Progress::start("waiting for the broker");
         let (status, answer) = self.send(method, path, body, |response| read(response.into_reader()))?;
         drop(progress);
-        let document =
-            if answer.is_empty() { Json::Null } else { serde_json::from_slice(&answer).unwrap_or(Json::Null) };
         if (200..300).contains(&status) {
-            return Ok(document);
+            return Ok(answer);
         }
+        let document: Json = serde_json::from_slice(&answer).unwrap_or(Json::Null);
         let detail = document["detail"].as_str().unwrap_or("no reason was given");
         Err(Failure::Failed(match status {
             401 => format!("the broker at {} does not take the token: {detail}", self.url),

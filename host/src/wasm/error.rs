@@ -33,10 +33,10 @@ pub enum DeployError {
     #[error("a canary of `{0}` is on trial; confirm it or roll it back first")]
     CanaryElsewhere(String),
     /// [`super::Limits::modules_max`].
-    #[error("{0} modules are installed, which is as many as allowed")]
+    #[error("{0} modules are installed, which is as many as allowed (wasm.modules_max)")]
     TooMany(usize),
     /// [`super::Limits::component_bytes_max`].
-    #[error("the component has {bytes} bytes; {limit} are allowed")]
+    #[error("the component has {bytes} bytes; {limit} are allowed (wasm.component_bytes_max)")]
     TooBig {
         /// Its size.
         bytes: usize,
@@ -44,7 +44,7 @@ pub enum DeployError {
         limit: usize,
     },
     /// [`super::Limits::config_bytes_max`].
-    #[error("the configuration has {bytes} bytes; {limit} are allowed")]
+    #[error("the configuration has {bytes} bytes; {limit} are allowed (wasm.config_bytes_max)")]
     ConfigTooBig {
         /// Its size.
         bytes: usize,

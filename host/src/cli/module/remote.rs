@@ -265,7 +265,7 @@ fn show(api: &Api, args: &NameArgs) -> Outcome {
 fn configure(admin: &AdminArgs, args: &ConfigureArgs) -> Outcome {
     let path = format!("/api/v1/modules/{}", escape(&args.name));
     match &args.config {
-        None => output::json(&admin.connect()?.get(&path)?["config"]),
+        None => output::line(&admin.connect()?.text(&format!("{path}/config"))?),
         Some(config) => {
             let config = document(config)?;
             let body = Body { kind: "application/json", bytes: config.as_bytes() };
