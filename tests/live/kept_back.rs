@@ -139,6 +139,44 @@ fn a_queue_keeps_what_cannot_be_translated() {
     });
 }
 
+/// What has no form by the word of the module is nothing that a receiver of a queue could say anything about: the dead letters have
+/// it, where somebody may see what it is, and there it stays.
+#[test]
+fn what_of_a_queue_has_no_form_is_a_dead_letter() {
+    let Some(broker) = Broker::start() else { return };
+    let admin = broker.admin();
+    let waiting = |admin: &Admin| -> Vec<(String, u64)> {
+        let queues = admin.get("/api/v1/queues").expect(200).json();
+        let of = |queue: &serde_json::Value| {
+            (queue["address"].as_str().expect("an address").to_owned(), queue["waiting"].as_u64().expect("a number"))
+        };
+        queues["items"].as_array().expect("queues").iter().map(of).collect()
+    };
+    admin.deploy(&format!("{BESIDE}&order=1"), &guests::component("beside")).expect(200);
+    let mut reader = connect(V5).at(broker.address()).open();
+    reader.subscribe("/queues/dead-letters", 1);
+    let mut publisher = connect(V5).at(broker.address()).open();
+    // What is empty is nothing to translate, it says.
+    publisher.say("/queues/tr", "", 1);
+    publisher.say("/queues/tr", "good", 1);
+    run(async {
+        let (_connection, mut session) = amqp(&broker, "r").await;
+        let mut receiver = Receiver::attach(&mut session, "r", "/queues/tr").await.expect("a link");
+        expect(&mut receiver, "good").await;
+        reader.expect("/queues/dead-letters", "", 1);
+        let mut dead = Receiver::attach(&mut session, "d", "/queues/dead-letters").await.expect("a link");
+        expect_nothing(&mut dead).await;
+    });
+    assert_eq!(waiting(&admin), [("/queues/dead-letters".to_owned(), 1), ("/queues/tr".to_owned(), 0)]);
+    admin.delete("/api/v1/modules/beside").expect(200);
+    let broker = broker.restart();
+    run(async {
+        let (_connection, mut session) = amqp(&broker, "r").await;
+        let mut dead = Receiver::attach(&mut session, "d", "/queues/dead-letters").await.expect("a link");
+        expect(&mut dead, "").await;
+    });
+}
+
 /// A delivery module that cannot be shown a message, since the one that translates it fails, has not said that it may leave.
 #[test]
 fn what_a_delivery_module_cannot_be_shown_waits() {

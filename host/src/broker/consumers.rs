@@ -276,8 +276,7 @@ impl Mailbox {
             let message = match message {
                 Ok(message) => message.clone(),
                 Err(FormMissing::Impossible) => {
-                    drained.formless += 1;
-                    queued.forget(self.id, &mut drained.changes);
+                    self.pass_by(state, at, queued, tell_lost, &mut drained);
                     continue;
                 }
                 Err(FormMissing::NotYet) => {
@@ -351,6 +350,20 @@ impl Mailbox {
             None => drained.ends = Some(consumer.outlet.clone()),
         }
         self.put_back(state, queued);
+    }
+
+    /// What has no form for a consumer is given up, but in a queue, where it is everybody's.
+    #[cold]
+    fn pass_by(&self, state: &mut State, at: usize, queued: Queued, tell_lost: bool, drained: &mut Drained) {
+        if state.consumers[at].browses {
+            state.consumers[at].seen_to = queued.number;
+            self.put_back(state, queued);
+        } else if super::queues::is_queue(&state.client) {
+            drained.set_aside.push(queued);
+        } else {
+            drained.has_no_form(&queued, tell_lost);
+            queued.forget(self.id, &mut drained.changes);
+        }
     }
 
     /// The next entry for a consumer, out of the queue, and whether it is a retained message that was fetched for it.

@@ -10,11 +10,12 @@ use super::publish::Passed;
 use super::queued::Queued;
 use super::staged::Staged;
 use super::worker::Worker;
-use super::{Broker, queues};
+use super::{Attachment, Broker, queues};
 use crate::client::{Client, Protocol, Scope};
 use crate::message::{Envelope, Refusal, RefusalKind, Time};
 use crate::store::MailboxId;
 use crate::topic::Topic;
+use crate::wasm::{EventKinds, Happening, Loss};
 use std::sync::Arc;
 
 /// Seconds after which those that wait are tried again.
@@ -64,6 +65,44 @@ impl Broker {
                 );
             }
         }
+    }
+
+    /// Entries of a queue that have no form for those who receive from it: the dead letters get them. Where there are none they stay
+    /// where they are, and this receiver goes on behind them.
+    pub(super) fn set_aside(&self, now: Time, link: &Attachment, entries: Vec<Queued>) {
+        if entries.is_empty() {
+            return;
+        }
+        let mailbox = &link.mailbox;
+        let is_buried = self.dead_letters_of(mailbox).is_some();
+        let mut changes = Vec::new();
+        let mut state = mailbox.lock();
+        let (queue, count) = (state.client.id.clone(), entries.len());
+        for mut queued in entries {
+            if state.gone {
+                queued.forget(mailbox.id, &mut changes);
+            } else if is_buried {
+                mailbox.count(&queued, true);
+                state.unburied.push_back(queued);
+            } else {
+                queued.handling.get_or_insert_default().not_for.push(link.number);
+                mailbox.put_back(&mut state, queued);
+            }
+        }
+        let is_due = !state.unburied.is_empty() && !std::mem::replace(&mut state.is_burial_due, true);
+        drop(state);
+        if is_due {
+            self.deadlines.dead_letters(now, mailbox.id);
+        }
+        if !changes.is_empty() {
+            self.store.submit(changes);
+        }
+        let what = if is_buried { "they go to the dead letters" } else { "they stay" };
+        tracing::warn!(
+            queue = &*queue,
+            count,
+            "entries have no form for AMQP receivers, says the module that translates: {what}"
+        );
     }
 
     /// It waits in its own queue.
@@ -129,10 +168,13 @@ impl Broker {
         queued: Queued,
         staged: &mut Staged,
     ) -> Result<(), Box<Unburied>> {
-        if let Some(topic) = self.dead_letters_of(mailbox)
-            && let Err(refusal) = self.pass_dead_letter(worker, now, &topic, &queued, staged)
-        {
-            return Err(Box::new(Unburied { queued, refusal: Some(refusal) }));
+        match self.dead_letters_of(mailbox) {
+            Some(topic) => {
+                if let Err(refusal) = self.pass_dead_letter(worker, now, &topic, &queued, staged) {
+                    return Err(Box::new(Unburied { queued, refusal: Some(refusal) }));
+                }
+            }
+            None => self.happened(EventKinds::LOST, || Happening::Lost(queued.message.clone(), Loss::Rejected)),
         }
         queued.forget(mailbox.id, staged.changes());
         self.metrics.messages_buried_total.add(1);

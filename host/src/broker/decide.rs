@@ -93,6 +93,7 @@ impl Broker {
                     answers.push((asked.place, Leaves::Not));
                 }
                 Leaves::NotNow if self.is_given_up(&chain, mailbox, &asked.message, now) => {
+                    self.tell_given_up(&asked.message);
                     answers.push((asked.place, Leaves::Not));
                 }
                 Leaves::NotNow => {

@@ -8,6 +8,7 @@ use super::window::{InFlight, Phase};
 use crate::dialogue::{Delivery, Outgoing};
 use crate::message::{FormMissing, Guarantee, Message, Time};
 use crate::store::{Change, MailboxId, Sequence};
+use crate::wasm::Loss;
 use std::collections::VecDeque;
 use std::sync::Arc;
 
@@ -36,10 +37,12 @@ pub struct Drained {
     pub sent_bytes: u64,
     /// Copies that expired here.
     pub expired: u64,
-    /// Those, if somebody wants to be told.
-    pub lost: Vec<Message>,
+    /// Those, and what has no form, if somebody wants to be told.
+    pub lost: Vec<(Message, Loss)>,
     /// Copies that have no form for their receiver.
     pub formless: u64,
+    /// Entries of a queue that have none.
+    pub set_aside: Vec<Queued>,
     /// Copies that are too large for their receiver.
     pub oversize: u64,
     /// A receiver that cannot take what is for nobody else.
@@ -48,6 +51,16 @@ pub struct Drained {
     pub wants_decision: bool,
     /// A delivery is not sent again, and its handle is still to be released.
     pub abandoned: bool,
+}
+
+impl Drained {
+    /// A copy is given up that its receiver cannot be told.
+    pub(super) fn has_no_form(&mut self, queued: &Queued, tell: bool) {
+        self.formless += 1;
+        if tell {
+            self.lost.push((queued.message.clone(), Loss::Rejected));
+        }
+    }
 }
 
 /// What a drain is to keep to.
@@ -59,7 +72,7 @@ pub struct Terms {
     pub committed: Sequence,
     /// Copies leave that are cleared under this generation of delivery modules; 0: all.
     pub delivery: u64,
-    /// Keep what expires, for those who want to be told.
+    /// Keep what is given up, for those who want to be told.
     pub tell_lost: bool,
 }
 
@@ -118,7 +131,7 @@ impl Mailbox {
     pub(super) fn expire(&self, queued: &Queued, tell: bool, drained: &mut Drained) {
         drained.expired += 1;
         if tell {
-            drained.lost.push(queued.message.clone());
+            drained.lost.push((queued.message.clone(), Loss::Expired));
         }
         queued.forget(self.id, &mut drained.changes);
     }
@@ -129,7 +142,7 @@ impl Mailbox {
         if is_too_late {
             self.expire(queued, tell_lost, drained);
         } else {
-            drained.formless += 1;
+            drained.has_no_form(queued, tell_lost);
             queued.forget(self.id, &mut drained.changes);
         }
     }
@@ -254,9 +267,9 @@ fn resend(
                 return false;
             }
             Some((handle, Some(FormMissing::Impossible))) => {
-                drained.formless += 1;
                 drained.abandoned = true;
                 if let Some(queued) = state.window.abandon(handle, mailbox, &mut drained.changes) {
+                    drained.has_no_form(&queued, terms.tell_lost);
                     queued.forget(mailbox, &mut drained.changes);
                 }
                 continue;

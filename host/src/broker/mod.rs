@@ -103,7 +103,7 @@ use crate::metrics::Metrics;
 use crate::sections::Encoding;
 use crate::store::{Sequence, Store};
 use crate::topic;
-use crate::wasm::{EventKinds, Happening, Loss, Modules};
+use crate::wasm::{EventKinds, Happening, Modules};
 use parking_lot::{Condvar, Mutex, RwLock};
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, OnceLock};
@@ -342,8 +342,8 @@ impl Broker {
         if drained.awaits != 0 {
             self.await_commit(mailbox, drained.awaits);
         }
-        for message in drained.lost.drain(..) {
-            self.happened(EventKinds::LOST, || Happening::Lost(message, Loss::Expired));
+        for (message, loss) in drained.lost.drain(..) {
+            self.happened(EventKinds::LOST, || Happening::Lost(message, loss));
         }
         // Guests have to be asked, and the connection's own thread does that.
         if (drained.wants_replay || drained.wants_decision || drained.wants_form) && !full {

@@ -73,9 +73,13 @@ impl Broker {
             topic = message.topic().as_str(),
             "modules fail on this message and answer about others: it is given up for this client"
         );
+        true
+    }
+
+    /// What was given up is counted, and told.
+    pub(super) fn tell_given_up(&self, message: &Message) {
         self.metrics.messages_dropped_total.add(1);
         self.happened(EventKinds::LOST, || Happening::Lost(message.clone(), Loss::Rejected));
-        true
     }
 
     /// Modules may be asked again about what waits in a mailbox.

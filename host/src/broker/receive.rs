@@ -416,6 +416,7 @@ impl Broker {
             take
         });
         let mut drained = drained;
+        self.set_aside(now, link, std::mem::take(&mut drained.set_aside));
         if drained.sent > 0 && mailbox.has_room_again(&self.limits) {
             drained.unblocked.append(&mut mailbox.lock().blocked);
         }
