@@ -135,8 +135,8 @@ metrics! {
     messages_discarded_total: Counter, "Messages that a module discarded.";
     /// Copies that expired while they waited.
     messages_expired_total: Counter, "Message copies that expired in a queue.";
-    /// At-most-once copies dropped because a queue was full.
-    messages_dropped_total: Counter, "At-most-once copies dropped at a full queue.";
+    /// Copies and messages that were given up.
+    messages_dropped_total: Counter, "Copies and messages given up: at QoS 0 at a full queue, modules' wishes without room, what has no form for its receiver, what a module failed on for too long.";
     /// Wills that found no room when they were due.
     wills_held_total: Counter, "Wills that found no room when they were due, and are tried again.";
     /// Wills that were lost.
@@ -195,8 +195,6 @@ metrics! {
     module_http_denied_total: Counter, "HTTP requests that modules were not allowed to make.";
     /// Bodies of requests to the admin API that found no room.
     admin_bodies_refused_total: Counter, "Requests to the admin API refused because too many bodies were on their way.";
-    /// Wishes refused past the hop limit.
-    module_wishes_refused_total: Counter, "Module wishes refused past the hop limit.";
 }
 
 #[cfg(test)]

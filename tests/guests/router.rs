@@ -13,6 +13,9 @@ struct Router {
     payload: String,
     /// How many messages to publish too, each with this payload.
     also: usize,
+    /// Of `replace` and what is also published: 0 to 2.
+    qos: u8,
+    expiry_seconds: Option<u32>,
 }
 
 impl Module for Router {
@@ -27,6 +30,19 @@ impl Module for Router {
     }
 }
 
+impl Router {
+    fn message(&self) -> Message {
+        let mut message = Message::new(&self.topic, self.payload.as_bytes());
+        message.envelope.guarantee = match self.qos {
+            0 => Guarantee::AtMostOnce,
+            1 => Guarantee::AtLeastOnce,
+            _ => Guarantee::ExactlyOnce,
+        };
+        message.envelope.expiry_seconds = self.expiry_seconds;
+        message
+    }
+}
+
 impl Routing for Router {
     fn on_publish(&self, _: &Client, mut envelope: Envelope, payload: &Payload) -> Decision {
         let mut decision = match self.verdict.as_str() {
@@ -34,7 +50,7 @@ impl Routing for Router {
                 envelope.topic = self.topic.clone();
                 Decision::readdress(envelope)
             }
-            "replace" => Decision::replace(Message::new(&self.topic, self.payload.as_bytes())),
+            "replace" => Decision::replace(self.message()),
             "discard" => Decision::discard(),
             "refuse" => Decision::refuse(Refusal { kind: RefusalKind::QuotaExceeded, reason: self.payload.clone() }),
             "measure" => {
@@ -48,7 +64,7 @@ impl Routing for Router {
             _ => Decision::keep(),
         };
         for _ in 0..self.also {
-            decision = decision.also(Message::new(&self.topic, self.payload.as_bytes()));
+            decision = decision.also(self.message());
         }
         decision
     }

@@ -12,3 +12,4 @@ mod outside;
 mod reload;
 mod server;
 mod spans;
+mod wishes;

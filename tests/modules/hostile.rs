@@ -149,14 +149,14 @@ fn a_bad_hook_beside_the_way_loses_its_turn_only() {
     let chain = rig.chain();
     let lost = Happening::Lost(super::rig::message("bad", b""), Loss::Unroutable);
     let wishes = chain.tell(&mut rig.guests, &[lost]);
-    assert_eq!((wishes.len(), &*wishes[0].module), (64, "next"));
+    assert_eq!((wishes.len(), &**wishes[0].module()), (64, "next"));
     rig.deploy("hostile", "hostile", 1, Refuse, &config("tick-loops"));
     rig.deploy("next", "hostile", 2, Refuse, &config("ticks-always"));
     let chain = rig.chain();
     let mut pulses = host::wasm::Pulses::default();
     chain.tick(&mut rig.guests, &mut pulses, host::message::Time(0));
     let (wishes, _) = chain.tick(&mut rig.guests, &mut pulses, host::message::Time(10));
-    assert_eq!(wishes.iter().map(|wish| &*wish.module).collect::<Vec<_>>(), ["next"]);
+    assert_eq!(wishes.iter().map(|wish| &**wish.module()).collect::<Vec<_>>(), ["next"]);
 }
 
 /// The most that one of so many calls used of a processor, in milliseconds, and what half of them used.

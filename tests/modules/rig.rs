@@ -73,6 +73,12 @@ impl Rig {
         self.modules.deploy(name, &guests::component(guest), options).expect("deploys")
     }
 
+    /// Wishes of all modules.
+    pub fn past_the_hop_limit(&self) -> u64 {
+        let unmet = self.modules.unmet_wishes();
+        unmet.iter().filter(|(_, reason, _)| *reason == "hops").map(|(.., count)| count).sum()
+    }
+
     pub fn chain(&self) -> Arc<Chain> {
         self.modules.chain()
     }

@@ -11,6 +11,7 @@ use super::queued::Queued;
 use super::retain::Keep;
 use super::route::{Route, Single, Target};
 use super::staged::Staged;
+use super::wishes::promised;
 use super::worker::Worker;
 use super::{Attachment, Broker};
 use crate::dialogue::{self, Routed, Subscription};
@@ -32,6 +33,8 @@ pub(super) enum Full {
     Space,
     /// The disk fails, and the message would have to be kept.
     Broken,
+    /// A bound keeps from being taken what a module wants published beside it.
+    Wish(Refusal),
 }
 
 impl Full {
@@ -41,7 +44,7 @@ impl Full {
             Self::Queue(mailbox) if !mailbox.is_consumed() => mailbox.is_attached() && mailbox.origin() != publisher,
             Self::Queue(mailbox) => mailbox.lock().consumers.iter().any(|consumer| consumer.origin != publisher),
             Self::Disk => true,
-            Self::Space | Self::Broken => false,
+            Self::Space | Self::Broken | Self::Wish(_) => false,
         }
     }
 
@@ -52,6 +55,7 @@ impl Full {
             Self::Disk => "too much waits for the disk",
             Self::Space => "the disk is full",
             Self::Broken => "the disk fails: nothing is taken that would have to be kept",
+            Self::Wish(refusal) => return refusal.clone(),
         };
         Refusal::new(RefusalKind::QuotaExceeded, reason)
     }
@@ -76,8 +80,7 @@ impl Broker {
     /// Whether nothing is in the way of a message.
     #[inline(always)]
     pub(super) fn has_room(&self, now: Time, message: &Message, route: &Arc<Route>, keep: Keep) -> Result<(), Full> {
-        let promised = message.as_bare().map_or(Guarantee::AtMostOnce, |bare| bare.handover);
-        let promised = message.envelope().guarantee.max(promised);
+        let promised = promised(message);
         let is_free = match &*route.targets {
             _ if promised == Guarantee::AtMostOnce => true,
             [Target::Single(single)] => !self.is_closed_for_more(&single.mailbox),

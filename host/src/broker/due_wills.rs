@@ -7,7 +7,8 @@
 use super::Broker;
 use super::deliver::Full;
 use super::mailbox::Mailbox;
-use super::publish::{Decided, Decision};
+use super::publish::{Decided, Decision, RESERVED};
+use super::retain::Keep;
 use super::route::{Route, Target};
 use super::staged::Staged;
 use super::wills::{Place, Touched, left_by};
@@ -15,7 +16,7 @@ use super::worker::Worker;
 use crate::client::{Client, Departure};
 use crate::message::{Envelope, Message, Time, Will};
 use crate::store::{MailboxId, WillRecord};
-use crate::wasm::{Action, Wish};
+use crate::wasm::Action;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -23,12 +24,7 @@ use std::sync::atomic::Ordering;
 const PAUSE_MILLISECONDS: std::ops::RangeInclusive<u64> = 1_000..=10_000;
 
 /// What comes of a will, once all modules were asked.
-#[derive(Default)]
-struct Outcome {
-    go: Vec<(Decided, Arc<Route>)>,
-    /// Of messages that were discarded.
-    wishes: Vec<Vec<Wish>>,
-}
+type Outcome = Vec<(Decided, Arc<Route>)>;
 
 impl Broker {
     /// Publishes a will whose owner is gone, now. Its publication and its end are one unit: a crash leaves both or none.
@@ -109,33 +105,31 @@ impl Broker {
         how: Departure,
         staged: &mut Staged,
     ) -> Result<(), Full> {
-        let Outcome { go, wishes } = self.judge_will(worker, now, record, how);
+        let go = self.judge_will(worker, now, record, how);
         for (decided, route) in &go {
-            self.copies_have_room(worker, now, decided.beside.copies())?;
-            self.has_room_for_will(now, decided, route)?;
+            for (wish, route, keep) in decided.beside.promised() {
+                self.has_room_for_will(now, wish, route, keep)?;
+            }
+            if !decided.beside.is_discarded() {
+                self.has_room_for_will(now, &decided.message, route, decided.keep)?;
+            }
         }
         for (decided, route) in go {
             // Somebody may have filled a queue since it was looked at: its bound is exceeded, and nothing is lost.
-            self.hand_out(worker, now, &decided.message, &route, decided.keep, staged);
-            self.grant_beside(worker, now, decided.beside, staged);
-            self.metrics.wills_published_total.add(1);
-        }
-        for wishes in wishes {
-            self.metrics.messages_discarded_total.add(1);
-            self.grant(worker, now, wishes, staged);
+            self.metrics.wills_published_total.add(u64::from(!decided.beside.is_discarded()));
+            self.hand_out_all(worker, now, decided, &route, staged);
         }
         Ok(())
     }
 
     /// The full queue of a session takes wills all the same, up to half as much again: one receiver that is away is not to keep
     /// them from all others.
-    fn has_room_for_will(&self, now: Time, decided: &Decided, route: &Arc<Route>) -> Result<(), Full> {
-        let message = &decided.message;
+    fn has_room_for_will(&self, now: Time, message: &Message, route: &Arc<Route>, keep: Keep) -> Result<(), Full> {
         let takes = |target: &Target| match target {
             Target::Single(single) if !single.mailbox.is_consumed() => !single.mailbox.is_overfull(&self.limits),
             target => self.full(now, message, target).is_none(),
         };
-        match self.has_room(now, message, route, decided.keep) {
+        match self.has_room(now, message, route, keep) {
             Err(Full::Queue(_)) if self.store.has_room() && !self.is_short() && route.targets.iter().all(takes) => {
                 Ok(())
             }
@@ -154,13 +148,16 @@ impl Broker {
         let will = Will { message: counted_from(now, *registered, &will.message), ..will.clone() };
         for message in chain.will_due(&mut worker.guests, owner, will, how) {
             if message.topic().is_reserved() {
-                self.metrics.module_wishes_refused_total.add(1);
+                tracing::warn!(client = %owner.id.escape_debug(), reason = RESERVED, "a will was refused");
                 continue;
             }
             let route = self.route_of_own(worker, &owner.scope, message.topic());
             match self.judge(worker, now, owner, message, route) {
-                Decision::Go(decided, route) => outcome.go.push((decided, route)),
-                Decision::Discarded(wishes) => outcome.wishes.push(wishes),
+                Decision::Go(mut decided, route) => {
+                    // Whatever it was left at: it can be held, and tried again.
+                    decided.beside.bind();
+                    outcome.push((decided, route));
+                }
                 Decision::Refused(refusal) => {
                     tracing::warn!(client = %owner.id.escape_debug(), reason = refusal.reason, "a will was refused");
                 }

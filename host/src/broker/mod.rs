@@ -55,6 +55,7 @@ mod via;
 mod waits;
 mod wills;
 mod window;
+mod wishes;
 mod worker;
 
 #[cfg(test)]

@@ -10,14 +10,14 @@ use super::deliver::Full;
 use super::retain::Keep;
 use super::route::Route;
 use super::staged::Staged;
+use super::wishes::{Beside, Wanted, promised};
 use super::worker::Worker;
 use super::{Answer, Attachment, Broker};
 use crate::client::{Client, Protocol, Scope};
 use crate::dialogue::{Event, Handle, Publish, Routed};
 use crate::message::{Envelope, Guarantee, Message, Refusal, RefusalKind, Time};
 use crate::store::{Change, Sequence};
-use crate::wasm::{Action, EventKinds, Outcome, RetainAsk, Wish};
-use std::collections::VecDeque;
+use crate::wasm::{Action, EventKinds, Outcome, RetainAsk};
 use std::sync::{Arc, OnceLock};
 
 /// Why a message is refused that a module gave such a topic.
@@ -37,8 +37,6 @@ pub(super) enum Passed {
 pub(super) enum Decision {
     /// It is not taken.
     Refused(Refusal),
-    /// It is taken, and goes nowhere; other things do.
-    Discarded(Vec<Wish>),
     /// It goes this way.
     Go(Decided, Arc<Route>),
 }
@@ -48,27 +46,6 @@ pub(super) struct Decided {
     pub message: Message,
     pub keep: Keep,
     pub beside: Beside,
-}
-
-/// What modules want published beside a message. Most messages have nothing of it, and carry one word.
-#[derive(Default)]
-pub(super) struct Beside(Option<Box<(Vec<Wish>, Vec<Message>)>>);
-
-impl Beside {
-    fn new(wishes: Vec<Wish>, copies: Vec<Message>) -> Self {
-        Self((!wishes.is_empty()).then(|| Box::new((wishes, copies))))
-    }
-
-    /// Those of the wishes that are the message itself under other topics.
-    #[inline(always)]
-    pub fn copies(&self) -> &[Message] {
-        self.0.as_ref().map_or(&[], |beside| &beside.1)
-    }
-
-    /// All that they wish for.
-    pub fn wishes(self) -> Vec<Wish> {
-        self.0.map_or_else(Vec::new, |beside| beside.0)
-    }
 }
 
 /// A publication that waits for room in a queue.
@@ -243,7 +220,7 @@ impl Broker {
                 self.metrics.publishers_paused_total.add(1);
                 match full {
                     Full::Queue(mailbox) => mailbox.lock().blocked.push(link.outlet.clone()),
-                    Full::Disk | Full::Space | Full::Broken => {
+                    Full::Disk | Full::Space | Full::Broken | Full::Wish(_) => {
                         self.await_answer(self.store.committed() + 1, link.outlet.clone())
                     }
                 }
@@ -281,30 +258,52 @@ impl Broker {
     ) -> Passed {
         match self.judge(worker, now, publisher, message, route) {
             Decision::Refused(refusal) => Passed::Refused(refusal),
-            Decision::Discarded(wishes) => {
-                self.metrics.messages_discarded_total.add(1);
-                self.grant(worker, now, wishes, staged);
-                Passed::Taken(Routed::Matched)
-            }
             Decision::Go(decided, route) => {
-                if let Err(refusal) = self.has_form(worker, &decided.message, &route) {
+                if !decided.beside.is_discarded()
+                    && let Err(refusal) = self.has_form(worker, &decided.message, &route)
+                {
                     return Passed::Refused(refusal);
                 }
-                if let Err(full) = self.copies_have_room(worker, now, decided.beside.copies()) {
-                    return Passed::Full(Box::new(decided), full);
-                }
-                match self.deliver(worker, now, &decided.message, &route, decided.keep, staged) {
-                    Ok(routed) => {
-                        self.grant_beside(worker, now, decided.beside, staged);
-                        Passed::Taken(routed)
-                    }
+                match self.all_has_room(now, &decided, &route) {
+                    Ok(()) => Passed::Taken(self.hand_out_all(worker, now, decided, &route, staged)),
                     Err(full) => Passed::Full(Box::new(decided), full),
                 }
             }
         }
     }
 
-    /// Asks the modules about a message. Nothing comes of it yet but the queue that it goes to, if that was not there.
+    /// Whether nothing is in the way of a message, or of what modules want published beside it.
+    #[inline(always)]
+    pub(super) fn all_has_room(&self, now: Time, decided: &Decided, route: &Arc<Route>) -> Result<(), Full> {
+        if !decided.beside.is_discarded() {
+            self.has_room(now, &decided.message, route, decided.keep)?;
+        }
+        self.wishes_have_room(now, &decided.beside)
+    }
+
+    /// Carries out what modules made of a message. Nothing holds up what comes this far: who calls has looked.
+    #[inline(always)]
+    pub(super) fn hand_out_all(
+        &self,
+        worker: &mut Worker,
+        now: Time,
+        decided: Decided,
+        route: &Arc<Route>,
+        staged: &mut Staged,
+    ) -> Routed {
+        let routed = match decided.beside.is_discarded() {
+            false => self.hand_out(worker, now, &decided.message, route, decided.keep, staged),
+            true => {
+                self.metrics.messages_discarded_total.add(1);
+                Routed::Matched
+            }
+        };
+        self.publish_wishes(worker, now, decided.beside, staged);
+        routed
+    }
+
+    /// Asks the modules about a message, and about what they want published beside it. Nothing comes of it yet but the queues that
+    /// it goes to, where those were not there.
     #[inline(always)]
     pub(super) fn judge(
         &self,
@@ -317,7 +316,7 @@ impl Broker {
         if route.wants_routing {
             return self.judge_by_routing(worker, now, publisher, message, route);
         }
-        self.judge_retention(worker, now, publisher, (message, Beside::default()), route)
+        self.judge_retention(worker, now, publisher, (message, None), route)
     }
 
     fn judge_by_routing(
@@ -334,13 +333,15 @@ impl Broker {
             Err(refusal) => return Decision::Refused(refusal),
         };
         let verdict = chain.route(&mut worker.guests, publisher, shown.clone());
-        let (mut wishes, mut copies) = (verdict.wishes, Vec::new());
+        let mut wishes = verdict.wishes;
         for wish in &mut wishes {
             if let Some(copy) = under_other_topic(&message, &shown, &wish.message) {
-                copies.push(copy.clone());
                 wish.message = copy;
             }
         }
+        // Whoever was promised nothing hears nothing either: it is not to lose its message for want of room elsewhere.
+        let bind = promised(&message) != Guarantee::AtMostOnce;
+        let wanted: Wanted = (!wishes.is_empty()).then(|| Box::new((wishes, bind)));
         match verdict.outcome {
             Outcome::Pass(passed) if passed.topic().is_reserved() => {
                 return Decision::Refused(Refusal::new(RefusalKind::NotAuthorized, RESERVED));
@@ -355,9 +356,12 @@ impl Broker {
                 }
             }
             Outcome::Refuse(refusal) => return Decision::Refused(refusal),
-            Outcome::Discard => return Decision::Discarded(wishes),
+            Outcome::Discard => {
+                let beside = Beside::discarded(self.judge_wishes(worker, now, wanted));
+                return Decision::Go(Decided { message, keep: Keep::No, beside }, route);
+            }
         }
-        self.judge_retention(worker, now, publisher, (message, Beside::new(wishes, copies)), route)
+        self.judge_retention(worker, now, publisher, (message, wanted), route)
     }
 
     #[inline(always)]
@@ -366,138 +370,37 @@ impl Broker {
         worker: &mut Worker,
         now: Time,
         publisher: &Client,
-        (message, beside): (Message, Beside),
+        (message, wanted): (Message, Wanted),
         route: Arc<Route>,
     ) -> Decision {
         let keep = match route.unflagged {
             RetainAsk::Never if !message.envelope().retain => Ok(Keep::No),
             _ => self.retention(worker, now, publisher, &message, &route),
         };
-        match keep {
-            Ok(keep) => self.go(worker, now, Decided { message, keep, beside }, route),
+        // What goes to the address of a queue makes the queue; where one cannot be made, nothing of the message is taken.
+        let way = keep.and_then(|keep| Ok((keep, self.queue_on_first_use(worker, now, route)?)));
+        match way {
+            Ok((keep, route)) => {
+                let beside = self.judge_wishes(worker, now, wanted);
+                Decision::Go(Decided { message, keep, beside }, route)
+            }
             Err(refusal) => Decision::Refused(refusal),
         }
-    }
-
-    /// The way of a message that no module refuses. What goes to the address of a queue makes the queue; where one cannot
-    /// be made, nothing of the message is taken.
-    #[inline(always)]
-    fn go(&self, worker: &mut Worker, now: Time, decided: Decided, route: Arc<Route>) -> Decision {
-        if decided.beside.copies().is_empty() && !route.is_queue {
-            return Decision::Go(decided, route);
-        }
-        self.go_by_queues(worker, now, decided, route)
-    }
-
-    fn go_by_queues(&self, worker: &mut Worker, now: Time, decided: Decided, route: Arc<Route>) -> Decision {
-        let made = decided.beside.copies().iter().try_for_each(|copy| {
-            let route = self.route_of(worker, copy.topic());
-            self.queue_on_first_use(worker, now, route).map(drop)
-        });
-        match made.and_then(|()| self.queue_on_first_use(worker, now, route)) {
-            Ok(route) => Decision::Go(decided, route),
-            Err(refusal) => Decision::Refused(refusal),
-        }
-    }
-
-    /// Copies of a message under other topics are kept as well as the message itself: there is room for all, or it waits.
-    #[inline(always)]
-    pub(super) fn copies_have_room(&self, worker: &mut Worker, now: Time, copies: &[Message]) -> Result<(), Full> {
-        if copies.is_empty() { Ok(()) } else { self.each_has_room(worker, now, copies) }
-    }
-
-    fn each_has_room(&self, worker: &mut Worker, now: Time, copies: &[Message]) -> Result<(), Full> {
-        copies.iter().try_for_each(|copy| {
-            let route = self.route_of(worker, copy.topic());
-            self.has_room(now, copy, &route, Keep::No)
-        })
     }
 
     /// Carries out what the modules said, after a wait. Who subscribes may have changed meanwhile.
-    fn carry_out(&self, worker: &mut Worker, now: Time, decided: Box<Decided>, staged: &mut Staged) -> Passed {
-        let route = self.route_of(worker, decided.message.topic());
-        let route = match self.queue_on_first_use(worker, now, route) {
-            Ok(route) => route,
-            Err(refusal) => return Passed::Refused(refusal),
-        };
-        if let Err(full) = self.copies_have_room(worker, now, decided.beside.copies()) {
-            return Passed::Full(decided, full);
-        }
-        match self.deliver(worker, now, &decided.message, &route, decided.keep, staged) {
-            Ok(routed) => {
-                self.grant_beside(worker, now, decided.beside, staged);
-                Passed::Taken(routed)
-            }
-            Err(full) => Passed::Full(decided, full),
-        }
-    }
-
-    /// Publishes what modules wish for beside a message that is on its way.
-    #[inline(always)]
-    pub(super) fn grant_beside(&self, worker: &mut Worker, now: Time, beside: Beside, staged: &mut Staged) {
-        if beside.0.is_some() {
-            self.grant(worker, now, beside.wishes(), staged);
-        }
-    }
-
-    /// Publishes what modules wish for, and what other modules wish for because of that, up to a bound.
-    pub(super) fn grant(&self, worker: &mut Worker, now: Time, wishes: Vec<Wish>, staged: &mut Staged) {
-        let mut granted = 0;
-        let mut waiting: VecDeque<Wish> = wishes.into();
-        while let Some(wish) = waiting.pop_front() {
-            if granted == self.limits.wishes_per_message_max {
-                self.metrics.module_wishes_refused_total.add(waiting.len() as u64 + 1);
-                break;
-            }
-            granted += 1;
-            self.metrics.module_wishes_total.add(1);
-            self.grant_one(worker, now, wish, &mut waiting, staged);
-        }
-    }
-
-    fn grant_one(&self, worker: &mut Worker, now: Time, wish: Wish, waiting: &mut VecDeque<Wish>, staged: &mut Staged) {
-        let Wish { module, message: mut wish } = wish;
-        if wish.topic().is_reserved() {
-            self.metrics.module_wishes_refused_total.add(1);
-            return;
-        }
-        let publisher = module_client(module);
-        if self.check(worker, &publisher, Action::Publish, wish.topic().as_str()).is_err() {
-            self.metrics.module_wishes_refused_total.add(1);
-            return;
-        }
-        let mut route = self.route_of(worker, wish.topic());
-        if route.wants_routing {
-            let Ok(shown) = self.shown(worker, &wish) else {
-                self.metrics.messages_dropped_total.add(1);
-                return;
+    fn carry_out(&self, worker: &mut Worker, now: Time, mut decided: Box<Decided>, staged: &mut Staged) -> Passed {
+        let mut route = self.route_of(worker, decided.message.topic());
+        if !decided.beside.is_discarded() {
+            route = match self.queue_on_first_use(worker, now, route) {
+                Ok(route) => route,
+                Err(refusal) => return Passed::Refused(refusal),
             };
-            let chain = worker.chain.clone();
-            let verdict = chain.route(&mut worker.guests, &publisher, shown.clone());
-            waiting.extend(verdict.wishes);
-            match verdict.outcome {
-                Outcome::Pass(passed) if !passed.topic().is_reserved() => {
-                    if passed.topic() != &route.topic {
-                        route = self.route_of(worker, passed.topic());
-                    }
-                    if !passed.is(&shown) {
-                        wish = self.altered(worker, &chain, &wish, &shown, passed);
-                    }
-                }
-                Outcome::Pass(_) | Outcome::Refuse(_) | Outcome::Discard => {
-                    self.metrics.messages_discarded_total.add(1);
-                    return;
-                }
-            }
         }
-        let Ok(keep) = self.retention(worker, now, &publisher, &wish, &route) else { return };
-        let Ok(route) = self.queue_on_first_use(worker, now, route) else {
-            self.metrics.messages_dropped_total.add(1);
-            return;
-        };
-        if self.deliver(worker, now, &wish, &route, keep, staged).is_err() {
-            // Nobody waits for a wish, so nobody can be made to wait.
-            self.metrics.messages_dropped_total.add(1);
+        self.renew_wishes(worker, now, &mut decided.beside);
+        match self.all_has_room(now, &decided, &route) {
+            Ok(()) => Passed::Taken(self.hand_out_all(worker, now, *decided, &route, staged)),
+            Err(full) => Passed::Full(decided, full),
         }
     }
 

@@ -11,7 +11,6 @@ use super::{Attachment, Broker};
 use crate::dialogue::Disposal;
 use crate::message::{Guarantee, Message, Refusal, RefusalKind, Time};
 use crate::store::{MailboxId, Sequence};
-use crate::wasm::Wish;
 use hashbrown::HashMap;
 use std::sync::Arc;
 
@@ -29,11 +28,7 @@ pub struct Retired<'a> {
 type Crowd = HashMap<MailboxId, (usize, usize)>;
 
 /// What modules made of the publications.
-#[derive(Default)]
-struct Judged {
-    go: Vec<(Decided, Arc<Route>)>,
-    wishes: Vec<Wish>,
-}
+type Judged = Vec<(Decided, Arc<Route>)>;
 
 impl Broker {
     /// Carries out a transaction. All modules are asked and all queues are looked at before anything happens; what happens
@@ -53,16 +48,16 @@ impl Broker {
         tags: &[Tagged],
     ) -> Result<Sequence, Refusal> {
         let origin = publications.first().map_or(0, |publication| publication.origin);
-        let Judged { go, mut wishes } = self.judge_all(worker, link, now, publications)?;
+        let go = self.judge_all(worker, link, now, publications)?;
         let mut crowd = Crowd::default();
         for (decided, route) in &go {
-            self.copies_have_room(worker, now, decided.beside.copies()).map_err(|full| full.refusal())?;
-            self.has_room(now, &decided.message, route, decided.keep).map_err(|full| full.refusal())?;
-            for copy in decided.beside.copies() {
-                let route = self.route_of(worker, copy.topic());
-                self.joins(now, &mut crowd, copy, &route)?;
+            self.all_has_room(now, decided, route).map_err(|full| full.refusal())?;
+            for (wish, route, _) in decided.beside.promised() {
+                self.joins(now, &mut crowd, wish, route)?;
             }
-            self.joins(now, &mut crowd, &decided.message, route)?;
+            if !decided.beside.is_discarded() {
+                self.joins(now, &mut crowd, &decided.message, route)?;
+            }
         }
         if !self.store.is_healthy() {
             return Err(Refusal::new(RefusalKind::Unavailable, "the disk does not take anything"));
@@ -73,10 +68,8 @@ impl Broker {
         let mut staged = worker.stage();
         for (decided, route) in go {
             // Somebody may have filled a queue since it was looked at: its bound is exceeded, and nothing is lost.
-            self.hand_out(worker, now, &decided.message, &route, decided.keep, &mut staged);
-            wishes.extend(decided.beside.wishes());
+            self.hand_out_all(worker, now, decided, &route, &mut staged);
         }
-        self.grant(worker, now, wishes, &mut staged);
         self.commit(worker, staged);
         for Retired { attachment, number, disposal } in retired {
             self.dispose(worker, now, attachment, &[number], disposal, true);
@@ -149,8 +142,7 @@ impl Broker {
             let Some(message) = make(&route, now, publish) else { continue };
             match self.judge(worker, now, &client, message, route) {
                 Decision::Refused(refusal) => return Err(refusal),
-                Decision::Discarded(wishes) => judged.wishes.extend(wishes),
-                Decision::Go(decided, route) => judged.go.push((decided, route)),
+                Decision::Go(decided, route) => judged.push((decided, route)),
             }
         }
         Ok(judged)

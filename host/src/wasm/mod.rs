@@ -74,8 +74,8 @@ pub use examples::{
     differences, find as find_examples,
 };
 pub use hooks::{
-    Action, Credentials, EventKinds, Happening, Leaves, Loss, Outcome, Pulses, Replay, RetainAsk, Retention, Verdict,
-    Wish,
+    Action, Credentials, EventKinds, Happening, Leaves, Loss, Outcome, Pulses, Replay, RetainAsk, Retention, Unmet,
+    Verdict, Wish,
 };
 pub use imports::log::{LogLevel, LogLine};
 pub use imports::metrics::Figure;

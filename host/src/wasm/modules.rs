@@ -4,7 +4,7 @@ use super::chain::Chain;
 use super::component::{self, Compiled};
 use super::engine::Engine;
 use super::error::{DeployError, OpenError};
-use super::hooks::EventKinds;
+use super::hooks::{EventKinds, UnmetWishes};
 use super::imports::log::{Log, LogLine};
 use super::imports::metrics::{Figure, Figures};
 use super::imports::state::{State, StoredValue};
@@ -282,6 +282,16 @@ impl Modules {
         registry.entries.values().flat_map(|entry| of_one(&entry.services)).collect()
     }
 
+    /// How many wishes of modules came to nothing: module, reason, how many.
+    pub fn unmet_wishes(&self) -> Vec<(Arc<str>, &'static str, u64)> {
+        let registry = self.0.registry.lock();
+        let of_one = |services: &Arc<Services>| {
+            let module = services.module.clone();
+            services.unmet_wishes.list().map(move |(reason, count)| (module.clone(), reason, count))
+        };
+        registry.entries.values().flat_map(|entry| of_one(&entry.services)).collect()
+    }
+
     /// The figures that modules export: module, name, value.
     pub fn figures(&self) -> Vec<(Arc<str>, Box<str>, Figure)> {
         let services: Vec<Arc<Services>> =
@@ -315,6 +325,7 @@ impl Inner {
             retained: self.retained.clone(),
             outside: self.outside(name),
             refusals: Refusals::default(),
+            unmet_wishes: UnmetWishes::default(),
         }));
         entry.order = ORDER_DEFAULT;
         Ok(entry)

@@ -191,6 +191,11 @@ impl Guests {
         self.rehearses = rehearses;
     }
 
+    /// Whether modules are only asked what they would decide.
+    pub(super) fn rehearses(&self) -> bool {
+        self.rehearses
+    }
+
     /// Whether this thread may wait for servers outside.
     pub fn is_patient(&self) -> bool {
         self.patient

@@ -1,6 +1,7 @@
 //! What one module has of the broker, shared by all its instances: log, state, figures, clock, retained messages, servers
 //! outside.
 
+use super::hooks::UnmetWishes;
 use super::imports::log::Log;
 use super::imports::metrics::Figures;
 use super::imports::state::State;
@@ -30,6 +31,7 @@ pub(super) struct Services {
     pub(super) retained: RetainedSlot,
     pub(super) outside: Outside,
     pub(super) refusals: Refusals,
+    pub(super) unmet_wishes: UnmetWishes,
 }
 
 impl Services {

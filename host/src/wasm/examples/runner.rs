@@ -4,7 +4,7 @@ use super::super::chain::{Chain, Link, OnFailure};
 use super::super::closed::Closed;
 use super::super::component::{self, Compiled};
 use super::super::error::DeployError;
-use super::super::hooks::{Action, Credentials, Happening, Loss};
+use super::super::hooks::{Action, Credentials, Happening, Loss, UnmetWishes};
 use super::super::imports::log::Log;
 use super::super::imports::metrics::Figures;
 use super::super::imports::state::State;
@@ -201,6 +201,7 @@ impl Inner {
             retained,
             outside: self.stage(example)?,
             refusals: Refusals::default(),
+            unmet_wishes: UnmetWishes::default(),
         }))
     }
 

@@ -17,4 +17,5 @@ pub use events::{EventKinds, Happening, Loss};
 pub use retain::{Replay, RetainAsk, Retention};
 pub use routing::{Outcome, Verdict};
 pub use timers::Pulses;
-pub use wish::Wish;
+pub(super) use wish::UnmetWishes;
+pub use wish::{Unmet, Wish};

@@ -1,23 +1,99 @@
-//! What a module wants published, and in whose name.
+//! What a module wants published, in whose name, and who hears of it where nothing comes of it.
 
 use super::super::chain::Link;
+use super::super::imports::log::LogLevel;
 use super::super::pool::Guests;
+use super::super::services::Services;
 use crate::message::Message;
+use crate::metrics::Counter;
+use parking_lot::Mutex;
 use std::sync::Arc;
 
 /// A message that a module wants published.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Wish {
-    /// Which module; it is the publisher.
-    pub module: Arc<str>,
     /// What, one hop older than what caused it.
     pub message: Message,
+    by: Arc<Services>,
+}
+
+/// Why nothing comes of a wish.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Unmet {
+    /// It is past [`super::super::Limits::hops_max`].
+    Hops,
+    /// More wishes come of one message than may.
+    Budget,
+    /// Its topic is the broker's own.
+    Reserved,
+    /// The module may not publish there.
+    Denied,
+    /// There is no room where it goes.
+    Full,
+    /// Another module refuses it.
+    Refused,
+}
+
+const ALL: [(Unmet, &str); 6] = [
+    (Unmet::Hops, "hops"),
+    (Unmet::Budget, "budget"),
+    (Unmet::Reserved, "reserved"),
+    (Unmet::Denied, "denied"),
+    (Unmet::Full, "full"),
+    (Unmet::Refused, "refused"),
+];
+
+/// Milliseconds between two lines about wishes of one module that come to nothing for the same reason.
+const TELL_EVERY_MILLISECONDS: u64 = 1_000;
+
+/// What came to nothing of one module's wishes.
+#[derive(Default)]
+pub(in super::super) struct UnmetWishes([UnmetFor; ALL.len()]);
+
+#[derive(Default)]
+struct UnmetFor {
+    counter: Counter,
+    /// When it was told last, in milliseconds (0: never), and how many were not told since.
+    told: Mutex<(u64, u64)>,
+}
+
+impl UnmetWishes {
+    /// How many, by reason.
+    pub(in super::super) fn list(&self) -> [(&'static str, u64); ALL.len()] {
+        ALL.map(|(why, name)| (name, self.0[why as usize].counter.get()))
+    }
 }
 
 impl Wish {
+    /// Which module; it is the publisher.
+    pub fn module(&self) -> &Arc<str> {
+        &self.by.module
+    }
+
+    /// Nothing comes of it: counted, and told in the log of the module and of the broker, once a second.
+    #[cold]
+    pub fn comes_to_nothing(&self, unmet: Unmet, why: &str) {
+        let UnmetFor { counter, told } = &self.by.unmet_wishes.0[unmet as usize];
+        counter.add(1);
+        let now = (self.by.clock)();
+        let untold = {
+            let (at, untold) = &mut *told.lock();
+            if *at != 0 && now.0.abs_diff(*at) < TELL_EVERY_MILLISECONDS {
+                *untold += 1;
+                return;
+            }
+            *at = now.0.max(1);
+            std::mem::take(untold)
+        };
+        let more = if untold == 0 { String::new() } else { format!(" (and {untold} more like it before)") };
+        let (module, topic) = (&*self.by.module, self.message.topic().as_str());
+        self.by.log.keep(now, LogLevel::Warn, &format!("a wish for {topic:?} comes to nothing: {why}{more}"));
+        tracing::warn!(module, topic, why, untold, "a module's wish comes to nothing");
+    }
+
     pub(super) fn of(link: &Link, messages: Vec<Message>) -> impl Iterator<Item = Self> {
-        let module = link.version.services.module.clone();
-        messages.into_iter().map(move |message| Self { module: module.clone(), message })
+        let by = &link.version.services;
+        messages.into_iter().map(move |message| Self { message, by: by.clone() })
     }
 
     /// Leaves out and counts those past the hop limit, so that loops end.
@@ -25,9 +101,22 @@ impl Wish {
         if wishes.is_empty() {
             return;
         }
-        let inner = guests.inner();
-        let before = wishes.len();
-        wishes.retain(|wish| wish.message.envelope().hops <= inner.limits.hops_max);
-        inner.metrics.module_wishes_refused_total.add((before - wishes.len()) as u64);
+        let most = guests.inner().limits.hops_max;
+        wishes.retain(|wish| {
+            let is_within = wish.message.envelope().hops <= most;
+            if !is_within && !guests.rehearses() {
+                wish.comes_to_nothing(
+                    Unmet::Hops,
+                    &format!("wasm.hops_max ({most}) wishes led to it, one to the next"),
+                );
+            }
+            is_within
+        });
+    }
+}
+
+impl std::fmt::Debug for Wish {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Wish").field("module", self.module()).field("message", &self.message).finish()
     }
 }
