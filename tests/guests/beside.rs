@@ -32,6 +32,10 @@ impl Delivery for Beside {
         match payload.text().as_deref() {
             Some("as it is") => return Outcome::Pass,
             Some("trap") => panic!("as it was asked to"),
+            Some("worthless") => {
+                let envelope = Envelope { expiry_seconds: Some(0), ..envelope };
+                return Outcome::Replace(Message { envelope, payload: payload.to_vec() });
+            }
             _ => {}
         }
         if subscriber.id.contains("blind") {

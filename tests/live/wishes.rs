@@ -142,3 +142,24 @@ fn a_wish_without_room_of_a_message_that_nobody_waits_for_is_told_as_lost() {
         kept.expect("out", "wish", 1);
     }
 }
+
+/// MQTT 5.0, 3.3.2.3.3: what has 0 seconds left is worthless before it can go anywhere.
+#[test]
+fn what_a_module_says_is_worthless_at_once_reaches_nobody() {
+    let Some(broker) = Broker::start() else { return };
+    let admin = broker.admin();
+    let mut client = connect(V5).at(broker.address()).open();
+    client.subscribe("out", 2);
+    client.subscribe("copied", 2);
+    deploy(&admin, "beside", "beside", &json!({ "filters": ["copied"] }));
+    for qos in 0..3 {
+        let worthless =
+            json!({ "filters": ["in"], "verdict": "replace", "topic": "out", "qos": qos, "expiry_seconds": 0 });
+        deploy(&admin, "m", "router", &worthless);
+        client.publish(&Publish::new("in", "x", qos));
+        client.publish(&Publish::new("copied", "worthless", qos));
+        client.say("copied", "as it is", qos);
+        client.expect("copied", "as it is", qos);
+    }
+    client.expect_nothing();
+}

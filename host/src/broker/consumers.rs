@@ -264,7 +264,7 @@ impl Mailbox {
         loop {
             let next = self.next_for(state, at, committed, &mut looks, &mut drained);
             let Some((mut queued, replayed)) = next else { break };
-            if queued.message.is_expired(now) {
+            if queued.is_expired(now) {
                 self.expire(&queued, tell_lost, &mut drained);
                 continue;
             }

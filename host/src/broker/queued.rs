@@ -74,7 +74,12 @@ impl Queued {
 
     /// Whether it expired before it was sent: what may have been sent has to be sent again (MQTT 5.0, 4.3.3 and 4.4).
     pub fn is_too_late(&self, now: Time) -> bool {
-        !self.under_way && self.message.is_expired(now)
+        !self.under_way && self.is_expired(now)
+    }
+
+    /// Whether it is worthless by now, by the word of its publisher or of a module that gave it another time.
+    pub fn is_expired(&self, now: Time) -> bool {
+        self.message.is_expired(now) || self.instead.as_ref().is_some_and(|instead| instead.is_expired(now))
     }
 
     /// Whether its publisher was promised nothing, whatever its receiver is.

@@ -15,6 +15,9 @@ pub(super) type Pairs<'a> = SmallVec<[(&'a str, &'a str); 8]>;
 /// Bytes of a text property or of correlation data (MQTT 5.0, 1.5.4 and 1.5.6).
 const PROPERTY_BYTES_MAX: usize = 65_535;
 
+/// When what is worthless from the start has expired: whatever thread looks at its clock, that was before.
+const LONG_AGO: Time = Time(1);
+
 /// Bytes of a reason that is shown to a client.
 const REASON_BYTES_MAX: usize = 1_024;
 
@@ -165,6 +168,7 @@ impl Incoming<'_> {
         let expires = match (envelope.expiry_seconds, self.about) {
             (None, _) => None,
             (Some(left), Some(about)) if about.expiry_seconds(self.now) == Some(left) => about.envelope().expires,
+            (Some(0), _) => Some(LONG_AGO),
             (Some(left), _) => Some(self.now.plus_seconds(left)),
         };
         Ok(Envelope {
