@@ -1,5 +1,10 @@
 // A module for Pliant: says on every message that it came through here.
 
+// The engine has a `fetch` that ends the call without a word: modules in JavaScript ask no servers outside.
+globalThis.fetch = () => {
+  throw new Error('fetch is not there: modules in JavaScript ask no servers outside');
+};
+
 export const lifecycle = {
   // Called first on every fresh instance. To refuse a configuration, throw { kind: 'unspecified', reason: '...' }.
   configure(config) {
