@@ -87,7 +87,7 @@ impl Encoding for Wording {
     }
 }
 
-/// Annotations that a receiver wants written on a message (3.4.5), as [`annotated`] takes them; none: there are none.
+/// Annotations, as [`annotated`] takes them; none: there are none.
 pub fn notes(annotations: &Fields) -> Option<Notes> {
     if annotations.is_empty() {
         return None;
@@ -96,7 +96,7 @@ pub fn notes(annotations: &Fields) -> Option<Notes> {
 }
 
 /// The message from the annotations on, with others in place of what it had under their names: this flag, and what
-/// [`notes`] made, as often as there were some: the last ones win.
+/// receivers want written on it (3.4.5), one map after the other: the last ones win.
 pub fn annotated<'k>(
     kept: &'k [u8],
     flag: Option<(&str, bool)>,

@@ -5,7 +5,7 @@ use super::condition::{Fields, SessionError};
 use super::link::LinkEnd;
 use super::live::Live;
 use super::outgoing_link::AT_ONCE;
-use super::performative::{FlowFrame, invalid};
+use super::performative::{FlowFrame, invalid, plain};
 use super::trouble::{Found, Trouble};
 use crate::message::Time;
 
@@ -123,5 +123,6 @@ impl Live {
 
 /// Fields that were checked with the frame around them.
 fn fields(raw: &[u8]) -> Found<Fields> {
-    serde_amqp::from_slice(raw).map_err(|_| Trouble::Session(invalid("properties are not a map with symbols for keys")))
+    serde_amqp::from_slice(&plain(raw))
+        .map_err(|_| Trouble::Session(invalid("properties are not a map with symbols for keys")))
 }

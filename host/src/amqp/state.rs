@@ -2,8 +2,8 @@
 
 use super::codec::read::{Descriptor, Reader, Value};
 use super::codec::{code, write};
-use super::condition::{Error, Fields, fitting};
-use super::performative::{Bad, invalid};
+use super::condition::{Error, fitting};
+use super::performative::{Bad, invalid, plain};
 use smallvec::SmallVec;
 
 /// Names a delivery on its link while one of the two sides remembers it (2.8.7): up to 32 bytes.
@@ -32,8 +32,8 @@ pub struct Modified {
     pub delivery_failed: bool,
     /// Not to this receiver again.
     pub undeliverable_here: bool,
-    /// To be merged into the message annotations.
-    pub annotations: Option<Fields>,
+    /// To be merged into the message annotations: a map with symbols for keys, as it is encoded. None: there are none.
+    pub annotations: Option<Box<[u8]>>,
 }
 
 /// What one side thinks of a delivery.
@@ -176,7 +176,7 @@ impl Outcome {
                 let delivery_failed = flag(fields.field())?;
                 let undeliverable_here = flag(fields.field())?;
                 let annotations = match fields.field() {
-                    Some(map) => Some(from_checked(map.raw)?),
+                    Some(map) => fields_of(&map)?,
                     None => None,
                 };
                 Self::Modified(Box::new(Modified { delivery_failed, undeliverable_here, annotations }))
@@ -203,7 +203,7 @@ impl Outcome {
                     write::boolean(modified.delivery_failed, out);
                     write::boolean(modified.undeliverable_here, out);
                     let Some(annotations) = &modified.annotations else { return 2 };
-                    out.extend_from_slice(&serde_amqp::to_vec(annotations).unwrap_or_else(|_| vec![code::NULL]));
+                    out.extend_from_slice(annotations);
                     3
                 });
             }
@@ -236,9 +236,21 @@ fn txn(fields: &mut Reader<'_>) -> Result<TxnId, Bad> {
     fields.field().and_then(|v| v.as_binary()).map(TxnId::from_slice).ok_or_else(wrong)
 }
 
+/// A map of symbols to anything (2.8.14), which stays encoded; none: it is empty.
+fn fields_of(map: &Value<'_>) -> Result<Option<Box<[u8]>>, Bad> {
+    let mut pairs = map.map().ok_or_else(|| invalid("message-annotations are not a map"))?;
+    let mut is_empty = true;
+    while let Some(key) = pairs.next() {
+        key.as_symbol().ok_or_else(|| invalid("a key of message-annotations is not a symbol"))?;
+        pairs.next();
+        is_empty = false;
+    }
+    Ok((!is_empty).then(|| map.raw.into()))
+}
+
 /// Of bytes that were checked with the state around them.
 fn from_checked<T: serde::de::DeserializeOwned>(raw: &[u8]) -> Result<T, Bad> {
-    serde_amqp::from_slice(raw).map_err(|_| wrong())
+    serde_amqp::from_slice(&plain(raw)).map_err(|_| wrong())
 }
 
 fn wrong() -> Bad {

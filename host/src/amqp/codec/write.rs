@@ -76,6 +76,23 @@ pub fn symbol(value: &str, out: &mut Vec<u8>) {
     }
 }
 
+/// Symbols, as a field with several values has them (1.4): null if there are none. Each has up to 255 bytes.
+pub fn symbols(all: &[&str], out: &mut Vec<u8>) {
+    if all.is_empty() {
+        return null(out);
+    }
+    let mut items = vec![code::SYMBOL_8];
+    for one in all {
+        let size = u8::try_from(one.len()).unwrap_or(u8::MAX);
+        items.push(size);
+        items.extend_from_slice(&one.as_bytes()[..size.into()]);
+    }
+    out.push(code::ARRAY_32);
+    out.extend_from_slice(&u32::try_from(items.len() + 4).unwrap_or(u32::MAX).to_be_bytes());
+    out.extend_from_slice(&u32::try_from(all.len()).unwrap_or(u32::MAX).to_be_bytes());
+    out.extend_from_slice(&items);
+}
+
 /// `short` is the code of the form with a size of one byte.
 #[inline]
 fn variable(short: u8, value: &[u8], out: &mut Vec<u8>) {

@@ -2,9 +2,11 @@
 //! `fe2o3-amqp-types`, after their bytes were checked.
 
 mod busy;
+mod plain;
 mod rare;
 
 pub use busy::{DispositionFrame, FlowFrame, TransferFrame};
+pub use plain::plain;
 pub use rare::{read_checked, write_rare};
 
 use super::codec::check::{self, Budget, Malformed};

@@ -1,13 +1,16 @@
 //! The performatives that are no hurry, by `fe2o3-amqp-types` and `serde_amqp`.
 
+use super::plain::{compound, plain};
 use super::{Bad, Performative, check, invalid};
-use crate::amqp::codec::code;
-use crate::amqp::codec::read::Reader;
+use crate::amqp::codec::read::{Descriptor, Reader, Value};
+use crate::amqp::codec::{code, write};
 use crate::amqp::condition::{AmqpError, error};
 use crate::amqp::frame::{self, Kind};
 use crate::amqp::limits::Limits;
+use fe2o3_amqp_types::transaction::TxnCapability;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde_amqp::primitives::Symbol;
 
 /// Reads a value after it was checked: depth, number of values, sizes and texts are in order before `serde_amqp` sees it.
 pub fn read_checked<T: DeserializeOwned>(raw: &[u8], limits: &Limits) -> Result<T, Bad> {
@@ -16,16 +19,29 @@ pub fn read_checked<T: DeserializeOwned>(raw: &[u8], limits: &Limits) -> Result<
 }
 
 /// Fields of an attach in which others may use what they have added to the standard (3.5): source, target, unsettled.
-const OPEN_FIELDS: std::ops::RangeInclusive<usize> = 5..=7;
+const OPEN_FIELDS: std::ops::RangeInclusive<u32> = 5..=7;
+const TARGET: u32 = 6;
 
 /// Reads an attach. Where what is not known lies in its termini only, the link can be refused for it (2.6.3), and need
 /// not take the connection with it.
 pub(super) fn read_attach<'b>(raw: &[u8], fields: Reader<'_>, limits: &Limits) -> Result<Performative<'b>, Bad> {
     check(raw, limits)?;
-    match read_typed(raw) {
+    let found = read_typed(raw).or_else(|why| {
+        // What a client would like of a coordinator may be anything (4.5.1).
+        let known = attach_with(fields, |at, value, out| match coordinator(value).filter(|_| at == TARGET) {
+            Some(capabilities) => write_coordinator(&capabilities, out),
+            None => out.extend_from_slice(value.raw),
+        });
+        read_typed(&known).map_err(|_| why)
+    });
+    match found {
         Ok(attach) => Ok(Performative::Attach(Box::new(attach), None)),
         Err(why) => {
-            let known = serde_amqp::from_slice(&without_open_fields(fields)).map_err(|_| why)?;
+            let known = attach_with(fields, |at, value, out| match OPEN_FIELDS.contains(&at) {
+                true => out.push(code::NULL),
+                false => out.extend_from_slice(value.raw),
+            });
+            let known = read_typed(&known).map_err(|_| why)?;
             let why = "a source, a target or a delivery-state is of a kind that is not known here";
             Ok(Performative::Attach(Box::new(known), Some(Box::new(error(AmqpError::NotImplemented, why)))))
         }
@@ -33,23 +49,38 @@ pub(super) fn read_attach<'b>(raw: &[u8], fields: Reader<'_>, limits: &Limits) -
 }
 
 fn read_typed<T: DeserializeOwned>(raw: &[u8]) -> Result<T, Bad> {
-    serde_amqp::from_slice(raw).map_err(|error| invalid(format!("a field is missing or of a wrong type: {error}")))
+    serde_amqp::from_slice(&plain(raw))
+        .map_err(|error| invalid(format!("a field is missing or of a wrong type: {error}")))
 }
 
-/// The attach of these fields, but for the open ones.
-fn without_open_fields(fields: Reader<'_>) -> Vec<u8> {
-    let (mut count, mut content) = (0_u32, Vec::new());
-    for value in fields {
-        match OPEN_FIELDS.contains(&(count as usize)) {
-            true => content.push(code::NULL),
-            false => content.extend_from_slice(value.raw),
-        }
-        count += 1;
+/// The attach of these fields, each as `write` puts it.
+fn attach_with(fields: Reader<'_>, write: impl Fn(u32, &Value<'_>, &mut Vec<u8>)) -> Vec<u8> {
+    let mut out = vec![code::DESCRIBED, code::ULONG_SMALL, 0x12];
+    compound(code::LIST_32, fields, &mut out, write);
+    out
+}
+
+/// The capabilities that are asked of a coordinator; none: it is no coordinator, or not one with symbols.
+fn coordinator<'b>(value: &Value<'b>) -> Option<Vec<&'b str>> {
+    let (descriptor, content) = value.described()?;
+    if !matches!(descriptor, Descriptor::Code(0x30) | Descriptor::Name("amqp:coordinator:list")) {
+        return None;
     }
-    // It lay in one frame, so that its length is a u32.
-    let size = u32::try_from(content.len() + 4).unwrap_or(u32::MAX);
-    let head = [code::DESCRIBED, code::ULONG_SMALL, 0x12, code::LIST_32];
-    [&head[..], &size.to_be_bytes(), &count.to_be_bytes(), &content].concat()
+    let mut fields = content.list()?;
+    let asked = fields.field()?;
+    let is_over = fields.next().is_none();
+    asked.symbols().filter(|_| is_over)
+}
+
+/// A coordinator that is asked for those of these capabilities that the standard has (4.5.7).
+fn write_coordinator(capabilities: &[&str], out: &mut Vec<u8>) {
+    let known = capabilities.iter().filter(|name| TxnCapability::try_from(Symbol::from(**name)).is_ok());
+    let known: Vec<&str> = known.copied().collect();
+    write::descriptor(0x30, out);
+    write::list(out, |out| {
+        write::symbols(&known, out);
+        1
+    });
 }
 
 /// Writes a frame of one performative. False: it has no form, and nothing was written. Values that were read, or made of

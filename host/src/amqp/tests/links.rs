@@ -236,7 +236,7 @@ fn modified_says_how() {
     let Action::Outcomes(all) = rig.one(&disposition(true, 0, 0, true, &modified)) else { panic!() };
     let Some(State::Ended(Outcome::Modified(modified))) = all[0].state.as_deref() else { panic!("{all:?}") };
     assert!(modified.delivery_failed && !modified.undeliverable_here);
-    assert_eq!(modified.annotations.as_ref().unwrap().len(), 1);
+    assert_eq!(modified.annotations.as_deref(), Some(&map(&[&symbol("x-opt-why"), &string("tired")])[..]));
 }
 
 #[test]

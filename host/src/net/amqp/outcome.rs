@@ -3,8 +3,8 @@
 use super::management::Reply;
 use super::side::{End, Side};
 use super::wire::Serving;
-use crate::amqp::{self, AttachReply, DeliveryId, Error, Forgotten, LinkId, Outcome, Settled, State};
-use crate::dialogue::Disposal;
+use crate::amqp::{AttachReply, DeliveryId, Error, Forgotten, LinkId, Outcome, Settled, State};
+use crate::dialogue::{Disposal, Notes};
 use crate::message::Time;
 
 /// What is told when it is on disk.
@@ -133,7 +133,7 @@ pub(super) fn disposal(outcome: Outcome) -> Disposal {
         Outcome::Modified(modified) => Disposal::Modified {
             failed: modified.delivery_failed,
             elsewhere: modified.undeliverable_here,
-            notes: modified.annotations.as_ref().and_then(amqp::notes),
+            notes: modified.annotations.as_deref().map(|map| Notes::new(map.to_vec())),
         },
     }
 }
