@@ -4,7 +4,10 @@ use super::condition::{Error, Fields};
 use super::state::{State, Tag, TxnId};
 use crate::message::Message;
 use fe2o3_amqp_types::messaging::{Source, Target};
-use serde_amqp::primitives::Symbol;
+use serde_amqp::Value;
+use serde_amqp::described::Described;
+use serde_amqp::descriptor::Descriptor;
+use serde_amqp::primitives::{Array, Symbol};
 use smallvec::SmallVec;
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -260,9 +263,24 @@ pub struct AttachReply {
 }
 
 impl AttachReply {
-    /// Yes to everything that the client said. Where it left the sender to choose and the sender is the broker, the choice
-    /// is mixed.
+    /// Yes to everything that the client said, as far as it is so: of the broker's own terminus it is told what is in force
+    /// (3.5.3, 3.5.4). Where it left the sender to choose and the sender is the broker, the choice is mixed.
     pub fn agree(attach: &Attach) -> Self {
+        let mut reply = Self::yes(attach);
+        match (attach.direction, &mut reply.source, &mut reply.sink) {
+            (Direction::Outgoing, Some(source), _) => {
+                source.dynamic_node_properties = source.dynamic.then(of_dynamic_node);
+                source.outcomes = source.outcomes.take().map(known_outcomes).filter(|known| !known.0.is_empty());
+            }
+            (Direction::Incoming, _, Some(Sink::Target(target))) => {
+                target.dynamic_node_properties = target.dynamic.then(of_dynamic_node);
+            }
+            _ => {}
+        }
+        reply
+    }
+
+    fn yes(attach: &Attach) -> Self {
         Self {
             sender_settles: attach.sender_settles,
             receiver_settles: attach.receiver_settles,
@@ -279,6 +297,18 @@ impl AttachReply {
     }
 }
 
+/// A dynamic node goes with the link that made it (3.5.10).
+fn of_dynamic_node() -> Fields {
+    let policy = Described { descriptor: Descriptor::Code(0x2b), value: Value::List(Vec::new()) };
+    [(Symbol::from("lifetime-policy"), Value::Described(Box::new(policy)))].into_iter().collect()
+}
+
+/// The outcomes among these that a delivery can have.
+fn known_outcomes(asked: Array<Symbol>) -> Array<Symbol> {
+    const KNOWN: [&str; 4] = ["amqp:accepted:list", "amqp:rejected:list", "amqp:released:list", "amqp:modified:list"];
+    Array(asked.0.into_iter().filter(|one| KNOWN.contains(&one.as_str())).collect())
+}
+
 /// A whole message from a client (2.7.5).
 #[derive(Debug)]
 pub struct Transfer<'b> {
@@ -292,6 +322,8 @@ pub struct Transfer<'b> {
     pub format: u32,
     /// The client does not wait for an outcome.
     pub settled: bool,
+    /// It is settled with its outcome, though others of its link are when the client has settled them (2.7.5).
+    pub settles_first: bool,
     /// It is sent again: the tag stood in an unsettled map.
     pub resume: bool,
     /// The transaction it belongs to, or what the client thinks of a delivery it resumes.

@@ -47,7 +47,7 @@ impl Live {
         if used.is_some() {
             return Err(Trouble::session(SessionError::HandleInUse, "another link is attached under this handle"));
         }
-        if self.links.len() >= self.limits.links_max as usize {
+        if self.links.len() - self.lingering as usize >= self.limits.links_max as usize {
             return Err(Trouble::session(AmqpError::ResourceLimitExceeded, "too many links"));
         }
         let stolen = self.steal(&frame.name, direction, out);
@@ -64,6 +64,8 @@ impl Live {
             is_told: false,
             peer_detached: None,
             is_detached: false,
+            is_over: false,
+            live: 0,
             end,
         });
         if let Some(session) = self.sessions.at(at) {
@@ -135,11 +137,21 @@ impl Live {
         Ok(())
     }
 
-    /// Detaches the link that has this name, if there is one (2.6.1).
+    /// Detaches the link that has this name, if there is one (2.6.1). One that is there only for deliveries of its former life
+    /// ends with that.
     fn steal(&mut self, name: &str, direction: Direction, out: &mut Vec<u8>) -> Option<LinkId> {
-        let known = |link: &&Link| link.is_up() && link.direction() == direction && *link.name == *name;
-        let id = self.links.iter().find(known)?.id;
-        self.detach(id, false, Some(stolen_error()), out);
+        let goes_down = |link: &Link| link.peer_detached.is_some() && !link.is_detached && !link.is_over;
+        let is_there = |link: &Link| link.is_up() || link.live > 0 || goes_down(link);
+        let known = |link: &&Link| is_there(link) && link.direction() == direction && *link.name == *name;
+        let (id, is_up, live) = self.links.iter().find(known).map(|link| (link.id, link.is_up(), link.live))?;
+        if is_up {
+            self.detach(id, false, Some(stolen_error()), out);
+        } else if live > 0 {
+            self.lingering -= 1;
+            self.remove_link(id);
+        } else if let Some(link) = self.links.get(id) {
+            link.is_over = true;
+        }
         Some(id)
     }
 
@@ -149,6 +161,7 @@ impl Live {
         let Some(link) = self.links.at(link) else { return Ok(None) };
         let (id, was_detached) = (link.id, link.is_detached);
         link.peer_detached = Some(frame.closed);
+        link.is_over |= frame.closed || frame.error.is_some();
         if let Some(session) = self.sessions.at(at) {
             session.clear_link(frame.handle.0, id.index);
             if session.pending.as_ref().is_some_and(|pending| pending.link == id) {
@@ -261,6 +274,7 @@ impl Live {
         link.is_detached = true;
         let (at, handle, peer) = (link.session, link.handle_out, link.peer_detached);
         let closed = closed || peer == Some(true);
+        link.is_over |= closed || error.is_some();
         if let Some(session) = self.sessions.at(at) {
             session.say_held(out);
             if session.pending.as_ref().is_some_and(|pending| pending.link == id) {
@@ -277,9 +291,21 @@ impl Live {
 
     /// Both sides have detached.
     fn forget_link(&mut self, id: LinkId) {
+        if self.linger(id) {
+            return;
+        }
+        let Some(link) = self.links.look(id) else { return };
+        let (at, handle) = (link.session, link.handle_out);
+        if let Some(session) = self.sessions.at(at) {
+            session.release_handle(handle);
+        }
+        self.remove_link(id);
+    }
+
+    /// Nothing is left of a link.
+    fn remove_link(&mut self, id: LinkId) {
         let Some(link) = self.links.remove(id) else { return };
         let Some(session) = self.sessions.at(link.session) else { return };
-        session.release_handle(link.handle_out);
         match link.end {
             LinkEnd::Incoming(_) => session.arrived.retain(|arrived| arrived.link != id),
             LinkEnd::Outgoing(_) => {

@@ -396,6 +396,20 @@ impl Connection {
         }
     }
 
+    /// Deliveries of a link that stay live when both sides have detached it, as nobody has closed it or spoken of an error
+    /// (2.7.6). To one that receives: their [`Outgoing::token`]s.
+    pub fn outstanding(&self, link: LinkId) -> Vec<u64> {
+        match &self.phase {
+            Phase::Live(live) => live.outstanding(link),
+            _ => Vec::new(),
+        }
+    }
+
+    /// Whether a link is there, be it only for its deliveries.
+    pub fn is_there(&self, link: LinkId) -> bool {
+        matches!(&self.phase, Phase::Live(live) if live.links.look(link).is_some())
+    }
+
     /// Ends the session of a link because of an error. Its links, which are returned, are gone.
     pub fn end(&mut self, link: LinkId, error: Error, out: &mut Vec<u8>) -> Vec<LinkId> {
         let Some(live) = self.live() else { return Vec::new() };

@@ -56,6 +56,9 @@ impl Live {
         });
         let most = self.limits.unsettled_max as usize;
         self.has_room_again |= before >= most && session.sent.len() < most;
+        if frame.settled {
+            outcomes.iter().for_each(|one| self.is_settled(one.link));
+        }
         Ok((!outcomes.is_empty()).then_some(Action::Outcomes(outcomes)))
     }
 
@@ -92,6 +95,7 @@ impl Live {
         session.write_disposition(true, frame.first, frame.last, true, state, out);
         for gone in &forgotten {
             self.mark_link(gone.link);
+            self.is_settled(gone.link);
         }
         Ok(Some(Action::Forgotten(forgotten)))
     }

@@ -74,7 +74,8 @@ impl Live {
                 end.hear_credit(frame);
                 // Without credit there is nothing that could be delivered first.
                 let is_drained = end.drain && end.credit == 0;
-                let asks = is_drained || (frame.echo && !end.drain);
+                let waits = end.drain && session.outgoing_room() > 0;
+                let asks = is_drained || (frame.echo && !waits);
                 let properties = match frame.properties {
                     Some(raw) => Some(Box::new(fields(raw)?)),
                     None => None,
@@ -117,7 +118,7 @@ impl Live {
         }
         let is_drained = end.drain && end.credit == 0;
         end.drain &= !is_drained;
-        session.write_flow(end.flow(handle, is_drained), out);
+        session.write_flow(end.flow(handle, is_drained || end.drain), out);
     }
 }
 

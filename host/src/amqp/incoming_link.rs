@@ -51,6 +51,7 @@ pub struct Partial {
     tag: Tag,
     format: u32,
     settled: bool,
+    settles_first: bool,
     resume: bool,
     state: Option<Box<State>>,
     /// What has come.
@@ -182,6 +183,10 @@ impl Live {
             let why = "the unsettled map was not complete: only deliveries that are resumed may come";
             return Err(Trouble::link(id, AmqpError::NotAllowed, why));
         }
+        let settles_first = match frame.receiver_settles {
+            None => false,
+            Some(mode) => settles_first(id, mode, end.settles_second)?,
+        };
         end.credit = end.credit.checked_sub(1).ok_or_else(|| {
             Trouble::link(id, LinkError::TransferLimitExceeded, "more deliveries than there was credit for")
         })?;
@@ -203,6 +208,7 @@ impl Live {
                 tag: Tag::from_slice(tag),
                 format,
                 settled,
+                settles_first,
                 resume: frame.resume,
                 state,
                 bytes: Vec::new(),
@@ -217,7 +223,8 @@ impl Live {
         }
         let bytes = Cow::Borrowed(payload);
         let tag = Tag::from_slice(tag);
-        self.whole(at, Transfer { link: id, delivery, tag, format, settled, resume: frame.resume, state, bytes })
+        let resume = frame.resume;
+        self.whole(at, Transfer { link: id, delivery, tag, format, settled, settles_first, resume, state, bytes })
     }
 
     /// Adds to the message that is not whole, or drops it.
@@ -250,11 +257,10 @@ impl Live {
         if frame.more {
             return Ok(None);
         }
-        let Some(Partial { delivery, tag, format, settled, resume, state, bytes, .. }) = self.take_partial(id) else {
-            return Ok(None);
-        };
+        let Some(partial) = self.take_partial(id) else { return Ok(None) };
+        let Partial { delivery, tag, format, settled, settles_first, resume, state, bytes, .. } = partial;
         let bytes = Cow::Owned(bytes);
-        self.whole(at, Transfer { link: id, delivery, tag, format, settled, resume, state, bytes })
+        self.whole(at, Transfer { link: id, delivery, tag, format, settled, settles_first, resume, state, bytes })
     }
 
     /// A whole message is there.
@@ -267,7 +273,7 @@ impl Live {
             self.mark_link(id);
         } else {
             end.unanswered += 1;
-            let tag = if end.settles_second { transfer.tag.clone() } else { Tag::new() };
+            let tag = if end.settles_second && !transfer.settles_first { transfer.tag.clone() } else { Tag::new() };
             if let Some(session) = self.sessions.at(at) {
                 session.arrived.push(transfer.delivery, Arrived { link: id, tag, is_posted: false });
             }
@@ -332,6 +338,9 @@ impl Live {
         if settled || is_posted {
             self.mark_link(id);
         }
+        if settled {
+            self.is_settled(id);
+        }
     }
 }
 
@@ -350,6 +359,20 @@ impl Partial {
             self.state = Some(Box::new(State::read(raw).map_err(Trouble::Session)?));
         }
         Ok(())
+    }
+}
+
+/// What a transfer says of when its receiver settles (2.7.5): it may not ask for more than the link has.
+#[cold]
+fn settles_first(id: LinkId, mode: u8, link_settles_second: bool) -> Found<bool> {
+    match mode {
+        0 => Ok(link_settles_second),
+        1 if link_settles_second => Ok(false),
+        1 => {
+            let why = "rcv-settle-mode of a transfer is second, and of its link first";
+            Err(Trouble::link(id, AmqpError::InvalidField, why))
+        }
+        _ => Err(Trouble::session(AmqpError::InvalidField, "rcv-settle-mode is neither first nor second")),
     }
 }
 

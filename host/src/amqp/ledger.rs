@@ -92,6 +92,11 @@ impl<T> Ledger<T> {
         self.close_gaps();
     }
 
+    /// All of them, in order.
+    pub fn iter(&self) -> impl Iterator<Item = (u32, &T)> {
+        self.entries.iter().filter_map(|(id, entry)| Some((*id, entry.as_ref()?)))
+    }
+
     /// Takes out what `keep` does not want.
     pub fn retain(&mut self, keep: impl Fn(&T) -> bool) {
         for (_, slot) in &mut self.entries {

@@ -21,6 +21,10 @@ pub struct Link {
     pub peer_detached: Option<bool>,
     /// The broker's detach was sent.
     pub is_detached: bool,
+    /// It was closed, or detached because of an error: nothing of it is live when it is down.
+    pub is_over: bool,
+    /// Both sides have detached, and so many of its deliveries are live all the same; 0: it is not that far.
+    pub live: u32,
     /// What depends on the direction.
     pub end: LinkEnd,
 }

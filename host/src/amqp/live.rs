@@ -37,6 +37,8 @@ pub struct Live {
     /// Messages that are not whole, and their bytes.
     pub partials: u32,
     pub partial_bytes: u64,
+    /// Links that are there only for deliveries of theirs.
+    pub lingering: u32,
     /// A session that had all that it takes unsettled has room again.
     pub has_room_again: bool,
     /// Sessions with a delivery that is too long to be written at once.
@@ -112,6 +114,7 @@ impl Live {
             marked_links: Vec::new(),
             partials: 0,
             partial_bytes: 0,
+            lingering: 0,
             has_room_again: false,
             long: VecDeque::new(),
             idle_frames: (0, 0),
@@ -235,7 +238,8 @@ impl Live {
         let links: Vec<LinkId> = self.links.iter().filter(|link| link.session == place).map(|link| link.id).collect();
         for link in &links {
             self.drop_partial(*link);
-            self.links.remove(*link);
+            let gone = self.links.remove(*link);
+            self.lingering -= u32::from(gone.is_some_and(|gone| gone.live > 0));
         }
         links
     }

@@ -21,6 +21,7 @@ mod frame;
 mod incoming_link;
 mod ledger;
 mod limits;
+mod linger;
 mod link;
 mod live;
 mod outgoing_link;

@@ -270,6 +270,7 @@ impl Live {
             format: Some(outgoing.format),
             settled: Some(outgoing.settled),
             more: false,
+            receiver_settles: None,
             state: encoded.as_deref(),
             resume: outgoing.resume,
             aborted: false,
@@ -307,7 +308,8 @@ impl Live {
         let Some(link) = self.links.get(id).filter(|link| link.is_up() && link.is_told) else { return };
         let (at, handle) = (link.session, link.handle_out);
         let Some(end) = link.outgoing().filter(|end| end.drain) else { return };
-        let Some(session) = self.sessions.at(at) else { return };
+        // Not in the middle of a delivery.
+        let Some(session) = self.sessions.at(at).filter(|session| session.pending.is_none()) else { return };
         end.drain = false;
         end.delivery_count = end.delivery_count.wrapping_add(end.credit);
         end.credit = 0;
@@ -336,5 +338,6 @@ impl Live {
             encoded
         });
         session.write_disposition(false, delivery, delivery, true, encoded.as_deref(), out);
+        self.is_settled(id);
     }
 }

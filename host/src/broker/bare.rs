@@ -7,7 +7,7 @@ use super::tags::Slot;
 use super::worker::Worker;
 use super::{Answer, Broker};
 use crate::dialogue::{Event, Routed};
-use crate::message::{Bare, Envelope, Guarantee, Message, Refusal, Time};
+use crate::message::{Bare, Envelope, Guarantee, Message, Refusal, RefusalKind, Time};
 use crate::store::Sequence;
 
 /// A message as its publisher encoded it, with what the hall has to know of it.
@@ -64,18 +64,28 @@ impl Broker {
         worker.tally.received_bytes += publish.encoded.len() as u64;
         let guarantee = publish.bare.handover;
         let mut staged = worker.stage();
+        let mut refused = None;
+        let mut refuse = |refusal: Refusal| {
+            // Whoever waits for no answer may have to hear of it in another way.
+            let is_for_good = matches!(refusal.kind, RefusalKind::NotAuthorized | RefusalKind::TopicInvalid);
+            refused = (guarantee == Guarantee::AtMostOnce && is_for_good).then(|| refusal.clone());
+            Passed::Refused(refusal)
+        };
         let passed = match self.route(worker, &link.scope, publish.name) {
             Ok(route) => match self.may_publish(worker, client, &mut link.permits, &route.topic) {
                 Ok(()) => match make(&route, now, publish) {
                     Some(message) => self.pass(worker, now, client, message, route, &mut staged),
                     None => Passed::Taken(Routed::NoSubscriber),
                 },
-                Err(refusal) => Passed::Refused(refusal),
+                Err(refusal) => refuse(refusal),
             },
-            Err(refusal) => Passed::Refused(refusal),
+            Err(refusal) => refuse(refusal),
         };
         let answer = self.answer(worker, link, passed, staged, Publication { guarantee, handle: 0, since: now });
-        taken(link, answer)
+        match refused {
+            Some(refusal) => Taken::No(refusal),
+            None => taken(link, answer),
+        }
     }
 
     /// Tries again after a wait.
@@ -100,7 +110,7 @@ impl Broker {
     }
 }
 
-/// An at-most-once publication has no answer.
+/// An at-most-once publication that was let through has no answer.
 fn taken(link: &Link, answer: Answer) -> Taken {
     match answer {
         Answer::Parked => Taken::Parked,

@@ -181,11 +181,7 @@ impl Mailbox {
         let at = state.consumers.iter().position(|consumer| consumer.number == number)?;
         state.consumers.remove(at);
         self.reconnect(state);
-        if let Some(first) = state.promised.iter().find(|(_, holder)| **holder == number).map(|(first, _)| *first) {
-            state.promised.retain(|_, holder| *holder != number);
-            let passed_by = state.consumers.iter_mut().filter(|consumer| !consumer.browses);
-            passed_by.for_each(|consumer| consumer.seen_to = consumer.seen_to.min(first.saturating_sub(1)));
-        }
+        self.take_back_promises(state, number);
         let mut left: Vec<Queued> = state
             .held
             .extract_if(|at, held| held.holder == number && !held.is_claimed && kept.binary_search(at).is_err())
@@ -193,6 +189,15 @@ impl Mailbox {
             .collect();
         left.sort_unstable_by_key(|queued| queued.number);
         Some(left)
+    }
+
+    /// What a receiver was promised is anybody's.
+    pub fn take_back_promises(&self, state: &mut State, number: u64) {
+        if let Some(first) = state.promised.iter().find(|(_, holder)| **holder == number).map(|(first, _)| *first) {
+            state.promised.retain(|_, holder| *holder != number);
+            let passed_by = state.consumers.iter_mut().filter(|consumer| !consumer.browses);
+            passed_by.for_each(|consumer| consumer.seen_to = consumer.seen_to.min(first.saturating_sub(1)));
+        }
     }
 
     /// Takes all receivers out; what they held goes back.

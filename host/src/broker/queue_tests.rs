@@ -788,12 +788,12 @@ fn a_subscription_that_is_held_stays_until_it_is_let_go_and_its_time_is_over() {
         hall.broker.tick(&mut hall.worker, hall.now);
         hall.send("a", Guarantee::AtLeastOnce, "kept");
         // The first one has lost its place, and has no say any more.
-        hall.broker.let_go(&mut hall.worker, hall.now, &first.link, seconds);
+        hall.broker.let_go(&mut hall.worker, hall.now, first.link.attachment().unwrap(), seconds);
         let mailbox = hall.broker.directory.get("c").expect("it is there");
         assert_eq!(mailbox.depth(), 1);
         let mut held = first.link;
         held.attachment = link;
-        hall.broker.let_go(&mut hall.worker, hall.now, &held, seconds);
+        hall.broker.let_go(&mut hall.worker, hall.now, held.attachment().unwrap(), seconds);
         assert_eq!(hall.broker.directory.get("c").is_some(), seconds > 0);
         hall.now = hall.now.plus_seconds(seconds + 1);
         hall.broker.tick(&mut hall.worker, hall.now);

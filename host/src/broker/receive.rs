@@ -370,8 +370,8 @@ impl Broker {
     }
 
     /// What a mailbox was held for is over: its time begins, unless a receiver has come meanwhile.
-    pub fn let_go(&self, worker: &mut Worker, now: Time, link: &Link, expiry_seconds: u32) {
-        let Some(Attachment { mailbox, number }) = &link.attachment else { return };
+    pub fn let_go(&self, worker: &mut Worker, now: Time, link: &Attachment, expiry_seconds: u32) {
+        let Attachment { mailbox, number } = link;
         let is_held = mailbox.lock().held_by.take_if(|by| *by == *number).is_some();
         if is_held {
             self.leave_behind(worker, now, mailbox, expiry_seconds);
@@ -519,6 +519,29 @@ impl Broker {
             state.promised.extend(waiting.iter().map(|number| (*number, link.number)));
         }
         waiting
+    }
+
+    /// A receiver takes nothing more, and keeps what it has.
+    pub fn rest(&self, worker: &mut Worker, link: &Attachment) {
+        let mut state = link.mailbox.lock();
+        if let Some(consumer) = state.consumers.iter_mut().find(|consumer| consumer.number == link.number) {
+            consumer.resumes_only = true;
+        }
+        link.mailbox.take_back_promises(&mut state, link.number);
+        if !state.queue.is_empty() && !state.touched {
+            state.touched = true;
+            worker.touched.extend(state.outlet.clone());
+        }
+    }
+
+    /// Entries in the hands of a receiver but for these, in order, and for those that a transaction ends just now.
+    pub fn held_by(&self, link: &Attachment, but: &[u64]) -> Vec<u64> {
+        let state = link.mailbox.lock();
+        let is_its = |held: &super::consumers::Held| held.holder == link.number && !held.is_claimed;
+        let held = state.held.iter().filter(|(number, held)| is_its(held) && but.binary_search(number).is_err());
+        let mut numbers: Vec<u64> = held.map(|(number, _)| *number).collect();
+        numbers.sort_unstable();
+        numbers
     }
 
     /// A receiver that came back could not say all that it has: from now on it gets what it is promised, and nothing new.

@@ -20,6 +20,8 @@ pub struct TransferFrame<'b> {
     pub settled: Option<bool>,
     /// Another frame of this delivery follows.
     pub more: bool,
+    /// When its receiver settles, if not as the link says.
+    pub receiver_settles: Option<u8>,
     /// What the sender thinks of it, encoded.
     pub state: Option<&'b [u8]>,
     /// It stood in an unsettled map.
@@ -116,14 +118,13 @@ impl<'b> TransferFrame<'b> {
         let format = optional(fields, "message-format", Value::as_uint)?;
         let settled = optional(fields, "settled", Value::as_bool)?;
         let more = optional(fields, "more", Value::as_bool)?.unwrap_or(false);
-        // The receiver's settle mode of a single delivery can only weaken what the link says, and is not honoured.
-        optional(fields, "rcv-settle-mode", Value::as_ubyte)?;
+        let receiver_settles = optional(fields, "rcv-settle-mode", Value::as_ubyte)?;
         let state = encoded(fields, limits)?;
         let resume = optional(fields, "resume", Value::as_bool)?.unwrap_or(false);
         let aborted = optional(fields, "aborted", Value::as_bool)?.unwrap_or(false);
         optional(fields, "batchable", Value::as_bool)?;
         end(fields)?;
-        Ok(Self { handle, delivery_id, tag, format, settled, more, state, resume, aborted })
+        Ok(Self { handle, delivery_id, tag, format, settled, more, receiver_settles, state, resume, aborted })
     }
 
     /// Writes the performative; the payload follows in the same frame. All fields that a first frame needs stand in every

@@ -71,6 +71,7 @@ proptest! {
             format: theirs.message_format,
             settled: theirs.settled,
             more: theirs.more,
+            receiver_settles: theirs.rcv_settle_mode.clone().map(|mode| mode as u8),
             state: theirs.state.is_some().then_some(ACCEPTED),
             resume: theirs.resume,
             aborted: theirs.aborted,

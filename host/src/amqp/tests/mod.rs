@@ -4,6 +4,7 @@
 mod bad_input;
 mod connection;
 mod differential;
+mod linger;
 mod links;
 mod messages;
 mod random;

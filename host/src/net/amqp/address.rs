@@ -61,6 +61,12 @@ pub fn default_outcome(source: Option<&Source>) -> Outcome {
     source.and_then(|source| source.default_outcome.as_ref()).map_or(Outcome::Released, Outcome::of)
 }
 
+/// Whether a sender can be told that a message is rejected: what it names no outcomes for may have any (3.5.3).
+pub fn knows_rejected(source: Option<&Source>) -> bool {
+    let outcomes = source.and_then(|source| source.outcomes.as_ref());
+    outcomes.is_none_or(|outcomes| outcomes.0.is_empty() || has(Some(outcomes), "amqp:rejected:list"))
+}
+
 /// For how long a subscription outlives its link (3.5.6).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Stay {

@@ -4,6 +4,7 @@ use super::address::{self, Node, Stay, With};
 use super::door::Rope;
 use super::management;
 use super::outcome::{Told, disposal};
+use super::parted::Gone;
 use super::services::{self, Own, Service, WillLink};
 use super::sessions::{Asking, EACH};
 use super::side::{End, Side};
@@ -15,7 +16,7 @@ use crate::amqp::{
     Outcome, ReceiverSettles, SenderSettles, Sink, Source, State, Symbol, TOPICS_PROPERTY, Target, TerminusDurability,
     TerminusExpiryPolicy, Unsettled, Value, error,
 };
-use crate::broker::{self, Parting, Receive, SessionInfo};
+use crate::broker::{self, Attachment, Parting, Receive, SessionInfo};
 use crate::client::Client;
 use crate::dialogue::{RetainHandling, SubscribeFilter, SubscribeOptions};
 use crate::message::{Guarantee, Time};
@@ -31,6 +32,10 @@ pub(super) struct Incoming {
     pub address: Option<Box<str>>,
     /// It settles second.
     pub second: bool,
+    /// It knows the outcome rejected.
+    pub rejects: bool,
+    /// It is detached, and there only for what is live of it.
+    pub is_parted: bool,
     /// What it sends goes to a service of the broker's own.
     pub service: Option<Service>,
     /// The will that it stands for.
@@ -45,6 +50,12 @@ pub(super) struct Receiver {
     pub link: broker::Link,
     /// For how long its mailbox stays without it.
     pub stay: Stay,
+    /// For how long its source stays, as it was said: that of a queue, too.
+    pub policy: Stay,
+    /// It consumes a queue.
+    pub is_queue: bool,
+    /// It is detached, and there only for what is live of it.
+    pub is_parted: bool,
     /// Its session.
     pub session: u16,
     /// Its mailbox is a client's session, which outlives every link.
@@ -66,8 +77,10 @@ impl Receiver {
 
 /// A subscription whose link is detached, and that lasts as long as its session or connection.
 pub(super) struct Held {
+    /// Whose name it has.
+    client: Arc<Client>,
     /// What its receiver was to the hall.
-    link: broker::Link,
+    attachment: Attachment,
     /// Its session; none: the connection is what it lasts as long as.
     session: Option<u16>,
     /// Its time from then on.
@@ -76,7 +89,7 @@ pub(super) struct Held {
 
 impl Held {
     fn mailbox(&self) -> &str {
-        self.link.client().map_or("", |client| &client.id)
+        &self.client.id
     }
 }
 
@@ -94,7 +107,7 @@ struct Resumed {
 impl Side {
     pub(super) fn attach(&mut self, now: Time, attach: Attach) {
         if let Some(stolen) = attach.stolen {
-            self.drop_link(now, stolen, |receiver| receiver.stay.parting(With::Link));
+            self.drop_link(now, stolen, |receiver| Gone::left(receiver.stay.parting(With::Link)));
         }
         let link = attach.link;
         let answered = match attach.direction {
@@ -131,8 +144,9 @@ impl Side {
         let mut refused = None;
         let client = self.client.clone().ok_or_else(not_in)?;
         let name = address::publishing(client.scope.identity.as_deref(), &client.id, &attach.name);
+        let rejects = address::knows_rejected(attach.source.as_deref());
         let end = match &attach.sink {
-            Some(Sink::Coordinator(_)) => End::Coordinator,
+            Some(Sink::Coordinator(_)) => End::Coordinator { rejects },
             Some(Sink::Target(target)) => {
                 let address = target_address(target);
                 if let (Some(address), Some(Sink::Target(told))) = (&address, &mut reply.sink) {
@@ -175,7 +189,16 @@ impl Side {
                     None => None,
                 };
                 let asking = Asking { link: attach.name.clone(), each };
-                End::Incoming(Box::new(Incoming { name, address, second, service, will, asking }))
+                End::Incoming(Box::new(Incoming {
+                    name,
+                    address,
+                    second,
+                    rejects,
+                    is_parted: false,
+                    service,
+                    will,
+                    asking,
+                }))
             }
             None => return Err(error(AmqpError::InvalidField, "a link to send on needs a target")),
         };
@@ -234,7 +257,7 @@ impl Side {
             let how = "a subscription is shared by capability `shared` of its source, not by its address";
             return Err(error(AmqpError::InvalidField, how));
         }
-        let stay = address::stay(source);
+        let policy = address::stay(source);
         let (predicate, options) = self.condition(source, attach, &mut reply)?;
         let is_queue = address::is_queue(&address, source.capabilities.as_ref()) && !source.dynamic;
         let own = services::own(&address).filter(|_| !source.dynamic);
@@ -272,7 +295,7 @@ impl Side {
             let id: Arc<str> = match shared {
                 true => address::shared_mailbox(source, &client.id, &attach.name).into(),
                 false => {
-                    let unique = (stay.seconds == 0).then_some(self.origin);
+                    let unique = (policy.seconds == 0).then_some(self.origin);
                     address::mailbox(&client.id, &attach.name, unique).into()
                 }
             };
@@ -284,12 +307,12 @@ impl Side {
             let clean = kept.is_some_and(|kept| {
                 !kept.filters.is_empty() && kept.filters.iter().all(|(name, _)| *name != *filter.name)
             });
-            let (filter, expiry_seconds) = (Some(filter), stay.seconds);
+            let (filter, expiry_seconds) = (Some(filter), policy.seconds);
             let source = broker::Source::Subscription { filter, expiry_seconds, clean, shared };
             Receive { client: named, origin: self.origin, source, predicate }
         };
-        let stay = if own.is_some() || is_queue { Stay::NOT } else { stay };
-        self.receive(now, attach, wanted, stay, &address, reply)
+        let stay = if own.is_some() || is_queue { Stay::NOT } else { policy };
+        self.receive(now, attach, wanted, (stay, policy), &address, reply)
     }
 
     /// A receiver without a source comes back to the subscription that it left under the name of its link (2.6.3, 2.6.12).
@@ -312,7 +335,7 @@ impl Side {
                 ..Source::default()
             }));
             let wanted = Receive { client: named, origin: self.origin, source, predicate };
-            return self.receive(now, attach, wanted, Stay::EVER, &address, reply);
+            return self.receive(now, attach, wanted, (Stay::EVER, Stay::EVER), &address, reply);
         }
         Err(unknown())
     }
@@ -354,7 +377,7 @@ impl Side {
         now: Time,
         attach: &Attach,
         wanted: Receive,
-        stay: Stay,
+        (stay, policy): (Stay, Stay),
         address: &str,
         mut reply: AttachReply,
     ) -> Result<(), Error> {
@@ -366,6 +389,7 @@ impl Side {
             self.may_be_held(&wanted.client.id)?;
         }
         let replies = replies(attach, address, &wanted.source);
+        let is_queue = matches!(wanted.source, broker::Source::Queue { .. });
         let context = self.context.clone();
         let door = self.bell.door(attach.link, self.outlet.clone());
         let received = {
@@ -380,6 +404,9 @@ impl Side {
         let receiver = Receiver {
             link: received.link,
             stay,
+            policy,
+            is_queue,
+            is_parted: false,
             session: attach.session,
             is_session,
             made_session: is_session && !received.resumed,
@@ -464,14 +491,17 @@ impl Side {
                 is_kept |= closes && self.context.broker.forget_tags(&name);
             }
             Some(Some((_, End::Outgoing(receiver)))) => {
-                is_kept = closes && receiver.link.attachment().is_some_and(|own| own.mailbox.is_durable());
+                let is_durable = receiver.link.attachment().is_some_and(|own| own.mailbox.is_durable());
+                is_kept = closes && (is_durable || receiver.default_outcome != Outcome::Released);
             }
             _ => {}
         }
-        self.drop_link(now, detach.link, |receiver| match detach.closed {
-            true => Parting::Closed,
-            false => receiver.stay.parting(With::Link),
-        });
+        if !self.rest(now, detach) {
+            self.drop_link(now, detach.link, |receiver| match detach.closed {
+                true => Gone { how: Parting::Closed, settles: closes && !receiver.is_session },
+                false => Gone::ended(receiver, With::Link, receiver.stay.parting(With::Link)),
+            });
+        }
         if !detach.by_machine {
             // Behind what the client has not heard of its deliveries yet; what ends with the link does not come back.
             let after = if is_kept { self.context.broker.store().submitted() } else { 0 };
@@ -498,31 +528,52 @@ impl Side {
         let context = self.context.clone();
         let mut worker = context.worker.borrow_mut();
         for held in self.held.extract_if(.., is_over) {
-            context.broker.let_go(&mut worker, now, &held.link, held.seconds);
+            context.broker.let_go(&mut worker, now, &held.attachment, held.seconds);
         }
     }
 
+    /// The hall lets go of a receiver.
+    fn part_receiver(&mut self, now: Time, link: LinkId, receiver: &Receiver, how: Parting) {
+        let how = if receiver.is_session { self.parting(receiver) } else { how };
+        let context = self.context.clone();
+        // What ends with a transaction is nobody else's until that is discharged (4.4.2).
+        let retired = self.retired_of(link);
+        context.broker.part_but(&mut context.worker.borrow_mut(), now, &receiver.link, how, &retired);
+        if let (Parting::Held(seconds), Some(attachment), Some(client)) =
+            (how, receiver.link.attachment().cloned(), receiver.link.client().cloned())
+        {
+            let session = (receiver.stay.with == With::Session).then_some(receiver.session);
+            self.held.push(Held { client, attachment, session, seconds });
+        }
+    }
+
+    /// The same for one whose deliveries are live.
+    pub(super) fn part(&mut self, now: Time, link: LinkId, how: Parting) {
+        let Some(Some((_, End::Outgoing(receiver)))) = self.links.get_mut(link.index()).map(Option::take) else {
+            return;
+        };
+        self.part_receiver(now, link, &receiver, how);
+        self.put(link, End::Outgoing(receiver));
+    }
+
     /// The hall lets go of a link; false: it had none.
-    pub(super) fn drop_link(&mut self, now: Time, link: LinkId, how: impl FnOnce(&Receiver) -> Parting) -> bool {
+    pub(super) fn drop_link(&mut self, now: Time, link: LinkId, how: impl FnOnce(&Receiver) -> Gone) -> bool {
         let Some(place) = self.links.get_mut(link.index()) else { return false };
         let Some((_, end)) = place.take_if(|(id, _)| *id == link) else { return false };
+        self.parted -= usize::from(end.is_parted());
         match end {
+            // What it held was left where it was.
+            End::Outgoing(receiver) if receiver.is_parted && !receiver.is_queue => {}
             End::Outgoing(receiver) => {
                 self.wire(|wire| wire.leave(link));
-                let how = match receiver.is_session {
-                    true => self.parting(&receiver),
-                    false => how(&receiver),
-                };
-                let context = self.context.clone();
-                // What ends with a transaction is nobody else's until that is discharged (4.4.2).
-                let retired = self.retired_of(link);
-                context.broker.part_but(&mut context.worker.borrow_mut(), now, &receiver.link, how, &retired);
-                if let Parting::Held(seconds) = how {
-                    let session = (receiver.stay.with == With::Session).then_some(receiver.session);
-                    self.held.push(Held { link: receiver.link, session, seconds });
+                let Gone { how, settles } = how(&receiver);
+                if settles {
+                    self.settle_by_default(now, link, &receiver);
                 }
+                self.part_receiver(now, link, &receiver, how);
             }
-            End::Coordinator => self.coordinator_gone(now, link),
+            End::Coordinator { .. } => self.coordinator_gone(now, link),
+            End::Incoming(incoming) if incoming.is_parted => {}
             End::Incoming(incoming) => {
                 self.posts_lost(link);
                 self.context.broker.disown_tags(now, &incoming.name, self.origin);

@@ -13,6 +13,7 @@
 //! | `address` | what an address and its terminus mean |
 //! | `publish` | messages from the client |
 //! | `outcome` | what the client says about messages to it |
+//! | `parted` | links that are detached and may come back |
 //! | `sasl` | who the client is |
 //! | `services` | wills by messages, and which address is a service's |
 //! | `sessions` | sessions by messages |
@@ -25,6 +26,7 @@ mod attach;
 mod door;
 mod management;
 mod outcome;
+mod parted;
 mod publish;
 mod sasl;
 mod services;

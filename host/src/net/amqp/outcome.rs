@@ -23,6 +23,16 @@ pub(super) enum Told {
     Outgoing { link: LinkId, delivery: DeliveryId },
 }
 
+impl Told {
+    /// The link that nothing may be live of any more when this is said.
+    fn may_end(&self) -> Option<LinkId> {
+        match self {
+            Self::Detached { link, .. } | Self::Incoming { link, .. } | Self::Outgoing { link, .. } => Some(*link),
+            Self::Attached { .. } | Self::Ended { .. } | Self::Reply(..) => None,
+        }
+    }
+}
+
 impl Side {
     /// Says it.
     pub(super) fn tell(&mut self, told: Told) {
@@ -37,6 +47,7 @@ impl Side {
         {
             return;
         }
+        let ended = if self.parted > 0 { told.may_end() } else { None };
         self.wire(|wire| match told {
             Told::Attached { link, reply, serving } => {
                 wire.machine.attach(link, *reply, &mut wire.front);
@@ -53,6 +64,9 @@ impl Side {
             }
             Told::Reply(..) | Told::Ended { .. } => {}
         });
+        if let Some(link) = ended {
+            self.look_after(self.context.clock.now(), [link]);
+        }
     }
 
     /// The client said something of messages that it got. Those that follow each other and are the same are told to the
@@ -68,6 +82,7 @@ impl Side {
             self.same_outcomes(now, first, some);
             rest = others;
         }
+        self.look_after(now, outcomes.iter().map(|one| one.link));
     }
 
     fn same_outcomes(&mut self, now: Time, first: &Settled, all: &[Settled]) {
@@ -87,18 +102,14 @@ impl Side {
         let numbers = self.not_enlisted(first.link, first.state.is_some(), all);
         let Some(End::Outgoing(receiver)) = self.end(first.link) else { return };
         let Some(attachment) = receiver.link.attachment().cloned() else { return };
+        let waits = receiver.is_parted && !receiver.is_queue;
         // What comes again under its tag is settled before: nothing is promised by that, and no two deliveries of one tag are
         // open at a time (2.6.12).
         let comes_again = matches!(outcome, Outcome::Released | Outcome::Modified(_));
         if comes_again && !first.settled {
             all.iter().for_each(|one| self.tell(Told::Outgoing { link: one.link, delivery: one.delivery }));
         }
-        let disposal = disposal(outcome);
-        let context = self.context.clone();
-        let after = {
-            let mut worker = context.worker.borrow_mut();
-            context.broker.dispose(&mut worker, now, &attachment, &numbers, &disposal, !first.settled)
-        };
+        let after = self.dispose(now, (&attachment, waits), &numbers, &disposal(outcome), !first.settled);
         if !first.settled && !comes_again {
             for one in all {
                 self.answers.push_back((after, Told::Outgoing { link: one.link, delivery: one.delivery }));
@@ -107,12 +118,13 @@ impl Side {
     }
 
     /// The client forgot publications whose outcome it knows.
-    pub(super) fn forgotten(&mut self, forgotten: &[Forgotten]) {
+    pub(super) fn forgotten(&mut self, now: Time, forgotten: &[Forgotten]) {
         for one in forgotten {
             let Some(End::Incoming(incoming)) = self.end(one.link) else { continue };
             self.context.broker.forget_tag(&incoming.name, &one.tag);
             self.transactions.post_settled(one.link, &one.tag);
         }
+        self.look_after(now, forgotten.iter().map(|one| one.link));
     }
 
     /// What a link is to the hall.

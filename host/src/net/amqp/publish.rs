@@ -6,10 +6,10 @@ use super::services::{self, Service};
 use super::side::{End, Side};
 use super::words;
 use crate::amqp::sections::{Body, RawValue, Sections};
-use crate::amqp::{AmqpError, DeliveryId, Error, LinkError, LinkId, State, Transfer, error};
+use crate::amqp::{AmqpError, DeliveryId, Error, LinkError, LinkId, State, Symbol, Transfer, Value, error};
 use crate::broker::{Admission, PublishBare, Slot, Taken};
 use crate::dialogue::Routed;
-use crate::message::{Bare, Guarantee, Time};
+use crate::message::{Bare, Guarantee, RefusalKind, Time};
 use crate::net::context::Context;
 
 /// A publication that waits for room in somebody's queue.
@@ -23,26 +23,59 @@ pub(super) struct Waiting {
     tag: Option<(Box<str>, Box<[u8]>)>,
 }
 
+/// Why a message is not taken.
+struct Refused {
+    why: Error,
+    /// It is where the message is to go, which a link for any address let it say (see [`Side::unroutable`]).
+    is_address: bool,
+}
+
+impl From<Error> for Refused {
+    fn from(why: Error) -> Self {
+        Self { why, is_address: false }
+    }
+}
+
+fn no_way(why: Error) -> Refused {
+    Refused { why, is_address: true }
+}
+
 impl Side {
     pub(super) fn transfer(&mut self, now: Time, transfer: Transfer<'_>) {
         let Transfer { link, delivery, settled, .. } = transfer;
-        if let Err(why) = self.take_in(now, &transfer) {
+        if let Err(Refused { why, is_address }) = self.take_in(now, &transfer) {
             self.context.broker.metrics().messages_refused_total.add(1);
             if let Some(State::Transactional { txn, .. }) = transfer.state.as_deref() {
                 self.spoil(txn, &why);
             }
-            if !settled {
+            if is_address && self.is_unheard(&transfer) {
+                self.unroutable(now, &transfer, why);
+            } else if !settled {
                 self.answers
                     .push_back((0, Told::Incoming { link, delivery, state: State::rejected(why), settled: true }));
             }
         }
     }
 
+    /// Whether nobody would hear that a message is rejected.
+    fn is_unheard(&self, transfer: &Transfer<'_>) -> bool {
+        let rejects = matches!(self.end(transfer.link), Some(End::Incoming(incoming)) if incoming.rejects);
+        transfer.settled || !rejects
+    }
+
+    /// A message says itself where to, and cannot go there: if its sender would not hear of it otherwise, its link is ended, and
+    /// the error says of which message it is (Anonymous Terminus 1.0, 2.2.2).
+    fn unroutable(&mut self, now: Time, transfer: &Transfer<'_>, mut why: Error) {
+        let tag = Value::Binary(transfer.tag.to_vec().into());
+        why.info = Some(Box::new([(Symbol::from("delivery-tag"), tag)].into_iter().collect()));
+        self.answers.push_back((0, Told::Ended { link: transfer.link, now, why }));
+    }
+
     /// Hands a message to the hall.
-    fn take_in(&mut self, now: Time, transfer: &Transfer<'_>) -> Result<(), Error> {
+    fn take_in(&mut self, now: Time, transfer: &Transfer<'_>) -> Result<(), Refused> {
         let context = self.context.clone();
         if transfer.format != 0 {
-            return Err(error(AmqpError::NotImplemented, "only message format 0 is known"));
+            return Err(error(AmqpError::NotImplemented, "only message format 0 is known").into());
         }
         let sections = Sections::scan(&transfer.bytes, &context.amqp).map_err(|why| *why)?;
         if self.serve(now, transfer, &sections)? {
@@ -54,18 +87,21 @@ impl Side {
         let name = match (&incoming.address, properties.to) {
             (Some(address), _) => address.clone(),
             (None, Some(to)) if !to.is_empty() => to.into(),
-            (None, _) => return Err(error(AmqpError::PreconditionFailed, "the message does not say where to (`to`)")),
+            (None, _) => {
+                let why = "the message does not say where to (`to`)";
+                return Err(no_way(error(AmqpError::PreconditionFailed, why)));
+            }
         };
         if address::is_dynamic(&name) && retains(&sections) {
             let why = "nothing is retained at a dynamic node: it goes with its link";
-            return Err(error(AmqpError::NotAllowed, why));
+            return Err(error(AmqpError::NotAllowed, why).into());
         }
         let (is_relay, second) = (incoming.address.is_none(), incoming.second);
         let link_name = incoming.name.clone();
         if is_relay && (address::is_queue(&name, None) || is_for_queue(&sections) && !address::is_dynamic(&name)) {
-            self.may_send_to(now, &name, true)?;
+            self.may_send_to(now, &name, true).map_err(no_way)?;
         }
-        let handover = match (transfer.settled, second) {
+        let handover = match (transfer.settled, second && !transfer.settles_first) {
             (true, _) => Guarantee::AtMostOnce,
             (false, false) => Guarantee::AtLeastOnce,
             (false, true) => Guarantee::ExactlyOnce,
@@ -78,11 +114,19 @@ impl Side {
             context.broker.forget_tag(&link_name, &transfer.tag);
             return Ok(());
         }
+        if transfer.resume && !is_known() && !self.transactions.has_post(transfer.link, &transfer.tag) {
+            // What is resumed and not known here is not looked at (2.7.5): its sender keeps it, and its credit comes back.
+            if !transfer.settled {
+                let (link, delivery, state) = (transfer.link, transfer.delivery, State::RELEASED);
+                self.answers.push_back((0, Told::Incoming { link, delivery, state, settled: true }));
+            }
+            return Ok(());
+        }
         if let Some(State::Transactional { txn, .. }) = transfer.state.as_deref()
             // One that is known was committed, and its publisher has not heard of it.
             && !(handover == Guarantee::ExactlyOnce && is_known())
         {
-            return self.post(now, transfer, txn, &name, handover);
+            return Ok(self.post(now, transfer, txn, &name, handover)?);
         }
         let tag = (handover == Guarantee::ExactlyOnce).then(|| (link_name, Box::from(&transfer.tag[..])));
         let waiting = Waiting { link: transfer.link, delivery: transfer.delivery, handover, tag };
@@ -106,6 +150,14 @@ impl Side {
             let mut worker = context.worker.borrow_mut();
             context.broker.publish_bare(&mut worker, &mut self.publisher, now, publish, slot)
         };
+        if let Taken::No(refusal) = &taken
+            && is_relay
+            && matches!(refusal.kind, RefusalKind::NotAuthorized | RefusalKind::TopicInvalid)
+            && self.is_unheard(transfer)
+        {
+            self.unroutable(now, transfer, words::refused(refusal));
+            return Ok(());
+        }
         self.answer_publication(&waiting, taken);
         Ok(())
     }

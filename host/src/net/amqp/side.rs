@@ -5,6 +5,7 @@ use super::address::With;
 use super::attach::{Held, Incoming, Receiver};
 use super::door::Bell;
 use super::outcome::Told;
+use super::parted::Gone;
 use super::publish::Waiting;
 use super::sasl::Admission;
 use super::services;
@@ -47,6 +48,8 @@ pub struct Side {
     pub(super) links: Vec<Option<(LinkId, End)>>,
     /// What they left behind. At most as many as a connection may have links.
     pub(super) held: Vec<Held>,
+    /// Links that are there only for deliveries of theirs.
+    pub(super) parted: usize,
     /// A publication that waits for room in somebody's queue.
     pub(super) waiting: Option<Waiting>,
     pub(super) transactions: Transactions,
@@ -68,7 +71,10 @@ pub(super) enum End {
     /// The client receives.
     Outgoing(Box<Receiver>),
     /// The client begins and ends transactions.
-    Coordinator,
+    Coordinator {
+        /// It knows the outcome rejected.
+        rejects: bool,
+    },
 }
 
 impl Side {
@@ -94,6 +100,7 @@ impl Side {
             publisher,
             links: Vec::new(),
             held: Vec::new(),
+            parted: 0,
             waiting: None,
             transactions: Transactions::default(),
             answers: VecDeque::new(),
@@ -191,12 +198,14 @@ impl Side {
                 Some(link) => self.end_link(now, link, &no_acquisition()),
                 None => self.flowed(&flow),
             },
-            Action::Forgotten(forgotten) => self.forgotten(&forgotten),
+            Action::Forgotten(forgotten) => self.forgotten(now, &forgotten),
             Action::Attach(attach) => self.attach(now, *attach),
             Action::Detach(detach) => self.detached(now, &detach),
             Action::Ended { session, links, .. } => {
                 for link in links {
-                    self.drop_link(now, link, |receiver| receiver.stay.parting(With::Session));
+                    self.drop_link(now, link, |receiver| {
+                        Gone::ended(receiver, With::Session, receiver.stay.parting(With::Session))
+                    });
                 }
                 self.let_go(now, Some(session));
             }
@@ -204,7 +213,7 @@ impl Side {
             Action::Authenticate(asked) => return self.authenticate(now, asked),
             Action::SaslResponse(response) => return self.respond(now, &response),
             Action::StartTls => return Err(Over(Departure::ProtocolViolation)),
-            Action::Declare { link, delivery } => self.declare(link, delivery),
+            Action::Declare { link, delivery } => self.declare(now, link, delivery),
             Action::Discharge { link, delivery, txn, fail } => self.discharge(now, link, delivery, &txn, fail),
             Action::Closed { .. } => return Err(Over(Departure::Clean)),
         }
@@ -262,7 +271,9 @@ impl Side {
         let context = self.context.clone();
         let mut worker = context.worker.borrow_mut();
         for (_, end) in self.links.iter().flatten() {
-            if let End::Outgoing(receiver) = end {
+            if let End::Outgoing(receiver) = end
+                && !receiver.is_parted
+            {
                 context.broker.refill(&mut worker, &receiver.link, now);
             }
         }
@@ -274,7 +285,7 @@ impl Side {
 
     /// The hall ended a link: the client is told, and what it held is where it was.
     pub(super) fn end_link(&mut self, now: Time, link: LinkId, why: &Error) {
-        if self.drop_link(now, link, |receiver| receiver.stay.parting(With::Link)) {
+        if self.drop_link(now, link, |receiver| Gone::left(receiver.stay.parting(With::Link))) {
             self.wire(|wire| wire.machine.detach(link, true, Some(why.clone()), &mut wire.front));
         }
     }
@@ -313,10 +324,12 @@ impl Side {
     pub fn finish(&mut self, now: Time, departure: Departure) {
         let links: Vec<LinkId> = self.links.iter().flatten().map(|(link, _)| *link).collect();
         let clean = departure == Departure::Clean;
+        let by_broker = matches!(departure, Departure::TakenOver | Departure::ClosedByBroker | Departure::BrokerDown);
         for link in links {
             self.drop_link(now, link, |receiver| match clean {
-                true => Parting::Kept(receiver.stay.seconds),
-                false => Parting::Lost(receiver.stay.seconds),
+                true => Gone::ended(receiver, With::Connection, Parting::Kept(receiver.stay.seconds)),
+                false if by_broker => Gone::left(Parting::Lost(receiver.stay.seconds)),
+                false => Gone::ended(receiver, With::Connection, Parting::Lost(receiver.stay.seconds)),
             });
         }
         self.let_go(now, None);

@@ -59,6 +59,11 @@ impl Transactions {
         }
     }
 
+    /// Whether a post of this link waits under this tag.
+    pub(super) fn has_post(&self, link: LinkId, tag: &Tag) -> bool {
+        self.posted.get(&link).is_some_and(|of_link| of_link.contains_key(tag))
+    }
+
     /// The sender of a post has settled it.
     pub(super) fn post_settled(&mut self, link: LinkId, tag: &Tag) {
         if let Some(place) = self.posted.get_mut(&link).and_then(|of_link| of_link.remove(tag)) {
@@ -99,18 +104,28 @@ struct Retiral {
 }
 
 impl Side {
-    pub(super) fn declare(&mut self, link: LinkId, delivery: DeliveryId) {
+    pub(super) fn declare(&mut self, now: Time, link: LinkId, delivery: DeliveryId) {
         let transactions = &mut self.transactions;
-        let state = if transactions.open.len() >= self.context.amqp.transactions_max {
-            State::rejected(error(AmqpError::ResourceLimitExceeded, "too many transactions are open"))
-        } else {
-            transactions.begun += 1;
-            let id = TxnId::from_slice(&transactions.begun.to_be_bytes());
-            let transaction = Transaction { coordinator: link, posted: Vec::new(), retired: Vec::new(), failed: None };
-            transactions.open.insert(id.clone(), transaction);
-            State::Declared(id)
-        };
+        if transactions.open.len() >= self.context.amqp.transactions_max {
+            let why = error(AmqpError::ResourceLimitExceeded, "too many transactions are open");
+            return self.refuse(now, link, delivery, why);
+        }
+        transactions.begun += 1;
+        let id = TxnId::from_slice(&transactions.begun.to_be_bytes());
+        let transaction = Transaction { coordinator: link, posted: Vec::new(), retired: Vec::new(), failed: None };
+        transactions.open.insert(id.clone(), transaction);
+        let state = State::Declared(id);
         self.answers.push_back((0, Told::Incoming { link, delivery, state, settled: true }));
+    }
+
+    /// A transaction is not begun, or not as its client wants it ended. A client that cannot be told so by an outcome hears it
+    /// with the end of its link (4.2, 4.3).
+    fn refuse(&mut self, now: Time, link: LinkId, delivery: DeliveryId, why: Error) {
+        let told = match self.end(link) {
+            Some(End::Coordinator { rejects: false }) => Told::Ended { link, now, why },
+            _ => Told::Incoming { link, delivery, state: State::rejected(why), settled: true },
+        };
+        self.answers.push_back((0, told));
     }
 
     /// A message comes under a transaction.
@@ -252,7 +267,7 @@ impl Side {
     pub(super) fn discharge(&mut self, now: Time, link: LinkId, delivery: DeliveryId, txn: &TxnId, fail: bool) {
         let state = |state| Told::Incoming { link, delivery, state, settled: true };
         let Some(transaction) = self.take_out(txn) else {
-            return self.answers.push_back((0, state(State::rejected(unknown()))));
+            return self.refuse(now, link, delivery, unknown());
         };
         if fail {
             self.roll_back(now, transaction);
@@ -261,7 +276,7 @@ impl Side {
         if let Some(why) = &transaction.failed {
             let why = error(TransactionError::Rollback, why.description.clone().unwrap_or_default());
             self.roll_back(now, transaction);
-            return self.answers.push_back((0, state(State::rejected(why))));
+            return self.refuse(now, link, delivery, why);
         }
         let context = self.context.clone();
         let origin = self.origin;
@@ -300,7 +315,7 @@ impl Side {
             Err(refusal) => {
                 let why = error(TransactionError::Rollback, words::refused(&refusal).description.unwrap_or_default());
                 self.roll_back(now, transaction);
-                self.answers.push_back((0, state(State::rejected(why))));
+                self.refuse(now, link, delivery, why);
             }
         }
     }
