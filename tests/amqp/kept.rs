@@ -115,10 +115,14 @@ fn lasting(node: &str, policy: &str, seconds: u32) -> Terms<'static> {
     Terms { node: Some(performative(0x28, &fields)), ..Terms::default() }
 }
 
-/// 3.5.3: what the source says of its time.
+/// 3.5.3: what the source says of its time. The policy is left out where it is the default.
 fn time(answer: &Value) -> (i128, String, i128) {
     let source = answer.field(5);
-    (source.field(1).number(), source.field(2).text().to_owned(), source.field(3).number())
+    let policy = match source.field(2) {
+        Value::Null => "session-end",
+        policy => policy.text(),
+    };
+    (source.field(1).number(), policy.to_owned(), source.field(3).number())
 }
 
 /// 3.5.6: the timeout is the subscription's, not that of whoever looks for it.

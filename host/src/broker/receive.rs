@@ -173,7 +173,9 @@ impl Broker {
         if mailbox.is_durable() {
             let expiry_seconds = mailbox.lock().expiry_seconds;
             staged.change(Change::Mailbox(mailbox.id, Box::new(record(&client, expiry_seconds, None))));
-            staged.changes().extend(mailbox.keep_condition());
+            if !own.is_kept {
+                staged.changes().extend(mailbox.keep_condition());
+            }
         }
         let name = Box::default();
         let consumer = Consumer::new(number, client, name, outlet, origin);
