@@ -7,6 +7,7 @@ mod crossing;
 mod dead_letters;
 mod em;
 mod exchange;
+mod kept;
 mod letter;
 mod limits;
 pub mod link;

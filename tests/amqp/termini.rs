@@ -10,7 +10,7 @@ use crate::harness::{Broker, Property, Publish, V5, connect, unique};
 const ACCEPTED_CODE: i128 = 0x24;
 const REJECTED: i128 = 0x25;
 
-fn to(address: &str) -> Terms<'static> {
+pub fn to(address: &str) -> Terms<'static> {
     Terms { node: Some(target(address)), ..Terms::default() }
 }
 
@@ -164,7 +164,7 @@ fn a_receiver_without_a_source_finds_its_subscription() {
 }
 
 /// A source with a condition on the colour of messages, that stays.
-fn selecting(node: &str, selector: &str) -> Terms<'static> {
+pub fn selecting(node: &str, selector: &str) -> Terms<'static> {
     let name = symbol("apache.org:selector-filter:string");
     let filter = [&[0x00][..], &name, &string(selector)].concat();
     let fields: [&[u8]; 8] =
@@ -172,7 +172,7 @@ fn selecting(node: &str, selector: &str) -> Terms<'static> {
     Terms { node: Some(performative(0x28, &fields)), ..Terms::default() }
 }
 
-fn coloured(colour: &str) -> Vec<u8> {
+pub fn coloured(colour: &str) -> Vec<u8> {
     let properties = described(0x74, &map(&[&string("colour"), &string(colour)]));
     [&properties[..], &message(colour.as_bytes())].concat()
 }
@@ -237,7 +237,7 @@ fn a_subscription_follows_what_its_receiver_wants_now() {
             out.find(0x15);
         }
     };
-    // After a restart nobody knows the condition before its receiver is back.
+    // The condition is there again before its receiver is.
     let broker = broker.restart();
     let address = broker.at("amqp");
     publish(address, &first);

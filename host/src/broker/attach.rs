@@ -267,6 +267,9 @@ impl Broker {
         mailbox.set_knows_options(attach.knows_options);
         mailbox.set_consumed(false);
         mailbox.set_session(false);
+        // That was the wish of a receiver which is gone.
+        mailbox.set_predicate(None, false);
+        staged.changes().extend(mailbox.keep_condition());
         mailbox.set_origin(publisher::number(&client.id));
         mailbox.set_expiry(&mut state, expiry_seconds);
         state.client = client.clone();

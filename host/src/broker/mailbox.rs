@@ -17,7 +17,7 @@ use super::window::{Here, InFlight, Phase, Window};
 use crate::client::Client;
 use crate::dialogue::{Closed, Handle, Predicate, Subscription};
 use crate::message::{Guarantee, Message, Time};
-use crate::store::{MailboxId, QueueRecord, Sequence};
+use crate::store::{Change, MailboxId, QueueRecord, Sequence};
 use hashbrown::{HashMap, HashSet};
 use parking_lot::Mutex;
 use std::collections::{BTreeMap, VecDeque};
@@ -95,6 +95,8 @@ pub struct Mailbox {
     /// What its receiver wants of what its filters match.
     predicate: Mutex<Option<Predicate>>,
     has_predicate: AtomicBool,
+    /// The words of the one that the store has.
+    condition: Mutex<Option<Arc<[u8]>>>,
     /// What waits may have come in under another predicate.
     rechecks: AtomicBool,
     /// The count of connections, to be read without the lock.
@@ -151,8 +153,8 @@ pub struct State {
     pub expiry_seconds: u32,
     /// When its client went.
     pub detached: Option<Time>,
-    /// The last receiver, if the mailbox lasts as long as something that receiver came with.
-    pub held_by: Option<u64>,
+    /// The last receiver, if the mailbox lasts as long as something that receiver came with, and its seconds from then on.
+    pub held_by: Option<(u64, u32)>,
     /// The client is gone for good and so is this mailbox.
     pub gone: bool,
     /// Somebody has promised to flush.
@@ -212,6 +214,7 @@ impl Mailbox {
             origin: AtomicU64::new(publisher::number(&client.id)),
             predicate: Mutex::new(None),
             has_predicate: AtomicBool::new(false),
+            condition: Mutex::new(None),
             rechecks: AtomicBool::new(false),
             current: AtomicU64::new(0),
             told_full: AtomicBool::new(false),
@@ -429,6 +432,25 @@ impl Mailbox {
         *self.predicate.lock() = predicate;
     }
 
+    /// What the store has to hear for a restart to know the condition.
+    pub fn keep_condition(&self) -> Option<Change> {
+        if !self.is_durable() {
+            return None;
+        }
+        let words = self.predicate().map(|predicate| predicate.words);
+        let mut kept = self.condition.lock();
+        if *kept == words {
+            return None;
+        }
+        kept.clone_from(&words);
+        Some(words.map_or(Change::ConditionGone(self.id), |words| Change::Condition(self.id, words)))
+    }
+
+    /// The store has a condition in these words.
+    pub fn restore_condition(&self, words: Arc<[u8]>) {
+        *self.condition.lock() = Some(words);
+    }
+
     /// The condition that what waits has to be held against again.
     pub fn rechecked(&self) -> Option<Predicate> {
         if self.rechecks.load(Ordering::Acquire) { self.predicate() } else { None }
@@ -618,8 +640,18 @@ impl State {
 
     /// Whether nobody is there and nobody is waited for any more.
     pub fn is_over(&self, now: Time) -> bool {
-        let over = self.detached.is_some_and(|at| at.plus_seconds(self.expiry_seconds) <= now);
-        over && self.expiry_seconds != u32::MAX && self.outlet.is_none()
+        self.ends().is_some_and(|at| at <= now)
+    }
+
+    /// When that is so, if nobody comes.
+    pub fn ends(&self) -> Option<Time> {
+        let at = self.detached?.plus_seconds(self.expiry_seconds);
+        (self.expiry_seconds != u32::MAX && self.outlet.is_none()).then_some(at)
+    }
+
+    /// Seconds for which it outlives its receiver, or what it lasts as long as.
+    pub fn stays(&self) -> u32 {
+        self.held_by.map_or(self.expiry_seconds, |(_, seconds)| seconds)
     }
 
     /// Whether nobody can take it over: it is over, or is to end with the connection that is cut for the new one

@@ -83,7 +83,7 @@ pub use explain::{Explanation, Occasion};
 use handout::Terms;
 pub use inspect::{ClientInfo, SubscriptionInfo};
 pub use mailbox::{Mailbox, Outlet};
-pub use open::Restored;
+pub use open::{Compile, Restored};
 pub use queues::{Changed, How, QueueInfo, is_address_of_queue};
 pub use receive::{Parting, Receive, Received, Source};
 pub use record::{Recording, Sample};

@@ -8,12 +8,16 @@ use super::{
     subscribe, wills,
 };
 use crate::client::{Departure, Protocol};
+use crate::dialogue::Predicate;
 use crate::message::{Message, Time};
 use crate::metrics::Metrics;
 use crate::store::{LoadedMailbox, MailboxId, Store, WillRecord};
 use crate::wasm::{EventKinds, Happening, Modules};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+
+/// Makes a condition of the words in which it was asked for; else says why it cannot.
+pub type Compile = Arc<dyn Fn(&[u8]) -> Result<Predicate, String> + Send + Sync>;
 
 /// What the hall takes over from the store.
 #[derive(Default)]
@@ -32,6 +36,8 @@ pub struct Restored {
     pub next_log_id: u64,
     /// How often the store was opened before.
     pub starts: u64,
+    /// Knows the words of mailboxes' conditions.
+    pub compile: Option<Compile>,
 }
 
 impl Broker {
@@ -87,7 +93,7 @@ impl Broker {
             }
         }
         for loaded in restored.mailboxes {
-            broker.restore_mailbox(loaded, now);
+            broker.restore_mailbox(loaded, now, restored.compile.as_ref());
         }
         for (link, tag) in restored.tags {
             broker.tags.lock().restore(link, tag);
@@ -99,8 +105,8 @@ impl Broker {
         Arc::new(broker)
     }
 
-    fn restore_mailbox(&self, loaded: LoadedMailbox, now: Time) {
-        let LoadedMailbox { id, record, filters, queue, seen, kept_as, rest } = loaded;
+    fn restore_mailbox(&self, loaded: LoadedMailbox, now: Time, compile: Option<&Compile>) {
+        let LoadedMailbox { id, record, filters, condition, queue, seen, kept_as, rest } = loaded;
         self.directory.reserve(id);
         // Whether entries were sent is known only if the client had gone before the broker did.
         let last = rest.map(|rest| rest.to).or(queue.last().map(|loaded| loaded.entry.number));
@@ -126,6 +132,9 @@ impl Broker {
         let mailbox = Arc::new(Mailbox::new(id, record.client.clone(), record.per_subscription, record.expiry_seconds));
         mailbox.set_consumed(record.client.scope.protocol == Protocol::Amqp);
         mailbox.set_session(sessions::is_session(&record.client));
+        if let Some(words) = condition {
+            restore_condition(&mailbox, words, compile);
+        }
         if let Some(kept_as) = kept_as {
             queues::set_up(&mailbox, Arc::new(kept_as));
         }
@@ -187,4 +196,18 @@ impl Broker {
         self.wills.restore(owner, will);
         self.deadlines.will(at, owner);
     }
+}
+
+/// What cannot be understood any more, perhaps under other limits, holds nothing back: its receiver gets more than it wants,
+/// and asks again.
+fn restore_condition(mailbox: &Mailbox, words: Arc<[u8]>, compile: Option<&Compile>) {
+    match compile.map(|compile| compile(&words)) {
+        Some(Ok(predicate)) => mailbox.set_predicate(Some(predicate), true),
+        Some(Err(why)) => {
+            let name = mailbox.lock().client.id.clone();
+            tracing::warn!(mailbox = %name, %why, "the filters of a subscription do not hold until its receiver is back");
+        }
+        None => {}
+    }
+    mailbox.restore_condition(words);
 }

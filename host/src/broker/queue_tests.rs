@@ -823,3 +823,16 @@ fn a_transaction_that_a_queue_has_no_room_for_is_refused_whole() {
         assert_eq!(hall.broker.directory.queue(QUEUE).unwrap().depth(), waits);
     }
 }
+
+/// What a receiver of a session wants of it is over when its client comes by MQTT.
+#[test]
+fn a_client_that_takes_a_session_over_from_a_receiver_gets_all_of_it() {
+    let mut hall = hall(Limits::default());
+    let test = Arc::new(|_: &crate::message::Message| false);
+    let _one = hall.consumer(Source::Session, 1, Some(Predicate { words: Arc::from(*b"none"), test }));
+    let mailbox = hall.broker.directory.get("c").unwrap();
+    assert!(mailbox.predicate().is_some());
+    let (_peer, resumed) = hall.attach("c", false, 60, 10);
+    assert!(resumed && mailbox.predicate().is_none());
+    assert!(mailbox.keep_condition().is_none(), "the store has heard of it");
+}

@@ -22,7 +22,7 @@ pub struct Receive {
     pub origin: u64,
     /// Of what.
     pub source: Source,
-    /// What it wants of it; none: everything.
+    /// What it wants of it; none: everything, or what a mailbox that was kept takes.
     pub predicate: Option<Predicate>,
 }
 
@@ -30,13 +30,18 @@ pub struct Receive {
 pub enum Source {
     /// Its own mailbox, which its filters fill.
     Subscription {
-        /// What it subscribes to when it comes. None: it has its filters from before.
+        /// What it subscribes to when it comes. None: its filters come from elsewhere.
         filter: Option<SubscribeFilter>,
         /// Seconds for which the mailbox outlives the receiver; `u32::MAX`: for ever; 0: not at all.
         expiry_seconds: u32,
         /// Begin with nothing.
         clean: bool,
         /// Others may receive of it at the same time: each message goes to one of them.
+        shared: bool,
+    },
+    /// Its own mailbox as it was left: with its filters, its condition and its time.
+    Kept {
+        /// As of a subscription.
         shared: bool,
     },
     /// A client's session, whichever protocol it was made by; its filters come from elsewhere.
@@ -59,6 +64,8 @@ struct Own {
     expiry_seconds: Option<u32>,
     clean: bool,
     shared: bool,
+    /// It has to be there, and stays as it is.
+    is_kept: bool,
 }
 
 /// A receiver is there.
@@ -118,7 +125,7 @@ impl Broker {
             }
             Source::Session => {
                 self.comes_as(worker, now, &client, origin)?;
-                let own = Own { filter: None, expiry_seconds: None, clean: false, shared: false };
+                let own = Own { filter: None, expiry_seconds: None, clean: false, shared: false, is_kept: false };
                 let received = self.receive_own(worker, now, outlet, (client, origin, predicate), own)?;
                 if let Some(attachment) = &received.link.attachment {
                     attachment.mailbox.set_session(true);
@@ -126,8 +133,12 @@ impl Broker {
                 Ok(received)
             }
             Source::Subscription { filter, expiry_seconds, clean, shared } => {
-                let own = Own { filter, expiry_seconds: Some(expiry_seconds), clean, shared };
+                let own = Own { filter, expiry_seconds: Some(expiry_seconds), clean, shared, is_kept: false };
                 self.receive_own(worker, now, outlet, (client, origin, predicate), own)
+            }
+            Source::Kept { shared } => {
+                let own = Own { filter: None, expiry_seconds: None, clean: false, shared, is_kept: true };
+                self.receive_own(worker, now, outlet, (client, origin, None), own)
             }
         }
     }
@@ -141,18 +152,18 @@ impl Broker {
         (client, origin, predicate): (Arc<Client>, u64, Option<Predicate>),
         own: Own,
     ) -> Result<Received, Refusal> {
-        let found = self.shared_mailbox(&client, own.shared, own.filter.as_ref(), predicate.as_ref())?;
+        let found = self.shared_mailbox(&client, &own, predicate.as_ref())?;
         let is_joined = found.is_some();
         let (mailbox, resumed) = loop {
             if let Some(found) = found {
                 break (found, true);
             }
-            if let Some(found) = self.own_mailbox(worker, now, &client, own.expiry_seconds, own.clean)? {
+            if let Some(found) = self.own_mailbox(worker, now, &client, &own)? {
                 break found;
             }
         };
         mailbox.set_origin(origin);
-        if !is_joined {
+        if !is_joined && !own.is_kept {
             mailbox.set_predicate(predicate, resumed);
         }
         let mut link = Link::of(outlet.clone(), client.clone());
@@ -162,6 +173,9 @@ impl Broker {
         if mailbox.is_durable() {
             let expiry_seconds = mailbox.lock().expiry_seconds;
             staged.change(Change::Mailbox(mailbox.id, Box::new(record(&client, expiry_seconds, None))));
+            if !own.is_kept {
+                staged.changes().extend(mailbox.keep_condition());
+            }
         }
         let name = Box::default();
         let consumer = Consumer::new(number, client, name, outlet, origin);
@@ -187,11 +201,10 @@ impl Broker {
     fn shared_mailbox(
         &self,
         client: &Client,
-        shared: bool,
-        filter: Option<&SubscribeFilter>,
+        own: &Own,
         predicate: Option<&Predicate>,
     ) -> Result<Option<Arc<Mailbox>>, Refusal> {
-        let Some(mailbox) = self.directory.get(&client.id).filter(|_| shared) else { return Ok(None) };
+        let Some(mailbox) = self.directory.get(&client.id).filter(|_| own.shared) else { return Ok(None) };
         let state = mailbox.lock();
         if state.consumers.is_empty() || state.gone {
             return Ok(None);
@@ -202,10 +215,12 @@ impl Broker {
         let name = |subscription: &Subscription| {
             subscription.name.as_deref().unwrap_or(subscription.filter.as_str()).to_owned()
         };
-        let same = filter.is_none_or(|filter| state.subscriptions.values().any(|own| name(own) == *filter.name));
+        let same =
+            own.filter.as_ref().is_none_or(|filter| state.subscriptions.values().any(|own| name(own) == *filter.name));
         drop(state);
         let words = |predicate: &Predicate| predicate.words.clone();
-        if !same || mailbox.predicate().as_ref().map(words) != predicate.map(words) {
+        let same = same && (own.is_kept || mailbox.predicate().as_ref().map(words) == predicate.map(words));
+        if !same {
             let reason = "others share the subscription of this name with another address or other filters";
             return Err(Refusal::new(RefusalKind::TopicInvalid, reason));
         }
@@ -241,8 +256,7 @@ impl Broker {
         worker: &mut Worker,
         now: Time,
         client: &Arc<Client>,
-        expiry_seconds: Option<u32>,
-        clean: bool,
+        own: &Own,
     ) -> Result<Option<(Arc<Mailbox>, bool)>, Refusal> {
         let old = self.directory.get(&client.id);
         if let Some(old) = &old {
@@ -253,7 +267,7 @@ impl Broker {
             let mut staged = worker.stage();
             self.leave(worker, now, old, leaving, &mut staged);
             self.commit(worker, staged);
-            if !clean && old.is_durable() && !is_past(old, now) {
+            if !own.clean && old.is_durable() && !is_past(old, now) {
                 let mut state = old.lock();
                 if state.gone {
                     return Ok(None);
@@ -271,7 +285,7 @@ impl Broker {
                 }
                 old.set_consumed(true);
                 old.set_knows_options(true);
-                let expiry_seconds = expiry_seconds.unwrap_or(state.expiry_seconds);
+                let expiry_seconds = own.expiry_seconds.unwrap_or(state.stays());
                 old.set_expiry(&mut state, expiry_seconds);
                 state.client = client.clone();
                 state.unclear();
@@ -282,7 +296,10 @@ impl Broker {
         } else if self.directory.len() >= self.limits.mailboxes_max {
             return Err(Refusal::new(RefusalKind::QuotaExceeded, "no more receivers are taken"));
         }
-        let expiry_seconds = expiry_seconds.unwrap_or(u32::MAX).min(self.limits.expiry_seconds_max);
+        if own.is_kept {
+            return Err(Refusal::new(RefusalKind::Unavailable, "the subscription has just ended: ask for it anew"));
+        }
+        let expiry_seconds = own.expiry_seconds.unwrap_or(u32::MAX).min(self.limits.expiry_seconds_max);
         let mailbox = Arc::new(Mailbox::new(self.directory.next_id(), client.clone(), false, expiry_seconds));
         mailbox.set_consumed(true);
         self.begin_numbers(&mailbox);
@@ -361,8 +378,9 @@ impl Broker {
     fn hold(&self, worker: &mut Worker, now: Time, mailbox: &Arc<Mailbox>, number: u64, expiry_seconds: u32) {
         let mut state = mailbox.lock();
         mailbox.set_expiry(&mut state, u32::MAX);
-        (state.held_by, state.detached) = (Some(number), Some(now));
-        let record = record(&state.client, expiry_seconds.min(self.limits.expiry_seconds_max), None);
+        let expiry_seconds = expiry_seconds.min(self.limits.expiry_seconds_max);
+        (state.held_by, state.detached) = (Some((number, expiry_seconds)), Some(now));
+        let record = record(&state.client, expiry_seconds, None);
         drop(state);
         let mut staged = worker.stage();
         staged.change(Change::Mailbox(mailbox.id, Box::new(record)));
@@ -372,7 +390,7 @@ impl Broker {
     /// What a mailbox was held for is over: its time begins, unless a receiver has come meanwhile.
     pub fn let_go(&self, worker: &mut Worker, now: Time, link: &Attachment, expiry_seconds: u32) {
         let Attachment { mailbox, number } = link;
-        let is_held = mailbox.lock().held_by.take_if(|by| *by == *number).is_some();
+        let is_held = mailbox.lock().held_by.take_if(|(by, _)| *by == *number).is_some();
         if is_held {
             self.leave_behind(worker, now, mailbox, expiry_seconds);
         }

@@ -61,6 +61,12 @@ pub struct SessionInfo {
     pub is_empty: bool,
     /// What its receiver wants of what those match.
     pub condition: Option<Predicate>,
+    /// What its receiver publishes itself is not for it.
+    pub no_local: bool,
+    /// Seconds for which it outlives its receiver; `u32::MAX`: for ever.
+    pub expiry_seconds: u32,
+    /// When it ends, if nobody comes.
+    pub until: Option<Time>,
 }
 
 /// An entry that a receiver has had: its number and its message.
@@ -143,7 +149,14 @@ impl Broker {
             });
             let filters: Vec<_> = named.collect();
             let is_empty = filters.is_empty() && state.has_nothing() && state.held.is_empty();
-            SessionInfo { filters, is_empty, condition: mailbox.predicate() }
+            SessionInfo {
+                filters,
+                is_empty,
+                condition: mailbox.predicate(),
+                no_local: state.subscriptions.values().any(|subscription| subscription.options.no_local),
+                expiry_seconds: state.stays(),
+                until: state.ends(),
+            }
         }))
     }
 

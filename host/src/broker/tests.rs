@@ -73,6 +73,7 @@ fn opened_at(limits: Limits, metrics: Arc<Metrics>, store: Store, mut loaded: cr
         next_log_id: loaded.next_log_id,
         starts: loaded.starts,
         tags: loaded.tags,
+        compile: None,
     };
     let clock: wasm::Clock = Arc::new(|| Time(0));
     let modules =

@@ -65,6 +65,7 @@ fn session(mailbox: &LoadedMailbox) -> Outcome {
         "expiry_seconds": mailbox.record.expiry_seconds,
         "detached": mailbox.record.detached.map(|at| at.0),
         "subscriptions": subscriptions,
+        "condition_base64": mailbox.condition.as_deref().map(|words| BASE64_STANDARD.encode(words)),
         "unreleased": mailbox.seen,
         "queued": mailbox.queue.len(),
     }))?;

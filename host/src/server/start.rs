@@ -5,8 +5,9 @@ use super::error::StartError;
 use super::messenger::messenger;
 use super::{BUNDLED, bindings, reload};
 use crate::admin::{self, Api, Reload, Reloaded, Token};
+use crate::amqp::Filters;
 use crate::bridge::Bridges;
-use crate::broker::{Broker, Drain, Restored};
+use crate::broker::{Broker, Compile, Drain, Restored};
 use crate::config::{Bind, ClientCertificate, Config, Listener, ProtocolName, Sources, Transport};
 use crate::dialogue::Elsewhere;
 use crate::identity::Identity;
@@ -83,6 +84,8 @@ fn build(config: Config, sources: Option<Sources>, attempt: &Attempt) -> Result<
     let ca_file = config.http_ca_file.clone();
     let roots = move || crate::bridge::roots((!ca_file.as_os_str().is_empty()).then_some(&*ca_file));
     modules.set_messenger(messenger(Box::new(roots)));
+    let limits = Arc::new(config.amqp.clone());
+    let compile: Compile = Arc::new(move |words| Filters::kept(words, &limits));
     let restored = Restored {
         mailboxes: loaded.mailboxes,
         retained: loaded.retained,
@@ -91,6 +94,7 @@ fn build(config: Config, sources: Option<Sources>, attempt: &Attempt) -> Result<
         next_mailbox_id: loaded.next_mailbox_id,
         next_log_id: loaded.next_log_id,
         starts: loaded.starts,
+        compile: Some(compile),
     };
     let broker =
         Broker::open(config.broker.clone(), store.clone(), restored, Arc::new(modules.clone()), metrics, clock.now());

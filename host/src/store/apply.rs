@@ -94,6 +94,8 @@ impl<'t> Batch<'t> {
             Change::FilterGone(id, filter, share) => {
                 self.remove(Table::Filters, key.filter(*id, share.as_deref(), filter))
             }
+            Change::Condition(id, words) => self.put(Table::Conditions, key.number(*id), &&**words),
+            Change::ConditionGone(id) => self.remove(Table::Conditions, key.number(*id)),
             Change::Logged(id, message) => {
                 self.set_aside(message.given_publisher(), *id)?;
                 self.put(Table::Log, key.number(*id), message)
@@ -209,6 +211,7 @@ impl<'t> Batch<'t> {
         key.number(id);
         self.remove(Table::Mailboxes, key)?;
         self.remove(Table::Queues, key)?;
+        self.remove(Table::Conditions, key)?;
         for table in [Table::Filters, Table::Queue, Table::Handles, Table::Received, Table::Failures, Table::Seen] {
             self.remove_all(table, key.bytes())?;
         }

@@ -18,13 +18,17 @@ pub type MailboxId = u64;
 pub enum Change {
     /// This mailbox exists, or its record changed.
     Mailbox(MailboxId, Box<MailboxRecord>),
-    /// The mailbox and all that belongs to it (filters, queue, seen handles) is gone. The log rows of its queued messages and
+    /// The mailbox and all that belongs to it (filters, condition, queue, seen handles) is gone. The log rows of its queued messages and
     /// its will are removed by changes of their own.
     MailboxGone(MailboxId),
     /// The mailbox has this subscription, instead of the one with the same filter and share.
     Filter(MailboxId, Box<Subscription>),
     /// It has not any more: broker's filter and share.
     FilterGone(MailboxId, Box<str>, Option<Box<str>>),
+    /// The mailbox takes only what these words select, told in the words of whoever asked for it.
+    Condition(MailboxId, Arc<[u8]>),
+    /// It takes everything that its filters match.
+    ConditionGone(MailboxId),
     /// A message that queue entries point to.
     Logged(u64, Message),
     /// No queue entry points to it any more.

@@ -56,6 +56,8 @@ pub struct LoadedMailbox {
     pub record: MailboxRecord,
     /// Its subscriptions.
     pub filters: Vec<Subscription>,
+    /// The words of the condition on what those match; none: everything.
+    pub condition: Option<Arc<[u8]>>,
     /// What waits in it, by ascending number.
     pub queue: Vec<LoadedEntry>,
     /// Handles of exactly-once publications that were taken and not yet released.
@@ -263,9 +265,16 @@ impl Loader {
         self.each(Table::Mailboxes, parse(Table::Mailboxes), |this, key, record: MailboxRecord| {
             let id = leading_number(key)?;
             this.places.insert(id, this.loaded.mailboxes.len());
-            let mailbox =
-                LoadedMailbox { id, record, filters: vec![], queue: vec![], seen: vec![], kept_as: None, rest: None };
-            this.loaded.mailboxes.push(mailbox);
+            this.loaded.mailboxes.push(LoadedMailbox {
+                id,
+                record,
+                filters: vec![],
+                condition: None,
+                queue: vec![],
+                seen: vec![],
+                kept_as: None,
+                rest: None,
+            });
             this.given(id, 0);
             Ok(Verdict::Keep)
         })
@@ -426,6 +435,12 @@ impl Loader {
         self.each(Table::Filters, parse(Table::Filters), |this, key, subscription: Subscription| {
             let Some(mailbox) = this.mailbox(leading_number(key)?) else { return this.stray() };
             mailbox.filters.push(subscription);
+            Ok(Verdict::Keep)
+        })?;
+        let words = |key: &[u8], row: &[u8]| unseal::<&[u8]>(Table::Conditions, key, row).map(Arc::from);
+        self.each(Table::Conditions, words, |this, key, words: Arc<[u8]>| {
+            let Some(mailbox) = this.mailbox(leading_number(key)?) else { return this.stray() };
+            mailbox.condition = Some(words);
             Ok(Verdict::Keep)
         })?;
         self.each(Table::Handles, parse(Table::Handles), |this, key, handle: u16| {

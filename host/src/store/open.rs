@@ -244,7 +244,7 @@ fn builder(cache_bytes: usize) -> Builder {
 }
 
 /// Makes a new database ours, or brings an older one forward, in one transaction: whoever is interrupted finds the old
-/// one. Version 2 added tables and bits that were 0 before, so what was there stays as it is.
+/// one. Later versions added tables, and bits that were 0 before, so what was there stays as it is.
 fn write_format(database: &Database) -> Result<(), redb::Error> {
     let mut transaction = database.begin_write()?;
     transaction.set_two_phase_commit(true);

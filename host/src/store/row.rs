@@ -87,7 +87,7 @@ impl Row<'_> for u16 {
     }
 }
 
-/// A component, or a damaged row with its own old checksum.
+/// A component, the words of a condition, or a damaged row with its own old checksum.
 impl<'a> Row<'a> for &'a [u8] {
     fn encode(&self, out: &mut Vec<u8>) {
         out.extend_from_slice(self);

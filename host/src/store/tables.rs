@@ -8,8 +8,9 @@ use super::encoding::Damage;
 use redb::TableDefinition;
 
 /// Version of tables, keys and rows. A store of a later version is refused; one of an earlier version is brought
-/// forward when it is opened (see `open`). 2: the tables from [`Table::Failures`] on, and messages kept bare.
-pub(super) const FORMAT: u32 = 2;
+/// forward when it is opened (see `open`). 2: the tables from [`Table::Failures`] on, and messages kept bare. 3:
+/// [`Table::Conditions`].
+pub(super) const FORMAT: u32 = 3;
 
 /// How redb sees every table.
 pub(super) type Definition = TableDefinition<'static, &'static [u8], &'static [u8]>;
@@ -54,11 +55,13 @@ pub(super) enum Table {
     Queues = 16,
     /// Link, tag: a publication that was taken and whose publisher does not know it yet.
     Tags = 17,
+    /// Mailbox: the words of the condition on what comes in.
+    Conditions = 18,
 }
 
 impl Table {
     /// All of them, each at the place of its number.
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 19] = [
         Self::Meta,
         Self::Mailboxes,
         Self::Filters,
@@ -77,6 +80,7 @@ impl Table {
         Self::Failures,
         Self::Queues,
         Self::Tags,
+        Self::Conditions,
     ];
 
     /// Its name in the database.
@@ -100,6 +104,7 @@ impl Table {
             Self::Failures => "failures",
             Self::Queues => "queues",
             Self::Tags => "tags",
+            Self::Conditions => "conditions",
         }
     }
 

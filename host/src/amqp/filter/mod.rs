@@ -31,7 +31,9 @@ use expected::Expected;
 use fe2o3_amqp_types::messaging::FilterSet;
 use selector::Selector;
 use serde_amqp::Value;
+use serde_amqp::described::Described;
 use serde_amqp::descriptor::Descriptor;
+use serde_amqp::primitives::Symbol;
 use std::sync::Arc;
 use subject::Subject;
 
@@ -46,6 +48,8 @@ pub struct Filters {
     /// Of their words.
     bytes: usize,
 }
+
+const NO_LOCAL: &str = "apache.org:no-local-filter:list";
 
 /// A word takes so many times its bytes when it is compiled, roughly.
 const BYTES_A_BYTE: usize = 20;
@@ -99,6 +103,24 @@ impl Filters {
     /// What a condition was asked for with.
     pub fn asked_for(predicate: &Predicate) -> Option<FilterSet> {
         serde_amqp::from_slice(&predicate.words).ok()
+    }
+
+    /// A condition that was kept in the words of [`Filters::predicate`].
+    ///
+    /// # Errors
+    /// Why it makes none any more.
+    pub fn kept(words: &[u8], limits: &Arc<Limits>) -> Result<Predicate, String> {
+        let set: FilterSet = serde_amqp::from_slice(words).map_err(|why| why.to_string())?;
+        let filters = Self::compile(&set, limits).map_err(|why| why.description.unwrap_or_default())?;
+        let predicate = filters.predicate(limits.clone()).ok_or("no filter of it is known")?;
+        Ok(Predicate { words: words.into(), ..predicate })
+    }
+
+    /// The set that asks for nothing but what others send.
+    pub fn only_no_local() -> FilterSet {
+        let descriptor = Descriptor::Name(Symbol::from(NO_LOCAL));
+        let filter = Value::Described(Box::new(Described { descriptor, value: Value::List(Vec::new()) }));
+        FilterSet::from_iter([(Symbol::from("no-local"), filter)])
     }
 
     /// Whether every message passes.
@@ -161,7 +183,7 @@ impl Kind {
             Descriptor::Code(_) => None,
             Descriptor::Name(name) => match name.as_str() {
                 "apache.org:selector-filter:string" => Some(Self::Selector),
-                "apache.org:no-local-filter:list" => Some(Self::NoLocal),
+                NO_LOCAL => Some(Self::NoLocal),
                 "apache.org:legacy-amqp-direct-binding:string" => Some(Self::Direct),
                 "apache.org:legacy-amqp-topic-binding:string" => Some(Self::Topic),
                 "amqp:properties-filter" => Some(Self::Properties),

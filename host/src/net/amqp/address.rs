@@ -93,6 +93,16 @@ impl Stay {
     /// For ever.
     pub const EVER: Self = Self { with: With::Link, seconds: u32::MAX };
 
+    /// As a source says it: the policy and the timeout.
+    pub fn policy(self) -> (TerminusExpiryPolicy, u32) {
+        match (self.with, self.seconds) {
+            (With::Link, u32::MAX) => (TerminusExpiryPolicy::Never, 0),
+            (With::Link, seconds) => (TerminusExpiryPolicy::LinkDetach, seconds),
+            (With::Session, seconds) => (TerminusExpiryPolicy::SessionEnd, seconds),
+            (With::Connection, seconds) => (TerminusExpiryPolicy::ConnectionClose, seconds),
+        }
+    }
+
     /// How a receiver goes when its link, session or connection ends.
     pub fn parting(self, ended: With) -> Parting {
         if self.with > ended { Parting::Held(self.seconds) } else { Parting::Kept(self.seconds) }

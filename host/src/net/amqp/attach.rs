@@ -14,7 +14,7 @@ use super::words;
 use crate::amqp::{
     AmqpError, Array, Attach, AttachReply, Detach, Direction, DistributionMode, Error, Filters, LinkId, NODE_PROPERTY,
     Outcome, ReceiverSettles, SenderSettles, Sink, Source, State, Symbol, TOPICS_PROPERTY, Target, TerminusDurability,
-    TerminusExpiryPolicy, Unsettled, Value, error,
+    Unsettled, Value, error,
 };
 use crate::broker::{self, Attachment, Parting, Receive, SessionInfo};
 use crate::client::Client;
@@ -90,6 +90,11 @@ pub(super) struct Held {
 impl Held {
     fn mailbox(&self) -> &str {
         &self.client.id
+    }
+
+    fn stay(&self) -> Stay {
+        let with = if self.session.is_some() { With::Session } else { With::Connection };
+        Stay { with, seconds: self.seconds }
     }
 }
 
@@ -325,17 +330,17 @@ impl Side {
         for (id, shared) in [(own, false), (shared, true)] {
             let named = Client { id: id.as_str().into(), ..(*client).clone() };
             let session = self.context.broker.session(&named).map_err(|refusal| words::refused(&refusal))?;
-            let Some(SessionInfo { filters, condition: predicate, .. }) = session else { continue };
-            let Some((address, _)) = filters.into_iter().next() else { continue };
-            let source = broker::Source::Subscription { filter: None, expiry_seconds: u32::MAX, clean: false, shared };
-            reply.source = Some(Box::new(Source {
-                durable: TerminusDurability::UnsettledState,
-                expiry_policy: TerminusExpiryPolicy::Never,
-                filter: predicate.as_ref().and_then(Filters::asked_for),
-                ..Source::default()
-            }));
-            let wanted = Receive { client: named, origin: self.origin, source, predicate };
-            return self.receive(now, attach, wanted, (Stay::EVER, Stay::EVER), &address, reply);
+            let Some(kept) = session.filter(|kept| kept.until.is_none_or(|until| now < until)) else { continue };
+            let Some((address, _)) = kept.filters.first() else { continue };
+            // Of one that lasts as long as a session or a connection, that one knows it.
+            let held = self.held.iter().find(|held| held.mailbox() == id).map(Held::stay);
+            let stay = held.unwrap_or(Stay { with: With::Link, seconds: kept.expiry_seconds });
+            let capabilities = Node { is_queue: false, is_shared: shared, is_dynamic: false };
+            reply.source =
+                Some(Box::new(as_kept(&kept, stay, capabilities.capabilities(wanted.capabilities.as_ref()))));
+            let source = broker::Source::Kept { shared };
+            let wanted = Receive { client: named, origin: self.origin, source, predicate: None };
+            return self.receive(now, attach, wanted, (stay, stay), address, reply);
         }
         Err(unknown())
     }
@@ -604,6 +609,21 @@ fn replies(attach: &Attach, address: &str, source: &broker::Source) -> Option<(B
     let Some(Sink::Target(target)) = &attach.sink else { return None };
     let name = target.address.as_deref().filter(|_| address == management::ADDRESS)?;
     Some((name.into(), filter.name.clone()))
+}
+
+/// The source of a subscription that is there, as far as is known of it.
+fn as_kept(kept: &SessionInfo, stay: Stay, capabilities: Option<Array<Symbol>>) -> Source {
+    let (expiry_policy, timeout) = stay.policy();
+    let filter = kept.condition.as_ref().and_then(Filters::asked_for);
+    let filter = filter.or_else(|| kept.no_local.then(Filters::only_no_local));
+    Source {
+        durable: TerminusDurability::UnsettledState,
+        expiry_policy,
+        timeout,
+        filter,
+        capabilities,
+        ..Source::default()
+    }
 }
 
 fn some(capabilities: &[Symbol]) -> Option<Array<Symbol>> {

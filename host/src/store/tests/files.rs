@@ -82,19 +82,23 @@ fn a_first_start_that_was_cut_short_is_no_obstacle() {
     assert!(!directory.path().join("pliant.redb.new").exists());
 }
 
-/// Version 1 had fewer tables.
+/// Versions 1 and 2 had fewer tables.
 #[test]
 fn a_store_of_an_earlier_version_is_brought_forward() {
-    let directory = tempfile::tempdir().unwrap();
-    let metrics = Arc::<Metrics>::default;
-    let open = || Store::open(directory.path(), &limits(), Durability::Commit, metrics(), Time(0)).unwrap();
-    open().0.submit([mailbox(1), Change::Retained(message("t", "x"), Time(1))]);
-    make_version_1(redb::Database::open(directory.path().join("pliant.redb")).unwrap());
-    let (store, loaded) = open();
-    assert_eq!((loaded.mailboxes.len(), loaded.retained.len(), loaded.damaged), (1, 1, 0));
-    store.submit([mailbox(2)]);
-    drop(store);
-    assert_eq!(open().1.mailboxes.len(), 2);
+    for version in [1, 2] {
+        let directory = tempfile::tempdir().unwrap();
+        let metrics = Arc::<Metrics>::default;
+        let open = || Store::open(directory.path(), &limits(), Durability::Commit, metrics(), Time(0)).unwrap();
+        open().0.submit([mailbox(1), Change::Retained(message("t", "x"), Time(1))]);
+        make_version(redb::Database::open(directory.path().join("pliant.redb")).unwrap(), version);
+        let (store, loaded) = open();
+        assert_eq!((loaded.mailboxes.len(), loaded.retained.len(), loaded.damaged), (1, 1, 0), "{version}");
+        store.submit([mailbox(2), condition(2, "a")]);
+        drop(store);
+        let loaded = open().1;
+        assert_eq!(loaded.mailboxes.len(), 2, "{version}");
+        assert_eq!(loaded.mailboxes[1].condition.as_deref(), Some(&b"a"[..]), "{version}");
+    }
 }
 
 /// Whatever is done to the file while the broker runs: by hand, by a job that tidies up, or to make room.

@@ -36,14 +36,15 @@ fn open(disk: &Disk) -> (Store, Loaded) {
 }
 
 /// Makes of a store what an earlier version of this program would have: fewer tables.
-fn make_version_1(store: redb::Database) {
+fn make_version(store: redb::Database, version: u32) {
     let mut transaction = store.begin_write().unwrap();
     transaction.set_two_phase_commit(true);
-    for table in [tables::Table::Failures, tables::Table::Queues, tables::Table::Tags] {
+    let since = if version == 1 { tables::Table::Failures } else { tables::Table::Conditions };
+    for table in tables::Table::ALL.into_iter().skip(since as usize) {
         transaction.delete_table(table.definition()).unwrap();
     }
     let mut row = Vec::new();
-    row::seal(tables::Table::Meta, tables::FORMAT_KEY, &1_u32, &mut row);
+    row::seal(tables::Table::Meta, tables::FORMAT_KEY, &version, &mut row);
     let meta = tables::Table::Meta.definition();
     transaction.open_table(meta).unwrap().insert(tables::FORMAT_KEY, row.as_slice()).unwrap();
     transaction.commit().unwrap();
@@ -123,6 +124,10 @@ fn subscription(filter: &str, share: Option<&str>) -> Box<Subscription> {
     })
 }
 
+fn condition(mailbox: MailboxId, words: &str) -> Change {
+    Change::Condition(mailbox, words.as_bytes().into())
+}
+
 fn version(name: &str, version: u64, digest: &str) -> Change {
     Change::ModuleVersion(Box::new(ModuleVersion {
         name: name.into(),
@@ -166,6 +171,9 @@ fn picture(loaded: &Loaded) -> String {
         writeln!(out, "mailbox {} of {}", mailbox.id, mailbox.record.client.id).unwrap();
         for filter in &mailbox.filters {
             writeln!(out, "  filter {} share {:?}", filter.filter, filter.share).unwrap();
+        }
+        if let Some(words) = &mailbox.condition {
+            writeln!(out, "  condition {}", String::from_utf8_lossy(words)).unwrap();
         }
         for entry in &mailbox.queue {
             let (topic, payload) = (entry.message.topic(), payload(&entry.message));

@@ -256,7 +256,7 @@ fn a_power_loss_while_a_store_is_brought_forward_costs_nothing() {
             store.submit(unit.iter().cloned());
         }
         assert!(store.close());
-        make_version_1(redb::Builder::new().create_with_backend(disk.clone()).unwrap());
+        make_version(redb::Builder::new().create_with_backend(disk.clone()).unwrap(), 1);
         let bytes = disk.0.disk.lock().now.clone();
         for _ in 0..4 {
             let (seen, images) = reopen(Image { bytes: bytes.clone(), acknowledged: 0 }, dice.clone(), true);

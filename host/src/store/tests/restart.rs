@@ -26,6 +26,7 @@ fn mailbox_rows() -> Vec<ChangeRow> {
                 Change::QueuedReceived(1, 1),
                 Change::Seen(1, 4),
                 Change::Seen(2, 4),
+                condition(1, "a"),
                 Change::Will(1, will(None)),
                 Change::MailboxGone(1),
                 Change::WillGone(1),
@@ -44,6 +45,19 @@ fn mailbox_rows() -> Vec<ChangeRow> {
                 Change::FilterGone(1, "b".into(), Some("g".into())),
             ],
             "mailbox 1 of c\n  filter a/+ share None\n  filter b share None\n  seen []\n",
+        ),
+        (
+            "the last condition of each",
+            vec![
+                mailbox(1),
+                mailbox(2),
+                condition(1, "a"),
+                condition(1, "b"),
+                condition(2, "a"),
+                Change::ConditionGone(2),
+                Change::ConditionGone(2),
+            ],
+            "mailbox 1 of c\n  condition b\n  seen []\nmailbox 2 of c\n  seen []\n",
         ),
         (
             "queue in order, with what became of each entry",
