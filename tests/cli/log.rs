@@ -66,7 +66,8 @@ fn a_log_that_takes_nothing_keeps_nobody_from_being_served() {
     let data = data_dir();
     let (reader, log) = full_pipe();
     let mut child = serve(data.path(), log);
-    admin(data.path()).get("/readyz").expect(200);
+    let admin = admin(data.path());
+    until("it is ready", || admin.get("/readyz").status == 200);
     assert_eq!(terminate(&mut child), Some(0));
     drop(reader);
 }

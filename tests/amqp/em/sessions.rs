@@ -420,6 +420,7 @@ fn em_24_every_alias_of_every_address_works() {
         let told = |name| client.open_properties.get(name).and_then(Value::text);
         assert_eq!(told("x-opt-mqtt-will-service"), Some("$mqtt.lwtservice"));
         assert_eq!(told("x-opt-mqtt-subscription-service"), Some(SERVICE));
+        assert_eq!((told("product"), told("version").is_some()), (Some("Pliant"), true));
         client.receiver("control", &control_of(&id), 10);
         client.sender("ss", service);
         subscribe(&mut client, &id, &[(&topic, 1)]);
@@ -448,10 +449,10 @@ fn em_24_every_alias_of_every_address_works() {
     assert_eq!(client.send("ss", &asked("list_topics")), ACCEPTED);
     let answer = client.take("in");
     assert_eq!((answer.subject(), &answer.value), ("topics", &Value::List(vec![Value::Text(topic)])));
-    for wrong in ["$mqtt.else", "$mqtt.to.x.publish", "$mqtt.to.x.control"] {
+    for wrong in ["$mqtt.else", "$mqtt.to.x.publish", "$mqtt.to.x.control", "$cbs"] {
         assert_eq!(client.attach(wrong, wrong, true, &Link::default()).expect_err(wrong), "amqp:not-found");
     }
-    for wrong in ["$mqtt.else", "$mqtt.lwtservice", SERVICE, "$mqtt.x.pubrel"] {
+    for wrong in ["$mqtt.else", "$mqtt.lwtservice", SERVICE, "$mqtt.x.pubrel", "$cbs"] {
         assert_eq!(client.attach(wrong, wrong, false, &Link::default()).expect_err(wrong), "amqp:not-found");
     }
 }

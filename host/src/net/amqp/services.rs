@@ -103,18 +103,21 @@ impl Own<'_> {
     }
 }
 
-/// Properties of the broker's Open that name its services.
+/// Properties of the broker's Open: what it is, and its services.
 pub(super) fn advertised() -> amqp::Fields {
-    let services = [
+    let said = [
+        ("product", "Pliant"),
+        ("version", env!("CARGO_PKG_VERSION")),
         ("x-opt-mqtt-will-service", "$mqtt.lwtservice"),
         ("x-opt-mqtt-subscription-service", "$mqtt.subscriptionservice"),
     ];
-    services.into_iter().map(|(name, address)| (Symbol::from(name), Value::String(address.to_owned()))).collect()
+    said.into_iter().map(|(name, value)| (Symbol::from(name), Value::String(value.to_owned()))).collect()
 }
 
-/// Whether an address could only be one of these, and is none.
+/// Whether an address could only be a service's, and is none of these. Clients of Azure's ask for claims-based security, and
+/// would wait for its answers.
 pub(super) fn is_unknown(address: &str) -> bool {
-    address.starts_with("$mqtt.")
+    address.starts_with("$mqtt.") || address == "$cbs"
 }
 
 impl Side {

@@ -86,12 +86,12 @@ impl Publisher {
                 return;
             }
             let next = self.flights.iter().position(|flight| flight.delivery.is_none());
-            let (at, is_new) = match next {
-                Some(at) => (at, false),
+            let at = match next {
+                Some(at) => at,
                 None if self.flights.len() < WINDOW && !ending => {
                     self.flights.push_back(Flight { number: self.sent.1, delivery: None, is_accepted: false });
                     self.sent.1 += 1;
-                    (self.flights.len() - 1, true)
+                    self.flights.len() - 1
                 }
                 None => return,
             };
@@ -109,7 +109,8 @@ impl Publisher {
                 raw::FALSE,
                 raw::NULL,
                 if is_over { raw::ACCEPTED } else { raw::NULL },
-                if is_new { raw::FALSE } else { raw::TRUE },
+                // What the broker does not know is sent as if for the first time: a resumed one it would ignore (2.7.5).
+                if is_over { raw::TRUE } else { raw::FALSE },
                 if aborts { raw::TRUE } else { raw::FALSE },
             ];
             let head = raw::performative(TRANSFER, &fields);
