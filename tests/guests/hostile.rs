@@ -56,7 +56,9 @@ impl Module for Hostile {
                 let turns = || state::add("turns", 0).unwrap_or(0);
                 let since = turns();
                 while turns() < since + 2 {
-                    (0..1_000_000u64).for_each(|n| drop(core::hint::black_box(n)));
+                    for n in 0..1_000_000u64 {
+                        core::hint::black_box(n);
+                    }
                 }
             }
             "configure-says-much" => return Err("x".repeat(MEBIBYTE).into()),
