@@ -90,6 +90,10 @@ impl State {
     /// Where in the queue a receiver begins to look: all before that it has seen, or it is for others.
     pub fn begins_at(&self, consumer: u64) -> usize {
         let Some(consumer) = self.consumers.iter().find(|one| one.number == consumer) else { return 0 };
+        // It need not be told so by each entry of a long queue.
+        if consumer.resumes_only && !self.promised.values().any(|holder| *holder == consumer.number) {
+            return self.queue.len();
+        }
         let start = self.seen_by(consumer);
         let holder = |queued: &Queued| self.promised.get(&queued.number).copied();
         let passed = |queued: &&Queued| consumer.passes_over(queued, holder(queued));
@@ -303,20 +307,18 @@ impl Mailbox {
                 queued.number = state.next_number;
                 state.next_number += 1;
             }
-            drained.sent += 1;
-            drained.sent_bytes += message.payload().len() as u64;
             let bytes = message.payload().len() as u64;
             let take = sink(consignment(&queued, message));
             if take == Take::Not {
-                drained.sent -= 1;
-                drained.sent_bytes -= bytes;
                 drained.oversize += 1;
-                self.is_too_large(state, at, queued, replayed, &mut drained);
+                self.leave_to_others(state, at, queued, replayed, &mut drained);
                 if drained.ends.is_some() {
                     break;
                 }
                 continue;
             }
+            drained.sent += 1;
+            drained.sent_bytes += bytes;
             let consumer = &mut state.consumers[at];
             if consumer.browses {
                 consumer.seen_to = queued.number;
@@ -340,7 +342,7 @@ impl Mailbox {
 
     /// An entry is longer than a consumer takes (2.7.3). It was promised to its publisher, and stays for others; where there is
     /// none, and nobody but receivers of this kind will come, its link ends.
-    fn is_too_large(&self, state: &mut State, at: usize, mut queued: Queued, replayed: bool, drained: &mut Drained) {
+    fn leave_to_others(&self, state: &mut State, at: usize, mut queued: Queued, replayed: bool, drained: &mut Drained) {
         let consumer = &state.consumers[at];
         // For a client of MQTT it counts as delivered (MQTT-3.1.2-25); what is retained is no entry.
         if self.is_session() || replayed {
@@ -407,12 +409,11 @@ impl Mailbox {
         looks: &mut Looks,
         drained: &mut Drained,
     ) -> Option<usize> {
-        let start = state.seen_by(&state.consumers[at]);
+        let consumer = &state.consumers[at];
+        let start = state.seen_by(consumer);
         // What it has seen and does not want may be in the store again: that is no gap to it.
-        let gap = match state.consumers[at].takes_any() || !state.is_behind_gap(state.consumers[at].seen_to) {
-            true => state.gap_begins_after(),
-            false => u64::MAX,
-        };
+        let is_past = !consumer.takes_any() && state.is_behind_gap(consumer.seen_to);
+        let gap = if is_past { u64::MAX } else { state.gap_begins_after() };
         let consumer = &mut state.consumers[at];
         for (place, queued) in state.queue.iter().enumerate().skip(start) {
             if queued.number > gap {

@@ -213,19 +213,25 @@ impl<'b> Value<'b> {
         is_symbol.then(|| std::str::from_utf8(self.body).ok())?
     }
 
-    /// A symbol, or an array of them: what a field with several values may be (1.4).
-    pub fn symbols(&self) -> Option<Vec<&'b str>> {
+    /// Of an array: how many elements it has, the constructor of each, and what follows that.
+    pub fn array(&self) -> Option<(u32, u8, &'b [u8])> {
         let (count, rest) = match self.code {
             code::ARRAY_8 => self.body.split_first().map(|(count, rest)| (u32::from(*count), rest))?,
             code::ARRAY_32 => self.body.split_first_chunk().map(|(count, rest)| (u32::from_be_bytes(*count), rest))?,
-            _ => return self.as_symbol().map(|one| vec![one]),
+            _ => return None,
         };
-        let (of, mut rest) = rest.split_first()?;
+        let (of, rest) = rest.split_first()?;
+        Some((count, *of, rest))
+    }
+
+    /// A symbol, or an array of them: what a field with several values may be (1.4).
+    pub fn symbols(&self) -> Option<Vec<&'b str>> {
+        let Some((count, of, mut rest)) = self.array() else { return self.as_symbol().map(|one| vec![one]) };
         let mut found = Vec::new();
         for _ in 0..count {
-            let (size, start) = sized(rest, *of, 0)?;
+            let (size, start) = sized(rest, of, 0)?;
             let body = rest.get(start..start.checked_add(size)?)?;
-            found.push(Value { code: *of, body, raw: body }.as_symbol()?);
+            found.push(Value { code: of, body, raw: body }.as_symbol()?);
             rest = &rest[start + size..];
         }
         Some(found)

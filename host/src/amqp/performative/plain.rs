@@ -80,25 +80,15 @@ pub(super) fn compound(code: u8, values: Reader<'_>, out: &mut Vec<u8>, write: i
     out[start + 4..start + 8].copy_from_slice(&count.to_be_bytes());
 }
 
-/// How many elements an array has, and the constructor of each.
-fn array(value: &Value<'_>) -> Option<(u32, u8)> {
-    if value.code == code::ARRAY_8 {
-        let [count, of, ..] = value.body else { return None };
-        return Some(((*count).into(), *of));
-    }
-    let (count, rest) = value.body.split_first_chunk::<4>()?;
-    Some((u32::from_be_bytes(*count), *rest.first()?))
-}
-
 /// All fields that may have several values have symbols.
 fn is_empty_of_symbols(value: &Value<'_>) -> bool {
-    matches!(array(value), Some((0, code::SYMBOL_8 | code::SYMBOL_32)))
+    matches!(value.array(), Some((0, code::SYMBOL_8 | code::SYMBOL_32, _)))
 }
 
 /// Whether `serde_amqp` reads it for what it is. Values lie in each other as deep as the check allows.
 fn is_readable(value: &Value<'_>) -> bool {
     match value.code {
-        code::ARRAY_8 | code::ARRAY_32 => array(value).is_some_and(|(_, of)| (0x40..0xC0).contains(&of)),
+        code::ARRAY_8 | code::ARRAY_32 => value.array().is_some_and(|(_, of, _)| (0x40..0xC0).contains(&of)),
         code::DESCRIBED => Reader::new(value.body).all(|one| is_readable(&one)),
         _ => value.elements().is_none_or(|mut all| all.all(|one| is_readable(&one))),
     }
