@@ -345,6 +345,8 @@ pub enum RefusalKind {
     TopicInvalid,
     /// The payload is not what it is said to be, or too large.
     PayloadInvalid,
+    /// What it is for is not there (any more).
+    NotFound,
     /// A bound is reached.
     QuotaExceeded,
     /// This broker does not do that.

@@ -47,12 +47,17 @@ impl Manager {
     }
 
     fn answer(&mut self, properties: &[(&str, Vec<u8>)], body: &[&[u8]]) -> Delivery {
+        self.answer_to(properties, &described(0x77, &map(body)))
+    }
+
+    /// The answer to a request with this as its body.
+    fn answer_to(&mut self, properties: &[(&str, Vec<u8>)], body: &[u8]) -> Delivery {
         let pairs: Vec<Vec<u8>> = properties.iter().flat_map(|(key, value)| [string(key), value.clone()]).collect();
         let pairs: Vec<&[u8]> = pairs.iter().map(Vec::as_slice).collect();
         self.sent += 1;
         let id = ulong(self.sent.into());
         let head = described(0x73, &list(&[&id, NULL, NULL, NULL, &string(&self.reply_to)]));
-        let request = [head, described(0x74, &map(&pairs)), described(0x77, &map(body))].concat();
+        let request = [&head[..], &described(0x74, &map(&pairs)), body].concat();
         self.peer.send(&transfer(1, Some(self.sent), Some(&self.sent.to_be_bytes()), false, false, &request));
         let answer = self.peer.delivery();
         assert_eq!(answer.section(0x73).field(5).number(), self.sent.into(), "the correlation-id");
@@ -75,6 +80,48 @@ fn publish(address: SocketAddr, node: &str, payload: &[u8]) -> i128 {
     peer.sender("out", 0, &Terms { node: Some(target(node)), ..Terms::default() });
     peer.send(&transfer(0, Some(0), Some(b"t"), false, false, payload));
     peer.disposition().field(4).code()
+}
+
+/// AMQP Management 1.0, working draft: what a management node tells of itself, of all types or of one.
+#[test]
+fn a_management_node_tells_what_it_manages() {
+    let Some((_broker, address)) = own() else { return };
+    let mut manager = Manager::new(address);
+    for operation in ["GET-TYPES", "GET-OPERATIONS", "GET-ATTRIBUTES", "GET-ANNOTATIONS"] {
+        let (status, all) = manager.ask(&[("operation", operation)], &[]);
+        assert!(status == 200 && all.get("queue") != &Value::Null && all.get("binding") != &Value::Null, "{operation}");
+        let (status, one) = manager.ask(&[("operation", operation), ("entityType", "binding")], &[]);
+        assert_eq!((status, one.get("queue")), (200, &Value::Null), "{operation}");
+        assert_eq!(one.get("binding"), all.get("binding"), "{operation}");
+        assert_eq!(manager.ask(&[("operation", operation), ("entityType", "window")], &[]).0, 400, "{operation}");
+    }
+    assert_eq!(manager.ask(&[("operation", "GET-MGMT-NODES")], &[]), (200, Value::List(Vec::new())));
+}
+
+/// Settings that are not read would be thought to hold.
+#[test]
+fn settings_that_are_no_map_and_two_names_are_refused() {
+    let Some((_broker, address)) = own() else { return };
+    let mut manager = Manager::new(address);
+    let create = [("operation", string("CREATE")), ("type", string("queue")), ("name", string("q"))];
+    for (body, expected) in [
+        (message(b"{\"messages-max\": 2}"), 400),
+        (described(0x77, &string("messages-max=2")), 400),
+        (described(0x77, &list(&[&string("messages-max"), &ulong(2)])), 400),
+        (described(0x76, &list(&[])), 400),
+        (described(0x77, NULL), 201),
+        (message(b""), 200),
+        (Vec::new(), 200),
+    ] {
+        let said = manager.answer_to(&create, &body).section(0x74);
+        assert_eq!(said.get("statusCode").number(), expected, "{body:x?}");
+    }
+    let names = |name: &str, identity: &str| {
+        let texts = [("operation", "READ"), ("type", "queue"), ("name", name), ("identity", identity)];
+        texts.map(|(key, value)| (key, string(value)))
+    };
+    assert_eq!(manager.ask_with(&names("other", "/queues/q"), &[]).0, 400);
+    assert_eq!(manager.ask_with(&names("q", "/queues/q"), &[]).0, 200);
 }
 
 #[test]

@@ -335,7 +335,7 @@ fn a_message_that_says_that_it_is_for_a_queue_makes_it() {
     assert!(peer.is_drained(2, 0), "nobody was subscribed to the topic");
 }
 
-/// A dynamic node lives as long as its link, and is never a queue.
+/// A dynamic node lives as long as its link, and is what it was made as, whoever takes it for a queue.
 #[test]
 fn a_dynamic_node_goes_with_its_link() {
     let Some(address) = address() else { return };
@@ -355,6 +355,49 @@ fn a_dynamic_node_goes_with_its_link() {
     send(&mut other, 0, 1, "two");
     peer.receiver("late", 1, &from(&node));
     assert!(peer.is_drained(1, 0));
+}
+
+/// 3.5.3, 3.5.4: a dynamic node with the capability of a queue is one: what is sent waits, and goes to one receiver. It goes
+/// with its link (3.5.10), and nothing more is taken for it.
+#[test]
+fn a_dynamic_node_that_is_to_be_a_queue_is_one() {
+    let Some(address) = address() else { return };
+    for (at_receiver, capability) in [(false, "temporary-queue"), (false, "queue"), (true, "temporary-queue")] {
+        let mut owner = Peer::begun(address);
+        let (code, place) = if at_receiver { (0x28, 10) } else { (0x29, 6) };
+        let mut fields: Vec<&[u8]> = vec![NULL; place];
+        let asked = symbols(&[capability, "temporary-topic"]);
+        fields[4] = TRUE;
+        fields.push(&asked);
+        let terms = Terms { node: Some(performative(code, &fields)), ..Terms::default() };
+        let answer = owner.link("node", 0, at_receiver, &terms);
+        let own = answer.field(if at_receiver { 5 } else { 6 });
+        assert_eq!(*own.field(place), Value::List(vec![Value::Text(capability.into())]), "it is no topic");
+        let node = own.field(0).text().to_owned();
+        let mut other = Peer::begun(address);
+        other.sender("out", 0, &to(&node));
+        send(&mut other, 0, 0, "one");
+        send(&mut other, 0, 1, "two");
+        let receivers = if at_receiver { vec![0] } else { vec![1, 2] };
+        let peer = if at_receiver { &mut owner } else { &mut other };
+        let mut got = Vec::new();
+        for handle in receivers {
+            if !at_receiver {
+                peer.link(&format!("in{handle}"), handle, true, &from(&node));
+            }
+            let credit = if at_receiver { 2 } else { 1 };
+            peer.send(&flow(0, 2048, Some((handle, 0, credit, false, false))));
+            got.extend((0..credit).map(|_| peer.delivery().text()));
+        }
+        assert_eq!(got, ["one", "two"], "each goes to one of them");
+        owner.send(&detach(0, true));
+        owner.find(0x16);
+        other.send(&transfer(0, Some(2), Some(b"late"), false, false, &message(b"late")));
+        assert_eq!(other.disposition().field(4).field(0).field(0).text(), "amqp:not-found");
+        let mut late = Peer::begun(address);
+        late.link("late", 0, true, &from(&node));
+        assert_eq!(late.refusal(), "amqp:not-found");
+    }
 }
 
 /// 2.6.3: a target that cannot be had is answered with none, and the link ends: what is sent there settled would be gone

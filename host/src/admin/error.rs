@@ -50,6 +50,7 @@ impl From<Refusal> for Problem {
             RefusalKind::TopicInvalid | RefusalKind::PayloadInvalid | RefusalKind::Unspecified => {
                 StatusCode::UNPROCESSABLE_ENTITY
             }
+            RefusalKind::NotFound => StatusCode::NOT_FOUND,
             RefusalKind::QuotaExceeded => StatusCode::TOO_MANY_REQUESTS,
             RefusalKind::NotSupported => StatusCode::NOT_IMPLEMENTED,
             RefusalKind::Unavailable => StatusCode::SERVICE_UNAVAILABLE,

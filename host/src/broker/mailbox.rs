@@ -80,6 +80,8 @@ pub struct Mailbox {
     per_subscription: AtomicBool,
     knows_options: AtomicBool,
     durable: AtomicBool,
+    /// What comes while nobody is there waits, though it is not durable.
+    keeps: AtomicBool,
     attached: AtomicBool,
     /// Its receivers settle every entry, at-most-once ones too, and take messages bare.
     consumed: AtomicBool,
@@ -205,6 +207,7 @@ impl Mailbox {
             per_subscription: AtomicBool::new(per_subscription),
             knows_options: AtomicBool::new(true),
             durable: AtomicBool::new(expiry_seconds > 0),
+            keeps: AtomicBool::new(false),
             attached: AtomicBool::new(false),
             consumed: AtomicBool::new(false),
             session: AtomicBool::new(false),
@@ -283,6 +286,11 @@ impl Mailbox {
     /// Whether it outlives its connection, and the process.
     pub fn is_durable(&self) -> bool {
         self.durable.load(Ordering::Acquire)
+    }
+
+    /// Has what comes while nobody is there wait in memory.
+    pub fn keep_in_memory(&self) {
+        self.keeps.store(true, Ordering::Relaxed);
     }
 
     /// Sets for how long it outlives its connection. One that is to end with it stays as durable as what is in it.
@@ -458,7 +466,7 @@ impl Mailbox {
 
     /// Whether a copy above at-most-once would be kept or sent.
     pub fn takes(&self) -> bool {
-        self.is_attached() || self.is_durable()
+        self.is_attached() || self.is_durable() || self.keeps.load(Ordering::Relaxed)
     }
 
     /// Puts a copy at the end of the queue.
@@ -483,7 +491,7 @@ impl Mailbox {
             queued.number = number;
             queued.after = NOT_SUBMITTED;
             queued.stored = true;
-        } else if state.outlet.is_none() {
+        } else if state.outlet.is_none() && !self.keeps.load(Ordering::Relaxed) {
             return Offered::Nobody;
         }
         let consumed = self.is_consumed();

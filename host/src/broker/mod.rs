@@ -84,7 +84,7 @@ use handout::Terms;
 pub use inspect::{ClientInfo, SubscriptionInfo};
 pub use mailbox::{Mailbox, Outlet};
 pub use open::{Compile, Restored};
-pub use queues::{Changed, How, QueueInfo, is_address_of_queue};
+pub use queues::{Changed, How, QueueInfo, Temporary, address_of_temporary_queue, is_address_of_queue};
 pub use receive::{Parting, Receive, Received, Source};
 pub use record::{Recording, Sample};
 pub use sessions::{BRIDGES, Held, OF_BRIDGES, OF_LINKS, SessionInfo, is_private, may_be_called};

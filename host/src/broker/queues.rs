@@ -1,5 +1,5 @@
-//! Queues: durable mailboxes of nobody, each filled by the topic of its address and by what is bound to it, and consumed by
-//! whoever comes.
+//! Queues: mailboxes of nobody, each filled by the topic of its address and by what is bound to it, and consumed by whoever
+//! comes. They are durable, but for temporary ones, which end with the link that made them.
 
 use super::access::denied;
 use super::attach::Link;
@@ -29,9 +29,30 @@ pub(super) fn is_queue(client: &Client) -> bool {
 /// Names that begin like this are addresses of queues.
 const ADDRESSES: &str = "/queues/";
 
+/// Names that end with this and one level more are addresses of temporary queues, also where a module has put something before
+/// them.
+const TEMPORARY: &str = "/temporary/queues/";
+
 /// Whether a name is the address of a queue by itself.
 pub fn is_address_of_queue(name: &str) -> bool {
-    name.strip_prefix(ADDRESSES).is_some_and(|name| !name.is_empty())
+    name.strip_prefix(ADDRESSES).is_some_and(|name| !name.is_empty()) || is_temporary(name)
+}
+
+/// Whether a name is the address of a queue that goes with the link that made it.
+fn is_temporary(name: &str) -> bool {
+    name.rfind(TEMPORARY).is_some_and(|at| {
+        let own = &name[at + TEMPORARY.len()..];
+        !own.is_empty() && !own.contains('/')
+    })
+}
+
+/// A new address for a temporary queue: nobody can guess it.
+pub fn address_of_temporary_queue() -> String {
+    format!("{TEMPORARY}{:032x}", rand::random::<u128>())
+}
+
+fn is_gone() -> Refusal {
+    Refusal::new(RefusalKind::NotFound, "there is no such temporary queue: it goes with the link that made it")
 }
 
 /// How many of them are looked at in one go.
@@ -74,6 +95,9 @@ pub struct QueueInfo {
     pub consumers: usize,
 }
 
+/// A queue that goes with the link that it was made for.
+pub struct Temporary(Arc<Mailbox>);
+
 fn owner(address: &str) -> Client {
     let scope = Scope { listener: "".into(), protocol: Protocol::Amqp, identity: Some(OWNER.into()) };
     Client { id: address.into(), scope, peer: "".into() }
@@ -89,12 +113,40 @@ const OPTIONS: SubscribeOptions = SubscribeOptions {
 };
 
 impl Broker {
-    /// The queue of a topic, made if it is not there; and when that is on disk.
+    /// The queue of a topic, made if it is not there; and when that is on disk. A temporary one only [`Self::make_temporary`]
+    /// makes.
     pub(super) fn queue(&self, now: Time, topic: &Topic) -> Result<(Arc<Mailbox>, Sequence), Refusal> {
         let _only = self.queues.lock();
         match self.find_queue(topic) {
             Some(queue) => Ok((queue, 0)),
+            None if is_temporary(topic.as_str()) => Err(is_gone()),
             None => self.make_queue(now, topic, QueueRecord::default()),
+        }
+    }
+
+    /// Makes the temporary queue of a new address. Whoever has it made ends it.
+    ///
+    /// # Errors
+    /// A bound is reached.
+    pub fn make_temporary(
+        &self,
+        worker: &mut Worker,
+        link: &Link,
+        now: Time,
+        address: &str,
+    ) -> Result<Temporary, Refusal> {
+        worker.refresh(self);
+        let chain = worker.chain.clone();
+        let topic = self.mapped(&chain, &mut worker.guests, &link.scope, address)?;
+        let _only = self.queues.lock();
+        self.make_queue(now, &topic, QueueRecord::default()).map(|(mailbox, _)| Temporary(mailbox))
+    }
+
+    /// The link of a temporary queue has gone, and so does the queue.
+    pub fn end_temporary(&self, worker: &mut Worker, now: Time, Temporary(mailbox): &Temporary) {
+        let _only = self.queues.lock();
+        if !mailbox.lock().gone {
+            self.end_queue(worker, now, mailbox);
         }
     }
 
@@ -155,18 +207,16 @@ impl Broker {
         }
         let id = self.directory.next_id();
         let client = Arc::new(owner(topic.as_str()));
-        let mailbox = Arc::new(Mailbox::new(id, client.clone(), false, u32::MAX));
+        let expiry_seconds = if is_temporary(topic.as_str()) { 0 } else { u32::MAX };
+        let mailbox = Arc::new(Mailbox::new(id, client.clone(), false, expiry_seconds));
         mailbox.set_consumed(true);
+        if expiry_seconds == 0 {
+            mailbox.keep_in_memory();
+        }
         self.begin_numbers(&mailbox);
         self.directory.put_queue(&client.id, mailbox.clone());
         self.metrics.mailboxes.add(1);
-        let kept = MailboxRecord {
-            client,
-            expiry_seconds: u32::MAX,
-            detached: Some(now),
-            per_subscription: false,
-            sent_to: 0,
-        };
+        let kept = MailboxRecord { client, expiry_seconds, detached: Some(now), per_subscription: false, sent_to: 0 };
         // Its own address is bound like others, and stands in no record.
         let mut filters = vec![topic.as_str().into()];
         filters.extend(record.bindings.iter().cloned());
@@ -193,7 +243,7 @@ impl Broker {
         changes.extend(bound.iter().map(|one| Change::Filter(mailbox.id, Box::new(one.clone()))));
         changes.extend(unbound.iter().map(|name| Change::FilterGone(mailbox.id, name.clone(), None)));
         set_up(mailbox, Arc::new(record));
-        let after = self.store.submit(changes);
+        let after = if mailbox.is_durable() { self.store.submit(changes) } else { 0 };
         for filter in filters(unbound) {
             self.drop_subscription(mailbox, &filter, None);
         }
@@ -237,6 +287,9 @@ impl Broker {
         record.bindings.retain(|filter| **filter != *topic.as_str());
         self.check_settings(&topic, &record)?;
         let Some(mailbox) = found else {
+            if is_temporary(topic.as_str()) {
+                return Err(is_gone().into());
+            }
             let (mailbox, after) = self.make_queue(now, &topic, record)?;
             return Ok(Changed { after, how: How::Made, info: info(&mailbox) });
         };
@@ -288,13 +341,17 @@ impl Broker {
         let topic = self.mapped(&chain, &mut worker.guests, scope, address)?;
         let _only = self.queues.lock();
         let Some(mailbox) = self.find_queue(&topic) else { return Ok(None) };
+        Ok(Some(self.end_queue(worker, now, &mailbox)))
+    }
+
+    fn end_queue(&self, worker: &mut Worker, now: Time, mailbox: &Arc<Mailbox>) -> Sequence {
         let outlet = mailbox.lock().outlet.clone();
         if let Some(outlet) = outlet {
             outlet.close(Closed::ByOperator);
         }
         let mut staged = worker.stage();
-        self.end_mailbox(worker, now, &mailbox, &mut staged);
-        Ok(Some(self.commit(worker, staged)))
+        self.end_mailbox(worker, now, mailbox, &mut staged);
+        self.commit(worker, staged)
     }
 
     /// Whether a client may see to queues and bindings.

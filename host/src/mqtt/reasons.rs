@@ -8,7 +8,7 @@ pub(super) fn connect_reason(kind: RefusalKind) -> u8 {
     match kind {
         RefusalKind::NotAuthorized => 0x87,
         RefusalKind::BadCredentials => 0x86,
-        RefusalKind::TopicInvalid => 0x90,
+        RefusalKind::TopicInvalid | RefusalKind::NotFound => 0x90,
         RefusalKind::PayloadInvalid => 0x99,
         RefusalKind::QuotaExceeded => 0x97,
         RefusalKind::NotSupported => 0x83,
@@ -25,6 +25,7 @@ pub(super) fn return_code(version: Version, kind: RefusalKind) -> u8 {
         RefusalKind::NotAuthorized
         | RefusalKind::BadCredentials
         | RefusalKind::TopicInvalid
+        | RefusalKind::NotFound
         | RefusalKind::PayloadInvalid => 5,
         RefusalKind::QuotaExceeded
         | RefusalKind::NotSupported
@@ -37,7 +38,7 @@ pub(super) fn return_code(version: Version, kind: RefusalKind) -> u8 {
 pub(super) fn publish_reason(kind: RefusalKind) -> u8 {
     match kind {
         RefusalKind::NotAuthorized | RefusalKind::BadCredentials => 0x87,
-        RefusalKind::TopicInvalid => 0x90,
+        RefusalKind::TopicInvalid | RefusalKind::NotFound => 0x90,
         RefusalKind::PayloadInvalid => 0x99,
         RefusalKind::QuotaExceeded => 0x97,
         RefusalKind::NotSupported | RefusalKind::Unavailable => 0x83,
@@ -49,7 +50,7 @@ pub(super) fn publish_reason(kind: RefusalKind) -> u8 {
 pub(super) fn subscribe_reason(kind: RefusalKind) -> u8 {
     match kind {
         RefusalKind::NotAuthorized | RefusalKind::BadCredentials => 0x87,
-        RefusalKind::TopicInvalid => 0x8F,
+        RefusalKind::TopicInvalid | RefusalKind::NotFound => 0x8F,
         RefusalKind::QuotaExceeded => 0x97,
         RefusalKind::NotSupported | RefusalKind::Unavailable => 0x83,
         RefusalKind::PayloadInvalid | RefusalKind::Unspecified => 0x80,
@@ -60,7 +61,7 @@ pub(super) fn subscribe_reason(kind: RefusalKind) -> u8 {
 pub(super) fn unsubscribe_reason(kind: RefusalKind) -> u8 {
     match kind {
         RefusalKind::NotAuthorized | RefusalKind::BadCredentials => 0x87,
-        RefusalKind::TopicInvalid => 0x8F,
+        RefusalKind::TopicInvalid | RefusalKind::NotFound => 0x8F,
         RefusalKind::QuotaExceeded | RefusalKind::NotSupported | RefusalKind::Unavailable => 0x83,
         RefusalKind::PayloadInvalid | RefusalKind::Unspecified => 0x80,
     }

@@ -194,15 +194,50 @@ fn within(malformed: Malformed) -> Malformed {
     if malformed == Malformed::Truncated { Malformed::Count } else { malformed }
 }
 
-/// The keys of a map, as they are encoded.
+/// A value that was checked, whichever of its type's encodings it has: the code of the longest, and the bytes that differ.
+type Key<'b> = (u8, &'b [u8]);
+
+/// The same for the same value (1.6.23), but for lists, maps, arrays and described values: these are as they are encoded.
+fn key(encoded: &[u8]) -> Key<'_> {
+    let (code, body) = encoded.split_first().map_or((0, encoded), |(code, body)| (*code, body));
+    match code {
+        0xA0..=0xAF => (code | 0x10, body.get(1..).unwrap_or_default()),
+        0xB0..=0xBF => (code, body.get(4..).unwrap_or_default()),
+        code::TRUE => (code::BOOLEAN, &[1]),
+        code::FALSE => (code::BOOLEAN, &[0]),
+        code::UINT | code::UINT_SMALL | code::UINT_0 => (code::UINT, digits(body)),
+        code::ULONG | code::ULONG_SMALL | code::ULONG_0 => (code::ULONG, digits(body)),
+        code::INT | code::INT_SMALL => (code::INT, signed(body)),
+        code::LONG | code::LONG_SMALL => (code::LONG, signed(body)),
+        _ => (code, body),
+    }
+}
+
+/// A number without the zeros that it begins with.
+fn digits(body: &[u8]) -> &[u8] {
+    &body[body.iter().take_while(|byte| **byte == 0).count()..]
+}
+
+/// The same for one with a sign, which is that of the first byte that is left.
+fn signed(mut body: &[u8]) -> &[u8] {
+    while let [first @ (0 | 0xFF), rest @ ..] = body
+        && rest.first().is_some_and(|next| (next ^ first) & 0x80 == 0)
+    {
+        body = rest;
+    }
+    body
+}
+
+/// The keys of a map.
 #[derive(Default)]
 struct Keys<'b> {
-    few: smallvec::SmallVec<[&'b [u8]; FEW_KEYS]>,
-    many: HashSet<&'b [u8]>,
+    few: smallvec::SmallVec<[Key<'b>; FEW_KEYS]>,
+    many: HashSet<Key<'b>>,
 }
 
 impl<'b> Keys<'b> {
-    fn add(&mut self, key: &'b [u8]) -> Result<(), Malformed> {
+    fn add(&mut self, encoded: &'b [u8]) -> Result<(), Malformed> {
+        let key = key(encoded);
         let known = if self.many.is_empty() { self.few.contains(&key) } else { !self.many.insert(key) };
         if known {
             return Err(Malformed::DuplicateKey);

@@ -36,10 +36,14 @@ pub mod code {
     pub const USHORT: u8 = 0x60;
     /// A uint.
     pub const UINT: u8 = 0x70;
+    /// An int.
+    pub const INT: u8 = 0x71;
     /// A character.
     pub const CHAR: u8 = 0x73;
     /// A ulong.
     pub const ULONG: u8 = 0x80;
+    /// A long.
+    pub const LONG: u8 = 0x81;
     /// Milliseconds since 1970.
     pub const TIMESTAMP: u8 = 0x83;
     /// A UUID.

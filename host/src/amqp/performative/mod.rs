@@ -2,6 +2,7 @@
 //! `fe2o3-amqp-types`, after their bytes were checked.
 
 mod busy;
+mod fields;
 mod plain;
 mod rare;
 
@@ -61,12 +62,12 @@ pub fn read<'b>(body: &'b [u8], limits: &Limits) -> Result<Performative<'b>, Bad
     match code {
         0x13 => FlowFrame::read(list(content)?, limits).map(Performative::Flow),
         0x15 => DispositionFrame::read(list(content)?, limits).map(Performative::Disposition),
-        0x10 => read_checked(whole.raw, limits).map(|open| Performative::Open(Box::new(open))),
-        0x11 => read_checked(whole.raw, limits).map(|begin| Performative::Begin(Box::new(begin))),
-        0x12 => rare::read_attach(whole.raw, list(content)?, limits),
-        0x16 => read_checked(whole.raw, limits).map(Performative::Detach),
-        0x17 => read_checked(whole.raw, limits).map(Performative::End),
-        0x18 => read_checked(whole.raw, limits).map(Performative::Close),
+        0x10 => rare::read_performative(code, whole, limits).map(|open| Performative::Open(Box::new(open))),
+        0x11 => rare::read_performative(code, whole, limits).map(|begin| Performative::Begin(Box::new(begin))),
+        0x12 => rare::read_attach(whole, limits),
+        0x16 => rare::read_performative(code, whole, limits).map(Performative::Detach),
+        0x17 => rare::read_performative(code, whole, limits).map(Performative::End),
+        0x18 => rare::read_performative(code, whole, limits).map(Performative::Close),
         _ => Err(unknown()),
     }
 }

@@ -1,7 +1,7 @@
 //! The performatives that are no hurry, by `fe2o3-amqp-types` and `serde_amqp`.
 
 use super::plain::{compound, plain};
-use super::{Bad, Performative, check, invalid};
+use super::{Bad, Performative, check, fields, invalid, list};
 use crate::amqp::codec::read::{Descriptor, Reader, Value};
 use crate::amqp::codec::{code, write};
 use crate::amqp::condition::{AmqpError, error};
@@ -18,15 +18,30 @@ pub fn read_checked<T: DeserializeOwned>(raw: &[u8], limits: &Limits) -> Result<
     read_typed(raw)
 }
 
+/// The same for a performative of this code, whose fields are held against what they have to be.
+pub(super) fn read_performative<T: DeserializeOwned>(code: u64, whole: Value<'_>, limits: &Limits) -> Result<T, Bad> {
+    check_fields(code, whole, limits)?;
+    read_typed(whole.raw)
+}
+
+/// The fields of a performative; the bytes of all of it are in order.
+fn check_fields<'b>(code: u64, whole: Value<'b>, limits: &Limits) -> Result<Reader<'b>, Bad> {
+    check(whole.raw, limits)?;
+    let (_, content) = whole.described().ok_or_else(|| invalid("a performative has no fields"))?;
+    let fields = list(content)?;
+    fields::check(code, fields)?;
+    Ok(fields)
+}
+
 /// Fields of an attach in which others may use what they have added to the standard (3.5): source, target, unsettled.
 const OPEN_FIELDS: std::ops::RangeInclusive<u32> = 5..=7;
 const TARGET: u32 = 6;
 
 /// Reads an attach. Where what is not known lies in its termini only, the link can be refused for it (2.6.3), and need
 /// not take the connection with it.
-pub(super) fn read_attach<'b>(raw: &[u8], fields: Reader<'_>, limits: &Limits) -> Result<Performative<'b>, Bad> {
-    check(raw, limits)?;
-    let found = read_typed(raw).or_else(|why| {
+pub(super) fn read_attach<'b>(whole: Value<'_>, limits: &Limits) -> Result<Performative<'b>, Bad> {
+    let fields = check_fields(0x12, whole, limits)?;
+    let found = read_typed(whole.raw).or_else(|why| {
         // What a client would like of a coordinator may be anything (4.5.1).
         let known = attach_with(fields, |at, value, out| match coordinator(value).filter(|_| at == TARGET) {
             Some(capabilities) => write_coordinator(&capabilities, out),

@@ -139,6 +139,57 @@ fn a11_open_has_rules() {
     closes(&mut Rig::begun(), &super::raw::open("c"), NOT_ALLOWED, "twice");
 }
 
+/// 1.6.23: "A map in which there exist two identical key values is invalid", whichever encodings they have.
+#[test]
+fn a_key_that_is_there_twice_is_found_in_any_encoding() {
+    let open = |pairs: &[&[u8]]| {
+        let fields: [&[u8]; 10] = [&string("c"), NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, &map(pairs)];
+        [AMQP, &frame(0, &performative(0x10, &fields))].concat()
+    };
+    for (one, other) in [
+        ("A30161", "B30000000161"),
+        ("A10161", "B10000000161"),
+        ("43", "5200"),
+        ("5201", "7000000001"),
+        ("44", "800000000000000000"),
+        ("5405", "7100000005"),
+        ("54FF", "71FFFFFFFF"),
+        ("5580", "81FFFFFFFFFFFFFF80"),
+        ("41", "5601"),
+    ] {
+        let inner = map(&[&hex(one), NULL, &hex(other), NULL]);
+        closes(&mut Rig::new(), &open(&[&symbol("k"), &inner]), DECODE, one);
+    }
+    for (one, other) in [("A30161", "A10161"), ("43", "44"), ("5480", "7100000080"), ("5400", "5200"), ("42", "43")] {
+        let inner = map(&[&hex(one), NULL, &hex(other), NULL]);
+        assert!(Rig::new().feed(&open(&[&symbol("k"), &inner])).is_ok(), "{one} and {other} differ");
+    }
+}
+
+/// 2.7: who gets a field wrong hears which one of what.
+#[test]
+fn a_field_that_is_wrong_is_named() {
+    let rows: [(u8, &[&[u8]], &str); 8] = [
+        (0x10, &[&symbol("c")], "open: container-id is not of its type"),
+        (0x10, &[&string("c"), NULL, &string("1")], "open: max-frame-size is not of its type"),
+        (0x11, &[NULL, &uint(0)], "begin: incoming-window is missing"),
+        (0x12, &[], "attach: name is missing"),
+        (0x12, &[&string("l"), &uint(0), NULL], "attach: role is missing"),
+        (0x12, &[&string("l"), &uint(0), FALSE, &string("x")], "attach: snd-settle-mode is not of its type"),
+        (0x16, &[NULL], "detach: handle is missing"),
+        (0x18, &[NULL, NULL], "close: more fields than it has"),
+    ];
+    for (code, fields, words) in rows {
+        let mut rig = if code == 0x10 { Rig::new() } else { Rig::begun() };
+        if code == 0x10 {
+            rig.feed(AMQP).unwrap();
+        }
+        let _ = rig.feed(&frame(0, &performative(code, fields)));
+        let said = String::from_utf8_lossy(&rig.out).into_owned();
+        assert!(said.contains(words), "{words}: {said:?}");
+    }
+}
+
 #[test]
 fn a12_sessions_have_rules() {
     closes(&mut Rig::begun(), &begin(256), FRAMING, "above channel-max (2.7.1)");

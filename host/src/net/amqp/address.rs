@@ -4,7 +4,7 @@ use crate::amqp::{Array, Outcome, Source, Symbol, TerminusExpiryPolicy};
 use crate::broker::{self, OF_LINKS, Parting};
 use sha2::{Digest as _, Sha256};
 
-/// Addresses of dynamic nodes begin like this. None of them is a queue, whatever a client that answers says.
+/// Addresses of dynamic nodes begin like this. What they are they were made as, whatever a client that answers says.
 const TEMPORARY: &str = "/temporary/";
 
 /// Bytes of the longest name of a link that stands with each of its exactly-once publications.
@@ -38,7 +38,8 @@ impl Node {
             "queue" => self.is_queue,
             "topic" => !self.is_queue,
             "shared" | "global" => self.is_shared,
-            "temporary-queue" | "temporary-topic" => self.is_dynamic,
+            "temporary-queue" => self.is_dynamic && self.is_queue,
+            "temporary-topic" => self.is_dynamic && !self.is_queue,
             _ => false,
         };
         let has: Vec<Symbol> = asked?.0.iter().filter(has).cloned().collect();
@@ -51,8 +52,14 @@ pub fn is_dynamic(address: &str) -> bool {
     address.starts_with(TEMPORARY)
 }
 
-/// A new address for a dynamic node: nobody can guess it.
-pub fn dynamic() -> String {
+/// A new address for a dynamic node that is a queue if one is asked for, and otherwise a topic: nobody can guess it.
+pub fn dynamic(capabilities: Option<&Array<Symbol>>) -> String {
+    let is_queue = has(capabilities, "queue") || has(capabilities, "temporary-queue");
+    if is_queue { broker::address_of_temporary_queue() } else { topic() }
+}
+
+/// A new topic that nobody can guess.
+pub fn topic() -> String {
     format!("{TEMPORARY}{:032x}", rand::random::<u128>())
 }
 

@@ -16,7 +16,7 @@ use crate::amqp::{
     Outcome, ReceiverSettles, SenderSettles, Sink, Source, State, Symbol, TOPICS_PROPERTY, Target, TerminusDurability,
     Unsettled, Value, error,
 };
-use crate::broker::{self, Attachment, Parting, Receive, SessionInfo};
+use crate::broker::{self, Attachment, Parting, Receive, SessionInfo, Temporary};
 use crate::client::Client;
 use crate::dialogue::{RetainHandling, SubscribeFilter, SubscribeOptions};
 use crate::message::{Guarantee, Time};
@@ -42,6 +42,8 @@ pub(super) struct Incoming {
     pub will: Option<WillLink>,
     /// How it asks the subscription service.
     pub asking: Asking,
+    /// The temporary queue that was made for it.
+    pub made: Option<Temporary>,
 }
 
 /// A link on which it receives.
@@ -66,6 +68,8 @@ pub(super) struct Receiver {
     pub default_outcome: Outcome,
     /// The session was not there before.
     pub made_session: bool,
+    /// The temporary queue that was made for it.
+    pub made: Option<Temporary>,
 }
 
 impl Receiver {
@@ -146,7 +150,7 @@ impl Side {
 
     fn attach_incoming(&mut self, now: Time, attach: &Attach) -> Result<(), Error> {
         let mut reply = self.agree(attach);
-        let mut refused = None;
+        let (mut refused, mut made) = (None, None);
         let client = self.client.clone().ok_or_else(not_in)?;
         let name = address::publishing(client.scope.identity.as_deref(), &client.id, &attach.name);
         let rejects = address::knows_rejected(attach.source.as_deref());
@@ -158,7 +162,7 @@ impl Side {
                     told.address = Some(address.to_string());
                 }
                 let service = address.as_deref().and_then(services::service);
-                let own = address.as_deref().filter(|_| service.is_none() && !target.dynamic);
+                let own = address.as_deref().filter(|_| service.is_none());
                 let is_queue = own.is_some_and(|own| address::is_queue(own, target.capabilities.as_ref()));
                 if let Some(Sink::Target(told)) = &mut reply.sink {
                     let node = Node { is_queue, is_shared: false, is_dynamic: target.dynamic };
@@ -169,7 +173,12 @@ impl Side {
                     reply.offered_capabilities.push(Symbol::from(EACH));
                 }
                 self.check_size(attach.link, &reply)?;
-                if let Some(address) = own {
+                if let Some(address) = own.filter(|_| target.dynamic) {
+                    if is_queue {
+                        self.may_send_to(now, address, false)?;
+                    }
+                    made = self.make_node(now, address, is_queue)?;
+                } else if let Some(address) = own {
                     if services::is_unknown(address) {
                         return Err(no_service());
                     }
@@ -203,6 +212,7 @@ impl Side {
                     service,
                     will,
                     asking,
+                    made,
                 }))
             }
             None => return Err(error(AmqpError::InvalidField, "a link to send on needs a target")),
@@ -235,6 +245,24 @@ impl Side {
         may.map_err(|refusal| words::refused(&refusal))
     }
 
+    /// A dynamic node that is a queue is made (3.5.3, 3.5.4); of a topic there is nothing to make.
+    fn make_node(&self, now: Time, address: &str, is_queue: bool) -> Result<Option<Temporary>, Error> {
+        if !is_queue {
+            return Ok(None);
+        }
+        let context = &self.context;
+        let mut worker = context.worker.borrow_mut();
+        let made = context.broker.make_temporary(&mut worker, &self.publisher, now, address);
+        made.map(Some).map_err(|refusal| words::refused(&refusal))
+    }
+
+    /// The link that a node was made for has gone (3.5.10).
+    fn end_node(&self, now: Time, made: Option<Temporary>) {
+        if let Some(made) = made {
+            self.context.broker.end_temporary(&mut self.context.worker.borrow_mut(), now, &made);
+        }
+    }
+
     /// What the broker remembers of a sending link. What the client has forgotten is forgotten here, too.
     fn known_publications(&self, name: &str, attach: &Attach) -> Option<Unsettled> {
         let broker = &self.context.broker;
@@ -254,7 +282,7 @@ impl Side {
         let client = self.client.clone().ok_or_else(not_in)?;
         let Some(source) = attach.source.as_deref() else { return self.find_again(now, attach, reply) };
         let address: String = match &source.address {
-            None if source.dynamic => address::dynamic(),
+            None if source.dynamic => address::dynamic(source.capabilities.as_ref()),
             Some(address) if !source.dynamic && !address.is_empty() => address.clone(),
             _ => return Err(error(AmqpError::InvalidField, "the source needs an address, or to be dynamic")),
         };
@@ -264,7 +292,7 @@ impl Side {
         }
         let policy = address::stay(source);
         let (predicate, options) = self.condition(source, attach, &mut reply)?;
-        let is_queue = address::is_queue(&address, source.capabilities.as_ref()) && !source.dynamic;
+        let is_queue = address::is_queue(&address, source.capabilities.as_ref());
         let own = services::own(&address).filter(|_| !source.dynamic);
         if let Some(told) = &mut reply.source {
             let is_shared = own.is_none() && !is_queue && address::is_shared(source);
@@ -304,7 +332,7 @@ impl Side {
                     address::mailbox(&client.id, &attach.name, unique).into()
                 }
             };
-            let name = if address == management::ADDRESS { address::dynamic() } else { address.clone() };
+            let name = if address == management::ADDRESS { address::topic() } else { address.clone() };
             let filter = SubscribeFilter { name: name.into(), share: None, options };
             let named = Client { id, ..(*client).clone() };
             // Another address under the name of a link is another subscription: what waits is of the one before.
@@ -395,13 +423,21 @@ impl Side {
         }
         let replies = replies(attach, address, &wanted.source);
         let is_queue = matches!(wanted.source, broker::Source::Queue { .. });
+        let is_dynamic = attach.source.as_deref().is_some_and(|source| source.dynamic);
+        let made = if is_dynamic { self.make_node(now, address, is_queue)? } else { None };
         let context = self.context.clone();
         let door = self.bell.door(attach.link, self.outlet.clone());
         let received = {
             let mut worker = context.worker.borrow_mut();
             context.broker.receive(&mut worker, now, Arc::new(Rope(door.clone())), wanted)
         };
-        let received = received.map_err(|refusal| words::refused(&refusal))?;
+        let received = match received {
+            Ok(received) => received,
+            Err(refusal) => {
+                self.end_node(now, made);
+                return Err(words::refused(&refusal));
+            }
+        };
         let Some(attachment) = received.link.attachment().cloned() else { return Err(not_in()) };
         let Resumed { unsettled, open, partial, forgotten } = self.resume(now, &attachment, attach);
         reply.unsettled = unsettled;
@@ -417,6 +453,7 @@ impl Side {
             made_session: is_session && !received.resumed,
             replies,
             default_outcome: address::default_outcome(attach.source.as_deref()),
+            made,
         };
         self.held.retain(|held| held.mailbox() != receiver.mailbox());
         self.put(attach.link, End::Outgoing(Box::new(receiver)));
@@ -564,8 +601,9 @@ impl Side {
     /// The hall lets go of a link; false: it had none.
     pub(super) fn drop_link(&mut self, now: Time, link: LinkId, how: impl FnOnce(&Receiver) -> Gone) -> bool {
         let Some(place) = self.links.get_mut(link.index()) else { return false };
-        let Some((_, end)) = place.take_if(|(id, _)| *id == link) else { return false };
+        let Some((_, mut end)) = place.take_if(|(id, _)| *id == link) else { return false };
         self.parted -= usize::from(end.is_parted());
+        let made = end.made();
         match end {
             // What it held was left where it was.
             End::Outgoing(receiver) if receiver.is_parted && !receiver.is_queue => {}
@@ -587,6 +625,7 @@ impl Side {
                 }
             }
         }
+        self.end_node(now, made);
         true
     }
 }
@@ -594,7 +633,7 @@ impl Side {
 /// Where a sender sends to; none: each message says it.
 fn target_address(target: &Target) -> Option<Box<str>> {
     if target.dynamic {
-        return Some(address::dynamic().into());
+        return Some(address::dynamic(target.capabilities.as_ref()).into());
     }
     target.address.as_deref().filter(|address| !address.is_empty()).map(Into::into)
 }

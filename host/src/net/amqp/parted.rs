@@ -9,7 +9,7 @@ use super::attach::Receiver;
 use super::outcome::disposal;
 use super::side::{End, Side};
 use crate::amqp::{Detach, LinkId, Outcome};
-use crate::broker::{Attachment, Parting};
+use crate::broker::{Attachment, Parting, Temporary};
 use crate::dialogue::Disposal;
 use crate::message::Time;
 use crate::store::Sequence;
@@ -128,6 +128,15 @@ impl Side {
 }
 
 impl End {
+    /// The node that was made for it.
+    pub(super) fn made(&mut self) -> Option<Temporary> {
+        match self {
+            Self::Incoming(incoming) => incoming.made.take(),
+            Self::Outgoing(receiver) => receiver.made.take(),
+            Self::Coordinator { .. } => None,
+        }
+    }
+
     /// Whether it is there only for its deliveries.
     pub(super) fn is_parted(&self) -> bool {
         match self {

@@ -266,7 +266,7 @@ fn refused(refusal: Refusal) -> Error {
 fn reason(refusal: &Refusal) -> u8 {
     match refusal.kind {
         RefusalKind::NotAuthorized | RefusalKind::BadCredentials => 0x87,
-        RefusalKind::TopicInvalid => 0x8F,
+        RefusalKind::TopicInvalid | RefusalKind::NotFound => 0x8F,
         RefusalKind::QuotaExceeded => 0x97,
         RefusalKind::NotSupported => 0x83,
         RefusalKind::PayloadInvalid | RefusalKind::Unavailable | RefusalKind::Unspecified => 0x80,

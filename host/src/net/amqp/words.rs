@@ -10,6 +10,7 @@ pub fn refused(refusal: &Refusal) -> Error {
     match refusal.kind {
         RefusalKind::NotAuthorized | RefusalKind::BadCredentials => error(AmqpError::UnauthorizedAccess, reason),
         RefusalKind::TopicInvalid => error(AmqpError::InvalidField, reason),
+        RefusalKind::NotFound => error(AmqpError::NotFound, reason),
         RefusalKind::PayloadInvalid => error(AmqpError::DecodeError, reason),
         RefusalKind::QuotaExceeded => error(AmqpError::ResourceLimitExceeded, reason),
         RefusalKind::NotSupported => error(AmqpError::NotImplemented, reason),

@@ -1,5 +1,6 @@
 //! What is answered to a request to `$management`.
 
+use super::request::{Request, Type};
 use crate::amqp::{OrderedMap, Value};
 use crate::broker::QueueInfo;
 use crate::message::{Refusal, RefusalKind};
@@ -23,6 +24,7 @@ impl From<Refusal> for Failure {
         let status = match refusal.kind {
             RefusalKind::NotAuthorized | RefusalKind::BadCredentials => 403,
             RefusalKind::TopicInvalid | RefusalKind::PayloadInvalid => 400,
+            RefusalKind::NotFound => 404,
             RefusalKind::NotSupported => 501,
             RefusalKind::QuotaExceeded | RefusalKind::Unavailable => 503,
             RefusalKind::Unspecified => 500,
@@ -97,8 +99,13 @@ fn text(text: &str) -> Value {
     Value::String(text.to_owned())
 }
 
-/// A list for each of the two types.
-pub fn of_types(lists: &[&[&str]; 2]) -> Value {
+/// A list for each of the two types, or for the one that is asked for.
+pub fn types(request: &Request<'_>, [queue, binding]: [&[&str]; 2]) -> Answered {
     let list = |names: &[&str]| Value::List(names.iter().map(|name| text(name)).collect());
-    string_map([("queue", list(lists[0])), ("binding", list(lists[1]))])
+    let body = match request.entity_type()? {
+        None => string_map([("queue", list(queue)), ("binding", list(binding))]),
+        Some(Type::Queue) => string_map([("queue", list(queue))]),
+        Some(Type::Binding) => string_map([("binding", list(binding))]),
+    };
+    Ok(done(200, "OK", body))
 }

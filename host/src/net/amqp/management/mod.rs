@@ -9,7 +9,8 @@
 //! | `READ`, `UPDATE`, `DELETE` | `queue` | as above | settings of an `UPDATE`: those that are left out stay | 200, 200, 204; 404 |
 //! | `CREATE`, `READ`, `DELETE` | `binding` | – | `queue`, `filter` | 201 or 200, 200, 204; 404 |
 //! | `QUERY` | – (`entityType`: `queue` or `binding`) | – | `attributeNames`; `offset` and `count` are application properties | 200 with `attributeNames`, `results` and their `count` |
-//! | `GET-TYPES`, `GET-OPERATIONS`, `GET-ATTRIBUTES` | – | – | – | 200 |
+//! | `GET-TYPES`, `GET-OPERATIONS`, `GET-ATTRIBUTES`, `GET-ANNOTATIONS` | – (`entityType`: of that type only) | – | – | 200 |
+//! | `GET-MGMT-NODES` | – | – | – | 200 with an empty list: there is no other management node |
 //!
 //! Its own address is bound to a queue as long as that is there. A setting that is not known is refused.
 //!
@@ -36,7 +37,7 @@ use crate::broker::{Changed, How, PublishBare, QueueInfo};
 use crate::message::{Bare, Guarantee, Time};
 use crate::store::{QueueRecord, Sequence};
 use answer::{Answer, Answered, BINDING_FIELDS, Failure, QUEUE_FIELDS, bad, done, gone, of_binding, of_queue};
-use answer::{of_types, string_map};
+use answer::{string_map, types};
 use request::{Request, Settings};
 
 /// Where requests go.
@@ -110,12 +111,13 @@ impl Side {
             ("READ", Some("binding")) => self.read_binding(request),
             ("DELETE", Some("binding")) => self.unbind(now, request),
             ("QUERY", _) => query::query(&context.broker, request),
-            ("GET-TYPES", _) => Ok(done(200, "OK", of_types(&[&[], &[]]))),
+            // Neither type extends another, nor has annotations.
+            ("GET-TYPES" | "GET-ANNOTATIONS", _) => types(request, [&[], &[]]),
             ("GET-OPERATIONS", _) => {
-                let of_queues = &["CREATE", "READ", "UPDATE", "DELETE"][..];
-                Ok(done(200, "OK", of_types(&[of_queues, &["CREATE", "READ", "DELETE"]])))
+                types(request, [&["CREATE", "READ", "UPDATE", "DELETE"], &["CREATE", "READ", "DELETE"]])
             }
-            ("GET-ATTRIBUTES", _) => Ok(done(200, "OK", of_types(&[QUEUE_FIELDS, BINDING_FIELDS]))),
+            ("GET-ATTRIBUTES", _) => types(request, [QUEUE_FIELDS, BINDING_FIELDS]),
+            ("GET-MGMT-NODES", _) => Ok(done(200, "OK", Value::List(Vec::new()))),
             ("CREATE" | "READ" | "UPDATE" | "DELETE", _) => Err(bad("`type` is neither queue nor binding")),
             _ => Err(Failure(501, format!("operation {operation} is not known"))),
         }
@@ -124,10 +126,17 @@ impl Side {
     /// The address of the queue that a request is about: as it is named where it begins with `/`, or a queue is there, else
     /// below `/queues/`.
     fn queue(&self, request: &Request<'_>) -> Result<String, Failure> {
-        let named = request.queue()?;
+        let address = self.address_of(request.queue()?);
+        match request.property("name").filter(|name| !name.is_empty()) {
+            Some(name) if self.address_of(name) != address => Err(bad("`name` and `identity` are of different queues")),
+            _ => Ok(address),
+        }
+    }
+
+    fn address_of(&self, named: &str) -> String {
         match named.starts_with('/') || self.find(named).is_ok_and(|found| found.is_some()) {
-            true => Ok(named.to_owned()),
-            false => Ok(format!("/queues/{named}")),
+            true => named.to_owned(),
+            false => format!("/queues/{named}"),
         }
     }
 

@@ -2,7 +2,7 @@
 //! `offset`.
 
 use super::answer::{Answered, BINDING_FIELDS, QUEUE_FIELDS, bad, done, of_binding, of_queue, string_map};
-use super::request::Request;
+use super::request::{Request, Type};
 use crate::amqp::Value;
 use crate::broker::{Broker, QueueInfo};
 
@@ -14,19 +14,18 @@ const BYTES_MAX: usize = 1 << 20;
 /// Answers a query.
 pub fn query(broker: &Broker, request: &Request<'_>) -> Answered {
     let (offset, count) = (request.number("offset")?.unwrap_or(0), request.number("count")?.unwrap_or(ROWS_MAX));
-    match request.property("entityType") {
-        None | Some("queue") => {
+    match request.entity_type()? {
+        None | Some(Type::Queue) => {
             let names = names(request, QUEUE_FIELDS)?;
             let queues = broker.queues().skip(offset);
             answer(&names, queues.map(|info| row(&names, &of_queue(&info))).take(count))
         }
-        Some("binding") => {
+        Some(Type::Binding) => {
             let names = names(request, BINDING_FIELDS)?;
             let told =
                 |(info, at): (QueueInfo, usize)| row(&names, &of_binding(&info.address, &info.record.bindings[at]));
             answer(&names, bindings(broker, offset).map(told).take(count))
         }
-        Some(_) => Err(bad("`entityType` is neither queue nor binding")),
     }
 }
 

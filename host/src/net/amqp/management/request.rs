@@ -1,8 +1,15 @@
 //! What a request to `$management` says.
 
 use super::answer::{Failure, QUEUE_FIELDS, bad};
-use crate::amqp::sections::{RawValue, Sections};
+use crate::amqp::sections::{Body, RawValue, Sections};
 use crate::store::QueueRecord;
+
+/// What there is to manage.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Type {
+    Queue,
+    Binding,
+}
 
 /// A request, as its application properties say it.
 pub struct Request<'m> {
@@ -18,6 +25,16 @@ impl<'m> Request<'m> {
     pub fn number(&self, name: &str) -> Result<Option<usize>, Failure> {
         let said = self.message.application_property(name).filter(|value| !value.is_null());
         said.map(|value| in_range(name, value.as_integer().ok_or_else(|| wrong_type(name))?)).transpose()
+    }
+
+    /// The type that the answer is to be about; none: all of them.
+    pub fn entity_type(&self) -> Result<Option<Type>, Failure> {
+        match self.property("entityType") {
+            None => Ok(None),
+            Some("queue") => Ok(Some(Type::Queue)),
+            Some("binding") => Ok(Some(Type::Binding)),
+            Some(_) => Err(bad("`entityType` is neither queue nor binding")),
+        }
     }
 
     /// A value of the body.
@@ -50,6 +67,14 @@ impl<'m> Request<'m> {
 
     /// The settings of a queue.
     pub fn settings(&self) -> Result<Settings<'m>, Failure> {
+        let is_map_or_nothing = match self.message.body() {
+            Body::Nothing | Body::Data([]) => true,
+            Body::Value(value) => value.is_null() || value.map().is_some(),
+            _ => false,
+        };
+        if !is_map_or_nothing {
+            return Err(bad("settings are a map, in a section amqp-value"));
+        }
         if let Some(unknown) = self.keys().find(|key| *key != "queue" && !QUEUE_FIELDS.contains(key)) {
             return Err(bad(&format!("`{unknown}` is no setting of a queue")));
         }
