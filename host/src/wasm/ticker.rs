@@ -7,18 +7,15 @@ use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-/// No call began for two windows: the thread sleeps.
+/// The thread sleeps until a call begins.
 const PARKED: u8 = 0;
-/// No call began in this window yet.
+/// No call has begun since the last tick.
 const QUIET: u8 = 1;
-/// A call began in this window.
+/// A call has begun since the last tick.
 const BUSY: u8 = 2;
 
 /// Length of a tick, at least. A finer one would wake the thread more often than deadlines of milliseconds are worth.
 pub(super) const TICK: Duration = Duration::from_millis(1);
-
-/// Ticks of a window: it goes on for one or two of them after the last call.
-const WINDOW: u32 = 10;
 
 /// Wakes the thread of ticks, from whatever thread.
 #[derive(Clone)]
@@ -99,8 +96,8 @@ impl Ticker {
         Waker(self.thread.as_ref().map(|thread| (self.shared.clone(), thread.thread().clone())))
     }
 
-    /// To be called before each call of a guest, after its deadline was set: from then on there are as many ticks as a window
-    /// has, at least. One load of a word that seldom changes, while calls are frequent.
+    /// To be called before each call of a guest, after its deadline was set: one tick comes after that, and a call which is seen
+    /// at it holds the thread. One load of a word that changes twice a tick at most.
     #[inline]
     pub(super) fn touch(&self) {
         if self.shared.state.load(Ordering::Acquire) != BUSY {
@@ -131,11 +128,16 @@ impl Drop for Ticker {
 
 fn run(shared: &Shared, engine: &wasmtime::Engine) {
     let comes_first = priority::come_first();
-    let mut left = WINDOW;
     while !shared.stop.load(Ordering::Acquire) {
-        if shared.state.load(Ordering::Acquire) == PARKED {
-            thread::park();
-            left = WINDOW;
+        // Whoever called before has its tick now; who calls from here on sees to one more.
+        let began = shared.state.compare_exchange(BUSY, QUIET, Ordering::AcqRel, Ordering::Acquire).is_ok();
+        let is_held = shared.held.load(Ordering::Acquire) > 0;
+        if !began && !is_held {
+            // QUIET becomes PARKED, unless somebody has called meanwhile.
+            let parked = shared.state.compare_exchange(QUIET, PARKED, Ordering::AcqRel, Ordering::Acquire);
+            if parked.is_ok() || parked == Err(PARKED) {
+                thread::park();
+            }
             continue;
         }
         let before = Instant::now();
@@ -144,16 +146,36 @@ fn run(shared: &Shared, engine: &wasmtime::Engine) {
         let late = if comes_first { before.elapsed().as_micros() / TICK.as_micros() } else { 1 };
         shared.ticks.fetch_add(u64::try_from(late).unwrap_or(u64::MAX).max(1), Ordering::AcqRel);
         engine.increment_epoch();
-        left -= 1;
-        if left == 0 {
-            left = WINDOW;
-            if shared.held.load(Ordering::Acquire) > 0 {
-                continue;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn is_parked(ticker: &Ticker) -> bool {
+        ticker.shared.state.load(Ordering::Acquire) == PARKED
+    }
+
+    /// Ten calls a second are no reason to wake a thread a thousand times.
+    #[test]
+    fn it_sleeps_when_a_call_has_had_its_tick_and_none_is_held() {
+        let ticker = Ticker::start(wasmtime::Engine::default());
+        let (waker, patience) = (ticker.waker(), Instant::now() + Duration::from_secs(60));
+        let mut ticks = 0;
+        for _ in 0..3 {
+            ticker.touch();
+            while !is_parked(&ticker) {
+                assert!(Instant::now() < patience, "it does not sleep");
+                thread::yield_now();
             }
-            // BUSY becomes QUIET; QUIET, which nobody touched for a whole window, becomes PARKED.
-            if shared.state.compare_exchange(QUIET, PARKED, Ordering::AcqRel, Ordering::Acquire).is_err() {
-                let _ = shared.state.compare_exchange(BUSY, QUIET, Ordering::AcqRel, Ordering::Acquire);
-            }
+            assert!(waker.ticks() > ticks, "a call has its tick");
+            ticks = waker.ticks();
         }
+        let held = waker.hold();
+        while waker.ticks() < ticks + 5 {
+            assert!(Instant::now() < patience && !is_parked(&ticker), "a call that lasts is seen again and again");
+        }
+        drop(held);
     }
 }

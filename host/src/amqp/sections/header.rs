@@ -27,23 +27,25 @@ impl Default for Header {
 impl Header {
     /// Reads the list.
     pub(super) fn read(content: Value<'_>) -> Result<Self, Bad> {
-        let wrong = || decode("a header has a field of a wrong type");
-        let mut fields = content.list().ok_or_else(wrong)?;
-        let flag = |value: Option<Value<'_>>| value.map_or(Ok(false), |value| value.as_bool().ok_or_else(wrong));
-        let number = |value: Option<Value<'_>>| match value {
-            Some(value) => value.as_uint().map(Some).ok_or_else(wrong),
+        let wrong = |name: &str| decode(format!("header: {name} is not of its type"));
+        let mut fields = content.list().ok_or_else(|| decode("a header is not a list"))?;
+        let flag = |name, value: Option<Value<'_>>| {
+            value.map_or(Ok(false), |value| value.as_bool().ok_or_else(|| wrong(name)))
+        };
+        let number = |name, value: Option<Value<'_>>| match value {
+            Some(value) => value.as_uint().map(Some).ok_or_else(|| wrong(name)),
             None => Ok(None),
         };
-        let durable = flag(fields.field())?;
+        let durable = flag("durable", fields.field())?;
         let priority = match fields.field() {
-            Some(value) => value.as_ubyte().ok_or_else(wrong)?,
+            Some(value) => value.as_ubyte().ok_or_else(|| wrong("priority"))?,
             None => 4,
         };
-        let ttl_milliseconds = number(fields.field())?;
-        let first_acquirer = flag(fields.field())?;
-        let delivery_count = number(fields.field())?.unwrap_or(0);
+        let ttl_milliseconds = number("ttl", fields.field())?;
+        let first_acquirer = flag("first-acquirer", fields.field())?;
+        let delivery_count = number("delivery-count", fields.field())?.unwrap_or(0);
         if !fields.is_finished() {
-            return Err(wrong());
+            return Err(decode("header: more fields than there are"));
         }
         Ok(Self { durable, priority, ttl_milliseconds, first_acquirer, delivery_count })
     }

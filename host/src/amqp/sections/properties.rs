@@ -58,34 +58,34 @@ impl<'m> Id<'m> {
 impl<'m> Properties<'m> {
     /// Reads the list.
     pub(super) fn read(content: Value<'m>) -> Result<Self, Bad> {
-        let mut fields = content.list().ok_or_else(wrong)?;
+        let mut fields = content.list().ok_or_else(|| decode("properties are not a list"))?;
         let fields = &mut fields;
         let read = Self {
-            message_id: optional(fields, Id::read)?,
-            user_id: optional(fields, Value::as_binary)?,
-            to: optional(fields, Value::as_str)?,
-            subject: optional(fields, Value::as_str)?,
-            reply_to: optional(fields, Value::as_str)?,
-            correlation_id: optional(fields, Id::read)?,
-            content_type: optional(fields, Value::as_symbol)?,
-            content_encoding: optional(fields, Value::as_symbol)?,
-            absolute_expiry_time: optional(fields, Value::as_timestamp)?,
-            creation_time: optional(fields, Value::as_timestamp)?,
-            group_id: optional(fields, Value::as_str)?,
-            group_sequence: optional(fields, Value::as_uint)?,
-            reply_to_group_id: optional(fields, Value::as_str)?,
+            message_id: optional(fields, "message-id", Id::read)?,
+            user_id: optional(fields, "user-id", Value::as_binary)?,
+            to: optional(fields, "to", Value::as_str)?,
+            subject: optional(fields, "subject", Value::as_str)?,
+            reply_to: optional(fields, "reply-to", Value::as_str)?,
+            correlation_id: optional(fields, "correlation-id", Id::read)?,
+            content_type: optional(fields, "content-type", Value::as_symbol)?,
+            content_encoding: optional(fields, "content-encoding", Value::as_symbol)?,
+            absolute_expiry_time: optional(fields, "absolute-expiry-time", Value::as_timestamp)?,
+            creation_time: optional(fields, "creation-time", Value::as_timestamp)?,
+            group_id: optional(fields, "group-id", Value::as_str)?,
+            group_sequence: optional(fields, "group-sequence", Value::as_uint)?,
+            reply_to_group_id: optional(fields, "reply-to-group-id", Value::as_str)?,
         };
-        if fields.is_finished() { Ok(read) } else { Err(wrong()) }
+        if fields.is_finished() { Ok(read) } else { Err(decode("properties: more fields than there are")) }
     }
 }
 
-fn optional<'m, T>(fields: &mut Reader<'m>, read: impl FnOnce(&Value<'m>) -> Option<T>) -> Result<Option<T>, Bad> {
+fn optional<'m, T>(
+    fields: &mut Reader<'m>,
+    name: &str,
+    read: impl FnOnce(&Value<'m>) -> Option<T>,
+) -> Result<Option<T>, Bad> {
     match fields.field() {
-        Some(value) => read(&value).map(Some).ok_or_else(wrong),
+        Some(value) => read(&value).map(Some).ok_or_else(|| decode(format!("properties: {name} is not of its type"))),
         None => Ok(None),
     }
-}
-
-fn wrong() -> Bad {
-    decode("properties have a field of a wrong type")
 }

@@ -74,6 +74,13 @@ fn what_is_no_message_is_refused() {
     ] {
         assert!(Sections::scan(&bytes, &Limits::default()).is_err(), "{why}");
     }
+    for (bytes, why) in [
+        (described(0x73, &list(&[NULL, &string("guest")])), "properties: user-id is not of its type"),
+        (described(0x70, &list(&[TRUE, &string("4")])), "header: priority is not of its type"),
+    ] {
+        let refused = Sections::scan(&bytes, &Limits::default()).unwrap_err();
+        assert_eq!(refused.description.as_deref(), Some(why), "whoever sent it has to know which field");
+    }
     let many: Vec<u8> = (0..1025).flat_map(|_| message(b"")).collect();
     assert!(Sections::scan(&many, &Limits::default()).is_err());
 }

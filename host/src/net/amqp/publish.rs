@@ -45,6 +45,7 @@ impl Side {
         let Transfer { link, delivery, settled, .. } = transfer;
         if let Err(Refused { why, is_address }) = self.take_in(now, &transfer) {
             self.context.broker.metrics().messages_refused_total.add(1);
+            self.log_refused(&why);
             if let Some(State::Transactional { txn, .. }) = transfer.state.as_deref() {
                 self.spoil(txn, &why);
             }
@@ -54,6 +55,16 @@ impl Side {
                 self.answers
                     .push_back((0, Told::Incoming { link, delivery, state: State::rejected(why), settled: true }));
             }
+        }
+    }
+
+    /// Some clients send what is rejected again and again, and tell nobody why: the log says it, once a connection.
+    #[cold]
+    fn log_refused(&mut self, why: &Error) {
+        if !std::mem::replace(&mut self.has_told_refusal, true) {
+            let client = self.client.as_ref().map_or("", |client| &client.id);
+            let why = why.description.as_deref().unwrap_or_default();
+            tracing::warn!(client, peer = %self.peer, why, "a message is rejected; others of this connection are not told");
         }
     }
 

@@ -55,6 +55,8 @@ pub struct Side {
     pub(super) transactions: Transactions,
     /// What is said when so much is on disk.
     pub(super) answers: VecDeque<(Sequence, Told)>,
+    /// The log has said that a message of its was rejected.
+    pub(super) has_told_refusal: bool,
     /// For which of them the hall will wake this connection.
     awaited: Sequence,
     /// Messages of which not all has come, and what is counted for them.
@@ -104,6 +106,7 @@ impl Side {
             waiting: None,
             transactions: Transactions::default(),
             answers: VecDeque::new(),
+            has_told_refusal: false,
             awaited: 0,
             partial: (0, None),
         }
