@@ -145,8 +145,9 @@ fn a14_to_a25_what_is_wrong_within_a_session() {
     stops("A21", 0x17, &[half, send(Some(1), Some(b"u"))].concat(), INVALID);
     stops("A25", 0x17, &disposition(true, 0, u32::MAX, true, ACCEPTED), INVALID);
     stops("A25", 0x17, &disposition(true, 1, 0, true, ACCEPTED), INVALID);
-    let window: Vec<u8> = (0..600u32).flat_map(|id| send(Some(id), Some(&id.to_be_bytes()))).collect();
-    stops("A16", 0x16, &window.repeat(1), "amqp:link:transfer-limit-exceeded");
+    // Whatever is read in one go is held against the credit that there was: of so many, some go comes to more than that.
+    let burst: Vec<u8> = (0..3_000u32).flat_map(|id| send(Some(id), Some(&id.to_be_bytes()))).collect();
+    stops("A16", 0x16, &burst, "amqp:link:transfer-limit-exceeded");
 }
 
 #[test]
