@@ -106,6 +106,37 @@ fn the_expiry_interval_is_that_of_the_last_connection() {
     assert!(!connect(V5).id(&id).clean(false).open().connack.present);
 }
 
+/// [MQTT-3.2.0-1], [MQTT-3.8.4-1], [MQTT-4.3.2-4], [MQTT-4.3.3-8]: a client that sends all at once and reads to the end hears what
+/// became of it, though the answers wait for the disk and its goodbye has come long before.
+#[test]
+fn what_was_asked_before_a_goodbye_is_answered() {
+    for version in ALL {
+        let (id, topic) = (unique("all-at-once"), unique("topic"));
+        let message = |qos, id| writer::publish(version, &Publish::new(&topic, "m", qos).id(id));
+        let all = [
+            connect(version).id(&id).kept().bytes(),
+            writer::subscribe(version, 1, &Properties::default(), &[Subscription::new(&topic, 1)]),
+            message(1, 2),
+            message(2, 3),
+            writer::disconnect(version, 0, &Properties::default()),
+        ];
+        let mut client = Client::dial(address(), version);
+        client.send(&all.concat());
+        let mut answers = Vec::new();
+        while let Ok(packet) = client.try_receive() {
+            answers.push(match packet {
+                Packet::Connack(answer) => (0x20, answer.code.into()),
+                Packet::Suback(answer) => (0x90, answer.id),
+                Packet::Puback(answer) => (0x40, answer.id),
+                Packet::Pubrec(answer) => (0x50, answer.id),
+                Packet::Publish(_) => continue,
+                other => panic!("{other:?}"),
+            });
+        }
+        assert_eq!(answers, [(0x20, 0), (0x90, 1), (0x40, 2), (0x50, 3)]);
+    }
+}
+
 /// 3.14.2.2.2
 #[test]
 fn a_goodbye_may_change_the_expiry_interval() {

@@ -56,6 +56,40 @@ fn a_goodbye_drops_the_will() {
     }
 }
 
+/// [MQTT-3.14.4-3]: also of a client that closes before it has read all that came for it. Writing to it fails then, and what it
+/// had sent before, acknowledgements and goodbye, is there all the same.
+#[test]
+fn a_goodbye_in_the_midst_of_a_backlog_counts() {
+    const CLIENTS: usize = 5;
+    for version in BOTH {
+        let (topic, wills) = (unique("backlog"), unique("midst"));
+        let mut watcher = watcher(version, &wills);
+        let ids: Vec<String> = (0..CLIENTS).map(|_| unique("leaves")).collect();
+        for id in &ids {
+            let mut client = connect(version).id(id).kept().open();
+            client.subscribe(&topic, 1);
+            client.disconnect();
+        }
+        let mut publisher = client(version);
+        (0..600).for_each(|n| publisher.say(&topic, &format!("{n:010000}"), 1));
+        for id in &ids {
+            let mut client = connect(version).id(id).kept().will(Will::new(&wills, "never")).resume();
+            (0..24).for_each(|n| assert_eq!(client.take().text().parse(), Ok(n), "{id}"));
+            client.send(&writer::disconnect(version, 0, &Properties::default()));
+            drop(client);
+        }
+        watcher.expect_nothing();
+        for id in &ids {
+            let next = connect(version).id(id).kept().resume().delivery();
+            assert_eq!(
+                (next.text().parse(), next.duplicate),
+                (Ok(24), true),
+                "what was acknowledged does not come again"
+            );
+        }
+    }
+}
+
 /// 3.14.2.1, reason code 0x04
 #[test]
 fn a_goodbye_with_will_publishes_it() {

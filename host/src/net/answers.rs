@@ -97,11 +97,15 @@ impl Connection {
         ended
     }
 
-    /// Waits until so much is on disk, for a bounded time; answers that wait are not given any more.
+    /// Waits until so much is on disk, for a bounded time, and gives the answers that wait for it, too: who says goodbye may
+    /// wait for those, and reads them until the connection is closed (MQTT-3.8.4-1, MQTT-4.3.2-4).
     pub(super) async fn await_disk(&mut self, after: Sequence) {
-        self.answers.clear();
-        self.answers.push_back((after, Say::Bytes(Vec::new())));
-        self.last_answers().await;
+        if after > 0 {
+            self.answers.push_back((after, Say::Bytes(Vec::new())));
+        }
+        if !self.answers.is_empty() {
+            self.last_answers().await;
+        }
     }
 
     /// What was taken is answered before the broker goes: who has released a message and hears nothing would have to

@@ -27,8 +27,8 @@ use tokio::time::{Instant, Sleep};
 
 /// How often a connection looks whether the disk has caught up.
 const DISK_RETRY: Duration = Duration::from_millis(20);
-/// How often a connection reads on for somebody who waits to take its place.
-const MAKE_WAY_READS_MAX: usize = 64;
+/// How often a connection that is to end reads on, for what its client had sent.
+const READS_ON_MAX: usize = 64;
 /// A deadline that is noticed so much later shows that this process did not run meanwhile.
 const LATE_MILLISECONDS: u64 = 250;
 /// How often a connection looks at its socket then: the runtime gets to 1,024 of them each time.
@@ -312,6 +312,8 @@ impl Connection {
     async fn signal(&mut self, now: Time) -> Result<(), End> {
         let signals = self.outlet.signals();
         if signals.broken {
+            // The system still has what the client had sent before, its goodbye perhaps (MQTT-3.14.4-3).
+            Box::pin(self.read_on(now)).await?;
             return Err(End::Lost);
         }
         if let Some(why) = signals.close {
@@ -373,8 +375,15 @@ impl Connection {
     /// Somebody comes with the same client id: what this client had sent before that counts, its goodbye above all.
     async fn make_way(&mut self, now: Time) -> Result<(), End> {
         self.way = self.outlet.waiting_for_way();
+        self.read_on(now).await?;
+        self.way.clear();
+        Ok(())
+    }
+
+    /// Works off what the client has sent so far.
+    async fn read_on(&mut self, now: Time) -> Result<(), End> {
         let mut found = true;
-        for _ in 0..MAKE_WAY_READS_MAX {
+        for _ in 0..READS_ON_MAX {
             // The runtime looks at the socket before it comes back here; what was read made room for more.
             tokio::task::yield_now().await;
             self.context.begin_turn(now);
@@ -396,7 +405,6 @@ impl Connection {
                 Poll::Pending => break,
             }
         }
-        self.way.clear();
         Ok(())
     }
 

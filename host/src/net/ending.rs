@@ -52,7 +52,6 @@ impl Connection {
         let now = self.context.clock.now();
         let metrics = self.context.broker.metrics().clone();
         let departure = match &end {
-            End::Detached(0) => None,
             // Its sign is that the connection is closed.
             End::Detached(after) => {
                 self.await_disk(*after).await;

@@ -158,9 +158,10 @@ impl Outlet {
         self.flags.load(Ordering::Acquire) & BLOCKED != 0
     }
 
-    /// Whether so much waits for the socket that the client has to read before it is read from.
+    /// Whether so much waits for the socket that the client has to read before it is read from. It never will where writing
+    /// has failed.
     pub fn is_congested(&self) -> bool {
-        self.flags.load(Ordering::Relaxed) & CONGESTED != 0
+        self.flags.load(Ordering::Relaxed) & (CONGESTED | BROKEN) == CONGESTED
     }
 
     /// Takes the signals.
