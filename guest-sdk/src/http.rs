@@ -196,7 +196,12 @@ mod wasm {
             ErrorCode::HttpResponseTimeout | ErrorCode::ConnectionTimeout => HttpError::TimedOut,
             ErrorCode::HttpResponseBodySize(_) | ErrorCode::HttpRequestBodySize(_) => HttpError::TooLarge,
             ErrorCode::InternalError(Some(why)) => HttpError::Failed(why),
-            other => HttpError::Failed(format!("{other:?}")),
+            ErrorCode::ConnectionRefused => HttpError::Failed("connection refused".to_string()),
+            ErrorCode::DestinationNotFound => HttpError::Failed("there is no such host".to_string()),
+            ErrorCode::TlsProtocolError => {
+                HttpError::Failed("its certificate is not trusted, or it speaks no TLS".to_string())
+            }
+            other => HttpError::Failed(format!("no answer: {other:?}")),
         }
     }
 }

@@ -5,7 +5,7 @@ use super::peer::Peer;
 use super::value::Value;
 use super::{Client, address, own, raw, run};
 use crate::doors::rig::{figure_of, until};
-use crate::harness::{Process, unique};
+use crate::harness::{Process, Publish, V5, connect, unique};
 use fe2o3_amqp::link::receiver::CreditMode;
 use fe2o3_amqp::types::definitions::ReceiverSettleMode;
 use fe2o3_amqp::types::messaging::Modified;
@@ -179,6 +179,30 @@ fn links_that_were_detached_go_on_where_they_were() {
         next.accept(&delivery).await.expect("it is settled");
         client.close().await;
     });
+}
+
+/// What its publisher was promised nothing of is dropped at the mark on memory, also where a receiver is to settle it.
+#[test]
+fn what_was_published_at_most_once_stays_below_the_mark_on_memory() {
+    const MARK: u64 = 8 << 20;
+    let mark = format!("broker.memory_bytes_max={MARK}");
+    let Some(broker) = Process::start_with(&[&mark], None) else { return };
+    let topic = unique("unread");
+    let mut peer = Peer::begun(broker.amqp());
+    let terms = Terms { node: Some(raw::source(&topic)), ..Terms::default() };
+    peer.link("in", 0, true, &terms);
+    peer.send(&raw::flow(0, u32::MAX >> 1, Some((0, 0, 100_000, false, false))));
+    for name in [topic.as_str(), "/queues/unread"] {
+        let mut publisher = connect(V5).at(broker.address()).open();
+        for _ in 0..640 {
+            publisher.send_publish(&Publish::new(name, vec![b'x'; 65_536], 0));
+        }
+        publisher.ping();
+    }
+    assert!(figure_of(&broker.admin(), "pliant_messages_dropped_total") > 0);
+    let held = figure_of(&broker.admin(), "pliant_message_bytes");
+    // Of one that is on its way to an AMQP receiver both forms are there.
+    assert!(held <= 2 * MARK, "{held} bytes");
 }
 
 /// What receivers write on messages that wait counts like messages: it passes the mark on memory, and is written no more.

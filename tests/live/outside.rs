@@ -117,6 +117,8 @@ fn a_module_that_fails_after_its_question_refuses() {
         come_in(broker.address(), user, UNAVAILABLE);
         let log = log(&admin);
         assert!(log.contains("no answer: TimedOut") && log.contains(why), "{log}");
+        let told = format!("no answer from http://{}: it took too long", server.at);
+        assert!(log.contains(&told), "the broker says it, whatever the module does: {log}");
     }
     come_in(broker.address(), "ann", OK);
 }

@@ -224,7 +224,8 @@ impl Broker {
 
     /// Puts one copy into a mailbox, and notes it for the store where it has to outlive the process.
     pub(super) fn offer(&self, mailbox: &Arc<Mailbox>, copy: Queued, staged: &mut Staged) -> Offered {
-        if copy.guarantee == Guarantee::AtMostOnce && self.is_short() && mailbox.depth() > 0 {
+        let may_drop = || copy.guarantee == Guarantee::AtMostOnce || copy.dropped_when_full();
+        if self.is_short() && mailbox.depth() > 0 && may_drop() {
             return Offered::Dropped;
         }
         if copy.guarantee == Guarantee::AtMostOnce || !mailbox.is_durable() {

@@ -67,7 +67,11 @@ pub fn connections_max(wanted: usize) -> usize {
     let files = rlimit::increase_nofile_limit(u64::MAX).unwrap_or(u64::MAX);
     let most = usize::try_from(files - FILES_RESERVED.min(files / 2)).unwrap_or(usize::MAX);
     if most < wanted && most < 10_000 {
-        tracing::info!(connections = most, files, "the system's bound on open files bounds connections");
+        tracing::warn!(
+            connections = most,
+            files,
+            "the system's bound on open files bounds connections: raise it (ulimit -n, LimitNOFILE=)"
+        );
     }
     wanted.min(most)
 }
@@ -125,7 +129,8 @@ impl Gate {
     fn refuse(&self, crowded: Crowded, address: Option<IpAddr>, now: Instant) {
         self.metrics.connections_refused_total.add(1);
         if let Some(connections) = self.turned_away.lock().next(now) {
-            tracing::warn!(reason = %crowded, ?address, connections, "connections are turned away");
+            let connections_max = self.limits.connections_max;
+            tracing::warn!(reason = %crowded, ?address, connections, connections_max, "connections are turned away");
         }
     }
 }

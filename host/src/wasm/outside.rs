@@ -103,27 +103,37 @@ pub struct Reply {
 }
 
 /// Why there is no answer.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Failure {
     /// The operator lets this module not speak to that host, or not in this hook.
+    #[error("it may not be asked")]
     Denied,
     /// The request is none, such as one without a host.
+    #[error("the request is none")]
     BadRequest,
     /// More requests than one call may make.
+    #[error("one call may make no more requests")]
     TooMany,
     /// More is sent than a request may have.
+    #[error("the request has more than {0} bytes")]
     RequestTooLarge(usize),
     /// More came than an answer may have.
+    #[error("the answer has more than {0} bytes")]
     ReplyTooLarge(usize),
     /// It took too long.
+    #[error("it took too long")]
     TimedOut,
     /// There is no such host.
+    #[error("there is no such host")]
     NoHost,
     /// Nobody listens there.
+    #[error("connection refused")]
     Refused,
     /// The other side is not who it has to be, or speaks no TLS.
+    #[error("its certificate is not trusted, or it speaks no TLS")]
     Tls,
     /// Anything else.
+    #[error("{0}")]
     Other(String),
 }
 

@@ -192,7 +192,12 @@ fn deploy(admin: &AdminArgs, args: &DeployArgs) -> Outcome {
     ask("config", args.config.as_deref().map(document).transpose()?);
     let path = format!("/api/v1/modules/{}?{}", escape(&name), query.join("&"));
     let body = Body { kind: "application/wasm", bytes: &bytes };
-    let answer = admin.connect()?.call("PUT", &path, Some(body))?;
+    let answer = admin.connect()?.call("PUT", &path, Some(body)).map_err(|failure| match failure {
+        Failure::Failed(why) if args.config.is_none() && why.contains("refuses its configuration") => {
+            Failure::Failed(format!("{why} (give it one with --config)"))
+        }
+        failure => failure,
+    })?;
     match (args.canary, answer["canary"].as_u64()) {
         (Some(percent), Some(tried)) if !args.json => output::line(&format!(
             "{name} is on trial: version {tried} for {percent} of 100 clients, version {} for the others; confirm it, or roll \

@@ -2,7 +2,7 @@
 
 use super::super::chain::{Chain, Link, OnFailure};
 use super::super::closed::Closed;
-use super::super::component::{self, Compiled};
+use super::super::component::Compiled;
 use super::super::error::DeployError;
 use super::super::hooks::{Action, Credentials, Happening, Loss, UnmetWishes};
 use super::super::imports::log::Log;
@@ -59,7 +59,7 @@ impl Modules {
         config: &str,
     ) -> Result<Vec<ExampleRun>, DeployError> {
         let inner = self.inner();
-        let compiled = Arc::new(component::compile(&inner.engine, &inner.limits, bytes)?);
+        let compiled = inner.compile(bytes)?;
         inner.rehearse_examples(&compiled, examples, config, None)
     }
 }
@@ -111,7 +111,11 @@ impl Inner {
         let Some(examples) = super::find(bytes).map_err(DeployError::Examples)? else { return Ok(()) };
         let runs = self.rehearse_examples(compiled, &examples, "{}", Some(PATIENCE))?;
         match runs.iter().find(|run| !run.differences.is_empty()) {
-            Some(run) => Err(DeployError::Examples(format!("{}: {}", run.name, run.differences.join("; ")))),
+            Some(run) => {
+                let failed = run.decision["failed"].as_str().map(|why| format!(" (the call failed: {why})"));
+                let failed = failed.unwrap_or_default();
+                Err(DeployError::Examples(format!("{}: {}{failed}", run.name, run.differences.join("; "))))
+            }
             None => Ok(()),
         }
     }

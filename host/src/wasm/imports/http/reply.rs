@@ -2,6 +2,7 @@
 
 use super::super::super::instance::Cell;
 use super::super::super::outside::{Failure, Reply};
+use super::super::log::LogLevel;
 use super::desk::{Future, Thing};
 use super::streams::{InputStream, Pollable};
 use super::values::{code, desk, error, given, lent, ok, own, some};
@@ -20,6 +21,7 @@ pub(super) fn await_reply(store: &mut StoreContextMut<'_, Cell>, number: u32) {
     if let Some(Thing::Bytes(bytes)) = body.and_then(|body| desk(store).take(body)) {
         errand.body = bytes;
     }
+    let server = server_of(&errand.url).to_owned();
     let cell = store.data_mut();
     errand.patience = errand.patience.min(cell.share.patience);
     let reply = match cell.share.requests.checked_sub(1) {
@@ -36,6 +38,9 @@ pub(super) fn await_reply(store: &mut StoreContextMut<'_, Cell>, number: u32) {
             Err(Failure::TooMany)
         }
     };
+    if let Err(failure) = &reply {
+        cell.write_line(LogLevel::Warn, &format!("no answer from {server}: {failure}"));
+    }
     let limits = &cell.services.limits;
     // What an instance holds is bounded, however many answers it keeps and does not read.
     let bytes_max = limits.http_reply_bytes_max.saturating_mul(2);
@@ -51,6 +56,13 @@ pub(super) fn await_reply(store: &mut StoreContextMut<'_, Cell>, number: u32) {
     cell.rested();
     store.set_epoch_deadline(1);
     store.data_mut().services.outside.waker.touch();
+}
+
+/// Scheme, host and port: what follows them is between the module and that server.
+fn server_of(url: &str) -> &str {
+    let host = url.find("://").map_or(0, |at| at + 3);
+    let end = url[host..].find(['/', '?']).map_or(url.len(), |at| host + at);
+    &url[..end]
 }
 
 pub(super) fn subscribe(store: &mut StoreContextMut<'_, Cell>, params: &[Val]) -> Answer {
