@@ -279,6 +279,9 @@ impl Writer {
         }
         if self.shared.healthy.swap(false, Ordering::AcqRel) {
             tracing::error!(%error, "the store fails; nothing durable is acknowledged until it works again");
+            if matches!(error, redb::Error::Io(error) if error.kind() == std::io::ErrorKind::FileTooLarge) {
+                tracing::error!("the system bounds the size of files: raise that (ulimit -f, LimitFSIZE=)");
+            }
             self.shared.metrics.store_failures_total.add(1);
             self.shared.tell();
         } else {
