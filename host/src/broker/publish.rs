@@ -256,9 +256,6 @@ impl Broker {
         route: Arc<Route>,
         staged: &mut Staged,
     ) -> Passed {
-        if route.asks_nobody(&message) {
-            return self.pass_unasked(worker, now, message, &route, staged);
-        }
         match self.judge(worker, now, publisher, message, route) {
             Decision::Refused(refusal) => Passed::Refused(refusal),
             Decision::Go(decided, route) => {
@@ -272,26 +269,6 @@ impl Broker {
                     Err(full) => Passed::Full(Box::new(decided), full),
                 }
             }
-        }
-    }
-
-    /// Most messages: no module has a say, nothing is retained, and no queue is made. What is decided about others need not be
-    /// carried about for them.
-    #[inline(always)]
-    fn pass_unasked(
-        &self,
-        worker: &mut Worker,
-        now: Time,
-        message: Message,
-        route: &Arc<Route>,
-        staged: &mut Staged,
-    ) -> Passed {
-        if let Err(refusal) = self.has_form(worker, &message, route) {
-            return Passed::Refused(refusal);
-        }
-        match self.has_room(now, &message, route, Keep::No) {
-            Ok(()) => Passed::Taken(self.hand_out(worker, now, &message, route, Keep::No, staged)),
-            Err(full) => Passed::Full(Box::new(Decided { message, keep: Keep::No, beside: Beside::default() }), full),
         }
     }
 
@@ -327,6 +304,7 @@ impl Broker {
 
     /// Asks the modules about a message, and about what they want published beside it. Nothing comes of it yet but the queues that
     /// it goes to, where those were not there.
+    #[inline(always)]
     pub(super) fn judge(
         &self,
         worker: &mut Worker,

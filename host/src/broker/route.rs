@@ -10,7 +10,7 @@ use super::shared_groups::Group;
 use super::worker::Worker;
 use crate::client::Scope;
 use crate::dialogue::{Identifiers, SubscribeOptions};
-use crate::message::{Guarantee, Message, Refusal, RefusalKind};
+use crate::message::{Guarantee, Refusal, RefusalKind};
 use crate::store::MailboxId;
 use crate::topic::Topic;
 use crate::wasm::{Chain, Guests, RetainAsk, Retention};
@@ -248,15 +248,6 @@ impl Route {
     /// Bytes that it takes, roughly.
     pub(super) fn size(&self) -> usize {
         size_of::<Self>() + self.topic.as_str().len() + self.targets.len() * size_of::<Target>()
-    }
-
-    /// Whether no module decides about this message, nothing of it is retained, and it makes no queue.
-    #[inline(always)]
-    pub(super) fn asks_nobody(&self, message: &Message) -> bool {
-        !self.wants_routing
-            && !self.is_queue
-            && matches!(self.unflagged, RetainAsk::Never)
-            && !message.envelope().retain
     }
 
     /// Whether a client gets a copy for itself.
