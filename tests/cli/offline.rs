@@ -272,6 +272,38 @@ fn examples_of_a_module_are_run_and_told() {
     test(&replay).expect(0, "0 decisions differ over 1 samples");
     let config = [&replay[..], &["--config", "{}"]].concat();
     test(&config).expect(0, "0 decisions differ");
+    fs::write(folder.path().join("beside.wasm"), guests::component("beside")).unwrap();
+    let crosses = test(&["beside.wasm", "--replay", "samples.json", "--against", "router.wasm"]);
+    crosses.expect(0, "1 decisions differ over 1 samples");
+    assert!(crosses.out.contains("sample 1, x, translation.to-amqp:"), "{}", crosses.out);
+}
+
+/// A value of AMQP in TOML, which has no null, and in which a number alone does not say its type.
+#[test]
+fn examples_of_translation_are_written_in_toml() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("beside.wasm"), guests::component("beside")).unwrap();
+    let test = |amqp: &str| {
+        let example = "[[example]]\nhook = \"translation.from-amqp\"\ntopic = \"a\"\nexpect.message.topic = \"a\"\n";
+        fs::write(folder.path().join("examples.toml"), format!("{example}amqp = {{ {amqp} }}\n")).unwrap();
+        pliant(folder.path(), &["module", "test", "beside.wasm"], b"")
+    };
+    let values =
+        "a = \"x\", b = true, c = { null = {} }, d = { ulong = 1 }, e = { character = \"x\" }, f = { double = 2 }";
+    test(&format!("application_properties = {{ {values} }}, body.value = {{ timestamp = 1767225600000 }}"))
+        .expect(0, "ok");
+    for (amqp, why) in [
+        ("subjekt = \"x\"", "unknown field `subjekt`"),
+        ("body = { text = \"x\" }", "unknown variant `text`"),
+        ("body = { data = \"x\", value = \"x\" }", "examples.toml"),
+        ("footer.a = 5", "expected text, true, false, or a value with its type, such as { int = 5 }"),
+        ("footer.a = { ubyte = 256 }", "256"),
+        ("footer.a = { ubyte = 1, uint = 1 }", "a value has one type; `uint` is another"),
+        ("footer.a = { double = nan }", "a number that is finite is needed"),
+        ("footer.a = { uuid = \"x\" }", "uuid: "),
+    ] {
+        test(amqp).expect(1, why);
+    }
 }
 
 #[test]
@@ -313,6 +345,10 @@ fn hooks_are_timed() {
     let timed = pliant(folder.path(), &["module", "bench", "m.wasm", "--calls", "50"], b"");
     timed.expect(0, "routing.on-publish");
     assert_eq!(timed.out.lines().count(), 3, "a line for each size of payload: {}", timed.out);
+    fs::write(folder.path().join("m.wasm"), guests::component("beside")).unwrap();
+    let timed = pliant(folder.path(), &["module", "bench", "m.wasm", "--calls", "5"], b"");
+    timed.expect(0, "translation.to-amqp");
+    timed.expect(0, "translation.from-amqp");
 }
 
 #[test]

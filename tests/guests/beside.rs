@@ -77,27 +77,14 @@ impl Translation for Beside {
         }
         let head = AmqpMessage {
             durable: envelope.guarantee != Guarantee::AtMostOnce,
-            priority: None,
             ttl: envelope.expiry_seconds.map(|seconds| seconds * 1000),
-            delivery_count: 0,
-            delivery_annotations: Vec::new(),
             message_annotations: vec![("x-opt-retain".into(), AmqpValue::Boolean(envelope.retain))],
             message_id: Some(AmqpValue::Uuid(vec![7; if payload.size() == 1 { 3 } else { 16 }])),
-            user_id: None,
             to: Some(envelope.topic.clone()),
-            subject: None,
             reply_to: envelope.response_topic.clone(),
             correlation_id: envelope.correlation_data.clone().map(AmqpValue::Binary),
             content_type: envelope.content_type.clone(),
-            content_encoding: None,
-            absolute_expiry_time: None,
-            creation_time: None,
-            group_id: None,
-            group_sequence: None,
-            reply_to_group_id: None,
-            application_properties: Vec::new(),
-            body: AmqpBody::Data(Vec::new()),
-            footer: Vec::new(),
+            ..AmqpMessage::new(AmqpBody::Data(Vec::new()))
         };
         Ok(AmqpForm { head, body: None })
     }

@@ -7,6 +7,8 @@ use host::message::{Envelope, Guarantee, Message, Refusal, Will};
 use host::topic::{self, Topic};
 use host::wasm::{DeployError, DeployOptions, Guests, Modules, Outcome, Replay, RetainAsk, Retention};
 
+use serde_json::json;
+
 use super::components::{component, runtime};
 
 fn scope(identity: Option<&str>) -> Scope {
@@ -31,12 +33,19 @@ fn properties(message: &Message) -> Vec<(&str, &str)> {
 
 #[test]
 fn each_exports_the_hooks_it_is_there_for_and_needs_no_configuration() {
-    let modules = runtime(&[("topic-rules", "{}"), ("retain-rules", "{}"), ("will-rules", "{}"), ("exchanges", "{}")]);
+    let modules = runtime(&[
+        ("topic-rules", "{}"),
+        ("retain-rules", "{}"),
+        ("will-rules", "{}"),
+        ("exchanges", "{}"),
+        ("translate", "{}"),
+    ]);
     for (name, hooks) in [
         ("exchanges", vec!["routing"]),
         ("topic-rules", vec!["topic-mapping"]),
         ("retain-rules", vec!["retain-policy"]),
         ("will-rules", vec!["will-handling", "events"]),
+        ("translate", vec!["translation"]),
     ] {
         let info = modules.show(name).expect("it is there");
         let mut exported: Vec<&str> = info.hooks.clone();
@@ -49,7 +58,7 @@ fn each_exports_the_hooks_it_is_there_for_and_needs_no_configuration() {
 
 #[test]
 fn none_asks_for_anything_but_the_contract() {
-    for name in ["topic-rules", "retain-rules", "will-rules", "exchanges", "add-property"] {
+    for name in ["topic-rules", "retain-rules", "will-rules", "exchanges", "translate", "add-property"] {
         let bytes = component(name);
         assert!(!bytes.windows(5).any(|window| window == b"wasi:"), "{name} imports WASI");
     }
@@ -117,6 +126,69 @@ fn will_rules_add_reason_time_and_presence() {
     assert_eq!(told, [("status", &b"gone"[..], false), ("presence/c1", &b"offline"[..], true)]);
     let expected = [("will-reason", "connection-lost"), ("will-time", "2025-12-31T23:59:59.001Z")];
     assert_eq!(properties(&published[0]), expected);
+}
+
+/// Each field there and back, as examples of its component.
+#[test]
+fn translate_has_a_form_for_each_field() {
+    let uuid = "0123abcd-0123-4567-89ab-0123456789ab";
+    // A list of names and values in turn.
+    let twice = "0AAAABwAAAAEsQAAAAFrsQAAAAF2sQAAAAFrsQAAAAF3";
+    let examples = json!({ "example": [
+        {
+            "name": "to AMQP", "hook": "translation.to-amqp",
+            "message": {
+                "topic": "a/b", "payload": "x", "qos": 2, "retain": true, "expiry_seconds": 7, "payload_is_text": true,
+                "content_type": "text/plain", "response_topic": "back/here", "correlation_data_base64": "AP8=",
+                "user_properties": [["k", "v"], ["k", "w"]],
+            },
+            "expect": { "amqp": {
+                "durable": true, "ttl": 7_000, "to": "a/b", "reply_to": "back/here", "content_type": "text/plain",
+                "correlation_id": { "binary_base64": "AP8=" }, "application_properties": { "k": "v" },
+                "message_annotations": {
+                    "x-opt-mqtt-qos": { "ubyte": 2 }, "x-opt-retain-message": true,
+                    "x-opt-mqtt-payload-format": { "ubyte": 1 },
+                    "x-opt-mqtt-user-properties": { "encoded_base64": twice },
+                },
+                "body": { "data": "x" },
+            } },
+        },
+        {
+            "name": "and back", "hook": "translation.from-amqp", "topic": "a/b",
+            "amqp": {
+                "durable": true, "ttl": 6_001, "to": "elsewhere", "subject": "left out", "reply_to": "back/here",
+                "content_type": "text/plain", "correlation_id": { "uuid": uuid },
+                "application_properties": { "k": "v", "n": { "int": -3 }, "t": { "timestamp": -1_500 } },
+                "message_annotations": {
+                    "x-opt-mqtt-qos": { "ubyte": 2 }, "x-opt-retain-message": true,
+                    "x-opt-mqtt-user-properties": { "encoded_base64": twice },
+                },
+                "body": { "value": "x" },
+            },
+            "expect": { "message": {
+                "topic": "a/b", "payload": "x", "qos": 2, "retain": true, "expiry_seconds": 7, "payload_is_text": true,
+                "content_type": "text/plain", "response_topic": "back/here",
+                "correlation_data_base64": "dXJuOnV1aWQ6MDEyM2FiY2QtMDEyMy00NTY3LTg5YWItMDEyMzQ1Njc4OWFi",
+                "user_properties": [["k", "v"], ["k", "w"]],
+            } },
+        },
+        {
+            "name": "what only AMQP knows", "hook": "translation.from-amqp", "topic": "a/b",
+            "amqp": {
+                "reply_to": "a/+", "application_properties": { "b": { "binary_base64": "AQ==" }, "n": { "int": -3 } },
+                "body": { "value": { "ubyte": 200 } },
+            },
+            "expect": { "message": {
+                "payload_base64": "AFN3UMg=", "qos": 0, "response_topic": null, "user_properties": [["n", "-3"]],
+                "content_type": "message/vnd.rabbitmq.amqp",
+            } },
+        },
+    ] });
+    let modules = runtime(&[]);
+    let runs = modules.run_examples(&component("translate"), &serde_json::from_value(examples).unwrap(), "{}").unwrap();
+    for run in runs {
+        assert!(run.differences.is_empty(), "{}: {:#?}", run.name, run.differences);
+    }
 }
 
 #[test]

@@ -85,6 +85,47 @@ fn each_hook_has_its_decision_in_words() {
     assert!(access[4]["failed"].as_str().unwrap().starts_with("trapped"));
 }
 
+#[test]
+fn a_message_that_crosses_has_its_form_in_words() {
+    let there = |message: Json| json!({ "hook": "translation.to-amqp", "message": message });
+    let back = |amqp: Json| json!({ "hook": "translation.from-amqp", "topic": "b", "amqp": amqp });
+    let crossed = decisions(
+        "beside",
+        "{}",
+        json!([
+            there(json!({ "topic": "a", "payload": "xy", "qos": 1, "expiry_seconds": 3, "content_type": "text/plain" })),
+            { "hook": "translation.to-amqp", "topic": "shown/as", "message": { "topic": "a", "payload_base64": "/wA=" } },
+            there(json!({ "topic": "a" })),
+            there(json!({ "topic": "a", "payload": "1" })),
+            back(json!({ "body": { "data": "xy" } })),
+            back(json!({ "body": { "value": { "int": -5 } }, "application_properties": { "unit": { "symbol": "C" } } })),
+            back(json!({ "body": { "sequence_base64": ["/w==", "AA=="] } })),
+            back(json!({ "body": { "data": "refuse" } })),
+            back(json!({ "body": { "data": "trap" } })),
+            back(json!({})),
+        ]),
+    );
+    let id = json!({ "uuid": "07070707-0707-0707-0707-070707070707" });
+    let form = json!({
+        "durable": true, "ttl": 3_000, "message_annotations": { "x-opt-retain": false }, "message_id": id, "to": "a",
+        "content_type": "text/plain", "body": { "data": "xy" },
+    });
+    assert_eq!(crossed[0], json!({ "amqp": form }));
+    assert_eq!(
+        (&crossed[1]["amqp"]["to"], &crossed[1]["amqp"]["body"]["data_base64"]),
+        (&json!("shown/as"), &json!("/wA="))
+    );
+    assert_eq!(crossed[2]["refuse"], json!({ "kind": "PayloadInvalid", "reason": "nothing to translate" }));
+    assert!(crossed[3]["failed"].as_str().unwrap().contains("a UUID of 3 bytes"), "{}", crossed[3]);
+    assert_eq!(crossed[4], json!({ "message": { "topic": "b", "payload": "xy", "qos": 0, "retain": false } }));
+    assert_eq!(crossed[5]["message"]["payload"], "AmqpValue::Int(-5)");
+    assert_eq!(crossed[5]["message"]["user_properties"], json!([["unit", "AmqpValue::Symbol(\"C\")"]]));
+    assert_eq!(crossed[6]["message"]["payload_base64"], "/wA=");
+    assert_eq!(crossed[7], json!({ "refuse": { "kind": "PayloadInvalid", "reason": "as it was asked to" } }));
+    assert!(crossed[8]["failed"].as_str().unwrap().starts_with("trapped"), "{}", crossed[8]);
+    assert_eq!(crossed[9]["message"]["payload"], "");
+}
+
 /// Clock, state and retained messages are given, and what the module keeps and logs is told.
 #[test]
 fn what_a_module_asks_of_the_broker_is_given() {
@@ -138,6 +179,13 @@ fn a_wrong_example_says_which_and_why() {
         (json!({ "hook": "routing", "message": { "topic": "a", "qos": 3 } }), "example 1: message.qos: 0, 1 or 2"),
         (json!({ "hook": "events", "event": "born" }), "example 1: event: `born` is none that there is"),
         (
+            json!({ "hook": "translation", "message": { "topic": "a" } }),
+            "example 1: hook: there are no examples for `tra",
+        ),
+        (json!({ "hook": "translation.to-amqp", "topic": "a" }), "example 1: a message is needed"),
+        (json!({ "hook": "translation.from-amqp", "topic": "a" }), "example 1: a message of AMQP is needed, as amqp"),
+        (json!({ "hook": "translation.from-amqp", "topic": "a/#", "amqp": {} }), "example 1: topic: "),
+        (
             json!({ "hook": "routing", "config": { "verdict": 7 }, "message": { "topic": "a" } }),
             "example 1: it refuses its configuration",
         ),
@@ -161,6 +209,14 @@ fn an_example_is_about_what_the_component_exports() {
             "does not export delivery",
         ),
         (json!({ "hook": "access.authorize", "topic": "a", "expect": {} }), "does not export access"),
+        (
+            json!({ "hook": "translation.to-amqp", "message": { "topic": "a" }, "expect": {} }),
+            "does not export translation",
+        ),
+        (
+            json!({ "hook": "translation.from-amqp", "topic": "a", "amqp": {}, "expect": {} }),
+            "does not export translation",
+        ),
         (json!({ "hook": "routing", "message": { "topic": "a" } }), "expect is missing"),
     ] {
         let document = examples(json!({ "example": [example] }));

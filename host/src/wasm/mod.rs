@@ -70,8 +70,8 @@ pub use component::{CONTRACT, check_head as check_bytes};
 pub use deploy::DeployOptions;
 pub use error::{DeployError, OpenError};
 pub use examples::{
-    Example, ExampleAnswer, ExampleClient, ExampleMessage, ExampleRun, Examples, attach as attach_examples,
-    differences, find as find_examples,
+    Example, ExampleAnswer, ExampleBody, ExampleClient, ExampleMessage, ExampleRun, ExampleSections, ExampleValue,
+    Examples, attach as attach_examples, differences, find as find_examples,
 };
 pub use hooks::{
     Action, Credentials, EventKinds, Happening, Leaves, Loss, Outcome, Pulses, Replay, RetainAsk, Retention, Unmet,

@@ -3,6 +3,9 @@
 use super::*;
 use pliant_guest::testing;
 
+/// Content type of bodies that only AMQP knows.
+const ENCODED: &str = "message/vnd.rabbitmq.amqp";
+
 fn module() -> Translate {
     testing::configure::<Translate>("{}").unwrap().0
 }

@@ -7,6 +7,7 @@ use crate::cli::trial::Trial;
 use crate::cli::{Failure, Outcome, output};
 use crate::client::{Client, Departure, Protocol, Scope};
 use crate::message::{Envelope, Guarantee, Message, Will};
+use crate::sections::{Body, Sections};
 use crate::topic::{self, Topic};
 use crate::wasm::{self, Action, Chain, Guests, HookFigures, LogLevel};
 use clap::Args;
@@ -93,6 +94,8 @@ struct Bench {
     guests: Guests,
     client: Client,
     message: Message,
+    /// The same, as it would come by AMQP.
+    sections: Sections,
 }
 
 impl Bench {
@@ -107,12 +110,16 @@ impl Bench {
             properties: None,
             hops: 0,
         };
-        Self { chain, guests, client, message: Message::new(envelope, 0, &vec![b'7'; payload]) }
+        let payload = vec![b'7'; payload];
+        let message = Message::new(envelope, 0, &payload);
+        let to = Some(topic.to_string());
+        let sections = Sections { durable: true, to, body: Body::Data(payload), ..Sections::default() };
+        Self { chain, guests, client, message, sections }
     }
 
     /// Each function once; answers are not looked at, failures stand in the figures.
     fn call(&mut self) {
-        let Self { chain, guests, client, message } = self;
+        let Self { chain, guests, client, message, sections } = self;
         let topic = message.topic().clone();
         let _ = chain.publish_topic(guests, &client.scope, topic.as_str());
         let _ = chain.subscribe_filter(guests, &client.scope, topic.as_str());
@@ -125,5 +132,6 @@ impl Bench {
         let _ = chain.will_registered(guests, client, will());
         let _ = chain.will_due(guests, client, will(), Departure::ConnectionLost);
         let _ = chain.to_amqp(guests, topic.as_str(), message);
+        let _ = chain.from_amqp(guests, topic.as_str(), sections);
     }
 }

@@ -1,8 +1,10 @@
 //! What came of a call, as a document that can be read, compared and kept.
 
 use super::super::hooks::{Leaves, Outcome, Replay, Retention, Verdict, Wish};
+use super::amqp::ExampleSections;
 use super::document::ExampleMessage;
-use crate::message::{Message, Refusal, Time, Will};
+use crate::message::{Envelope, Message, Refusal, Time, Will};
+use crate::sections::{Body, Form, Sections};
 use serde_json::{Value as Json, json};
 
 pub(super) fn message(message: &Message, now: Time) -> Json {
@@ -81,5 +83,26 @@ pub(super) fn leaves(leaves: &Leaves, now: Time) -> Json {
         Leaves::AsItIs => json!({ "deliver": "as-it-is" }),
         Leaves::Not | Leaves::NotNow => json!({ "deliver": "not" }),
         Leaves::Instead(instead) => json!({ "deliver": "instead", "message": message(instead, now) }),
+    }
+}
+
+/// What the receiver gets: where the module says nothing of a body, the payload.
+pub(super) fn form(answer: Result<Option<Form>, Refusal>, payload: &[u8]) -> Json {
+    let sections = |form: Form| {
+        let body = form.body.unwrap_or_else(|| Body::Data(payload.to_vec()));
+        ExampleSections::of(Sections { body, ..form.head })
+    };
+    match answer {
+        Ok(form) => json!({ "amqp": form.map(sections) }),
+        Err(refusal) => refuse(&refusal),
+    }
+}
+
+pub(super) fn crossed(answer: Result<Option<(Envelope, Vec<u8>)>, Refusal>, now: Time) -> Json {
+    match answer {
+        Ok(made) => {
+            json!({ "message": made.map(|(envelope, payload)| message(&Message::new(envelope, 0, &payload), now)) })
+        }
+        Err(refusal) => refuse(&refusal),
     }
 }

@@ -1,5 +1,6 @@
 //! How examples are written, in JSON or anything that reads as the same (the command line reads TOML, too).
 
+use super::amqp::ExampleSections;
 use crate::client::{Client, Protocol, Scope};
 use crate::message::{Envelope, Guarantee, Message, Properties, Time};
 use crate::topic::{Limits, Topic};
@@ -51,7 +52,11 @@ pub struct Example {
     /// The message or will at hand.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub message: Option<ExampleMessage>,
-    /// The name, filter or topic at hand, for functions that are given just that.
+    /// The message at hand of `translation.from-amqp`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub amqp: Option<ExampleSections>,
+    /// The name, filter or topic at hand, for functions that are given just that. Of `translation.to-amqp`: the name that the
+    /// receiver is shown, if not the topic; of `translation.from-amqp`: the broker's topic for the address.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub topic: String,
     /// Of `retain-policy.on-subscribe`.

@@ -4,7 +4,7 @@ use super::super::chain::{Chain, Link, OnFailure};
 use super::super::closed::Closed;
 use super::super::component::Compiled;
 use super::super::error::DeployError;
-use super::super::hooks::{Action, Credentials, Happening, Loss, UnmetWishes};
+use super::super::hooks::UnmetWishes;
 use super::super::imports::log::Log;
 use super::super::imports::metrics::Figures;
 use super::super::imports::state::State;
@@ -14,21 +14,15 @@ use super::super::pool::Guests;
 use super::super::quota::Refusals;
 use super::super::services::{RetainedSlot, Services};
 use super::super::version::Version;
+use super::call::Call;
+use super::differences;
 use super::document::{Example, ExampleMessage, Examples};
-use super::{decision, differences};
-use crate::client::{Client, Departure};
-use crate::message::{Message, Time, Will};
-use crate::topic::Filter;
+use crate::message::Time;
 use cpu_time::ThreadTime;
 use serde_json::{Value as Json, json};
 use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
-
-/// Hooks of which there are examples, for people.
-const KNOWN: &str = "routing, retain-policy, delivery, will-handling.on-register, will-handling.on-departure, \
-                     topic-mapping.publish-topic, topic-mapping.subscribe-filter, topic-mapping.deliver-name, \
-                     access.authenticate, access.authorize, events and timers";
 
 /// How long the examples that a component carries may take, all together.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -127,7 +121,7 @@ impl Inner {
         let chain = Chain::new(1, vec![Arc::new(link)], &[], Closed::default());
         let (begun, patience) = (ThreadTime::now(), Duration::from_millis(self.limits.configure_milliseconds_max));
         let own = version.compiled.warm_ups.iter().map(|example| (example.clone(), false));
-        let hooks = ["routing", "delivery", "topic-mapping.publish-topic", "access.authorize"];
+        let hooks = ["routing", "delivery", "topic-mapping.publish-topic", "access.authorize", "translation.to-amqp"];
         let made_up = hooks.into_iter().map(|hook| (made_up(version, hook), true));
         for (example, is_made_up) in own.chain(made_up) {
             let was_asked = guests.spent().nanoseconds > 0;
@@ -245,147 +239,4 @@ fn unfit(example: &Example, compiled: &Compiled) -> Option<String> {
     }
     let nothing = "expect is missing: what the decision has to contain, or {} if all is well that does not fail";
     example.expect.is_null().then(|| nothing.to_owned())
-}
-
-/// One call, with all that it is given.
-struct Call<'a> {
-    chain: &'a Chain,
-    guests: &'a mut Guests,
-    example: &'a Example,
-    client: Client,
-    now: Time,
-}
-
-impl Call<'_> {
-    fn make(&mut self, clock: Time, topics: &crate::topic::Limits) -> Result<Json, String> {
-        let example = self.example;
-        let topic = example.topic.as_str();
-        let hook = example.hook.as_str();
-        match hook {
-            "topic-mapping.publish-topic" | "topic-mapping.subscribe-filter" | "topic-mapping.deliver-name" => {
-                Ok(self.name(hook, topic))
-            }
-            "access.authenticate" | "access.authorize" => self.access(hook, topic),
-            "retain-policy.on-subscribe" => {
-                Ok(decision::replay(self.chain.replay(self.guests, &self.client, topic, example.matching)))
-            }
-            "events" | "events.on-events" => self.event(topics),
-            "timers" | "timers.on-tick" => {
-                let wishes = self.chain.tick_all(self.guests, clock);
-                Ok(decision::wishes(&wishes, self.now))
-            }
-            _ => self.message(hook, topics),
-        }
-    }
-
-    fn name(&mut self, hook: &str, name: &str) -> Json {
-        let (chain, scope) = (self.chain, &self.client.scope);
-        match hook {
-            "topic-mapping.publish-topic" => {
-                let mapped = chain.publish_topic(self.guests, scope, name);
-                decision::named("topic", mapped.map(|mapped| mapped.unwrap_or_else(|| name.to_owned())))
-            }
-            "topic-mapping.subscribe-filter" => {
-                let mapped = chain.subscribe_filter(self.guests, scope, name);
-                decision::named("filter", mapped.map(|mapped| mapped.unwrap_or_else(|| name.to_owned())))
-            }
-            _ => {
-                let shown = chain.deliver_name(self.guests, scope, name);
-                decision::named("name", Ok(shown.unwrap_or_else(|| name.to_owned())))
-            }
-        }
-    }
-
-    fn access(&mut self, hook: &str, topic: &str) -> Result<Json, String> {
-        let example = self.example;
-        if hook == "access.authenticate" {
-            let credentials = Credentials {
-                client: &self.client,
-                username: example.username.as_deref(),
-                password: example.password.as_deref().map(str::as_bytes),
-                certificate_subject: example.certificate_subject.as_deref(),
-            };
-            return Ok(decision::identity(self.chain.authenticate(self.guests, credentials)));
-        }
-        let action = match example.action.as_deref() {
-            Some("publish") | None => Action::Publish,
-            Some("subscribe") => Action::Subscribe,
-            Some("receive") => Action::Receive,
-            Some(other) => return Err(format!("action: `{other}` is none of publish, subscribe, receive")),
-        };
-        Ok(json!({ "may": self.chain.authorize(self.guests, &self.client, action, topic) }))
-    }
-
-    fn event(&mut self, topics: &crate::topic::Limits) -> Result<Json, String> {
-        let example = self.example;
-        let client = Arc::new(self.client.clone());
-        let filter = || Filter::new(&example.topic, topics).map_err(|error| format!("topic: {error}"));
-        let happening = match example.event.as_deref().ok_or("an event is needed")? {
-            "connected" => Happening::Connected(client),
-            "disconnected" => Happening::Disconnected(client, self.departure()?),
-            "subscribed" => Happening::Subscribed(client, filter()?),
-            "unsubscribed" => Happening::Unsubscribed(client, filter()?),
-            "unroutable" => Happening::Lost(self.given(topics)?, Loss::Unroutable),
-            "expired" => Happening::Lost(self.given(topics)?, Loss::Expired),
-            "queue-full" => Happening::Lost(self.given(topics)?, Loss::QueueFull),
-            "rejected" => Happening::Lost(self.given(topics)?, Loss::Rejected),
-            other => return Err(format!("event: `{other}` is none that there is")),
-        };
-        Ok(decision::wishes(&self.chain.tell(self.guests, &[happening]), self.now))
-    }
-
-    fn given(&self, topics: &crate::topic::Limits) -> Result<Message, String> {
-        self.example.message.as_ref().ok_or("a message is needed")?.message(self.now, topics)
-    }
-
-    fn departure(&self) -> Result<Departure, String> {
-        Ok(match self.example.departure.as_deref() {
-            Some("farewell") => Departure::Clean,
-            Some("connection-lost") | None => Departure::ConnectionLost,
-            Some("keep-alive-expired") => Departure::KeepAliveExpired,
-            Some("protocol-violation") => Departure::ProtocolViolation,
-            Some("on-request") => Departure::OnRequest,
-            Some("taken-over") => Departure::TakenOver,
-            Some("closed-by-broker") => Departure::ClosedByBroker,
-            Some("broker-down") => Departure::BrokerDown,
-            Some(other) => return Err(format!("departure: `{other}` is none that there is")),
-        })
-    }
-
-    fn message(&mut self, hook: &str, topics: &crate::topic::Limits) -> Result<Json, String> {
-        let (chain, now) = (self.chain, self.now);
-        let known = [
-            "routing",
-            "routing.on-publish",
-            "retain-policy",
-            "retain-policy.on-publish",
-            "delivery",
-            "delivery.on-deliver",
-            "will-handling.on-register",
-            "will-handling.on-departure",
-        ];
-        if !known.contains(&hook) {
-            return Err(format!("hook: there are no examples for `{hook}`, but for {KNOWN}"));
-        }
-        let message = self.given(topics)?;
-        let (guests, client) = (&mut *self.guests, &self.client);
-        Ok(match hook {
-            "routing" | "routing.on-publish" => decision::routing(&chain.route(guests, client, message), now),
-            "retain-policy" | "retain-policy.on-publish" => decision::retention(chain.retain(guests, client, &message)),
-            "delivery" | "delivery.on-deliver" => {
-                let (guarantee, retain) = (message.envelope().guarantee, message.envelope().retain);
-                decision::leaves(&chain.leaves(guests, client, &message, guarantee, retain), now)
-            }
-            "will-handling.on-register" => {
-                let will = Will { message, delay_seconds: self.example.delay_seconds.unwrap_or(0) };
-                decision::will(chain.will_registered(guests, client, will), now)
-            }
-            _ => {
-                let how = self.departure()?;
-                let will = Will { message, delay_seconds: self.example.delay_seconds.unwrap_or(0) };
-                let published = chain.will_due(self.guests, &self.client, will, how);
-                decision::publish(published.iter(), now)
-            }
-        })
-    }
 }

@@ -62,6 +62,7 @@ mod tests {
             http: Vec::new(),
             client: ExampleClient::default(),
             message: None,
+            amqp: None,
             topic: String::new(),
             matching: 0,
             departure: None,

@@ -1,6 +1,6 @@
 //! The few AMQP encodings that the module writes and reads itself (AMQP 1.0, part 1).
 
-use pliant_guest::prelude::*;
+use crate::prelude::*;
 
 /// A list of texts, names and values in turn.
 pub fn texts(pairs: &[(String, String)]) -> Vec<u8> {

@@ -1,15 +1,14 @@
 //! From AMQP to MQTT.
 
-use pliant_guest::filter;
-use pliant_guest::prelude::*;
-
-use crate::{ENCODED, FORMAT, QOS, RETAIN, USER_PROPERTIES, encode};
+use super::{ENCODED, FORMAT, QOS, RETAIN, USER_PROPERTIES, encode};
+use crate::filter;
+use crate::prelude::*;
 
 /// Longest text that MQTT can carry, in bytes.
 const TEXT_BYTES_MAX: usize = 65_535;
 
-/// Envelope and payload.
-pub fn message(topic: &str, message: AmqpMessage) -> (Envelope, Vec<u8>) {
+/// Envelope and payload. `topic` is the broker's for the address it was sent to.
+pub fn from_amqp(topic: &str, message: AmqpMessage) -> (Envelope, Vec<u8>) {
     let annotation = |name: &str| message.message_annotations.iter().find(|(key, _)| key == name).map(|(_, v)| v);
     let level = annotation(QOS).and_then(number).unwrap_or(i128::from(message.durable));
     let guarantee = match level {

@@ -1,5 +1,7 @@
 //! The translation hook: turns a message of one protocol into one of the other.
 
+pub mod usual;
+
 use alloc::vec::Vec;
 
 pub use crate::worlds::translator::exports::pliant::broker::translation::{AmqpBody, AmqpForm, AmqpMessage, AmqpValue};
@@ -7,7 +9,37 @@ pub use crate::worlds::translator::exports::pliant::broker::translation::{AmqpBo
 use crate::lifecycle::Module;
 use crate::types::{Envelope, Payload, Refusal};
 
-/// Turns a message of one protocol into one of the other, where it crosses over.
+impl AmqpMessage {
+    /// A message with nothing but a body.
+    pub fn new(body: AmqpBody) -> Self {
+        AmqpMessage {
+            durable: false,
+            priority: None,
+            ttl: None,
+            delivery_count: 0,
+            delivery_annotations: Vec::new(),
+            message_annotations: Vec::new(),
+            message_id: None,
+            user_id: None,
+            to: None,
+            subject: None,
+            reply_to: None,
+            correlation_id: None,
+            content_type: None,
+            content_encoding: None,
+            absolute_expiry_time: None,
+            creation_time: None,
+            group_id: None,
+            group_sequence: None,
+            reply_to_group_id: None,
+            application_properties: Vec::new(),
+            body,
+            footer: Vec::new(),
+        }
+    }
+}
+
+/// Turns a message of one protocol into one of the other, where it crosses over. [`usual`] does what the bundled module does.
 pub trait Translation: Module {
     /// What goes to an AMQP receiver for a message that did not come by AMQP.
     ///

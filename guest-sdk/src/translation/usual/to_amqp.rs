@@ -1,11 +1,10 @@
 //! From MQTT to AMQP.
 
-use pliant_guest::prelude::*;
+use super::{FORMAT, QOS, RETAIN, USER_PROPERTIES, encode};
+use crate::prelude::*;
 
-use crate::{FORMAT, QOS, RETAIN, USER_PROPERTIES, encode};
-
-/// Everything but the payload, which the host puts into a data section.
-pub fn form(envelope: &Envelope) -> AmqpForm {
+/// Everything but the payload, which the host puts into one data section.
+pub fn to_amqp(envelope: &Envelope) -> AmqpForm {
     let level = match envelope.guarantee {
         Guarantee::AtMostOnce => 0,
         Guarantee::AtLeastOnce => 1,
@@ -28,27 +27,14 @@ pub fn form(envelope: &Envelope) -> AmqpForm {
     }
     let head = AmqpMessage {
         durable: level > 0,
-        priority: None,
         ttl: envelope.expiry_seconds.map(|seconds| seconds.saturating_mul(1000)),
-        delivery_count: 0,
-        delivery_annotations: Vec::new(),
         message_annotations: annotations,
-        message_id: None,
-        user_id: None,
         to: Some(envelope.topic.clone()),
-        subject: None,
         reply_to: envelope.response_topic.clone(),
         correlation_id: envelope.correlation_data.as_deref().map(correlation),
         content_type: envelope.content_type.clone().filter(|text| text.is_ascii()),
-        content_encoding: None,
-        absolute_expiry_time: None,
-        creation_time: None,
-        group_id: None,
-        group_sequence: None,
-        reply_to_group_id: None,
         application_properties: application,
-        body: AmqpBody::Data(Vec::new()),
-        footer: Vec::new(),
+        ..AmqpMessage::new(AmqpBody::Data(Vec::new()))
     };
     AmqpForm { head, body: None }
 }
