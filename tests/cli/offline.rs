@@ -276,6 +276,10 @@ fn examples_of_a_module_are_run_and_told() {
     let crosses = test(&["beside.wasm", "--replay", "samples.json", "--against", "router.wasm"]);
     crosses.expect(0, "1 decisions differ over 1 samples");
     assert!(crosses.out.contains("sample 1, x, translation.to-amqp:"), "{}", crosses.out);
+    // That they decide alike about nothing proves nothing.
+    fs::write(folder.path().join("guards.wasm"), guests::component("guards")).unwrap();
+    let others = ["guards.wasm", "--replay", "samples.json", "--against", "guards.wasm"];
+    test(&others).expect(1, "neither component has a hook that is replayed");
 }
 
 /// A value of AMQP in TOML, which has no null, and in which a number alone does not say its type.

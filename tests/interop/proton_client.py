@@ -286,8 +286,10 @@ def queues():
     publisher = Mqtt(NAME + "-q")
     for number in range(6):
         publisher.publish(address, b"%d" % number, number % 3)
-    time.sleep(0.2)
     one, two = (connection.create_receiver(address, credit=3, name=name) for name in ("one", "two"))
+    # Whoever has used its credit up asks for one more when it receives: both have their share before that.
+    shares = lambda: all(len(receiver.fetcher.incoming) == 3 for receiver in (one, two))
+    connection.wait(shares, timeout=PATIENCE, msg="a share each")
     got = [take(receiver).body for receiver in (one, two) for _ in range(3)]
     assert sorted(got) == [b"%d" % number for number in range(6)], got
 

@@ -38,6 +38,8 @@ pub struct ExampleRun {
     pub differences: Vec<String>,
     /// How long the call took.
     pub microseconds: f64,
+    /// The component has the hook that it is about.
+    pub has_hook: bool,
 }
 
 impl Modules {
@@ -91,7 +93,7 @@ impl Inner {
                 Some(why) => vec![why],
                 None => differences(&example.expect, &decision),
             };
-            Ok(ExampleRun { name, decision, differences, microseconds })
+            Ok(ExampleRun { name, decision, differences, microseconds, has_hook: has_hook(example, compiled) })
         };
         examples.examples.iter().enumerate().map(run).collect()
     }
@@ -231,11 +233,18 @@ fn made_up(version: &Version, hook: &str) -> Example {
     Example { hook: hook.to_owned(), message: Some(message), topic, ..Example::default() }
 }
 
+fn interface(example: &Example) -> &str {
+    example.hook.split('.').next().unwrap_or_default()
+}
+
+fn has_hook(example: &Example, compiled: &Compiled) -> bool {
+    compiled.hooks.contains(&interface(example))
+}
+
 /// Why an example says nothing of the component.
 fn unfit(example: &Example, compiled: &Compiled) -> Option<String> {
-    let interface = example.hook.split('.').next().unwrap_or_default();
-    if !compiled.hooks.contains(&interface) {
-        return Some(format!("the component does not export {interface}"));
+    if !has_hook(example, compiled) {
+        return Some(format!("the component does not export {}", interface(example)));
     }
     let nothing = "expect is missing: what the decision has to contain, or {} if all is well that does not fail";
     example.expect.is_null().then(|| nothing.to_owned())
