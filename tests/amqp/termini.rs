@@ -397,6 +397,11 @@ fn a_dynamic_node_that_is_to_be_a_queue_is_one() {
         let mut late = Peer::begun(address);
         late.link("late", 0, true, &from(&node));
         assert_eq!(late.refusal(), "amqp:not-found");
+        // What only looks alike is a topic as any other.
+        for (handle, topic) in [(1, format!("plant{node}")), (2, "/temporary/queues/7".to_owned())] {
+            late.sender(&topic, handle, &to(&topic));
+            send(&mut late, handle, handle, "to a topic");
+        }
     }
 }
 

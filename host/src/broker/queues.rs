@@ -29,20 +29,21 @@ pub(super) fn is_queue(client: &Client) -> bool {
 /// Names that begin like this are addresses of queues.
 const ADDRESSES: &str = "/queues/";
 
-/// Names that end with this and one level more are addresses of temporary queues, also where a module has put something before
-/// them.
+/// Addresses of temporary queues begin like this, and go on with 32 digits.
 const TEMPORARY: &str = "/temporary/queues/";
 
 /// Whether a name is the address of a queue by itself.
 pub fn is_address_of_queue(name: &str) -> bool {
-    name.strip_prefix(ADDRESSES).is_some_and(|name| !name.is_empty()) || is_temporary(name)
+    name.strip_prefix(ADDRESSES).is_some_and(|name| !name.is_empty())
+        || (name.starts_with(TEMPORARY) && is_temporary(name))
 }
 
-/// Whether a name is the address of a queue that goes with the link that made it.
-fn is_temporary(name: &str) -> bool {
-    name.rfind(TEMPORARY).is_some_and(|at| {
-        let own = &name[at + TEMPORARY.len()..];
-        !own.is_empty() && !own.contains('/')
+/// Whether the topic of a queue is that of one that goes with the link that made it; a module may have put something before the
+/// address.
+fn is_temporary(topic: &str) -> bool {
+    topic.rfind(TEMPORARY).is_some_and(|at| {
+        let own = &topic[at + TEMPORARY.len()..];
+        own.len() == 32 && own.bytes().all(|byte| byte.is_ascii_hexdigit())
     })
 }
 
