@@ -266,9 +266,10 @@ fn what_a_receiver_selects_is_found_behind_a_long_queue() {
     let node = format!("/queues/{}", unique("long"));
     let mut publisher = connect(V5).at(broker.address()).open();
     let mut fill = |count: u16, colour: &str| {
-        for _ in 0..count {
-            let id = publisher.send_publish(&Publish::new(&node, colour, 1).with(Property::user("colour", colour)));
-            publisher.acked(0x40, id);
+        let publish = Publish::new(&node, colour, 1).with(Property::user("colour", colour));
+        for _ in 0..count.div_ceil(100) {
+            let under_way: Vec<u16> = (0..count.min(100)).map(|_| publisher.send_publish(&publish)).collect();
+            under_way.into_iter().for_each(|id| drop(publisher.acked(0x40, id)));
         }
     };
     fill(1_500, "blue");

@@ -162,6 +162,15 @@ pub enum Take {
     Not,
 }
 
+/// What may be handed to a consumer.
+struct Next {
+    queued: Queued,
+    /// A retained message that was fetched for it.
+    replayed: bool,
+    /// It was held against the consumer's condition, or there is none.
+    tested: bool,
+}
+
 /// What is to become of an entry after a disposal.
 pub enum Aftermath {
     /// It is over.
@@ -272,7 +281,7 @@ impl Mailbox {
         let mut looks = Looks(LOOKS);
         loop {
             let next = self.next_for(state, at, committed, &mut looks, &mut drained);
-            let Some((mut queued, replayed)) = next else { break };
+            let Some(Next { mut queued, replayed, tested }) = next else { break };
             if queued.is_expired(now) {
                 self.expire(&queued, tell_lost, &mut drained);
                 continue;
@@ -283,6 +292,11 @@ impl Mailbox {
                 found => found,
             };
             let message = match message {
+                // Its form came while this looked for it: it is held against the condition first.
+                Ok(_) if !tested => {
+                    self.put_back(state, queued);
+                    continue;
+                }
                 Ok(message) => message.clone(),
                 Err(FormMissing::Impossible) => {
                     self.pass_by(state, at, queued, tell_lost, &mut drained);
@@ -373,7 +387,7 @@ impl Mailbox {
         }
     }
 
-    /// The next entry for a consumer, out of the queue, and whether it is a retained message that was fetched for it.
+    /// The next entry for a consumer, out of the queue.
     fn next_for(
         &self,
         state: &mut State,
@@ -381,26 +395,27 @@ impl Mailbox {
         committed: Sequence,
         looks: &mut Looks,
         drained: &mut Drained,
-    ) -> Option<(Queued, bool)> {
+    ) -> Option<Next> {
         if looks.are_over() {
             drained.goes_on = Some(state.consumers[at].outlet.clone());
             return None;
         }
         if let Some(queued) = state.replayed.pop_front() {
-            return Some((queued, true));
+            return Some(Next { queued, replayed: true, tested: true });
         }
         if !state.replays.is_empty() {
             drained.wants_replay = true;
             return None;
         }
-        let from = self.first_for(state, at, committed, looks, drained)?;
+        let (from, tested) = self.first_for(state, at, committed, looks, drained)?;
         let queued = state.queue.remove(from)?;
         state.promised.remove(&queued.number);
         self.count(&queued, false);
-        Some((queued, false))
+        Some(Next { queued, replayed: false, tested })
     }
 
-    /// Where in the queue the next entry for a consumer stands; as far as it may look in one go.
+    /// Where in the queue the next entry for a consumer stands, and whether it was held against the consumer's condition; as far
+    /// as it may look in one go.
     fn first_for(
         &self,
         state: &mut State,
@@ -408,7 +423,7 @@ impl Mailbox {
         committed: Sequence,
         looks: &mut Looks,
         drained: &mut Drained,
-    ) -> Option<usize> {
+    ) -> Option<(usize, bool)> {
         let consumer = &state.consumers[at];
         let start = state.seen_by(consumer);
         // What it has seen and does not want may be in the store again: that is no gap to it.
@@ -429,7 +444,7 @@ impl Mailbox {
             if consumer.passes_over(queued, state.promised.get(&queued.number).copied()) {
                 continue;
             }
-            let Some(predicate) = &consumer.predicate else { return Some(place) };
+            let Some(predicate) = &consumer.predicate else { return Some((place, true)) };
             match queued.message.in_form(true) {
                 Ok(message) if !looks.test(predicate, message) => {
                     consumer.seen_to = queued.number;
@@ -439,7 +454,7 @@ impl Mailbox {
                     }
                 }
                 // What has no form is taken out on the way; what has none yet is asked for.
-                _ => return Some(place),
+                found => return Some((place, found.is_ok())),
             }
         }
         if gap != u64::MAX {

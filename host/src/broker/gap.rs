@@ -188,10 +188,14 @@ impl Mailbox {
             }
         };
         let Some(first) = state.queue.get(start).map(|queued| queued.number) else { return };
+        let before = match &state.gap {
+            Some(gap) => gap.rest.to,
+            None => start.checked_sub(1).and_then(|at| state.queue.get(at)).map_or(first - 1, |last| last.number),
+        };
         // What is under way would be read again with the rest.
         let under_way = state.held.keys().copied().chain(state.window.iter().map(|flight| flight.queued.number));
         let under_way = under_way.chain(state.unburied.iter().map(|queued| queued.number));
-        if under_way.max().is_some_and(|last| last > first) {
+        if under_way.max().is_some_and(|last| last > before) {
             return;
         }
         let can_be_left = |queued: &&Queued| {
@@ -210,9 +214,8 @@ impl Mailbox {
         if entries == 0 {
             return;
         }
-        let after = start.checked_sub(1).and_then(|at| state.queue.get(at)).map_or(first - 1, |last| last.number);
         state.queue.drain(start..start + entries);
-        let rest = Rest { after, to: after, entries: 0 };
+        let rest = Rest { after: before, to: before, entries: 0 };
         let gap = state.gap.get_or_insert_with(|| Gap::new(rest, Sent::default()));
         gap.rest = Rest { to, entries: gap.rest.entries + entries, ..gap.rest };
         gap.bytes += left;

@@ -69,7 +69,7 @@ mod simulation;
 #[cfg(test)]
 mod take_over_tests;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 #[cfg(test)]
 mod will_tests;
 

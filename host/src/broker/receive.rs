@@ -462,7 +462,7 @@ impl Broker {
         let mailbox = &link.mailbox;
         let mut staged = worker.stage();
         let changes = staged.changes();
-        let mut buried = Vec::new();
+        let (mut buried, mut is_between) = (Vec::new(), false);
         let mut state = mailbox.lock();
         let failures_max = self.failures_max(mailbox, &state);
         // Past the mark on memory nothing is written on what waits.
@@ -470,7 +470,10 @@ impl Broker {
         let patience = Patience { failures_max, notes_bytes_max };
         for number in numbers {
             match mailbox.dispose(&mut state, link.number, *number, how, patience, changes) {
-                Some(Aftermath::Forget(queued)) => mailbox.end_entry(&mut state, queued, changes),
+                Some(Aftermath::Forget(queued)) => {
+                    is_between |= state.queue.front().is_some_and(|first| first.number < queued.number);
+                    mailbox.end_entry(&mut state, queued, changes);
+                }
                 Some(Aftermath::Bury(queued)) => buried.push(queued),
                 Some(Aftermath::Back) | None => {}
             }
@@ -481,12 +484,17 @@ impl Broker {
             state.touched = true;
             worker.touched.extend(state.outlet.clone());
         }
+        let waits = awaited || worker.gathering.is_some() || !matches!(how, Disposal::Accepted);
+        if is_between && !waits {
+            // Those around it may be left to the store at any time, and it would be read again with them.
+            self.submit_later(&mut staged);
+        }
         drop(state);
         blocked.into_iter().for_each(|outlet| outlet.wake());
         for queued in buried {
             self.bury(worker, now, mailbox, queued, &mut staged);
         }
-        if awaited || worker.gathering.is_some() || !matches!(how, Disposal::Accepted) || !staged.is_only_changes() {
+        if waits || !staged.is_only_changes() {
             return self.commit(worker, staged);
         }
         worker.later.append(&mut staged);

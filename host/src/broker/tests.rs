@@ -11,7 +11,7 @@ use std::sync::atomic::Ordering;
 
 /// Stands in for a connection: remembers what was sent and why it was ended.
 #[derive(Default)]
-pub(super) struct Probe {
+pub(crate) struct Probe {
     pub(super) wakes: std::sync::atomic::AtomicUsize,
     pub(super) closed: Mutex<Option<Closed>>,
 }
@@ -29,18 +29,18 @@ impl Outlet for Probe {
     }
 }
 
-pub(super) struct Hall {
+pub(crate) struct Hall {
     pub broker: Arc<Broker>,
     pub worker: Worker,
     pub now: Time,
 }
 
-pub(super) struct Peer {
+pub(crate) struct Peer {
     pub link: Link,
     pub probe: Arc<Probe>,
 }
 
-pub(super) fn hall(limits: Limits) -> Hall {
+pub(crate) fn hall(limits: Limits) -> Hall {
     let metrics = Arc::new(Metrics::default());
     let (store, loaded) = Store::in_memory(&Default::default(), Durability::Commit, metrics.clone());
     opened(limits, metrics, store, loaded)

@@ -184,10 +184,21 @@ impl Outlet {
 
     /// How many bytes the socket has taken since the connection was opened.
     pub fn taken(&self) -> u64 {
-        self.out.lock().taken
+        self.look(|out| out.taken)
     }
 
-    /// The writing half, waiting for it. Nobody holds it for longer than one write takes.
+    /// Looks at the writing half where nothing is about to be sent. Whoever came meanwhile to send could not, and has gone: the
+    /// task does it.
+    pub fn look<T>(&self, look: impl FnOnce(&Out) -> T) -> T {
+        let answer = look(&self.out.lock());
+        if self.flags.load(Ordering::SeqCst) & AGAIN != 0 {
+            self.signal(WAKE);
+        }
+        answer
+    }
+
+    /// The writing half, waiting for it. Nobody holds it for longer than one write takes, and whoever does sends afterwards:
+    /// others who came meanwhile rely on that.
     pub fn lock(&self) -> MutexGuard<'_, Out> {
         self.out.lock()
     }
@@ -430,5 +441,25 @@ impl broker::Outlet for Outlet {
     fn close(&self, why: Closed) {
         *self.closed.lock() = Some(why);
         self.signal(CLOSE);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::broker::{Outlet as _, tests::hall};
+
+    /// A message that comes while the task looks when it is to wake up would wait for the next one.
+    #[tokio::test]
+    async fn whoever_comes_to_send_while_somebody_looks_is_not_forgotten() {
+        let (ours, _theirs) = tokio::net::UnixStream::pair().unwrap();
+        let socket = Writing::Unix(ours.into_split().1);
+        let outlet = Outlet::new(socket, None, hall(Default::default()).broker, &Limits::default());
+        outlet.look(|_| outlet.flush(Time(0)));
+        assert!(outlet.has_signals(), "the task is to look again");
+        assert!(outlet.signals().wake);
+        outlet.flush(Time(0));
+        assert_eq!(outlet.look(|out| out.taken), 0);
+        assert!(!outlet.has_signals(), "nobody came");
     }
 }

@@ -129,7 +129,10 @@ impl Side {
 
     /// When [`Self::tick`] wants to be called.
     pub fn deadline(&self) -> Option<Time> {
-        self.wire(|wire| wire.machine.deadline()).flatten()
+        self.outlet.look(|out| match &out.writer {
+            Writer::Amqp(wire) => wire.machine.deadline(),
+            _ => None,
+        })
     }
 
     /// Works off whole frames; how many bytes those were.
