@@ -89,7 +89,10 @@ pub(super) fn test(args: &TestArgs) -> Outcome {
     if failed > 0 {
         return Err(Failure::Failed(format!("{failed} of {} examples do not hold", runs.len())));
     }
-    eprintln!("{} examples hold", runs.len());
+    match runs.len() {
+        1 => eprintln!("1 example holds"),
+        count => eprintln!("{count} examples hold"),
+    }
     Ok(())
 }
 

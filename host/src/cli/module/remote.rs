@@ -283,7 +283,9 @@ fn configure(admin: &AdminArgs, args: &ConfigureArgs) -> Outcome {
 fn rollback(api: &Api, args: &RollbackArgs) -> Outcome {
     let to = args.to.map(|to| format!("?to={to}")).unwrap_or_default();
     let answer = api.call("POST", &format!("/api/v1/modules/{}/rollback{to}", escape(&args.name)), None)?;
-    said(&answer, &format!("{} went back", args.name), args.json)
+    // A number may be that of a newer version.
+    let done = if args.to.is_some() { "was switched" } else { "went back" };
+    said(&answer, &format!("{} {done}", args.name), args.json)
 }
 
 fn switch(api: &Api, args: &NameArgs, verb: &str, done: &str) -> Outcome {
