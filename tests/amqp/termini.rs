@@ -267,8 +267,8 @@ fn what_a_receiver_selects_is_found_behind_a_long_queue() {
     let mut publisher = connect(V5).at(broker.address()).open();
     let mut fill = |count: u16, colour: &str| {
         let publish = Publish::new(&node, colour, 1).with(Property::user("colour", colour));
-        for _ in 0..count.div_ceil(100) {
-            let under_way: Vec<u16> = (0..count.min(100)).map(|_| publisher.send_publish(&publish)).collect();
+        for sent in (0..count).step_by(100) {
+            let under_way: Vec<u16> = (sent..count.min(sent + 100)).map(|_| publisher.send_publish(&publish)).collect();
             under_way.into_iter().for_each(|id| drop(publisher.acked(0x40, id)));
         }
     };

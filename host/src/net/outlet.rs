@@ -197,8 +197,8 @@ impl Outlet {
         answer
     }
 
-    /// The writing half, waiting for it. Nobody holds it for longer than one write takes, and whoever does sends afterwards:
-    /// others who came meanwhile rely on that.
+    /// The writing half, waiting for it. Nobody holds it for longer than one write takes, and whoever does sends afterwards,
+    /// or has it before or after anybody else may: others who came meanwhile rely on that.
     pub fn lock(&self) -> MutexGuard<'_, Out> {
         self.out.lock()
     }

@@ -58,6 +58,7 @@ fn what_a_receiver_holds_is_not_left_to_the_store_with_its_neighbours() {
     }
     let others = rest(&mut hall, 6 * FEW - 1);
     assert!(!others.contains(&"wanted".to_owned()), "it is somebody's");
+    assert_eq!(others.len(), 6 * FEW - 1);
     hall.dispose(&picks, held[0].number, Disposal::Released);
     assert_eq!(texts(&hall.consume(&picks, 9)), ["wanted"]);
 }
@@ -85,6 +86,7 @@ fn what_was_taken_from_the_middle_does_not_come_back_with_its_neighbours() {
     assert!(hall.broker.directory.queue(QUEUE).unwrap().lock().gap.is_some());
     let others = rest(&mut hall, 5 * FEW + 4);
     assert!(!others.contains(&"wanted".to_owned()), "it was accepted");
+    assert_eq!(others.len(), 5 * FEW + 4);
     first.flush(&hall.broker, hall.now);
 }
 
