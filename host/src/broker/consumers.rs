@@ -169,6 +169,8 @@ struct Next {
     replayed: bool,
     /// It was held against the consumer's condition, or there is none.
     tested: bool,
+    /// Whom it was promised to.
+    holder: Option<u64>,
 }
 
 /// What is to become of an entry after a disposal.
@@ -281,7 +283,7 @@ impl Mailbox {
         let mut looks = Looks(LOOKS);
         loop {
             let next = self.next_for(state, at, committed, &mut looks, &mut drained);
-            let Some(Next { mut queued, replayed, tested }) = next else { break };
+            let Some(Next { mut queued, replayed, tested, holder }) = next else { break };
             if queued.is_expired(now) {
                 self.expire(&queued, tell_lost, &mut drained);
                 continue;
@@ -294,12 +296,12 @@ impl Mailbox {
             let message = match message {
                 // Its form came while this looked for it: it is held against the condition first.
                 Ok(_) if !tested => {
-                    self.put_back(state, queued);
+                    self.leave(state, queued, holder);
                     continue;
                 }
                 Ok(message) => message.clone(),
                 Err(FormMissing::Impossible) => {
-                    self.pass_by(state, at, queued, tell_lost, &mut drained);
+                    self.pass_by(state, at, queued, holder, tell_lost, &mut drained);
                     continue;
                 }
                 Err(FormMissing::NotYet) => {
@@ -308,7 +310,7 @@ impl Mailbox {
                     if replayed {
                         state.replayed.push_front(queued);
                     } else {
-                        self.put_back(state, queued);
+                        self.leave(state, queued, holder);
                     }
                     break;
                 }
@@ -336,7 +338,7 @@ impl Mailbox {
             let consumer = &mut state.consumers[at];
             if consumer.browses {
                 consumer.seen_to = queued.number;
-                self.put_back(state, queued);
+                self.leave(state, queued, holder);
             } else if settle {
                 self.end_entry(state, queued, &mut drained.changes);
             } else {
@@ -375,10 +377,18 @@ impl Mailbox {
 
     /// What has no form for a consumer is given up, but in a queue, where it is everybody's.
     #[cold]
-    fn pass_by(&self, state: &mut State, at: usize, queued: Queued, tell_lost: bool, drained: &mut Drained) {
+    fn pass_by(
+        &self,
+        state: &mut State,
+        at: usize,
+        queued: Queued,
+        holder: Option<u64>,
+        tell_lost: bool,
+        drained: &mut Drained,
+    ) {
         if state.consumers[at].browses {
             state.consumers[at].seen_to = queued.number;
-            self.put_back(state, queued);
+            self.leave(state, queued, holder);
         } else if super::queues::is_queue(&state.client) {
             drained.set_aside.push(queued);
         } else {
@@ -401,7 +411,7 @@ impl Mailbox {
             return None;
         }
         if let Some(queued) = state.replayed.pop_front() {
-            return Some(Next { queued, replayed: true, tested: true });
+            return Some(Next { queued, replayed: true, tested: true, holder: None });
         }
         if !state.replays.is_empty() {
             drained.wants_replay = true;
@@ -409,9 +419,15 @@ impl Mailbox {
         }
         let (from, tested) = self.first_for(state, at, committed, looks, drained)?;
         let queued = state.queue.remove(from)?;
-        state.promised.remove(&queued.number);
+        let holder = state.promised.remove(&queued.number);
         self.count(&queued, false);
-        Some(Next { queued, replayed: false, tested })
+        Some(Next { queued, replayed: false, tested, holder })
+    }
+
+    /// Puts an entry that was only looked at to its place; it stays promised to whom it was.
+    fn leave(&self, state: &mut State, queued: Queued, holder: Option<u64>) {
+        state.promised.extend(holder.map(|holder| (queued.number, holder)));
+        self.put_back(state, queued);
     }
 
     /// Where in the queue the next entry for a consumer stands, and whether it was held against the consumer's condition; as far

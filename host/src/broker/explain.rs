@@ -36,6 +36,8 @@ pub struct Explanation {
     pub subscribers: Vec<String>,
     /// What modules say of these copies; of the first 32 that they want to see.
     pub deliveries: Vec<Delivery>,
+    /// What AMQP receivers get, if there are any.
+    pub translation: Vec<Decision>,
     /// What modules say of the message being lost, if nobody gets it.
     pub events: Vec<Decision>,
     /// What modules wish to be published beside it.
@@ -168,6 +170,11 @@ impl Broker {
         }
         explanation.decisions = worker.told();
         explanation.deliveries = explain_copies(worker, &message, &route);
+        if makes_queue || route.targets.iter().any(has_receivers) {
+            // Nothing is kept of it; what it says, or why there is none, is noted.
+            let _ = chain.to_amqp(&mut worker.guests, message.topic().as_str(), &message);
+            explanation.translation = worker.told();
+        }
         match explanation.subscribers.len().max(route.targets.len()) {
             1 if makes_queue => "delivered to 1 subscriber, a queue that it makes".into(),
             more if makes_queue => format!("delivered to {more} subscribers, one of them a queue that it makes"),
@@ -180,6 +187,14 @@ impl Broker {
             1 => "delivered to 1 subscriber".into(),
             more => format!("delivered to {more} subscribers"),
         }
+    }
+}
+
+/// Whether any of those that a target stands for has its messages as AMQP writes them.
+fn has_receivers(target: &Target) -> bool {
+    match target {
+        Target::Single(single) => single.mailbox.is_consumed(),
+        Target::Group(group, ..) => group.mailboxes().iter().any(|mailbox| mailbox.is_consumed()),
     }
 }
 

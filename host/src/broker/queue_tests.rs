@@ -13,6 +13,8 @@ use crate::topic::Topic;
 use std::sync::atomic::Ordering;
 
 mod left;
+mod promises;
+mod simulation;
 mod told;
 
 const QUEUE: &str = "/queues/q";
@@ -335,42 +337,6 @@ fn a_subscription_without_no_receiver_keeps_for_as_long_as_it_was_asked_to() {
     hall.send("a/b", Guarantee::AtLeastOnce, "2");
     let one = hall.consumer(subscription(0), 1, None);
     assert_eq!(hall.consume(&one, 9).len(), 0);
-}
-
-#[test]
-fn what_a_consumer_was_told_to_get_again_nobody_else_gets_while_it_is_there() {
-    let mut hall = hall(Limits::default());
-    let (one, two) = (hall.at_queue(false), hall.at_queue(false));
-    hall.fill(3);
-    let number = hall.consume(&one, 1)[0].number;
-    hall.part(one, Parting::Kept(0));
-    let one = hall.at_queue(false);
-    assert_eq!(hall.broker.still_waiting(one.link.attachment().unwrap(), &[number]), [number]);
-    assert_eq!(hall.broker.still_waiting(two.link.attachment().unwrap(), &[number]), [0; 0]);
-    assert_eq!(texts(&hall.consume(&two, 9)), ["1", "2"]);
-    assert_eq!(texts(&hall.consume(&one, 9)), ["0"]);
-    hall.part(one, Parting::Kept(0));
-    let one = hall.at_queue(false);
-    assert_eq!(hall.broker.still_waiting(one.link.attachment().unwrap(), &[number]), [number]);
-    hall.part(one, Parting::Kept(0));
-    assert_eq!(texts(&hall.consume(&two, 9)), ["0"]);
-}
-
-/// 3.5.8: who comes back with another filter keeps nothing from others that it does not want itself.
-#[test]
-fn a_consumer_is_promised_only_what_it_still_wants() {
-    let mut hall = hall(Limits::default());
-    let one = hall.at_queue(false);
-    hall.fill(2);
-    let numbers: Vec<u64> = hall.consume(&one, 9).iter().map(|got| got.number).collect();
-    hall.part(one, Parting::Kept(0));
-    let test = Arc::new(|message: &crate::message::Message| message.payload() != b"1");
-    let predicate = Predicate { words: Arc::from(*b"not 1"), test };
-    let source = Source::Queue { address: QUEUE.into(), browses: false, link: "".into() };
-    let (one, two) = (hall.consumer(source, 1, Some(predicate)), hall.at_queue(false));
-    assert_eq!(hall.broker.still_waiting(one.link.attachment().unwrap(), &numbers), numbers[..1]);
-    assert_eq!(texts(&hall.consume(&two, 9)), ["1"]);
-    assert_eq!(texts(&hall.consume(&one, 9)), ["0"]);
 }
 
 #[test]

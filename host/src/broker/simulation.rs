@@ -17,14 +17,14 @@ use std::time::Duration;
 const SEEDS: u64 = 5;
 const STEPS: usize = 400;
 
-fn boot(disk: &Disk) -> Hall {
+pub(super) fn boot(disk: &Disk, limits: Limits) -> Hall {
     let metrics = Arc::new(Metrics::default());
     let backend = disk.clone();
-    let limits = crate::store::Limits { cache_bytes: 1 << 20, ..Default::default() };
+    let cached = crate::store::Limits { cache_bytes: 1 << 20, ..Default::default() };
     let opened_store =
-        Store::with_backend(move || Ok(backend.clone()), &limits, Durability::Commit, metrics.clone(), Time(0));
+        Store::with_backend(move || Ok(backend.clone()), &cached, Durability::Commit, metrics.clone(), Time(0));
     let (store, loaded) = opened_store.unwrap();
-    opened(Limits::default(), metrics, store, loaded)
+    opened(limits, metrics, store, loaded)
 }
 
 /// Publishes its numbers and knows which were answered.
@@ -69,7 +69,7 @@ struct World {
 impl World {
     fn new() -> Self {
         let disk = Disk::default();
-        let mut hall = boot(&disk);
+        let mut hall = boot(&disk, Limits::default());
         let guarantees = [Guarantee::AtLeastOnce, Guarantee::ExactlyOnce];
         let publishers = (0..4).map(|number| Publisher {
             id: format!("p{number}"),
@@ -97,7 +97,7 @@ impl World {
     /// The process is gone; what it had written is what there is.
     fn crash(&mut self) {
         self.disk = self.disk.copy();
-        self.hall = boot(&self.disk);
+        self.hall = boot(&self.disk, Limits::default());
         for publisher in &mut self.publishers {
             (publisher.peer, publisher.answers) = (None, VecDeque::new());
         }

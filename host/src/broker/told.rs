@@ -51,6 +51,10 @@ impl Broker {
                 None if !state.is_in_gap(*number) => {}
                 // Its row in the log goes with the next start.
                 None if matches!(how, Disposal::Accepted) => {
+                    // A page that is on its way may have it.
+                    if state.gap.as_ref().is_some_and(|gap| gap.is_asked) {
+                        state.note(*number, Told { receiver: link.number, how: how.clone() }, 0);
+                    }
                     drop(state);
                     self.store.submit([Change::QueuedGone(mailbox.id, *number)]);
                 }

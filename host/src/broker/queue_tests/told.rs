@@ -63,6 +63,31 @@ fn an_outcome_of_an_entry_that_is_in_the_store_does_what_it_says() {
     assert_eq!(mailbox.depth(), 0);
 }
 
+/// Its page may have been read a moment before.
+#[test]
+fn what_is_accepted_while_its_page_is_on_its_way_does_not_come_with_it() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut hall = restarted(directory.path(), |hall| {
+        drop(hall.at_queue(false));
+        hall.fill(MANY);
+    });
+    let one = hall.at_queue(false);
+    let mailbox = hall.broker.directory.queue(QUEUE).unwrap();
+    let first = mailbox.lock().queue.front().unwrap().number;
+    let range = mailbox.lock().next_page(true).unwrap();
+    let (read, page) = std::sync::mpsc::channel();
+    let then = move |page| read.send(page).unwrap();
+    hall.broker.store.read_queue(mailbox.id, range, super::super::gap::PAGE, Box::new(then));
+    let page = page.recv().unwrap();
+    let said = [(range.0 + 9, Disposal::Accepted)];
+    hall.broker.dispose_waiting(&mut hall.worker, hall.now, one.link.attachment().unwrap(), &said);
+    mailbox.take_page(page);
+    hall.broker.carry_out_told(&mut hall.worker, hall.now, mailbox.id);
+    let all = drain(&mut hall, &one, MANY - 1);
+    assert!(!all.iter().any(|(text, _)| *text == (range.0 + 9 - first).to_string()));
+    assert_eq!(mailbox.depth(), 0);
+}
+
 /// The same of a subscription, which has no dead letters: what is rejected is gone, and stays so.
 #[test]
 fn what_is_rejected_of_a_subscription_is_gone_where_only_the_store_has_it() {
