@@ -125,3 +125,22 @@ fn explaining_names_module_version_and_time_of_each_decision() {
         assert!(decision["hook"].is_string(), "{decision}");
     }
 }
+
+/// What goes to AMQP receivers is shown where there are any, or would be.
+#[test]
+fn explaining_shows_the_form_for_amqp_receivers() {
+    let Some(admin) = admin() else { return };
+    let explain = |document| admin.post("/api/v1/explain", &document).expect(200).json();
+    let queue = format!("/queues/{}", unique("explained"));
+    let properties = json!({ "content_type": "text/x", "user": [["a", "b"]] });
+    let explained = explain(json!({ "topic": queue, "payload": "hello", "qos": 1, "properties": properties }));
+    let form = &explained["translation"][0];
+    assert_eq!((&form["hook"], &form["module"]), (&json!("translation.to-amqp"), &json!("translate")), "{explained}");
+    let answer = form["answer"].as_str().expect("an answer");
+    let said = [queue.as_str(), ": 5 bytes of data", "durable", r#"content type "text/x""#, "1 application properties"];
+    assert!(said.iter().all(|said| answer.contains(said)), "{answer}");
+    let topic = unique("explained");
+    let mut subscriber = client(V5);
+    subscriber.subscribe(&topic, 1);
+    assert_eq!(explain(json!({ "topic": topic, "payload": "hello" }))["translation"], json!([]));
+}

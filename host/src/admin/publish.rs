@@ -49,6 +49,7 @@ pub(super) async fn explain(State(api): State<Api>, Document(document): Document
         "retained": explained.retained,
         "subscribers": explained.subscribers,
         "deliveries": explained.deliveries,
+        "translation": explained.translation,
         "events": explained.events,
         "wishes": explained.wishes,
     })))

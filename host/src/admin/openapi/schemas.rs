@@ -348,6 +348,7 @@ fn explanation() -> Json {
             ("retained", typed("string", "what becomes of the topic's last value")),
             ("subscribers", list(text())),
             ("deliveries", list(copy)),
+            ("translation", list(of("Decision"))),
             ("events", list(of("Decision"))),
         ],
     )

@@ -343,6 +343,7 @@ fn explain(api: &Api, args: &ExplainArgs) -> Outcome {
     for copy in list(&answer["deliveries"]) {
         rows.extend(list(&copy["decisions"]).iter().map(|d| row(d, &text(&copy["client"]))));
     }
+    rows.extend(list(&answer["translation"]).iter().map(|d| row(d, "")));
     rows.extend(list(&answer["events"]).iter().map(|d| row(d, "lost")));
     output::table(["HOOK", "MODULE", "VERSION", "DECISION", "TIME"], &rows)?;
     for key in ["topic", "outcome", "retained", "subscribers", "wishes"] {

@@ -49,7 +49,7 @@ impl Chain {
                 Some(Err(refusal)) => Ok(Err(translate::refusal(refusal))),
             },
             |answer| match answer {
-                Ok(Some(form)) => format!("to {:?}", form.head.to.as_deref().unwrap_or_default()),
+                Ok(Some(form)) => in_words(form, message),
                 Ok(None) => "none".to_owned(),
                 Err(refusal) => format!("refuse: {}", refusal.reason),
             },
@@ -94,6 +94,28 @@ impl Chain {
             None => Err(fault::refusal()),
         }
     }
+}
+
+/// What a receiver gets, for people.
+fn in_words(form: &Form, message: &Message) -> String {
+    let head = &form.head;
+    let body = match &form.body {
+        None => format!("{} bytes of data", message.payload().len()),
+        Some(Body::Data(bytes)) => format!("{} bytes of data", bytes.len()),
+        Some(Body::Value(Value::Text(text))) => format!("a text of {} bytes", text.len()),
+        Some(Body::Value(_)) => "a value".to_owned(),
+        Some(Body::Sequence(lists)) => format!("{} sequences", lists.len()),
+    };
+    let named = |what: &str, text: &Option<String>| text.as_ref().map(|text| format!(", {what} {text:?}"));
+    let durable = if head.durable { ", durable" } else { "" };
+    let of =
+        [named("subject", &head.subject), named("content type", &head.content_type), named("reply to", &head.reply_to)];
+    let of: String = of.into_iter().flatten().collect();
+    let counts =
+        [("message annotations", &head.message_annotations), ("application properties", &head.application_properties)];
+    let counts = counts.into_iter().filter(|(_, pairs)| !pairs.is_empty());
+    let counts: String = counts.map(|(what, pairs)| format!(", {} {what}", pairs.len())).collect();
+    format!("to {:?}: {body}{durable}{of}{counts}", head.to.as_deref().unwrap_or_default())
 }
 
 /// The lists of a message in the shape that the bindings borrow.
