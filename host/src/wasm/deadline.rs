@@ -68,7 +68,8 @@ impl Deadline {
         } else {
             let (used_then, ticks_then) = self.last;
             let unseen = u32::try_from(ticks.saturating_sub(ticks_then + 1)).unwrap_or(u32::MAX);
-            let stood = used.saturating_sub(used_then).min(TICK.saturating_mul(unseen));
+            // Of a tick it ran at least a part: what others had of the processor after that is not counted as used.
+            let stood = used.saturating_sub(used_then + TICK).min(TICK.saturating_mul(unseen));
             self.stood = self.stood.max(stood);
         }
         self.last = (used, ticks);
@@ -90,6 +91,13 @@ mod tests {
     #[test]
     fn a_guest_that_runs_on_is_stopped_at_the_sixth_look() {
         let looks: Vec<_> = (0..10).map(|tick| (700 + tick * 1_000, 40 + tick)).collect();
+        assert_eq!(stopped(&looks), Some(5));
+    }
+
+    /// Others have the processor in between: that is nothing to forgive, as it is not counted.
+    #[test]
+    fn a_guest_that_is_interrupted_between_looks_is_stopped_at_the_sixth_look() {
+        let looks: Vec<_> = (0..10).map(|turn| (700 + turn * 1_000, 40 + turn * 4)).collect();
         assert_eq!(stopped(&looks), Some(5));
     }
 
