@@ -348,6 +348,9 @@ impl Mailbox {
                 break;
             }
         }
+        // What ends here may have stood anywhere in it.
+        drained.untold = !drained.changes.is_empty() && !state.queue.is_empty();
+        state.untold += u32::from(drained.untold);
         drained.page = drained.page.or_else(|| state.next_page(false));
         drained.waits_for_page = state.gap.is_some();
         if state.queue.is_empty() && state.queue.capacity() > 64 {

@@ -173,7 +173,7 @@ impl Mailbox {
         let (messages, bytes) = (limits.queue_resident_max.max(LEAST), limits.queue_resident_bytes_max);
         let resident = self.size() - state.gap.as_ref().map_or(0, |gap| gap.bytes).min(self.size());
         let is_long = state.queue.len() >= 2 * messages || resident >= bytes.saturating_mul(2);
-        if !is_long || !state.queue.len().is_multiple_of(LEAST) {
+        if !is_long || !state.queue.len().is_multiple_of(LEAST) || state.untold > 0 {
             return;
         }
         let start = match &state.gap {

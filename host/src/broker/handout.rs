@@ -17,6 +17,8 @@ use std::sync::Arc;
 pub struct Drained {
     /// For the store; nobody waits for them.
     pub changes: Vec<Change>,
+    /// The mailbox leaves nothing to the store until it has those.
+    pub untold: bool,
     /// The store is to be asked for these entries.
     pub page: Option<(u64, u64)>,
     /// Publishers that may go on.

@@ -171,6 +171,8 @@ pub struct State {
     pub unburied: VecDeque<Queued>,
     /// Somebody will look at those.
     pub is_burial_due: bool,
+    /// How many threads have ended entries and not told the store yet: meanwhile nothing more is left there.
+    pub untold: u32,
     /// What receivers said of entries that have come back from the store since: each is held in the name of whoever said it.
     pub told: Vec<(u64, Told)>,
     /// Entries that wait for one consumer, which was told on its return that it gets them again.
@@ -254,6 +256,7 @@ impl Mailbox {
                 unburied: VecDeque::new(),
                 told: Vec::new(),
                 is_burial_due: false,
+                untold: 0,
                 promised: BTreeMap::new(),
                 kept_as: None,
             }),

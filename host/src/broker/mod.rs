@@ -329,6 +329,9 @@ impl Broker {
         if !drained.changes.is_empty() {
             after = self.store.submit(drained.changes.drain(..));
         }
+        if drained.untold {
+            mailbox.lock().untold -= 1;
+        }
         if drained.abandoned {
             mailbox.lock().window.abandonment_noted(after);
             self.await_commit(mailbox, after);

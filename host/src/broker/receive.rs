@@ -485,8 +485,11 @@ impl Broker {
             worker.touched.extend(state.outlet.clone());
         }
         let waits = awaited || worker.gathering.is_some() || !matches!(how, Disposal::Accepted);
-        if is_between && !waits {
-            // Those around it may be left to the store at any time, and it would be read again with them.
+        // Those around it may be left to the store at any time, and it would be read again with them.
+        let is_untold = is_between && waits;
+        if is_untold {
+            state.untold += 1;
+        } else if is_between {
             self.submit_later(&mut staged);
         }
         drop(state);
@@ -495,7 +498,11 @@ impl Broker {
             self.bury(worker, now, mailbox, queued, &mut staged);
         }
         if waits || !staged.is_only_changes() {
-            return self.commit(worker, staged);
+            let after = self.commit(worker, staged);
+            if is_untold {
+                mailbox.lock().untold -= 1;
+            }
+            return after;
         }
         worker.later.append(&mut staged);
         worker.spare = Some(staged);

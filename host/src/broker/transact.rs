@@ -71,12 +71,16 @@ impl Broker {
             self.hand_out_all(worker, now, decided, &route, &mut staged);
         }
         self.commit(worker, staged);
-        for Retired { attachment, number, disposal } in retired {
-            self.dispose(worker, now, attachment, &[number], disposal, true);
+        let tell =
+            |untold: fn(&mut u32)| retired.iter().for_each(|one| untold(&mut one.attachment.mailbox.lock().untold));
+        tell(|untold| *untold += 1);
+        for Retired { attachment, number, disposal } in &retired {
+            self.dispose(worker, now, attachment, &[*number], disposal, true);
         }
         let mut gathered = worker.gathering.take().unwrap_or_default();
         slots.iter().for_each(|slot| gathered.change(slot.change()));
         let after = self.commit(worker, gathered);
+        tell(|untold| *untold -= 1);
         self.end_slots(&slots, true);
         Ok(after)
     }

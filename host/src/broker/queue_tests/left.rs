@@ -90,6 +90,34 @@ fn what_was_taken_from_the_middle_does_not_come_back_with_its_neighbours() {
     first.flush(&hall.broker, hall.now);
 }
 
+/// Whoever takes without answering tells the store a moment later.
+#[test]
+fn nothing_is_left_to_the_store_before_it_knows_what_was_taken() {
+    let mut hall = few();
+    drop(hall.at_queue(false));
+    let picks = wants(&mut hall, |message| message.payload() == b"wanted");
+    for _ in 0..FEW + 4 {
+        one_more(&mut hall, "other");
+    }
+    one_more(&mut hall, "wanted");
+    let at = picks.link.attachment().unwrap().clone();
+    let mut taken = 0;
+    let drained = at.mailbox.acquire(at.number, hall.broker.terms(hall.now), true, &mut |_| {
+        taken += 1;
+        Take::More
+    });
+    assert_eq!(taken, 1);
+    for _ in 0..4 * FEW {
+        one_more(&mut hall, "other");
+    }
+    assert!(at.mailbox.lock().gap.is_none());
+    hall.broker.drained(&at.mailbox, drained, false);
+    for _ in 0..16 {
+        one_more(&mut hall, "other");
+    }
+    assert!(at.mailbox.lock().gap.is_some());
+}
+
 /// A form is made under no lock: it may be there a moment after a receiver found that it is not.
 #[test]
 fn a_receiver_gets_only_what_it_wants_while_forms_are_made() {
