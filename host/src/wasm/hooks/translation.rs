@@ -114,7 +114,7 @@ fn in_words(form: &Form, message: &Message) -> String {
     let counts =
         [("message annotations", &head.message_annotations), ("application properties", &head.application_properties)];
     let counts = counts.into_iter().filter(|(_, pairs)| !pairs.is_empty());
-    let counts: String = counts.map(|(what, pairs)| format!(", {} {what}", pairs.len())).collect();
+    let counts: String = counts.map(|(what, pairs)| format!(", {what}: {}", pairs.len())).collect();
     format!("to {:?}: {body}{durable}{of}{counts}", head.to.as_deref().unwrap_or_default())
 }
 
