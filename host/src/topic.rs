@@ -31,6 +31,9 @@ pub enum NameError {
     /// MQTT-4.7.3-2.
     #[error("a topic must not contain U+0000")]
     Null,
+    /// See [`is_forbidden`].
+    #[error("a topic must not contain control characters, nor what Unicode calls no characters")]
+    Forbidden,
     /// MQTT-4.7.3-3 and [`Limits::bytes_max`].
     #[error("the topic is longer than allowed")]
     TooLong,
@@ -59,6 +62,10 @@ impl Topic {
         check_length(name, limits)?;
         if memchr::memchr3(b'+', b'#', 0, name.as_bytes()).is_some() {
             return Err(if name.contains('\0') { NameError::Null } else { NameError::Wildcard });
+        }
+        let is_plain = name.bytes().all(|byte| (b' '..0x7F).contains(&byte));
+        if !is_plain && name.contains(is_forbidden) {
+            return Err(NameError::Forbidden);
         }
         Ok(Self(name.into()))
     }
@@ -116,6 +123,13 @@ impl Filter {
     pub fn matches(&self, topic: &str) -> bool {
         matches(&self.0, topic)
     }
+}
+
+/// Whether a receiver may take a character in a text of MQTT for a fault and go (MQTT 5.0, 1.5.4): control characters, and what
+/// Unicode calls no character.
+pub fn is_forbidden(c: char) -> bool {
+    let c = u32::from(c);
+    c < 0x20 || (0x7F..=0x9F).contains(&c) || (0xFDD0..=0xFDEF).contains(&c) || c & 0xFFFE == 0xFFFE
 }
 
 /// The levels of a name: what stands between its slashes, so that `/a` has two.
@@ -205,6 +219,10 @@ mod tests {
             ("a\0b", Err(NameError::Null)),
             ("a/+", Err(NameError::Wildcard)),
             ("a#", Err(NameError::Wildcard)),
+            ("a\tb", Err(NameError::Forbidden)),
+            ("a\u{7f}", Err(NameError::Forbidden)),
+            ("a\u{85}b", Err(NameError::Forbidden)),
+            ("a\u{fffe}", Err(NameError::Forbidden)),
         ] {
             assert_eq!(topic(name).map(|_| ()), expected, "{name:?}");
         }

@@ -303,8 +303,8 @@ fn step(filter: &str, topic: &str) -> Step {
 /// The first name after all that begin as `topic` does up to its last `+`.
 fn past(topic: &str, after_plus: Option<usize>) -> Step {
     match after_plus {
-        // U+0001 is the smallest character a level can go on with.
-        Some(end) => Step::Jump(format!("{}\u{1}", &topic[..end])),
+        // A space is the smallest character that a level can go on with.
+        Some(end) => Step::Jump(format!("{} ", &topic[..end])),
         None => Step::End,
     }
 }

@@ -3,6 +3,7 @@
 //! refuse the rest (1.5.4). A byte order mark is kept (MQTT-1.5.4-3).
 
 use crate::mqtt::violation::Violation;
+use crate::topic::is_forbidden;
 
 /// Checks a text field.
 pub fn text(bytes: &[u8]) -> Result<&str, Violation> {
@@ -60,13 +61,9 @@ const fn repeat(byte: u8) -> u64 {
 #[cold]
 fn check(bytes: &[u8]) -> Result<&str, Violation> {
     let text = utf8(bytes)?;
-    let forbidden = |c: char| {
-        let c = u32::from(c);
-        c < 0x20 || (0x7F..=0x9F).contains(&c) || (0xFDD0..=0xFDEF).contains(&c) || c & 0xFFFE == 0xFFFE
-    };
     if text.contains('\0') {
         Err(Violation::NullCharacter)
-    } else if text.contains(forbidden) {
+    } else if text.contains(is_forbidden) {
         Err(Violation::ForbiddenCharacter)
     } else {
         Ok(text)
