@@ -5,12 +5,13 @@
 use crate::message::Time;
 use crate::store::MailboxId;
 use crate::topic::Topic;
+use hashbrown::HashMap;
 use parking_lot::Mutex;
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
 /// What is due.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Due {
     /// The will of the mailbox's owner.
     Will(MailboxId),
@@ -28,11 +29,42 @@ pub enum Due {
     Decision(MailboxId),
 }
 
-/// The queue of deadlines. Bounded by mailboxes, wills and retained messages, and by how often those came and went within
-/// their time.
+/// Deadlines of one thing that are kept, the newest ones: threads may set them in another order than that in which it changed.
+const KEPT: usize = 4;
+/// Fewer deadlines than these are not looked through.
+const FEW: usize = 4_096;
+
+/// The queue of deadlines. Bounded by mailboxes, wills and retained messages: of what comes and goes often within its time the
+/// old ones are thrown out.
 #[derive(Default)]
 pub struct Deadlines {
-    queue: Mutex<BinaryHeap<Reverse<(Time, Due)>>>,
+    queue: Mutex<Queue>,
+}
+
+#[derive(Default)]
+struct Queue {
+    /// When, counted how many, what.
+    heap: BinaryHeap<Reverse<(Time, u64, Due)>>,
+    added: u64,
+    /// So many were left when it was looked through.
+    left: usize,
+}
+
+impl Queue {
+    /// Throws out what newer ones have taken the place of. Each time twice as many have come as were left: for each that is set
+    /// that costs the same, however many there are.
+    fn tidy(&mut self) {
+        let mut all = std::mem::take(&mut self.heap).into_vec();
+        all.sort_unstable_by_key(|Reverse((_, count, _))| Reverse(*count));
+        let mut kept: HashMap<Due, usize> = HashMap::new();
+        all.retain(|Reverse((_, _, due))| {
+            let kept = kept.entry(due.clone()).or_default();
+            *kept += 1;
+            *kept <= KEPT
+        });
+        self.left = all.len();
+        self.heap = all.into();
+    }
 }
 
 impl Deadlines {
@@ -72,21 +104,27 @@ impl Deadlines {
     }
 
     fn add(&self, at: Time, due: Due) {
-        self.queue.lock().push(Reverse((at, due)));
+        let mut queue = self.queue.lock();
+        queue.added += 1;
+        let added = queue.added;
+        queue.heap.push(Reverse((at, added, due)));
+        if queue.heap.len() > FEW.max(2 * queue.left) {
+            queue.tidy();
+        }
     }
 
     /// The next deadline that has come.
     pub fn pop(&self, now: Time) -> Option<Due> {
-        let mut queue = self.queue.lock();
-        if queue.peek()?.0.0 > now {
+        let heap = &mut self.queue.lock().heap;
+        if heap.peek()?.0.0 > now {
             return None;
         }
-        queue.pop().map(|Reverse((_, due))| due)
+        heap.pop().map(|Reverse((_, _, due))| due)
     }
 
     /// When the next one comes.
     pub fn next(&self) -> Option<Time> {
-        self.queue.lock().peek().map(|Reverse((at, _))| *at)
+        self.queue.lock().heap.peek().map(|Reverse((at, ..))| *at)
     }
 }
 
@@ -104,5 +142,20 @@ mod tests {
         assert_eq!(deadlines.pop(Time(25)), Some(Due::Will(1)));
         assert_eq!(deadlines.pop(Time(25)), Some(Due::Mailbox(2)));
         assert_eq!(deadlines.pop(Time(25)), None);
+    }
+
+    /// A value that is set each second, for years, does not make the queue grow.
+    #[test]
+    fn what_is_set_again_and_again_takes_the_place_of_its_old_deadlines() {
+        let deadlines = Deadlines::default();
+        deadlines.will(Time(5), 7);
+        (0..100_000).for_each(|n| deadlines.mailbox(Time(1_000_000 + n), n % 3));
+        assert!(deadlines.queue.lock().heap.len() <= FEW);
+        assert_eq!(deadlines.pop(Time(5)), Some(Due::Will(7)));
+        let mut last = None;
+        while let Some(due) = deadlines.pop(Time(2_000_000)) {
+            last = Some(due);
+        }
+        assert_eq!(last, Some(Due::Mailbox(99_999 % 3)));
     }
 }
