@@ -405,6 +405,7 @@ impl Broker {
             return;
         }
         state.gone = true;
+        mailbox.keep_nothing();
         let subscriptions = std::mem::take(&mut state.subscriptions);
         let left_behind = mailbox.clear(&mut state);
         let gap = state.gap.take();

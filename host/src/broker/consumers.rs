@@ -100,6 +100,13 @@ impl State {
         start + self.queue.range(start..).take_while(passed).count()
     }
 
+    /// What ends may have stood anywhere in the queue: see `untold`.
+    fn note_untold(&mut self, drained: &mut Drained) {
+        let ends_any = !drained.changes.is_empty() || !drained.set_aside.is_empty();
+        drained.untold = ends_any && !self.queue.is_empty();
+        self.untold += u32::from(drained.untold);
+    }
+
     fn seen_by(&self, consumer: &Consumer) -> usize {
         match consumer.takes_any() {
             true => 0,
@@ -348,9 +355,7 @@ impl Mailbox {
                 break;
             }
         }
-        // What ends here may have stood anywhere in it.
-        drained.untold = !drained.changes.is_empty() && !state.queue.is_empty();
-        state.untold += u32::from(drained.untold);
+        state.note_untold(&mut drained);
         drained.page = drained.page.or_else(|| state.next_page(false));
         drained.waits_for_page = state.gap.is_some();
         if state.queue.is_empty() && state.queue.capacity() > 64 {

@@ -133,6 +133,7 @@ impl Broker {
             let mut state = mailbox.lock();
             let Some(queued) = state.unburied.pop_front() else { break };
             mailbox.count(&queued, false);
+            state.untold += 1;
             drop(state);
             let mut staged = worker.stage();
             let kept = self.try_to_bury(worker, now, &mailbox, queued, &mut staged);
@@ -143,6 +144,7 @@ impl Broker {
                 self.keep_unburied(now, &mailbox, kept.queued, place, &mut staged);
             }
             self.commit(worker, staged);
+            mailbox.lock().untold -= 1;
             if is_full {
                 break;
             }

@@ -10,6 +10,7 @@ use super::mailbox::{Mailbox, Offered};
 use super::queued::Queued;
 use super::retain::Keep;
 use super::route::{Route, Single, Target};
+use super::shared_groups::Group;
 use super::staged::Staged;
 use super::wishes::promised;
 use super::worker::Worker;
@@ -22,6 +23,9 @@ use std::sync::Arc;
 
 /// Copies that are too large for a member of a share and go to others, before somebody else has a turn.
 const PASSED_ON_AT_ONCE: usize = 128;
+
+/// A share, under which names its members know the topic, and who of them may not have it.
+type Sharing<'a> = (&'a Arc<Group>, &'a [(MailboxId, Arc<str>)], &'a [MailboxId]);
 
 /// What is in the way of a message.
 pub(super) enum Full {
@@ -140,20 +144,7 @@ impl Broker {
             let offered = match target {
                 Target::Single(single) => self.offer_single(worker, now, message, single, route.cleared, staged),
                 Target::Group(group, names, denied) => {
-                    group.pick(message.envelope().guarantee, &self.limits, denied).map(|member| {
-                        self.prepare(worker, message, &member.mailbox);
-                        let name = names.iter().find(|(id, _)| *id == member.mailbox.id).map(|(_, name)| name.clone());
-                        let copy = Queued {
-                            guarantee: Self::granted(&member.mailbox, message, member.options.guarantee),
-                            retain: member.keeps_flag(message),
-                            identifiers: member.options.identifier.into_iter().collect(),
-                            name,
-                            group: Some(group.clone()),
-                            cleared: route.cleared,
-                            ..Queued::new(message.clone())
-                        };
-                        self.offer(&member.mailbox, copy, staged)
-                    })
+                    self.offer_group(worker, message, (group, names, denied), route.cleared, staged)
                 }
             };
             match offered {
@@ -222,6 +213,47 @@ impl Broker {
         Some(self.offer(&single.mailbox, copy, staged))
     }
 
+    /// Offers a copy to one of those who share. What was promised to its publisher goes to somebody as long as anybody keeps it:
+    /// room was looked for before, and who is chosen may be gone by now.
+    fn offer_group(
+        &self,
+        worker: &mut Worker,
+        message: &Message,
+        (group, names, denied): Sharing<'_>,
+        cleared: u64,
+        staged: &mut Staged,
+    ) -> Option<Offered> {
+        let promised = promised(message);
+        let mut passed_over = Vec::new();
+        loop {
+            let not = if passed_over.is_empty() { denied } else { &passed_over };
+            let member = match promised {
+                Guarantee::AtMostOnce => group.pick(promised, &self.limits, not),
+                _ => group.heir(promised, &self.limits, not),
+            }?;
+            self.prepare(worker, message, &member.mailbox);
+            let name = names.iter().find(|(id, _)| *id == member.mailbox.id).map(|(_, name)| name.clone());
+            let copy = Queued {
+                guarantee: Self::granted(&member.mailbox, message, member.options.guarantee),
+                retain: member.keeps_flag(message),
+                identifiers: member.options.identifier.into_iter().collect(),
+                name,
+                group: Some(group.clone()),
+                cleared,
+                ..Queued::new(message.clone())
+            };
+            match self.offer(&member.mailbox, copy, staged) {
+                Offered::Nobody => {
+                    if passed_over.is_empty() {
+                        passed_over.extend_from_slice(denied);
+                    }
+                    passed_over.push(member.mailbox.id);
+                }
+                offered => return Some(offered),
+            }
+        }
+    }
+
     /// Puts one copy into a mailbox, and notes it for the store where it has to outlive the process.
     pub(super) fn offer(&self, mailbox: &Arc<Mailbox>, copy: Queued, staged: &mut Staged) -> Offered {
         let may_drop = || copy.guarantee == Guarantee::AtMostOnce || copy.dropped_when_full();
@@ -254,10 +286,20 @@ impl Broker {
     }
 
     /// Queues one copy outside the way of a message: a retained one, or one that its first receiver left behind.
-    pub(super) fn queue_one(&self, worker: &mut Worker, mailbox: &Arc<Mailbox>, copy: Queued, staged: &mut Staged) {
-        if let Offered::Queued(_, outlet) = self.offer(mailbox, copy, staged) {
+    /// False: nobody is there any more.
+    pub(super) fn queue_one(
+        &self,
+        worker: &mut Worker,
+        mailbox: &Arc<Mailbox>,
+        copy: Queued,
+        staged: &mut Staged,
+    ) -> bool {
+        let offered = self.offer(mailbox, copy, staged);
+        let is_there = !matches!(offered, Offered::Nobody);
+        if let Offered::Queued(_, outlet) = offered {
             worker.touched.extend(outlet);
         }
+        is_there
     }
 
     /// The mailbox that has no room for this target's copy.
@@ -280,10 +322,14 @@ impl Broker {
                 }
                 (takes && self.is_closed_for_more(mailbox)).then(|| mailbox.clone())
             }
-            Target::Group(group, _, denied) if group.has_room(&self.limits, denied) => {
-                group.any(denied).filter(|mailbox| self.is_short() && mailbox.takes() && mailbox.depth() > 0)
+            Target::Group(group, _, denied) => {
+                if !group.has_room(&self.limits, denied) {
+                    let full = group.mailboxes().into_iter().filter(|mailbox| mailbox.takes());
+                    full.for_each(|mailbox| self.drop_expired(&mailbox, now));
+                }
+                let is_full = !group.has_room(&self.limits, denied);
+                group.any(denied).filter(|mailbox| is_full || (self.is_short() && mailbox.depth() > 0))
             }
-            Target::Group(group, _, denied) => group.any(denied).filter(|mailbox| mailbox.takes()),
         }
     }
 
@@ -355,7 +401,8 @@ impl Broker {
             let mut denied: Vec<MailboxId> =
                 group.mailboxes().iter().filter(may_not).map(|mailbox| mailbox.id).collect();
             denied.extend(copy.handling.iter().flat_map(|handling| handling.too_large_for.iter().copied()));
-            if let Some(member) = group.heir(copy.guarantee, &self.limits, &denied) {
+            // Who is chosen may be gone by now, and then the next one is.
+            while let Some(member) = group.heir(copy.guarantee, &self.limits, &denied) {
                 let scope = member.mailbox.lock().client.scope.clone();
                 let name = chain.deliver_name(&mut worker.guests, &scope, copy.message.topic().as_str());
                 // A message object of its own: its row in the log goes with the mailbox that it was queued in.
@@ -365,12 +412,15 @@ impl Broker {
                     guarantee: Self::granted(&member.mailbox, old, member.options.guarantee),
                     identifiers: member.options.identifier.into_iter().collect(),
                     name: name.map(Into::into),
-                    group: Some(group),
+                    group: Some(group.clone()),
                     retain: member.keeps_flag(old),
                     handling: too_large_for(copy.handling.as_deref()),
                     ..Queued::new(message)
                 };
-                self.queue_one(worker, &member.mailbox, copy, staged);
+                if self.queue_one(worker, &member.mailbox, copy, staged) {
+                    break;
+                }
+                denied.push(member.mailbox.id);
             }
         }
     }

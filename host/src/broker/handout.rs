@@ -88,6 +88,11 @@ impl Mailbox {
             self.count(&queued, false);
             self.expire(&queued, tell, drained);
         }
+        let gap = state.gap_begins_after();
+        if gap != u64::MAX && state.queue.front().is_none_or(|first| first.number > gap) {
+            // What is next is in the store, and has perhaps expired, too.
+            drained.page = state.next_page(true);
+        }
     }
 
     /// Puts a copy under way, if it has to be settled. Receivers of AMQP settle also what was published at less: if they had

@@ -296,6 +296,12 @@ impl Mailbox {
         self.keeps.store(true, Ordering::Relaxed);
     }
 
+    /// It has ended: nobody is to choose it any more.
+    pub fn keep_nothing(&self) {
+        self.keeps.store(false, Ordering::Relaxed);
+        self.durable.store(false, Ordering::Release);
+    }
+
     /// Sets for how long it outlives its connection. One that is to end with it stays as durable as what is in it.
     pub fn set_expiry(&self, state: &mut State, seconds: u32) {
         state.expiry_seconds = seconds;
@@ -571,6 +577,9 @@ impl Mailbox {
         let under_way = entries.iter().rposition(is_under_way).map_or(0, |at| at + 1);
         for (at, (mut queued, handle, received)) in entries.into_iter().enumerate() {
             state.next_number = state.next_number.max(queued.number + 1);
+            // By that modules' answers find it, once it waits again.
+            state.arrivals += 1;
+            queued.arrival = state.arrivals;
             // As it was sent to a client of MQTT: at-most-once copies that may have been sent were never under way.
             let published = queued.message.envelope().guarantee;
             let is_settled = received || self.is_consumed() || published > Guarantee::AtMostOnce;

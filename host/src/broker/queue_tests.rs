@@ -12,6 +12,7 @@ use crate::store::QueueRecord;
 use crate::topic::Topic;
 use std::sync::atomic::Ordering;
 
+mod ends;
 mod left;
 mod promises;
 mod simulation;

@@ -119,7 +119,7 @@ impl Broker {
                 let number = self.consumer_numbers.next();
                 let client = who;
                 let consumer = Consumer { browses, predicate, ..Consumer::new(number, client, name, outlet, origin) };
-                self.start(worker, &mailbox, consumer);
+                self.start(worker, &mailbox, consumer)?;
                 link.attachment = Some(Attachment { mailbox, number });
                 Ok(Received { link, resumed: true, after })
             }
@@ -169,6 +169,7 @@ impl Broker {
         let mut link = Link::of(outlet.clone(), client.clone());
         let number = self.consumer_numbers.next();
         link.attachment = Some(Attachment { mailbox: mailbox.clone(), number });
+        self.start(worker, &mailbox, Consumer::new(number, client.clone(), Box::default(), outlet, origin))?;
         let mut staged = worker.stage();
         if mailbox.is_durable() {
             let expiry_seconds = mailbox.lock().expiry_seconds;
@@ -177,9 +178,6 @@ impl Broker {
                 staged.changes().extend(mailbox.keep_condition());
             }
         }
-        let name = Box::default();
-        let consumer = Consumer::new(number, client, name, outlet, origin);
-        self.start(worker, &mailbox, consumer);
         if let Some(filter) = &own.filter {
             self.drop_others(&mailbox, &filter.name, &mut staged);
         }
@@ -241,13 +239,19 @@ impl Broker {
         }
     }
 
-    fn start(&self, worker: &mut Worker, mailbox: &Arc<Mailbox>, consumer: Consumer) {
+    /// # Errors
+    /// The mailbox has ended meanwhile.
+    fn start(&self, worker: &mut Worker, mailbox: &Arc<Mailbox>, consumer: Consumer) -> Result<(), Refusal> {
         let mut state = mailbox.lock();
+        if state.gone {
+            return Err(just_ended());
+        }
         mailbox.join(&mut state, consumer);
         (state.detached, state.held_by) = (None, None);
         // What waits is sent at the end of this batch, behind the answer.
         state.touched = true;
         worker.touched.extend(state.outlet.clone());
+        Ok(())
     }
 
     /// The mailbox of the client's name, taken from whoever had it, or a new one; none: look again.
@@ -297,7 +301,7 @@ impl Broker {
             return Err(Refusal::new(RefusalKind::QuotaExceeded, "no more receivers are taken"));
         }
         if own.is_kept {
-            return Err(Refusal::new(RefusalKind::Unavailable, "the subscription has just ended: ask for it anew"));
+            return Err(just_ended());
         }
         let expiry_seconds = own.expiry_seconds.unwrap_or(u32::MAX).min(self.limits.expiry_seconds_max);
         let mailbox = Arc::new(Mailbox::new(self.directory.next_id(), client.clone(), false, expiry_seconds));
@@ -354,6 +358,8 @@ impl Broker {
             state.touched = true;
             worker.touched.extend(others.clone());
         }
+        let is_untold = !buried.is_empty();
+        state.untold += u32::from(is_untold);
         let blocked = if others.is_none() { std::mem::take(&mut state.blocked) } else { Vec::new() };
         drop(state);
         blocked.into_iter().for_each(|outlet| outlet.wake());
@@ -362,6 +368,9 @@ impl Broker {
             self.bury(worker, now, mailbox, queued, &mut staged);
         }
         self.commit(worker, staged);
+        if is_untold {
+            mailbox.lock().untold -= 1;
+        }
         if is_queue || others.is_some() {
             return;
         }
@@ -377,6 +386,9 @@ impl Broker {
     /// A mailbox stays while something lasts that a crash would end: the store has it as one whose receiver is there.
     fn hold(&self, worker: &mut Worker, now: Time, mailbox: &Arc<Mailbox>, number: u64, expiry_seconds: u32) {
         let mut state = mailbox.lock();
+        if state.gone || !state.consumers.is_empty() {
+            return;
+        }
         mailbox.set_expiry(&mut state, u32::MAX);
         let expiry_seconds = expiry_seconds.min(self.limits.expiry_seconds_max);
         (state.held_by, state.detached) = (Some((number, expiry_seconds)), Some(now));
@@ -399,11 +411,16 @@ impl Broker {
     /// Nobody receives from a mailbox: it stays for so long.
     fn leave_behind(&self, worker: &mut Worker, now: Time, mailbox: &Arc<Mailbox>, expiry_seconds: u32) {
         let expiry_seconds = expiry_seconds.min(self.limits.expiry_seconds_max);
+        let mut state = mailbox.lock();
+        // Somebody may have come in this very moment.
+        if state.gone || !state.consumers.is_empty() {
+            return;
+        }
         let mut staged = worker.stage();
         if expiry_seconds == 0 {
+            drop(state);
             self.end_mailbox(worker, now, mailbox, &mut staged);
         } else {
-            let mut state = mailbox.lock();
             mailbox.set_expiry(&mut state, expiry_seconds);
             state.detached = Some(now);
             let record = record(&state.client, expiry_seconds, Some(now));
@@ -459,12 +476,29 @@ impl Broker {
         how: &Disposal,
         awaited: bool,
     ) -> Sequence {
+        self.dispose_as(worker, now, link, numbers, (how, awaited, true))
+    }
+
+    /// A receiver goes, and this is what it has said beforehand of all that it has. Clients fetch ahead: an attempt that nobody
+    /// made counts if they say so, but makes no dead letter.
+    pub fn dispose_unseen(&self, worker: &mut Worker, now: Time, link: &Attachment, numbers: &[u64], how: &Disposal) {
+        self.dispose_as(worker, now, link, numbers, (how, true, false));
+    }
+
+    fn dispose_as(
+        &self,
+        worker: &mut Worker,
+        now: Time,
+        link: &Attachment,
+        numbers: &[u64],
+        (how, awaited, buries): (&Disposal, bool, bool),
+    ) -> Sequence {
         let mailbox = &link.mailbox;
         let mut staged = worker.stage();
         let changes = staged.changes();
         let (mut buried, mut is_between) = (Vec::new(), false);
         let mut state = mailbox.lock();
-        let failures_max = self.failures_max(mailbox, &state);
+        let failures_max = if buries { self.failures_max(mailbox, &state) } else { 0 };
         // Past the mark on memory nothing is written on what waits.
         let notes_bytes_max = if self.is_short() { 0 } else { self.limits.notes_bytes_max };
         let patience = Patience { failures_max, notes_bytes_max };
@@ -486,7 +520,7 @@ impl Broker {
         }
         let waits = awaited || worker.gathering.is_some() || !matches!(how, Disposal::Accepted);
         // Those around it may be left to the store at any time, and it would be read again with them.
-        let is_untold = is_between && waits;
+        let is_untold = (is_between && waits) || !buried.is_empty();
         if is_untold {
             state.untold += 1;
         } else if is_between {
@@ -599,6 +633,10 @@ impl Broker {
         let least = if mailbox.is_session() { Guarantee::AtMostOnce } else { Guarantee::AtLeastOnce };
         handover.min(wanted).max(least)
     }
+}
+
+fn just_ended() -> Refusal {
+    Refusal::new(RefusalKind::Unavailable, "it has just ended: ask for it anew")
 }
 
 /// Whether a mailbox was to end before now, and is there only because nobody has come to it.

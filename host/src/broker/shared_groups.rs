@@ -108,10 +108,10 @@ impl Group {
             .any(|member| member.mailbox.takes() && !member.mailbox.is_full(limits))
     }
 
-    /// Whether a member is there who has to make room before the next message can be taken; none: nobody at all.
+    /// Who has to make room before the next message can be taken; none: nobody would take it.
     pub fn any(&self, denied: &[MailboxId]) -> Option<Arc<Mailbox>> {
         let members = &self.members.lock().all;
-        let may = |member: &&Member| !denied.contains(&member.mailbox.id);
+        let may = |member: &&Member| member.mailbox.takes() && !denied.contains(&member.mailbox.id);
         let there = members.iter().filter(may).find(|member| member.mailbox.is_attached());
         there.or(members.iter().find(may)).map(|member| member.mailbox.clone())
     }

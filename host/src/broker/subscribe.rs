@@ -42,8 +42,8 @@ impl Broker {
         }
     }
 
-    /// Puts a subscription where publishers find it.
-    pub(super) fn put_subscription(&self, mailbox: &Arc<Mailbox>, key: Arc<str>, subscription: Subscription) {
+    /// Puts a subscription where publishers find it. False: its mailbox has ended meanwhile.
+    pub(super) fn put_subscription(&self, mailbox: &Arc<Mailbox>, key: Arc<str>, subscription: Subscription) -> bool {
         let filter = subscription.filter.clone();
         match &subscription.share {
             None => {
@@ -63,7 +63,20 @@ impl Broker {
             }
         }
         self.changes.announce(filter.as_str());
-        mailbox.lock().subscriptions.insert(key, subscription);
+        let mut state = mailbox.lock();
+        if !state.gone {
+            state.subscriptions.insert(key, subscription);
+            return true;
+        }
+        drop(state);
+        match &subscription.share {
+            None => {
+                self.trie.write().remove(filter.as_str(), mailbox.id);
+                self.changes.announce(filter.as_str());
+            }
+            Some(share) => self.leave_group(share, &filter, mailbox.id),
+        }
+        false
     }
 
     pub(super) fn leave_group(&self, share: &str, filter: &Filter, mailbox: u64) {
@@ -114,7 +127,10 @@ impl Broker {
         if state.subscriptions.remove(&key(filter, share)).is_none() {
             return false;
         }
-        state.replays.retain(|replay| &replay.subscription.filter != filter);
+        // What is retained goes to subscriptions that are not shared (MQTT 5.0, 4.8.2).
+        if share.is_none() {
+            state.replays.retain(|replay| &replay.subscription.filter != filter);
+        }
         drop(state);
         self.metrics.subscriptions.add(-1);
         match share {

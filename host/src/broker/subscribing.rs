@@ -224,6 +224,9 @@ impl Broker {
             if adding.is_found {
                 return Ok(true);
             }
+            if !self.put_subscription(mailbox, adding.key.clone(), adding.subscription.clone()) {
+                return Ok(true);
+            }
             if adding.is_new {
                 self.metrics.subscriptions.add(1);
             }
@@ -231,7 +234,6 @@ impl Broker {
                 staged.change(Change::Filter(mailbox.id, Box::new(adding.subscription.clone())));
             }
             self.subscribed(link, || adding.subscription.filter.clone());
-            self.put_subscription(mailbox, adding.key.clone(), adding.subscription.clone());
             self.end_replay_here(mailbox);
             adding.is_found = true;
             adding.replay = adding.queued_to.and_then(|queued_to| self.missed(&adding.subscription, queued_to));

@@ -112,7 +112,9 @@ impl Broker {
     fn claim_all(&self, worker: &mut Worker, retired: &[Retired<'_>]) -> Result<(), Refusal> {
         let claims = |one: &Retired<'_>| {
             let Attachment { mailbox, number } = one.attachment;
-            mailbox.claim(&mut mailbox.lock(), *number, one.number)
+            let mut state = mailbox.lock();
+            // Of one that has gone nobody gets anything any more.
+            state.gone || mailbox.claim(&mut state, *number, one.number)
         };
         let Some(lost) = retired.iter().position(|one| !claims(one)) else { return Ok(()) };
         for Retired { attachment: Attachment { mailbox, number }, number: entry, .. } in &retired[..lost] {
