@@ -10,8 +10,10 @@ use crate::doors::rig::{Authority, figure_of, listener, resident, until};
 use crate::harness::wire::{Web, upgrade};
 use crate::harness::{Process, V5, V311, connect, unique};
 use host::config::{ClientCertificate, Listener, ProtocolName, Transport};
+use std::io::Write as _;
 use std::net::TcpStream;
 use std::sync::OnceLock;
+use std::time::Duration;
 
 const FRAMING: &str = "amqp:connection:framing-error";
 const DECODE: &str = "amqp:decode-error";
@@ -173,6 +175,25 @@ fn a20_messages_that_are_not_whole_count_at_the_mark_on_memory() {
     assert!(says(&long.until_closed(), "amqp:resource-limit-exceeded"));
     small.send(&transfer(0, Some(0), Some(b"t"), false, false, &message(b"m")));
     assert_eq!(Value::read(&small.find(0x15)).0.field(4).code(), 0x24);
+}
+
+/// Whoever has all answers wait and goes on asking is not read from in the end.
+#[test]
+fn a_client_that_asks_and_does_not_read_is_not_answered_without_end() {
+    const MOST: usize = 96 << 20;
+    let Some(broker) = Process::start() else { return };
+    let mut asks = TcpStream::connect(broker.amqp()).expect("the broker listens");
+    asks.set_write_timeout(Some(Duration::from_secs(2))).expect("a patience");
+    asks.write_all(&[AMQP, &open("asks"), &begin(0)].concat()).expect("it is read");
+    let before = resident(broker.id());
+    let again = [begin(1), end(1)].concat().repeat(1_000);
+    let mut sent = 0;
+    while sent < MOST && asks.write_all(&again).is_ok() {
+        sent += again.len();
+    }
+    let grown = resident(broker.id()).saturating_sub(before);
+    assert!(grown < 24 << 20, "{grown} bytes after {sent}");
+    is_served(broker.amqp());
 }
 
 /// One disposition may name thousands of deliveries, and carry much: that is kept once.

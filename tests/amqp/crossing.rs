@@ -105,6 +105,10 @@ fn each_field_of_amqp_has_its_place_in_mqtt() {
         std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("after 1970").as_millis() as i64;
     let until = [&[0x83][..], &(now + 100_000).to_be_bytes()].concat();
     assert!(expiry(&send(&[properties(8, &until)])).is_some_and(|left| (60..=110).contains(&left)));
+    // Some clients write one where they have nothing to say.
+    for nothing in [0_i64, -62_135_596_800_000] {
+        assert_eq!(expiry(&send(&[properties(8, &[&[0x83][..], &nothing.to_be_bytes()].concat())])), None);
+    }
     // content-type, reply-to, correlation-id
     let got = send(&[properties(6, &symbol("text/plain"))]);
     assert_eq!(got.properties.text(id::CONTENT_TYPE), Some("text/plain"));

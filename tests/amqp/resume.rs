@@ -243,6 +243,25 @@ fn a_delivery_that_is_resumed_to_be_settled_is_never_taken_again() {
     drop(broker);
 }
 
+/// The same on a link to the anonymous terminus: what settles says no more where it was for.
+#[test]
+fn a_relay_stays_when_a_delivery_is_resumed_to_be_settled() {
+    let Some(address) = address() else { return };
+    let (node, container) = (format!("/queues/{}", unique("relay")), unique("container"));
+    let relay = |unsettled| Terms { node: Some(performative(0x29, &[NULL])), ..sends_to("", unsettled) };
+    let to = described(0x73, &list(&[NULL, NULL, &string(&node)]));
+    let mut old = Peer::of(address, &container);
+    old.sender("out", 0, &relay(None));
+    old.send(&transfer(0, Some(0), Some(b"tag"), false, false, &[&to[..], &message(b"once")].concat()));
+    assert_eq!(old.disposition().field(4).code(), 0x24);
+    let mut new = Peer::of(address, &container);
+    new.sender("out", 0, &relay(Some(map(&[&binary(b"tag"), ACCEPTED]))));
+    new.send(&resumed(0, 0, b"tag", true, ACCEPTED, false, b""));
+    new.send(&transfer(0, Some(1), Some(b"next"), false, false, &[&to[..], &message(b"next")].concat()));
+    assert_eq!(new.disposition().field(4).code(), 0x24);
+    assert_eq!(waiting(address, &node), ["once", "next"]);
+}
+
 /// 2.6.1: a link of the same name takes the other one's place, within a connection and from another one.
 #[test]
 fn a_link_is_stolen_with_what_it_had() {

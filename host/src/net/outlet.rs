@@ -212,6 +212,10 @@ impl Outlet {
             if out.unsent.is_empty() {
                 self.pump(&mut out, scratch, now);
             } else {
+                // What was said meanwhile counts as waiting, too: a client that does not read is not read from in the end.
+                if let Writer::Amqp(wire) = &mut out.writer {
+                    wire.take_front(scratch);
+                }
                 out.wrap(scratch);
                 self.write(&mut out, scratch);
                 self.pump_unsent(&mut out, scratch, now);

@@ -133,7 +133,12 @@ impl<'m> Came<'m> {
             blank: is_blank(sections),
             bytes,
             header,
-            until: sections.properties().absolute_expiry_time.map(|at| Time(u64::try_from(at).unwrap_or(0))),
+            until: sections
+                .properties()
+                .absolute_expiry_time
+                .filter(|at| *at > 0)
+                .and_then(|at| u64::try_from(at).ok())
+                .map(Time),
         })
     }
 }

@@ -195,11 +195,15 @@ impl Side {
                 // What was taken is told first to whoever asks (2.6.13), though nothing more may come: whoever did not hear of
                 // it would send it again elsewhere.
                 if let Some(why) = refused.take_if(|_| reply.unsettled.is_none()) {
+                    self.context.broker.disown_tags(now, &name, self.origin);
                     return Err(why);
                 }
                 reply.credit = refused.as_ref().map(|_| 0);
                 let will = match &service {
-                    Some(service) => self.attach_to_service(now, attach, service)?,
+                    Some(service) => {
+                        let attached = self.attach_to_service(now, attach, service);
+                        attached.inspect_err(|_| self.context.broker.disown_tags(now, &name, self.origin))?
+                    }
                     None => None,
                 };
                 let asking = Asking { link: attach.name.clone(), each };

@@ -105,7 +105,7 @@ impl Side {
         let context = &self.context;
         let numbers = context.broker.held_by(attachment, &self.retired_of(link));
         let how = disposal(receiver.default_outcome.clone());
-        context.broker.dispose(&mut context.worker.borrow_mut(), now, attachment, &numbers, &how, true);
+        context.broker.dispose_unseen(&mut context.worker.borrow_mut(), now, attachment, &numbers, &how);
     }
 
     /// Entries that a receiver was handed are to end in this way; `waits`: they have gone back into its mailbox.

@@ -82,11 +82,37 @@ impl Side {
         self.answers.push_back((0, Told::Ended { link: transfer.link, now, why }));
     }
 
+    /// A delivery is resumed: whether that is all there is to do about it.
+    fn is_resumed(&mut self, transfer: &Transfer<'_>) -> bool {
+        let Some(End::Incoming(incoming)) = self.end(transfer.link) else { return false };
+        let (context, link_name) = (&self.context, &incoming.name);
+        let is_known = context.broker.has_tag(link_name, &transfer.tag);
+        let has_ended = matches!(transfer.state.as_deref(), Some(State::Ended(_)));
+        if transfer.settled && (has_ended || is_known) {
+            // It came before; its publisher knows now, too. Perhaps the broker has forgotten it meanwhile: its publisher may
+            // have come back once more before this was read.
+            context.broker.forget_tag(link_name, &transfer.tag);
+            return true;
+        }
+        if is_known || self.transactions.has_post(transfer.link, &transfer.tag) {
+            return false;
+        }
+        // What is resumed and not known here is not looked at (2.7.5): its sender keeps it, and its credit comes back.
+        if !transfer.settled {
+            let (link, delivery, state) = (transfer.link, transfer.delivery, State::RELEASED);
+            self.answers.push_back((0, Told::Incoming { link, delivery, state, settled: true }));
+        }
+        true
+    }
+
     /// Hands a message to the hall.
     fn take_in(&mut self, now: Time, transfer: &Transfer<'_>) -> Result<(), Refused> {
         let context = self.context.clone();
         if transfer.format != 0 {
             return Err(error(AmqpError::NotImplemented, "only message format 0 is known").into());
+        }
+        if transfer.resume && self.is_resumed(transfer) {
+            return Ok(());
         }
         let sections = Sections::scan(&transfer.bytes, &context.amqp).map_err(|why| *why)?;
         if self.serve(now, transfer, &sections)? {
@@ -117,25 +143,9 @@ impl Side {
             (false, false) => Guarantee::AtLeastOnce,
             (false, true) => Guarantee::ExactlyOnce,
         };
-        let is_known = || context.broker.has_tag(&link_name, &transfer.tag);
-        let has_ended = matches!(transfer.state.as_deref(), Some(State::Ended(_)));
-        if transfer.resume && transfer.settled && (has_ended || is_known()) {
-            // It came before; its publisher knows now, too. Perhaps the broker has forgotten it meanwhile: its publisher may
-            // have come back once more before this was read.
-            context.broker.forget_tag(&link_name, &transfer.tag);
-            return Ok(());
-        }
-        if transfer.resume && !is_known() && !self.transactions.has_post(transfer.link, &transfer.tag) {
-            // What is resumed and not known here is not looked at (2.7.5): its sender keeps it, and its credit comes back.
-            if !transfer.settled {
-                let (link, delivery, state) = (transfer.link, transfer.delivery, State::RELEASED);
-                self.answers.push_back((0, Told::Incoming { link, delivery, state, settled: true }));
-            }
-            return Ok(());
-        }
         if let Some(State::Transactional { txn, .. }) = transfer.state.as_deref()
             // One that is known was committed, and its publisher has not heard of it.
-            && !(handover == Guarantee::ExactlyOnce && is_known())
+            && !(handover == Guarantee::ExactlyOnce && context.broker.has_tag(&link_name, &transfer.tag))
         {
             return Ok(self.post(now, transfer, txn, &name, handover)?);
         }
@@ -290,7 +300,8 @@ pub(super) fn publication<'a>(
 ) -> PublishBare<'a> {
     let header = sections.header();
     // A message may also say when it is worthless (3.2.4); if it says both, what is over first counts.
-    let until = sections.properties().absolute_expiry_time.map(|at| u64::try_from(at).unwrap_or(0));
+    // Older clients write 0, or less, where they have nothing to say.
+    let until = sections.properties().absolute_expiry_time.filter(|at| *at > 0).and_then(|at| u64::try_from(at).ok());
     let left = until.map(|at| Time(at).since(now));
     let level = ["x-opt-mqtt-qos", "x-opt-qos"].into_iter().find_map(|name| {
         let value = said(sections, name)?;

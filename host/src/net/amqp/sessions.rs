@@ -230,7 +230,10 @@ impl Side {
         };
         let mut worker = context.worker.borrow_mut();
         // What asks is not held up by a full queue of the one who gets the answer.
-        context.broker.publish_bare(&mut worker, &mut self.publisher, now, publish, None);
+        let taken = context.broker.publish_bare(&mut worker, &mut self.publisher, now, publish, None);
+        if matches!(taken, crate::broker::Taken::Parked) {
+            context.broker.give_up(&mut self.publisher);
+        }
         Ok(0)
     }
 

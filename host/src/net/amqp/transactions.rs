@@ -363,7 +363,12 @@ impl Side {
         let context = self.context.clone();
         let mut worker = context.worker.borrow_mut();
         for retiral in &transaction.retired {
-            if !retiral.settled && self.end(retiral.link).is_some() {
+            // One that is detached from a subscription has nothing in its hands.
+            let has_it = |end: &End| match end {
+                End::Outgoing(receiver) => !receiver.is_parted || receiver.is_queue,
+                _ => true,
+            };
+            if !retiral.settled && self.end(retiral.link).is_some_and(has_it) {
                 continue;
             }
             let numbers = [retiral.number];

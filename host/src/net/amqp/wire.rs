@@ -113,10 +113,15 @@ impl Wire {
         }
     }
 
+    /// Puts what was said behind what is there.
+    pub fn take_front(&mut self, out: &mut Vec<u8>) {
+        out.append(&mut self.front);
+    }
+
     /// Puts what was said, and what mailboxes hold for links with room, behind what is there, up to a batch.
     pub fn fill(&mut self, broker: &Broker, now: Time, out: &mut Vec<u8>, batch_bytes: usize) {
         if !self.front.is_empty() {
-            out.append(&mut self.front);
+            self.take_front(out);
         }
         if !self.machine.is_live() {
             return;
