@@ -43,9 +43,27 @@ impl Hall {
 pub struct Bell {
     pub notify: Notify,
     closed: Mutex<Option<Closed>>,
+    /// What of the disk it will ring for.
+    awaited: Mutex<Vec<Sequence>>,
 }
 
 impl Bell {
+    /// Whether so much is on disk; if not, it rings when it is. However often that is asked, it stands once in the list of those
+    /// who wait.
+    pub fn is_on_disk(self: &Arc<Self>, broker: &Broker, after: Sequence) -> bool {
+        if broker.is_committed(after) {
+            return true;
+        }
+        let mut awaited = self.awaited.lock();
+        awaited.retain(|after| !broker.is_committed(*after));
+        if !awaited.contains(&after) {
+            awaited.push(after);
+            drop(awaited);
+            broker.await_answer(after, self.clone());
+        }
+        broker.is_committed(after)
+    }
+
     /// Why the hall wants the bridge to let go, once.
     pub fn closed(&self) -> Option<Closed> {
         self.closed.lock().take()
@@ -193,12 +211,7 @@ impl Seat {
 
     /// Whether so much is on disk; if not, the bell rings when it is.
     pub fn is_on_disk(&self, after: Sequence) -> bool {
-        let broker = &self.hall.broker;
-        if broker.is_committed(after) {
-            return true;
-        }
-        broker.await_answer(after, self.bell.clone());
-        broker.is_committed(after)
+        self.bell.is_on_disk(&self.hall.broker, after)
     }
 }
 

@@ -50,8 +50,8 @@ pub struct Plan {
     pub outward: Vec<Way>,
     pub inward: Vec<Way>,
     pub figures: Arc<BridgeFigures>,
-    /// Whether no connection was made since the start.
-    first: Cell<bool>,
+    /// Which ways in the other broker has granted since the start: what it refused before is asked for again, whatever it remembers.
+    pub granted: Vec<Cell<bool>>,
     /// Why the bridge is down, as the log was told last; empty: it is not, or nobody knows yet.
     told: RefCell<String>,
 }
@@ -154,9 +154,9 @@ impl Plan {
         };
         let routes = outward.iter().chain(&inward).map(|way| RouteFigures::new(way.route.shown())).collect();
         let figures = Arc::new(BridgeFigures::new(settings.name.clone(), settings.url.clone(), sessions, routes));
-        let first = Cell::new(true);
+        let granted = inward.iter().map(|_| Cell::new(false)).collect();
         let told = RefCell::default();
-        Some(Self { settings, target, node: node.into(), client_id, client, outward, inward, figures, first, told })
+        Some(Self { settings, target, node: node.into(), client_id, client, outward, inward, figures, granted, told })
     }
 
     /// Makes the session that keeps what goes out while the other broker is away.
@@ -172,11 +172,6 @@ impl Plan {
         });
         let wanted: Vec<_> = wanted.collect();
         Seat::take(hall, &self.client, 1)?.listen(&self.client, &wanted)
-    }
-
-    /// Whether this is the first connection since the start; false from then on.
-    pub fn is_first(&self) -> bool {
-        self.first.replace(false)
     }
 
     /// Notes how a route stands, by its place among the figures, and tells the log where that has changed.

@@ -141,11 +141,7 @@ impl Inward {
     }
 
     fn is_on_disk(&self, after: Sequence) -> bool {
-        if self.hall.broker.is_committed(after) {
-            return true;
-        }
-        self.hall.broker.await_answer(after, self.bell.clone());
-        self.hall.broker.is_committed(after)
+        self.bell.is_on_disk(&self.hall.broker, after)
     }
 
     /// A message came.

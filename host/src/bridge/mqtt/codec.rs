@@ -4,6 +4,7 @@ use super::super::VIA;
 use super::super::settings::MqttVersion;
 use super::answers;
 use crate::message::{Guarantee, Message, Properties, Time};
+use crate::topic::is_forbidden;
 use bytes::{Bytes, BytesMut};
 use rumqttc::mqttbytes::v4;
 use rumqttc::v5::mqttbytes::v5;
@@ -364,12 +365,16 @@ fn properties_5(sent: &Out<'_>) -> v5::PublishProperties {
         ..v5::PublishProperties::default()
     };
     if let Some(said) = &sent.message.envelope().properties {
-        properties.content_type = said.content_type.as_deref().map(str::to_owned);
+        // What cannot be said in MQTT is left out, as it is for clients: the other broker would end the connection each time.
+        let is_text = |text: &str| text.len() <= usize::from(u16::MAX) && !text.contains(is_forbidden);
+        let text = |text: &Option<Box<str>>| text.as_deref().filter(|text| is_text(text)).map(str::to_owned);
+        properties.content_type = text(&said.content_type);
         properties.payload_format_indicator = said.payload_is_text.map(u8::from);
-        properties.response_topic = said.response_topic.as_deref().map(str::to_owned);
-        properties.correlation_data = said.correlation_data.as_deref().map(Bytes::copy_from_slice);
-        properties.user_properties =
-            said.user.iter().map(|(name, value)| (name.to_string(), value.to_string())).collect();
+        properties.response_topic = text(&said.response_topic);
+        let data = said.correlation_data.as_deref().filter(|data| data.len() <= usize::from(u16::MAX));
+        properties.correlation_data = data.map(Bytes::copy_from_slice);
+        let user = said.user.iter().filter(|(name, value)| is_text(name) && is_text(value));
+        properties.user_properties = user.map(|(name, value)| (name.to_string(), value.to_string())).collect();
     }
     properties.user_properties.push((VIA.to_owned(), sent.node.to_owned()));
     properties
@@ -403,5 +408,39 @@ mod tests {
     fn codes_are_told_in_words() {
         assert_eq!(plain(&v5::ConnectReturnCode::BadUserNamePassword), "bad user name password");
         assert_eq!(plain(&v5::DisconnectReasonCode::QoSNotSupported), "qos not supported");
+    }
+
+    /// The other broker would end the connection, and get the message again on the next one.
+    #[test]
+    fn what_mqtt_cannot_say_is_left_out() {
+        let said = Properties {
+            content_type: Some("a\nb".into()),
+            response_topic: Some("answers".into()),
+            user: vec![("a".into(), "b\u{1}".into()), ("c".into(), "d".into())].into_iter().collect(),
+            ..Properties::default()
+        };
+        let envelope = crate::message::Envelope {
+            topic: crate::topic::Topic::new("t", &Default::default()).unwrap(),
+            guarantee: Guarantee::AtLeastOnce,
+            retain: false,
+            expires: None,
+            properties: Some(Box::new(said)),
+            hops: 0,
+        };
+        let message = Message::new(envelope, 0, b"m");
+        let sent = Out {
+            topic: "t".to_owned(),
+            guarantee: Guarantee::AtLeastOnce,
+            retain: false,
+            duplicate: false,
+            handle: 1,
+            message: &message,
+            now: Time(0),
+            node: "here",
+        };
+        let properties = properties_5(&sent);
+        assert_eq!((properties.content_type, properties.response_topic.as_deref()), (None, Some("answers")));
+        let user: Vec<_> = properties.user_properties.iter().map(|(name, value)| (&**name, &**value)).collect();
+        assert_eq!(user, [("c", "d"), (VIA, "here")]);
     }
 }

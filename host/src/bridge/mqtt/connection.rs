@@ -69,6 +69,8 @@ pub(super) struct Connection<'a> {
     pub peer: Option<String>,
     /// Whether it has had its time to tell: nothing goes out before.
     pub is_known: bool,
+    /// Until that is answered, its identifier is not free for what goes out (MQTT 5.0, 2.2.1): nothing new does.
+    pub is_subscribing: bool,
 }
 
 /// Runs a connection until it breaks, or until the bridge is stopped (then there is no reason).
@@ -125,6 +127,7 @@ pub async fn run(
         outbox: Outbox::new(&plan.settings),
         peer: None,
         is_known: false,
+        is_subscribing: false,
     };
     connection.begin(session_present).map_err(early)?;
     plan.figures.connections_total.add(1);
@@ -142,9 +145,11 @@ impl Connection<'_> {
             self.seat.hall.broker.forget_unreleased(attachment);
         }
         // With 3.1.1 each subscription brings all retained messages again.
-        let again = self.plan.is_first() || self.codec.version == MqttVersion::V5 || !session_present;
-        let mut wanted: Vec<_> = self.plan.inward.iter().map(wanted).filter(|_| again).collect();
-        self.asked = (0..wanted.len()).map(Some).collect();
+        let again = self.codec.version == MqttVersion::V5 || !session_present;
+        let asks_for = |route: &usize| again || !self.plan.granted[*route].get();
+        let routes: Vec<usize> = (0..self.plan.inward.len()).filter(asks_for).collect();
+        let mut wanted: Vec<_> = routes.iter().map(|route| wanted(&self.plan.inward[*route])).collect();
+        self.asked = routes.into_iter().map(Some).collect();
         // Properties are what keeps a message from going round, so there are none with 3.1.1.
         let asks = self.codec.version == MqttVersion::V5;
         if asks {
@@ -169,6 +174,7 @@ impl Connection<'_> {
         let attachment = self.seat.attachment();
         let used = attachment.map_or_else(Vec::new, |own| self.seat.hall.broker.handles_under_way(own));
         let free = (1..=Handle::MAX).find(|handle| !used.contains(handle)).unwrap_or(Handle::MAX);
+        self.is_subscribing = true;
         self.codec.subscribe(free, wanted, &mut self.out)
     }
 
@@ -178,6 +184,7 @@ impl Connection<'_> {
         let mut any = false;
         for (route, reason) in asked.filter_map(|(route, reason)| Some((route?, reason))) {
             let at = self.plan.outward.len() + route;
+            self.plan.granted[route].set(reason.is_none());
             match reason {
                 Some(reason) => {
                     let filter = self.plan.inward[route].route.remote_source();
@@ -216,7 +223,9 @@ impl Connection<'_> {
         mut incoming: BytesMut,
         stopped: &mut watch::Receiver<bool>,
     ) -> Result<(), String> {
-        let seconds = self.bounds.keep_alive.unwrap_or(self.plan.settings.keep_alive_seconds).max(1);
+        // Zero: it does not look (MQTT 5.0, 3.2.2.3.14), and we still do.
+        let wished = self.bounds.keep_alive.filter(|seconds| *seconds > 0);
+        let seconds = wished.unwrap_or(self.plan.settings.keep_alive_seconds);
         let quiet = Duration::from_secs(seconds.into());
         let (mut sent, mut heard, mut asked) = (Instant::now(), Instant::now(), Instant::now());
         let mut unflushed = false;
@@ -318,6 +327,7 @@ impl Connection<'_> {
                 Ok(())
             }
             Packet::Suback(refused) => {
+                self.is_subscribing = false;
                 self.subscribed(refused);
                 Ok(())
             }

@@ -151,7 +151,7 @@ impl Connection<'_> {
 
     /// Puts what waits in the session behind what is to be sent, as far as there is room.
     pub(super) fn pump(&mut self) -> Result<(), String> {
-        while self.is_known && self.out.len() < BATCH_BYTES {
+        while self.is_known && !self.is_subscribing && self.out.len() < BATCH_BYTES {
             let Some(attachment) = self.seat.attachment().cloned() else { return Ok(()) };
             let (broker, now) = (self.seat.hall.broker.clone(), self.seat.hall.now());
             let (mut dropped, mut fault, before) = (Vec::new(), None, self.out.len());
@@ -232,6 +232,10 @@ impl Connection<'_> {
         let delivery = &entry.item;
         let guarantee = delivery.guarantee.min(self.bounds.guarantee_max);
         let is_kept = guarantee != Guarantee::AtMostOnce;
+        if entry.topic.len() > usize::from(u16::MAX) {
+            self.refused(Some(&entry), "its topic there is longer than 65,535 bytes");
+            return Ok(false);
+        }
         let begin = self.out.len();
         let sent = Out {
             topic: entry.topic.to_string(),
