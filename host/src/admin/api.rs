@@ -28,7 +28,7 @@ struct Inner {
     clock: Clock,
     limits: Limits,
     reload: Reload,
-    calls: Semaphore,
+    calls: Arc<Semaphore>,
     log_streams: AtomicUsize,
     ready: AtomicBool,
     bridges: OnceLock<Vec<Arc<BridgeFigures>>>,
@@ -41,7 +41,7 @@ impl Api {
             worker: Mutex::new(broker.worker()),
             broker,
             clock,
-            calls: Semaphore::new(limits.calls_max),
+            calls: Arc::new(Semaphore::new(limits.calls_max)),
             limits,
             reload,
             log_streams: AtomicUsize::new(0),
@@ -94,12 +94,17 @@ impl Api {
         &self,
         call: impl FnOnce(&Self) -> T + Send + 'static,
     ) -> Result<T, Problem> {
-        let Ok(_permit) = self.0.calls.try_acquire() else {
+        let Ok(permit) = self.0.calls.clone().try_acquire_owned() else {
             return Err(Problem::busy("as many calls run or wait as are allowed"));
         };
         let _working = patience::at_work();
         let api = self.clone();
-        let done = tokio::task::spawn_blocking(move || call(&api)).await;
+        // It counts until it is over, whether its caller waits for that or has gone.
+        let run = move || {
+            let _permit = permit;
+            call(&api)
+        };
+        let done = tokio::task::spawn_blocking(run).await;
         done.map_err(|_| Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "the call broke off; the log says more"))
     }
 

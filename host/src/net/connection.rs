@@ -280,7 +280,7 @@ impl Connection {
         match &self.machine {
             Machine::Unknown => Some(self.newcomer.deadline(&self.context.limits)),
             // It is not read from. Whether it takes what it is sent, `stalled` tells.
-            Machine::Mqtt(_) if self.outlet.is_congested() => None,
+            Machine::Mqtt(_) if !self.reads() => None,
             machine => machine.deadline(),
         }
     }
