@@ -61,6 +61,10 @@ impl Module for Hostile {
                     }
                 }
             }
+            "configure-writes" => {
+                let _ = state::set("left", b"behind", None);
+                return Err("no".to_owned().into());
+            }
             "configure-says-much" => return Err("x".repeat(MEBIBYTE).into()),
             _ => {}
         }

@@ -331,6 +331,46 @@ fn what_was_switched_by_hand_stays_so_until_the_configuration_switches_it() {
     assert_eq!(mapped(&mut rig).as_deref(), Some("on/x"));
 }
 
+/// Order and policy that were said with a deployment go with it.
+#[test]
+fn the_version_of_the_configuration_is_bound_as_that_says() {
+    let directory = tempfile::tempdir().unwrap();
+    let (rig, store) = start(directory.path(), vec![binding("file/")]).unwrap();
+    let bound = |rig: &Rig| {
+        let info = rig.modules.show("renames").unwrap();
+        (info.order, info.on_failure)
+    };
+    rig.deploy("renames", "renames", 3, OnFailure::Bypass, r#"{"prefix": "api/"}"#);
+    assert_eq!(bound(&rig), (3, OnFailure::Bypass));
+    rig.modules.rebind(Binding { order: 7, ..binding("again/") }, false).unwrap();
+    assert_eq!(bound(&rig), (3, OnFailure::Bypass), "it waits");
+    rig.modules.rollback("renames", Some(0)).unwrap();
+    assert_eq!(bound(&rig), (7, Refuse));
+    rig.modules.set_enabled("renames", false).unwrap();
+    drop(rig);
+    assert!(store.close());
+    drop(store);
+    let (rig, _store) = start(directory.path(), vec![Binding { order: 8, ..binding("again/") }]).unwrap();
+    rig.modules.set_enabled("renames", true).unwrap();
+    assert_eq!(bound(&rig), (8, Refuse));
+}
+
+/// Whoever has the name next does not find it.
+#[test]
+fn what_a_refused_module_wrote_while_it_was_configured_is_forgotten() {
+    let directory = tempfile::tempdir().unwrap();
+    let (rig, store) = start(directory.path(), Vec::new()).unwrap();
+    let options = DeployOptions { config: Some(r#"{"mode": "configure-writes"}"#.to_owned()), ..Default::default() };
+    rig.modules.deploy("m", &component("hostile"), options).expect_err("it refuses");
+    drop(rig);
+    assert!(store.close());
+    drop(store);
+    let metrics = Arc::new(Metrics::default());
+    let (_store, mut loaded) =
+        Store::open(directory.path(), &StoreLimits::default(), Durability::Commit, metrics, Time(0)).unwrap();
+    assert_eq!(Kept::take(&mut loaded).state.len(), 0);
+}
+
 #[test]
 fn a_bundled_module_is_not_removed_but_switched_off() {
     let directory = tempfile::tempdir().unwrap();
@@ -413,6 +453,27 @@ fn what_a_deployed_module_that_does_not_run_any_more_was_asked_about_follows_its
         assert!(!rig.chain().wants_access());
         assert_eq!(rig.modules.closed_by(), None);
     }
+}
+
+/// What it might decide over is not known any more.
+#[test]
+fn a_deployed_module_whose_bytes_are_gone_keeps_access_closed() {
+    let directory = tempfile::tempdir().unwrap();
+    let (rig, store) = start(directory.path(), Vec::new()).unwrap();
+    rig.deploy("m", "guards", 1, Refuse, "{}");
+    drop(rig);
+    assert!(store.close());
+    drop(store);
+    let metrics = Arc::new(Metrics::default());
+    let (store, mut loaded) =
+        Store::open(directory.path(), &StoreLimits::default(), Durability::Commit, metrics, Time(0)).unwrap();
+    let mut kept = Kept::take(&mut loaded);
+    kept.versions.clear();
+    let rig = Rig::open(limits(), store, kept, Vec::new()).unwrap();
+    assert_eq!(rig.modules.show("m").unwrap().state, ModuleState::Broken);
+    assert!(rig.chain().wants_access());
+    rig.deploy("m", "router", 1, Refuse, "{}");
+    assert!(!rig.chain().wants_access());
 }
 
 #[test]

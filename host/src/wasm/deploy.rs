@@ -90,7 +90,12 @@ impl Modules {
             }
             drop(changing);
             tries.begin(name)?;
-            made = Some(inner.rehearse(&entry, number, compiled.clone(), digest.clone(), config)?);
+            let rehearsed = inner.rehearse(&entry, number, compiled.clone(), digest.clone(), config);
+            if rehearsed.is_err() && begun.is_new {
+                // What it wrote while it was configured is nobody's.
+                inner.store().submit([Change::ModuleGone(name.into())]);
+            }
+            made = Some(rehearsed?);
         }
     }
 

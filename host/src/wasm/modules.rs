@@ -226,9 +226,10 @@ impl Modules {
         }
         let digest = entry.info().digest;
         let canary_ended = entry.canary.as_ref().map(|canary| canary.version.number);
-        let undo = self.0.whole(&entry)?;
+        let mut undo = self.0.whole(&entry)?;
         // Calls under way go on to their end; what they write from here on would outlive the module.
         entry.services.state.close();
+        undo.extend(entry.services.state.rows());
         if let Err(error) = self.0.persist(vec![Change::ModuleGone(name.into())], || undo) {
             entry.services.state.reopen();
             return Err(error);
@@ -362,6 +363,10 @@ impl Inner {
         // Whoever asks for it by name wants it asked, whatever it did before.
         version.breaker.reset();
         entry.quarantined.remove(&version.number);
+        // Of the configuration all that it says of a module holds.
+        if let Some(base) = entry.base.as_ref().filter(|_| version.number == 0) {
+            (entry.order, entry.on_failure) = (base.order, base.on_failure);
+        }
         entry.choose(Some(version));
         self.commit(entry, Vec::new())
     }
@@ -427,7 +432,7 @@ impl Inner {
         }
     }
 
-    /// A module from the ground up, but for its state.
+    /// A module from the ground up, but for its state: that is to be closed first.
     fn whole(&self, entry: &Entry) -> Result<Vec<Change>, DeployError> {
         let mut changes = Vec::new();
         for number in entry.stored.keys().copied() {

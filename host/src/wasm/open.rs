@@ -167,7 +167,7 @@ impl Plan<'_> {
         };
         let digest = component::digest(&component).into();
         let (order, on_failure) = (binding.order, binding.on_failure);
-        entry.base = Some(Arc::new(Base { component, digest, config: binding.config.into() }));
+        entry.base = Some(Arc::new(Base { component, digest, config: binding.config.into(), order, on_failure }));
         (entry.order, entry.on_failure) = (order, on_failure);
         entry.configured = configured(binding.enabled);
         entry.chosen = binding.enabled.then_some(0);
@@ -200,6 +200,11 @@ impl Plan<'_> {
     /// Whether a module is asked is settled by who said so last: its record, or a configuration that says something else than it
     /// did when that was made. Either way the record follows, for the next start.
     fn recall(&mut self, record: ModuleRecord) {
+        // A version that ought to run and is not there closes what it might have decided over.
+        let is_wanted = record.active.is_some_and(|number| number > 0);
+        if is_wanted && let Err(error) = self.entry(&record.name) {
+            tracing::error!(module = &*record.name, %error, "a deployed module is left out");
+        }
         let Some(entry) = self.entries.get_mut(&record.name) else {
             if record.configured != Configured::Nothing {
                 let record = ModuleRecord { configured: Configured::Nothing, ..record };
@@ -209,7 +214,8 @@ impl Plan<'_> {
         };
         let (module, was, is) = (&*record.name, record.configured, entry.configured);
         let is_new = was != is && was != Configured::Unknown;
-        let of_nothing = record.active == Some(0) && entry.base.is_none();
+        let of_base = |number: u64| number == 0 || entry.stored.get(&number).is_some_and(|stored| stored.of_base);
+        let of_nothing = record.active.is_some_and(of_base) && entry.base.is_none();
         let is_over = of_nothing || (is_new && record.active.is_none_or(|number| number == 0));
         entry.is_recorded = true;
         entry.resting = record.resting;
@@ -237,7 +243,8 @@ impl Plan<'_> {
             }
             entry.chosen = record.active;
         }
-        if of_nothing || (!is_over && record.active != Some(0)) {
+        // What was deployed by hand keeps what was said with it; the configuration's own version follows the configuration.
+        if of_nothing || (!is_over && record.active.or(record.resting) != Some(0)) {
             entry.order = record.order;
             entry.on_failure = OnFailure::from_name(&record.on_failure).unwrap_or_default();
         }
@@ -268,7 +275,7 @@ fn start(inner: &Arc<Inner>, entry: &mut Entry, configured: bool, components: &C
         Err(error) if number == 0 => Err(OpenError::Module { name: (*name).into(), error }),
         Err(error) => {
             let bytes = bytes.or_else(|| entry.material(number).and_then(|material| material.component));
-            entry.claims = bytes.map(|bytes| component::claims(&bytes)).unwrap_or_default();
+            entry.claims = bytes.map_or_else(|| component::HOOKS.to_vec(), |bytes| component::claims(&bytes));
             entry.problem = Some(error.to_string());
             let line = format!("version {number} does not run: {error}");
             entry.services.log.keep((inner.clock)(), LogLevel::Error, &line);

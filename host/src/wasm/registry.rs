@@ -71,6 +71,8 @@ pub(super) struct Base {
     pub(super) component: Arc<[u8]>,
     pub(super) digest: Arc<str>,
     pub(super) config: Arc<str>,
+    pub(super) order: i32,
+    pub(super) on_failure: OnFailure,
 }
 
 /// A deployed version. Its component stays in the store: compiled it is needed, as bytes it hardly ever is.

@@ -117,6 +117,15 @@ impl State {
         self.table.lock().closed = true;
     }
 
+    /// All that it keeps, for a store that may have thrown it out.
+    pub(in super::super) fn rows(&self) -> Vec<Change> {
+        let table = self.table.lock();
+        let of = |key: &str, value: &Value| {
+            Change::State((*self.module).into(), key.into(), value.bytes.clone(), value.expires)
+        };
+        table.values.iter().map(|(key, value)| of(key, value)).collect()
+    }
+
     /// The module stays after all.
     pub(in super::super) fn reopen(&self) {
         self.table.lock().closed = false;
@@ -152,7 +161,8 @@ impl State {
         if !keep {
             return Ok(answer);
         }
-        if table.closed {
+        let is_stuck = |store: &Store| store.is_full() || !store.is_healthy();
+        if table.closed || self.store.as_ref().is_some_and(is_stuck) {
             return Err(StateError::Unavailable);
         }
         if !table.written.take(now, limits.state_bytes_per_second_max, (key.len() + bytes.len()) as u64) {
