@@ -137,7 +137,8 @@ fn explaining_shows_the_form_for_amqp_receivers() {
     let form = &explained["translation"][0];
     assert_eq!((&form["hook"], &form["module"]), (&json!("translation.to-amqp"), &json!("translate")), "{explained}");
     let answer = form["answer"].as_str().expect("an answer");
-    let said = [queue.as_str(), ": 5 bytes of data", "durable", r#"content type "text/x""#, "application properties: 1"];
+    let said =
+        [queue.as_str(), ": 5 bytes of data", "durable", r#"content type "text/x""#, "application properties: 1"];
     assert!(said.iter().all(|said| answer.contains(said)), "{answer}");
     let topic = unique("explained");
     let mut subscriber = client(V5);
