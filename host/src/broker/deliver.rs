@@ -323,12 +323,16 @@ impl Broker {
                 (takes && self.is_closed_for_more(mailbox)).then(|| mailbox.clone())
             }
             Target::Group(group, _, denied) => {
-                if !group.has_room(&self.limits, denied) {
-                    let full = group.mailboxes().into_iter().filter(|mailbox| mailbox.takes());
-                    full.for_each(|mailbox| self.drop_expired(&mailbox, now));
+                let mut is_full = !group.has_room(&self.limits, denied);
+                if is_full {
+                    let takes = group.mailboxes().into_iter().filter(|mailbox| mailbox.takes());
+                    takes.for_each(|mailbox| self.drop_expired(&mailbox, now));
+                    is_full = !group.has_room(&self.limits, denied);
                 }
-                let is_full = !group.has_room(&self.limits, denied);
-                group.any(denied).filter(|mailbox| is_full || (self.is_short() && mailbox.depth() > 0))
+                if !is_full && !self.is_short() {
+                    return None;
+                }
+                group.any(denied).filter(|mailbox| is_full || mailbox.depth() > 0)
             }
         }
     }
