@@ -51,8 +51,8 @@ struct Queue {
 }
 
 impl Queue {
-    /// Throws out what newer ones have taken the place of. Each time twice as many have come as were left: for each that is set
-    /// that costs the same, however many there are.
+    /// Throws out what newer ones have taken the place of. Once there are twice as many as were left: for each that is set that
+    /// costs little more where there are many.
     fn tidy(&mut self) {
         let mut all = std::mem::take(&mut self.heap).into_vec();
         all.sort_unstable_by_key(|Reverse((_, count, _))| Reverse(*count));
