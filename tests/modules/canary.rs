@@ -3,13 +3,23 @@
 use super::rig::{Rig, client, message, property};
 use OnFailure::Refuse;
 use host::client::Client;
-use host::wasm::{DeployError, OnFailure};
+use host::wasm::{DeployError, OnFailure, Outcome};
 
 fn version(rig: &mut Rig, id: &str) -> String {
     let client = Client { id: id.into(), ..client() };
     let plan = rig.chain();
     let verdict = plan.side_of(id).route(&mut rig.guests, &client, message("t", b""));
     property(&verdict, "version").expect("a version")
+}
+
+/// The version that is asked last for this client's message.
+fn last(rig: &mut Rig, id: &str) -> String {
+    let client = Client { id: id.into(), ..client() };
+    let plan = rig.chain();
+    let verdict = plan.side_of(id).route(&mut rig.guests, &client, message("t", b""));
+    let Outcome::Pass(message) = verdict.outcome else { panic!("it is refused") };
+    let properties = message.envelope().properties.as_ref().expect("properties");
+    properties.user.last().map(|(_, version)| version.to_string()).expect("a version")
 }
 
 fn rig(percent: u8) -> Rig {
@@ -59,6 +69,41 @@ fn confirmed_it_is_for_everybody_and_taken_back_for_nobody() {
     rig.modules.confirm("m").unwrap();
     assert_eq!(rig.modules.rollback("m", None).unwrap().version, Some(1));
     assert_eq!(version(&mut rig, "c"), "old");
+}
+
+/// What is said of order and failures for a version on trial holds for those who follow it, and for all once it is confirmed.
+#[test]
+fn order_and_policy_of_a_canary_are_those_of_its_clients_until_it_is_confirmed() {
+    type End = (&'static str, fn(&Rig) -> Result<host::wasm::Deployed, DeployError>, (i32, OnFailure));
+    let ends: [End; 3] = [
+        ("confirm", |rig| rig.modules.confirm("m"), (30, OnFailure::Bypass)),
+        ("rollback to it", |rig| rig.modules.rollback("m", Some(2)), (30, OnFailure::Bypass)),
+        ("rollback", |rig| rig.modules.rollback("m", None), (10, Refuse)),
+    ];
+    for (what, end, expected) in ends {
+        let mut rig = Rig::new();
+        rig.deploy("m", "echoes-version", 10, Refuse, r#"{"version": "old"}"#);
+        rig.deploy("n", "echoes-version", 20, Refuse, r#"{"version": "between"}"#);
+        let echo = crate::harness::guests::component("echoes-version");
+        let options = host::wasm::DeployOptions {
+            canary: Some(50),
+            order: Some(30),
+            on_failure: Some(OnFailure::Bypass),
+            config: Some(r#"{"version": "new"}"#.into()),
+            ..Default::default()
+        };
+        rig.modules.deploy("m", &echo, options).unwrap();
+        let info = rig.modules.show("m").unwrap();
+        assert_eq!((info.order, info.on_failure), (10, Refuse));
+        let canary = info.canary.expect("it is on trial");
+        assert_eq!((canary.order, canary.on_failure), (30, OnFailure::Bypass));
+        // The module that is asked last has the last word.
+        let seen: std::collections::BTreeSet<String> = (0..50).map(|n| last(&mut rig, &format!("c{n}"))).collect();
+        assert_eq!(seen.into_iter().collect::<Vec<_>>(), ["between", "new"]);
+        end(&rig).unwrap();
+        let info = rig.modules.show("m").unwrap();
+        assert_eq!((info.order, info.on_failure), expected, "{what}");
+    }
 }
 
 #[test]

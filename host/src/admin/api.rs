@@ -13,7 +13,7 @@ use parking_lot::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
-use tokio::sync::{Notify, Semaphore};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 
 /// Longest wait for the disk before a caller is told that it did not answer.
 const COMMIT_PATIENCE: Duration = Duration::from_secs(30);
@@ -29,6 +29,8 @@ struct Inner {
     limits: Limits,
     reload: Reload,
     calls: Arc<Semaphore>,
+    /// One: whose turn it is to deploy.
+    turn: Semaphore,
     log_streams: AtomicUsize,
     ready: AtomicBool,
     bridges: OnceLock<Vec<Arc<BridgeFigures>>>,
@@ -42,6 +44,7 @@ impl Api {
             broker,
             clock,
             calls: Arc::new(Semaphore::new(limits.calls_max)),
+            turn: Semaphore::new(1),
             limits,
             reload,
             log_streams: AtomicUsize::new(0),
@@ -94,9 +97,31 @@ impl Api {
         &self,
         call: impl FnOnce(&Self) -> T + Send + 'static,
     ) -> Result<T, Problem> {
-        let Ok(permit) = self.0.calls.clone().try_acquire_owned() else {
-            return Err(Problem::busy("as many calls run or wait as are allowed"));
-        };
+        let permit = self.begin()?;
+        self.on_a_thread(permit, call).await
+    }
+
+    /// As [`Api::blocking`], one such call after the other: one that waits for its turn holds none of the threads, and is not begun
+    /// if its caller goes before that.
+    pub(super) async fn blocking_in_turn<T: Send + 'static>(
+        &self,
+        call: impl FnOnce(&Self) -> T + Send + 'static,
+    ) -> Result<T, Problem> {
+        let permit = self.begin()?;
+        let _turn = self.0.turn.acquire().await;
+        self.on_a_thread(permit, call).await
+    }
+
+    fn begin(&self) -> Result<OwnedSemaphorePermit, Problem> {
+        let begun = self.0.calls.clone().try_acquire_owned();
+        begun.map_err(|_| Problem::busy("as many calls run or wait as are allowed"))
+    }
+
+    async fn on_a_thread<T: Send + 'static>(
+        &self,
+        permit: OwnedSemaphorePermit,
+        call: impl FnOnce(&Self) -> T + Send + 'static,
+    ) -> Result<T, Problem> {
         let _working = patience::at_work();
         let api = self.clone();
         // It counts until it is over, whether its caller waits for that or has gone.

@@ -79,7 +79,7 @@ pub(super) async fn deploy(
 ) -> Result<Response, Problem> {
     let DeployQuery { digest, order, on_failure, config, canary, signature } = query;
     let options = DeployOptions { digest, signature, order, on_failure, config, canary };
-    change(&api, move |api| api.modules().deploy(&name, &bytes, options)).await
+    Ok(json(&api.blocking_in_turn(move |api| api.modules().deploy(&name, &bytes, options)).await??))
 }
 
 /// The configuration of the active version, byte for byte as it was given.

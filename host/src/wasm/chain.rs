@@ -3,6 +3,7 @@
 
 use super::canary::Side;
 use super::closed::Closed;
+use super::registry::Standing;
 use super::version::Version;
 use std::sync::Arc;
 
@@ -45,7 +46,7 @@ pub(super) struct Link {
 }
 
 impl Link {
-    pub(super) fn new(version: Arc<Version>, order: i32, on_failure: OnFailure) -> Self {
+    pub(super) fn new(version: Arc<Version>, Standing { order, on_failure }: Standing) -> Self {
         let goes_out = version.compiled.wants_http && !version.services.outside.granted().is_empty();
         Self { version, order, on_failure, goes_out }
     }

@@ -6,7 +6,7 @@ use super::compiler;
 use super::component::{self, Compiled};
 use super::error::DeployError;
 use super::modules::{Inner, Modules, check_name};
-use super::registry::{Canary, Entry, Stored};
+use super::registry::{Canary, Entry, Stored, Standing};
 use super::report::Deployed;
 use super::version::Version;
 use crate::store::Change;
@@ -84,9 +84,15 @@ impl Modules {
                 if let Some(percent) = options.canary {
                     inner.check_canary(&entry, percent)?;
                 }
-                entry.order = options.order.unwrap_or(entry.order);
-                entry.on_failure = options.on_failure.unwrap_or(entry.on_failure);
-                return inner.add_version(entry, version, Some(bytes.into()), options.canary);
+                let standing = Standing {
+                    order: options.order.unwrap_or(entry.standing.order),
+                    on_failure: options.on_failure.unwrap_or(entry.standing.on_failure),
+                };
+                let canary = options.canary.map(|percent| Canary { version: version.clone(), percent, standing });
+                if canary.is_none() {
+                    entry.standing = standing;
+                }
+                return inner.add_version(entry, version, Some(bytes.into()), canary);
             }
             drop(changing);
             tries.begin(name)?;
@@ -173,7 +179,7 @@ impl Inner {
         mut entry: Entry,
         version: Arc<Version>,
         component: Option<Arc<[u8]>>,
-        canary: Option<u8>,
+        canary: Option<Canary>,
     ) -> Result<Deployed, DeployError> {
         let number = version.number;
         let of_base = component.is_none();
@@ -182,7 +188,7 @@ impl Inner {
         let config = version.config.clone();
         entry.stored.insert(number, Arc::new(Stored { digest, of_base, config, installed: (self.clock)() }));
         match canary {
-            Some(percent) => entry.canary = Some(Canary { version, percent }),
+            Some(canary) => entry.canary = Some(canary),
             None => entry.choose(Some(version)),
         }
         let changes: Vec<Change> = entry.version_change(number, component).into_iter().collect();

@@ -178,6 +178,7 @@ impl Modules {
         let _changing = self.0.changing.lock();
         let mut entry = self.0.registry.lock().entry(name)?.clone();
         let canary = entry.canary.take().ok_or_else(|| DeployError::NoCanary(name.to_owned()))?;
+        entry.standing = canary.standing;
         entry.choose(Some(canary.version));
         self.0.commit(entry, Vec::new())
     }
@@ -328,7 +329,7 @@ impl Inner {
             refusals: Refusals::default(),
             unmet_wishes: UnmetWishes::default(),
         }));
-        entry.order = ORDER_DEFAULT;
+        entry.standing.order = ORDER_DEFAULT;
         Ok(entry)
     }
 
@@ -365,7 +366,11 @@ impl Inner {
         entry.quarantined.remove(&version.number);
         // Of the configuration all that it says of a module holds.
         if let Some(base) = entry.base.as_ref().filter(|_| version.number == 0) {
-            (entry.order, entry.on_failure) = (base.order, base.on_failure);
+            entry.standing = base.standing;
+        }
+        // As if it were confirmed.
+        if let Some(canary) = entry.canary.as_ref().filter(|canary| canary.version.number == version.number) {
+            entry.standing = canary.standing;
         }
         entry.choose(Some(version));
         self.commit(entry, Vec::new())

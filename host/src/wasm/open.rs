@@ -8,7 +8,7 @@ use super::imports::log::LogLevel;
 use super::limits::Limits;
 use super::machine_code::MachineCode;
 use super::modules::{Inner, Modules, check_name};
-use super::registry::{Base, Entry, Stored};
+use super::registry::{Base, Entry, Stored, Standing};
 use super::services::Clock;
 use crate::metrics::Metrics;
 use crate::store::{Change, Configured, Loaded, LoadedState, ModuleRecord, ModuleVersion, Store};
@@ -166,9 +166,9 @@ impl Plan<'_> {
             (None, None) => return Err(super::DeployError::NoModule(binding.name)),
         };
         let digest = component::digest(&component).into();
-        let (order, on_failure) = (binding.order, binding.on_failure);
-        entry.base = Some(Arc::new(Base { component, digest, config: binding.config.into(), order, on_failure }));
-        (entry.order, entry.on_failure) = (order, on_failure);
+        let standing = Standing { order: binding.order, on_failure: binding.on_failure };
+        entry.base = Some(Arc::new(Base { component, digest, config: binding.config.into(), standing }));
+        entry.standing = standing;
         entry.configured = configured(binding.enabled);
         entry.chosen = binding.enabled.then_some(0);
         Ok(())
@@ -245,8 +245,8 @@ impl Plan<'_> {
         }
         // What was deployed by hand keeps what was said with it; the configuration's own version follows the configuration.
         if of_nothing || (!is_over && record.active.or(record.resting) != Some(0)) {
-            entry.order = record.order;
-            entry.on_failure = OnFailure::from_name(&record.on_failure).unwrap_or_default();
+            let on_failure = OnFailure::from_name(&record.on_failure).unwrap_or_default();
+            entry.standing = Standing { order: record.order, on_failure };
         }
         if was != is {
             self.inner.store().submit([entry.record()]);
@@ -279,7 +279,7 @@ fn start(inner: &Arc<Inner>, entry: &mut Entry, configured: bool, components: &C
             entry.problem = Some(error.to_string());
             let line = format!("version {number} does not run: {error}");
             entry.services.log.keep((inner.clock)(), LogLevel::Error, &line);
-            let closes = Closed::by(&entry.claims, entry.on_failure).to_string();
+            let closes = Closed::by(&entry.claims, entry.standing.on_failure).to_string();
             tracing::error!(
                 module = &*name, version = number, %error, closes,
                 "a deployed module does not run: deploy another version, or disable it"

@@ -4,7 +4,7 @@ use super::component;
 use super::error::DeployError;
 use super::modules::Modules;
 use super::open::{Binding, configured};
-use super::registry::Base;
+use super::registry::{Base, Standing};
 use super::report::Deployed;
 use super::version::Version;
 use std::sync::Arc;
@@ -29,8 +29,8 @@ impl Modules {
             let former = entry.base.clone().ok_or_else(missing)?;
             let component = binding.component.clone().unwrap_or_else(|| former.component.clone());
             let digest = digest.clone().unwrap_or_else(|| former.digest.clone());
-            let (order, on_failure) = (binding.order, binding.on_failure);
-            entry.base = Some(Arc::new(Base { component, digest, config: config.clone(), order, on_failure }));
+            let standing = Standing { order: binding.order, on_failure: binding.on_failure };
+            entry.base = Some(Arc::new(Base { component, digest, config: config.clone(), standing }));
             entry.configured = configured(binding.enabled);
             if entry.chosen.is_some_and(|number| number != 0) {
                 break (changing, entry);
@@ -42,7 +42,7 @@ impl Modules {
                 made = Some(inner.load_version(&entry, 0, None)?);
                 continue;
             }
-            (entry.order, entry.on_failure) = (order, on_failure);
+            entry.standing = standing;
             entry.choose(version);
             break (changing, entry);
         };

@@ -27,8 +27,7 @@ pub(super) struct Entry {
     pub(super) base: Option<Arc<Base>>,
     /// What was deployed, by number.
     pub(super) stored: BTreeMap<u64, Arc<Stored>>,
-    pub(super) order: i32,
-    pub(super) on_failure: OnFailure,
+    pub(super) standing: Standing,
     /// The version that is to be asked; none: switched off.
     pub(super) chosen: Option<u64>,
     /// The chosen version, unless it is broken.
@@ -56,6 +55,15 @@ pub(super) struct Canary {
     pub(super) version: Arc<Version>,
     /// Of a hundred clients, how many follow it.
     pub(super) percent: u8,
+    /// What was said for it, and holds for those who follow it.
+    pub(super) standing: Standing,
+}
+
+/// Where a module stands among the others, and what becomes of messages on which it fails.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Standing {
+    pub(super) order: i32,
+    pub(super) on_failure: OnFailure,
 }
 
 /// What a version is made of.
@@ -71,8 +79,7 @@ pub(super) struct Base {
     pub(super) component: Arc<[u8]>,
     pub(super) digest: Arc<str>,
     pub(super) config: Arc<str>,
-    pub(super) order: i32,
-    pub(super) on_failure: OnFailure,
+    pub(super) standing: Standing,
 }
 
 /// A deployed version. Its component stays in the store: compiled it is needed, as bytes it hardly ever is.
@@ -90,6 +97,8 @@ impl Canary {
         CanaryInfo {
             version: self.version.number,
             percent: self.percent,
+            order: self.standing.order,
+            on_failure: self.standing.on_failure,
             calls: figures.iter().map(|figure| figure.calls).sum(),
             failures: figures.iter().map(|figure| figure.failures).sum(),
             figures,
@@ -103,8 +112,7 @@ impl Entry {
             services,
             base: None,
             stored: BTreeMap::new(),
-            order: 0,
-            on_failure: OnFailure::Refuse,
+            standing: Standing::default(),
             chosen: None,
             running: None,
             warm: None,
@@ -150,7 +158,7 @@ impl Entry {
     /// What is closed because the version that is to be asked does not run.
     fn closes(&self) -> Closed {
         match (self.chosen, &self.running) {
-            (Some(_), None) => Closed::by(&self.claims, self.on_failure),
+            (Some(_), None) => Closed::by(&self.claims, self.standing.on_failure),
             _ => Closed::default(),
         }
     }
@@ -227,8 +235,8 @@ impl Entry {
             name: (*self.services.module).into(),
             active: self.chosen,
             resting: if self.chosen.is_none() { self.resting } else { None },
-            order: self.order,
-            on_failure: self.on_failure.as_str().into(),
+            order: self.standing.order,
+            on_failure: self.standing.on_failure.as_str().into(),
             configured: self.configured,
         }))
     }
@@ -280,8 +288,8 @@ impl Entry {
             name: self.services.module.clone(),
             version: self.chosen,
             digest,
-            order: self.order,
-            on_failure: self.on_failure,
+            order: self.standing.order,
+            on_failure: self.standing.on_failure,
             hooks: running.map(|version| version.compiled.hooks.clone()).unwrap_or_default(),
             state: match (self.chosen, running) {
                 (None, _) => ModuleState::Off,
@@ -337,9 +345,9 @@ impl Registry {
         let plan = self.generation;
         let links = |canary: bool| -> Vec<Arc<Link>> {
             let link = |entry: &Entry| {
-                let on_trial = entry.canary.as_ref().filter(|_| canary).map(|canary| canary.version.clone());
-                let version = on_trial.or_else(|| entry.running.clone())?;
-                Some(Arc::new(Link::new(version, entry.order, entry.on_failure)))
+                let on_trial = entry.canary.as_ref().filter(|_| canary).map(|canary| (canary.version.clone(), canary.standing));
+                let (version, standing) = on_trial.or_else(|| Some((entry.running.clone()?, entry.standing)))?;
+                Some(Arc::new(Link::new(version, standing)))
             };
             self.entries.values().filter_map(link).collect()
         };

@@ -90,6 +90,10 @@ pub struct CanaryInfo {
     pub version: u64,
     /// Of a hundred clients, how many follow it.
     pub percent: u8,
+    /// For those, modules of a hook are asked by ascending order; confirming makes it the module's.
+    pub order: i32,
+    /// For those, what becomes of messages on which it fails; confirming makes it the module's.
+    pub on_failure: OnFailure,
     /// Its calls since it was deployed.
     pub calls: u64,
     /// Those that failed.

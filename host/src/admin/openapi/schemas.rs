@@ -138,6 +138,8 @@ fn canary() -> Json {
     object(&[
         ("version", whole()),
         ("percent", whole()),
+        ("order", typed("integer", "for those who follow it; confirming makes it the module's")),
+        ("on_failure", json!({ "enum": ["refuse", "bypass", "discard"] })),
         ("calls", whole()),
         ("failures", whole()),
         ("figures", list(of("HookFigures"))),

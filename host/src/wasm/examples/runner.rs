@@ -1,6 +1,6 @@
 //! Runs examples: each on a module of its own, with a clock that stands, a state that nobody else sees and no disk.
 
-use super::super::chain::{Chain, Link, OnFailure};
+use super::super::chain::{Chain, Link};
 use super::super::closed::Closed;
 use super::super::component::Compiled;
 use super::super::error::DeployError;
@@ -12,6 +12,7 @@ use super::super::modules::{Inner, Modules};
 use super::super::outside::{Errand, Failure, Fields, Messenger, MessengerSlot, Outside, Reply};
 use super::super::pool::Guests;
 use super::super::quota::Refusals;
+use super::super::registry::Standing;
 use super::super::services::{RetainedSlot, Services};
 use super::super::version::Version;
 use super::call::Call;
@@ -119,7 +120,7 @@ impl Inner {
     /// Asks the one instance of `guests` about the examples that its component carries; or, where none of them gets to it, about
     /// something made up. Ends at the first failure, and when it has had the time of `configure`.
     pub(in super::super) fn warm_up(self: &Arc<Self>, guests: &mut Guests, version: &Arc<Version>) {
-        let link = Link::new(version.clone(), 0, OnFailure::Refuse);
+        let link = Link::new(version.clone(), Standing::default());
         let chain = Chain::new(1, vec![Arc::new(link)], &[], Closed::default());
         let (begun, patience) = (ThreadTime::now(), Duration::from_millis(self.limits.configure_milliseconds_max));
         let own = version.compiled.warm_ups.iter().map(|example| (example.clone(), false));
@@ -149,7 +150,7 @@ impl Inner {
         let (clock, log, compiled) = (services.clone(), services.clone(), compiled.clone());
         let version = Version::new(&self.engine, &self.limits, 1, "".into(), compiled, services, config.into());
         let version = Arc::new(version.map_err(|error| error.to_string())?);
-        let link = Link::new(version.clone(), 0, OnFailure::Refuse);
+        let link = Link::new(version.clone(), Standing::default());
         let chain = Chain::new(1, vec![Arc::new(link)], &[], Closed::default());
         let guests = Guests::of(self.clone()).patient();
         let mut guests = if is_warm {
