@@ -1,39 +1,65 @@
-//! An MQTT 5.0 broker, byte by byte, that answers messages beyond a size with a reason that the standard does not have there,
-//! as Mosquitto 2.0 does with `message_size_limit`.
+//! An MQTT broker, byte by byte, that does not take messages beyond a size, and says so in the way of one or another real one.
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 
+/// What it does with a message that is too long.
+#[derive(Clone, Copy)]
+pub enum Refusal {
+    /// It answers with this reason, as Mosquitto 2.0 does with `message_size_limit`; the standard does not have 0x95 there.
+    Answer(u8),
+    /// It says this reason in a DISCONNECT, and closes.
+    Disconnect(u8),
+    /// It closes.
+    Close,
+}
+
 /// It listens; it ends with the process.
-pub fn start(payload_bytes_max: usize, reason: u8) -> SocketAddr {
+pub fn start(payload_bytes_max: usize, refusal: Refusal) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     let address = listener.local_addr().expect("it is bound");
     std::thread::spawn(move || {
         for stream in listener.incoming().flatten() {
-            std::thread::spawn(move || serve(stream, payload_bytes_max, reason));
+            std::thread::spawn(move || serve(stream, payload_bytes_max, refusal));
         }
     });
     address
 }
 
 /// Until the client has gone.
-fn serve(mut stream: TcpStream, payload_bytes_max: usize, reason: u8) -> Option<()> {
+fn serve(mut stream: TcpStream, payload_bytes_max: usize, refusal: Refusal) -> Option<()> {
+    let mut is_5 = true;
     loop {
         let (kind, body) = packet(&mut stream)?;
-        let answer = match kind & 0xF0 {
-            0x10 => vec![0x20, 3, 0, 0, 0],
+        let mut answer = match kind & 0xF0 {
+            0x10 => {
+                is_5 = body[6] == 5;
+                if is_5 { vec![0x20, 3, 0, 0, 0] } else { vec![0x20, 2, 0, 0] }
+            }
             0x80 => vec![0x90, 4, body[0], body[1], 0, 0],
             0xC0 => vec![0xD0, 0],
             0x30 => {
                 let at = 2 + usize::from(u16::from_be_bytes([body[0], body[1]]));
+                let acknowledged = [if kind & 0x06 == 2 { 0x40 } else { 0x50 }, 3, body[at], body[at + 1]];
                 // The packet is little more than its payload.
-                let code = if body.len() > payload_bytes_max { reason } else { 0 };
-                let kind = if kind & 0x06 == 2 { 0x40 } else { 0x50 };
-                vec![kind, 3, body[at], body[at + 1], code]
+                match refusal {
+                    _ if body.len() <= payload_bytes_max => [&acknowledged[..], &[0]].concat(),
+                    Refusal::Answer(reason) => [&acknowledged[..], &[reason]].concat(),
+                    Refusal::Disconnect(reason) => {
+                        stream.write_all(&[0xE0, 2, reason, 0]).ok()?;
+                        return None;
+                    }
+                    Refusal::Close => return None,
+                }
             }
             0x60 => vec![0x70, 2, body[0], body[1]],
             _ => continue,
         };
+        // No reasons before 5.0.
+        if !is_5 && matches!(answer[0], 0x40 | 0x50) {
+            answer.pop();
+            answer[1] = 2;
+        }
         stream.write_all(&answer).ok()?;
     }
 }

@@ -1,17 +1,17 @@
 //! What another broker refuses for good costs that message only, and the log says which one it was.
 
 use super::foreign::{self, Foreign};
-use super::mosquitto;
+use super::mosquitto::{self, Refusal};
 use super::rig::*;
 use crate::amqp::raw;
 use crate::doors::rig::until as until_it_is;
 use crate::harness::*;
-use host::bridge::Direction;
+use host::bridge::{Direction, MqttVersion, Settings};
 
 #[test]
 fn a_reason_that_is_not_in_the_standards_table_is_an_answer_like_others() {
     for (reason, refused) in [(0x95, true), (0x87, true), (0xC3, false), (0x97, false)] {
-        let there = mosquitto::start(1000, reason);
+        let there = mosquitto::start(1000, Refusal::Answer(reason));
         let Some(here) = with(vec![bridge("b", &mqtt(there), &[route(Direction::Out, "x/#")])]) else { return };
         until_up(&here, "b");
         let mut publisher = connect(V5).at(here.address()).open();
@@ -34,7 +34,7 @@ fn a_reason_that_is_not_in_the_standards_table_is_an_answer_like_others() {
 #[test]
 fn the_log_names_topic_and_route_of_what_is_refused_for_good() {
     let foreign = Foreign::start();
-    let there = mosquitto::start(1000, 0x95);
+    let there = mosquitto::start(1000, Refusal::Answer(0x95));
     let settings = |name: &str, url: &str| {
         let routes = r#"routes=[{direction="out",filter="x/#",qos=1}]"#;
         [format!("url={url}"), routes.to_owned()].map(|setting| format!("bridge.{name}.{setting}"))
@@ -59,5 +59,45 @@ fn the_log_names_topic_and_route_of_what_is_refused_for_good() {
                     && line["reason"].as_str().is_some_and(|reason| reason.contains(words))
             })
         });
+    }
+}
+
+/// With 3.1.1 a broker has no other way (3.3.5), and of 5.0 some take it: the message comes first in each connection.
+#[test]
+fn a_message_over_which_the_connection_ends_each_time_does_not_keep_others_back() {
+    let rows = [
+        (MqttVersion::V5, Refusal::Disconnect(0x95), true),
+        (MqttVersion::V5, Refusal::Disconnect(0x83), false),
+        (MqttVersion::V5, Refusal::Close, false),
+        (MqttVersion::V311, Refusal::Close, false),
+    ];
+    for (version, refusal, is_dropped) in rows {
+        let there = mosquitto::start(1000, refusal);
+        let settings = Settings {
+            version: Some(version),
+            retry_milliseconds_min: 10,
+            retry_milliseconds_max: 60_000,
+            ..bridge("b", &mqtt(there), &[route(Direction::Out, "x/#")])
+        };
+        let Some(here) = with(vec![settings]) else { return };
+        until_up(&here, "b");
+        let mut publisher = connect(V5).at(here.address()).open();
+        let long = "l".repeat(2000);
+        for number in 0..40 {
+            publisher.say(&format!("x/{number}"), "short", 1 + number % 2);
+            // More than one, so that the next is found while the first waits.
+            if number % 16 == 8 {
+                publisher.say(&format!("x/long/{number}"), &long, 1 + number / 16);
+            }
+        }
+        if is_dropped {
+            until(&here, "b", |bridge| bridge["waiting"] == 0 && bridge["refused"] == 2);
+        } else {
+            until(&here, "b", |bridge| bridge["waiting"] == 2 && bridge["routes"][0]["held"] == 2);
+            let bridge = standing(&here, "b");
+            assert_eq!((&bridge["refused"], &bridge["routes"][0]["state"]), (&0.into(), &"stuck".into()), "{bridge}");
+            let reason = bridge["routes"][0]["reason"].as_str().unwrap_or_default();
+            assert!(reason.contains("x/long/"), "{bridge}");
+        }
     }
 }

@@ -15,6 +15,8 @@ pub struct Held<T> {
     stuck: HashMap<Box<str>, Stuck>,
     bytes: usize,
     due: Option<Instant>,
+    /// The same for what was put aside.
+    due_aside: Option<Instant>,
     retry: Retry,
 }
 
@@ -38,13 +40,15 @@ struct Stuck {
     route: usize,
     /// One message is under way to see whether others may follow.
     asked: bool,
+    /// It waits for a time of its own.
+    aside: bool,
 }
 
 impl<T> Held<T> {
     /// Nothing, with waits like these.
     pub fn new(retry: Retry) -> Self {
         let (entries, counts, stuck) = (VecDeque::new(), HashMap::new(), HashMap::new());
-        Self { entries, counts, stuck, bytes: 0, due: None, retry }
+        Self { entries, counts, stuck, bytes: 0, due: None, due_aside: None, retry }
     }
 
     /// Messages that wait.
@@ -84,22 +88,31 @@ impl<T> Held<T> {
 
     /// Lets one wait that was not taken; its topic is tried again after a while.
     pub fn refused(&mut self, now: Instant, entry: Entry<T>) {
-        self.stuck.insert(entry.topic.clone(), Stuck { route: entry.route, asked: false });
+        self.stuck.insert(entry.topic.clone(), Stuck { route: entry.route, asked: false, aside: false });
         self.due.get_or_insert_with(|| now + self.retry.next_wait());
+        self.put(entry);
+    }
+
+    /// Lets one wait until a time of its own, or of the first that waits so.
+    pub fn put_aside(&mut self, until: Instant, entry: Entry<T>) {
+        self.stuck.insert(entry.topic.clone(), Stuck { route: entry.route, asked: false, aside: true });
+        self.due_aside.get_or_insert(until);
         self.put(entry);
     }
 
     /// When to look again; none: there is nothing to be tried again.
     pub fn due(&self) -> Option<Instant> {
-        self.due
+        self.due.into_iter().chain(self.due_aside).min()
     }
 
     /// Whether it is time; if so, all topics may be tried.
     pub fn begin(&mut self, now: Instant) -> bool {
-        let is_time = self.due.is_some_and(|due| due <= now);
-        if is_time {
-            self.due = None;
-            self.stuck.retain(|_, stuck| stuck.asked);
+        let mut is_time = false;
+        for (due, aside) in [(&mut self.due, false), (&mut self.due_aside, true)] {
+            if due.take_if(|due| *due <= now).is_some() {
+                is_time = true;
+                self.stuck.retain(|_, stuck| stuck.asked || stuck.aside != aside);
+            }
         }
         is_time
     }
@@ -120,7 +133,7 @@ impl<T> Held<T> {
 
     /// A message of this topic is under way: no other is tried before [`Self::taken`] or [`Self::refused`].
     pub fn ask(&mut self, topic: Box<str>, route: usize) {
-        self.stuck.insert(topic, Stuck { route, asked: true });
+        self.stuck.insert(topic, Stuck { route, asked: true, aside: false });
     }
 
     /// A message of this topic was taken: others may follow. Whether anything had to wait for that.
@@ -132,7 +145,7 @@ impl<T> Held<T> {
     pub fn rest(&mut self) -> bool {
         let rests = self.entries.is_empty() && self.stuck.is_empty();
         if rests {
-            self.due = None;
+            (self.due, self.due_aside) = (None, None);
             self.retry.reset();
         }
         rests

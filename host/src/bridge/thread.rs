@@ -52,6 +52,8 @@ pub struct Plan {
     pub figures: Arc<BridgeFigures>,
     /// Which ways in the other broker has granted since the start: what it refused before is asked for again, whatever it remembers.
     pub granted: Vec<Cell<bool>>,
+    /// What the MQTT broker over there ends connections over.
+    pub suspects: RefCell<mqtt::Suspects>,
     /// Why the bridge is down, as the log was told last; empty: it is not, or nobody knows yet.
     told: RefCell<String>,
 }
@@ -155,8 +157,19 @@ impl Plan {
         let routes = outward.iter().chain(&inward).map(|way| RouteFigures::new(way.route.shown())).collect();
         let figures = Arc::new(BridgeFigures::new(settings.name.clone(), settings.url.clone(), sessions, routes));
         let granted = inward.iter().map(|_| Cell::new(false)).collect();
-        let told = RefCell::default();
-        Some(Self { settings, target, node: node.into(), client_id, client, outward, inward, figures, granted, told })
+        Some(Self {
+            settings,
+            target,
+            node: node.into(),
+            client_id,
+            client,
+            outward,
+            inward,
+            figures,
+            granted,
+            suspects: RefCell::default(),
+            told: RefCell::default(),
+        })
     }
 
     /// Makes the session that keeps what goes out while the other broker is away.

@@ -64,7 +64,11 @@ pub enum Packet {
     /// Reasons of those that were refused.
     Suback(Vec<Option<String>>),
     Pingresp,
-    Disconnect(String),
+    Disconnect {
+        reason: String,
+        /// A packet was wrong in a way that it will be again.
+        for_good: bool,
+    },
     /// Nothing that a bridge has to act on.
     Other,
 }
@@ -286,7 +290,10 @@ fn packet_5(packet: v5::Packet) -> Result<Packet, String> {
         v5::Packet::Disconnect(farewell) => {
             let reason = farewell.properties.and_then(|said| said.reason_string);
             let reason = reason.map_or(String::new(), |text| format!(": {text}"));
-            Packet::Disconnect(format!("{}{reason}", plain(&farewell.reason_code)))
+            Packet::Disconnect {
+                reason: format!("{}{reason}", plain(&farewell.reason_code)),
+                for_good: is_for_good(&farewell.reason_code),
+            }
         }
         v5::Packet::PingResp(_) => Packet::Pingresp,
         _ => Packet::Other,
@@ -398,6 +405,21 @@ fn qos_4(guarantee: Guarantee) -> v4bytes::QoS {
         Guarantee::AtLeastOnce => v4bytes::QoS::AtLeastOnce,
         Guarantee::ExactlyOnce => v4bytes::QoS::ExactlyOnce,
     }
+}
+
+/// Whether a packet that ends a connection with this ends the next one too. Rights may be given and quotas may be raised.
+fn is_for_good(code: &v5::DisconnectReasonCode) -> bool {
+    use v5::DisconnectReasonCode as Code;
+    matches!(
+        code,
+        Code::MalformedPacket
+            | Code::ProtocolError
+            | Code::TopicNameInvalid
+            | Code::PacketTooLarge
+            | Code::PayloadFormatInvalid
+            | Code::RetainNotSupported
+            | Code::QoSNotSupported
+    )
 }
 
 #[cfg(test)]

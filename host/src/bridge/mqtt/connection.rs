@@ -10,6 +10,7 @@ use super::super::thread::Plan;
 use super::codec::{Bounds, Codec, Hello, Packet, Wanted};
 use super::inward::Inbox;
 use super::outward::Outbox;
+use super::suspects::Cut;
 use crate::broker::Answer;
 use crate::dialogue::{Closed, Handle, Request, Settlement};
 use crate::message::Guarantee;
@@ -71,6 +72,8 @@ pub(super) struct Connection<'a> {
     pub is_known: bool,
     /// Until that is answered, its identifier is not free for what goes out (MQTT 5.0, 2.2.1): nothing new does.
     pub is_subscribing: bool,
+    /// The other broker has ended the connection.
+    pub cut: Option<Cut>,
 }
 
 /// Runs a connection until it breaks, or until the bridge is stopped (then there is no reason).
@@ -128,6 +131,7 @@ pub async fn run(
         peer: None,
         is_known: false,
         is_subscribing: false,
+        cut: None,
     };
     connection.begin(session_present).map_err(early)?;
     plan.figures.connections_total.add(1);
@@ -135,6 +139,7 @@ pub async fn run(
     (0..plan.figures.routes.len()).for_each(|at| plan.note(hall, at, RouteState::Up, ""));
     let begun = Instant::now();
     let ended = connection.drive(&mut reader, &mut writer, incoming, stopped).await;
+    connection.suspect();
     ended.map_err(|reason| Lost { reason, lasted: begun.elapsed() })
 }
 
@@ -250,13 +255,14 @@ impl Connection<'_> {
             let ping = sent.min(heard).max(asked) + quiet * 3 / 4;
             tokio::select! {
                 read = reader.read_buf(&mut incoming), if may_read => {
-                    if read.map_err(|error| error.to_string())? == 0 {
-                        return Err("it closed the connection".to_owned());
+                    let read = read.map_err(|error| self.is_cut(error.to_string(), false))?;
+                    if read == 0 {
+                        return Err(self.is_cut("it closed the connection".to_owned(), false));
                     }
                     heard = Instant::now();
                 }
                 wrote = push(writer, &mut self.out), if unflushed || !self.out.is_empty() => {
-                    unflushed = wrote.map_err(|error| error.to_string())?;
+                    unflushed = wrote.map_err(|error| self.is_cut(error.to_string(), false))?;
                     sent = Instant::now();
                 }
                 () = self.seat.bell.notify.notified() => {}
@@ -275,7 +281,7 @@ impl Connection<'_> {
 
     /// When something is to be tried again; none: nothing is.
     fn look(&self) -> Option<Instant> {
-        let due = self.inbox.due().into_iter().chain(self.outbox.due()).min().map(Instant::from);
+        let due = self.inbox.due().into_iter().chain(self.send_again_due()).min().map(Instant::from);
         let parked = self.inbox.is_parked().then(|| Instant::now() + LOOK);
         due.into_iter().chain(parked).chain(self.ask_again).min()
     }
@@ -299,7 +305,9 @@ impl Connection<'_> {
         }
         self.acknowledge()?;
         self.send_again()?;
-        self.pump()
+        self.pump()?;
+        self.tell_held();
+        Ok(())
     }
 
     fn reply(&mut self, reply: Reply) -> Result<(), String> {
@@ -335,10 +343,18 @@ impl Connection<'_> {
                 self.is_known = true;
                 Ok(())
             }
-            Packet::Disconnect(reason) => Err(format!("it ended the connection: {reason}")),
+            Packet::Disconnect { reason, for_good } => {
+                Err(self.is_cut(format!("it ended the connection: {reason}"), for_good))
+            }
             Packet::Connack { .. } => Err("it sent a second CONNACK".to_owned()),
             Packet::Other => Ok(()),
         }
+    }
+
+    /// Notes that the other broker has ended the connection.
+    fn is_cut(&mut self, reason: String, for_good: bool) -> String {
+        self.cut = Some(Cut { reason: reason.clone(), for_good });
+        reason
     }
 
     async fn goodbye(&mut self, writer: &mut (impl AsyncWriteExt + Unpin)) {

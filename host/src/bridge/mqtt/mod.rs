@@ -9,5 +9,7 @@ mod codec;
 mod connection;
 mod inward;
 mod outward;
+mod suspects;
 
 pub use connection::{Lost, NO_ANSWER, other_protocol, run};
+pub use suspects::Suspects;

@@ -9,12 +9,13 @@ use super::super::retry::Retry;
 use super::super::settings::Settings;
 use super::codec::{Out, Verdict};
 use super::connection::{BATCH_BYTES, Connection, Reply};
+use super::suspects::{self, Judgement};
 use crate::broker::Answer;
 use crate::dialogue::{Delivery, Event, Handle, Outgoing, Request, Settlement};
 use crate::message::{Guarantee, Time};
 use crate::metrics::RouteState;
 use std::collections::HashMap;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// See the head of this file.
 pub struct Outbox {
@@ -23,15 +24,13 @@ pub struct Outbox {
     sent: HashMap<Handle, Entry<Delivery>>,
     next: u64,
     is_stuck: bool,
+    /// Some message of this connection was answered.
+    any_answered: bool,
 }
 
 impl Outbox {
     pub fn new(settings: &Settings) -> Self {
-        Self { held: Held::new(Retry::new(settings)), sent: HashMap::new(), next: 0, is_stuck: false }
-    }
-
-    pub fn due(&self) -> Option<Instant> {
-        self.held.due()
+        Self { held: Held::new(Retry::new(settings)), sent: HashMap::new(), next: 0, is_stuck: false, any_answered: false }
     }
 }
 
@@ -76,7 +75,30 @@ impl Connection<'_> {
     fn answered(&mut self, handle: Handle) {
         if let Some(entry) = self.outbox.sent.remove(&handle) {
             self.outbox.held.taken(&entry.topic);
+            self.not_to_blame(handle);
         }
+    }
+
+    fn not_to_blame(&mut self, handle: Handle) {
+        self.outbox.any_answered = true;
+        self.plan.suspects.borrow_mut().answered(handle);
+    }
+
+    /// Looks for the message over which the other broker has ended the connection, if that is what it did.
+    pub(super) fn suspect(&mut self) {
+        if let Some(cut) = self.cut.take() {
+            self.plan.suspects.borrow_mut().cut(cut, &self.outbox.sent, self.outbox.any_answered);
+        }
+    }
+
+    /// Whether one more message may be sent now.
+    fn may_send(&self) -> bool {
+        self.out.len() < BATCH_BYTES && self.plan.suspects.borrow().lets_go(self.outbox.sent.len())
+    }
+
+    /// When to look again at what was not taken; none: nothing waits, or the next answer comes first.
+    pub(super) fn send_again_due(&self) -> Option<Instant> {
+        self.outbox.held.due().filter(|_| self.plan.suspects.borrow().lets_go(self.outbox.sent.len()))
     }
 
     /// It does not take a message now.
@@ -87,6 +109,7 @@ impl Connection<'_> {
         self.plan.note(&self.seat.hall, entry.route, RouteState::Stuck, &reason);
         // Its answer has ended the exchange: the next one is no duplicate (4.3.2, 4.3.3).
         entry.item.duplicate = false;
+        self.not_to_blame(handle);
         self.outbox.is_stuck = true;
         self.outbox.held.refused(Instant::now(), entry);
         Ok(())
@@ -116,18 +139,27 @@ impl Connection<'_> {
 
     /// Sends again what was not taken, where it is time: one message of each topic, and the others when that was taken.
     pub(super) fn send_again(&mut self) -> Result<(), String> {
-        if !self.outbox.is_stuck {
+        if !self.outbox.is_stuck || !self.may_send() {
             return Ok(());
         }
         if self.outbox.held.begin(Instant::now()) {
-            while let Some(entry) = self.outbox.held.next() {
+            while self.may_send() {
+                let Some(entry) = self.outbox.held.next() else { break };
                 self.outbox.held.ask(entry.topic.clone(), entry.route);
                 self.send_one_again(entry)?;
             }
         }
-        while self.out.len() < BATCH_BYTES {
+        while self.may_send() {
             let Some(entry) = self.outbox.held.next() else { break };
             self.send_one_again(entry)?;
+        }
+        Ok(())
+    }
+
+    /// Tells how many wait because they were not taken.
+    pub(super) fn tell_held(&mut self) {
+        if !self.outbox.is_stuck {
+            return;
         }
         for (route, _) in self.plan.outward.iter().enumerate() {
             self.plan.figures.routes[route].set_held(self.outbox.held.count(route));
@@ -136,7 +168,6 @@ impl Connection<'_> {
             }
         }
         self.outbox.is_stuck = !self.outbox.held.rest();
-        Ok(())
     }
 
     fn send_one_again(&mut self, entry: Entry<Delivery>) -> Result<(), String> {
@@ -151,7 +182,7 @@ impl Connection<'_> {
 
     /// Puts what waits in the session behind what is to be sent, as far as there is room.
     pub(super) fn pump(&mut self) -> Result<(), String> {
-        while self.is_known && !self.is_subscribing && self.out.len() < BATCH_BYTES {
+        while self.is_known && !self.is_subscribing && self.may_send() {
             let Some(attachment) = self.seat.attachment().cloned() else { return Ok(()) };
             let (broker, now) = (self.seat.hall.broker.clone(), self.seat.hall.now());
             let (mut dropped, mut fault, before) = (Vec::new(), None, self.out.len());
@@ -161,7 +192,7 @@ impl Connection<'_> {
                     Outgoing::Deliver(delivery) => self.deliver(delivery, now, &mut dropped),
                 };
                 fault = fault.take().or(put.err());
-                self.out.len() < BATCH_BYTES
+                self.may_send()
             });
             if let Some(fault) = fault {
                 return Err(fault);
@@ -221,10 +252,34 @@ impl Connection<'_> {
             self.outbox.held.put(entry);
             return Ok(());
         }
+        let judgement = self.plan.suspects.borrow().judge(&entry.item);
+        match judgement {
+            Judgement::Send => {}
+            Judgement::Aside(cuts, reason) => {
+                self.put_aside(entry, cuts, &reason);
+                return Ok(());
+            }
+            Judgement::Drop(reason) => {
+                self.refused(Some(&entry), &reason);
+                self.plan.suspects.borrow_mut().answered(handle);
+                drop();
+                return Ok(());
+            }
+        }
         if !self.write(entry, now)? {
             drop();
         }
         Ok(())
+    }
+
+    /// Lets one wait over which the other broker has ended connections.
+    fn put_aside(&mut self, entry: Entry<Delivery>, cuts: u32, reason: &str) {
+        let settings = &self.plan.settings;
+        let [min, max] = [settings.retry_milliseconds_min, settings.retry_milliseconds_max].map(Duration::from_millis);
+        let reason = format!("it ends the connection over a message to {}: {reason}", entry.topic);
+        self.plan.note(&self.seat.hall, entry.route, RouteState::Stuck, &reason);
+        self.outbox.is_stuck = true;
+        self.outbox.held.put_aside(Instant::now() + suspects::wait(cuts, min, max), entry);
     }
 
     /// Writes a delivery; false: it is over with that.
