@@ -101,7 +101,8 @@ impl Broker {
             return Answer::Say(0, Event::Refused(refusal));
         }
         let expiry_seconds = self.granted_expiry(attach.expiry_seconds);
-        if expiry_seconds > 0 && !self.store.is_healthy() {
+        // A will is kept, too: without this its client would never hear an answer.
+        if (expiry_seconds > 0 || attach.will.is_some()) && !self.store.is_healthy() {
             let reason = "the disk fails: nothing is taken that would have to be kept";
             return Answer::Say(0, Event::Refused(Refusal::new(RefusalKind::Unavailable, reason)));
         }

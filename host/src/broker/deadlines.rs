@@ -34,8 +34,7 @@ const KEPT: usize = 4;
 /// Fewer deadlines than these are not looked through.
 const FEW: usize = 4_096;
 
-/// The queue of deadlines. Bounded by mailboxes, wills and retained messages: of what comes and goes often within its time the
-/// old ones are thrown out.
+/// The queue of deadlines. Bounded by mailboxes, wills and retained messages, as long as it is [`Deadlines::tidy`].
 #[derive(Default)]
 pub struct Deadlines {
     queue: Mutex<Queue>,
@@ -50,24 +49,38 @@ struct Queue {
     left: usize,
 }
 
-impl Queue {
-    /// Throws out what newer ones have taken the place of. Once there are twice as many as were left: for each that is set that
-    /// costs little more where there are many.
-    fn tidy(&mut self) {
-        let mut all = std::mem::take(&mut self.heap).into_vec();
+impl Deadlines {
+    /// Throws out what newer ones have taken the place of, and what is there no more. Once there are twice as many as were left:
+    /// for each that is set that costs little more where there are many. To be called by whoever calls [`Deadlines::pop`].
+    pub fn tidy(&self, is_there: impl Fn(Time, &Due) -> bool) {
+        let mut all = {
+            let mut queue = self.queue.lock();
+            if queue.heap.len() <= FEW.max(2 * queue.left) {
+                return;
+            }
+            std::mem::take(&mut queue.heap).into_vec()
+        };
         all.sort_unstable_by_key(|Reverse((_, count, _))| Reverse(*count));
         let mut kept: HashMap<Due, usize> = HashMap::new();
-        all.retain(|Reverse((_, _, due))| {
+        // The lock is let go: what is asked here is asked by others while they set deadlines.
+        all.retain(|Reverse((at, _, due))| {
             let kept = kept.entry(due.clone()).or_default();
             *kept += 1;
-            *kept <= KEPT
+            *kept <= KEPT && is_there(*at, due)
         });
-        self.left = all.len();
-        self.heap = all.into();
+        let mut queue = self.queue.lock();
+        queue.left = all.len();
+        let mut tidied = BinaryHeap::from(all);
+        tidied.append(&mut queue.heap);
+        queue.heap = tidied;
     }
-}
 
-impl Deadlines {
+    /// How many there are.
+    #[cfg(test)]
+    pub fn len(&self) -> usize {
+        self.queue.lock().heap.len()
+    }
+
     /// A will is due then.
     pub fn will(&self, at: Time, owner: MailboxId) {
         self.add(at, Due::Will(owner));
@@ -108,9 +121,6 @@ impl Deadlines {
         queue.added += 1;
         let added = queue.added;
         queue.heap.push(Reverse((at, added, due)));
-        if queue.heap.len() > FEW.max(2 * queue.left) {
-            queue.tidy();
-        }
     }
 
     /// The next deadline that has come.
@@ -149,13 +159,29 @@ mod tests {
     fn what_is_set_again_and_again_takes_the_place_of_its_old_deadlines() {
         let deadlines = Deadlines::default();
         deadlines.will(Time(5), 7);
-        (0..100_000).for_each(|n| deadlines.mailbox(Time(1_000_000 + n), n % 3));
-        assert!(deadlines.queue.lock().heap.len() <= FEW);
+        for n in 0..100_000 {
+            deadlines.mailbox(Time(1_000_000 + n), n % 3);
+            deadlines.tidy(|_, _| true);
+        }
+        assert!(deadlines.len() <= FEW);
         assert_eq!(deadlines.pop(Time(5)), Some(Due::Will(7)));
         let mut last = None;
         while let Some(due) = deadlines.pop(Time(2_000_000)) {
             last = Some(due);
         }
         assert_eq!(last, Some(Due::Mailbox(99_999 % 3)));
+    }
+
+    /// Values that are set for a century and deleted at once, each under another name.
+    #[test]
+    fn what_is_gone_has_no_deadlines() {
+        let deadlines = Deadlines::default();
+        for n in 0..100_000 {
+            deadlines.mailbox(Time(1_000_000), n);
+            deadlines.tidy(|at, due| at == Time(1_000_000) && *due > Due::Mailbox(99_000));
+        }
+        assert!(deadlines.len() <= FEW + 1_000);
+        let left: Vec<_> = std::iter::from_fn(|| deadlines.pop(Time(1_000_000))).collect();
+        assert!((99_001..100_000).all(|n| left.contains(&Due::Mailbox(n))));
     }
 }

@@ -191,7 +191,7 @@ impl Broker {
         cleared: u64,
         staged: &mut Staged,
     ) -> Option<Offered> {
-        if single.no_local && message.publisher() == single.mailbox.origin() {
+        if single.leaves_out(message) {
             return None;
         }
         if !self.prepare(worker, message, &single.mailbox) {
@@ -313,6 +313,8 @@ impl Broker {
 
     fn in_the_way(&self, now: Time, message: &Message, target: &Target) -> Option<Arc<Mailbox>> {
         match target {
+            // What does not go there has nothing to wait for (MQTT 5.0, 3.8.3.1).
+            Target::Single(single) if single.leaves_out(message) => None,
             Target::Single(single) => {
                 let mailbox = &single.mailbox;
                 let takes =

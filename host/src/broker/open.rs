@@ -11,7 +11,7 @@ use crate::client::{Departure, Protocol};
 use crate::dialogue::Predicate;
 use crate::message::{Message, Time};
 use crate::metrics::Metrics;
-use crate::store::{LoadedMailbox, MailboxId, Store, WillRecord};
+use crate::store::{Change, LoadedMailbox, MailboxId, MailboxRecord, Store, WillRecord};
 use crate::wasm::{EventKinds, Happening, Modules};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -92,28 +92,36 @@ impl Broker {
                 broker.metrics.retained_messages.add(1);
             }
         }
+        let mut gone = Vec::new();
         for loaded in restored.mailboxes {
-            broker.restore_mailbox(loaded, now, restored.compile.as_ref());
+            gone.extend(broker.restore_mailbox(loaded, now, restored.compile.as_ref()));
         }
         for (link, tag) in restored.tags {
             broker.tags.lock().restore(link, tag);
         }
         broker.disown_all_tags(now);
         for (owner, will) in restored.wills {
-            broker.restore_will(owner, will, now);
+            gone.extend(broker.restore_will(owner, will, now));
         }
+        // The next start is to count from now, and not from itself.
+        broker.store.submit(gone);
         Arc::new(broker)
     }
 
-    fn restore_mailbox(&self, loaded: LoadedMailbox, now: Time, compile: Option<&Compile>) {
+    /// Returns what the store has to hear, if its client was there when the broker ended: that it has gone.
+    fn restore_mailbox(&self, loaded: LoadedMailbox, now: Time, compile: Option<&Compile>) -> Option<Change> {
         let LoadedMailbox { id, record, filters, condition, queue, seen, kept_as, rest } = loaded;
         self.directory.reserve(id);
         // Whether entries were sent is known only if the client had gone before the broker did.
         let last = rest.map(|rest| rest.to).or(queue.last().map(|loaded| loaded.entry.number));
         let last = last.unwrap_or(0);
+        let is_session = sessions::is_session(&record.client);
         let sent = match (record.detached, record.client.scope.protocol) {
             // Nobody knows who had what.
             _ if kept_as.is_some() => Sent { perhaps_to: last, under_way_to: 0 },
+            // What a receiver held is anybody's: it may expire.
+            (Some(_), Protocol::Amqp) if !is_session => Sent { perhaps_to: record.sent_to, under_way_to: 0 },
+            (None, Protocol::Amqp) if !is_session => Sent { perhaps_to: last, under_way_to: 0 },
             (Some(_), _) => Sent { perhaps_to: record.sent_to, under_way_to: record.sent_to },
             (None, Protocol::Amqp) => Sent { perhaps_to: last, under_way_to: last },
             // No more can have been under way than the client takes at once; what it had settled before may be here again.
@@ -127,14 +135,16 @@ impl Broker {
             // It was to end with its connection, or was ending already.
             let entries = queue.into_iter().map(|loaded| gap::queued(loaded, sent)).collect();
             let over = Over::new(id, true, entries, filters).read_before();
-            return self.reaper.add(over.with_rest(rest, Some(sent)));
+            self.reaper.add(over.with_rest(rest, Some(sent)));
+            return None;
         }
         let mailbox = Arc::new(Mailbox::new(id, record.client.clone(), record.per_subscription, record.expiry_seconds));
         mailbox.set_consumed(record.client.scope.protocol == Protocol::Amqp);
-        mailbox.set_session(sessions::is_session(&record.client));
+        mailbox.set_session(is_session);
         if let Some(words) = condition {
             restore_condition(&mailbox, words, compile);
         }
+        let is_queue = kept_as.is_some();
         if let Some(kept_as) = kept_as {
             queues::set_up(&mailbox, Arc::new(kept_as));
         }
@@ -172,6 +182,13 @@ impl Broker {
         if record.expiry_seconds != u32::MAX {
             self.deadlines.mailbox(detached.plus_seconds(record.expiry_seconds), id);
         }
+        if record.detached.is_some() || is_queue {
+            return None;
+        }
+        // What comes from here on was not sent, whatever the next start finds.
+        let is_received = record.client.scope.protocol == Protocol::Amqp && !is_session;
+        let sent_to = if is_received { sent.perhaps_to } else { sent.under_way_to };
+        Some(Change::Mailbox(id, Box::new(MailboxRecord { detached: Some(now), sent_to, ..record })))
     }
 
     /// Has a mailbox give numbers that were never given.
@@ -179,22 +196,26 @@ impl Broker {
         mailbox.begin_numbers(self.numbers_begin.load(Ordering::Relaxed));
     }
 
-    /// A will whose owner was there when the broker ended is due after its delay, counted from now.
-    fn restore_will(&self, owner: MailboxId, mut will: WillRecord, now: Time) {
+    /// A will whose owner was there when the broker ended is due after its delay, counted from now. Returns what the store has to
+    /// hear of that.
+    fn restore_will(&self, owner: MailboxId, mut will: WillRecord, now: Time) -> Option<Change> {
         self.directory.reserve(owner);
         // The will of a link is bound to no session.
         let of_link = will.owner.scope.protocol == Protocol::Amqp;
         let without = if of_link { u32::MAX } else { 0 };
         let expiry = self.directory.by_id(owner).map_or(without, |mailbox| mailbox.lock().expiry_seconds);
         let wait = will.will.delay_seconds.min(expiry);
+        let was_there = will.due.is_none();
         let due = will.due.get_or_insert((now.plus_seconds(wait), Departure::BrokerDown));
         due.0 = due.0.min(now.plus_seconds(wait));
         let at = due.0;
         if of_link {
             self.claims.restore(owner, &will.owner);
         }
+        let told = was_there.then(|| Change::Will(owner, Box::new(will.clone())));
         self.wills.restore(owner, will);
         self.deadlines.will(at, owner);
+        told
     }
 }
 

@@ -114,6 +114,33 @@ fn after_a_crash_what_was_not_under_way_expires() {
     assert_eq!(taken(&mut hall, &subscriber), [("1", true), ("2", true), ("4", true)].map(owned));
 }
 
+/// [MQTT-3.3.2-5], [MQTT-4.1.0-2]: a client that was there when the broker broke down has gone then, and not at the start after
+/// the next: what comes meanwhile expires, and so does its session.
+#[test]
+fn who_was_there_at_a_crash_is_gone_since_then_over_the_next_one() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut hall = hall_in(directory.path());
+    let (mut subscriber, _) = hall.attach("s", false, 30, 10);
+    hall.subscribe(&mut subscriber, "a", LEAST);
+    assert!(hall.broker.store.close());
+    let mut hall = hall_at(directory.path(), hall.now);
+    publish_four(&mut hall);
+    assert!(hall.broker.store.close());
+    let mut hall = hall_at(directory.path(), hall.now.plus_seconds(11));
+    let (subscriber, resumed) = hall.attach("s", false, 30, 10);
+    assert!(resumed);
+    assert_eq!(taken(&mut hall, &subscriber), [("4", false)].map(owned));
+    let now = hall.now;
+    assert!(hall.broker.store.close());
+    for seconds in [0, 20] {
+        let hall = hall_at(directory.path(), now.plus_seconds(seconds));
+        assert!(hall.broker.store.close());
+    }
+    let mut hall = hall_at(directory.path(), now.plus_seconds(31));
+    hall.broker.tick(&mut hall.worker, hall.now);
+    assert!(!hall.attach("s", false, 30, 10).1, "its session was to end 30 s after the first crash");
+}
+
 /// [MQTT-3.3.1-1], [MQTT-4.3.3-7]: what was sent stays sent, also where the client came back with a narrower window before the
 /// broker broke down, and over the next restart.
 #[test]

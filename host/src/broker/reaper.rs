@@ -20,6 +20,8 @@ pub(super) const SLICE: usize = 1024;
 const HANDED_ON: usize = 128;
 /// Milliseconds between two slices.
 const PAUSE: u64 = 5;
+/// After so many milliseconds in which the disk had other things to do, a slice has its turn all the same.
+const PATIENCE: u64 = 250;
 
 /// Mailboxes that end, oldest first. Bounded by the mailboxes that there were.
 #[derive(Default)]
@@ -43,13 +45,25 @@ pub(super) struct Over {
     subscriptions: Vec<Subscription>,
     /// A page is on its way.
     is_asked: bool,
+    /// Since when the disk has other things to do.
+    waits_since: Option<Time>,
 }
 
 impl Over {
     /// With what it has in memory.
     pub(super) fn new(id: MailboxId, durable: bool, entries: Vec<Queued>, subscriptions: Vec<Subscription>) -> Self {
         let (known, sent) = (entries.len(), Sent::default());
-        Self { id, durable, entries: entries.into(), known, rest: None, sent, subscriptions, is_asked: false }
+        Self {
+            id,
+            durable,
+            entries: entries.into(),
+            known,
+            rest: None,
+            sent,
+            subscriptions,
+            is_asked: false,
+            waits_since: None,
+        }
     }
 
     /// All that it has was read from the store.
@@ -80,9 +94,12 @@ impl Broker {
         let mut over = self.reaper.over.lock();
         let one = over.front_mut()?;
         let again = Some(now.plus_milliseconds(PAUSE));
-        if one.is_asked || self.store.backlog() > SLICE || !self.store.is_healthy() {
+        let since = *one.waits_since.get_or_insert(now);
+        let is_busy = self.store.backlog() > SLICE && (now.since(since) < PATIENCE || self.store.is_full());
+        if one.is_asked || is_busy || !self.store.is_healthy() {
             return again;
         }
+        one.waits_since = None;
         if one.entries.is_empty()
             && let Some(rest) = one.rest
         {

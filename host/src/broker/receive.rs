@@ -289,7 +289,7 @@ impl Broker {
                 }
                 old.set_consumed(true);
                 old.set_knows_options(true);
-                let expiry_seconds = own.expiry_seconds.unwrap_or(state.stays());
+                let expiry_seconds = own.expiry_seconds.unwrap_or(state.stays()).min(self.limits.expiry_seconds_max);
                 old.set_expiry(&mut state, expiry_seconds);
                 state.client = client.clone();
                 state.unclear();
@@ -393,10 +393,12 @@ impl Broker {
         let expiry_seconds = expiry_seconds.min(self.limits.expiry_seconds_max);
         (state.held_by, state.detached) = (Some((number, expiry_seconds)), Some(now));
         let record = record(&state.client, expiry_seconds, None);
-        drop(state);
         let mut staged = worker.stage();
         staged.change(Change::Mailbox(mailbox.id, Box::new(record)));
-        self.commit(worker, staged);
+        // Under the lock, so that whoever comes back tells the store after us.
+        let after = self.submit(&mut staged);
+        drop(state);
+        self.announce(worker, staged, after);
     }
 
     /// What a mailbox was held for is over: its time begins, unless a receiver has come meanwhile.
@@ -424,11 +426,14 @@ impl Broker {
             mailbox.set_expiry(&mut state, expiry_seconds);
             state.detached = Some(now);
             let record = record(&state.client, expiry_seconds, Some(now));
-            drop(state);
             staged.change(Change::Mailbox(mailbox.id, Box::new(record)));
             if expiry_seconds != u32::MAX {
                 self.deadlines.mailbox(now.plus_seconds(expiry_seconds), mailbox.id);
             }
+            // Under the lock, so that whoever comes back tells the store after us.
+            let after = self.submit(&mut staged);
+            drop(state);
+            return self.announce(worker, staged, after);
         }
         self.commit(worker, staged);
     }

@@ -145,6 +145,11 @@ impl Retained {
         true
     }
 
+    /// When the value of a topic expires; none: never, or there is none.
+    pub fn expires(&self, topic: &Topic) -> Option<Time> {
+        self.kept.read().get(&ByLevel(topic.clone()))?.message.envelope().expires
+    }
+
     /// Whether the value of a topic comes from a publisher.
     pub fn is_of(&self, topic: &Topic, publisher: u64) -> bool {
         self.kept.read().get(&ByLevel(topic.clone())).is_some_and(|kept| kept.message.publisher() == publisher)

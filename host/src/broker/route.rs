@@ -10,7 +10,7 @@ use super::shared_groups::Group;
 use super::worker::Worker;
 use crate::client::Scope;
 use crate::dialogue::{Identifiers, SubscribeOptions};
-use crate::message::{Guarantee, Refusal, RefusalKind};
+use crate::message::{Guarantee, Message, Refusal, RefusalKind};
 use crate::store::MailboxId;
 use crate::topic::Topic;
 use crate::wasm::{Chain, Guests, RetainAsk, Retention};
@@ -57,6 +57,13 @@ pub struct Single {
     pub identifiers: Identifiers,
     /// The topic in the client's words, if that differs.
     pub name: Option<Arc<str>>,
+}
+
+impl Single {
+    /// It published the message itself, and does not want that (MQTT 5.0, 3.8.3.1).
+    pub(super) fn leaves_out(&self, message: &Message) -> bool {
+        self.no_local && message.publisher() == self.mailbox.origin()
+    }
 }
 
 /// See the head of this file.

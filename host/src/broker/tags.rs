@@ -199,6 +199,11 @@ impl Broker {
         }
     }
 
+    /// Whether anything is known of a link.
+    pub(super) fn knows_tags(&self, link: &str) -> bool {
+        self.tags.lock().taken.contains_key(link)
+    }
+
     /// Forgets a link that nobody came back to.
     pub(super) fn expire_tags(&self, now: Time, link: &str) {
         let is_over = {

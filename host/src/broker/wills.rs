@@ -193,6 +193,7 @@ impl Broker {
     pub fn tick(&self, worker: &mut Worker, now: Time) -> Option<Time> {
         worker.refresh(self);
         self.recheck_consumers(worker);
+        self.deadlines.tidy(|at, due| self.is_due_some_day(at, due));
         // Bounded, so that one call does not hold its thread for long.
         for _ in 0..1024 {
             match self.deadlines.pop(now) {
@@ -215,6 +216,18 @@ impl Broker {
         self.show_weight();
         let drain = self.drain_due(now);
         [self.deadlines.next(), drain, self.reap(worker, now)].into_iter().flatten().min()
+    }
+
+    /// Whether what a deadline was set for is still there.
+    fn is_due_some_day(&self, at: Time, due: &Due) -> bool {
+        match due {
+            Due::Will(id) => self.due(*id).is_some(),
+            Due::Retained(topic) => self.retained.expires(topic) == Some(at),
+            Due::Tags(link) => self.knows_tags(link),
+            Due::Mailbox(id) | Due::DeadLetters(id) | Due::Told(id) | Due::Decision(id) => {
+                self.directory.by_id(*id).is_some()
+            }
+        }
     }
 }
 

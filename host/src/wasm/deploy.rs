@@ -6,7 +6,7 @@ use super::compiler;
 use super::component::{self, Compiled};
 use super::error::DeployError;
 use super::modules::{Inner, Modules, check_name};
-use super::registry::{Canary, Entry, Stored, Standing};
+use super::registry::{Canary, Entry, Standing, Stored};
 use super::report::Deployed;
 use super::version::Version;
 use crate::store::Change;

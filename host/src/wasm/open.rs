@@ -8,7 +8,7 @@ use super::imports::log::LogLevel;
 use super::limits::Limits;
 use super::machine_code::MachineCode;
 use super::modules::{Inner, Modules, check_name};
-use super::registry::{Base, Entry, Stored, Standing};
+use super::registry::{Base, Entry, Standing, Stored};
 use super::services::Clock;
 use crate::metrics::Metrics;
 use crate::store::{Change, Configured, Loaded, LoadedState, ModuleRecord, ModuleVersion, Store};

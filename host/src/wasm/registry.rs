@@ -345,7 +345,8 @@ impl Registry {
         let plan = self.generation;
         let links = |canary: bool| -> Vec<Arc<Link>> {
             let link = |entry: &Entry| {
-                let on_trial = entry.canary.as_ref().filter(|_| canary).map(|canary| (canary.version.clone(), canary.standing));
+                let on_trial =
+                    entry.canary.as_ref().filter(|_| canary).map(|canary| (canary.version.clone(), canary.standing));
                 let (version, standing) = on_trial.or_else(|| Some((entry.running.clone()?, entry.standing)))?;
                 Some(Arc::new(Link::new(version, standing)))
             };

@@ -30,7 +30,13 @@ pub struct Outbox {
 
 impl Outbox {
     pub fn new(settings: &Settings) -> Self {
-        Self { held: Held::new(Retry::new(settings)), sent: HashMap::new(), next: 0, is_stuck: false, any_answered: false }
+        Self {
+            held: Held::new(Retry::new(settings)),
+            sent: HashMap::new(),
+            next: 0,
+            is_stuck: false,
+            any_answered: false,
+        }
     }
 }
 
