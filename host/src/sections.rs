@@ -96,6 +96,52 @@ pub struct Sections {
     pub footer: Pairs,
 }
 
+impl Sections {
+    fn lists(&self) -> [&Pairs; 4] {
+        [&self.delivery_annotations, &self.message_annotations, &self.application_properties, &self.footer]
+    }
+
+    /// How many names and lists it has.
+    pub fn pairs(&self) -> usize {
+        let sequences = if let Body::Sequence(lists) = &self.body { lists.len() } else { 0 };
+        sequences + self.lists().into_iter().map(Vec::len).sum::<usize>()
+    }
+
+    /// Bytes of names, texts and values, without the body.
+    pub fn size(&self) -> usize {
+        let texts = [&self.to, &self.subject, &self.reply_to, &self.content_type, &self.content_encoding];
+        let texts = texts.into_iter().chain([&self.group_id, &self.reply_to_group_id]);
+        let ids = [&self.message_id, &self.correlation_id];
+        let pairs = self.lists().into_iter().flatten();
+        texts.flatten().map(String::len).sum::<usize>()
+            + self.user_id.as_ref().map_or(0, Vec::len)
+            + ids.into_iter().flatten().map(Value::size).sum::<usize>()
+            + pairs.map(|(name, value)| name.len() + value.size()).sum::<usize>()
+    }
+}
+
+impl Value {
+    /// Bytes of what it is about as long as.
+    pub fn size(&self) -> usize {
+        match self {
+            Self::Binary(bytes) | Self::Encoded(bytes) => bytes.len(),
+            Self::Text(text) | Self::Symbol(text) => text.len(),
+            _ => 16,
+        }
+    }
+}
+
+impl Body {
+    /// Bytes of its values.
+    pub fn size(&self) -> usize {
+        match self {
+            Self::Data(bytes) => bytes.len(),
+            Self::Value(value) => value.size(),
+            Self::Sequence(lists) => lists.iter().map(Vec::len).sum(),
+        }
+    }
+}
+
 /// What goes to an AMQP receiver for a message that did not come by AMQP.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Form {

@@ -219,15 +219,25 @@ fn ten_megabytes_cross_both_ways() {
     subscriber.subscribe(&format!("{node}/mqtt"), 1);
     let mut peer = Peer::begun(address);
     peer.sender("out", 0, &Terms { node: Some(target(&format!("{node}/mqtt"))), ..Terms::default() });
-    let payload = [described(0x70, &list(&[TRUE])), message(&body)].concat();
-    let parts = payload.chunks(100_000);
-    let last = parts.len() - 1;
-    for (n, part) in parts.enumerate() {
-        let (id, tag) = if n == 0 { (Some(0), Some(&b"t"[..])) } else { (None, None) };
-        peer.send(&transfer(0, id, tag, false, n < last, part));
+    let text: Vec<u8> = body.iter().map(|byte| b'a' + byte % 26).collect();
+    let long = |code: u8, bytes: &[u8]| [&[code][..], &(bytes.len() as u32).to_be_bytes(), bytes].concat();
+    // Data, and a value of bytes or of text, as clients put them that are given one of these.
+    let rows = [
+        (message(&body), &body),
+        (described(0x77, &long(0xB0, &body)), &body),
+        (described(0x77, &long(0xB1, &text)), &text),
+    ];
+    for (sent, (bare, expected)) in (0..).zip(rows) {
+        let payload = [described(0x70, &list(&[TRUE])), bare].concat();
+        let parts = payload.chunks(100_000);
+        let last = parts.len() - 1;
+        for (n, part) in parts.enumerate() {
+            let (id, tag) = if n == 0 { (Some(sent), Some(&b"t"[..])) } else { (None, None) };
+            peer.send(&transfer(0, id, tag, false, n < last, part));
+        }
+        assert_eq!(peer.disposition().field(4).code(), 0x24);
+        assert!(subscriber.take().payload == *expected, "not what was sent");
     }
-    assert_eq!(peer.disposition().field(4).code(), 0x24);
-    assert!(subscriber.take().payload == body, "not what was sent");
     peer.receiver("in", 1, &Terms { node: Some(source(&format!("{node}/amqp"))), ..Terms::default() });
     subscriber.publish(&Publish::new(&format!("{node}/amqp"), &body, 1));
     let (mut got, mut more) = (Vec::new(), true);
@@ -240,6 +250,44 @@ fn ten_megabytes_cross_both_ways() {
     let sections = Value::sections(&got);
     let Some(Value::Described(0x75, data)) = sections.last() else { panic!("no data") };
     assert!(data.bytes() == body, "not what was sent");
+}
+
+/// What has no room in a guest is refused in so many words, and no module is blamed for it.
+#[test]
+fn what_is_too_large_to_be_translated_is_refused_to_its_sender() {
+    let Some(broker) = crate::harness::Broker::start() else { return };
+    let node = unique("large");
+    let mut subscriber = connect(V5).at(broker.address()).open();
+    subscriber.subscribe(&node, 1);
+    let mut peer = Peer::begun(broker.at("amqp"));
+    peer.sender("out", 0, &Terms { node: Some(target(&node)), ..Terms::default() });
+    let long = "l".repeat(600 << 10);
+    let items = |count: usize| (0..count).flat_map(|n| [string(&format!("k{n}")), string("v")]).collect::<Vec<_>>();
+    let map = |items: &[Vec<u8>]| {
+        let body = [&(items.len() as u32).to_be_bytes()[..], &items.concat()].concat();
+        [&[0xD1][..], &(body.len() as u32).to_be_bytes(), &body].concat()
+    };
+    let lists = described(0x77, &map(&[string("k"), string(&long), string("l"), string(&long)]));
+    let rows = [
+        [described(0x74, &map(&[string("k"), string(&long)])), message(b"m")].concat(),
+        [described(0x74, &map(&items(3_000))), message(b"m")].concat(),
+        lists,
+    ];
+    for (sent, bare) in (0..).zip(rows.iter().cycle().take(9)) {
+        let payload = [described(0x70, &list(&[TRUE])), bare.clone()].concat();
+        let parts = payload.chunks(50_000);
+        let last = parts.len() - 1;
+        for (n, part) in parts.enumerate() {
+            let (id, tag) = if n == 0 { (Some(sent), Some(&b"t"[..])) } else { (None, None) };
+            peer.send(&transfer(0, id, tag, false, n < last, part));
+        }
+        assert_eq!(peer.disposition().field(4).code(), 0x25, "{sent}");
+    }
+    let translate = broker.admin().get("/api/v1/modules/translate").expect(200).json();
+    assert_eq!((&translate["state"], &translate["failures"]), (&"active".into(), &0.into()), "{translate}");
+    peer.send(&transfer(0, Some(9), Some(b"t"), false, false, &message(b"small")));
+    assert_eq!(peer.disposition().field(4).code(), 0x24);
+    assert_eq!(subscriber.take().text(), "small");
 }
 
 /// A client's id and a queue's address are names of different things, over a restart, too; whichever was there first.

@@ -9,15 +9,18 @@ use super::via;
 use super::worker::Worker;
 use crate::dialogue::Consignment;
 use crate::message::{Bare, Envelope, FormMissing, Guarantee, Message, Refusal, RefusalKind, Time};
-use crate::sections::{Body, Encoding, Form};
+use crate::sections::{Body, Encoding, Form, Value};
 use crate::wasm::Chain;
 use std::sync::Arc;
 
 /// Entries of a queue that are looked at in one go: those behind are asked for when these are out.
 const PAGE: usize = 256;
-/// A body of bytes that is longer is not copied into a guest, whose memory is bounded: the module sees an empty one, and what
-/// it leaves empty has these bytes in the end.
+/// A body of bytes or of text that is longer is not copied into a guest, whose memory is bounded: the module sees an empty one, and
+/// what it leaves empty has these bytes in the end.
 const SHOWN_BYTES_MAX: usize = 1 << 20;
+/// Bytes of all the rest of a message, and how many names it has, at which no module fails for lack of room or time.
+const REST_BYTES_MAX: usize = 512 << 10;
+const PAIRS_MAX: usize = 2_048;
 
 /// Why a message has no form on the other side.
 enum Formless {
@@ -33,6 +36,29 @@ fn impossible(why: impl Into<String>) -> Refusal {
 
 fn not_translated() -> Refusal {
     impossible("no module translates this message, and others have to see it")
+}
+
+/// Takes out what is not copied into a guest.
+fn long_body(body: &mut Body) -> Option<Vec<u8>> {
+    match body {
+        Body::Data(bytes) | Body::Value(Value::Binary(bytes)) if bytes.len() > SHOWN_BYTES_MAX => {
+            Some(std::mem::take(bytes))
+        }
+        Body::Value(Value::Text(text)) if text.len() > SHOWN_BYTES_MAX => Some(std::mem::take(text).into_bytes()),
+        _ => None,
+    }
+}
+
+/// Whether a guest has room and time for a message without its payload.
+fn is_translatable(pairs: usize, bytes: usize) -> Result<(), Refusal> {
+    if pairs <= PAIRS_MAX && bytes <= REST_BYTES_MAX {
+        return Ok(());
+    }
+    let reason = format!(
+        "a message with {pairs} properties and {bytes} bytes beside its payload is not translated; up to {PAIRS_MAX} and \
+         {REST_BYTES_MAX} are"
+    );
+    Err(Refusal::new(RefusalKind::QuotaExceeded, reason))
 }
 
 impl Broker {
@@ -204,6 +230,9 @@ impl Broker {
     fn make_bare(&self, worker: &mut Worker, chain: &Chain, message: &Message) -> Result<Option<Message>, Refusal> {
         let encoding = self.encoding.get().ok_or_else(|| impossible("nobody knows the encoding"))?;
         let name = message.topic().as_str();
+        if let Some(properties) = &message.envelope().properties {
+            is_translatable(properties.user.len(), properties.size())?;
+        }
         let Some(mut form) = chain.to_amqp(&mut worker.guests, name, message)? else { return Ok(None) };
         via::to_annotation(message.envelope().properties.as_deref(), &mut form.head.message_annotations);
         // A duration has 32 bits there, which is 49 days; what lives longer says until when.
@@ -232,10 +261,12 @@ impl Broker {
             sections.durable = bare.durable;
             sections.priority = Some(bare.priority);
         }
-        let long = match &mut sections.body {
-            Body::Data(bytes) if bytes.len() > SHOWN_BYTES_MAX => Some(std::mem::take(bytes)),
-            _ => None,
-        };
+        let long = long_body(&mut sections.body);
+        is_translatable(sections.pairs(), sections.size())?;
+        if sections.body.size() > SHOWN_BYTES_MAX {
+            let reason = format!("a list or map of more than {SHOWN_BYTES_MAX} bytes is not translated");
+            return Err(Refusal::new(RefusalKind::QuotaExceeded, reason));
+        }
         let made = chain.from_amqp(&mut worker.guests, envelope.topic.as_str(), &sections)?;
         let Some(mut made) = made else { return Ok(None) };
         if let Some(long) = long.filter(|_| made.1.is_empty()) {

@@ -17,6 +17,8 @@ use std::sync::atomic::AtomicUsize;
 /// How often somebody who leaves a will looks whether the one before it has been published. That takes as long as the
 /// modules that see it.
 const LOOKS: u32 = 1 << 20;
+/// Bytes of the payload of a will: modules are handed a copy. Over MQTT it has 64 KiB at most.
+const WILL_BYTES_MAX: usize = 1 << 20;
 
 /// All wills, by the mailbox of their owner. Bounded by the mailboxes, and in bytes where they are held.
 #[derive(Default)]
@@ -66,6 +68,10 @@ impl Broker {
         owner: &Arc<Client>,
         will: &WillRequest,
     ) -> Result<Option<Will>, Refusal> {
+        if will.payload.len() > WILL_BYTES_MAX {
+            let reason = format!("a will has up to {WILL_BYTES_MAX} bytes");
+            return Err(Refusal::new(RefusalKind::QuotaExceeded, reason));
+        }
         let chain = worker.chain.clone();
         let topic = self.mapped(&chain, &mut worker.guests, &owner.scope, &will.name)?;
         self.check(worker, owner, Action::Publish, topic.as_str())?;

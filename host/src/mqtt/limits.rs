@@ -36,7 +36,7 @@ pub struct Limits {
     /// Longest client identifier of an MQTT 3.1 client in characters. MQTT 3.1 has 23; clients that still speak
     /// it have longer ones, and brokers take them. Default 65,535: any.
     pub client_id_characters_max_3_1: u16,
-    /// User properties of one packet. Default 1,000.
+    /// User properties of one packet. Default 1,000. Their names and values have 512 KiB together, whatever this says.
     pub user_properties_max: usize,
     /// Filters of one SUBSCRIBE or UNSUBSCRIBE; each filter of a longer one is refused. Default 8,192.
     pub filters_per_packet_max: usize,

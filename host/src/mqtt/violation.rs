@@ -62,7 +62,7 @@ pub enum Violation {
     /// The property has a value that it may not have.
     #[error("the property has a value that is not allowed")]
     PropertyValue,
-    /// More user properties than [`Limits::user_properties_max`](super::Limits::user_properties_max).
+    /// More user properties than [`Limits::user_properties_max`](super::Limits::user_properties_max), or longer ones.
     #[error("too many user properties")]
     TooManyUserProperties,
 

@@ -2,6 +2,7 @@
 
 use super::{FORMAT, QOS, RETAIN, USER_PROPERTIES, encode};
 use crate::prelude::*;
+use alloc::collections::BTreeSet;
 
 /// Everything but the payload, which the host puts into one data section.
 pub fn to_amqp(envelope: &Envelope) -> AmqpForm {
@@ -17,8 +18,9 @@ pub fn to_amqp(envelope: &Envelope) -> AmqpForm {
     }
     let user = &envelope.user_properties;
     let mut application: Vec<(String, AmqpValue)> = Vec::new();
+    let mut known = BTreeSet::new();
     for (name, value) in user {
-        if !application.iter().any(|(other, _)| other == name) {
+        if known.insert(name.as_str()) {
             application.push((name.clone(), AmqpValue::Text(value.clone())));
         }
     }

@@ -62,6 +62,9 @@ pub enum Value<'b> {
     Pair(&'b str, &'b str),
 }
 
+/// Bytes of the user properties of one packet, names and values: who has them to copy, such as a module, has room for them.
+const USER_BYTES_MAX: usize = 512 << 10;
+
 /// The properties of one packet, one after the other.
 #[derive(Debug)]
 pub struct Properties<'b> {
@@ -69,6 +72,7 @@ pub struct Properties<'b> {
     allowed: u64,
     seen: u64,
     user_left: usize,
+    user_bytes_left: usize,
 }
 
 impl<'b> Properties<'b> {
@@ -77,7 +81,8 @@ impl<'b> Properties<'b> {
     pub fn take(reader: &mut Reader<'b>, allowed: u64, user_max: usize) -> Result<Self, Violation> {
         let length = reader.variable()?;
         let bytes = reader.take(length as usize)?;
-        Ok(Self { reader: Reader::new(bytes), allowed, seen: 0, user_left: user_max })
+        let reader = Reader::new(bytes);
+        Ok(Self { reader, allowed, seen: 0, user_left: user_max, user_bytes_left: USER_BYTES_MAX })
     }
 
     /// The next property.
@@ -91,8 +96,10 @@ impl<'b> Properties<'b> {
         if self.allowed & bit == 0 {
             return Err(Violation::MisplacedProperty);
         }
-        if identifier == id::USER_PROPERTY {
+        if let Value::Pair(name, value) = value {
             self.user_left = self.user_left.checked_sub(1).ok_or(Violation::TooManyUserProperties)?;
+            let left = self.user_bytes_left.checked_sub(name.len() + value.len());
+            self.user_bytes_left = left.ok_or(Violation::TooManyUserProperties)?;
         } else if self.seen & bit != 0 {
             return Err(Violation::RepeatedProperty);
         }

@@ -200,15 +200,18 @@ fn broken_packets_end_the_connection() {
     }
 }
 
+fn variable(packet: &mut Vec<u8>, mut number: usize) {
+    while number >= 0x80 {
+        packet.push(number as u8 | 0x80);
+        number >>= 7;
+    }
+    packet.push(number as u8);
+}
+
 /// A packet whose body is `head`, then `count` times `unit`, then `tail`.
 fn long_packet(first: u8, head: &[u8], unit: &[u8], count: usize, tail: &[u8]) -> Vec<u8> {
-    let mut remaining = head.len() + unit.len() * count + tail.len();
     let mut packet = vec![first];
-    while remaining >= 0x80 {
-        packet.push(remaining as u8 | 0x80);
-        remaining >>= 7;
-    }
-    packet.push(remaining as u8);
+    variable(&mut packet, head.len() + unit.len() * count + tail.len());
     packet.extend_from_slice(head);
     packet.extend(unit.iter().copied().cycle().take(unit.len() * count));
     packet.extend_from_slice(tail);
@@ -283,6 +286,18 @@ fn many_user_properties_are_refused() {
     let mut c = Connection::open(C5);
     c.send(&long_packet(0x30, b"\0\x01a\xD0\x86\x03", b"\x26\0\0\0\0", 10_000, b""));
     assert_eq!((c.violation, code(&c.sent)), (Some(TooManyUserProperties), Some((0xE0, 0x97))));
+    // Few, and 512 KiB of them.
+    let long = [&b"\x26\0\0\xFF\xFF"[..], &[b'v'; 65_535]].concat();
+    for (count, taken) in [(8, true), (9, false)] {
+        let mut c = Connection::open(C5);
+        let mut properties = Vec::new();
+        variable(&mut properties, long.len() * count);
+        c.send(&long_packet(0x30, &[&b"\0\x01a"[..], &properties].concat(), &long, count, b""));
+        assert_eq!((c.requests.len(), c.violation.is_none()), (usize::from(taken), taken), "{count}");
+        if !taken {
+            assert_eq!((c.violation, code(&c.sent)), (Some(TooManyUserProperties), Some((0xE0, 0x97))));
+        }
+    }
 }
 
 #[test]
