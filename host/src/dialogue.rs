@@ -464,6 +464,9 @@ pub struct Subscription {
     pub share: Option<Box<str>>,
     /// How it is served.
     pub options: SubscribeOptions,
+    /// Of a queue's: who bound it, and has to be allowed to receive what comes by it. None: it is the queue's own address, or of a
+    /// client, who is asked itself.
+    pub binder: Option<Arc<Client>>,
 }
 
 /// A will as the hall keeps it, with its owner.

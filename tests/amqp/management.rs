@@ -5,7 +5,7 @@ use super::own;
 use super::peer::Peer;
 use super::raw::*;
 use super::value::Value;
-use crate::harness::{Broker, unique};
+use crate::harness::{Broker, V5, connect, unique};
 use serde_json::json;
 use std::net::SocketAddr;
 use std::sync::Barrier;
@@ -466,4 +466,45 @@ fn numbers_that_are_none_or_too_large_are_refused_in_so_many_words() {
         assert!(status == 400 && why.contains(word) && why.contains(name), "{status} {why}");
     }
     assert_eq!(manager.queue("READ", "numbers", &[]).0, 404);
+}
+
+/// A client that may subscribe to a filter, and not to a part of what it matches, is not sent that part; a queue that it binds gets it neither. What it
+/// may not bind any more it may take back.
+#[test]
+fn a_binding_brings_nobody_what_a_subscription_would_not() {
+    let allow = json!({ "allow": ["publish", "subscribe"], "topics": ["#", "$management", "/queues/#"] });
+    let deny = json!({ "deny": ["subscribe", "receive"], "topics": ["corp/hr/#"] });
+    let rules = |rules: &[&serde_json::Value]| json!({ "rules": rules });
+    let both = rules(&[&allow, &deny]);
+    let Some(broker) = Broker::start_with(move |config| {
+        let list = config.modules.iter_mut().find(|module| module.name == "access-list").expect("it is bundled");
+        (list.enabled, list.config) = (true, both.clone());
+    }) else {
+        return;
+    };
+    let mut manager = Manager::new(broker.at("amqp"));
+    assert_eq!(manager.queue("CREATE", "mine", &[]).0, 201);
+    assert_eq!(manager.binding("CREATE", "mine", "corp/hr/#"), 403);
+    assert_eq!(manager.binding("CREATE", "mine", "corp/#"), 201);
+    let mut publisher = connect(V5).at(broker.address()).open();
+    publisher.say("corp/hr/pay", "secret", 1);
+    publisher.say("corp/it/up", "open", 1);
+    let mut peer = Peer::begun(broker.at("amqp"));
+    peer.receiver("in", 0, &Terms { node: Some(source("/queues/mine")), ..Terms::default() });
+    assert_eq!(peer.delivery().text(), "open");
+    let admin = broker.admin();
+    let waits = || {
+        let queues = admin.get("/api/v1/queues").expect(200).json()["items"].as_array().expect("a list").clone();
+        let queue = queues.iter().find(|queue| queue["address"] == "/queues/mine").expect("it is there");
+        queue["waiting"].as_u64().unwrap() + queue["held"].as_u64().unwrap()
+    };
+    assert_eq!(waits(), 1, "nothing but what is not accepted yet");
+    let none = json!({ "deny": ["subscribe", "receive"], "topics": ["corp/#"] });
+    admin.put("/api/v1/modules/access-list/config", &rules(&[&allow, &none])).expect(200);
+    publisher.say("corp/it/up", "not any more", 1);
+    assert_eq!(waits(), 1);
+    let managed = json!({ "allow": ["publish", "subscribe"], "topics": ["$management", "/temporary/#", "/queues/#"] });
+    admin.put("/api/v1/modules/access-list/config", &rules(&[&managed])).expect(200);
+    assert_eq!(manager.binding("CREATE", "mine", "other/#"), 403);
+    assert_eq!(manager.binding("DELETE", "mine", "corp/#"), 204);
 }

@@ -177,7 +177,8 @@ impl Broker {
         self.may_publish(worker, client, &mut link.permits, &topic)
     }
 
-    /// Whether the owner of a mailbox may get messages of a topic. Queues are nobody's: their consumers are asked about.
+    /// Whether the owner of a mailbox may get messages of a topic. Queues are nobody's: who bound them is asked about here, and
+    /// their consumers when they consume.
     pub(super) fn may_receive(&self, chain: &Chain, guests: &mut Guests, mailbox: &Mailbox, topic: &Topic) -> May {
         if !chain.wants_access() {
             return May::Yes;
@@ -190,7 +191,7 @@ impl Broker {
         let known = state.permits.as_ref().and_then(|permits| permits.get(chain.generation(), &client, topic));
         drop(state);
         if queues::is_queue(&client) {
-            return May::Yes;
+            return self.may_be_bound(chain, guests, mailbox, topic);
         }
         if let Some(known) = known {
             return May::said(known, false);
@@ -205,6 +206,23 @@ impl Broker {
             permits.put(chain.generation(), &client, topic.clone(), may, most);
         }
         May::said(may, failed)
+    }
+
+    /// Whether somebody who bound a queue to filters of this topic may get its messages: a binding lets nobody have what its
+    /// subscription would not.
+    fn may_be_bound(&self, chain: &Chain, guests: &mut Guests, queue: &Mailbox, topic: &Topic) -> May {
+        let binders: Vec<_> = {
+            let state = queue.lock();
+            let all = state.subscriptions.values().filter(|one| one.filter.matches(topic.as_str()));
+            all.map(|one| one.binder.clone()).collect()
+        };
+        let failures = guests.failures();
+        let may = |binder: &Option<Arc<Client>>| {
+            let Some(binder) = binder else { return true };
+            self.ask(chain, guests, binder, Action::Receive, topic.as_str())
+        };
+        let any = binders.is_empty() || binders.iter().any(may);
+        May::said(any, !any && guests.failures() != failures)
     }
 
     /// Whether a client may consume a queue, and get what is in it.

@@ -512,14 +512,18 @@ fn numbers_of_entries_are_never_given_again() {
     }
 }
 
+/// Who sees to queues.
+fn manager() -> Arc<Client> {
+    Arc::new(Client { id: "manager".into(), scope: nobody("amqp", Protocol::Amqp), peer: "".into() })
+}
+
 fn declared(hall: &mut Hall, record: QueueRecord) {
     declared_at(hall, QUEUE, record);
 }
 
 fn declared_at(hall: &mut Hall, address: &str, record: QueueRecord) {
-    let scope = nobody("amqp", Protocol::Amqp);
     let change = |_: Option<&QueueRecord>| Ok::<_, Refusal>(record);
-    hall.broker.change_queue(&mut hall.worker, hall.now, &scope, address, change).unwrap();
+    hall.broker.change_queue(&mut hall.worker, hall.now, &manager(), address, change).unwrap();
 }
 
 #[test]
@@ -674,7 +678,7 @@ fn what_is_bound_to_a_queue_while_it_goes_goes_with_it() {
                     record.bindings.push(format!("f/{n}").into());
                     Ok::<_, Refusal>(record)
                 };
-                broker.change_queue(&mut worker, now, &scope, QUEUE, change).unwrap();
+                broker.change_queue(&mut worker, now, &manager(), QUEUE, change).unwrap();
             }
         });
         threads.spawn(|| {

@@ -121,7 +121,7 @@ impl Broker {
         match self.find_queue(topic) {
             Some(queue) => Ok((queue, 0)),
             None if is_temporary(topic.as_str()) => Err(is_gone()),
-            None => self.make_queue(now, topic, QueueRecord::default()),
+            None => self.make_queue(now, topic, QueueRecord::default(), None),
         }
     }
 
@@ -140,7 +140,7 @@ impl Broker {
         let chain = worker.chain.clone();
         let topic = self.mapped(&chain, &mut worker.guests, &link.scope, address)?;
         let _only = self.queues.lock();
-        self.make_queue(now, &topic, QueueRecord::default()).map(|(mailbox, _)| Temporary(mailbox))
+        self.make_queue(now, &topic, QueueRecord::default(), None).map(|(mailbox, _)| Temporary(mailbox))
     }
 
     /// The link of a temporary queue has gone, and so does the queue.
@@ -202,7 +202,13 @@ impl Broker {
     }
 
     /// Makes a queue that is not there. Nobody else makes one meanwhile.
-    fn make_queue(&self, now: Time, topic: &Topic, record: QueueRecord) -> Result<(Arc<Mailbox>, Sequence), Refusal> {
+    fn make_queue(
+        &self,
+        now: Time,
+        topic: &Topic,
+        record: QueueRecord,
+        binder: Option<&Arc<Client>>,
+    ) -> Result<(Arc<Mailbox>, Sequence), Refusal> {
         if self.directory.len() >= self.limits.mailboxes_max || self.directory.queues() >= self.limits.queues_max {
             return Err(Refusal::new(RefusalKind::QuotaExceeded, "no more queues are made"));
         }
@@ -221,7 +227,7 @@ impl Broker {
         // Its own address is bound like others, and stands in no record.
         let mut filters = vec![topic.as_str().into()];
         filters.extend(record.bindings.iter().cloned());
-        let after = self.keep_as(&mailbox, vec![Change::Mailbox(id, Box::new(kept))], record, filters, &[]);
+        let after = self.keep_as(&mailbox, vec![Change::Mailbox(id, Box::new(kept))], record, (filters, binder), &[]);
         Ok((mailbox, after))
     }
 
@@ -232,14 +238,18 @@ impl Broker {
         mailbox: &Arc<Mailbox>,
         mut changes: Vec<Change>,
         record: QueueRecord,
-        bound: Vec<Box<str>>,
+        (bound, binder): (Vec<Box<str>>, Option<&Arc<Client>>),
         unbound: &[Box<str>],
     ) -> Sequence {
         let filters = |names: &[Box<str>]| -> Vec<Filter> {
             names.iter().filter_map(|name| Filter::new(name, &self.limits.topic).ok()).collect()
         };
         changes.push(Change::Queue(mailbox.id, Box::new(record.clone())));
-        let subscription = |filter| Subscription { filter, name: None, share: None, options: OPTIONS };
+        let own = mailbox.lock().client.id.clone();
+        let subscription = |filter: Filter| {
+            let binder = binder.filter(|_| filter.as_str() != &*own).cloned();
+            Subscription { filter, name: None, share: None, options: OPTIONS, binder }
+        };
         let bound: Vec<Subscription> = filters(&bound).into_iter().map(subscription).collect();
         changes.extend(bound.iter().map(|one| Change::Filter(mailbox.id, Box::new(one.clone()))));
         changes.extend(unbound.iter().map(|name| Change::FilterGone(mailbox.id, name.clone(), None)));
@@ -273,13 +283,13 @@ impl Broker {
         &self,
         worker: &mut Worker,
         now: Time,
-        scope: &Scope,
+        client: &Arc<Client>,
         address: &str,
         change: impl FnOnce(Option<&QueueRecord>) -> Result<QueueRecord, E>,
     ) -> Result<Changed, E> {
         worker.refresh(self);
         let chain = worker.chain.clone();
-        let topic = self.mapped(&chain, &mut worker.guests, scope, address)?;
+        let topic = self.mapped(&chain, &mut worker.guests, &client.scope, address)?;
         let _only = self.queues.lock();
         let found = self.find_queue(&topic);
         let before = found.as_ref().and_then(|queue| queue.lock().kept_as.clone());
@@ -291,7 +301,7 @@ impl Broker {
             if is_temporary(topic.as_str()) {
                 return Err(is_gone().into());
             }
-            let (mailbox, after) = self.make_queue(now, &topic, record)?;
+            let (mailbox, after) = self.make_queue(now, &topic, record, Some(client))?;
             return Ok(Changed { after, how: How::Made, info: info(&mailbox) });
         };
         let before = before.unwrap_or_default();
@@ -305,7 +315,7 @@ impl Broker {
         };
         let bound = without(&record.bindings, &before.bindings);
         let unbound = without(&before.bindings, &record.bindings);
-        let after = self.keep_as(&mailbox, Vec::new(), record, bound, &unbound);
+        let after = self.keep_as(&mailbox, Vec::new(), record, (bound, Some(client)), &unbound);
         Ok(Changed { after, how: How::Changed, info: info(&mailbox) })
     }
 
@@ -364,11 +374,11 @@ impl Broker {
         self.check(worker, client, Action::Publish, "$management")
     }
 
-    /// A filter in a client's words that it wants to bind to a queue, in the broker's words.
+    /// A filter in a client's words that is bound to a queue, or is to be, in the broker's words.
     ///
     /// # Errors
-    /// It is none, or the client may not subscribe to it.
-    pub fn filter_to_bind(&self, worker: &mut Worker, client: &Client, name: &str) -> Result<String, Refusal> {
+    /// It is none.
+    pub fn bound_filter(&self, worker: &mut Worker, client: &Client, name: &str) -> Result<String, Refusal> {
         worker.refresh_for(self, &client.id);
         let invalid = |error: crate::topic::NameError| Refusal::new(RefusalKind::TopicInvalid, error.to_string());
         if name.starts_with("$share/") {
@@ -377,7 +387,15 @@ impl Broker {
         let filter = Filter::new(name, &self.limits.topic).map_err(invalid)?;
         let chain = worker.chain.clone();
         let mapped = chain.subscribe_filter(&mut worker.guests, &client.scope, name)?;
-        let filter = mapped.unwrap_or_else(|| filter.as_str().to_owned());
+        Ok(mapped.unwrap_or_else(|| filter.as_str().to_owned()))
+    }
+
+    /// The same, where it is to be bound.
+    ///
+    /// # Errors
+    /// As [`Broker::bound_filter`], or the client may not subscribe to it.
+    pub fn filter_to_bind(&self, worker: &mut Worker, client: &Client, name: &str) -> Result<String, Refusal> {
+        let filter = self.bound_filter(worker, client, name)?;
         self.check(worker, client, Action::Subscribe, &filter)?;
         Ok(filter)
     }

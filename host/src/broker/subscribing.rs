@@ -175,7 +175,7 @@ impl Broker {
         let client = mailbox.lock().client.clone();
         self.check(worker, &client, Action::Subscribe, filter.as_str())?;
         let name = (filter.as_str() != &*wanted.name).then_some(wanted.name);
-        let subscription = Subscription { filter, name, share: wanted.share, options: wanted.options };
+        let subscription = Subscription { filter, name, share: wanted.share, options: wanted.options, binder: None };
         let key = key(&subscription.filter, subscription.share.as_deref());
         let is_new = {
             let state = mailbox.lock();

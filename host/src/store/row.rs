@@ -166,6 +166,9 @@ impl Row<'_> for Subscription {
         out.push(u8::from(options.retain_as_published));
         choice(out, &RETAIN_HANDLINGS, options.retain_handling);
         option(out, options.identifier.map(u64::from), number);
+        if let Some(binder) = &self.binder {
+            binder.encode(out);
+        }
     }
     fn decode(from: &mut Decoder<'_>) -> Result<Self, Damage> {
         Ok(Self {
@@ -179,6 +182,8 @@ impl Row<'_> for Subscription {
                 retain_handling: read_choice(from, &RETAIN_HANDLINGS)?,
                 identifier: from.option(Decoder::small)?,
             },
+            // Rows of earlier versions end here.
+            binder: if from.is_empty() { None } else { Some(Arc::new(Client::decode(from)?)) },
         })
     }
 }

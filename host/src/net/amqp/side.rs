@@ -299,8 +299,9 @@ impl Side {
     /// Says what is on disk.
     pub(super) fn say(&mut self) {
         let context = self.context.clone();
-        while let Some((after, _)) = self.answers.front()
+        while let Some((after, told)) = self.answers.front()
             && context.broker.is_committed(*after)
+            && !(self.waiting.is_some() && matches!(told, Told::Reply(..)))
         {
             let Some((_, told)) = self.answers.pop_front() else { break };
             self.tell(told);

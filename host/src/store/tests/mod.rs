@@ -121,6 +121,7 @@ fn subscription(filter: &str, share: Option<&str>) -> Box<Subscription> {
         name: None,
         share: share.map(Box::from),
         options: SubscribeOptions { guarantee: Guarantee::AtLeastOnce, ..SubscribeOptions::default() },
+        binder: None,
     })
 }
 

@@ -33,7 +33,7 @@ use super::outcome::Told;
 use super::side::{End, Side};
 use crate::amqp::sections::{self, Properties, Sections};
 use crate::amqp::{AmqpError, Error, OrderedMap, Value, error};
-use crate::broker::{Changed, How, PublishBare, QueueInfo};
+use crate::broker::{Changed, How, PublishBare, QueueInfo, Taken};
 use crate::message::{Bare, Guarantee, Time};
 use crate::store::{QueueRecord, Sequence};
 use answer::{Answer, Answered, BINDING_FIELDS, Failure, QUEUE_FIELDS, bad, done, gone, of_binding, of_queue};
@@ -81,7 +81,7 @@ impl Side {
         own.map_or(to, |(_, topic)| topic).to_owned()
     }
 
-    /// What was done is on disk.
+    /// What was done is on disk. Not to be called while a publication of the client waits, whose place this would take.
     pub(super) fn reply(&mut self, now: Time, reply: &Reply) {
         let publish = PublishBare {
             name: &reply.to,
@@ -94,7 +94,10 @@ impl Side {
         };
         let context = self.context.clone();
         let mut worker = context.worker.borrow_mut();
-        context.broker.publish_bare(&mut worker, &mut self.publisher, now, publish, None);
+        if matches!(context.broker.publish_bare(&mut worker, &mut self.publisher, now, publish, None), Taken::Parked) {
+            // Whoever asks and lets the queue for its answers be full gets none.
+            context.broker.give_up(&mut self.publisher);
+        }
     }
 
     fn manage(&mut self, now: Time, request: &Request<'_>) -> Answered {
@@ -160,8 +163,9 @@ impl Side {
         address: &str,
         change: impl FnOnce(Option<&QueueRecord>) -> Result<QueueRecord, Failure>,
     ) -> Result<Changed, Failure> {
+        let client = self.client.as_ref().ok_or_else(|| bad("the connection is not open"))?;
         let mut worker = self.context.worker.borrow_mut();
-        self.context.broker.change_queue(&mut worker, now, &self.publisher_scope(), address, change)
+        self.context.broker.change_queue(&mut worker, now, client, address, change)
     }
 
     /// Where dead letters are to go, in the broker's words.
@@ -216,11 +220,18 @@ impl Side {
         Ok(Answer { after, ..done(204, "No Content", Value::Map(OrderedMap::new())) })
     }
 
-    /// A filter in the broker's words.
+    /// A filter in the broker's words, which the client may subscribe to.
     fn filter_to_bind(&self, filter: &str) -> Result<String, Failure> {
         let client = self.client.as_ref().ok_or_else(|| bad("the connection is not open"))?;
         let mut worker = self.context.worker.borrow_mut();
         Ok(self.context.broker.filter_to_bind(&mut worker, client, filter)?)
+    }
+
+    /// A filter in the broker's words: who may not subscribe to it any more may take back that it did.
+    fn bound_filter(&self, filter: &str) -> Result<String, Failure> {
+        let client = self.client.as_ref().ok_or_else(|| bad("the connection is not open"))?;
+        let mut worker = self.context.worker.borrow_mut();
+        Ok(self.context.broker.bound_filter(&mut worker, client, filter)?)
     }
 
     fn bind(&mut self, now: Time, request: &Request<'_>) -> Answered {
@@ -239,7 +250,7 @@ impl Side {
 
     fn unbind(&mut self, now: Time, request: &Request<'_>) -> Answered {
         let address = self.queue(request)?;
-        let filter = self.filter_to_bind(request.filter()?)?;
+        let filter = self.bound_filter(request.filter()?)?;
         let changed = self.change(now, &address, |before| {
             let mut record = before.ok_or_else(|| gone(&address))?.clone();
             let at = record.bindings.iter().position(|bound| **bound == *filter);
