@@ -522,16 +522,17 @@ impl Mailbox {
     /// Says what the store answered for an entry that was offered. An exactly-once copy leaves when that is on disk: a
     /// crash would otherwise let the mailbox give its handle to another message, which the receiver would take for the
     /// one it has. An at-least-once copy may leave at once; one that is settled soon never reaches the disk.
-    pub fn submitted(&self, number: u64, after: Sequence, limits: &super::Limits) -> Submitted {
+    /// Where it `waits` it leaves when all of its transaction is on disk.
+    pub fn submitted(&self, number: u64, after: Sequence, waits: bool, limits: &super::Limits) -> Submitted {
         let mut state = self.lock();
-        let answer = self.place(&mut state, number, after);
+        let answer = self.place(&mut state, number, after, waits);
         self.page_out(&mut state, limits);
         answer
     }
 
-    fn place(&self, state: &mut State, number: u64, after: Sequence) -> Submitted {
+    fn place(&self, state: &mut State, number: u64, after: Sequence, waits: bool) -> Submitted {
         let Some(at) = state.queue.iter().rposition(|queued| queued.number == number) else { return Submitted::Known };
-        let waits = state.queue[at].guarantee == Guarantee::ExactlyOnce;
+        let waits = waits || state.queue[at].guarantee == Guarantee::ExactlyOnce;
         state.queue[at].after = if waits { after } else { 0 };
         let Some(outlet) = state.outlet.clone() else { return Submitted::Known };
         if waits && state.awaited == 0 {

@@ -30,9 +30,16 @@ struct Unit {
     retained: SmallVec<[Topic; 1]>,
     /// Mailboxes whose will came or went.
     wills: SmallVec<[(MailboxId, Touched); 1]>,
+    /// Nobody gets a copy before all of it is on disk.
+    is_transaction: bool,
 }
 
 impl Staged {
+    /// What a transaction does: a copy that left before a crash would be of one that never was, and whose publisher does it again.
+    pub fn of_transaction() -> Self {
+        Self(Box::new(Unit { is_transaction: true, ..Unit::default() }))
+    }
+
     /// One more change.
     pub fn change(&mut self, change: Change) {
         self.0.changes.push(change);
@@ -157,8 +164,9 @@ impl Broker {
 
     /// The second half: the mailboxes hear when their copies may leave.
     pub(super) fn announce(&self, worker: &mut Worker, mut staged: Staged, after: Sequence) {
+        let waits = std::mem::take(&mut staged.0.is_transaction);
         for (mailbox, number) in staged.0.copies.drain(..) {
-            match mailbox.submitted(number, after, &self.limits) {
+            match mailbox.submitted(number, after, waits, &self.limits) {
                 Submitted::Known => {}
                 Submitted::Await(outlet) => self.await_answer(after, outlet),
                 Submitted::Flush(outlet) => worker.touched.push(outlet),

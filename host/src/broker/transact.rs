@@ -64,7 +64,7 @@ impl Broker {
         }
         let slots = self.admit_all(tags, origin)?;
         self.claim_all(worker, &retired).inspect_err(|_| self.end_slots(&slots, false))?;
-        worker.gathering = Some(Staged::default());
+        worker.gathering = Some(Staged::of_transaction());
         let mut staged = worker.stage();
         for (decided, route) in go {
             // Somebody may have filled a queue since it was looked at: its bound is exceeded, and nothing is lost.

@@ -161,6 +161,18 @@ impl Opener {
         (self.open)()
     }
 
+    /// Has the system forget what it remembers of the file and is not on its way to the disk: after a write that failed, that may be
+    /// what the disk does not have. To be called while the database is closed.
+    pub fn forget_remembered(&self) {
+        #[cfg(target_os = "linux")]
+        if let Some((path, _)) = &self.file
+            && let Ok(file) = File::open(path)
+            && let Err(error) = rustix::fs::fadvise(&file, 0, None, rustix::fs::Advice::DontNeed)
+        {
+            tracing::debug!(%error, "what the system remembers of the store is checked instead of what is on disk");
+        }
+    }
+
     /// Opens and checks the format; a new database gets one.
     fn open(&self) -> Result<Database, OpenError> {
         let database = self.reopen().map_err(|error| self.explain(error))?;
@@ -285,18 +297,29 @@ fn make_directory(directory: &Path) -> io::Result<()> {
     }
 }
 
-/// Makes the file under another name first: a start that was cut short leaves no file that is none.
+/// Makes the file under another name first: a start that was cut short leaves no file that is none. Of brokers that start at the
+/// same time one makes it: whoever has the lock of the unfinished file.
 fn make_file(directory: &Path, path: &Path, cache_bytes: usize) -> Result<(), OpenError> {
     let unfinished = directory.join(UNFINISHED);
     let make = || {
         let mut options = OpenOptions::new();
-        options.read(true).write(true).create(true).truncate(true);
+        options.read(true).write(true).create(true).truncate(false);
         #[cfg(unix)]
         std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-        let database = builder(cache_bytes).create_file(options.open(&unfinished)?)?;
+        let file = options.open(&unfinished)?;
+        if file.try_lock().is_err() {
+            return Err(redb::Error::DatabaseAlreadyOpen);
+        }
+        if path.try_exists()? {
+            // Somebody has finished it meanwhile; what has the other name is empty, or the same file no more.
+            return Ok(fs::remove_file(&unfinished).or_else(not_there)?);
+        }
+        file.set_len(0)?;
+        let database = builder(cache_bytes).create_file(file)?;
         write_format(&database)?;
-        drop(database);
+        // While it is locked.
         fs::rename(&unfinished, path)?;
+        drop(database);
         sync_directory(directory)?;
         Ok::<_, redb::Error>(())
     };
@@ -304,6 +327,10 @@ fn make_file(directory: &Path, path: &Path, cache_bytes: usize) -> Result<(), Op
         redb::Error::DatabaseAlreadyOpen => OpenError::Locked(directory.display().to_string()),
         error => OpenError::Unusable { place: directory.display().to_string(), reason: error.to_string() },
     })
+}
+
+fn not_there(error: io::Error) -> io::Result<()> {
+    if error.kind() == io::ErrorKind::NotFound { Ok(()) } else { Err(error) }
 }
 
 #[cfg(unix)]

@@ -41,6 +41,8 @@ pub(super) struct Writer {
     sequence: Sequence,
     /// The store is being closed and failed: what is tried now is tried for the last time.
     last_chance: bool,
+    /// An attempt has failed, and nothing was committed since.
+    unsure: bool,
 }
 
 impl Writer {
@@ -57,6 +59,7 @@ impl Writer {
             several,
             sequence: 0,
             last_chance: false,
+            unsure: false,
         }
     }
 
@@ -243,10 +246,12 @@ impl Writer {
             }
         }
         let (changed, counters, growth) = batch.finish()?;
-        if !changed {
+        // What a failed attempt left may look as if it were done, and is not on disk.
+        if !changed && !self.unsure {
             return Ok(transaction.abort()?);
         }
         transaction.commit()?;
+        self.unsure = false;
         // What went into a file that nobody will find again is not on disk.
         self.opener.is_in_place()?;
         self.shared.metrics.store_commits_total.add(1);
@@ -273,6 +278,7 @@ impl Writer {
 
     /// From now on nothing is acknowledged.
     fn fail(&mut self, error: &redb::Error) {
+        self.unsure = true;
         let is_full = matches!(error, redb::Error::Io(error) if is_full(error));
         if is_full && self.opener.reserve.give_up() {
             self.shared.begin_low();
@@ -306,6 +312,7 @@ impl Writer {
             let closed = self.database.take();
             let reopened = catch_unwind(AssertUnwindSafe(|| {
                 drop(closed);
+                opener.forget_remembered();
                 let mut database = opener.reopen()?;
                 database.check_integrity()?;
                 Ok::<_, redb::DatabaseError>(database)

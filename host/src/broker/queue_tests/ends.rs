@@ -42,6 +42,21 @@ fn all_messages_of_a_transaction_reach_a_share_with_room_for_one() {
     assert_eq!(hall.broker.client("one").unwrap().queued, 3);
 }
 
+/// 4.4.2, 4.4.3: a crash leaves all of a transaction or none of it, so that nobody has had a message of one that never was.
+#[test]
+fn messages_of_a_transaction_leave_when_all_of_it_is_on_disk() {
+    let mut hall = hall(Limits::default());
+    hall.send(QUEUE, LEAST, "alone");
+    let after = hall.transact_all(vec![post(QUEUE), post(QUEUE)], Vec::new()).unwrap();
+    hall.send(QUEUE, LEAST, "behind");
+    let queue = hall.broker.directory.queue(QUEUE).unwrap();
+    let waits: Vec<u64> = queue.lock().queue.iter().map(|queued| queued.after).collect();
+    assert_eq!(waits, [0, after, after, 0]);
+    hall.commit();
+    let one = hall.at_queue(false);
+    assert_eq!(hall.consume(&one, 9).len(), 4);
+}
+
 #[test]
 fn what_has_expired_in_the_queues_of_a_share_keeps_nobody_out() {
     let mut hall = hall(Limits { queue_messages_max: 2, ..Limits::default() });

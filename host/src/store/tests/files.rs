@@ -82,6 +82,22 @@ fn a_first_start_that_was_cut_short_is_no_obstacle() {
     assert!(!directory.path().join("pliant.redb.new").exists());
 }
 
+/// Two replicas on one volume: who comes second neither cuts the file that the first one makes nor takes its place.
+#[test]
+fn one_of_those_who_start_at_once_makes_the_store() {
+    let directory = tempfile::tempdir().unwrap();
+    let unfinished = directory.path().join("pliant.redb.new");
+    let first = std::fs::File::create(&unfinished).unwrap();
+    first.try_lock().unwrap();
+    first.set_len(5_000).unwrap();
+    let open = || Store::open(directory.path(), &limits(), Durability::Commit, Arc::default(), Time(0));
+    assert!(matches!(open().err(), Some(OpenError::Locked(_))));
+    assert_eq!(first.metadata().unwrap().len(), 5_000);
+    drop(first);
+    assert!(open().is_ok());
+    assert!(!unfinished.exists());
+}
+
 /// Versions 1 and 2 had fewer tables.
 #[test]
 fn a_store_of_an_earlier_version_is_brought_forward() {
