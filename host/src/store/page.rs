@@ -42,7 +42,7 @@ pub(super) struct Wanted {
 pub(super) type Several = HashMap<u64, Sharing>;
 
 /// One of them.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Clone)]
 pub(super) struct Sharing {
     /// Entries that need the row.
     pub uses: u64,
@@ -51,8 +51,26 @@ pub(super) struct Sharing {
     pub message: Option<Message>,
 }
 
-/// Reads a page. Damaged rows stay where they are until the next start sets them aside.
+/// What stood there before it was changed, oldest first.
+type Before = Vec<(u64, Sharing)>;
+
+/// Reads a page. Damaged rows stay where they are until the next start sets them aside. A page that cannot be read is asked for
+/// again: nothing of it counts as read.
 pub(super) fn read(database: &Database, wanted: &Wanted, several: &mut Several) -> Result<(Page, usize)> {
+    let mut before = Before::new();
+    let result = read_rows(database, wanted, several, &mut before);
+    if result.is_err() {
+        several.extend(before.into_iter().rev());
+    }
+    result
+}
+
+fn read_rows(
+    database: &Database,
+    wanted: &Wanted,
+    several: &mut Several,
+    before: &mut Before,
+) -> Result<(Page, usize)> {
     let transaction = database.begin_read()?;
     let queue = transaction.open_table(Table::Queue.definition())?;
     let beside = Beside::open(&transaction)?;
@@ -65,7 +83,7 @@ pub(super) fn read(database: &Database, wanted: &Wanted, several: &mut Several) 
         let (key, row) = row?;
         let (key, row) = (key.value(), row.value());
         let number = two_numbers(key).map_or(page.to, |(_, number)| number);
-        match entry(&beside, key, row, several)? {
+        match entry(&beside, key, row, (several, before))? {
             Ok(entry) => {
                 bytes += entry.message.size();
                 page.entries.push(entry);
@@ -101,12 +119,15 @@ fn entry(
     beside: &Beside,
     key: &[u8],
     row: &[u8],
-    several: &mut Several,
+    (several, before): (&mut Several, &mut Before),
 ) -> Result<std::result::Result<LoadedEntry, Damage>> {
     let entry = match unseal::<QueueEntry>(Table::Queue, key, row) {
         Ok(entry) => entry,
         Err(damage) => return Ok(Err(damage)),
     };
+    if let Some(sharing) = several.get(&entry.log_id) {
+        before.push((entry.log_id, sharing.clone()));
+    }
     let message = match message(&beside.log, entry.log_id, several)? {
         Ok(message) => message,
         Err(damage) => return Ok(Err(damage)),
