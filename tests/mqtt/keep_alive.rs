@@ -33,6 +33,21 @@ fn a_client_that_pings_stays() {
     awake.ping();
 }
 
+/// Behind an answer that waits for a disk that fails: the client would take the broker for dead.
+#[test]
+fn a_ping_is_answered_while_the_disk_fails() {
+    let Some(broker) = Broker::start() else { return };
+    let mut client = connect(V5).at(broker.address()).id("kept").kept().open();
+    client.subscribe("t", 1);
+    std::fs::remove_file(broker.data().join("pliant.redb")).expect("the store's file");
+    client.send_publish(&Publish::new("t", "never on disk", 1).id(7));
+    let patience = Instant::now() + Duration::from_secs(60);
+    while broker.admin().get("/readyz").status != 503 {
+        assert!(Instant::now() < patience, "the store works without its file");
+    }
+    client.ping();
+}
+
 #[test]
 fn any_packet_of_the_client_counts() {
     let topic = unique("counts");
