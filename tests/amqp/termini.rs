@@ -469,3 +469,21 @@ fn nothing_is_retained_at_a_dynamic_node() {
     send(&mut other, 0, 1, "live");
     assert_eq!(peer.delivery().text(), "live");
 }
+
+/// 2.6.3, 3.5.3: the operator's bound is told in the answer, and holds for who comes back, too.
+#[test]
+fn a_subscription_is_told_how_long_it_stays_and_stays_no_longer() {
+    let Some(broker) = Broker::start_with(|config| config.broker.expiry_seconds_max = 100) else { return };
+    let node = unique("bounded");
+    for round in 0..3 {
+        let mut peer = Peer::of(broker.at("amqp"), "bounded");
+        let terms = Terms { node: Some(source_with(&node, 2, "never", None, &[])), ..Terms::default() };
+        let told = peer.receiver("sub", 0, &terms).field(5).clone();
+        assert_eq!((told.field(2).text(), told.field(3).number()), ("link-detach", 100), "{round}");
+        peer.send(&detach(0, false));
+        peer.find(0x16);
+        let clients = broker.admin().get("/api/v1/clients").expect(200).json();
+        let kept = &clients["items"][0];
+        assert_eq!(kept["expiry_seconds"], 100, "{kept}");
+    }
+}

@@ -100,6 +100,11 @@ impl Stay {
     /// For ever.
     pub const EVER: Self = Self { with: With::Link, seconds: u32::MAX };
 
+    /// No longer than so many seconds.
+    pub fn within(self, seconds_max: u32) -> Self {
+        Self { seconds: self.seconds.min(seconds_max), ..self }
+    }
+
     /// As a source says it: the policy and the timeout.
     pub fn policy(self) -> (TerminusExpiryPolicy, u32) {
         match (self.with, self.seconds) {

@@ -294,7 +294,7 @@ impl Side {
             let how = "a subscription is shared by capability `shared` of its source, not by its address";
             return Err(error(AmqpError::InvalidField, how));
         }
-        let policy = address::stay(source);
+        let policy = address::stay(source).within(self.context.broker.limits().expiry_seconds_max);
         let (predicate, options) = self.condition(source, attach, &mut reply)?;
         let is_queue = address::is_queue(&address, source.capabilities.as_ref());
         let own = services::own(&address).filter(|_| !source.dynamic);
@@ -302,6 +302,10 @@ impl Side {
             let is_shared = own.is_none() && !is_queue && address::is_shared(source);
             let node = Node { is_queue, is_shared, is_dynamic: source.dynamic };
             told.capabilities = node.capabilities(source.capabilities.as_ref());
+            // 2.6.3: what is granted, where that is less than what is asked for.
+            if !is_queue && policy != address::stay(source) {
+                (told.expiry_policy, told.timeout) = policy.policy();
+            }
         }
         if own.is_none() && services::is_unknown(&address) {
             return Err(no_service());
