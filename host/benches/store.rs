@@ -29,7 +29,14 @@ fn message() -> Message {
 fn mailbox() -> Change {
     let scope = Scope { listener: "mqtt".into(), protocol: Protocol::Mqtt, identity: None };
     let client = Arc::new(Client { id: "bench".into(), scope, peer: "".into() });
-    let record = MailboxRecord { client, expiry_seconds: 3600, detached: None, per_subscription: false, sent_to: 0 };
+    let record = MailboxRecord {
+        client,
+        expiry_seconds: 3600,
+        detached: None,
+        per_subscription: false,
+        knows_options: true,
+        sent_to: 0,
+    };
     Change::Mailbox(1, Box::new(record))
 }
 

@@ -110,6 +110,7 @@ fn leave_session(data: &std::path::Path, id: &str) {
         expiry_seconds: u32::MAX,
         detached: Some(Time(1)),
         per_subscription: false,
+        knows_options: true,
         sent_to: 0,
     };
     let metrics = std::sync::Arc::default();

@@ -124,6 +124,22 @@ fn no_local_with_a_share_is_a_violation() {
     client.expect_disconnect(0x82);
 }
 
+/// [MQTT-3.3.1-9] of 3.1.1: also of what comes after a restart, while the client is away.
+#[test]
+fn options_of_an_older_subscription_mean_nothing_to_3_1_1_over_a_restart() {
+    let Some(broker) = Broker::start() else { return };
+    let (id, topic) = (unique("older"), unique("flag"));
+    let mut newer = connect(V5).at(broker.address()).id(&id).kept().open();
+    newer.subscribe_with([], &[Subscription::new(&topic, 1).retain_as_published()]);
+    newer.disconnect();
+    connect(V311).at(broker.address()).id(&id).kept().resume().disconnect();
+    let broker = broker.restart();
+    let mut publisher = connect(V5).at(broker.address()).open();
+    publisher.publish(&Publish::new(&topic, "live", 1).retained());
+    let mut older = connect(V311).at(broker.address()).id(&id).kept().resume();
+    assert!(!older.take().retain);
+}
+
 /// [MQTT-3.3.1-12], [MQTT-3.3.1-13]
 #[test]
 fn retain_as_published_hands_the_flag_on() {

@@ -355,6 +355,7 @@ impl Broker {
                 expiry_seconds,
                 detached: Some(now),
                 per_subscription: mailbox.per_subscription(),
+                knows_options: mailbox.knows_options(),
                 sent_to: state.under_way_to(),
             };
             staged.change(Change::Mailbox(mailbox.id, Box::new(record)));
@@ -416,6 +417,7 @@ impl Broker {
             expiry_seconds: 0,
             detached: Some(now),
             per_subscription: false,
+            knows_options: true,
             sent_to: 0,
         };
         // A connection that took the mailbox over in this very moment has to come again.
@@ -487,6 +489,7 @@ fn record(client: &Arc<Client>, attach: &Attach, expiry_seconds: u32, state: &St
         expiry_seconds,
         detached: None,
         per_subscription: attach.per_subscription,
+        knows_options: attach.knows_options,
         // A narrower window than that of an earlier connection takes nothing back that was sent then.
         sent_to: state.under_way_count().max(attach.window.into()),
     }

@@ -141,6 +141,7 @@ impl Broker {
         let mailbox = Arc::new(Mailbox::new(id, record.client.clone(), record.per_subscription, record.expiry_seconds));
         mailbox.set_consumed(record.client.scope.protocol == Protocol::Amqp);
         mailbox.set_session(is_session);
+        mailbox.set_knows_options(record.knows_options);
         if let Some(words) = condition {
             restore_condition(&mailbox, words, compile);
         }

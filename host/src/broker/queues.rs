@@ -223,7 +223,14 @@ impl Broker {
         self.begin_numbers(&mailbox);
         self.directory.put_queue(&client.id, mailbox.clone());
         self.metrics.mailboxes.add(1);
-        let kept = MailboxRecord { client, expiry_seconds, detached: Some(now), per_subscription: false, sent_to: 0 };
+        let kept = MailboxRecord {
+            client,
+            expiry_seconds,
+            detached: Some(now),
+            per_subscription: false,
+            knows_options: true,
+            sent_to: 0,
+        };
         // Its own address is bound like others, and stands in no record.
         let mut filters = vec![topic.as_str().into()];
         filters.extend(record.bindings.iter().cloned());

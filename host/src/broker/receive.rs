@@ -651,5 +651,6 @@ fn is_past(mailbox: &Mailbox, now: Time) -> bool {
 }
 
 fn record(client: &Arc<Client>, expiry_seconds: u32, detached: Option<Time>) -> MailboxRecord {
-    MailboxRecord { client: client.clone(), expiry_seconds, detached, per_subscription: false, sent_to: 0 }
+    let client = client.clone();
+    MailboxRecord { client, expiry_seconds, detached, per_subscription: false, knows_options: true, sent_to: 0 }
 }

@@ -122,6 +122,7 @@ impl Broker {
             expiry_seconds,
             detached,
             per_subscription: mailbox.per_subscription(),
+            knows_options: mailbox.knows_options(),
             sent_to: 0,
         };
         staged.change(Change::Mailbox(mailbox.id, Box::new(record)));

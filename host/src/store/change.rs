@@ -86,6 +86,8 @@ pub struct MailboxRecord {
     pub detached: Option<Time>,
     /// One delivery for each filter with an identifier.
     pub per_subscription: bool,
+    /// Whether its client knows options of subscriptions, and not only those of MQTT 3.1.1.
+    pub knows_options: bool,
     /// When its client went: the queue's entries up to this number were sent, the others not. While a client is attached: so
     /// many of the first entries may have been sent, and no more; 0: any number.
     pub sent_to: u64,

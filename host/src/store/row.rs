@@ -121,17 +121,18 @@ impl Row<'_> for MailboxRecord {
         self.client.encode(out);
         number(out, u64::from(self.expiry_seconds));
         option(out, self.detached, time);
-        out.push(u8::from(self.per_subscription));
+        out.push(u8::from(self.per_subscription) | u8::from(!self.knows_options) << 1);
         number(out, self.sent_to);
     }
     fn decode(from: &mut Decoder<'_>) -> Result<Self, Damage> {
-        Ok(Self {
-            client: Arc::new(Client::decode(from)?),
-            expiry_seconds: from.small()?,
-            detached: from.option(read_time)?,
-            per_subscription: from.flag()?,
-            sent_to: from.number()?,
-        })
+        let client = Arc::new(Client::decode(from)?);
+        let (expiry_seconds, detached) = (from.small()?, from.option(read_time)?);
+        let bits = from.byte()?;
+        if bits > 3 {
+            return Err(Damage("not a kind of session"));
+        }
+        let (per_subscription, knows_options) = (bits & 1 != 0, bits & 2 == 0);
+        Ok(Self { client, expiry_seconds, detached, per_subscription, knows_options, sent_to: from.number()? })
     }
 }
 

@@ -95,6 +95,7 @@ fn mailbox(id: MailboxId) -> Change {
         expiry_seconds: u32::MAX,
         detached: Some(Time(5)),
         per_subscription: true,
+        knows_options: false,
         sent_to: 6,
     };
     Change::Mailbox(id, Box::new(record))

@@ -216,7 +216,7 @@ fn every_field_is_there_after_a_restart() {
     assert_eq!(&*loaded_mailbox.record.client.peer, "", "the peer is not kept");
     assert_eq!(loaded_mailbox.record.expiry_seconds, u32::MAX);
     assert_eq!(loaded_mailbox.record.detached, Some(Time(5)));
-    assert!(loaded_mailbox.record.per_subscription);
+    assert!(loaded_mailbox.record.per_subscription && !loaded_mailbox.record.knows_options);
     assert_eq!(loaded_mailbox.record.sent_to, 6);
     assert_eq!(loaded_mailbox.filters, [subscribed]);
     assert_eq!(format!("{:?}", loaded_mailbox.queue[0].entry), format!("{queued:?}"));
