@@ -311,7 +311,7 @@ impl Broker {
         mailbox.drop_at_most_once(&mut state);
         self.owner_leaves(now, mailbox.id, how, expiry_seconds);
         let client = state.client.clone();
-        let blocked = std::mem::take(&mut state.blocked);
+        let blocked = state.blocked.take();
         let unfit = std::mem::take(&mut state.unfit);
         drop(state);
         self.pass_on(worker, mailbox, unfit, staged);
@@ -322,7 +322,7 @@ impl Broker {
         if let Some(outlet) = outlet.filter(|_| how == Departure::TakenOver) {
             outlet.close(Closed::TakenOver);
         }
-        blocked.into_iter().for_each(|outlet| outlet.wake());
+        blocked.for_each(|outlet| outlet.wake());
         self.owner_left(worker, now, mailbox.id, staged);
         Some(left)
     }

@@ -14,8 +14,8 @@ use crate::message::{FormMissing, Guarantee, Message, Time};
 use crate::store::{Change, MailboxId, Sequence};
 use parking_lot::Mutex;
 use smallvec::SmallVec;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Weak};
 
 /// For how much a receiver's condition is held against entries in one go, in bytes of its words times bytes of a message: about
 /// a millisecond, during which nobody else comes to the queue.
@@ -192,14 +192,14 @@ pub enum Aftermath {
 
 impl Mailbox {
     /// Adds a receiver.
-    pub fn join(&self, state: &mut State, consumer: Consumer) {
+    pub fn join(self: &Arc<Self>, state: &mut State, consumer: Consumer) {
         state.consumers.push(consumer);
         self.reconnect(state);
     }
 
     /// Takes a receiver out; what it held comes back, oldest first, but for entries (their numbers in order) that stay held in its name. None: it was
     /// not there.
-    pub fn part(&self, state: &mut State, number: u64, kept: &[u64]) -> Option<Vec<Queued>> {
+    pub fn part(self: &Arc<Self>, state: &mut State, number: u64, kept: &[u64]) -> Option<Vec<Queued>> {
         let at = state.consumers.iter().position(|consumer| consumer.number == number)?;
         state.consumers.remove(at);
         self.reconnect(state);
@@ -250,13 +250,14 @@ impl Mailbox {
         }
     }
 
-    fn reconnect(&self, state: &mut State) {
+    fn reconnect(self: &Arc<Self>, state: &mut State) {
         let outlet: Option<Arc<dyn Outlet>> = match &state.consumers[..] {
             [] => None,
             [one] => Some(one.outlet.clone()),
             many => Some(Arc::new(Several {
                 outlets: many.iter().map(|consumer| consumer.outlet.clone()).collect(),
                 turn: Mutex::new(0),
+                mailbox: Arc::downgrade(self),
             })),
         };
         self.set_outlet(state, outlet);
@@ -432,10 +433,10 @@ impl Mailbox {
         Some(Next { queued, replayed: false, tested, holder })
     }
 
-    /// Puts an entry that was only looked at to its place; it stays promised to whom it was.
+    /// Puts an entry that was only looked at to its place; it stays promised to whom it was, and seen by those who have seen it.
     fn leave(&self, state: &mut State, queued: Queued, holder: Option<u64>) {
         state.promised.extend(holder.map(|holder| (queued.number, holder)));
-        self.put_back(state, queued);
+        self.put_in_place(state, queued);
     }
 
     /// Where in the queue the next entry for a consumer stands, and whether it was held against the consumer's condition; as far
@@ -501,12 +502,15 @@ impl Mailbox {
 
     /// Puts an entry to its old place.
     pub fn put_back(&self, state: &mut State, queued: Queued) {
-        self.count(&queued, true);
-        let number = queued.number;
         for consumer in state.consumers.iter_mut().filter(|consumer| !consumer.browses) {
-            consumer.seen_to = consumer.seen_to.min(number.saturating_sub(1));
+            consumer.seen_to = consumer.seen_to.min(queued.number.saturating_sub(1));
         }
-        let at = state.queue.partition_point(|other| other.number < number);
+        self.put_in_place(state, queued);
+    }
+
+    fn put_in_place(&self, state: &mut State, queued: Queued) {
+        self.count(&queued, true);
+        let at = state.queue.partition_point(|other| other.number < queued.number);
         state.queue.insert(at, queued);
     }
 
@@ -588,6 +592,7 @@ fn consignment(queued: &Queued, message: crate::message::Message) -> Consignment
 struct Several {
     outlets: Vec<Arc<dyn Outlet>>,
     turn: Mutex<usize>,
+    mailbox: Weak<Mailbox>,
 }
 
 impl Several {
@@ -603,7 +608,14 @@ impl Several {
 
 impl Outlet for Several {
     fn flush(&self, now: Time) {
-        self.in_turn().for_each(|outlet| outlet.flush(now));
+        let Some(mailbox) = self.mailbox.upgrade() else { return };
+        for outlet in self.in_turn() {
+            outlet.flush(now);
+            // Whoever comes behind would find nothing.
+            if mailbox.lock().has_nothing() {
+                return;
+            }
+        }
     }
 
     fn wake(&self) {

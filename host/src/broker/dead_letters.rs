@@ -153,12 +153,9 @@ impl Broker {
         if !state.unburied.is_empty() && !std::mem::replace(&mut state.is_burial_due, true) {
             self.deadlines.dead_letters(now, id);
         }
-        let blocked = match mailbox.has_room_again(&self.limits) {
-            true => std::mem::take(&mut state.blocked),
-            false => Vec::new(),
-        };
+        let blocked = mailbox.has_room_again(&self.limits).then(|| state.blocked.take());
         drop(state);
-        blocked.into_iter().for_each(|outlet| outlet.wake());
+        blocked.into_iter().flatten().for_each(|outlet| outlet.wake());
     }
 
     /// Gives an entry back for which there is no room, or that is refused, and why.

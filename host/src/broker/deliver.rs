@@ -352,6 +352,9 @@ impl Broker {
         copies: impl Iterator<Item = &'q mut Queued>,
         subscriptions: &[Subscription],
     ) {
+        if subscriptions.iter().all(|one| one.share.is_none()) {
+            return;
+        }
         let groups = self.groups.read();
         for copy in copies.filter(|copy| copy.guarantee != Guarantee::ExactlyOnce || !copy.under_way) {
             let mut matching = subscriptions.iter().filter(|one| one.filter.matches(copy.message.topic().as_str()));

@@ -183,7 +183,7 @@ impl Mailbox {
                 drained.wants_replay = true;
                 break;
             }
-            let room = state.window.outstanding() < state.window_max;
+            let room = state.window.has_place(state.window_max);
             let Some(source) = state.next_source(room, committed) else {
                 // An entry on its way to the store is looked at again by whoever takes it there.
                 let after = state.queue.front().map_or(0, |next| next.after);
@@ -222,8 +222,8 @@ impl Mailbox {
         shed(&mut state.queue, &WAITING);
         shed(&mut state.express, &WAITING);
         self.note_window(state);
-        if !state.blocked.is_empty() && self.depth() < limits.queue_messages_max / 2 {
-            drained.unblocked = std::mem::take(&mut state.blocked);
+        if !state.blocked.is_empty() && self.has_room_again(limits) {
+            drained.unblocked.extend(state.blocked.take());
         }
         drained
     }

@@ -6,6 +6,7 @@
 //! The lock of a mailbox is a leaf: whoever holds it takes no other lock but the store's short one and calls no guest.
 
 use super::access::Permits;
+use super::blocked::Blocked;
 use super::consumers::{Consumer, Held};
 use super::gap::Gap;
 use super::pause::Pause;
@@ -150,7 +151,7 @@ pub struct State {
     /// A module has failed on what is next.
     pub pause: Option<Pause>,
     /// Publishers that wait for room.
-    pub blocked: Vec<Arc<dyn Outlet>>,
+    pub blocked: Blocked,
     /// Seconds it outlives its connection.
     pub expiry_seconds: u32,
     /// When its client went.
@@ -244,7 +245,7 @@ impl Mailbox {
                 subscriptions: HashMap::new(),
                 permits: None,
                 pause: None,
-                blocked: Vec::new(),
+                blocked: Blocked::default(),
                 expiry_seconds,
                 detached: None,
                 held_by: None,
@@ -383,7 +384,9 @@ impl Mailbox {
 
     /// Whether publishers that wait may try again.
     pub fn has_room_again(&self, limits: &super::Limits) -> bool {
-        self.depth() <= limits.queue_messages_max.min(self.messages_max.load(Ordering::Relaxed)) / 2
+        let (messages, bytes) = (self.messages_max.load(Ordering::Relaxed), self.bytes_max.load(Ordering::Relaxed));
+        self.depth() <= limits.queue_messages_max.min(messages) / 2
+            && self.size() <= limits.queue_bytes_max.min(bytes) / 2
     }
 
     /// Whether it has to be said that nobody fetches what fills this queue: once, until somebody comes.
@@ -531,7 +534,7 @@ impl Mailbox {
     }
 
     fn place(&self, state: &mut State, number: u64, after: Sequence, waits: bool) -> Submitted {
-        let Some(at) = state.queue.iter().rposition(|queued| queued.number == number) else { return Submitted::Known };
+        let Ok(at) = state.queue.binary_search_by_key(&number, |queued| queued.number) else { return Submitted::Known };
         let waits = waits || state.queue[at].guarantee == Guarantee::ExactlyOnce;
         state.queue[at].after = if waits { after } else { 0 };
         let Some(outlet) = state.outlet.clone() else { return Submitted::Known };

@@ -219,7 +219,7 @@ impl Broker {
             {
                 self.metrics.publishers_paused_total.add(1);
                 match full {
-                    Full::Queue(mailbox) => mailbox.lock().blocked.push(link.outlet.clone()),
+                    Full::Queue(mailbox) => mailbox.lock().blocked.add(&link.outlet),
                     Full::Disk | Full::Space | Full::Broken | Full::Wish(_) => {
                         self.await_answer(self.store.committed() + 1, link.outlet.clone())
                     }

@@ -360,9 +360,9 @@ impl Broker {
         }
         let is_untold = !buried.is_empty();
         state.untold += u32::from(is_untold);
-        let blocked = if others.is_none() { std::mem::take(&mut state.blocked) } else { Vec::new() };
+        let blocked = others.is_none().then(|| state.blocked.take());
         drop(state);
-        blocked.into_iter().for_each(|outlet| outlet.wake());
+        blocked.into_iter().flatten().for_each(|outlet| outlet.wake());
         let mut staged = worker.stage();
         for queued in buried {
             self.bury(worker, now, mailbox, queued, &mut staged);
@@ -458,7 +458,7 @@ impl Broker {
         let mut drained = drained;
         self.set_aside(now, link, std::mem::take(&mut drained.set_aside));
         if drained.sent > 0 && mailbox.has_room_again(&self.limits) {
-            drained.unblocked.append(&mut mailbox.lock().blocked);
+            drained.unblocked.extend(mailbox.lock().blocked.take());
         }
         let later = drained.waits_for_page
             || drained.wants_replay
@@ -518,7 +518,7 @@ impl Broker {
             }
         }
         let room = !state.blocked.is_empty() && mailbox.has_room_again(&self.limits);
-        let blocked = if room { std::mem::take(&mut state.blocked) } else { Vec::new() };
+        let blocked = room.then(|| state.blocked.take());
         if !state.touched && !state.queue.is_empty() {
             state.touched = true;
             worker.touched.extend(state.outlet.clone());
@@ -532,7 +532,7 @@ impl Broker {
             self.submit_later(&mut staged);
         }
         drop(state);
-        blocked.into_iter().for_each(|outlet| outlet.wake());
+        blocked.into_iter().flatten().for_each(|outlet| outlet.wake());
         for queued in buried {
             self.bury(worker, now, mailbox, queued, &mut staged);
         }

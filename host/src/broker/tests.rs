@@ -319,6 +319,42 @@ fn an_at_most_once_copy_is_dropped_at_a_full_queue_and_counted() {
     assert_eq!((metrics.messages_dropped_total.get(), metrics.messages_unroutable_total.get()), (1, 0));
 }
 
+/// Each connection has all its places (MQTT 5.0, 4.9), as releases that are sent again take none: who takes messages and never
+/// completes the exchange had 65,535 of them in the end, and no handle was left for the next.
+#[test]
+fn who_completes_no_exchange_gets_no_more_messages_after_a_while() {
+    let mut hall = hall(Limits::default());
+    let (mut subscriber, _) = hall.attach("s", false, 600, 100);
+    hall.subscribe(&mut subscriber, "a", EXACTLY);
+    let (mut publisher, _) = hall.attach("p", true, 0, 10);
+    for _ in 0..3_000 {
+        hall.publish(&mut publisher, "a", EXACTLY, 1, b"x");
+        hall.ask(&mut publisher, Request::Release(1));
+    }
+    hall.commit();
+    let messages = |hall: &Hall, peer: &Peer| -> Vec<Handle> {
+        let taken = hall.take(peer).into_iter().filter(|(_, text, _)| text != "release");
+        taken.map(|(handle, ..)| handle).collect()
+    };
+    let mut had = Vec::new();
+    for _ in 0..20 {
+        let new = messages(&hall, &subscriber);
+        for handle in &new {
+            hall.ask(&mut subscriber, Request::Received(*handle));
+        }
+        had.extend(new);
+        hall.lose(&mut subscriber);
+        subscriber = hall.attach("s", false, 600, 100).0;
+        hall.commit();
+    }
+    assert_eq!(had.len(), 1_024);
+    assert!(messages(&hall, &subscriber).is_empty());
+    for handle in &had[..200] {
+        hall.ask(&mut subscriber, Request::Settle(*handle, Settlement::Completed));
+    }
+    assert_eq!(messages(&hall, &subscriber).len(), 100);
+}
+
 #[test]
 fn what_was_under_way_is_sent_again_under_the_same_handle() {
     let mut hall = hall(Limits::default());

@@ -68,10 +68,22 @@ pub fn handle_of(number: u64) -> Handle {
     ((number - 1) % 65_535 + 1) as Handle
 }
 
+/// Unsettled deliveries of earlier connections, releases among them, beside which new messages may be sent.
+const UNSETTLED_MIN: u16 = 1_024;
+/// One handle is always free for the next message.
+const UNSETTLED_MAX: u16 = 65_534;
+
 impl Window {
     /// Messages that were sent on this connection and are not settled.
     pub fn outstanding(&self) -> u16 {
         self.outstanding
+    }
+
+    /// Whether a new message may be sent to a client that takes so many at once. One that has most of them and never completes the
+    /// exchange gets no more of them with each connection (MQTT 5.0, 4.9, speaks of those sent on this one only).
+    pub fn has_place(&self, window_max: u16) -> bool {
+        let unsettled = self.flights.len() - self.settled;
+        self.outstanding < window_max && unsettled < usize::from(window_max.clamp(UNSETTLED_MIN, UNSETTLED_MAX))
     }
 
     /// How many are not settled.

@@ -205,8 +205,10 @@ impl Connection {
             if self.fault.is_some() {
                 return Poll::Ready(Turn::Fault);
             }
-            if self.context.broker.store().is_full() {
-                // The disk is behind: more comes when it has caught up.
+            let store = self.context.broker.store();
+            if store.is_full() && store.is_healthy() {
+                // The disk is behind: more comes when it has caught up. While it fails what would have to be kept is refused, and
+                // the rest flows.
                 self.retry.get_or_insert_with(|| Instant::now() + DISK_RETRY);
                 return self.poll_timer(task);
             }
