@@ -487,3 +487,30 @@ fn a_subscription_is_told_how_long_it_stays_and_stays_no_longer() {
         assert_eq!(kept["expiry_seconds"], 100, "{kept}");
     }
 }
+
+/// JMS 2.0 has both, and clients name their links `sub|global` and `sub|global-volatile1`.
+#[test]
+fn a_volatile_shared_subscription_leaves_the_durable_one_of_its_name_alone() {
+    let Some((_broker, address)) = own() else { return };
+    let (node, name) = (unique("both"), unique("sub"));
+    let capabilities = ["shared", "global"];
+    let durable = || Terms { node: Some(source_with(&node, 2, "never", None, &capabilities)), ..Terms::default() };
+    let mut one = Peer::of(address, "one");
+    one.link(&format!("{name}|global"), 0, true, &durable());
+    one.send(&detach(0, false));
+    one.find(0x16);
+    let mut out = Peer::begun(address);
+    out.sender("out", 0, &to(&node));
+    send(&mut out, 0, 0, "kept");
+    for node in [&node, &unique("other")] {
+        let volatile =
+            Terms { node: Some(source_with(node, 0, "link-detach", None, &capabilities)), ..Terms::default() };
+        let mut two = Peer::of(address, "two");
+        two.receiver(&format!("{name}|global-volatile1"), 0, &volatile);
+        two.send(&detach(0, true));
+        two.find(0x16);
+    }
+    let mut again = Peer::of(address, "three");
+    again.receiver(&format!("{name}|global"), 0, &durable());
+    assert_eq!(again.delivery().text(), "kept");
+}

@@ -283,6 +283,11 @@ impl Route {
                 return Some(format!("{name:?}: {error}"));
             }
         }
+        if [self.local_source(), self.remote_source()].iter().any(|name| name.starts_with("$share/")) {
+            let how =
+                "a bridge takes no part in a shared subscription ($share): give it a session or a queue of its own";
+            return Some(how.to_owned());
+        }
         for prefix in [&self.local_prefix, &self.remote_prefix] {
             if prefix.contains(['+', '#', '\0']) {
                 return Some(format!("{prefix:?}: a prefix has no wildcards"));

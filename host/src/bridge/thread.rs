@@ -148,7 +148,9 @@ impl Plan {
             Scheme::Amqp => Protocol::Amqp,
         };
         let client = seat::client(&settings.name, protocol, &format!("{}:{}", target.host, target.port));
-        let ways = |direction| settings.going(direction).into_iter().map(Way::new).collect::<Vec<_>>();
+        let ways = |direction| {
+            settings.going(direction).into_iter().map(|route| Way::new(route, target.scheme)).collect::<Vec<_>>()
+        };
         let (outward, inward) = (ways(Direction::Out), ways(Direction::In));
         let sessions = match target.scheme {
             Scheme::Mqtt => vec![client.id.clone()],

@@ -150,7 +150,9 @@ fn who(id: &str) -> Cow<'_, str> {
     let Some(rest) = id.strip_prefix(OF_LINKS) else { return id.into() };
     match rest.split_once('/') {
         Some(("", own)) => own.into(),
-        Some((container, _)) if container != "%shared" => container.replace("%2F", "/").replace("%25", "%").into(),
+        Some((container, _)) if !matches!(container, "%shared" | "%volatile") => {
+            container.replace("%2F", "/").replace("%25", "%").into()
+        }
         _ => id.into(),
     }
 }

@@ -338,6 +338,9 @@ pub async fn sleep_until(time: Option<Instant>) {
     }
 }
 
+/// Azure Service Bus and Event Hubs reject with these what they will take later.
+const LATER: [&str; 3] = ["com.microsoft:server-busy", "com.microsoft:timeout", "com.microsoft:operation-cancelled"];
+
 /// A message is lost if it is rejected for what it is. A full queue is no reason for that, and neither is none.
 fn said(outcome: Outcome) -> Said {
     match outcome {
@@ -354,6 +357,7 @@ fn said(outcome: Outcome) -> Said {
                         | AmqpError::NotFound
                         | AmqpError::ResourceDeleted,
                     ) => Said::NotNow(reason),
+                    ErrorCondition::Custom(name) if LATER.contains(&&*name.0) => Said::NotNow(reason),
                     _ => Said::Never(reason),
                 }
             }

@@ -230,7 +230,9 @@ impl Connection<'_> {
     ) -> Result<(), String> {
         // Zero: it does not look (MQTT 5.0, 3.2.2.3.14), and we still do.
         let wished = self.bounds.keep_alive.filter(|seconds| *seconds > 0);
-        let seconds = wished.unwrap_or(self.plan.settings.keep_alive_seconds);
+        // It is a bound on our silence, not on how soon a dead peer is noticed.
+        let own = self.plan.settings.keep_alive_seconds;
+        let seconds = wished.map_or(own, |wished| wished.min(own));
         let quiet = Duration::from_secs(seconds.into());
         let (mut sent, mut heard, mut asked) = (Instant::now(), Instant::now(), Instant::now());
         let mut unflushed = false;

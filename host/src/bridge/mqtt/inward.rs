@@ -99,6 +99,8 @@ impl Connection<'_> {
             } else {
                 // What an earlier configuration subscribed to comes until the other broker forgets it.
                 self.plan.figures.refused_total.add(1);
+                let (bridge, topic) = (&self.plan.settings.name, &*message.topic);
+                tracing::warn!(bridge, topic, "the other broker sends what no route asks for; it is dropped");
             }
             self.inbox.enter(handle, guarantee, Some(0));
             return Ok(());

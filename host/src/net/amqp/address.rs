@@ -153,12 +153,13 @@ pub fn shared_name(link: &str) -> &str {
 }
 
 /// The name of the mailbox of a shared subscription: its own,
-/// within the container, or with capability `global` within the broker.
-pub fn shared_mailbox(source: &Source, container: &str, link: &str) -> String {
-    let name = shared_name(link);
+/// within the container, or with capability `global` within the broker. One that lasts no longer than its links is another one than
+/// one of the same name that stays: JMS has both, and its clients give both the same name.
+pub fn shared_mailbox(source: &Source, container: &str, link: &str, stays: bool) -> String {
+    let (name, kind) = (shared_name(link), if stays { "%shared" } else { "%volatile" });
     match has(source.capabilities.as_ref(), "global") {
-        true => format!("{OF_LINKS}%shared//{name}"),
-        false => format!("{OF_LINKS}%shared/{}/{name}", container.replace('%', "%25").replace('/', "%2F")),
+        true => format!("{OF_LINKS}{kind}//{name}"),
+        false => format!("{OF_LINKS}{kind}/{}/{name}", container.replace('%', "%25").replace('/', "%2F")),
     }
 }
 

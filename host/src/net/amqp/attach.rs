@@ -334,7 +334,7 @@ impl Side {
                 return Err(error(AmqpError::InvalidField, how));
             }
             let id: Arc<str> = match shared {
-                true => address::shared_mailbox(source, &client.id, &attach.name).into(),
+                true => address::shared_mailbox(source, &client.id, &attach.name, policy.seconds > 0).into(),
                 false => {
                     let unique = (policy.seconds == 0).then_some(self.origin);
                     address::mailbox(&client.id, &attach.name, unique).into()
@@ -362,7 +362,7 @@ impl Side {
         let unknown = || error(AmqpError::NotFound, "no subscription is kept under the name of this link");
         let wanted = Source { capabilities: some(&attach.desired_capabilities), ..Source::default() };
         let own = address::mailbox(&client.id, &attach.name, None);
-        let shared = address::shared_mailbox(&wanted, &client.id, &attach.name);
+        let shared = address::shared_mailbox(&wanted, &client.id, &attach.name, true);
         for (id, shared) in [(own, false), (shared, true)] {
             let named = Client { id: id.as_str().into(), ..(*client).clone() };
             let session = self.context.broker.session(&named).map_err(|refusal| words::refused(&refusal))?;
