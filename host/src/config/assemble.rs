@@ -266,6 +266,10 @@ fn listener_problem(listener: &Listener, others: &[Listener], config: &Config) -
             "needs tls.client_ca, and tls.client_certificate = optional or required, to check clients' certificates";
         return Some(("tls.client_ca", format!("listener {name} {message}")));
     }
+    if tls.client_certificate != ClientCertificate::None && !given(&tls.certificate) {
+        let message = "asks for clients' certificates, which come in TLS only, and has no tls.certificate of its own";
+        return Some(("tls.certificate", format!("listener {name} {message}")));
+    }
     if given(&tls.certificate) && !transport.needs_certificate() {
         let secure = if transport.is_web() { "wss" } else { "tls" };
         let message = format!(
@@ -291,7 +295,7 @@ fn listener_problem(listener: &Listener, others: &[Listener], config: &Config) -
     }
     // Where nobody is known the broker would stand open, or let nobody in; a module of the operator's may be a gatekeeper.
     let asks = config.auth.knows_somebody()
-        || tls.client_certificate == ClientCertificate::Required
+        || (tls.client_certificate == ClientCertificate::Required && given(&tls.certificate))
         || config.modules.iter().any(|module| module.enabled && !module.path.as_os_str().is_empty());
     if !listener.bind.is_loopback() && listener.allow_anonymous.0 != Anonymous::Always && !asks {
         let message = format!(

@@ -234,20 +234,6 @@ fn what_is_wrong_is_said_with_its_place() {
             &[],
             "c.toml:4: bridge.b.routes: route 1: direction: expected one of out, in, both",
         ),
-        ("", &[], &["listener.ws.transport=wss"], "listener ws needs tls.certificate and tls.key, two PEM files"),
-        ("", &[], &["listener.mqtt.tls.key=k"], "listener mqtt needs tls.certificate and tls.key, two PEM files"),
-        ("", &[], &["listener.mqtt.tls.client_certificate=required"], "listener mqtt needs tls.client_ca"),
-        ("", &[], &["listener.mqtt.tls={ certificate = \"c\", key = \"k\" }"], "say transport = \"tls\""),
-        ("", &[], &["listener.ws.tls={ certificate = \"c\", key = \"k\" }"], "say transport = \"wss\""),
-        (
-            "",
-            &[],
-            &[
-                "listener.mqtt.protocol=amqp",
-                "listener.mqtt.tls={ certificate = \"c\", key = \"k\", client_ca = \"a\", client_certificate = \"required\" }",
-            ],
-            "since TLS is only on offer there",
-        ),
         ("", &[], &["broker.dead_letters=a/#"], "broker.dead_letters: a/# is no topic name"),
         ("", &[], &["broker.dead_letters=/queues/"], "broker.dead_letters: /queues/ is no"),
         ("", &[], &["admin.token_file=t", "admin.read_token_file=t"], "admin.read_token_file: it is the file of"),
@@ -269,6 +255,46 @@ fn what_is_wrong_is_said_with_its_place() {
         ("", &[], &["admin.bind=0.0.0.0:1"], "--set admin.bind: the admin API has no TLS yet"),
         ("", &[], &["listener.b.bind=127.0.0.1:1883"], "listener mqtt binds 127.0.0.1:1883 like listener b"),
         ("", &[], &["listener.b.bind=127.0.0.1:9880"], "listener b binds 127.0.0.1:9880 like the admin API"),
+    ]);
+}
+
+#[test]
+fn what_does_not_fit_together_of_tls_is_said() {
+    are_said([
+        (
+            "",
+            &[][..],
+            &["listener.ws.transport=wss"][..],
+            "listener ws needs tls.certificate and tls.key, two PEM files",
+        ),
+        ("", &[], &["listener.mqtt.tls.key=k"], "listener mqtt needs tls.certificate and tls.key, two PEM files"),
+        ("", &[], &["listener.mqtt.tls.client_certificate=required"], "listener mqtt needs tls.client_ca"),
+        (
+            "",
+            &[],
+            &["listener.mqtt.tls={ client_ca = \"a\", client_certificate = \"required\" }"],
+            "--set listener.mqtt.tls: listener mqtt asks for clients' certificates, which come in TLS only",
+        ),
+        (
+            "",
+            &[],
+            &[
+                "listener.mqtt.bind=0.0.0.0:1883",
+                "listener.mqtt.tls={ client_ca = \"a\", client_certificate = \"optional\" }",
+            ],
+            "has no tls.certificate of its own",
+        ),
+        ("", &[], &["listener.mqtt.tls={ certificate = \"c\", key = \"k\" }"], "say transport = \"tls\""),
+        ("", &[], &["listener.ws.tls={ certificate = \"c\", key = \"k\" }"], "say transport = \"wss\""),
+        (
+            "",
+            &[],
+            &[
+                "listener.mqtt.protocol=amqp",
+                "listener.mqtt.tls={ certificate = \"c\", key = \"k\", client_ca = \"a\", client_certificate = \"required\" }",
+            ],
+            "since TLS is only on offer there",
+        ),
     ]);
 }
 
