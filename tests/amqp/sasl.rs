@@ -5,7 +5,7 @@ use super::raw::*;
 use super::value::Value;
 use crate::access::exchange;
 use crate::access::rig::{PASSWORD, Rig, write_users};
-use crate::doors::rig::{Authority, listener};
+use crate::doors::rig::{Authority, listener, wrap};
 use crate::harness::wire::{Web, Wire, upgrade};
 use host::config::{ClientCertificate, Listener, ProtocolName, Transport};
 use host::identity::Anonymous;
@@ -211,9 +211,7 @@ fn a_certificate_is_a_name_with_tls_at_once_and_by_its_header() {
         let mut answer = [0; 8];
         std::io::Read::read_exact(&mut socket, &mut answer).expect("a header");
         assert_eq!(answer, TLS);
-        let name = rustls::pki_types::ServerName::try_from("localhost").expect("a name");
-        let session = rustls::ClientConnection::new(authority.client(own), name).expect("a client");
-        let by_header = rustls::StreamOwned::new(session, socket);
+        let by_header = wrap(authority.client(own), socket);
         for wire in [Box::new(at_once) as Box<dyn Wire>, Box::new(by_header)] {
             let mut line = Line(wire);
             let offered = line.offered();

@@ -1,8 +1,10 @@
 //! PROXY headers: from those who are trusted, and from nobody else (bad-inputs W06, W07).
 
-use super::rig::{figure, listener, until};
+use super::rig::{Authority, figure, listener, until, wrap};
+use crate::amqp::peer::{Peer, says};
+use crate::amqp::raw;
 use crate::harness::{Broker, Client, V5, connect};
-use host::config::{List, Listener, Transport};
+use host::config::{ClientCertificate, List, Listener, ProtocolName, Transport};
 use std::io::{Read, Write};
 use std::net::TcpStream;
 
@@ -42,6 +44,36 @@ fn the_address_in_the_header_is_the_clients() {
         let client = connect(V5).open_on(Box::new(begin(&broker, &header)));
         let shown = broker.admin().get(&format!("/api/v1/clients/{}", client.id)).expect(200).json();
         assert_eq!(shown["peer"], peer);
+    }
+}
+
+/// AMQP's own layer of TLS begins behind the header: who the client is was read before it.
+#[test]
+fn the_address_in_the_header_is_still_the_clients_when_amqp_has_asked_for_tls() {
+    let authority = Authority::new();
+    authority.sign("server", "localhost");
+    let tls = authority.tls(ClientCertificate::None);
+    let Some(broker) = Broker::start_with(move |config| {
+        let proxy_protocol = List(vec!["127.0.0.0/8".parse().unwrap()]);
+        let (protocol, tls) = (ProtocolName::Amqp, tls.clone());
+        config.listeners.push(Listener { proxy_protocol, protocol, tls, ..listener("behind", Transport::Tcp) });
+    }) else {
+        return;
+    };
+    // Anonymous clients come from this machine only: an address that nobody knows is none of its.
+    for (header, is_in) in
+        [(&b"PROXY TCP4 127.9.9.9 127.0.0.1 12345 5672\r\n"[..], true), (b"PROXY UNKNOWN\r\n", false)]
+    {
+        let mut socket = begin(&broker, header);
+        socket.write_all(raw::TLS).unwrap();
+        let mut answer = [0; 8];
+        socket.read_exact(&mut answer).unwrap();
+        assert_eq!(answer, raw::TLS);
+        let mut peer = Peer::on(Box::new(wrap(authority.client(None), socket)));
+        peer.send(&[raw::AMQP, &raw::open("c"), &raw::close()].concat());
+        peer.await_header();
+        let said = peer.until_closed();
+        assert_eq!(says(&said, "amqp:unauthorized-access"), !is_in, "{}", String::from_utf8_lossy(&said));
     }
 }
 

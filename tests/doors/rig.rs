@@ -127,11 +127,15 @@ impl Authority {
 
 /// A TLS connection of this client, before its handshake.
 pub fn dial(config: Arc<ClientConfig>, address: SocketAddr) -> StreamOwned<ClientConnection, TcpStream> {
-    let name = ServerName::try_from("localhost").unwrap();
-    let connection = ClientConnection::new(config, name).unwrap();
     let socket = TcpStream::connect(address).expect("a broker that listens");
     socket.set_nodelay(true).unwrap();
-    StreamOwned::new(connection, socket)
+    wrap(config, socket)
+}
+
+/// TLS on a socket on which something was said already.
+pub fn wrap(config: Arc<ClientConfig>, socket: TcpStream) -> StreamOwned<ClientConnection, TcpStream> {
+    let name = ServerName::try_from("localhost").unwrap();
+    StreamOwned::new(ClientConnection::new(config, name).unwrap(), socket)
 }
 
 /// A listener of this name at any port.

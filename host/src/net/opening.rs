@@ -103,7 +103,9 @@ impl Newcomer {
             self.comes_from(peer);
             self.ticket.comes_from(peer.ip())?;
         }
-        if session.peer.is_none() && !self.entrance.proxies.is_empty() && session.proxy.is_none() {
+        // A session that was made for AMQP's own layer of TLS comes behind the header, and knows nothing of it.
+        let is_unknown = self.address.is_none() && session.peer.is_none();
+        if is_unknown && !self.entrance.proxies.is_empty() && session.proxy.is_none() {
             // Not the balancer's own address, which may have privileges.
             self.peer = "unknown".into();
         }
