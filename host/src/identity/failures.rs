@@ -86,8 +86,9 @@ impl Failures {
     }
 }
 
-/// Of IPv6 the part that one customer has.
-fn network(ip: IpAddr) -> IpAddr {
+/// What counts as one address, wherever something is counted by address: of IPv6 the part that one customer has, and IPv4
+/// however it is written.
+pub fn network(ip: IpAddr) -> IpAddr {
     match ip.to_canonical() {
         IpAddr::V6(ip) => Ipv6Addr::from_bits(ip.to_bits() & !u128::from(u64::MAX)).into(),
         ip => ip,

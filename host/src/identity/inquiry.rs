@@ -4,6 +4,7 @@
 //! inquiry, one that is unknown is handed to the next way. Nobody who brought a proof comes in as a stranger where proofs are
 //! checked, and nobody at all with a certificate that has expired.
 
+use super::failures::network;
 use super::keyring::{Keyring, Voucher};
 use super::scram::Scram;
 use super::scram_keys::Hash;
@@ -351,7 +352,7 @@ impl Inquiry {
             });
             wake();
         };
-        let from = self.circumstances.peer.parse::<SocketAddr>().ok().map(|peer| peer.ip());
+        let from = self.circumstances.peer.parse::<SocketAddr>().ok().map(|peer| network(peer.ip()));
         if !self.identity.0.hashing.submit(from, Box::new(job)) {
             self.state = State::Denied(Refusal::new(RefusalKind::Unavailable, "the server is busy; try again later"));
             return None;

@@ -33,6 +33,7 @@ mod token;
 mod tests;
 
 pub use certificate::{NameSource, out_of_time};
+pub use failures::network;
 pub use inquiry::{Circumstances, Claim, Identified, Inquiry, Progress, Question};
 pub use keyring::{LoadError, problems};
 pub use ledger::{Login, Withdrawn};

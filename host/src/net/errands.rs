@@ -3,6 +3,7 @@
 
 use crate::broker::{Broker, Proof, Said, Worker};
 use crate::client::Client;
+use crate::identity::network;
 use crate::message::{Refusal, RefusalKind};
 use hashbrown::HashMap;
 use parking_lot::{Condvar, Mutex};
@@ -95,7 +96,7 @@ impl Errands {
     /// at once, and is a no.
     pub fn ask(&self, client: Arc<Client>, brought: Brought, wake: Box<dyn FnOnce() + Send>) -> Asked {
         let asked = Asked::default();
-        let from = client.peer.parse::<SocketAddr>().ok().map(|peer| peer.ip());
+        let from = client.peer.parse::<SocketAddr>().ok().map(|peer| network(peer.ip()));
         let job = Job { client, brought, from, asked: asked.clone(), wake };
         if let Some(job) = self.shared.submit(job) {
             job.answer(Err(Refusal::new(RefusalKind::Unavailable, "too many clients wait to be let in")));

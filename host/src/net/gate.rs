@@ -1,6 +1,7 @@
 //! Who may come in while how many others are there: bounds on connections that hold before anything is known of a client.
 
 use super::Limits;
+use crate::identity::network;
 use crate::metrics::Metrics;
 use parking_lot::Mutex;
 use std::collections::HashMap;
@@ -215,7 +216,7 @@ impl Ticket {
     }
 
     fn settle_at(&mut self, address: Option<IpAddr>) -> Result<(), Crowded> {
-        let Some(address) = address.map(|address| address.to_canonical()) else { return Ok(()) };
+        let Some(address) = address.map(network) else { return Ok(()) };
         let most = self.gate.limits.connections_per_address_max;
         let mut addresses = self.gate.addresses.lock();
         let count = addresses.entry(address).or_default();
@@ -275,6 +276,15 @@ mod tests {
         assert_eq!(gate.metrics.connections_refused_total.get(), 3);
         drop(first);
         assert!(gate.admit(ip(1)).is_ok());
+    }
+
+    #[test]
+    fn a_network_of_ipv6_is_one_address() {
+        let gate = gate(Limits { connections_per_address_max: 2, ..Limits::default() });
+        let from = |ip: &str| gate.admit(Some(ip.parse().unwrap()));
+        let _two = (from("2001:db8:0:1::1").ok().unwrap(), from("2001:db8:0:1:ffff::2").ok().unwrap());
+        assert_eq!(from("2001:db8:0:1:2:3:4:5").err(), Some(Crowded::Address));
+        assert!(from("2001:db8:0:2::1").is_ok(), "another customer");
     }
 
     #[test]

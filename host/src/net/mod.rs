@@ -47,8 +47,8 @@ pub use workers::{Certificates, NetConfig, Workers};
 pub struct Limits {
     /// Connections that are open at the same time. More are closed as they come. Default 1,000,000.
     pub connections_max: usize,
-    /// Connections from one address; behind a load balancer the address in its header counts. Default 1,000,000: no bound
-    /// of its own.
+    /// Connections from one address, of IPv6 from one network of 64 bits, which is a customer's; behind a load balancer the
+    /// address in its header counts. Default 1,000,000: no bound of its own.
     pub connections_per_address_max: usize,
     /// Connections accepted in a second, over all listeners. More wait in the system's queue. Default 20,000.
     pub accepts_per_second_max: u32,
