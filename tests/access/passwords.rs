@@ -118,6 +118,23 @@ fn whoever_came_in_by_a_door_that_is_closed_has_to_go() {
     ann().refused(0x87);
 }
 
+/// It runs on until the next start, as the answer says, and so do its rules.
+#[test]
+fn a_listener_that_a_reload_no_longer_names_lets_in_whom_it_let_in() {
+    let folder = data_dir();
+    let file = folder.path().join("pliant.toml");
+    std::fs::write(&file, "[[listener]]\nname = \"side\"\nbind = \"127.0.0.1:0\"\n").unwrap();
+    let Some(broker) = Broker::start_from(&file) else { return };
+    let stranger = || connect(V5).at(broker.at("side"));
+    let mut early = stranger().open();
+    std::fs::write(&file, "").unwrap();
+    let answer = broker.admin().post("/api/v1/reload", &serde_json::json!({})).expect(200).json();
+    assert!(answer["restart_needed"].to_string().contains("listener.side.bind"), "{answer}");
+    assert_eq!(answer["connections_ended"], 0, "{answer}");
+    early.ping();
+    stranger().open().ping();
+}
+
 /// Anonymous clients of this machine come in by default, also where there are users; what proves nothing does not.
 #[test]
 fn strangers_of_this_machine_come_in_unless_they_claim_a_name() {

@@ -51,7 +51,13 @@ fn tell(reloaded: &Reloaded) {
 
 /// Users and keys are read again whether or not a setting has changed: the files may have.
 fn users(current: &mut Config, new: &Config, identity: &Identity, reloaded: &mut Reloaded) {
-    match identity.reload(new.auth.settings(&new.listeners)) {
+    // One that the new file does not name runs on until the next start, and lets in whom it let in.
+    let mut listeners = current.listeners.clone();
+    for listener in &mut listeners {
+        let named = new.listeners.iter().find(|named| named.name == listener.name);
+        listener.allow_anonymous = named.map_or(listener.allow_anonymous, |named| named.allow_anonymous);
+    }
+    match identity.reload(new.auth.settings(&listeners)) {
         Ok(ended) => {
             reloaded.connections_ended = ended;
             let changes = differences(current, new).into_iter().filter(|change| change.live).map(|change| change.key);
@@ -59,10 +65,7 @@ fn users(current: &mut Config, new: &Config, identity: &Identity, reloaded: &mut
             reloaded.applied.extend(changes.filter(taken));
             let limits = std::mem::take(&mut current.auth.limits);
             current.auth = Auth { limits, ..new.auth.clone() };
-            for listener in &mut current.listeners {
-                let known = new.listeners.iter().find(|known| known.name == listener.name);
-                listener.allow_anonymous = known.map_or(listener.allow_anonymous, |known| known.allow_anonymous);
-            }
+            current.listeners = listeners;
         }
         Err(error) => reloaded.failed.push(error.to_string()),
     }
