@@ -24,6 +24,25 @@ fn connections_of_one_identity_are_bounded() {
     one.ping();
 }
 
+/// MQTT-3.1.4-3: a client that has lost its network comes back before anybody knows that, and its old connection is not held against
+/// it.
+#[test]
+fn whoever_takes_over_its_own_connection_is_not_one_more() {
+    let Some(rig) = Rig::start_with(None, |config| config.auth.limits.connections_per_identity_max = 1) else { return };
+    let as_ann = |id: &str| rig.as_user(V5, "ann").id(id);
+    let mut clients = vec![as_ann("1").open()];
+    for _ in 0..5 {
+        as_ann("2").refused(0x97);
+        clients.push(as_ann("1").open());
+        // It does not close its side. The broker waits for that, and the place is free all the same.
+        let at = clients.len() - 2;
+        let Packet::Disconnect(farewell) = clients[at].receive() else { panic!("expected DISCONNECT") };
+        assert_eq!(farewell.code, 0x8E);
+    }
+    as_ann("2").refused(0x97);
+    clients[5].ping();
+}
+
 /// T18: retained messages of one client are bounded; what it replaces or deletes does not count.
 #[test]
 fn retained_messages_of_one_client_are_bounded() {

@@ -226,6 +226,19 @@ fn a_certificate_is_a_name_with_tls_at_once_and_by_its_header() {
     }
 }
 
+/// 5.3.3.6: what may be different in a while is no wrong password, over which clients give up.
+#[test]
+fn too_many_connections_of_a_user_are_told_from_a_wrong_password() {
+    let Some(rig) = Rig::start_with(None, |config| config.auth.limits.connections_per_identity_max = 1) else { return };
+    let mut lines = [0, 4].map(|code| {
+        let mut line = Line::tcp(&rig, "amqp");
+        line.offered();
+        assert_eq!(line.init("PLAIN", format!("\0ann\0{PASSWORD}").as_bytes()), Err(code));
+        line
+    });
+    assert!(lines[1].frame().is_none(), "the broker hangs up");
+}
+
 #[test]
 fn a_web_socket_carries_it_all() {
     let Some((rig, _authority)) = start() else { return };

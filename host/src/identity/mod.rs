@@ -113,16 +113,19 @@ impl Identity {
     }
 
     /// Enters somebody who was identified into the ledger: until the answer is dropped, `close` may be called, from any
-    /// thread, when the proof does not hold any more.
+    /// thread, when the proof does not hold any more. `replaces`: it takes the place of one of its own connections, which
+    /// is not counted, as it goes.
     ///
     /// # Errors
     /// The identity has as many connections as it may have, or the proof was withdrawn meanwhile.
     pub fn admit(
         &self,
         identified: &Identified,
+        replaces: bool,
         close: Box<dyn Fn(Withdrawn) + Send + Sync>,
     ) -> Result<Login, crate::message::Refusal> {
-        let login = self.0.ledger.enter(identified, close, self.0.limits.connections_per_identity_max);
+        let most = self.0.limits.connections_per_identity_max.saturating_add(usize::from(replaces));
+        let login = self.0.ledger.enter(identified, close, most);
         let login = login.inspect_err(|_| self.0.metrics.authentications_failed_total.add(1))?;
         // A reload may have come between the proof and the entry.
         if !self.0.keyring.load().holds(&identified.voucher) {

@@ -557,7 +557,7 @@ fn a_reload_ends_the_connections_of_those_who_are_gone() {
             panic!("{name}")
         };
         let closed = closed.clone();
-        logins.push(identity.admit(&who, Box::new(move |why| closed.send((name, why)).unwrap())).unwrap());
+        logins.push(identity.admit(&who, false, Box::new(move |why| closed.send((name, why)).unwrap())).unwrap());
     }
     assert_eq!(identity.reload(rig.settings.clone()).unwrap(), 0);
     rig.users(&[("bob", "secret")]);
@@ -606,7 +606,7 @@ fn a_reload_that_closes_a_way_ends_who_came_in_by_it() {
         let mut logins = Vec::new();
         let mut enter = |name: &'static str, who: &Identified| {
             let closed = closed.clone();
-            logins.push(identity.admit(who, Box::new(move |why| closed.send((name, why)).unwrap())).unwrap());
+            logins.push(identity.admit(who, false, Box::new(move |why| closed.send((name, why)).unwrap())).unwrap());
         };
         let token = password("", &token(good_claims()));
         for (name, listener, peer, claim) in [
@@ -644,7 +644,7 @@ fn connections_of_one_identity_are_counted() {
         data: None,
         voucher: Voucher::Module,
     };
-    let enter = |name| identity.admit(&who(name), Box::new(|_| {}));
+    let enter = |name| identity.admit(&who(name), false, Box::new(|_| {}));
     let (_first, second) = (enter(Some("ann")).unwrap(), enter(Some("ann")).unwrap());
     assert_eq!(enter(Some("ann")).err().map(|refusal| refusal.kind), Some(RefusalKind::QuotaExceeded));
     let strangers = [enter(None), enter(None), enter(None)];

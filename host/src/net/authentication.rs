@@ -47,6 +47,11 @@ impl Admission {
         self.waits_for_way() || self.pending.as_ref().is_some_and(|pending| pending.waits)
     }
 
+    /// The connection is over, though it may take a while to go: it counts as its client's no longer.
+    pub fn give_up(&mut self) {
+        *self = Self::default();
+    }
+
     /// Whether it is the latter.
     pub fn waits_for_way(&self) -> bool {
         self.arriving.is_some()
@@ -172,8 +177,8 @@ impl Connection {
         self.admission.login = None;
         let outlet = self.outlet.clone();
         let close = Box::new(move |_| outlet.close(Closed::NotAuthorized(WITHDRAWN.into())));
-        let login = self.context.identity.admit(&identified, close);
         let Some(mut attach) = pending.attach else {
+            let login = self.context.identity.admit(&identified, false, close);
             let is_the_same = identified.name == pending.client.scope.identity;
             let refused = |why: &str| End::Closed(Closed::NotAuthorized(why.into()));
             let login = login.map_err(|refusal| refused(&refusal.reason))?;
@@ -181,21 +186,23 @@ impl Connection {
             self.answers.push_back((0, Say::Event(Event::Authenticated(identified.data))));
             return Ok(());
         };
-        match login {
+        attach.client.scope.identity = identified.name.clone();
+        // A client that has lost its network comes back before anybody knows that (MQTT-3.1.4-3).
+        let occupant = self.context.broker.occupant(&attach.client);
+        match self.context.identity.admit(&identified, occupant.is_some(), close) {
             Ok(login) => self.admission.login = Some(login),
             Err(refusal) => {
                 self.answers.push_back((0, Say::Event(Event::Refused(refusal))));
                 return Ok(());
             }
         }
-        attach.client.scope.identity = identified.name;
         attach.proof = identified.data;
         // Nobody is thrown out, and nothing begun anew, for a client that would not hear of it.
         let expiry_seconds = self.context.broker.granted_expiry(attach.expiry_seconds);
         if !self.outlet.lock().writer.may_accept(&attach, expiry_seconds) {
             return Err(End::Violation(Violation::WelcomeTooLarge));
         }
-        match self.context.broker.occupant(&attach.client) {
+        match occupant {
             None => self.enter(worker, now, attach),
             Some(occupant) => {
                 self.admission.arriving = Some(attach);

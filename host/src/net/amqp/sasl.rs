@@ -8,7 +8,7 @@ use crate::broker::{Outlet as _, Proof};
 use crate::client::{Client, Departure, Protocol, Scope};
 use crate::dialogue::Closed;
 use crate::identity::{Claim, Identified, Inquiry, Login, Progress, Question};
-use crate::message::{RefusalKind, Time};
+use crate::message::{Refusal, RefusalKind, Time};
 use std::sync::Arc;
 
 /// Longest challenge, in bytes: it has to fit into a frame of 512 with its header.
@@ -40,9 +40,18 @@ impl Admission {
 /// How far an inquiry has got, where it has come to a stop.
 enum Stop {
     Later,
+/// Wrong credentials are told from what may be different in a while.
+fn outcome(refusal: &Refusal) -> SaslOutcome {
+    if may_pass(refusal) { SaslOutcome::Temporary } else { SaslOutcome::Auth }
+}
+
+fn may_pass(refusal: &Refusal) -> bool {
+    matches!(refusal.kind, RefusalKind::Unavailable | RefusalKind::QuotaExceeded)
+}
+
     Challenge(Box<[u8]>),
     In(Option<Box<[u8]>>),
-    Out(SaslOutcome),
+    Out(Refusal),
 }
 
 impl Side {
@@ -77,7 +86,7 @@ impl Side {
                 return Ok(());
             }
             Some(Stop::In(data)) => (SaslOutcome::Ok, data),
-            Some(Stop::Out(outcome)) => (outcome, None),
+            Some(Stop::Out(refusal)) => (outcome(&refusal), None),
         };
         self.wire(|wire| wire.machine.sasl_outcome(outcome, data.as_deref(), &mut wire.front));
         if outcome == SaslOutcome::Ok { Ok(()) } else { Err(Over(Departure::ProtocolViolation)) }
@@ -126,8 +135,7 @@ impl Side {
                 }
                 Progress::Denied(refusal) => {
                     tracing::debug!(peer = &*self.peer, reason = refusal.reason, "a client was turned away");
-                    let temporary = matches!(refusal.kind, RefusalKind::Unavailable | RefusalKind::QuotaExceeded);
-                    return Some(Stop::Out(if temporary { SaslOutcome::Temporary } else { SaslOutcome::Auth }));
+                    return Some(Stop::Out(refusal));
                 }
                 Progress::Admitted(identified) => return Some(self.admit(*identified)),
             }
@@ -137,9 +145,9 @@ impl Side {
     fn admit(&mut self, identified: Identified) -> Stop {
         let outlet = self.outlet.clone();
         let close = Box::new(move |_| outlet.close(Closed::NotAuthorized(WITHDRAWN.into())));
-        match self.context.identity.admit(&identified, close) {
+        match self.context.identity.admit(&identified, false, close) {
             Ok(login) => self.admission.login = Some(login),
-            Err(_) => return Stop::Out(SaslOutcome::Auth),
+            Err(refusal) => return Stop::Out(refusal),
         }
         self.admission.name = identified.name;
         self.admission.done = true;
@@ -152,6 +160,11 @@ impl Side {
             let inquiry = Inquiry::new(&self.context.identity, self.circumstances.clone(), Claim::Nothing);
             self.admission.pending = Some(Box::new(inquiry));
             if !matches!(self.advance(now), Some(Stop::In(_))) {
+    /// The connection is over, though it may take a while to go: it counts as its client's no longer.
+    pub fn give_up_place(&mut self) {
+        self.admission.login = None;
+    }
+
                 let why = error(AmqpError::UnauthorizedAccess, "clients have to say who they are here");
                 self.wire(|wire| wire.machine.close(Some(why), &mut wire.front));
                 return Err(Over(Departure::ProtocolViolation));
