@@ -9,7 +9,8 @@ use crate::types::{Client, Refusal};
 
 /// Decides who may come in, and what they may do. A module that fails here refuses.
 pub trait Access: Module {
-    /// Who this is, or why it may not come in; none: no opinion, ask the next.
+    /// Who this is, or why it may not come in; none: no opinion, ask the next. A client that has proved its name in an exchange
+    /// that shows no password (SCRAM, EXTERNAL, OAUTHBEARER) comes with that name and none, where modules are asked first.
     fn authenticate(&self, credentials: &Credentials) -> Option<Result<String, Refusal>>;
 
     /// May it? None: no opinion, ask the next. The host remembers the answer until the module, its

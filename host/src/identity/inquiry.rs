@@ -135,6 +135,9 @@ enum State {
     /// Waits for the client's last message.
     Scram(Box<Scram>),
     ScramAnswered(Box<Scram>, Box<[u8]>),
+    /// An exchange has proved a name; modules are asked about it.
+    Confirming(Box<Identified>),
+    Confirmed(Box<Identified>),
     /// A token was refused and counted, and the client knows; waits for its answer.
     Told,
     Denied(Refusal),
@@ -186,7 +189,7 @@ impl Inquiry {
         };
         match (mechanism, initial) {
             (None, _) => State::Denied(Refusal::new(RefusalKind::NotSupported, "the mechanism is not offered")),
-            // A trace of the client, if any, changes nothing.
+            // As if it had said nothing: a trace of the client, if any, changes nothing.
             (Some(Mechanism::Anonymous), _) => State::Answered(Mechanism::Anonymous, Box::default()),
             (Some(mechanism), Some(initial)) => State::Answered(mechanism, initial),
             (Some(mechanism), None) => State::Empty(mechanism),
@@ -215,15 +218,21 @@ impl Inquiry {
 
     /// What the modules said: a name, no opinion, or a refusal.
     pub fn modules_said(&mut self, said: Result<Option<String>, Refusal>) {
-        let State::Asking(next) = self.state else { return };
-        self.state = match said {
-            Ok(None) => State::Way(next),
-            Ok(Some(name)) if super::check_name(&name).is_ok() => {
+        let is_name = |name: &String| super::check_name(name).is_ok();
+        self.state = match (std::mem::replace(&mut self.state, State::Over), said) {
+            (State::Asking(_) | State::Confirming(_), Err(refusal)) => State::Denied(refusal),
+            (State::Asking(next), Ok(None)) => State::Way(next),
+            (State::Asking(_), Ok(Some(name))) if is_name(&name) => {
                 self.user = Some(name.into());
                 State::Way(usize::MAX)
             }
-            Ok(Some(_)) => State::Denied(denied()),
-            Err(refusal) => State::Denied(refusal),
+            (State::Confirming(who), Ok(None)) => State::Confirmed(who),
+            (State::Confirming(mut who), Ok(Some(name))) if is_name(&name) => {
+                (who.name, who.voucher) = (Some(name.into()), Voucher::Module);
+                State::Confirmed(who)
+            }
+            (State::Asking(_) | State::Confirming(_), Ok(Some(_))) => State::Denied(denied()),
+            (state, _) => state,
         };
     }
 
@@ -282,11 +291,16 @@ impl Inquiry {
                 State::ScramAnswered(scram, data) => Some(match scram.end(&data) {
                     Some(proved) => {
                         let voucher = Voucher::User(proved.name.clone(), proved.mark);
-                        let progress = self.admitted(Some(proved.name), None, voucher);
-                        with_data(progress, proved.last)
+                        let (name, data) = (Some(proved.name), Some(proved.last));
+                        self.proved(Method::Password, Identified { name, expires: None, data, voucher })
                     }
                     None => self.deny(),
                 }),
+                State::Confirming(who) => {
+                    self.state = State::Confirming(who);
+                    Some(Progress::AskModules)
+                }
+                State::Confirmed(who) => Some(self.let_in(*who)),
                 State::Told => Some(Progress::Denied(denied())),
                 State::Late(refusal) => Some(Progress::Denied(refusal)),
                 State::Denied(refusal) => {
@@ -377,6 +391,17 @@ impl Inquiry {
         }
     }
 
+    /// An exchange has led to a name. Where modules come before its way they are asked about that name, as soon as it is proved:
+    /// a password they are not told, for the broker has not seen one.
+    fn proved(&mut self, method: Method, who: Identified) -> Progress {
+        if !self.keyring.asks_modules_before(method) {
+            return self.let_in(who);
+        }
+        self.user = who.name.as_deref().map(Into::into);
+        self.state = State::Confirming(Box::new(who));
+        Progress::AskModules
+    }
+
     fn token(&mut self, found: Result<token::Token, &'static str>) -> Progress {
         match found {
             Ok(token) => self.admitted(Some(token.name), Some(token.expires), Voucher::Token(token.mark, token.said)),
@@ -400,13 +425,15 @@ impl Inquiry {
                 let Some(read) = &self.certificate else { return Some(self.deny()) };
                 let Some(name) = read.name.clone() else { return Some(self.nameless()) };
                 let expires = (data.is_empty() || data == name.as_bytes()).then_some(read.expires);
-                Some(match expires {
-                    Some(expires) => self.admitted(Some(name), Some(expires), Voucher::Certificate),
-                    None => self.deny(),
-                })
+                let Some(expires) = expires else { return Some(self.deny()) };
+                let (name, expires, voucher) = (Some(name), Some(expires), Voucher::Certificate);
+                Some(self.proved(Method::Certificate, Identified { name, expires, data: None, voucher }))
             }
             Mechanism::Bearer => Some(self.bearer(data, now)),
-            Mechanism::Anonymous => Some(self.stranger()),
+            Mechanism::Anonymous => {
+                self.state = State::Way(0);
+                None
+            }
             Mechanism::Scram(hash) => {
                 let nonce = BASE64_STANDARD.encode(rand::random::<[u8; 18]>());
                 let Some((scram, answer)) = Scram::begin(&self.keyring, hash, data, &nonce) else {
@@ -425,7 +452,9 @@ impl Inquiry {
             (Some(bearer), Some(tokens)) => match tokens.verify(now, bearer.token) {
                 // Nobody acts for somebody else.
                 Ok(token) if bearer.authority.as_ref().is_none_or(|authority| **authority == *token.name) => {
-                    return self.token(Ok(token));
+                    let (name, expires) = (Some(token.name), Some(token.expires));
+                    let voucher = Voucher::Token(token.mark, token.said);
+                    return self.proved(Method::Jwt, Identified { name, expires, data: None, voucher });
                 }
                 Ok(_) => ("invalid_request", "the token is of another user than the one to act for"),
                 Err(why) => ("invalid_token", why),
@@ -475,12 +504,16 @@ impl Inquiry {
     }
 
     fn admitted(&mut self, name: Option<Arc<str>>, expires: Option<Time>, voucher: Voucher) -> Progress {
+        self.let_in(Identified { name, expires, data: None, voucher })
+    }
+
+    fn let_in(&mut self, who: Identified) -> Progress {
         self.state = State::Over;
         self.password = None;
-        if name.is_some() {
+        if who.name.is_some() {
             self.identity.0.metrics.authentications_total.add(1);
         }
-        Progress::Admitted(Box::new(Identified { name, expires, data: None, voucher }))
+        Progress::Admitted(Box::new(who))
     }
 
     fn deny(&mut self) -> Progress {
@@ -494,14 +527,4 @@ impl Inquiry {
 /// The same words for every wrong proof.
 pub(super) fn denied() -> Refusal {
     Refusal::new(RefusalKind::BadCredentials, "the user name or password is wrong")
-}
-
-fn with_data(progress: Progress, data: Box<[u8]>) -> Progress {
-    match progress {
-        Progress::Admitted(mut identified) => {
-            identified.data = Some(data);
-            Progress::Admitted(identified)
-        }
-        other => other,
-    }
 }

@@ -110,6 +110,12 @@ impl Keyring {
         self.settings.order.contains(&method)
     }
 
+    /// Whether modules come before this method.
+    pub fn asks_modules_before(&self, method: Method) -> bool {
+        let at = |method| self.settings.order.iter().position(|one| *one == method);
+        at(Method::Module).is_some_and(|modules| at(method).is_none_or(|method| modules < method))
+    }
+
     /// Which part of a certificate is the name.
     pub fn certificate_name(&self) -> NameSource {
         self.settings.certificate_name

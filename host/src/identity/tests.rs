@@ -3,7 +3,7 @@
 use super::keyring::Voucher;
 use super::scram_keys::{Hash, ScramKeys};
 use super::*;
-use crate::message::RefusalKind;
+use crate::message::{Refusal, RefusalKind};
 use base64::prelude::{BASE64_STANDARD, BASE64_URL_SAFE_NO_PAD, Engine as _};
 use jsonwebtoken::{Algorithm, EncodingKey, Header};
 use serde_json::{Value, json};
@@ -72,6 +72,14 @@ fn password(user: &str, password: &[u8]) -> Claim {
 
 /// Goes on until there is something to tell; modules have no opinion.
 fn drive(inquiry: &mut Inquiry) -> Progress {
+    drive_with(inquiry, |_| Ok(None))
+}
+
+/// The same with modules that have one.
+fn drive_with(
+    inquiry: &mut Inquiry,
+    mut modules: impl FnMut(Question<'_>) -> Result<Option<String>, Refusal>,
+) -> Progress {
     let (wake, woken) = mpsc::channel();
     let waker = || -> Box<dyn FnOnce() + Send> {
         let wake = wake.clone();
@@ -80,7 +88,10 @@ fn drive(inquiry: &mut Inquiry) -> Progress {
     loop {
         match inquiry.advance(NOW, &waker) {
             Progress::Waiting => woken.recv().unwrap(),
-            Progress::AskModules => inquiry.modules_said(Ok(None)),
+            Progress::AskModules => {
+                let said = modules(inquiry.question());
+                inquiry.modules_said(said);
+            }
             // RFC 7628, 3.2.3: a client that is told why answers so, and is refused then.
             Progress::Challenge(data) if data.starts_with(br#"{"status":"invalid_"#) => inquiry.respond(b"\x01"),
             progress => return progress,
@@ -431,6 +442,16 @@ fn modules_are_asked_with_all_that_the_client_brought() {
 
 /// A client's side of SCRAM, written from RFC 5802.
 fn scram(identity: &Identity, hash: Hash, user: &str, word: &str, spoil: impl Fn(&mut String)) -> (String, bool) {
+    scram_with(identity, hash, (user, word), spoil, |_| Ok(None))
+}
+
+fn scram_with(
+    identity: &Identity,
+    hash: Hash,
+    (user, word): (&str, &str),
+    spoil: impl Fn(&mut String),
+    modules: impl FnMut(Question<'_>) -> Result<Option<String>, Refusal>,
+) -> (String, bool) {
     let first = format!("n={user},r=abc");
     let initial = format!("n,,{first}").into_bytes().into();
     let claim = Claim::Mechanism { name: hash.mechanism().into(), initial: Some(initial) };
@@ -455,7 +476,7 @@ fn scram(identity: &Identity, hash: Hash, user: &str, word: &str, spoil: impl Fn
     let mut last = format!("{without_proof},p={}", BASE64_STANDARD.encode(proof));
     spoil(&mut last);
     inquiry.respond(last.as_bytes());
-    let progress = drive(&mut inquiry);
+    let progress = drive_with(&mut inquiry, modules);
     let server = hash.mac(&hash.mac(&salted, &[b"Server Key"]), &[said.as_bytes()]);
     let expected = format!("v={}", BASE64_STANDARD.encode(server)).into_bytes();
     let proved = matches!(&progress, Progress::Admitted(who) if who.data.as_deref() == Some(&expected[..]));
@@ -474,6 +495,69 @@ fn scram_proves_both_sides_to_each_other() {
         assert_eq!(scram(&identity, hash, "ann", "secret", |last| last.insert(2, 'x')), denied);
         assert_eq!(scram(&identity, hash, "ann", "secret", |last| *last = last.replace("r=abc", "r=abd")), denied);
         assert_eq!(scram(&identity, hash, "ann", "secret", |last| *last = last.replace(",p=", ",q=")), denied);
+    }
+}
+
+/// What stands before a mechanism's way in the order is asked before its client comes in, and what stands behind it is not.
+#[test]
+fn modules_that_come_before_a_mechanism_are_asked_about_its_client() {
+    let mut rig = Rig::new();
+    let (good, message) = (certificate("meter-7", 1), token(good_claims()));
+    let bearer = [b"n,,\x01auth=Bearer ", &message[..], b"\x01\x01"].concat();
+    let refused = |reason: &'static str| Err(Refusal::new(RefusalKind::Unavailable, reason));
+    for (is_before, said, expected) in [
+        (true, Ok(None), ["ann", "meter-7", "cleo"]),
+        (true, Ok(Some("other".to_owned())), ["other"; 3]),
+        (true, Ok(Some("no\nname".to_owned())), ["BadCredentials"; 3]),
+        (true, refused("not today"), ["Unavailable"; 3]),
+        (false, refused("not today"), ["ann", "meter-7", "cleo"]),
+    ] {
+        let mut order = vec![Method::Certificate, Method::Password, Method::Jwt];
+        order.insert(if is_before { 0 } else { 3 }, Method::Module);
+        rig.settings.order = order;
+        let identity = rig.open();
+        let mut asked = Vec::new();
+        let mut modules = |question: Question<'_>| {
+            asked.push((question.user.map(str::to_owned), question.password.is_some()));
+            said.clone()
+        };
+        let (by_scram, _) = scram_with(&identity, Hash::Sha256, ("ann", "secret"), |_| {}, &mut modules);
+        let mut others = [("EXTERNAL", &b""[..]), ("OAUTHBEARER", &bearer)].map(|(name, initial)| {
+            let with = Circumstances { certificate: Some(good.clone()), ..circumstances("closed", "") };
+            let claim = Claim::Mechanism { name: name.into(), initial: Some(initial.into()) };
+            outcome(drive_with(&mut Inquiry::new(&identity, with, claim), &mut modules))
+        });
+        assert_eq!([by_scram, std::mem::take(&mut others[0]), std::mem::take(&mut others[1])], expected);
+        // A wrong proof is nobody's name.
+        let wrong = scram_with(&identity, Hash::Sha256, ("ann", "Secret"), |_| {}, &mut modules);
+        assert_eq!(wrong.0, "BadCredentials");
+        let names = ["ann", "meter-7", "cleo"].map(|name| (Some(name.to_owned()), false));
+        assert_eq!(asked, if is_before { names.to_vec() } else { Vec::new() });
+    }
+}
+
+/// RFC 4505: nothing is proved, so it is the client that does not say who it is.
+#[test]
+fn anonymous_is_a_client_that_says_nothing() {
+    let identity = Rig::new().open();
+    let come = |claim: Claim, said: Result<Option<String>, Refusal>| {
+        let mut asked = 0;
+        let progress =
+            drive_with(&mut Inquiry::new(&identity, circumstances("open", "127.0.0.1:5"), claim), |question| {
+                assert!(question.user.is_none() && question.password.is_none());
+                asked += 1;
+                said.clone()
+            });
+        (outcome(progress), asked)
+    };
+    for (said, expected) in [
+        (Ok(None), "-"),
+        (Ok(Some("guest".to_owned())), "guest"),
+        (Err(Refusal::new(RefusalKind::NotAuthorized, "no strangers")), "NotAuthorized"),
+    ] {
+        let claim = Claim::Mechanism { name: "ANONYMOUS".into(), initial: Some(b"trace"[..].into()) };
+        assert_eq!(come(claim, said.clone()), (expected.to_owned(), 1));
+        assert_eq!(come(Claim::Nothing, said), (expected.to_owned(), 1));
     }
 }
 
