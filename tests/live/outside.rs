@@ -2,6 +2,8 @@
 //! operator granted the host, and within bounds.
 
 use super::server::Server;
+use crate::amqp::peer::Peer;
+use crate::amqp::raw;
 use crate::harness::{Admin, Broker, Publish, V5, V311, connect, guests};
 use fe2o3_amqp::Connection;
 use fe2o3_amqp::sasl_profile::SaslProfile;
@@ -84,6 +86,17 @@ fn a_server_says_who_may_come_in() {
     assert_eq!(info["http_hosts"], json!([server.at.to_string()]));
     // Somebody without a name is nobody's question.
     connect(V5).at(at).open().ping();
+}
+
+/// As in MQTT: nobody knows yet whether it may come in, and that is no reason to turn it away.
+#[test]
+fn an_amqp_client_that_says_nothing_waits_for_modules_that_may_ask() {
+    let server = Server::start();
+    let Some(broker) = start(&server, |_| {}) else { return };
+    deploy(&broker.admin(), &json!({ "url": server.url() }));
+    let mut peer = Peer::begun(broker.at("amqp"));
+    peer.send(&raw::close());
+    peer.expect(0x18);
 }
 
 /// The port counts, and so does the module's name.

@@ -3,6 +3,7 @@
 use super::super::authentication::WITHDRAWN;
 use super::super::errands::{Asked, Brought};
 use super::side::{Over, Side};
+use super::words;
 use crate::amqp::{AmqpError, Authenticate, Opening, SaslOutcome, error};
 use crate::broker::{Outlet as _, Proof};
 use crate::client::{Client, Departure, Protocol, Scope};
@@ -22,6 +23,8 @@ pub(super) struct Admission {
     waits: bool,
     /// Modules are asked by another thread.
     asked: Option<Asked>,
+    /// What the client said without SASL: it is let in when it is known that strangers may come in.
+    opening: Option<Box<Opening>>,
     /// Held as long as the client is in.
     login: Option<Login>,
     /// It is known who it is, or that it may come in as a stranger.
@@ -37,9 +40,6 @@ impl Admission {
     }
 }
 
-/// How far an inquiry has got, where it has come to a stop.
-enum Stop {
-    Later,
 /// Wrong credentials are told from what may be different in a while.
 fn outcome(refusal: &Refusal) -> SaslOutcome {
     if may_pass(refusal) { SaslOutcome::Temporary } else { SaslOutcome::Auth }
@@ -49,6 +49,9 @@ fn may_pass(refusal: &Refusal) -> bool {
     matches!(refusal.kind, RefusalKind::Unavailable | RefusalKind::QuotaExceeded)
 }
 
+/// How far an inquiry has got, where it has come to a stop.
+enum Stop {
+    Later,
     Challenge(Box<[u8]>),
     In(Option<Box<[u8]>>),
     Out(Refusal),
@@ -73,6 +76,9 @@ impl Side {
 
     /// Goes on with an exchange, if there is one.
     pub(super) fn inquire(&mut self, now: Time) -> Result<(), Over> {
+        if self.admission.opening.is_some() {
+            return self.inquire_of_stranger(now);
+        }
         let stop = self.advance(now);
         let (outcome, data) = match stop {
             None | Some(Stop::Later) => return Ok(()),
@@ -154,22 +160,37 @@ impl Side {
         Stop::In(identified.data)
     }
 
-    /// Lets the client in. One that did not prove anything may come in where strangers may.
-    pub(super) fn open(&mut self, now: Time, opening: &Opening) -> Result<(), Over> {
-        if !self.admission.done {
-            let inquiry = Inquiry::new(&self.context.identity, self.circumstances.clone(), Claim::Nothing);
-            self.admission.pending = Some(Box::new(inquiry));
-            if !matches!(self.advance(now), Some(Stop::In(_))) {
     /// The connection is over, though it may take a while to go: it counts as its client's no longer.
     pub fn give_up_place(&mut self) {
         self.admission.login = None;
     }
 
-                let why = error(AmqpError::UnauthorizedAccess, "clients have to say who they are here");
-                self.wire(|wire| wire.machine.close(Some(why), &mut wire.front));
-                return Err(Over(Departure::ProtocolViolation));
-            }
+    /// Lets the client in. One that did not prove anything may come in where strangers may.
+    pub(super) fn open(&mut self, now: Time, opening: Box<Opening>) -> Result<(), Over> {
+        if self.admission.done {
+            return self.let_in(now, &opening);
         }
+        let inquiry = Inquiry::new(&self.context.identity, self.circumstances.clone(), Claim::Nothing);
+        self.admission.pending = Some(Box::new(inquiry));
+        self.admission.opening = Some(opening);
+        self.inquire_of_stranger(now)
+    }
+
+    fn inquire_of_stranger(&mut self, now: Time) -> Result<(), Over> {
+        let why = match self.advance(now) {
+            Some(Stop::Later) => return Ok(()),
+            Some(Stop::In(_)) => {
+                let Some(opening) = self.admission.opening.take() else { return Ok(()) };
+                return self.let_in(now, &opening);
+            }
+            Some(Stop::Out(refusal)) if may_pass(&refusal) => words::refused(&refusal),
+            _ => error(AmqpError::UnauthorizedAccess, "clients have to say who they are here"),
+        };
+        self.wire(|wire| wire.machine.close(Some(why), &mut wire.front));
+        Err(Over(Departure::ProtocolViolation))
+    }
+
+    fn let_in(&mut self, now: Time, opening: &Opening) -> Result<(), Over> {
         let identity = self.admission.name.clone();
         let scope = Scope { listener: self.listener.clone(), protocol: Protocol::Amqp, identity };
         // Some libraries send an empty name unless they are told one: it is nobody's, and one is made up for it.

@@ -215,7 +215,7 @@ impl Side {
                 }
                 self.let_go(now, Some(session));
             }
-            Action::Open(opening) => return self.open(now, &opening),
+            Action::Open(opening) => return self.open(now, opening),
             Action::Authenticate(asked) => return self.authenticate(now, asked),
             Action::SaslResponse(response) => return self.respond(now, &response),
             Action::StartTls => return Err(Over(Departure::ProtocolViolation)),
