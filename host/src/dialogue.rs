@@ -306,6 +306,8 @@ pub enum Closed {
     TakenOver,
     /// An operator asked for it.
     ByOperator,
+    /// What the client was attached to was deleted: a session, a queue.
+    Deleted,
     /// An operator wants it at another server.
     Elsewhere(Elsewhere),
     /// The broker shuts down.

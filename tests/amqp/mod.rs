@@ -14,6 +14,7 @@ pub mod link;
 mod management;
 mod parted;
 pub mod peer;
+mod redirect;
 mod resume;
 mod sasl;
 mod settling;

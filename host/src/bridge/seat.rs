@@ -90,6 +90,7 @@ pub fn told(why: &Closed) -> String {
     match why {
         Closed::TakenOver => "somebody else has taken the place of this bridge's session".to_owned(),
         Closed::ByOperator => "an operator ended its session's connection here".to_owned(),
+        Closed::Deleted => "its session here was ended".to_owned(),
         Closed::Elsewhere(_) => "this broker sends its clients elsewhere".to_owned(),
         Closed::ShuttingDown => "this broker shuts down".to_owned(),
         Closed::HandleMisused => "the other broker acknowledged what it was not sent, or too early".to_owned(),

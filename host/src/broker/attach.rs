@@ -381,7 +381,7 @@ impl Broker {
         // A will that waits longer than the session lasts is due when that ends (MQTT 5.0, 3.1.3.2.2).
         self.fire_will(worker, now, mailbox.id, &mut staged);
         if let Some(outlet) = outlet {
-            outlet.close(Closed::ByOperator);
+            outlet.close(Closed::Deleted);
         }
         self.end_mailbox(worker, now, &mailbox, &mut staged);
         Some(self.commit(worker, staged))

@@ -57,7 +57,7 @@ impl Broker {
     }
 
     /// Where a client that comes has to go.
-    pub(super) fn elsewhere(&self) -> Option<Elsewhere> {
+    pub fn elsewhere(&self) -> Option<Elsewhere> {
         if !self.draining.on.load(Ordering::Acquire) {
             return None;
         }

@@ -365,7 +365,7 @@ impl Broker {
     fn end_queue(&self, worker: &mut Worker, now: Time, mailbox: &Arc<Mailbox>) -> Sequence {
         let outlet = mailbox.lock().outlet.clone();
         if let Some(outlet) = outlet {
-            outlet.close(Closed::ByOperator);
+            outlet.close(Closed::Deleted);
         }
         let mut staged = worker.stage();
         self.end_mailbox(worker, now, mailbox, &mut staged);

@@ -510,7 +510,7 @@ impl Outbound {
     fn closed(&mut self, closed: &Closed, out: &mut Vec<u8>) -> Outcome {
         let reason = match closed {
             Closed::TakenOver => 0x8E,
-            Closed::ByOperator => 0x98,
+            Closed::ByOperator | Closed::Deleted => 0x98,
             Closed::Elsewhere(to) if to.permanent => 0x9D,
             Closed::Elsewhere(_) => 0x9C,
             Closed::ShuttingDown => 0x8B,

@@ -76,7 +76,8 @@ impl broker::Outlet for Rope {
     }
 
     fn close(&self, why: Closed) {
-        if why == Closed::ShuttingDown {
+        // What is said of a client is said of all its links, and one that loses a link only attaches again.
+        if matches!(why, Closed::ShuttingDown | Closed::Elsewhere(_) | Closed::ByOperator) {
             return self.0.outlet.close(why);
         }
         self.0.bell.ended.lock().push((self.0.link, why));

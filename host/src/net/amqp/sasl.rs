@@ -191,6 +191,10 @@ impl Side {
     }
 
     fn let_in(&mut self, now: Time, opening: &Opening) -> Result<(), Over> {
+        if let Some(elsewhere) = self.context.broker.elsewhere() {
+            self.farewell(&Closed::Elsewhere(elsewhere));
+            return Err(Over(Departure::ClosedByBroker));
+        }
         let identity = self.admission.name.clone();
         let scope = Scope { listener: self.listener.clone(), protocol: Protocol::Amqp, identity };
         // Some libraries send an empty name unless they are told one: it is nobody's, and one is made up for it.
