@@ -16,13 +16,18 @@ use crate::dialogue::{Event, Request};
 use crate::message::Time;
 use std::sync::Arc;
 
+/// So many further bytes of an unfinished packet are a sign of life.
+const PROGRESS_BYTES: u32 = 1_000;
+
 /// The half that reads, owned by the connection's task.
 #[derive(Debug)]
 pub struct Inbound {
     pub(super) limits: Arc<Limits>,
     phase: Phase,
-    /// When the last packet was read; before CONNECT: when the connection was opened.
+    /// When the last packet was read, or enough of a long one; before CONNECT: when the connection was opened.
     heard: Time,
+    /// Bytes of an unfinished packet that were there then.
+    unfinished: u32,
     /// Milliseconds of silence that the keep-alive time allows; 0: any.
     silence_max: u32,
     /// The exchange that was agreed on in CONNECT, if any.
@@ -101,6 +106,7 @@ impl Inbound {
             limits,
             phase: Phase::First(Box::new(Peer { listener, address: peer })),
             heard: now,
+            unfinished: 0,
             silence_max: 0,
             authentication: None,
             opened: now,
@@ -142,9 +148,10 @@ impl Inbound {
             return Err(Violation::PacketTooLarge);
         }
         let Some(body) = bytes.get(header.bytes..length) else {
+            self.progress(now, bytes.len());
             return Ok(Step::NeedMore { length: Some(length) });
         };
-        self.heard = now;
+        (self.heard, self.unfinished) = (now, 0);
         if matches!(self.phase, Phase::First(_)) {
             let request = self.connect(first, body, header.is_minimal())?;
             return Ok(Step::Packet { length, action: Action::Request(request) });
@@ -160,6 +167,15 @@ impl Inbound {
         }
         let action = inbound::read(self, first, body)?;
         Ok(Step::Packet { length, action })
+    }
+
+    /// So many bytes of a packet are there. A client that is amid a long one cannot send PINGREQ; one that sends next to nothing
+    /// of it is silent.
+    fn progress(&mut self, now: Time, bytes: usize) {
+        let bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
+        if matches!(self.phase, Phase::Open(_)) && bytes.saturating_sub(self.unfinished) >= PROGRESS_BYTES {
+            (self.heard, self.unfinished) = (now, bytes);
+        }
     }
 
     /// Reads CONNECT, and says what the other half needs to know.

@@ -42,6 +42,34 @@ fn bytes_of_an_unfinished_packet_do_not_count_as_life() {
     assert_eq!(c.inbound.deadline(), before);
 }
 
+/// A client that sends a long PUBLISH over a thin line cannot send PINGREQ amid it; one that trickles is silent.
+#[test]
+fn a_thousand_bytes_of_an_unfinished_packet_count_as_life() {
+    let mut c = Connection::open(C3);
+    let publish = [&b"\x30\x84\x27\0\x01a"[..], &[b'x'; 4993]].concat();
+    let mut heard = 0;
+    for (at, length, heard_at) in [
+        (10_000, 999, 0),
+        (20_000, 1_000, 20_000),
+        (30_000, 1_001, 20_000),
+        (40_000, 1_999, 20_000),
+        (50_000, 2_000, 50_000),
+        (60_000, 4_000, 60_000),
+        (70_000, publish.len() - 1, 60_000),
+        (80_000, publish.len(), 80_000),
+    ] {
+        c.now = Time(at);
+        c.send(&publish[..length]);
+        assert_eq!(c.inbound.deadline(), Some(Time(heard_at + 90_000)), "{length} bytes");
+        heard = heard_at;
+    }
+    assert_eq!((heard, c.requests.len()), (80_000, 1));
+    // The next packet begins at nothing.
+    c.now = Time(90_000);
+    c.send(&publish[..1_000]);
+    assert_eq!(c.inbound.deadline(), Some(Time(180_000)));
+}
+
 #[test]
 fn the_silent_are_told_in_5() {
     let mut c = Connection::open(C5);
