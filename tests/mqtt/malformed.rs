@@ -67,10 +67,10 @@ const TOPICS: &[Row] = &[
     ("T13 identifier 0 in PUBLISH", "32 05 0001 61 0000", "32 06 0001 61 0000 00", EITHER),
     ("T13 identifier 0 in PUBREL", "62 02 0000", "62 02 0000", EITHER),
     ("T14 QoS 1 without identifier", "32 03 0001 61", "32 03 0001 61", MALFORMED),
-    ("T15 QoS 3 granted", "82 06 0001 0001 61 03", "82 07 0001 00 0001 61 03", EITHER),
-    ("T15 reserved bits", "82 06 0001 0001 61 80", "82 07 0001 00 0001 61 C0", EITHER),
+    ("T15 QoS 3 granted", "82 06 0001 0001 61 03", "82 07 0001 00 0001 61 03", PROTOCOL),
+    ("T15 reserved bits", "82 06 0001 0001 61 80", "82 07 0001 00 0001 61 C0", MALFORMED),
     ("T15 options of 5.0 in 3.1.1", "82 06 0001 0001 61 04", "", EITHER),
-    ("T15 retain handling 3", "", "82 07 0001 00 0001 61 30", EITHER),
+    ("T15 retain handling 3", "", "82 07 0001 00 0001 61 30", PROTOCOL),
 ];
 
 /// P: properties.

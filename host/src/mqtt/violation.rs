@@ -170,9 +170,12 @@ pub enum Violation {
     /// A filter that is not one, where the protocol has no better way to refuse it.
     #[error("a topic filter is not allowed")]
     FilterInvalid,
-    /// Reserved bits or values in the subscription options.
+    /// Reserved bits in the subscription options, or before 5.0 anything there but a QoS.
     #[error("the subscription options are not allowed")]
     SubscribeOptions,
+    /// A QoS or a Retain Handling of 3 (5.0).
+    #[error("a subscription option has a value that is none")]
+    SubscribeValue,
     /// A shared subscription that also asks for No Local.
     #[error("a shared subscription cannot be No Local")]
     SharedNoLocal,
@@ -232,6 +235,7 @@ impl Violation {
             | Self::FilterMissing
             | Self::FilterEmpty
             | Self::SharedNoLocal
+            | Self::SubscribeValue
             | Self::SessionExpiryRaised
             | Self::ConnectTimeout => 0x82,
             Self::ProtocolLevel | Self::ProtocolMismatch => 0x84,
@@ -315,6 +319,7 @@ impl Violation {
             Self::FilterEmpty => "MQTT-4.7.3-1",
             Self::FilterInvalid => "MQTT-4.7.1-1, MQTT-4.7.1-2, MQTT-4.7.3-1",
             Self::SubscribeOptions => "MQTT-3.8.3-5",
+            Self::SubscribeValue => "MQTT 5.0, 3.8.3.1",
             Self::SharedNoLocal => "MQTT-3.8.3-4",
             Self::SessionExpiryRaised => "MQTT 5.0, 3.14.2.2.2",
             Self::KeepAliveExpired => "MQTT-3.1.2-22",

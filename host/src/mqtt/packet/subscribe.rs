@@ -134,10 +134,12 @@ fn options(byte: u8, version: Version, identifier: Option<u32>) -> Result<Subscr
         Version::V311 => 0b1111_1100,
         Version::V5 => 0b1100_0000,
     };
-    let guarantee = Guarantee::from_level(byte & 0b11).ok_or(Violation::SubscribeOptions)?;
     if byte & reserved != 0 {
         return Err(Violation::SubscribeOptions);
     }
+    // Of 5.0 a fault of its own: such a packet can be parsed.
+    let no_value = if version < Version::V5 { Violation::SubscribeOptions } else { Violation::SubscribeValue };
+    let guarantee = Guarantee::from_level(byte & 0b11).ok_or(no_value)?;
     if version < Version::V5 {
         return Ok(SubscribeOptions { guarantee, ..SubscribeOptions::default() });
     }
@@ -145,7 +147,7 @@ fn options(byte: u8, version: Version, identifier: Option<u32>) -> Result<Subscr
         0 => RetainHandling::Always,
         1 => RetainHandling::IfNew,
         2 => RetainHandling::Never,
-        _ => return Err(Violation::SubscribeOptions),
+        _ => return Err(Violation::SubscribeValue),
     };
     Ok(SubscribeOptions {
         guarantee,
