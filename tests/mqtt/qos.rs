@@ -240,6 +240,40 @@ fn an_identifier_may_be_used_again_once_its_exchange_is_over() {
     }
 }
 
+/// Its receipts wait for the disk, one or the other at any time; what comes for it does not wait for them all.
+#[test]
+fn whoever_publishes_at_qos_2_without_a_pause_gets_messages_meanwhile() {
+    const ALL_OF_THEM: u16 = 8_000;
+    // A disk that takes little at a time has always something to do.
+    let Some(broker) = Broker::start_with(|config| config.store.batch_changes_max = 32) else { return };
+    let come = || connect(V311).at(broker.address()).kept().open();
+    let (mut publisher, mut friend) = (come(), come());
+    publisher.subscribe("other", 0);
+    let mut sent = 0;
+    let mut send = |publisher: &mut Client| {
+        if sent < ALL_OF_THEM {
+            sent += 1;
+            publisher.send_publish(&Publish::new("busy", "x", 2).id(sent));
+        }
+    };
+    (0..2_000).for_each(|_| send(&mut publisher));
+    let mut receipts = 0;
+    while receipts < ALL_OF_THEM {
+        match publisher.receive() {
+            Packet::Pubrec(_) if receipts == 0 => friend.say("other", "unrelated", 0),
+            Packet::Pubrec(_) => {}
+            Packet::Publish(message) => {
+                assert_eq!(message.topic, "other");
+                return;
+            }
+            packet => panic!("{packet:?}"),
+        }
+        receipts += 1;
+        send(&mut publisher);
+    }
+    panic!("all of it came first");
+}
+
 /// [MQTT-4.6.0-2], [MQTT-4.6.0-3], [MQTT-4.6.0-4] on the broker's side: answers come in the order of what they answer.
 #[test]
 fn acknowledgements_come_in_the_order_of_the_messages() {

@@ -51,7 +51,7 @@ impl Connection {
     /// publication, as clients know it from other brokers.
     fn answer(&mut self, now: Time) -> Result<(), End> {
         let Self { answers, machine, newcomer, outlet, context, link, .. } = self;
-        let (mut ended, mut said_so_far) = (Ok(()), 0);
+        let (mut ended, mut said_so_far, mut has_said_receipt) = (Ok(()), 0, false);
         outlet.send(now, |out, bytes| {
             let mut filled = false;
             // A client hears that its exactly-once publication was taken before it gets a copy of it.
@@ -74,6 +74,7 @@ impl Connection {
                 let said = out.writer.say(&say, bytes);
                 // A refusal has a word in most protocols, though the connection ends with it.
                 said_so_far += u64::from(said || bytes.len() > before);
+                has_said_receipt |= is_exactly_once(&say);
                 match &say {
                     _ if !said => ended = Err(End::Refused(Departure::ClosedByBroker)),
                     Say::Event(Event::Attached(_)) => {
@@ -91,7 +92,14 @@ impl Connection {
                 }
             }
             // The disk may have got further meanwhile: only what is left holds anything up.
-            out.holding = answers.iter().any(|(_, say)| is_exactly_once(say));
+            out.holding = false;
+            let holding = answers.iter().any(|(_, say)| is_exactly_once(say));
+            // Whoever publishes without a pause has one under way at any time: with each round of them goes a batch of what waits,
+            // though a copy of its own at a lower guarantee may be among it.
+            if holding && has_said_receipt && !outlet.is_blocked() {
+                outlet.fill(out, bytes, now);
+            }
+            out.holding = holding;
         });
         context.broker.metrics().answers_sent_total.add(said_so_far);
         ended

@@ -364,7 +364,9 @@ impl Outlet {
             return wire.fill(&self.broker, now, scratch, self.batch_bytes);
         }
         let writer = &mut out.writer;
-        while !writer.go_on(self.batch_bytes, scratch) && !out.holding {
+        // An answer that waits for a disk which fails may never come.
+        let holding = out.holding && self.broker.store().is_healthy();
+        while !writer.go_on(self.batch_bytes, scratch) && !holding {
             let Some(attachment) = &out.attachment else { return };
             let mut stop = None;
             self.broker.drain(attachment, now, &mut |outgoing| {
