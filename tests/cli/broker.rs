@@ -182,6 +182,34 @@ fn sub_that_waits_in_vain_fails() {
     pliant(folder.path(), &arguments, b"").expect(1, "0 of 1 messages");
 }
 
+/// What was read and not printed is not acknowledged: a later run finds it, and so it does with a release of the run before.
+#[test]
+fn sub_acknowledges_what_it_has_printed_and_nothing_else() {
+    let Some(broker) = Broker::start() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let url = format!("mqtt://{}", broker.address());
+    for (filter, qos) in [("all/#", "1"), ("all/#", "2"), ("$share/one/all/#", "1"), ("$share/two/all/#", "2")] {
+        let id = unique("keeper");
+        let kept = ["sub", filter, "--qos", qos, "--id", &id, "--session-expiry", "3600", "--url", &url];
+        let run = |more: &[&str]| {
+            let ended = pliant(folder.path(), &[&kept[..], more].concat(), b"");
+            ended.expect(0, "");
+            assert_eq!(ended.talk, "", "{filter} {qos}");
+            ended.out
+        };
+        assert_eq!(run(&["--timeout", "1"]), "");
+        let publish = ["pub", "all/x", "--lines", "--qos", qos, "--url", &url];
+        pliant(folder.path(), &publish, b"1\n2\n3\n4\n5\n6\n").expect(0, "");
+        // Under the same name, and not there to take anything.
+        let beside = ["pub", "beside", "x", "--id", &id, "--session-expiry", "3600", "--url", &url];
+        pliant(folder.path(), &beside, b"").expect(0, "");
+        for (count, expected) in [("2", "1\n2\n"), ("1", "3\n"), ("3", "4\n5\n6\n")] {
+            assert_eq!(run(&["--count", count, "--timeout", "20"]), expected, "{filter} {qos}");
+        }
+        assert_eq!(run(&["--timeout", "1"]), "", "{filter} {qos}");
+    }
+}
+
 /// The command line finds the admin API and its token in the data directory.
 #[test]
 fn modules_are_managed_by_data_directory_alone() {

@@ -133,3 +133,44 @@ fn sub_comes_back_after_a_connection_that_broke() {
     assert!(ended.status.success() && said.contains("connecting again in 1 s"), "{said}");
     assert_eq!(ended.stdout, b"1\n2\n");
 }
+
+/// At-least-once in between, exactly-once all the way: what was printed and not yet released comes again, and is not
+/// printed again.
+#[test]
+fn sub_prints_once_what_comes_again_before_its_release() {
+    let broker = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("mqtt://127.0.0.1:{}", broker.local_addr().unwrap().port());
+    let kept = ["--id", "k", "--session-expiry", "60"];
+    let sub = [&["sub", "t", "--count", "3", "--timeout", "30", "--url", &url][..], &kept].concat();
+    let sub = pliant(&sub).spawn().unwrap();
+    let publish = |first, id, payload| [first, 7, 0, 1, b't', 0, id, 0, payload];
+    let come_in = |present: u8, window: u8| {
+        let mut socket = broker.accept().unwrap().0;
+        let connect = packet(&mut socket).1;
+        assert!(connect.windows(3).any(|said| said == [0x21, 0, window]), "receive maximum {window}: {connect:?}");
+        socket.write_all(&[0x20, 3, present, 0, 0]).unwrap();
+        let body = packet(&mut socket).1;
+        socket.write_all(&[0x90, 4, body[0], body[1], 0, 2]).unwrap();
+        socket
+    };
+    // Two at once: each is answered.
+    let mut socket = come_in(0, 3);
+    socket.write_all(&[publish(0x34, 1, b'1'), publish(0x34, 2, b'2')].concat()).unwrap();
+    for id in [1, 2] {
+        assert_eq!(packet(&mut socket), (0x50, vec![0, id]));
+    }
+    socket.write_all(&[0x62, 2, 0, 1]).unwrap();
+    assert_eq!(packet(&mut socket), (0x70, vec![0, 1]));
+    drop(socket);
+    let mut socket = come_in(1, 1);
+    // One of which this process knows nothing, one that comes again, one under an identifier that is free again.
+    let said = [&[0x62, 2, 0, 9][..], &publish(0x3C, 2, b'2'), &publish(0x34, 1, b'3')].concat();
+    socket.write_all(&said).unwrap();
+    assert_eq!(packet(&mut socket), (0x70, vec![0, 9]));
+    assert_eq!(packet(&mut socket), (0x50, vec![0, 2]));
+    assert_eq!(packet(&mut socket), (0x50, vec![0, 1]));
+    assert_eq!(packet(&mut socket).0, 0xE0);
+    let ended = sub.wait_with_output().unwrap();
+    assert!(ended.status.success(), "{}", String::from_utf8_lossy(&ended.stderr));
+    assert_eq!(ended.stdout, b"1\n2\n3\n");
+}

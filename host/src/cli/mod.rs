@@ -12,6 +12,7 @@ mod connect;
 mod log;
 mod log_lines;
 mod module;
+mod mqtt;
 mod output;
 mod progress;
 mod publish;

@@ -82,7 +82,9 @@ pub(crate) fn run(args: &PublishArgs) -> Outcome {
     if args.connect.is_amqp() {
         return amqp::publish(args, properties.user_properties);
     }
-    let (options, tunnel) = args.connect.link()?;
+    let (mut options, tunnel) = args.connect.link()?;
+    // What waits in a session that was kept is for whoever subscribed, not for this.
+    options.set_manual_acks(true);
     let (client, events) = AsyncClient::new(options, AHEAD);
     let more = args.payloads()?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Failure::failed)?;
@@ -291,14 +293,4 @@ impl Sent {
 /// A reason, with what the broker said about it.
 fn words(reason: impl std::fmt::Debug, said: Option<&String>) -> String {
     said.map_or_else(|| format!("{reason:?}"), |said| format!("{reason:?}: {said}"))
-}
-
-/// Says goodbye, as far as there still is somebody to say it to.
-pub(super) async fn goodbye(client: &AsyncClient, events: &mut EventLoop) {
-    if client.try_disconnect().is_err() {
-        return;
-    }
-    let said = async { while !matches!(events.poll().await, Ok(Event::Outgoing(Outgoing::Disconnect)) | Err(_)) {} };
-    // Nothing depends on it any more: whoever is slow here is not waited for.
-    let _ = tokio::time::timeout(Duration::from_secs(1), said).await;
 }

@@ -1,22 +1,27 @@
 //! `pliant sub`: print what arrives.
 
 use super::connect::{ConnectArgs, qos};
-use super::publish::goodbye;
+use super::mqtt::{Connection, FAREWELL};
 use super::tunnel::Tunnel;
 use super::{Failure, Outcome, amqp, output};
 use crate::topic::{self, Limits};
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use clap::Args;
+use rumqttc::v5::mqttbytes::QoS;
 use rumqttc::v5::mqttbytes::v5::{
-    DisconnectReasonCode, Filter, Packet, Publish, RetainForwardRule, SubAck, SubscribeReasonCode,
+    DisconnectReasonCode, Filter, Packet, PubAck, PubComp, PubRec, Publish, RetainForwardRule, SubAck, Subscribe,
+    SubscribeReasonCode,
 };
-use rumqttc::v5::{AsyncClient, ConnectionError, Event, EventLoop};
+use rumqttc::v5::{ConnectionError, MqttOptions, StateError};
 use serde_json::{Map, Value as Json, json};
+use std::collections::HashSet;
 use std::time::Duration;
 
 /// Longest wait before a connection is made again, in seconds.
 const WAIT_SECONDS_MAX: u64 = 30;
+/// Messages that may be on their way here without an acknowledgement.
+const WINDOW: u16 = 1024;
 
 #[derive(Debug, Clone, Args)]
 pub(crate) struct SubscribeArgs {
@@ -54,77 +59,173 @@ pub(crate) fn run(args: &SubscribeArgs) -> Outcome {
         return amqp::subscribe(args);
     }
     let (options, tunnel) = args.connect.link()?;
-    let (client, mut events) = AsyncClient::new(options, 16);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Failure::failed)?;
     runtime.block_on(async {
         tunnel.as_ref().map_or(Ok(()), Tunnel::open)?;
-        let mut seen = 0;
-        let receiving = receive(args, &client, &mut events, tunnel.as_ref(), &mut seen);
+        let mut receiving =
+            Receiving { args, options, tunnel: tunnel.as_ref(), connection: None, seen: 0, unreleased: HashSet::new() };
         let ended = match args.timeout {
-            Some(seconds) => tokio::time::timeout(Duration::from_secs(seconds), receiving).await,
-            None => Ok(receiving.await),
+            Some(seconds) => tokio::time::timeout(Duration::from_secs(seconds), receiving.run()).await,
+            None => Ok(receiving.run().await),
         };
-        match (ended, args.count) {
-            (Ok(Err(failure)), _) => return Err(failure),
-            (Err(_), Some(count)) => {
-                return Err(Failure::Failed(format!("{seen} of {count} messages came in time")));
+        // Whoever is slow here is not waited for: a later run answers what comes then.
+        let _ = tokio::time::timeout(FAREWELL, receiving.release()).await;
+        if let Some(connection) = receiving.connection.take() {
+            connection.finish().await;
+            if let Some(tunnel) = &tunnel {
+                tunnel.finish().await;
             }
-            _ => {}
         }
-        goodbye(&client, &mut events).await;
-        drop(events);
-        if let Some(tunnel) = &tunnel {
-            tunnel.finish().await;
+        match (ended, args.count) {
+            (Ok(outcome), _) => outcome,
+            (Err(_), Some(count)) => {
+                Err(Failure::Failed(format!("{} of {count} messages came in time", receiving.seen)))
+            }
+            (Err(_), None) => Ok(()),
         }
-        Ok(())
     })
 }
 
-/// Prints what comes. A connection that was there and breaks is made again, after a wait that grows.
-async fn receive(
-    args: &SubscribeArgs,
-    client: &AsyncClient,
-    events: &mut EventLoop,
-    tunnel: Option<&Tunnel>,
-    seen: &mut u64,
-) -> Outcome {
-    let filters: Vec<_> = args.filters.iter().map(|filter| args.filter(filter)).collect();
-    // None: it was never there.
-    let mut wait = None;
-    loop {
-        let event = match (events.poll().await, wait) {
-            (Ok(event), _) => event,
-            (Err(error @ ConnectionError::ConnectionRefused(_)), _) | (Err(error), None) => {
-                return Err(args.connect.broken(tunnel, &error, wait.is_some()));
-            }
-            (Err(error), Some(seconds)) => {
-                if let Failure::Failed(reason) = args.connect.broken(tunnel, &error, true) {
-                    eprintln!("{reason}; connecting again in {seconds} s");
+/// What is received, and what is still owed for it.
+struct Receiving<'a> {
+    args: &'a SubscribeArgs,
+    options: MqttOptions,
+    tunnel: Option<&'a Tunnel>,
+    connection: Option<Connection>,
+    /// Messages printed.
+    seen: u64,
+    /// Identifiers of exactly-once messages that were printed and are not yet released: what comes under them was printed.
+    unreleased: HashSet<u16>,
+}
+
+/// Why nothing more comes on a connection.
+enum End {
+    Lost(ConnectionError),
+    Failed(Failure),
+}
+
+impl From<ConnectionError> for End {
+    fn from(error: ConnectionError) -> Self {
+        Self::Lost(error)
+    }
+}
+
+impl From<Failure> for End {
+    fn from(failure: Failure) -> Self {
+        Self::Failed(failure)
+    }
+}
+
+impl Receiving<'_> {
+    /// Prints what comes. A connection that was there and breaks is made again, after a wait that grows.
+    async fn run(&mut self) -> Outcome {
+        // None: it was never there.
+        let mut wait = None;
+        loop {
+            let error = match self.open().await {
+                Ok(()) => {
+                    wait = Some(1);
+                    match self.listen().await {
+                        Ok(()) => return Ok(()),
+                        Err(End::Failed(failure)) => return Err(failure),
+                        Err(End::Lost(error)) => error,
+                    }
                 }
-                tokio::time::sleep(Duration::from_secs(seconds)).await;
-                wait = Some((2 * seconds).min(WAIT_SECONDS_MAX));
-                continue;
+                Err(error) => error,
+            };
+            self.connection = None;
+            let broken = self.args.connect.broken(self.tunnel, &error, wait.is_some());
+            let (Some(seconds), Failure::Failed(reason)) = (wait, &broken) else { return Err(broken) };
+            if matches!(error, ConnectionError::ConnectionRefused(_)) {
+                return Err(broken);
+            }
+            eprintln!("{reason}; connecting again in {seconds} s");
+            tokio::time::sleep(Duration::from_secs(seconds)).await;
+            wait = Some((2 * seconds).min(WAIT_SECONDS_MAX));
+        }
+    }
+
+    /// Connects and subscribes. No more is on its way here than is wanted.
+    async fn open(&mut self) -> Result<(), ConnectionError> {
+        let wanted = self.args.count.map_or(u64::MAX, |count| count - self.seen);
+        self.options.set_receive_maximum(Some(u16::try_from(wanted).unwrap_or(WINDOW).min(WINDOW)));
+        let (mut connection, answer) = Connection::open(&self.options).await?;
+        if !answer.session_present {
+            self.unreleased.clear();
+        }
+        let filters = self.args.filters.iter().map(|filter| self.args.filter(filter));
+        let mut subscribe = Subscribe::new_many(filters, None);
+        subscribe.pkid = 1;
+        connection.say(&Packet::Subscribe(subscribe))?;
+        self.connection = Some(connection);
+        Ok(())
+    }
+
+    async fn listen(&mut self) -> Result<(), End> {
+        while let Some(connection) = &mut self.connection {
+            match connection.next().await? {
+                Packet::Publish(message) => {
+                    self.take(&message)?;
+                    if self.args.count == Some(self.seen) {
+                        break;
+                    }
+                }
+                // It may be of a run before this one.
+                Packet::PubRel(release) => {
+                    self.unreleased.remove(&release.pkid);
+                    connection.say(&Packet::PubComp(PubComp::new(release.pkid, None)))?;
+                }
+                Packet::SubAck(answer) => self.args.granted(&answer)?,
+                Packet::Disconnect(farewell) if comes_back(farewell.reason_code) => {
+                    let reason_string = farewell.properties.and_then(|said| said.reason_string);
+                    let lost = StateError::ServerDisconnect { reason_code: farewell.reason_code, reason_string };
+                    return Err(ConnectionError::from(lost).into());
+                }
+                Packet::Disconnect(farewell) => {
+                    let reason = format!("the broker ended the connection: {:?}", farewell.reason_code);
+                    return Err(Failure::Failed(reason).into());
+                }
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// Waits until what was printed is released. What comes meanwhile is left to a later run.
+    async fn release(&mut self) {
+        while let (Some(connection), false) = (&mut self.connection, self.unreleased.is_empty()) {
+            match connection.next().await {
+                Ok(Packet::PubRel(release)) => {
+                    self.unreleased.remove(&release.pkid);
+                    if connection.say(&Packet::PubComp(PubComp::new(release.pkid, None))).is_err() {
+                        return;
+                    }
+                }
+                Ok(_) => {}
+                Err(_) => return,
+            }
+        }
+    }
+
+    /// Prints a message and then acknowledges it.
+    fn take(&mut self, message: &Publish) -> Result<(), End> {
+        let comes_again = message.qos == QoS::ExactlyOnce && self.unreleased.contains(&message.pkid);
+        if !comes_again {
+            self.args.print(message)?;
+            self.seen += 1;
+        }
+        let answer = match message.qos {
+            QoS::AtMostOnce => return Ok(()),
+            QoS::AtLeastOnce => Packet::PubAck(PubAck::new(message.pkid, None)),
+            QoS::ExactlyOnce => {
+                self.unreleased.insert(message.pkid);
+                Packet::PubRec(PubRec::new(message.pkid, None))
             }
         };
-        match event {
-            Event::Incoming(Packet::ConnAck(_)) => {
-                wait = Some(1);
-                client.try_subscribe_many(filters.clone()).map_err(Failure::failed)?;
-            }
-            Event::Incoming(Packet::SubAck(answer)) => args.granted(&answer)?,
-            Event::Incoming(Packet::Publish(message)) => {
-                args.print(&message)?;
-                *seen += 1;
-                if args.count == Some(*seen) {
-                    return Ok(());
-                }
-            }
-            Event::Incoming(Packet::Disconnect(farewell)) if comes_back(farewell.reason_code) => {}
-            Event::Incoming(Packet::Disconnect(farewell)) => {
-                return Err(Failure::Failed(format!("the broker ended the connection: {:?}", farewell.reason_code)));
-            }
-            _ => {}
+        if let Some(connection) = &mut self.connection {
+            connection.say(&answer)?;
         }
+        Ok(())
     }
 }
 
