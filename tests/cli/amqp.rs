@@ -2,8 +2,13 @@
 
 use super::pliant;
 use crate::access::rig::{PASSWORD, write_users};
+use crate::amqp::link::Terms;
+use crate::amqp::peer::Peer;
+use crate::amqp::value::Value;
+use crate::amqp::{raw, run};
 use crate::doors::rig::Authority;
 use crate::harness::*;
+use fe2o3_amqp::{Connection, Sender, Session};
 use host::config::{ClientCertificate, Transport};
 use host::identity::Anonymous;
 use serde_json::Value as Json;
@@ -63,6 +68,32 @@ fn a_subscription_that_is_kept_finds_what_came_meanwhile() {
     connect(V5).at(broker.address()).open().say("k/1", "meanwhile", 1);
     let found = pliant(&folder, &[&kept[..], &["--count", "1", "--timeout", "30"]].concat(), b"");
     found.expect(0, "meanwhile");
+}
+
+/// Whoever sent it, and whether or not it says where to.
+#[test]
+fn what_comes_for_a_filter_is_printed_with_its_topic() {
+    let Some(broker) = Broker::start() else { return };
+    let (folder, url) = (broker.data(), url(&broker));
+    let kept = ["sub", "t/#", "--url", &url, "--id", "keeper", "--session-expiry", "3600"];
+    pliant(&folder, &[&kept[..], &["--timeout", "1"]].concat(), b"").expect(0, "");
+    let mut peer = Peer::begun(broker.at("amqp"));
+    peer.receiver("in", 0, &Terms { node: Some(raw::source("t/own")), ..Terms::default() });
+    pliant(&folder, &["pub", "t/own", "1", "--url", &url], b"").expect(0, "");
+    let got = peer.delivery();
+    assert_eq!(got.section(0x73).field(2), &Value::Text("t/own".to_owned()), "it says where to");
+    assert_eq!(got.section(0x71), Value::Null, "nobody has asked for more");
+    connect(V5).at(broker.address()).open().say("t/mqtt", "2", 1);
+    run(async {
+        let connection = Connection::open("another", format!("amqp://{}", broker.at("amqp")).as_str()).await;
+        let mut connection = connection.expect("a connection");
+        let mut session = Session::begin(&mut connection).await.expect("a session");
+        let mut sender = Sender::attach(&mut session, "out", "t/bare").await.expect("a sender");
+        sender.send("3").await.expect("it is taken");
+        sender.close().await.expect("it closes");
+    });
+    let found = pliant(&folder, &[&kept[..], &["--verbose", "--count", "3", "--timeout", "30"]].concat(), b"");
+    assert_eq!((found.code, &*found.out), (Some(0), "t/own 1\nt/mqtt 2\nt/bare 3\n"), "{}", found.talk);
 }
 
 #[test]

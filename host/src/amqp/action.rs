@@ -14,7 +14,7 @@ use std::sync::Arc;
 
 /// The link property in which a bridge says which broker it belongs to, and hears which one it has reached.
 pub const NODE_PROPERTY: &str = "pliant-node";
-/// The link property with which a broker says that it tells of each delivery which topic it is of.
+/// The link property with which a receiver asks to be told of each delivery which topic it is of, and a broker says that it does.
 pub const TOPICS_PROPERTY: &str = "pliant-topics";
 /// The delivery annotation with that topic, in the words of the link's client.
 pub const TOPIC_ANNOTATION: &str = "x-opt-pliant-topic";

@@ -71,6 +71,7 @@ fn message(args: &PublishArgs, properties: &[(String, String)], payload: Vec<u8>
         ..Header::default()
     };
     let said = Properties {
+        to: Some(args.topic.clone()),
         content_type: args.content_type.as_deref().map(Symbol::from),
         reply_to: args.response_topic.clone(),
         correlation_id: args.correlation_data.clone().map(MessageId::String),
@@ -86,7 +87,7 @@ fn message(args: &PublishArgs, properties: &[(String, String)], payload: Vec<u8>
         header: Some(header),
         delivery_annotations: None,
         message_annotations: args.retain.then(retain),
-        properties: (said != Properties::default()).then_some(said),
+        properties: Some(said),
         application_properties: (!properties.is_empty()).then(|| own.build()),
         body: Data(payload.into()),
         footer: None,

@@ -1,14 +1,16 @@
 //! `pliant sub` over AMQP: a receiving link for each address; a message is settled when it has been printed.
 
 use super::{Opened, run, settling};
+use crate::amqp::{TOPIC_ANNOTATION, TOPICS_PROPERTY};
 use crate::bridge::receiving;
 use crate::cli::subscribe::SubscribeArgs;
 use crate::cli::{Failure, Outcome, output};
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use fe2o3_amqp::link::delivery::DeliveryInfo;
+use fe2o3_amqp::types::messaging::annotations::OwnedKey;
 use fe2o3_amqp::types::messaging::{Body, Message, MessageId, Source, TerminusDurability, TerminusExpiryPolicy};
-use fe2o3_amqp::types::primitives::{SimpleValue, Value};
+use fe2o3_amqp::types::primitives::{SimpleValue, Symbol, Value};
 use fe2o3_amqp::{Delivery, Receiver};
 use serde_json::{Map, Value as Json, json};
 use std::time::Duration;
@@ -81,6 +83,7 @@ async fn attach(args: &SubscribeArgs, opened: &mut Opened, filter: &str) -> Resu
         .source(source.build())
         .sender_settle_mode(sender_settles)
         .receiver_settle_mode(receiver_settles)
+        .properties([(Symbol::from(TOPICS_PROPERTY), Value::Bool(true))].into_iter().collect())
         .attach(&mut opened.session)
         .await;
     attached.map_err(|error| {
@@ -127,13 +130,22 @@ async fn listen(
 }
 
 fn print(args: &SubscribeArgs, at: usize, message: &Message<Body<Value>>) -> Outcome {
-    let address = message.properties.as_ref().and_then(|said| said.to.as_deref()).unwrap_or(&args.filters[at]);
+    let to = || message.properties.as_ref()?.to.as_deref();
+    let address = topic(message).or_else(to).unwrap_or(&args.filters[at]);
     let payload = payload(&message.body);
     if args.json {
         return output::json(&document(address, &payload, message));
     }
     let topic = if args.verbose { [address.as_bytes(), b" "].concat() } else { Vec::new() };
     output::bytes(&[&topic, &payload[..], b"\n"].concat())
+}
+
+/// The topic that a broker of ours says it is of.
+fn topic(message: &Message<Body<Value>>) -> Option<&str> {
+    message.delivery_annotations.as_ref()?.0.iter().find_map(|told| match told {
+        (OwnedKey::Symbol(key), Value::String(topic)) if key.as_str() == TOPIC_ANNOTATION => Some(topic.as_str()),
+        _ => None,
+    })
 }
 
 /// Data and texts as they are, anything else in words.

@@ -137,13 +137,17 @@ impl Side {
     }
 
     /// Agrees with what is asked for. Whoever says which broker it is hears the same of this one: with it bridges see that a
-    /// message has been here before.
+    /// message has been here before. They are told the topic of each message, as is whoever asks for that alone.
     fn agree(&self, attach: &Attach) -> AttachReply {
         let mut reply = AttachReply::agree(attach);
-        let asks = attach.properties.contains_key(&Symbol::from(NODE_PROPERTY));
-        if let Some(node) = self.context.broker.node().filter(|_| asks) {
+        let names_itself = attach.properties.contains_key(&Symbol::from(NODE_PROPERTY));
+        let node = self.context.broker.node().filter(|_| names_itself);
+        if let Some(node) = node {
             reply.properties.insert(Symbol::from(NODE_PROPERTY), Value::String(node.to_string()));
-            reply.properties.insert(Symbol::from(TOPICS_PROPERTY), Value::Bool(true));
+        }
+        let topics = Symbol::from(TOPICS_PROPERTY);
+        if node.is_some() || attach.properties.get(&topics) == Some(&Value::Bool(true)) {
+            reply.properties.insert(topics, Value::Bool(true));
         }
         reply
     }
