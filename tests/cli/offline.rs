@@ -13,7 +13,7 @@ fn wrong_usage_ends_with_2_and_names_what_is_wrong() {
     for (arguments, says) in [
         (&["nonsense"][..], "unrecognized subcommand"),
         (&["serve", "--log", "a=b=c"], "--log"),
-        (&["check", "--set", "workers=many"], "whole number"),
+        (&["check", "--sett", "workers=2"], "--sett"),
         (&["check", "--set", "workers"], "key.path=value"),
         (&["bench", "--url", "wss://localhost"], "mqtt://, amqp:// and amqps://"),
         (&["pub", "a/#", "x"], "wildcard"),
@@ -58,6 +58,22 @@ fn check_says_what_is_wrong_with_file_and_line() {
         pliant(folder.path(), &["check", "--config", "c.toml"], b"").expect(code, says);
     }
     assert!(!folder.path().join("data").exists(), "checking starts nothing");
+}
+
+/// Wherever it stands.
+#[test]
+fn a_wrong_setting_on_the_command_line_is_a_wrong_configuration() {
+    let folder = tempfile::tempdir().unwrap();
+    for (set, says) in [
+        ("store.durability=foo", "--set store.durability: "),
+        ("workers=many", "whole number"),
+        ("listner.mqtt.bind=x", "the nearest is"),
+        ("listener.mqtt.bind=0.0.0.0:0", "allow_anonymous"),
+    ] {
+        for command in ["check", "serve"] {
+            pliant(folder.path(), &[command, "--set", set], b"").expect(1, says);
+        }
+    }
 }
 
 #[test]
@@ -151,8 +167,9 @@ fn a_broker_that_cannot_start_says_why_in_one_line() {
         (bind.as_str(), 1, "another program uses that port"),
         ("data_dir=file", 1, "data directory: "),
         ("auth.password_file=none", 1, "--set auth.password_file: auth.password_file: "),
-        ("listener.mqtt.bind=0.0.0.0:0", 2, "allow_anonymous"),
-        ("listner.mqtt.bind=x", 2, "the nearest is"),
+        ("listener.mqtt.bind=0.0.0.0:0", 1, "allow_anonymous"),
+        ("listner.mqtt.bind=x", 1, "the nearest is"),
+        ("workers", 2, "key.path=value"),
     ] {
         let ended = pliant(folder.path(), &["--log", "off", "--set", "admin.bind=127.0.0.1:0", "--set", set], b"");
         ended.expect(code, says);

@@ -46,7 +46,7 @@ impl Failure {
         Self::Failed(reason.to_string())
     }
 
-    /// A configuration that is wrong: wrong usage where only flags are.
+    /// A configuration that is wrong: wrong usage where flags cannot even be read.
     pub(crate) fn config(error: &crate::config::ConfigError) -> Self {
         if error.is_usage() { Self::Usage(error.to_string()) } else { Self::Failed(error.to_string()) }
     }

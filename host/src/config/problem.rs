@@ -13,6 +13,8 @@ pub enum Origin {
     Environment(String),
     /// A flag of the command line, as written up to its `=`.
     Flag(String),
+    /// A flag of the command line of which it cannot be told what it sets.
+    Unreadable(String),
 }
 
 impl fmt::Display for Origin {
@@ -20,7 +22,7 @@ impl fmt::Display for Origin {
         match self {
             Self::File(path, line) => write!(f, "{}:{line}", path.display()),
             Self::Environment(name) => write!(f, "environment variable {name}"),
-            Self::Flag(flag) => f.write_str(flag),
+            Self::Flag(flag) | Self::Unreadable(flag) => f.write_str(flag),
         }
     }
 }
@@ -48,9 +50,10 @@ impl fmt::Display for Problem {
 pub struct ConfigError(pub Vec<Problem>);
 
 impl ConfigError {
-    /// Whether all of it stands on the command line: then the program was called in a wrong way.
+    /// Whether all of it are flags that cannot be read: then the program was called in a wrong way. A setting that is wrong
+    /// is that wherever it stands.
     pub fn is_usage(&self) -> bool {
-        self.0.iter().all(|problem| matches!(problem.origin, Some(Origin::Flag(_))))
+        self.0.iter().all(|problem| matches!(problem.origin, Some(Origin::Unreadable(_))))
     }
 }
 

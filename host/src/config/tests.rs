@@ -386,11 +386,13 @@ fn one_thing_that_is_wrong_is_one_line() {
 }
 
 #[test]
-fn what_is_wrong_on_the_command_line_alone_is_wrong_usage() {
+fn flags_that_cannot_be_read_are_wrong_usage_and_what_they_say_is_not() {
     for (environment, flags, usage) in [
-        (&[][..], &["workers=-1"][..], true),
+        (&[][..], &["workers=-1"][..], false),
         (&[], &["workers"], true),
-        (&[], &["no.such=1", "listener.b.enabled=true"], true),
+        (&[], &["workers", "=1"], true),
+        (&[], &["workers", "workers=-1"], false),
+        (&[], &["no.such=1", "listener.b.enabled=true"], false),
         (&[("PLIANT__WORKERS", "x")], &[], false),
         (&[("PLIANT__WORKERS", "x")], &["no.such=1"], false),
     ] {

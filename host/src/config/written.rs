@@ -76,7 +76,7 @@ pub(super) fn from_flags(flags: &[String]) -> Said {
                 origin: Origin::Flag(format!("--set {key}")),
             }),
             _ => problems.push(Problem {
-                origin: Some(Origin::Flag(format!("--set {flag}"))),
+                origin: Some(Origin::Unreadable(format!("--set {flag}"))),
                 message: "expected key.path=value".to_owned(),
             }),
         }
