@@ -163,3 +163,24 @@ fn what_a_module_says_is_worthless_at_once_reaches_nobody() {
     }
     client.expect_nothing();
 }
+
+/// Five failures would put the module into quarantine, and what is sent to exchanges would go nowhere.
+#[test]
+fn what_is_too_much_for_the_queues_of_an_exchange_is_refused_and_the_exchange_stays() {
+    let Some(broker) = Broker::start() else { return };
+    let admin = broker.admin();
+    let bindings = json!([{ "queue": "a" }, { "queue": "b" }, { "queue": "c" }]);
+    let config = json!({ "exchanges": [{ "name": "all", "type": "fanout", "bindings": bindings }] });
+    admin.put("/api/v1/modules/exchanges/config", &config).expect(200);
+    let mut client = connect(V5).at(broker.address()).open();
+    let mut reader = connect(V5).at(broker.address()).open();
+    reader.subscribe("/queues/c", 1);
+    let large = "x".repeat(1_200_000);
+    for _ in 0..10 {
+        assert_eq!(client.publish(&Publish::new("/exchanges/all/k", &large, 1)), QUOTA_EXCEEDED);
+    }
+    let module = admin.get("/api/v1/modules/exchanges").expect(200).json();
+    assert_eq!((&module["state"], &module["failures"]), (&json!("active"), &json!(0)), "{module}");
+    client.say("/exchanges/all/k", "small", 1);
+    reader.expect("/queues/c", "small", 1);
+}

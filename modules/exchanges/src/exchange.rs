@@ -4,8 +4,14 @@ use crate::key;
 use alloc::collections::BTreeMap;
 use pliant_guest::prelude::*;
 
-/// Most queues that get one message.
+/// Most queues of an exchange.
 const QUEUES_MAX: usize = 256;
+/// Most queues that get one message: itself, and as many copies as the broker takes of one call (`wasm.wishes_max`).
+const RECEIVERS_MAX: usize = 65;
+/// Bytes of those copies: what the broker takes (`wasm.wish_bytes_max`), less a little.
+const COPIES_BYTES_MAX: u64 = (2 << 20) - (64 << 10);
+/// What the broker counts for a user property beside its name and value.
+const PROPERTY_BYTES: usize = 32;
 
 /// As the operator writes it.
 #[derive(Debug, Deserialize)]
@@ -114,7 +120,10 @@ impl Exchange {
         bindings.sort_by(|a: &Binding, b| a.queue.cmp(&b.queue));
         let queues = 1 + bindings.windows(2).filter(|pair| pair[0].queue != pair[1].queue).count();
         if queues > QUEUES_MAX {
-            return Err(wrong("bindings", "too many queues"));
+            return Err(wrong("bindings", "an exchange has 256 queues at most"));
+        }
+        if config.kind == Kind::Fanout && queues > RECEIVERS_MAX {
+            return Err(wrong("bindings", "65 queues at most get one message"));
         }
         Ok(Self { name: config.name, refuses: config.unroutable == Unroutable::Refuse, bindings })
     }
@@ -129,6 +138,27 @@ impl Exchange {
         }
         found
     }
+}
+
+/// Whether the broker takes such copies of a message to these queues. It would take more for a failure of this module.
+pub fn may_return(name: &str, others: &[&str], envelope: &Envelope, payload: u64) -> Result<(), Refusal> {
+    let refuse =
+        |why: String| Err(Refusal { kind: RefusalKind::QuotaExceeded, reason: format!("exchange {name}: {why}") });
+    let queues = others.len() + 1;
+    if queues > RECEIVERS_MAX {
+        return refuse(format!("{queues} queues would get the message, {RECEIVERS_MAX} may"));
+    }
+    let optional = [&envelope.content_type, &envelope.response_topic].into_iter().flatten().map(String::len);
+    let user = envelope.user_properties.iter().map(|(name, value)| name.len() + value.len() + PROPERTY_BYTES);
+    let data = envelope.correlation_data.as_ref().map_or(0, Vec::len);
+    let each = payload + (optional.sum::<usize>() + user.sum::<usize>() + data) as u64;
+    let topics: usize = others.iter().map(|queue| queue.len()).sum();
+    if each * others.len() as u64 + topics as u64 > COPIES_BYTES_MAX {
+        return refuse(format!(
+            "{queues} queues would get {each} bytes each, and all but one may get {COPIES_BYTES_MAX} together"
+        ));
+    }
+    Ok(())
 }
 
 impl Binding {

@@ -28,7 +28,12 @@
 //! publisher waits or is refused. NAME and KEY may be percent-encoded (RFC 3986).
 //!
 //! What no binding fits is taken as a message of its address, which a subscriber of `/exchanges/#` sees, unless the exchange
-//! says `"unroutable": "refuse"`. An exchange that is not there refuses. Up to 256 queues get one message.
+//! says `"unroutable": "refuse"`. An exchange that is not there refuses.
+//!
+//! Up to 65 queues get one message, and all copies but the first may have 2 MiB together (less 64 KiB), headers and properties
+//! included: what a call may return unless the broker is configured otherwise (`wasm.wishes_max`, `wasm.wish_bytes_max`; who
+//! lowers these has to keep to less). A message that is too much is refused as past a quota, and so is the configuration of a
+//! `fanout` with more queues.
 #![cfg_attr(target_family = "wasm", no_std)]
 extern crate alloc;
 
@@ -95,6 +100,9 @@ impl Routing for Exchanges {
                 false => Decision::keep(),
             };
         };
+        if let Err(refusal) = exchange::may_return(&name, others, &envelope, payload.size()) {
+            return Decision::refuse(refusal);
+        }
         let to = |queue: &str| Envelope { topic: queue.to_owned(), retain: false, ..envelope.clone() };
         let mut decision = Decision::readdress(to(first));
         if !others.is_empty() {

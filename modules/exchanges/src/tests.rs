@@ -101,6 +101,45 @@ fn what_is_no_exchange_is_refused() {
     assert_eq!(kept, Decision::keep());
 }
 
+/// An exchange of so many queues that all get a message.
+fn wide(kind: &str, queues: usize) -> String {
+    let key = if kind == "topic" { r##", "key": "#""## } else { "" };
+    let bindings: Vec<_> = (0..queues).map(|queue| format!(r#"{{"queue": "q{queue}"{key}}}"#)).collect();
+    format!(r#"{{"exchanges": [{{"name": "w", "type": "{kind}", "bindings": [{}]}}]}}"#, bindings.join(","))
+}
+
+/// More than a broker takes of one call would be a failure of the module, and after five of them it would be out of work.
+#[test]
+fn more_than_a_call_may_return_is_refused() {
+    for (kind, queues, bytes, refused) in [
+        ("fanout", 65, 10, false),
+        ("topic", 65, 10, false),
+        ("topic", 66, 10, true),
+        ("fanout", 1, 10 << 20, false),
+        ("fanout", 2, 2_000_000, false),
+        ("fanout", 2, 2 << 20, true),
+        ("fanout", 3, 1_100_000, true),
+        ("fanout", 65, 30_000, false),
+        ("fanout", 65, 32_768, true),
+    ] {
+        let (module, _) = testing::configure::<Exchanges>(&wide(kind, queues)).unwrap();
+        let envelope = Envelope::new("/exchanges/w/k").property("a", "b");
+        let decision = module.on_publish(&testing::client("c"), envelope, &Payload::from(&vec![0; bytes][..]));
+        let case = format!("{queues} queues of type {kind}, {bytes} bytes");
+        match decision.verdict {
+            Verdict::Readdress(_) if !refused => assert_eq!(decision.also.len(), queues - 1, "{case}"),
+            Verdict::Refuse(refusal) if refused => {
+                assert_eq!(refusal.kind, RefusalKind::QuotaExceeded, "{case}");
+                assert!(refusal.reason.contains("exchange w"), "{case}: {}", refusal.reason);
+                assert!(decision.also.is_empty());
+            }
+            other => panic!("{case}: {other:?}"),
+        }
+    }
+    let refusal = testing::configure::<Exchanges>(&wide("fanout", 66)).unwrap_err();
+    assert!(refusal.reason.contains("bindings: "), "{}", refusal.reason);
+}
+
 #[test]
 fn configurations_that_make_no_sense_are_refused() {
     for (exchange, expected) in [
