@@ -75,6 +75,11 @@ impl Topic {
         &self.0
     }
 
+    /// Whether it is within other bounds than those that it was made with.
+    pub fn check_length(&self, limits: &Limits) -> Result<(), NameError> {
+        check_length(&self.0, limits)
+    }
+
     /// Whether only the broker itself publishes here (MQTT 5.0, 4.7.2): all below `$SYS` but the state of bridges, and
     /// what looks like a shared subscription.
     pub fn is_reserved(&self) -> bool {

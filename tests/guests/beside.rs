@@ -90,7 +90,7 @@ impl Translation for Beside {
     }
 
     fn from_amqp(&self, topic: &str, message: AmqpMessage) -> Result<(Envelope, Vec<u8>), Refusal> {
-        let mut envelope = Envelope::new(topic);
+        let mut envelope = Envelope { response_topic: message.reply_to.clone(), ..Envelope::new(topic) };
         for (name, value) in &message.application_properties {
             envelope = envelope.property(name, format!("{value:?}"));
         }

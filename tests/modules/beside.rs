@@ -5,6 +5,7 @@ use OnFailure::{Bypass, Discard, Refuse};
 use host::client::Departure;
 use host::message::{Envelope, Guarantee, Message, RefusalKind, Time};
 use host::sections::{Body, Sections, Value};
+use host::topic::Limits as TopicLimits;
 use host::wasm::{EventKinds, Happening, Leaves, Limits, Loss, OnFailure, Pulses};
 use std::sync::Arc;
 
@@ -73,6 +74,49 @@ fn a_chain_of_losses_ends_at_the_hop_limit() {
     let last = Message::new(Envelope { hops: limits().hops_max, ..envelope("lost") }, 0, b"");
     assert!(chain.tell(&mut rig.guests, &[Happening::Lost(last, Loss::Unroutable)]).is_empty());
     assert_eq!(rig.past_the_hop_limit(), 1);
+}
+
+/// Its clients choose how long their ids are, and its module makes topics of them.
+#[test]
+fn a_wish_past_the_operators_bounds_of_topics_comes_to_nothing_and_the_others_come_true() {
+    let topics = TopicLimits { bytes_max: 10, ..TopicLimits::default() };
+    let mut rig = Rig::with(Limits { topics, ..limits() });
+    rig.deploy("beside", "beside", 1, Refuse, r#"{"filters": ["lost/#"]}"#);
+    let unmet = |rig: &Rig| {
+        let unmet = rig.modules.unmet_wishes();
+        unmet.iter().filter(|(_, reason, _)| *reason == "topic").map(|(.., count)| count).sum::<u64>()
+    };
+    let lost = || Happening::Lost(message("lost/x", b""), Loss::Expired);
+    for count in 1..=10 {
+        let happened = [Happening::Connected(Arc::new(client())), lost()];
+        let wishes = rig.chain().tell(&mut rig.guests, &happened);
+        let topics: Vec<_> = wishes.iter().map(|wish| wish.message.topic().as_str()).collect();
+        assert_eq!((topics, unmet(&rig)), (vec!["told/lost"], count));
+    }
+    assert_eq!(rig.modules.chain().generation(), 2, "nothing was taken out of the way");
+    let topics = TopicLimits { levels_max: 1, ..TopicLimits::default() };
+    let mut rig = Rig::with(Limits { topics, ..limits() });
+    rig.deploy("beside", "beside", 1, Refuse, r#"{"tick_milliseconds": 1000}"#);
+    let mut pulses = Pulses::default();
+    for (now, count) in [(0, 0), (1_000, 1)] {
+        assert!(rig.chain().tick(&mut rig.guests, &mut pulses, Time(now)).0.is_empty());
+        assert_eq!(unmet(&rig), count);
+    }
+}
+
+#[test]
+fn a_response_topic_past_the_operators_bounds_is_left_out() {
+    let topics = TopicLimits { levels_max: 2, ..TopicLimits::default() };
+    let mut rig = Rig::with(Limits { topics, ..limits() });
+    rig.deploy("beside", "beside", 1, Refuse, "{}");
+    for (reply_to, expected) in [("a/b", Some("a/b")), ("a/b/c", None), (&*"a".repeat(70_000), None)] {
+        let sections = Sections { reply_to: Some(reply_to.to_owned()), ..Sections::default() };
+        let (envelope, _) = rig.chain().from_amqp(&mut rig.guests, "b", &sections).unwrap().expect("it translates");
+        let response = envelope.properties.and_then(|properties| properties.response_topic);
+        assert_eq!(response.as_deref(), expected);
+    }
+    let sections = Sections { reply_to: Some("a/#".to_owned()), ..Sections::default() };
+    assert!(rig.chain().from_amqp(&mut rig.guests, "b", &sections).is_err(), "that is no topic");
 }
 
 #[test]

@@ -4,6 +4,7 @@ use super::rig::{Rig, client, envelope, limits, message, property, scope};
 use OnFailure::{Bypass, Refuse};
 use host::client::Departure;
 use host::message::{Envelope, Message, Properties, RefusalKind, Time, Will};
+use host::topic::Limits as TopicLimits;
 use host::wasm::{Action, Chain, Credentials, Guests, Limits, OnFailure, Outcome, Replay, RetainAsk, Retention};
 
 #[test]
@@ -212,6 +213,16 @@ fn wills_pass_through_the_modules_when_left_and_when_due() {
     let due = chain.will_due(&mut rig.guests, &client(), kept, Departure::KeepAliveExpired);
     let due: Vec<_> = due.iter().map(|m| (m.topic().as_str().to_owned(), m.payload().to_vec())).collect();
     assert_eq!(due, [("w".into(), b"bye".to_vec()), ("gone/a".into(), b"c1 Departure::KeepAliveExpired".to_vec())]);
+}
+
+#[test]
+fn what_is_published_beside_a_will_under_too_deep_a_topic_comes_to_nothing() {
+    let mut rig = Rig::with(Limits { topics: TopicLimits { levels_max: 2, ..TopicLimits::default() }, ..limits() });
+    rig.deploy("a", "answers", 1, Refuse, r#"{"beside": ["gone/a/b", "gone/a"]}"#);
+    let will = Will { message: message("w", b"bye"), delay_seconds: 0 };
+    let due = rig.chain().will_due(&mut rig.guests, &client(), will, Departure::Clean);
+    assert_eq!(due.iter().map(|message| message.topic().as_str()).collect::<Vec<_>>(), ["w", "gone/a"]);
+    assert!(rig.modules.unmet_wishes().iter().any(|(_, reason, count)| (*reason, *count) == ("topic", 1)));
 }
 
 #[test]

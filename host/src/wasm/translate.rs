@@ -6,7 +6,7 @@ use super::bindings::pliant::broker::types as wit;
 use super::limits::Limits;
 use crate::client::{Client, Departure, Protocol, Scope};
 use crate::message::{Envelope, Guarantee, Message, Properties, Refusal, RefusalKind, Time, Will};
-use crate::topic::Topic;
+use crate::topic::{Limits as TopicLimits, NameError, Topic};
 use smallvec::SmallVec;
 
 /// User properties as the bindings want them.
@@ -17,6 +17,9 @@ const PROPERTY_BYTES_MAX: usize = 65_535;
 
 /// When what is worthless from the start has expired: whatever thread looks at its clock, that was before.
 const LONG_AGO: Time = Time(1);
+
+/// Longer or deeper no topic can be (MQTT 5.0, 4.7.3), whatever the operator allows.
+const TOPICS: TopicLimits = TopicLimits { bytes_max: 65_535, levels_max: 65_536 };
 
 /// Bytes of a reason that is shown to a client.
 const REASON_BYTES_MAX: usize = 1_024;
@@ -149,10 +152,17 @@ pub(super) struct Incoming<'a> {
 
 impl Incoming<'_> {
     pub(super) fn envelope(&self, envelope: wit::EnvelopeResult) -> Result<Envelope, String> {
-        let topic = Topic::new(&envelope.topic, &self.limits.topics)
+        self.envelope_within(&self.limits.topics, envelope)
+    }
+
+    fn envelope_within(&self, topics: &TopicLimits, mut envelope: wit::EnvelopeResult) -> Result<Envelope, String> {
+        let topic = Topic::new(&envelope.topic, topics)
             .map_err(|error| format!("topic {:?}: {error}", shortened(&envelope.topic)))?;
-        if let Some(name) = &envelope.response_topic {
-            Topic::new(name, &self.limits.topics).map_err(|error| format!("response topic: {error}"))?;
+        match envelope.response_topic.as_ref().map(|name| Topic::new(name, &self.limits.topics)) {
+            None | Some(Ok(_)) => {}
+            // Nobody could answer there. How long it is may be a client's choice, which is not to make the module fail.
+            Some(Err(NameError::TooLong | NameError::TooDeep)) => envelope.response_topic = None,
+            Some(Err(error)) => return Err(format!("response topic: {error}")),
         }
         let properties = Properties {
             content_type: envelope.content_type.map(|text| boxed("content type", text)).transpose()?,
@@ -194,7 +204,17 @@ impl Incoming<'_> {
         publisher: u64,
         left: &mut usize,
     ) -> Result<Message, String> {
-        let envelope = self.envelope(message.envelope)?;
+        self.message_within(&self.limits.topics, message, publisher, left)
+    }
+
+    fn message_within(
+        &self,
+        topics: &TopicLimits,
+        message: wit::MessageResult,
+        publisher: u64,
+        left: &mut usize,
+    ) -> Result<Message, String> {
+        let envelope = self.envelope_within(topics, message.envelope)?;
         let properties = envelope.properties.as_ref().map_or(0, |properties| properties.size());
         let size = message.payload.len() + envelope.topic.as_str().len() + properties;
         *left = left.checked_sub(size).ok_or("more bytes of messages than a module may return")?;
@@ -202,10 +222,25 @@ impl Incoming<'_> {
     }
 
     pub(super) fn messages(&self, messages: Vec<wit::MessageResult>, left: &mut usize) -> Result<Vec<Message>, String> {
+        self.messages_within(&self.limits.topics, messages, left)
+    }
+
+    /// Messages that come true one by one: of a topic that is past the operator's bounds the caller makes an unmet wish
+    /// ([`super::hooks::Wish::within_bounds`]).
+    pub(super) fn wishes(&self, messages: Vec<wit::MessageResult>, left: &mut usize) -> Result<Vec<Message>, String> {
+        self.messages_within(&TOPICS, messages, left)
+    }
+
+    fn messages_within(
+        &self,
+        topics: &TopicLimits,
+        messages: Vec<wit::MessageResult>,
+        left: &mut usize,
+    ) -> Result<Vec<Message>, String> {
         if messages.len() > self.limits.wishes_max {
             return Err(format!("{} messages, {} are allowed", messages.len(), self.limits.wishes_max));
         }
-        messages.into_iter().map(|message| self.message(message, 0, left)).collect()
+        messages.into_iter().map(|message| self.message_within(topics, message, 0, left)).collect()
     }
 
     pub(super) fn will(&self, will: WillResult, publisher: u64) -> Result<Will, String> {

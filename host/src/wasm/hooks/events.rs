@@ -119,13 +119,13 @@ impl Chain {
                 |inner, messages| {
                     let hops = hops.saturating_add(1);
                     let incoming = Incoming { limits: &inner.limits, now: (inner.clock)(), about: None, hops };
-                    incoming.messages(messages, &mut { inner.limits.wish_bytes_max })
+                    incoming.wishes(messages, &mut { inner.limits.wish_bytes_max })
                 },
                 |messages| format!("{} to publish", messages.len()),
             );
             wishes.extend(Wish::of(link, answer.unwrap_or_default()));
         }
-        Wish::within_hops(guests, &mut wishes);
+        Wish::within_bounds(guests, &mut wishes);
         wishes
     }
 }

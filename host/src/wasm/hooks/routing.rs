@@ -90,7 +90,7 @@ impl Chain {
 
 /// Wishes past the hop limit end here, so that loops end.
 fn finish(guests: &Guests, outcome: Outcome, mut wishes: Vec<Wish>) -> Verdict {
-    Wish::within_hops(guests, &mut wishes);
+    Wish::within_bounds(guests, &mut wishes);
     Verdict { outcome, wishes }
 }
 

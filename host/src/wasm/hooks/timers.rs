@@ -35,7 +35,7 @@ impl Chain {
             *next = now.plus_milliseconds(milliseconds);
             wishes.extend(self.tick_one(guests, link, now));
         }
-        Wish::within_hops(guests, &mut wishes);
+        Wish::within_bounds(guests, &mut wishes);
         (wishes, pulses.next.values().min().copied())
     }
 
@@ -54,7 +54,7 @@ impl Chain {
             },
             |inner, messages| {
                 let incoming = Incoming { limits: &inner.limits, now, about: None, hops: 1 };
-                incoming.messages(messages, &mut { inner.limits.wish_bytes_max })
+                incoming.wishes(messages, &mut { inner.limits.wish_bytes_max })
             },
             |messages| format!("{} to publish", messages.len()),
         );

@@ -6,6 +6,7 @@ use super::super::meter::Hook;
 use super::super::modules::Inner;
 use super::super::pool::{Ask, Guests};
 use super::super::translate::{self, Incoming};
+use super::Wish;
 use crate::client::{Client, Departure};
 use crate::message::{Message, Refusal, Will};
 use std::sync::Arc;
@@ -97,7 +98,7 @@ impl Chain {
     ) -> Option<Vec<Message>> {
         let pairs = translate::pairs(will.message.envelope());
         let ask = Ask { chain: self, link, hook: Hook::WillDue, message: None, about: will.message.topic().as_str() };
-        guests.ask(
+        let messages = guests.ask(
             &ask,
             |inner, exports, store| match &exports.will_handling {
                 Some(guest) => {
@@ -110,7 +111,7 @@ impl Chain {
                 None => Ok(vec![will.message.clone()]),
                 Some(messages) => {
                     let mut left = inner.limits.wish_bytes_max;
-                    let messages = incoming(inner, will).messages(messages, &mut left)?;
+                    let messages = incoming(inner, will).wishes(messages, &mut left)?;
                     // Whatever a module makes of a will, it is its owner's.
                     let owner = will.message.publisher();
                     Ok(messages.into_iter().map(|message| message.published_by(owner)).collect())
@@ -120,7 +121,8 @@ impl Chain {
                 let topics: Vec<_> = messages.iter().map(|message| message.topic().as_str()).collect();
                 format!("publish {topics:?}")
             },
-        )
+        );
+        Some(Wish::of_them_within_bounds(guests, link, messages?))
     }
 }
 

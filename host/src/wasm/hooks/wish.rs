@@ -4,6 +4,7 @@ use super::super::chain::Link;
 use super::super::imports::log::LogLevel;
 use super::super::pool::Guests;
 use super::super::services::Services;
+use super::super::translate::shortened;
 use crate::message::Message;
 use crate::metrics::Counter;
 use parking_lot::Mutex;
@@ -24,6 +25,8 @@ pub enum Unmet {
     Hops,
     /// More wishes come of one message than may.
     Budget,
+    /// Its topic is longer or deeper than the operator allows.
+    Topic,
     /// Its topic is the broker's own.
     Reserved,
     /// The module may not publish there.
@@ -34,9 +37,10 @@ pub enum Unmet {
     Refused,
 }
 
-const ALL: [(Unmet, &str); 6] = [
+const ALL: [(Unmet, &str); 7] = [
     (Unmet::Hops, "hops"),
     (Unmet::Budget, "budget"),
+    (Unmet::Topic, "topic"),
     (Unmet::Reserved, "reserved"),
     (Unmet::Denied, "denied"),
     (Unmet::Full, "full"),
@@ -86,7 +90,7 @@ impl Wish {
             std::mem::take(untold)
         };
         let more = if untold == 0 { String::new() } else { format!(" (and {untold} more like it before)") };
-        let (module, topic) = (&*self.by.module, self.message.topic().as_str());
+        let (module, topic) = (&*self.by.module, shortened(self.message.topic().as_str()));
         self.by.log.keep(now, LogLevel::Warn, &format!("a wish for {topic:?} comes to nothing: {why}{more}"));
         tracing::warn!(module, topic, why, untold, "a module's wish comes to nothing");
     }
@@ -96,22 +100,34 @@ impl Wish {
         messages.into_iter().map(move |message| Self { message, by: by.clone() })
     }
 
-    /// Leaves out and counts those past the hop limit, so that loops end.
-    pub(super) fn within_hops(guests: &Guests, wishes: &mut Vec<Self>) {
+    /// Leaves out and counts those past the hop limit, so that loops end, and those past the bounds of topics, which are
+    /// often made of what clients call themselves.
+    pub(super) fn within_bounds(guests: &Guests, wishes: &mut Vec<Self>) {
         if wishes.is_empty() {
             return;
         }
-        let most = guests.inner().limits.hops_max;
+        let limits = &guests.inner().limits;
         wishes.retain(|wish| {
-            let is_within = wish.message.envelope().hops <= most;
-            if !is_within && !guests.rehearses() {
-                wish.comes_to_nothing(
-                    Unmet::Hops,
-                    &format!("wasm.hops_max ({most}) wishes led to it, one to the next"),
-                );
+            let (unmet, why) = if wish.message.envelope().hops > limits.hops_max {
+                let most = limits.hops_max;
+                (Unmet::Hops, format!("wasm.hops_max ({most}) wishes led to it, one to the next"))
+            } else if let Err(error) = wish.message.topic().check_length(&limits.topics) {
+                (Unmet::Topic, format!("{error} (topic.bytes_max, topic.levels_max)"))
+            } else {
+                return true;
+            };
+            if !guests.rehearses() {
+                wish.comes_to_nothing(unmet, &why);
             }
-            is_within
+            false
         });
+    }
+
+    /// Of messages that a module returned those within the same bounds.
+    pub(super) fn of_them_within_bounds(guests: &Guests, link: &Link, messages: Vec<Message>) -> Vec<Message> {
+        let mut wishes = Self::of(link, messages).collect();
+        Self::within_bounds(guests, &mut wishes);
+        wishes.into_iter().map(|wish| wish.message).collect()
     }
 }
 
