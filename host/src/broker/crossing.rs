@@ -269,6 +269,10 @@ impl Broker {
         }
         let made = chain.from_amqp(&mut worker.guests, envelope.topic.as_str(), &sections)?;
         let Some(mut made) = made else { return Ok(None) };
+        if let Some(properties) = &made.0.properties {
+            // Whoever sees it next has no more room.
+            is_translatable(properties.user.len(), properties.size())?;
+        }
         if let Some(long) = long.filter(|_| made.1.is_empty()) {
             made.1 = long;
         }

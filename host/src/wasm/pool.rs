@@ -1,5 +1,6 @@
 //! Warm instances of one worker thread. A trapped one is never put back.
 
+use super::breaker::What;
 use super::chain::{Chain, Link};
 use super::fault::Fault;
 use super::instance::{Cell, Exports, Instance, Terms};
@@ -108,9 +109,9 @@ pub(super) struct Ask<'a> {
 }
 
 impl Ask<'_> {
-    /// What the call is about, as a number.
-    fn what(&self) -> u64 {
-        xxhash_rust::xxh3::xxh3_64_with_seed(self.about.as_bytes(), self.hook as u64)
+    /// What the call is about.
+    fn what(&self) -> What {
+        (self.hook, xxhash_rust::xxh3::xxh3_64(self.about.as_bytes()))
     }
 
     fn decision(&self, answer: String, nanoseconds: u64) -> Decision {
@@ -294,7 +295,7 @@ impl Guests {
                 version.tell_failure(ask.hook.name(), &fault);
                 // A system without room for an instance is not the version's fault.
                 if !matches!(fault, Fault::NotMade(_)) {
-                    Inner::blame(&self.inner, &version, ask.what(), ask.hook.name(), &fault);
+                    Inner::blame(&self.inner, &version, ask.what(), &fault);
                 }
                 None
             }

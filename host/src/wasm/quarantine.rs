@@ -1,6 +1,7 @@
 //! What becomes of a version that fails again and again: the version before it is asked in its place, and everybody who
 //! looks is told. Who decides over access changes by hand only: whoever can make rules fail is not to get older ones.
 
+use super::breaker::What;
 use super::fault::Fault;
 use super::imports::log::LogLevel;
 use super::modules::Inner;
@@ -15,9 +16,9 @@ const IN_QUARANTINE: &str = "in quarantine: ";
 impl Inner {
     /// Whether a version in quarantine is not to be asked about this. Ends the quarantine where its time is over.
     #[cold]
-    pub(super) fn keeps_away(&self, version: &Version, about: u64) -> bool {
+    pub(super) fn keeps_away(&self, version: &Version, what: What) -> bool {
         let now = (self.clock)();
-        if version.breaker.blocks(&self.limits, now, about) {
+        if version.breaker.blocks(&self.limits, now, what) {
             return true;
         }
         if version.breaker.calms_down(&self.limits, now) {
@@ -38,10 +39,12 @@ impl Inner {
 
     /// Notes a failure against a version. The one that is too many puts it into quarantine.
     #[cold]
-    pub(super) fn blame(inner: &Arc<Self>, version: &Arc<Version>, about: u64, hook: &str, fault: &Fault) {
-        if !version.breaker.failed(&inner.limits, (inner.clock)(), about) {
+    pub(super) fn blame(inner: &Arc<Self>, version: &Arc<Version>, what: What, fault: &Fault) {
+        let hook = what.0;
+        if !version.breaker.failed(&inner.limits, (inner.clock)(), what, version.answered(&[hook])) {
             return;
         }
+        let hook = hook.name();
         let (module, number) = (&*version.services.module, version.number);
         let (failures, window) = (inner.limits.failures_max, inner.limits.failures_window_milliseconds);
         let why = format!("{failures} failures within {window} ms, the last in {hook}: {fault}");
@@ -166,8 +169,10 @@ enum Older {
 
 /// The one that was asked before, or else the newest older one, unless it is in quarantine.
 fn older_version(entry: &Entry, tried: &Tried) -> Older {
-    let fit = |number: &u64| !entry.quarantined.contains_key(number) && !tried.unfit.contains(number);
     let Some(chosen) = entry.chosen else { return Older::None };
+    let fit = |number: &u64| {
+        !entry.quarantined.contains_key(number) && !tried.unfit.contains(number) && !is_bare(entry, chosen, *number)
+    };
     let warm = entry.warm.as_ref().filter(|warm| warm.number < chosen && fit(&warm.number));
     if let Some(warm) = warm.filter(|warm| !warm.decides_over_access()) {
         return Older::Ready(warm.clone());
@@ -177,4 +182,11 @@ fn older_version(entry: &Entry, tried: &Tried) -> Older {
     let Some(number) = older else { return Older::None };
     let made = tried.made.as_ref().filter(|version| entry.is_made_of(version, number));
     made.map_or(Older::Kept(number), |version| Older::Ready(version.clone()))
+}
+
+/// Whether an older version is the bundled component as it came, without the rules that the newer one has: it would fail no less, and
+/// what the operator wants of it would hold for nobody.
+fn is_bare(entry: &Entry, chosen: u64, older: u64) -> bool {
+    let (Some(newer), Some(bare)) = (entry.material(chosen), entry.material(older)) else { return false };
+    older == 0 && bare.digest == newer.digest && bare.config.trim() == "{}" && newer.config != bare.config
 }

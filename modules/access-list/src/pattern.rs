@@ -50,13 +50,14 @@ impl Pattern {
         Ok(Pattern { levels })
     }
 
-    /// Whether everything that `asked`, a topic or a filter, stands for fits this pattern. `strict`: wildcards at the
+    /// Whether everything that `asked`, the levels of a topic or a filter, stands for fits this pattern. `strict`: wildcards at the
     /// beginning do not fit what begins with `$`, as in MQTT.
-    pub fn covers(&self, asked: &str, client: &Client, strict: bool) -> bool {
-        if strict && asked.starts_with('$') && matches!(self.levels.first(), Some(Level::One | Level::Rest)) {
+    pub fn covers(&self, asked: &[&str], client: &Client, strict: bool) -> bool {
+        let is_reserved = || asked.first().is_some_and(|first| first.starts_with('$'));
+        if strict && is_reserved() && matches!(self.levels.first(), Some(Level::One | Level::Rest)) {
             return false;
         }
-        let mut asked = asked.split('/');
+        let mut asked = asked.iter().copied();
         for level in &self.levels {
             match (level, asked.next()) {
                 // `a/#` fits `a`, too.

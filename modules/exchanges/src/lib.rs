@@ -61,6 +61,9 @@ pub struct Exchanges {
     exchanges: Vec<Exchange>,
 }
 
+/// As AMQP 0-9-1 has it. What a key costs at a binding grows with it.
+const KEY_BYTES_MAX: usize = 255;
+
 impl Module for Exchanges {
     type Config = Config;
 
@@ -90,6 +93,9 @@ impl Routing for Exchanges {
         let (Some(name), Some(key)) = (key::decoded(name), key::decoded(key)) else {
             return refuse(format!("{} is not percent-encoded as it should be", envelope.topic));
         };
+        if key.len() > KEY_BYTES_MAX {
+            return refuse(format!("a routing key has up to {KEY_BYTES_MAX} bytes"));
+        }
         let Some(exchange) = self.exchanges.iter().find(|exchange| exchange.name == name) else {
             return refuse(format!("there is no exchange {name}"));
         };

@@ -80,12 +80,13 @@ impl Pattern {
             return None;
         }
         let mut bound = Bound::new();
-        let mut given = text.split('/');
+        // A rule that does not fit is done with at once, however long a name somebody says.
+        let mut given = Some(text);
         let mut levels = self.levels.iter();
         while let Some(level) = levels.next() {
-            match (level, given.next()) {
-                (Level::Rest(name), first) => {
-                    bound.push((name, first.into_iter().chain(given).collect()));
+            given = match (level, given) {
+                (Level::Rest(name), rest) => {
+                    bound.push((name, rest.into_iter().flat_map(|rest| rest.split('/')).collect()));
                     return Some(bound);
                 }
                 (Level::One(name), Some("#")) => {
@@ -94,12 +95,19 @@ impl Pattern {
                     bound.push((rest, vec!["#"]));
                     return Some(bound);
                 }
-                (Level::One(name), Some(value)) => bound.push((name, vec![value])),
-                (Level::Fixed(fixed), Some(value)) if fixed == value => {}
+                (Level::One(name), Some(text)) => {
+                    let (value, rest) = text.split_once('/').map_or((text, None), |(value, rest)| (value, Some(rest)));
+                    bound.push((name, vec![value]));
+                    rest
+                }
+                (Level::Fixed(fixed), Some(text)) => match text.strip_prefix(&**fixed)? {
+                    "" => None,
+                    behind => Some(behind.strip_prefix('/')?),
+                },
                 _ => return None,
             }
         }
-        given.next().is_none().then_some(bound)
+        given.is_none().then_some(bound)
     }
 
     /// The pattern with its names replaced by what they stand for.

@@ -1,6 +1,6 @@
 //! Presence topics: `online` and `offline`, retained.
 
-use pliant_guest::filter::check_topic;
+use pliant_guest::filter::{check_topic, is_forbidden};
 use pliant_guest::prelude::*;
 use pliant_guest::template::Template;
 
@@ -59,7 +59,10 @@ fn one_level(id: &str) -> String {
             '/' => level.push_str("%2F"),
             '+' => level.push_str("%2B"),
             '#' => level.push_str("%23"),
-            '\0' => level.push_str("%00"),
+            c if is_forbidden(c) => {
+                let mut bytes = [0; 4];
+                c.encode_utf8(&mut bytes).bytes().for_each(|byte| level.push_str(&format!("%{byte:02X}")));
+            }
             c => level.push(c),
         }
     }

@@ -25,6 +25,9 @@ fn variable(code: u8, bytes: &[u8], out: &mut Vec<u8>) {
     out.extend_from_slice(bytes);
 }
 
+/// User properties of one message: as many as the broker takes of an MQTT client. A longer list is taken for none.
+pub const PAIRS_MAX: usize = 1_000;
+
 /// Reads what [`texts`] wrote, in any of the forms of a list of strings.
 pub fn read_texts(list: &[u8]) -> Option<Vec<(String, String)>> {
     let mut rest = match list {
@@ -35,6 +38,9 @@ pub fn read_texts(list: &[u8]) -> Option<Vec<(String, String)>> {
     };
     let mut texts = Vec::new();
     while !rest.is_empty() {
+        if texts.len() == 2 * PAIRS_MAX {
+            return None;
+        }
         let (size, behind) = match rest {
             [0xA1, size, behind @ ..] => (usize::from(*size), behind),
             [0xB1, a, b, c, d, behind @ ..] => (u32::from_be_bytes([*a, *b, *c, *d]) as usize, behind),

@@ -27,7 +27,8 @@ pub fn from_amqp(topic: &str, message: AmqpMessage) -> (Envelope, Vec<u8>) {
         known.filter_map(|(name, value)| Some((name.clone(), text(value)?))).collect::<Vec<_>>()
     });
     let user_properties =
-        user_properties.into_iter().filter(|(name, value)| is_text_of_mqtt(name) && is_text_of_mqtt(value)).collect();
+        user_properties.into_iter().filter(|(name, value)| is_text_of_mqtt(name) && is_text_of_mqtt(value));
+    let user_properties = user_properties.take(encode::PAIRS_MAX).collect();
     let mut content_type = message.content_type.filter(|text| is_text_of_mqtt(text));
     let payload = match message.body {
         AmqpBody::Data(bytes) | AmqpBody::Value(AmqpValue::Binary(bytes)) => bytes,

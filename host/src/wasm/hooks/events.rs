@@ -1,7 +1,7 @@
 //! `events`: modules are told what happened, and may publish about it.
 
 use super::super::bindings::exports::pliant::broker::events as wit;
-use super::super::chain::Chain;
+use super::super::chain::{Chain, Link};
 use super::super::meter::Hook;
 use super::super::pool::{Ask, Guests};
 use super::super::translate::{self, Incoming, Pairs};
@@ -10,6 +10,9 @@ use crate::client::{Client, Departure};
 use crate::message::Message;
 use crate::topic::Filter;
 use std::sync::Arc;
+
+/// Bytes of the texts of the events of one call; one event alone may have more.
+const CALL_BYTES_MAX: usize = 256 << 10;
 
 /// Something that happened.
 #[derive(Debug, Clone)]
@@ -76,6 +79,16 @@ impl Happening {
         }
     }
 
+    /// Bytes of its texts.
+    fn size(&self) -> usize {
+        let of = |client: &Client| client.id.len() + client.scope.identity.as_deref().map_or(0, str::len);
+        match self {
+            Self::Connected(client) | Self::Disconnected(client, _) => of(client),
+            Self::Subscribed(client, filter) | Self::Unsubscribed(client, filter) => of(client) + filter.as_str().len(),
+            Self::Lost(message, _) => message.size() - message.payload().len(),
+        }
+    }
+
     fn topic(&self) -> Option<&str> {
         match self {
             Self::Lost(message, _) => Some(message.topic().as_str()),
@@ -100,34 +113,51 @@ impl Chain {
                 interest.kinds.has(it.kind()) && it.topic().is_none_or(|topic| interest.lost.covers(topic))
             };
             let told: Vec<&Happening> = happenings.iter().filter(concerns).collect();
-            if told.is_empty() {
-                continue;
+            let mut rest = &told[..];
+            while !rest.is_empty() {
+                let (part, others) = rest.split_at(part_of(rest, guests.inner().limits.wishes_max));
+                rest = others;
+                wishes.extend(Wish::of(link, self.tell_one(guests, link, part)));
             }
-            let hops = told.iter().map(|it| it.hops()).max().unwrap_or(0);
-            let pairs: Vec<Pairs<'_>> = told.iter().map(|it| pairs(it)).collect();
-            let ask = Ask { chain: self, link, hook: Hook::Events, message: None, about: "" };
-            let answer = guests.ask(
-                &ask,
-                |inner, exports, store| match &exports.events {
-                    Some(guest) => {
-                        let now = || (inner.clock)();
-                        let events: Vec<_> = told.iter().zip(&pairs).map(|(it, pairs)| event(it, pairs, now)).collect();
-                        guest.call_on_events(store, &events)
-                    }
-                    None => Ok(Vec::new()),
-                },
-                |inner, messages| {
-                    let hops = hops.saturating_add(1);
-                    let incoming = Incoming { limits: &inner.limits, now: (inner.clock)(), about: None, hops };
-                    incoming.wishes(messages, &mut { inner.limits.wish_bytes_max })
-                },
-                |messages| format!("{} to publish", messages.len()),
-            );
-            wishes.extend(Wish::of(link, answer.unwrap_or_default()));
         }
         Wish::within_bounds(guests, &mut wishes);
         wishes
     }
+
+    fn tell_one(&self, guests: &mut Guests, link: &Link, told: &[&Happening]) -> Vec<Message> {
+        let hops = told.iter().map(|it| it.hops()).max().unwrap_or(0);
+        let pairs: Vec<Pairs<'_>> = told.iter().map(|it| pairs(it)).collect();
+        let ask = Ask { chain: self, link, hook: Hook::Events, message: None, about: "" };
+        let answer = guests.ask(
+            &ask,
+            |inner, exports, store| match &exports.events {
+                Some(guest) => {
+                    let now = || (inner.clock)();
+                    let events: Vec<_> = told.iter().zip(&pairs).map(|(it, pairs)| event(it, pairs, now)).collect();
+                    guest.call_on_events(store, &events)
+                }
+                None => Ok(Vec::new()),
+            },
+            |inner, messages| {
+                let hops = hops.saturating_add(1);
+                let incoming = Incoming { limits: &inner.limits, now: (inner.clock)(), about: None, hops };
+                incoming.wishes(messages, &mut { inner.limits.wish_bytes_max })
+            },
+            |messages| format!("{} to publish", messages.len()),
+        );
+        answer.unwrap_or_default()
+    }
+}
+
+/// How many events go into one call: a module has room for their texts and two wishes for each, and time for all.
+fn part_of(told: &[&Happening], wishes_max: usize) -> usize {
+    let most = (wishes_max / 2).max(1);
+    let mut bytes = 0;
+    let fits = |it: &&&Happening| {
+        bytes += it.size();
+        bytes <= CALL_BYTES_MAX
+    };
+    told.iter().take(most).take_while(fits).count().max(1)
 }
 
 fn pairs(happening: &Happening) -> Pairs<'_> {

@@ -130,6 +130,8 @@ impl Chain {
                 },
                 |_, name| match Topic::new(&name, &limits) {
                     Ok(_) => Ok(name),
+                    // Of a topic that is long already a rule makes one that is too long: it has no name of its own.
+                    Err(NameError::TooLong | NameError::TooDeep) => Ok(current.to_owned()),
                     Err(error) => Err(format!("{:?}: {error}", shortened(&name))),
                 },
                 |name| if name == current { "unchanged".to_owned() } else { format!("{name:?}") },
