@@ -5,7 +5,7 @@ use std::sync::Arc;
 use host::client::{Client, Departure, Protocol, Scope};
 use host::message::{Envelope, Guarantee, Message, Refusal, Will};
 use host::topic::{self, Topic};
-use host::wasm::{DeployError, DeployOptions, Guests, Modules, Outcome, Replay, RetainAsk, Retention};
+use host::wasm::{DeployError, DeployOptions, Guests, Happening, Modules, Outcome, Replay, RetainAsk, Retention};
 
 use serde_json::json;
 
@@ -109,6 +109,21 @@ fn retain_rules_decide_and_may_be_remembered_unless_a_size_counts() {
     assert_eq!(answer.expect("no refusal"), Retention::AsFlagged);
     let refusal = chain.retain(&mut guests, &client(), &message("a/b", true, b"123")).expect_err("too large");
     assert_eq!(refusal.reason, "3 bytes, and what is kept for `#` has at most 2");
+}
+
+/// However many come at once, and whatever they are called: a call returns up to 64 messages and 2 MiB.
+#[test]
+fn presence_is_told_of_everybody_who_comes_at_once() {
+    let modules = runtime(&[("will-rules", r##"{"presence": "presence/{client}"}"##)]);
+    let (chain, mut guests) = (modules.chain(), Guests::new(&modules));
+    let named = |id: String| Happening::Connected(Arc::new(Client { id: id.as_str().into(), ..client() }));
+    let many: Vec<Happening> = (0..256).map(|n| named(format!("c{n}"))).collect();
+    assert_eq!(chain.tell(&mut guests, &many).len(), 256);
+    let long: Vec<Happening> = (0..20).map(|n| named(format!("{n}{}", "x".repeat(60_000)))).collect();
+    assert_eq!(chain.tell(&mut guests, &long).len(), 20);
+    let odd = chain.tell(&mut guests, &[named("dev\u{1}\u{9f}/+".to_owned())]);
+    assert_eq!(odd[0].message.topic().as_str(), "presence/dev%01%C2%9F%2F%2B");
+    assert_eq!(guests.failures(), 0);
 }
 
 #[test]
