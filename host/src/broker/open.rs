@@ -186,9 +186,9 @@ impl Broker {
         if record.detached.is_some() || is_queue {
             return None;
         }
-        // What comes from here on was not sent, whatever the next start finds.
-        let is_received = record.client.scope.protocol == Protocol::Amqp && !is_session;
-        let sent_to = if is_received { sent.perhaps_to } else { sent.under_way_to };
+        // What comes from here on was not sent, whatever the next start finds. What is here may have been, also behind what is
+        // under way: what was settled before the crash may be here again, in front of it.
+        let sent_to = sent.perhaps_to;
         Some(Change::Mailbox(id, Box::new(MailboxRecord { detached: Some(now), sent_to, ..record })))
     }
 

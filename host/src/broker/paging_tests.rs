@@ -114,6 +114,33 @@ fn after_a_crash_what_was_not_under_way_expires() {
     assert_eq!(taken(&mut hall, &subscriber), [("1", true), ("2", true), ("4", true)].map(owned));
 }
 
+/// [MQTT-3.3.1-1]: the disk had not heard of the two that were settled before the crash, so they stand before those under way.
+/// Found by the campaign of kills.
+#[test]
+fn what_was_sent_behind_what_the_disk_has_again_is_a_duplicate_over_the_next_crash_too() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut hall = hall_in(directory.path());
+    let (mut subscriber, _) = hall.attach("s", false, 5000, 2);
+    hall.subscribe(&mut subscriber, "a", LEAST);
+    publish_four(&mut hall);
+    hall.commit();
+    // What is settled here is not told to the disk: a copy of the store from before that is what the crash leaves.
+    let left = tempfile::tempdir().unwrap();
+    std::fs::copy(directory.path().join("pliant.redb"), left.path().join("pliant.redb")).unwrap();
+    for handle in 1..=2 {
+        hall.take(&subscriber);
+        hall.settle(&mut subscriber, handle);
+    }
+    assert_eq!(hall.take(&subscriber).len(), 1);
+    for _ in 0..2 {
+        assert!(hall_at(left.path(), hall.now).broker.store.close());
+    }
+    let mut hall = hall_at(left.path(), hall.now);
+    let (subscriber, _) = hall.attach("s", false, 5000, 10);
+    let again = [("1", true), ("2", true), ("3", true), ("4", true)];
+    assert_eq!(taken(&mut hall, &subscriber), again.map(owned));
+}
+
 /// [MQTT-3.3.2-5], [MQTT-4.1.0-2]: a client that was there when the broker broke down has gone then, and not at the start after
 /// the next: what comes meanwhile expires, and so does its session.
 #[test]
