@@ -1,6 +1,6 @@
 //! Topic filters, as MQTT has them: which names match one, and how two of them relate.
 
-use alloc::{borrow::ToOwned, string::String};
+use alloc::{borrow::ToOwned, string::String, vec::Vec};
 
 /// The longest topic or filter, in bytes (MQTT 5.0 section 1.5.4).
 pub const LONGEST: usize = 65_535;
@@ -10,6 +10,8 @@ pub const LONGEST: usize = 65_535;
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Filter {
     text: String,
+    /// Where its levels end, so that whoever compares it with many others walks through it once.
+    ends: Vec<usize>,
 }
 
 impl Filter {
@@ -22,7 +24,8 @@ impl Filter {
         if holds(text, b"+#") {
             check_wildcards(text)?;
         }
-        Ok(Filter { text: text.to_owned() })
+        let ends = text.match_indices('/').map(|(at, _)| at).chain([text.len()]).collect();
+        Ok(Filter { text: text.to_owned(), ends })
     }
 
     /// The filter as written.
@@ -30,22 +33,37 @@ impl Filter {
         &self.text
     }
 
+    /// Its levels: what stands between its slashes.
+    pub fn levels(&self) -> impl Iterator<Item = &str> {
+        let mut begin = 0;
+        self.ends.iter().map(move |end| &self.text[core::mem::replace(&mut begin, end + 1)..*end])
+    }
+
     /// Does a topic match? A wildcard at the start matches no topic that begins with `$`
     /// (MQTT 5.0 section 4.7.2).
     pub fn matches(&self, topic: &str) -> bool {
-        !(topic.starts_with('$') && self.text.starts_with(['+', '#'])) && related(&self.text, topic, false)
+        !(topic.starts_with('$') && self.text.starts_with(['+', '#'])) && fits(&self.text, topic)
+    }
+
+    /// As [`Filter::matches`], for a topic that many filters are asked about: its levels, which are then found once
+    /// (`topic.split('/').collect::<Vec<_>>()`). A filter costs what it is long itself, however long a level of the topic is.
+    pub fn matches_levels(&self, topic: &[&str]) -> bool {
+        let hidden = topic.first().is_some_and(|first| first.starts_with('$')) && self.text.starts_with(['+', '#']);
+        !hidden && related(self.levels(), topic.iter().copied(), false)
     }
 
     /// Does every topic that matches `other` match this one too?
     pub fn covers(&self, other: &Filter) -> bool {
         let hidden = other.text.starts_with('$') && self.text.starts_with(['+', '#']);
-        !hidden && related(&self.text, &other.text, false)
+        !hidden && related(self.levels(), other.levels(), false)
     }
 
     /// Is there a topic that matches both?
     pub fn overlaps(&self, other: &Filter) -> bool {
         let hidden = |a: &str, b: &str| a.starts_with('$') && b.starts_with(['+', '#']);
-        !hidden(&self.text, &other.text) && !hidden(&other.text, &self.text) && related(&self.text, &other.text, true)
+        !hidden(&self.text, &other.text)
+            && !hidden(&other.text, &self.text)
+            && related(self.levels(), other.levels(), true)
     }
 }
 
@@ -138,19 +156,16 @@ fn check(text: &str) -> Result<(), &'static str> {
     }
 }
 
-/// Level by level: does `wide` cover `narrow`, or, where `both_ways`, do they meet somewhere? Costs what `wide` is long, but for its
-/// `+`: a rule that does not fit is done with at once, however long a topic somebody has sent.
-fn related(wide: &str, narrow: &str, both_ways: bool) -> bool {
-    let mut rest = Some(narrow);
-    for level in wide.split('/') {
+/// Does a topic match, but for `$`? Looks for the end of a level only where the filter has `+`: one that does not fit is done with
+/// at once, however long a topic somebody has sent.
+fn fits(filter: &str, topic: &str) -> bool {
+    let mut rest = Some(topic);
+    for level in filter.split('/') {
         rest = match (level, rest) {
             ("#", _) => return true,
-            (_, None) => return false,
-            // `a/#` matches `a` too, so a filter that ends here may still meet it.
-            (_, Some("#")) => return both_ways,
+            // The last is no topic, but a filter.
+            (_, None | Some("#")) => return false,
             ("+", Some(text)) => text.split_once('/').map(|(_, rest)| rest),
-            (_, Some("+")) if both_ways => None,
-            (_, Some(text)) if both_ways && text.starts_with("+/") => Some(&text[2..]),
             (fixed, Some(text)) => match text.strip_prefix(fixed) {
                 Some("") => None,
                 Some(behind) if behind.starts_with('/') => Some(&behind[1..]),
@@ -158,9 +173,26 @@ fn related(wide: &str, narrow: &str, both_ways: bool) -> bool {
             },
         };
     }
-    match rest {
-        None => true,
-        Some(rest) => both_ways && rest == "#",
+    rest.is_none()
+}
+
+/// Level by level: does `wide` cover `narrow`, or, where `both_ways`, do they meet somewhere? Levels of other lengths differ at
+/// once, so this costs what the shorter one is long.
+fn related<'a>(
+    mut wide: impl Iterator<Item = &'a str>,
+    mut narrow: impl Iterator<Item = &'a str>,
+    both_ways: bool,
+) -> bool {
+    loop {
+        match (wide.next(), narrow.next()) {
+            (Some("#"), _) | (None, None) => return true,
+            // `a/#` matches `a` too, so a filter that ends here may still meet it.
+            (_, Some("#")) => return both_ways,
+            (Some("+"), Some(_)) => {}
+            (Some(_), Some("+")) if both_ways => {}
+            (Some(a), Some(b)) if a == b => {}
+            _ => return false,
+        }
     }
 }
 
@@ -262,39 +294,66 @@ mod tests {
         }
     }
 
-    /// As it was written first: both cut into levels.
-    fn related_level_by_level(wide: &str, narrow: &str, both_ways: bool) -> bool {
-        let (mut wide, mut narrow) = (wide.split('/'), narrow.split('/'));
-        loop {
-            match (wide.next(), narrow.next()) {
-                (Some("#"), _) | (None, None) => return true,
-                (_, Some("#")) => return both_ways,
-                (Some("+"), Some(_)) => {}
-                (Some(_), Some("+")) if both_ways => {}
-                (Some(a), Some(b)) if a == b => {}
-                _ => return false,
-            }
+    /// By the words of the standard, the slow way: every way to read the filter is tried.
+    fn matches_by_the_book(filter: &[&str], topic: &[&str]) -> bool {
+        match (filter, topic) {
+            (["#"], _) | ([], []) => true,
+            (["+", filter @ ..], [_, topic @ ..]) => matches_by_the_book(filter, topic),
+            ([a, filter @ ..], [b, topic @ ..]) => a == b && matches_by_the_book(filter, topic),
+            _ => false,
         }
     }
 
-    #[test]
-    fn filters_are_related_as_their_levels_are() {
-        let words = ["", "a", "ab", "+"];
-        let mut filters = vec![vec![]];
+    /// All that up to four of these levels make.
+    fn all_of(words: &[&'static str]) -> Vec<Vec<&'static str>> {
+        let mut all = vec![vec![]];
         for _ in 0..4 {
             let longer =
-                filters.iter().flat_map(|one: &Vec<&str>| words.map(|word| [one.as_slice(), &[word]].concat()));
-            filters = filters.iter().cloned().chain(longer).collect();
+                all.iter().flat_map(|one: &Vec<&str>| words.iter().map(|word| [one.as_slice(), &[word]].concat()));
+            all = [vec![vec![]], longer.collect()].concat();
         }
-        filters.retain(|one| !one.is_empty());
-        let closed = filters.iter().take(90).map(|one| [one.as_slice(), &["#"]].concat());
-        let all: Vec<String> = filters.iter().take(400).cloned().chain(closed).map(|one| one.join("/")).collect();
-        for wide in &all {
-            for narrow in &all {
-                for both_ways in [false, true] {
-                    let expected = related_level_by_level(wide, narrow, both_ways);
-                    assert_eq!(related(wide, narrow, both_ways), expected, "{wide} {narrow} {both_ways}");
-                }
+        all.retain(|one| one.len() > 1 || one.iter().any(|level| !level.is_empty()));
+        all
+    }
+
+    /// What is looked at whole, by the ends of its levels and by prefixes comes to the same.
+    #[test]
+    fn all_ways_to_match_are_one() {
+        let mut filters = all_of(&["", "a", "ab", "+"]);
+        let closed: Vec<_> = filters.iter().map(|one| [one.as_slice(), &["#"]].concat()).chain([vec!["#"]]).collect();
+        filters.extend(closed);
+        let topics = all_of(&["", "a", "ab", "b"]);
+        for levels in filters {
+            let filter = filter(&levels.join("/"));
+            assert_eq!(filter.levels().collect::<Vec<_>>(), levels);
+            for topic in &topics {
+                let (text, expected) = (topic.join("/"), matches_by_the_book(&levels, topic));
+                assert_eq!(filter.matches(&text), expected, "{filter:?} {text}");
+                assert_eq!(filter.matches_levels(topic), expected, "{filter:?} {text}");
+            }
+        }
+        assert!(!filter("+/x").matches_levels(&["$SYS", "x"]));
+        assert!(filter("$SYS/+").matches_levels(&["$SYS", "x"]));
+    }
+
+    /// One filter covers another if it matches all that the other does, and meets it if it matches some of it. A level that no
+    /// filter names stands for all others.
+    #[test]
+    fn filters_are_related_as_what_they_match() {
+        let mut filters: Vec<_> = all_of(&["a", "b", "+"]).into_iter().filter(|one| one.len() < 4).collect();
+        let closed: Vec<_> = filters.iter().map(|one| [one.as_slice(), &["#"]].concat()).chain([vec!["#"]]).collect();
+        filters.extend(closed.into_iter().filter(|one| one.len() < 4));
+        let topics: Vec<_> = all_of(&["a", "b", "other"]);
+        let matched = |one: &Vec<&str>| topics.iter().map(|topic| matches_by_the_book(one, topic)).collect::<Vec<_>>();
+        let known: Vec<_> = filters.iter().map(|one| (filter(&one.join("/")), matched(one))).collect();
+        for (wide, by_wide) in &known {
+            for (narrow, by_narrow) in &known {
+                let covers = by_wide.iter().zip(by_narrow).all(|(wide, narrow)| *wide || !narrow);
+                let meets = by_wide.iter().zip(by_narrow).any(|(wide, narrow)| *wide && *narrow);
+                // The one thing that is not seen: a topic always has a first level.
+                let unseen = (wide.as_str(), narrow.as_str()) == ("+/#", "#");
+                assert_eq!(wide.covers(narrow), covers && !unseen, "{wide:?} {narrow:?}");
+                assert_eq!(wide.overlaps(narrow), meets, "{wide:?} {narrow:?}");
             }
         }
     }

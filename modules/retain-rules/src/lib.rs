@@ -90,7 +90,9 @@ impl Module for RetainRules {
 
 impl RetainPolicy for RetainRules {
     fn on_publish(&self, _: &Client, envelope: &Envelope, payload: &Payload) -> Retention {
-        match self.rules.iter().find(|rule| rule.filter.matches(&envelope.topic)) {
+        // Once for all rules: what one costs is not to grow with the topic.
+        let levels: Vec<&str> = envelope.topic.split('/').collect();
+        match self.rules.iter().find(|rule| rule.filter.matches_levels(&levels)) {
             Some(rule) => rule.retention(envelope, payload),
             None => Retention::AsFlagged,
         }

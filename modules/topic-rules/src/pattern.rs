@@ -73,20 +73,21 @@ impl Pattern {
         )
     }
 
-    /// What the names stand for if all that `text`, a topic or a filter, matches fits this
-    /// pattern. `#` may stand for one level and the rest; the bare name before it does not count.
-    pub fn bind<'t>(&self, text: &'t str) -> Option<Bound<'_, 't>> {
-        if text.starts_with('$') && !self.begins_with_dollar() {
+    /// What the names stand for if all that `asked`, the levels of a topic or filter, matches fits
+    /// this pattern. `#` may stand for one level and the rest; the bare name before it does not count.
+    ///
+    /// Levels, so that a text is cut once for all rules: what one costs is not to grow with what is asked about.
+    pub fn bind<'t>(&self, asked: &[&'t str]) -> Option<Bound<'_, 't>> {
+        if asked.first().is_some_and(|first| first.starts_with('$')) && !self.begins_with_dollar() {
             return None;
         }
         let mut bound = Bound::new();
-        // A rule that does not fit is done with at once, however long a name somebody says.
-        let mut given = Some(text);
+        let mut given = asked.iter().copied();
         let mut levels = self.levels.iter();
         while let Some(level) = levels.next() {
-            given = match (level, given) {
-                (Level::Rest(name), rest) => {
-                    bound.push((name, rest.into_iter().flat_map(|rest| rest.split('/')).collect()));
+            match (level, given.next()) {
+                (Level::Rest(name), first) => {
+                    bound.push((name, first.into_iter().chain(given).collect()));
                     return Some(bound);
                 }
                 (Level::One(name), Some("#")) => {
@@ -95,19 +96,12 @@ impl Pattern {
                     bound.push((rest, vec!["#"]));
                     return Some(bound);
                 }
-                (Level::One(name), Some(text)) => {
-                    let (value, rest) = text.split_once('/').map_or((text, None), |(value, rest)| (value, Some(rest)));
-                    bound.push((name, vec![value]));
-                    rest
-                }
-                (Level::Fixed(fixed), Some(text)) => match text.strip_prefix(&**fixed)? {
-                    "" => None,
-                    behind => Some(behind.strip_prefix('/')?),
-                },
+                (Level::One(name), Some(value)) => bound.push((name, vec![value])),
+                (Level::Fixed(fixed), Some(value)) if fixed == value => {}
                 _ => return None,
             }
         }
-        given.is_none().then_some(bound)
+        given.next().is_none().then_some(bound)
     }
 
     /// The pattern with its names replaced by what they stand for.
@@ -160,5 +154,52 @@ impl Level {
             Level::One(_) => "+",
             Level::Rest(_) => "#",
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Names and their values by the words of the documentation, the slow way.
+    fn bound_by_the_book(pattern: &[&str], topic: &[&str]) -> Option<Vec<String>> {
+        let with = |value: String, rest: Option<Vec<String>>| Some([vec![value], rest?].concat());
+        match (pattern, topic) {
+            ([], []) => Some(Vec::new()),
+            (["{rest...}"], topic) => Some(vec![topic.join("|")]),
+            ([name, pattern @ ..], [value, topic @ ..]) if name.starts_with('{') => {
+                with((*value).to_owned(), bound_by_the_book(pattern, topic))
+            }
+            ([a, pattern @ ..], [b, topic @ ..]) if a == b => bound_by_the_book(pattern, topic),
+            _ => None,
+        }
+    }
+
+    /// All that up to three of these levels make.
+    fn all_of(words: &[&'static str]) -> Vec<Vec<&'static str>> {
+        let mut all = vec![vec![]];
+        for _ in 0..3 {
+            let longer =
+                all.iter().flat_map(|one: &Vec<&str>| words.iter().map(|word| [one.as_slice(), &[word]].concat()));
+            all = [vec![vec![]], longer.collect()].concat();
+        }
+        all
+    }
+
+    #[test]
+    fn names_are_bound_as_the_levels_say() {
+        let topics: Vec<_> = all_of(&["", "a", "ab", "b"]).into_iter().filter(|one| !one.is_empty()).collect();
+        let (mut some, mut none) = (0, 0);
+        for levels in all_of(&["", "a", "ab", "{x}", "{y}", "{rest...}"]) {
+            // What is no pattern: nothing at all, a name twice, something behind the rest.
+            let Ok(pattern) = Pattern::parse(&levels.join("/")) else { continue };
+            for topic in &topics {
+                let bound = pattern.bind(topic);
+                let values = bound.map(|bound| bound.iter().map(|(_, values)| values.join("|")).collect::<Vec<_>>());
+                assert_eq!(values, bound_by_the_book(&levels, topic), "{levels:?} {topic:?}");
+                *(if values.is_some() { &mut some } else { &mut none }) += 1;
+            }
+        }
+        assert!(some > 500 && none > 500, "{some} {none}");
     }
 }

@@ -60,15 +60,17 @@ fn meant<'r>(rules: &'r [Rule], scope: &'r Scope) -> impl Iterator<Item = &'r Ru
 
 /// The topic of a name.
 pub fn map_name(rules: &[Rule], scope: &Scope, name: &str) -> String {
+    let levels: Vec<&str> = name.split('/').collect();
     meant(rules, scope)
-        .find_map(|rule| rule.from.bind(name).map(|bound| rule.to.fill(&bound)))
+        .find_map(|rule| rule.from.bind(&levels).map(|bound| rule.to.fill(&bound)))
         .unwrap_or_else(|| name.into())
 }
 
 /// The name of a topic, where a rule leads to it.
 pub fn name_of(rules: &[Rule], scope: &Scope, topic: &str) -> Option<String> {
+    let levels: Vec<&str> = topic.split('/').collect();
     meant(rules, scope)
-        .filter_map(|rule| rule.to.bind(topic).map(|bound| rule.from.fill(&bound)))
+        .filter_map(|rule| rule.to.bind(&levels).map(|bound| rule.from.fill(&bound)))
         // An earlier rule may take this name elsewhere.
         .find(|name| map_name(rules, scope, name) == topic)
 }
@@ -79,8 +81,9 @@ pub fn name_of(rules: &[Rule], scope: &Scope, topic: &str) -> Option<String> {
 /// Where no single filter does it.
 pub fn map_filter(rules: &[Rule], scope: &Scope, filter: &Filter) -> Result<String, Refusal> {
     let mut within: Option<&Rule> = None;
+    let levels: Vec<&str> = filter.levels().collect();
     for rule in meant(rules, scope).filter(|rule| filter.overlaps(rule.from.filter())) {
-        if let Some(bound) = rule.from.bind(filter.as_str()) {
+        if let Some(bound) = rule.from.bind(&levels) {
             let other = within.or_else(|| of_bare_name(rules, scope, filter, rule));
             return match other {
                 Some(other) => Err(two_ways(filter, other, &format!("rule {}", rule.number))),
@@ -98,10 +101,10 @@ pub fn map_filter(rules: &[Rule], scope: &Scope, filter: &Filter) -> Result<Stri
 /// The rule, if any, for the bare name before the `#` of a filter that is not of `rule`.
 fn of_bare_name<'r>(rules: &'r [Rule], scope: &'r Scope, filter: &Filter, rule: &Rule) -> Option<&'r Rule> {
     let bare = filter.as_str().strip_suffix("/#")?;
-    if rule.from.bind(bare).is_some() {
+    let bare = Filter::parse(bare).ok()?;
+    if rule.from.bind(&bare.levels().collect::<Vec<_>>()).is_some() {
         return None;
     }
-    let bare = Filter::parse(bare).ok()?;
     meant(rules, scope).find(|other| other.number != rule.number && other.from.filter().overlaps(&bare))
 }
 
@@ -116,6 +119,7 @@ fn two_ways(filter: &Filter, rule: &Rule, other: &str) -> Refusal {
 
 /// May this client's rules make a topic that begins with `$` out of this name?
 pub fn may_begin_with_dollar(rules: &[Rule], scope: &Scope, name: &str) -> bool {
+    let levels: Vec<&str> = name.split('/').collect();
     name.starts_with('$')
-        || meant(rules, scope).any(|rule| rule.to.begins_with_dollar() && rule.from.bind(name).is_some())
+        || meant(rules, scope).any(|rule| rule.to.begins_with_dollar() && rule.from.bind(&levels).is_some())
 }

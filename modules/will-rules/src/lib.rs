@@ -133,6 +133,8 @@ pliant_guest::export!(WillRules with will_handling, events);
 
 impl WillRules {
     fn rule(&self, will: &Will) -> Option<&Rule> {
-        self.rules.iter().find(|rule| rule.filter.matches(&will.message.envelope.topic))
+        // Once for all rules: what one costs is not to grow with the topic.
+        let levels: Vec<&str> = will.message.envelope.topic.split('/').collect();
+        self.rules.iter().find(|rule| rule.filter.matches_levels(&levels))
     }
 }
