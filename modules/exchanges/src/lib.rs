@@ -25,7 +25,8 @@
 //!
 //! A queue is named as in `/queues/NAME`, or by its whole address, which begins with `/`. It gets a message once, however many
 //! of its bindings fit, and keeps it as its publisher sent it. All of the queues get it or none: if one has no room, the
-//! publisher waits or is refused. NAME and KEY may be percent-encoded (RFC 3986).
+//! publisher waits or is refused. NAME and KEY may be percent-encoded (RFC 3986). A KEY has up to 255 bytes without that encoding, as in
+//! AMQP 0-9-1; a longer one is refused as an invalid topic.
 //!
 //! What no binding fits is taken as a message of its address, which a subscriber of `/exchanges/#` sees, unless the exchange
 //! says `"unroutable": "refuse"`. An exchange that is not there refuses.
@@ -94,7 +95,7 @@ impl Routing for Exchanges {
             return refuse(format!("{} is not percent-encoded as it should be", envelope.topic));
         };
         if key.len() > KEY_BYTES_MAX {
-            return refuse(format!("a routing key has up to {KEY_BYTES_MAX} bytes"));
+            return refuse(format!("a routing key of {} bytes; up to {KEY_BYTES_MAX} are allowed", key.len()));
         }
         let Some(exchange) = self.exchanges.iter().find(|exchange| exchange.name == name) else {
             return refuse(format!("there is no exchange {name}"));

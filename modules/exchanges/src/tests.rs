@@ -101,6 +101,27 @@ fn what_is_no_exchange_is_refused() {
     assert_eq!(kept, Decision::keep());
 }
 
+/// As AMQP 0-9-1 has it: what a longer one costs at each binding with `#` took more time than a call has.
+#[test]
+fn a_key_has_up_to_255_bytes() {
+    let any = ["/queues/any"];
+    assert_eq!(routed(&format!("/exchanges/t/{}", ".".repeat(255)), &[]), any);
+    assert_eq!(routed(&format!("/exchanges/t/{}x", "%C3%BC".repeat(127)), &[]), any);
+    for exchange in ["d", "t", "f", "h"] {
+        let topic = format!("/exchanges/{exchange}/{}", ".".repeat(65_000));
+        assert_eq!(routed(&topic, &[]), ["a routing key of 65000 bytes; up to 255 are allowed"]);
+    }
+    assert_eq!(
+        routed(&format!("/exchanges/t/{}", "\u{fc}".repeat(128)), &[])[0],
+        "a routing key of 256 bytes; up to 255 are allowed"
+    );
+    let (module, _) = testing::configure::<Exchanges>(CONFIG).unwrap();
+    let envelope = Envelope::new(format!("/exchanges/t/{}", "x".repeat(256)));
+    let decision = module.on_publish(&testing::client("c"), envelope, &Payload::from("m"));
+    let Verdict::Refuse(refusal) = decision.verdict else { panic!("{decision:?}") };
+    assert_eq!(refusal.kind, RefusalKind::TopicInvalid);
+}
+
 /// An exchange of so many queues that all get a message.
 fn wide(kind: &str, queues: usize) -> String {
     let key = if kind == "topic" { r##", "key": "#""## } else { "" };

@@ -94,3 +94,42 @@ fn what_mqtt_cannot_say_is_left_out() {
     assert_eq!(envelope.response_topic, None);
     assert_eq!(envelope.user_properties, [("n".to_owned(), "-3".to_owned()), ("t".to_owned(), "-2".to_owned())]);
 }
+
+/// Neither does a client make this module fail, nor the broker refuse what comes out of it (MQTT 5.0, 1.5.4).
+#[test]
+fn a_reply_to_that_is_no_topic_is_left_out() {
+    for name in ["", "a/#", "a\0", "a\tb", "a\u{1f}", "\u{7f}", "a\u{85}b", "\u{fdd0}", "\u{fffe}", "\u{10ffff}/a"] {
+        let message = AmqpMessage { reply_to: Some(name.into()), ..there(&Envelope::new("a/b")) };
+        assert_eq!(back(message).0.response_topic, None, "{name:?}");
+    }
+    for name in ["a", "/queues/\u{e9} x", "\u{fffd}\u{a0}"] {
+        let message = AmqpMessage { reply_to: Some(name.into()), ..there(&Envelope::new("a/b")) };
+        assert_eq!(back(message).0.response_topic.as_deref(), Some(name));
+    }
+}
+
+/// The first thousand, whether they are listed or are application properties; so many does the broker take of an MQTT client.
+#[test]
+fn a_message_has_up_to_a_thousand_user_properties() {
+    for (count, expected) in [(999, 999), (1_000, 1_000), (1_001, 1_000), (3_000, 1_000)] {
+        let mut envelope = Envelope::new("a/b");
+        // Each name twice, so that they are listed.
+        for n in 0..count {
+            envelope = envelope.property((n / 2).to_string(), n.to_string());
+        }
+        let user = &back(there(&envelope)).0.user_properties;
+        assert_eq!(user[..], envelope.user_properties[..expected], "{count} in the list");
+
+        let known = (0..count).map(|n| (n.to_string(), AmqpValue::Int(n))).collect();
+        let message = AmqpMessage { application_properties: known, ..there(&Envelope::new("a/b")) };
+        assert_eq!(back(message).0.user_properties.len(), expected, "{count} application properties");
+    }
+    // What is wrong in the list is wrong wherever it stands, but for what is not read any more.
+    let known = vec![("k".to_owned(), AmqpValue::Boolean(true))];
+    for (list, expected) in [(&b"\xC0\x05\x02\xA1\x01a\xA1\x00"[..], "a"), (b"\xC0\x04\x01\xA1\x01a", "k")] {
+        let message_annotations = vec![("x-opt-mqtt-user-properties".to_owned(), AmqpValue::Encoded(list.to_vec()))];
+        let application_properties = known.clone();
+        let message = AmqpMessage { message_annotations, application_properties, ..there(&Envelope::new("a/b")) };
+        assert_eq!(back(message).0.user_properties[0].0, expected, "{list:?}");
+    }
+}

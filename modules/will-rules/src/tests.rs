@@ -96,6 +96,24 @@ fn presence_follows_events() {
     assert!(published.iter().all(|message| message.envelope.retain));
 }
 
+/// What the broker takes in no topic would be a failure of the module (MQTT 5.0, 1.5.4).
+#[test]
+fn an_id_with_what_no_topic_has_is_written_in_hexadecimal_digits() {
+    let host = Host::fresh();
+    let module = module(r#"{"presence": "presence/{client}"}"#);
+    for (id, expected) in [
+        ("a\0b", "a%00b"),
+        ("a\tb\u{1f}", "a%09b%1F"),
+        ("\u{7f}\u{80}\u{9f}", "%7F%C2%80%C2%9F"),
+        ("\u{fdd0}\u{fffe}\u{10ffff}", "%EF%B7%90%EF%BF%BE%F4%8F%BF%BF"),
+        (" ~\u{a0}\u{e9}\u{fffd}", " ~\u{a0}\u{e9}\u{fffd}"),
+    ] {
+        let published = module.on_events(vec![Event::Connected(testing::client(id))]);
+        assert_eq!(told(&published), [(format!("presence/{expected}").as_str(), "online")], "{id:?}");
+    }
+    assert_eq!(host.log(), []);
+}
+
 #[test]
 fn an_id_too_long_for_a_topic_is_logged() {
     let host = Host::fresh();

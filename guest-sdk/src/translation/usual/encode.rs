@@ -25,10 +25,11 @@ fn variable(code: u8, bytes: &[u8], out: &mut Vec<u8>) {
     out.extend_from_slice(bytes);
 }
 
-/// User properties of one message: as many as the broker takes of an MQTT client. A longer list is taken for none.
+/// User properties of one message: as many as the broker takes of an MQTT client.
 pub const PAIRS_MAX: usize = 1_000;
 
-/// Reads what [`texts`] wrote, in any of the forms of a list of strings.
+/// Reads what [`texts`] wrote, in any of the forms of a list of strings. Of a longer list the first [`PAIRS_MAX`] pairs: what is read
+/// instead of a list has each name once, so that more would be lost.
 pub fn read_texts(list: &[u8]) -> Option<Vec<(String, String)>> {
     let mut rest = match list {
         [0xC0, _, _, rest @ ..] => rest,
@@ -37,10 +38,7 @@ pub fn read_texts(list: &[u8]) -> Option<Vec<(String, String)>> {
         _ => return None,
     };
     let mut texts = Vec::new();
-    while !rest.is_empty() {
-        if texts.len() == 2 * PAIRS_MAX {
-            return None;
-        }
+    while !rest.is_empty() && texts.len() < 2 * PAIRS_MAX {
         let (size, behind) = match rest {
             [0xA1, size, behind @ ..] => (usize::from(*size), behind),
             [0xB1, a, b, c, d, behind @ ..] => (u32::from_be_bytes([*a, *b, *c, *d]) as usize, behind),
