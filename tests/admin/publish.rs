@@ -78,6 +78,8 @@ fn properties_are_what_mqtt_can_say() {
         (json!({ "content_type": long }), "content_type"),
         (json!({ "user": [["a", "b"], ["a\0", "b"]] }), "user"),
         (json!({ "user": [["a", long]] }), "user"),
+        (json!({ "user": vec![["a", "b"]; 1_001] }), "1001 properties"),
+        (json!({ "user": vec![["a", &long[1_000..]]; 9] }), "bytes together"),
         (json!({ "correlation_data": long }), "correlation_data"),
     ] {
         for path in ["/api/v1/publish", "/api/v1/explain"] {

@@ -12,6 +12,10 @@ use serde::Deserialize;
 
 /// Bytes of a property (MQTT 5.0, 1.5.4 and 1.5.6).
 const PROPERTY_BYTES_MAX: usize = 65_535;
+/// User properties of one message, and the bytes of their names and values together: as the broker takes them of an MQTT client
+/// unless it is told otherwise (`mqtt.user_properties_max`), and as modules have room for.
+const USER_PROPERTIES_MAX: usize = 1_000;
+const USER_BYTES_MAX: usize = 512 << 10;
 
 /// One message.
 #[derive(Debug, Deserialize)]
@@ -131,9 +135,7 @@ impl MessageDocument {
         let written = self.properties;
         let correlation = either(written.correlation_data, written.correlation_data_base64, "correlation_data")?;
         written.content_type.as_deref().map_or(Ok(()), |text| check_text("content_type", text))?;
-        for (name, value) in &written.user {
-            check_text("user", name).and_then(|()| check_text("user", value))?;
-        }
+        check_user(&written.user)?;
         if let Some(name) = &written.response_topic {
             Topic::new(name, topics).map_err(|error| Problem::refused(format!("response_topic: {error}")))?;
         }
@@ -200,6 +202,19 @@ fn check_text(field: &str, text: &str) -> Result<(), Problem> {
     check_size(field, text.len())
 }
 
+/// Whether these are user properties of one message.
+fn check_user(user: &[(String, String)]) -> Result<(), Problem> {
+    if user.len() > USER_PROPERTIES_MAX {
+        let count = user.len();
+        return Err(Problem::refused(format!("user: {count} properties; {USER_PROPERTIES_MAX} are allowed")));
+    }
+    let bytes: usize = user.iter().map(|(name, value)| name.len() + value.len()).sum();
+    if bytes > USER_BYTES_MAX {
+        return Err(Problem::refused(format!("user: {bytes} bytes together; {USER_BYTES_MAX} are allowed")));
+    }
+    user.iter().try_for_each(|(name, value)| check_text("user", name).and_then(|()| check_text("user", value)))
+}
+
 fn check_size(field: &str, bytes: usize) -> Result<(), Problem> {
     if bytes > PROPERTY_BYTES_MAX {
         return Err(Problem::refused(format!("{field}: {bytes} bytes; {PROPERTY_BYTES_MAX} are allowed")));
@@ -256,6 +271,23 @@ mod tests {
         let properties = said.unwrap().properties.unwrap();
         assert_eq!(properties.user.len(), 2);
         assert_eq!(properties.correlation_data.as_deref(), Some(&[0][..]));
+    }
+
+    #[test]
+    fn user_properties_are_as_many_as_a_packet_has() {
+        let said = |count: usize, bytes: usize| {
+            let user = vec![("n".to_owned(), "x".repeat(bytes - 1)); count];
+            read(&serde_json::json!({ "topic": "a", "properties": { "user": user } }).to_string()).map(|_| ())
+        };
+        assert_eq!((said(1_000, 1), said(1_000, 524), said(8, 65_536)), (Ok(()), Ok(()), Ok(())));
+        for (count, bytes, reason) in [
+            (1_001, 1, "user: 1001 properties; 1000 are allowed"),
+            (1_000, 525, "user: 525000 bytes together; 524288 are allowed"),
+            (9, 65_000, "user: 585000 bytes together; 524288 are allowed"),
+        ] {
+            let error = said(count, bytes).expect_err(reason);
+            assert!(error.contains(reason), "{error}");
+        }
     }
 
     #[test]

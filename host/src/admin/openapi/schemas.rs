@@ -395,7 +395,12 @@ fn message() -> Json {
                     "response_topic": { "type": "string" },
                     "correlation_data": { "type": "string" },
                     "correlation_data_base64": { "type": "string", "contentEncoding": "base64" },
-                    "user": { "type": "array", "items": { "type": "array", "prefixItems": [{ "type": "string" }, { "type": "string" }] } },
+                    "user": {
+                        "description": "Up to 1,000, and 512 KiB of names and values",
+                        "type": "array",
+                        "maxItems": 1000,
+                        "items": { "type": "array", "prefixItems": [{ "type": "string" }, { "type": "string" }] },
+                    },
                 },
             },
             "client": {
