@@ -120,3 +120,54 @@ fn parts(level: &str) -> Result<Vec<Part>, String> {
     }
     Ok(parts)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use pliant_guest::testing;
+
+    /// By the words of the documentation, the slow way.
+    fn covers_by_the_book(pattern: &[&str], asked: &[&str]) -> bool {
+        match (pattern, asked) {
+            (["#"], _) | ([], []) => true,
+            (["+", ..], ["#"]) => false,
+            (["+", pattern @ ..], [_, asked @ ..]) => covers_by_the_book(pattern, asked),
+            // Asked for is more than one name.
+            ([_, ..], ["+" | "#", ..]) => false,
+            ([level, pattern @ ..], [name, asked @ ..]) => {
+                level.replace("%u", "ann").replace("%c", "c1") == *name && covers_by_the_book(pattern, asked)
+            }
+            _ => false,
+        }
+    }
+
+    /// All that up to three of these levels make, also with `#` behind.
+    fn all_of(words: &[&'static str]) -> Vec<Vec<&'static str>> {
+        let mut all = vec![vec![]];
+        for _ in 0..3 {
+            let longer =
+                all.iter().flat_map(|one: &Vec<&str>| words.iter().map(|word| [one.as_slice(), &[word]].concat()));
+            all = [vec![vec![]], longer.collect()].concat();
+        }
+        let closed: Vec<_> = all.iter().map(|one| [one.as_slice(), &["#"]].concat()).collect();
+        all.extend(closed);
+        all.retain(|one| one.len() > 1 || one.iter().any(|level| !level.is_empty()));
+        all
+    }
+
+    #[test]
+    fn patterns_cover_what_their_levels_say() {
+        let client = Client { identity: Some("ann".into()), ..testing::client("c1") };
+        let asked = all_of(&["", "a", "an", "ann", "xc1", "+"]);
+        let (mut some, mut none) = (0, 0);
+        for levels in all_of(&["", "a", "an", "%u", "x%c", "+"]) {
+            let pattern = Pattern::parse(&levels.join("/")).expect("a pattern");
+            for asked in &asked {
+                let expected = covers_by_the_book(&levels, asked);
+                assert_eq!(pattern.covers(asked, &client, true), expected, "{levels:?} {asked:?}");
+                *(if expected { &mut some } else { &mut none }) += 1;
+            }
+        }
+        assert!(some > 5_000 && none > 5_000, "{some} {none}");
+    }
+}

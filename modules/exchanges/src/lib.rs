@@ -25,8 +25,8 @@
 //!
 //! A queue is named as in `/queues/NAME`, or by its whole address, which begins with `/`. It gets a message once, however many
 //! of its bindings fit, and keeps it as its publisher sent it. All of the queues get it or none: if one has no room, the
-//! publisher waits or is refused. NAME and KEY may be percent-encoded (RFC 3986). A KEY has up to 255 bytes without that encoding, as in
-//! AMQP 0-9-1; a longer one is refused as an invalid topic.
+//! publisher waits or is refused. NAME and KEY may be percent-encoded (RFC 3986). A KEY has up to 255 bytes when that is undone,
+//! as in AMQP 0-9-1; a longer one is refused as an invalid topic.
 //!
 //! What no binding fits is taken as a message of its address, which a subscriber of `/exchanges/#` sees, unless the exchange
 //! says `"unroutable": "refuse"`. An exchange that is not there refuses.

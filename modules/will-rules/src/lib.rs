@@ -25,9 +25,9 @@
 //! # Presence
 //! `presence` is a topic in which `{client}` stands for the client id, `{user}` for its user name
 //! (`anonymous` without one). There a retained `online` is published when a client connects and a
-//! retained `offline` when it is gone, at least once each. In the ids, `%`, `/`, `+`, `#` and U+0000 are
-//! written as `%25`, `%2F`, `%2B`, `%23` and `%00`, so an id is always one level. A client whose
-//! connection is taken over stays online.
+//! retained `offline` when it is gone, at least once each. In the ids, `%`, `/`, `+`, `#` and what
+//! no topic may hold, such as control characters, are written as the bytes of UTF-8, `%25`, `%2F`, `%2B`,
+//! `%23` and `%09`, so an id is always one level. A client whose connection is taken over stays online.
 //!
 //! A client with a will may be announced as offline twice, once when it goes and once when its will is due.
 //! Where the broker is killed, clients with a session that outlives their connection are announced as offline at its
