@@ -252,6 +252,31 @@ fn ten_megabytes_cross_both_ways() {
     assert!(data.bytes() == body, "not what was sent");
 }
 
+/// As much as one packet of MQTT may have: it was acknowledged.
+#[test]
+fn all_properties_of_a_packet_cross_to_amqp() {
+    let Some(address) = address() else { return };
+    let node = unique("properties");
+    let mut peer = Peer::begun(address);
+    peer.receiver("in", 0, &Terms { node: Some(source(&node)), ..Terms::default() });
+    let long = "v".repeat(65_000);
+    let mut message = Publish::new(&node, "m", 1).with(Property::text(id::CONTENT_TYPE, &long));
+    message = message.with(Property::Binary(id::CORRELATION_DATA, vec![1; 65_000]));
+    // One name, so that they stand twice in what is made of them.
+    for _ in 0..8 {
+        message = message.with(Property::user("k", &long));
+    }
+    connect(V5).open().publish(&message);
+    let (mut got, mut more) = (Vec::new(), true);
+    while more {
+        let frame = peer.find(0x14);
+        let (head, part) = Value::read(&frame);
+        more = *head.field(5) == Value::Bool(true);
+        got.extend_from_slice(part);
+    }
+    assert!(Value::sections(&got).iter().any(|section| section.code() == 0x75) && got.len() > 512 << 10);
+}
+
 /// What has no room in a guest is refused in so many words, and no module is blamed for it.
 #[test]
 fn what_is_too_large_to_be_translated_is_refused_to_its_sender() {
@@ -261,7 +286,7 @@ fn what_is_too_large_to_be_translated_is_refused_to_its_sender() {
     subscriber.subscribe(&node, 1);
     let mut peer = Peer::begun(broker.at("amqp"));
     peer.sender("out", 0, &Terms { node: Some(target(&node)), ..Terms::default() });
-    let long = "l".repeat(600 << 10);
+    let long = "l".repeat(800 << 10);
     let items = |count: usize| (0..count).flat_map(|n| [string(&format!("k{n}")), string("v")]).collect::<Vec<_>>();
     let map = |items: &[Vec<u8>]| {
         let body = [&(items.len() as u32).to_be_bytes()[..], &items.concat()].concat();

@@ -18,8 +18,9 @@ const PAGE: usize = 256;
 /// A body of bytes or of text that is longer is not copied into a guest, whose memory is bounded: the module sees an empty one, and
 /// what it leaves empty has these bytes in the end.
 const SHOWN_BYTES_MAX: usize = 1 << 20;
-/// Bytes of all the rest of a message, and how many names it has, at which no module fails for lack of room or time.
-const REST_BYTES_MAX: usize = 512 << 10;
+/// Bytes of all the rest of a message, and how many names it has, at which no module fails for lack of room or time. All that comes in
+/// one packet of MQTT has room: 512 KiB of user properties, their places, and three properties of 64 KiB.
+const REST_BYTES_MAX: usize = 768 << 10;
 const PAIRS_MAX: usize = 2_048;
 
 /// Why a message has no form on the other side.
