@@ -1,4 +1,5 @@
-//! An MQTT broker, byte by byte, that does not take messages beyond a size, and says so in the way of one or another real one.
+//! An MQTT broker, byte by byte, that does not take messages beyond a size, and says so in the way of one or another real
+//! one; nor more than eight filters at once (AWS IoT Core). To each filter of a subscription it sends a message.
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -36,7 +37,7 @@ fn serve(mut stream: TcpStream, payload_bytes_max: usize, refusal: Refusal) -> O
                 is_5 = body[6] == 5;
                 if is_5 { vec![0x20, 3, 0, 0, 0] } else { vec![0x20, 2, 0, 0] }
             }
-            0x80 => vec![0x90, 4, body[0], body[1], 0, 0],
+            0x80 => subscribed(&body, is_5)?,
             0xC0 => vec![0xD0, 0],
             0x30 => {
                 let at = 2 + usize::from(u16::from_be_bytes([body[0], body[1]]));
@@ -62,6 +63,27 @@ fn serve(mut stream: TcpStream, payload_bytes_max: usize, refusal: Refusal) -> O
         }
         stream.write_all(&answer).ok()?;
     }
+}
+
+/// The answer to SUBSCRIBE, with a message behind it for each filter; none: there are too many.
+fn subscribed(body: &[u8], is_5: bool) -> Option<Vec<u8>> {
+    let mut rest = if is_5 { &body[3 + usize::from(body[2])..] } else { &body[2..] };
+    let mut filters = Vec::new();
+    while let [high, low, behind @ ..] = rest {
+        let (filter, behind) = behind.split_at(usize::from(u16::from_be_bytes([*high, *low])));
+        filters.push(filter);
+        rest = &behind[1..];
+    }
+    let properties: &[u8] = if is_5 { &[0] } else { &[] };
+    let codes = vec![0; filters.len()];
+    let length = [(2 + properties.len() + codes.len()) as u8];
+    let mut answer = [&[0x90], &length[..], &body[..2], properties, &codes].concat();
+    for filter in &filters {
+        let length = [(2 + filter.len() + properties.len()) as u8];
+        let topic = (filter.len() as u16).to_be_bytes();
+        answer.extend([&[0x30], &length[..], &topic, filter, properties].concat());
+    }
+    (filters.len() <= 8).then_some(answer)
 }
 
 fn packet(stream: &mut TcpStream) -> Option<(u8, Vec<u8>)> {

@@ -2,11 +2,13 @@
 
 use super::foreign::{self, Foreign};
 use super::mosquitto::{self, Refusal};
+use super::relay::Relay;
 use super::rig::*;
+use crate::amqp::peer::Peer;
 use crate::amqp::raw;
 use crate::doors::rig::until as until_it_is;
 use crate::harness::*;
-use host::bridge::{Direction, MqttVersion, Settings};
+use host::bridge::{Direction, MqttVersion, Released, Route, Settings};
 
 #[test]
 fn a_reason_that_is_not_in_the_standards_table_is_an_answer_like_others() {
@@ -99,5 +101,81 @@ fn a_message_over_which_the_connection_ends_each_time_does_not_keep_others_back(
             let reason = bridge["routes"][0]["reason"].as_str().unwrap_or_default();
             assert!(reason.contains("x/long/"), "{bridge}");
         }
+    }
+}
+
+/// RabbitMQ releases what it has no queue for; without this a publisher to such a topic keeps all others back, for good.
+#[test]
+fn what_another_broker_releases_keeps_its_own_topic_back_or_is_dropped_as_the_route_says() {
+    let released = raw::performative(0x26, &[]);
+    for (what, expected) in [(Released::Kept, ["1", "2"]), (Released::Dropped, ["3", "4"])] {
+        let foreign = Foreign::start();
+        let way = Route { released: what, remote: "there".into(), ..route(Direction::Out, "x/#") };
+        let Some(here) = with(vec![bridge("b", &foreign.url(), &[way])]) else { return };
+        let mut peer = foreign.receives();
+        until_up(&here, "b");
+        let mut publisher = connect(V5).at(here.address()).open();
+        // Both are under way before the first is answered.
+        publisher.say("x/nobody", "1", 1);
+        publisher.say("x/nobody", "2", 1);
+        let under_way = [foreign::next(&mut peer), foreign::next(&mut peer)];
+        for (id, _) in under_way.iter().rev() {
+            peer.send(&raw::disposition(true, *id, *id, true, &released));
+        }
+        let is_kept = what == Released::Kept;
+        until(&here, "b", |bridge| match is_kept {
+            true => bridge["routes"][0]["held"] == 2 && bridge["routes"][0]["state"] == "stuck",
+            false => bridge["refused"] == 2 && bridge["waiting"] == 0 && bridge["routes"][0]["state"] == "up",
+        });
+        publisher.say("x/somebody", "goes on", 1);
+        let next = |peer: &mut Peer| loop {
+            let (id, message) = foreign::next(peer);
+            let text = message.last().map(|byte| char::from(*byte).to_string()).unwrap_or_default();
+            match text.as_str() {
+                "n" => peer.send(&raw::disposition(true, id, id, true, raw::ACCEPTED)),
+                _ => break (id, text),
+            }
+        };
+        if is_kept {
+            // One asks for both, until it is taken.
+            for _ in 0..3 {
+                let (id, text) = next(&mut peer);
+                assert_eq!(text, "1");
+                peer.send(&raw::disposition(true, id, id, true, &released));
+            }
+            until(&here, "b", |bridge| bridge["sent"] == 1);
+        } else {
+            publisher.say("x/nobody", "3", 1);
+            publisher.say("x/nobody", "4", 1);
+        }
+        for text in expected {
+            let (id, came) = next(&mut peer);
+            assert_eq!(came, text);
+            peer.send(&raw::disposition(true, id, id, true, raw::ACCEPTED));
+        }
+        until(&here, "b", |bridge| bridge["waiting"] == 0 && bridge["routes"][0]["state"] == "up");
+        let refused = if is_kept { 0 } else { 2 };
+        assert_eq!(standing(&here, "b")["refused"], refused);
+    }
+}
+
+#[test]
+fn routes_in_are_asked_for_no_more_than_eight_at_once() {
+    for version in [MqttVersion::V5, MqttVersion::V311] {
+        let there = mosquitto::start(1000, Refusal::Close);
+        let routes: Vec<Route> = (0..21).map(|number| route(Direction::In, &format!("in/{number}"))).collect();
+        // It gets through when the subscriber is there.
+        let relay = Relay::to(there);
+        relay.cut();
+        let settings = Settings { version: Some(version), ..bridge("b", &mqtt(relay.address()), &routes) };
+        let Some(here) = with(vec![settings]) else { return };
+        let mut subscriber = connect(V5).at(here.address()).open();
+        subscriber.subscribe("in/#", 0);
+        relay.open(there);
+        let mut came: Vec<String> = (0..21).map(|_| subscriber.take().topic.clone()).collect();
+        came.sort_by_key(|topic| topic["in/".len()..].parse::<u32>().unwrap_or(u32::MAX));
+        assert_eq!(came, (0..21).map(|number| format!("in/{number}")).collect::<Vec<_>>());
+        let bridge = standing(&here, "b");
+        assert_eq!((&bridge["state"], &bridge["connections"]), (&"connected".into(), &1.into()), "{bridge}");
     }
 }

@@ -23,7 +23,7 @@ pub use amqp::{opening, receiving, sending};
 pub use dial::{Stream, dial, unsecured};
 pub use identity::NodeId;
 pub use mqtt::{NO_ANSWER, other_protocol};
-pub use settings::{Direction, MqttVersion, Route, Settings};
+pub use settings::{Direction, MqttVersion, Released, Route, Settings};
 pub use target::{Scheme, Target, without_secrets};
 pub use thread::{BridgeError, Bridges, Clock};
 pub use trust::{certificates, roots};

@@ -68,6 +68,18 @@ pub struct Route {
     pub local: String,
     /// AMQP: the address of a node there, instead of filter and prefix.
     pub remote: String,
+    /// AMQP, out: what becomes of a message that the other broker releases. Default: it waits.
+    pub released: Released,
+}
+
+/// What becomes of a message that an AMQP broker releases, as RabbitMQ does where no queue is bound.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Released {
+    /// It is sent again after a while, those of its topic wait behind it.
+    #[default]
+    Kept,
+    /// It is dropped, as one that is rejected.
+    Dropped,
 }
 
 /// Which way messages go.
@@ -210,6 +222,7 @@ impl Default for Route {
             remote_prefix: nothing(),
             local: nothing(),
             remote: nothing(),
+            released: Released::default(),
         }
     }
 }
@@ -267,6 +280,9 @@ impl Route {
     fn problem(&self, scheme: Scheme, limits: &topic::Limits) -> Option<String> {
         if scheme == Scheme::Mqtt && !(self.local.is_empty() && self.remote.is_empty()) {
             return Some("local and remote name AMQP addresses; with MQTT it is filter and prefixes".to_owned());
+        }
+        if self.released != Released::Kept && (scheme == Scheme::Mqtt || self.direction == Direction::In) {
+            return Some("released is of what goes out over AMQP".to_owned());
         }
         if self.filter.is_empty() && (self.local.is_empty() || self.remote.is_empty()) {
             return Some("it needs a filter".to_owned());

@@ -1,12 +1,12 @@
 //! The routes of a bridge: a list of tables in the file, JSON elsewhere.
 
-use crate::bridge::Route;
+use crate::bridge::{Released, Route};
 use serde_json::{Map, Value as Json, json};
 
 /// Most routes of one bridge.
 const ROUTES_MAX: usize = 1000;
 
-const KEYS: [&str; 7] = ["direction", "filter", "qos", "local_prefix", "remote_prefix", "local", "remote"];
+const KEYS: [&str; 8] = ["direction", "filter", "qos", "local_prefix", "remote_prefix", "local", "remote", "released"];
 
 /// Reads them.
 pub(super) fn read(json: &Json) -> Result<Vec<Route>, String> {
@@ -43,6 +43,11 @@ fn one(written: &Map<String, Json>) -> Result<Route, String> {
     ] {
         *to = text(key)?.unwrap_or_default();
     }
+    route.released = match text("released")?.as_deref() {
+        None | Some("retry") => Released::Kept,
+        Some("drop") => Released::Dropped,
+        Some(_) => return Err("released: expected \"retry\" or \"drop\"".to_owned()),
+    };
     if let Some(qos) = written.get("qos") {
         let level = qos.as_u64().filter(|level| *level <= 2);
         route.qos = level.ok_or("qos: expected 0, 1 or 2")? as u8;
@@ -61,6 +66,7 @@ pub(super) fn write(routes: &[Route]) -> Json {
             "remote_prefix": route.remote_prefix,
             "local": route.local,
             "remote": route.remote,
+            "released": if route.released == Released::Kept { "retry" } else { "drop" },
         })
     };
     routes.iter().map(one).collect()

@@ -5,13 +5,15 @@
 mod connection;
 mod cut;
 mod form;
+mod holding;
 mod inward;
 mod outward;
 mod packed;
 mod packing;
 mod route;
+mod said;
 mod words;
 
 pub use connection::run;
-pub use outward::{Holding, session_id};
+pub use holding::{Holding, session_id};
 pub use words::{opening, receiving, sending};

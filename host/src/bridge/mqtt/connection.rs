@@ -2,7 +2,6 @@
 
 use super::super::NODE_TOPIC;
 use super::super::dial::{Stream, login};
-use super::super::mapping::Way;
 use super::super::retry::Retry;
 use super::super::seat::{self, Hall, Seat};
 use super::super::settings::MqttVersion;
@@ -27,6 +26,8 @@ use tokio::time::Instant;
 pub(super) const BATCH_BYTES: usize = 65_536;
 /// Answers that may wait for the disk; at this number nothing more is read.
 pub(super) const ANSWERS_MAX: usize = 4096;
+/// Most filters of one SUBSCRIBE: AWS IoT Core takes no more.
+const FILTERS_MAX: usize = 8;
 /// Bytes of messages that may wait for room here; then nothing more is read.
 const HELD_BYTES_MAX: usize = 64 << 20;
 /// How often a publication that waits for room is looked at, at least.
@@ -60,8 +61,10 @@ pub(super) struct Connection<'a> {
     pub out: BytesMut,
     pub replies: VecDeque<(Sequence, Reply)>,
     pub inbox: Inbox,
-    /// The routes whose subscriptions it has been asked for, in that order; none: that of its id.
+    /// The routes whose subscriptions it is being asked for, in that order; none: that of its id.
     asked: Vec<Option<usize>>,
+    /// Those that it will be asked for after them.
+    to_ask: VecDeque<Option<usize>>,
     /// When to ask again for those that it has refused.
     ask_again: Option<Instant>,
     retry: Retry,
@@ -125,6 +128,7 @@ pub async fn run(
         replies: VecDeque::new(),
         inbox: Inbox::new(&plan.settings),
         asked: Vec::new(),
+        to_ask: VecDeque::new(),
         ask_again: None,
         retry: Retry::new(&plan.settings),
         outbox: Outbox::new(&plan.settings),
@@ -152,22 +156,13 @@ impl Connection<'_> {
         // With 3.1.1 each subscription brings all retained messages again.
         let again = self.codec.version == MqttVersion::V5 || !session_present;
         let asks_for = |route: &usize| again || !self.plan.granted[*route].get();
-        let routes: Vec<usize> = (0..self.plan.inward.len()).filter(asks_for).collect();
-        let mut wanted: Vec<_> = routes.iter().map(|route| wanted(&self.plan.inward[*route])).collect();
-        self.asked = routes.into_iter().map(Some).collect();
+        let routes = (0..self.plan.inward.len()).filter(asks_for).map(Some);
         // Properties are what keeps a message from going round, so there are none with 3.1.1.
         let asks = self.codec.version == MqttVersion::V5;
-        if asks {
-            let filter = format!("$SYS/broker/{NODE_TOPIC}");
-            // First, so that it is known when messages come.
-            wanted.insert(0, Wanted { filter, guarantee: Guarantee::AtMostOnce, always: true });
-            self.asked.insert(0, None);
-        }
+        // First, so that it is known when messages come.
+        self.to_ask = asks.then_some(None).into_iter().chain(routes).collect();
         self.is_known = !asks;
-        if wanted.is_empty() {
-            return Ok(());
-        }
-        self.subscribe(&wanted)?;
+        self.subscribe()?;
         if asks {
             // What it retains stands before the answer to this.
             self.codec.ping(&mut self.out)?;
@@ -175,12 +170,29 @@ impl Connection<'_> {
         Ok(())
     }
 
-    fn subscribe(&mut self, wanted: &[Wanted]) -> Result<(), String> {
+    /// Asks for the next subscriptions, as many as any broker takes at once.
+    fn subscribe(&mut self) -> Result<(), String> {
+        let count = self.to_ask.len().min(FILTERS_MAX);
+        self.asked = self.to_ask.drain(..count).collect();
+        self.is_subscribing = count > 0;
+        if count == 0 {
+            return Ok(());
+        }
         let attachment = self.seat.attachment();
         let used = attachment.map_or_else(Vec::new, |own| self.seat.hall.broker.handles_under_way(own));
         let free = (1..=Handle::MAX).find(|handle| !used.contains(handle)).unwrap_or(Handle::MAX);
-        self.is_subscribing = true;
-        self.codec.subscribe(free, wanted, &mut self.out)
+        let wanted: Vec<_> = self.asked.iter().map(|route| self.wanted(*route)).collect();
+        self.codec.subscribe(free, &wanted, &mut self.out)
+    }
+
+    fn wanted(&self, route: Option<usize>) -> Wanted {
+        let Some(route) = route else {
+            let filter = format!("$SYS/broker/{NODE_TOPIC}");
+            return Wanted { filter, guarantee: Guarantee::AtMostOnce, always: true };
+        };
+        let way = &self.plan.inward[route];
+        let guarantee = Guarantee::from_level(way.route.qos).unwrap_or_default();
+        Wanted { filter: way.route.remote_source(), guarantee, always: false }
     }
 
     /// What it says of subscriptions. Those that it refuses are asked for again after a while.
@@ -204,21 +216,21 @@ impl Connection<'_> {
                 None => {}
             }
         }
-        self.ask_again = any.then(|| Instant::now() + self.retry.next_wait());
+        if any && self.ask_again.is_none() {
+            self.ask_again = Some(Instant::now() + self.retry.next_wait());
+        }
     }
 
     /// Subscribes again where that was refused, if it is time.
     fn subscribe_again(&mut self) -> Result<(), String> {
-        if self.ask_again.is_none_or(|due| Instant::now() < due) {
+        if self.is_subscribing || self.ask_again.is_none_or(|due| Instant::now() < due) {
             return Ok(());
         }
         self.ask_again = None;
         let (before, routes) = (self.plan.outward.len(), &self.plan.figures.routes);
         let broken = |route: &usize| routes[before + route].standing().state == RouteState::Broken;
-        let again: Vec<usize> = (0..self.plan.inward.len()).filter(broken).collect();
-        let wanted: Vec<_> = again.iter().map(|route| wanted(&self.plan.inward[*route])).collect();
-        self.asked = again.into_iter().map(Some).collect();
-        if wanted.is_empty() { Ok(()) } else { self.subscribe(&wanted) }
+        self.to_ask = (0..self.plan.inward.len()).filter(broken).map(Some).collect();
+        self.subscribe()
     }
 
     async fn drive(
@@ -285,7 +297,7 @@ impl Connection<'_> {
     fn look(&self) -> Option<Instant> {
         let due = self.inbox.due().into_iter().chain(self.send_again_due()).min().map(Instant::from);
         let parked = self.inbox.is_parked().then(|| Instant::now() + LOOK);
-        due.into_iter().chain(parked).chain(self.ask_again).min()
+        due.into_iter().chain(parked).chain(self.ask_again.filter(|_| !self.is_subscribing)).min()
     }
 
     /// All that can be done without waiting.
@@ -337,9 +349,8 @@ impl Connection<'_> {
                 Ok(())
             }
             Packet::Suback(refused) => {
-                self.is_subscribing = false;
                 self.subscribed(refused);
-                Ok(())
+                self.subscribe()
             }
             Packet::Pingresp => {
                 self.is_known = true;
@@ -398,11 +409,6 @@ async fn push(writer: &mut (impl AsyncWriteExt + Unpin), out: &mut BytesMut) -> 
         0 => Err(std::io::ErrorKind::WriteZero.into()),
         _ => Ok(true),
     }
-}
-
-fn wanted(way: &Way) -> Wanted {
-    let guarantee = Guarantee::from_level(way.route.qos).unwrap_or_default();
-    Wanted { filter: way.route.remote_source(), guarantee, always: false }
 }
 
 #[cfg(test)]
