@@ -180,11 +180,15 @@ impl Live {
     /// See [`Connection::attach`](super::Connection::attach).
     pub fn attach(&mut self, id: LinkId, reply: AttachReply, out: &mut Vec<u8>) {
         let limits = self.limits.clone();
+        let credit = reply.credit.unwrap_or(limits.link_credit);
+        let at = self.links.look(id).map(|link| link.session);
+        let share = at.map_or(0, |at| self.share_of(at, limits.link_credit.max(credit)));
         let Some(link) = self.links.get(id).filter(|link| !link.is_told && !link.is_detached) else { return };
         link.is_told = true;
         if let LinkEnd::Incoming(end) = &mut link.end {
             end.settles_second = reply.receiver_settles == ReceiverSettles::Second;
-            end.credit_max = reply.credit.unwrap_or(limits.link_credit);
+            end.share = share;
+            end.credit_max = credit.min(share);
             let asked = reply.message_bytes_max.unwrap_or(limits.message_bytes_max);
             end.message_bytes_max = asked.min(limits.message_bytes_max);
         }

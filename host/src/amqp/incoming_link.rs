@@ -3,6 +3,7 @@
 use super::action::{Action, DeliveryId, Forgotten, LinkId, Transfer};
 use super::condition::{AmqpError, LinkError, SessionError};
 use super::ledger::is_before;
+use super::link::LinkEnd;
 use super::live::Live;
 use super::performative::{FlowFrame, TransferFrame};
 use super::session::Arrived;
@@ -21,6 +22,8 @@ pub const TAG_BYTES_MAX: usize = 32;
 pub struct IncomingLink {
     /// Deliveries that the client may have unanswered.
     pub credit_max: u32,
+    /// The most that may ever be: its part of what its session may have unsettled.
+    pub share: u32,
     /// How many it may still begin.
     pub credit: u32,
     /// How many it has begun, and where that began.
@@ -65,6 +68,7 @@ impl IncomingLink {
     pub fn new(delivery_count: u32, message_bytes_max: u64, is_coordinator: bool) -> Self {
         Self {
             credit_max: 0,
+            share: 0,
             credit: 0,
             delivery_count,
             unanswered: 0,
@@ -143,6 +147,36 @@ impl Live {
         self.first_part(now, at, id, frame, payload)
     }
 
+    /// Whether a session has as many deliveries that are not settled as it may, beside those that wait for the end of a
+    /// transaction, of which transactions have bounds of their own.
+    #[cold]
+    fn is_overdrawn(&mut self, at: u16) -> bool {
+        let posted: usize = self.incoming_of(at).map(|end| end.posted as usize).sum();
+        let unsettled_max = self.limits.unsettled_max as usize;
+        self.sessions
+            .at(at)
+            .is_some_and(|session| session.arrived.len() - posted.min(session.arrived.len()) >= unsettled_max)
+    }
+
+    /// The links of a session on which the client sends.
+    fn incoming_of(&self, at: u16) -> impl Iterator<Item = &IncomingLink> {
+        self.links.iter().filter_map(move |link| match &link.end {
+            LinkEnd::Incoming(end) if link.session == at => Some(end),
+            _ => None,
+        })
+    }
+
+    /// How many deliveries a new link may have unsettled, so that all links of its session together never have more than the
+    /// session may: what `wish` says while there is room, less and less as half of that is given away, and from the other
+    /// half as much for each link that there may be.
+    pub fn share_of(&self, at: u16, wish: u32) -> u32 {
+        let half = self.limits.unsettled_max / 2;
+        let links_max = self.limits.links_max.min(self.limits.handle_max.saturating_add(1));
+        let least = (half / links_max.max(1)).max(1);
+        let given: u32 = self.incoming_of(at).map(|end| end.share.saturating_sub(least)).sum();
+        wish.min(least + half.saturating_sub(given) / 4)
+    }
+
     /// A transfer on a link that is going down.
     fn ignore_transfer<'b>(&mut self, at: u16, frame: &TransferFrame<'_>) -> Found<Option<Action<'b>>> {
         if let (Some(session), Some(delivery)) = (self.sessions.at(at), frame.delivery_id)
@@ -169,13 +203,12 @@ impl Live {
         if tag.len() > TAG_BYTES_MAX {
             return Err(invalid("a delivery-tag has up to 32 bytes"));
         }
-        let unsettled_max = self.limits.unsettled_max as usize;
         let Some(session) = self.sessions.at(at) else { return Ok(None) };
         if session.last_arrived.is_some_and(|last| !is_before(last, delivery)) {
             return Err(invalid("delivery-id does not come after the last one"));
         }
         session.last_arrived = Some(delivery);
-        if session.arrived.len() >= unsettled_max {
+        if session.arrived.len() >= self.limits.unsettled_max as usize && self.is_overdrawn(at) {
             return Err(Trouble::session(AmqpError::ResourceLimitExceeded, "too many deliveries are not settled"));
         }
         let Some(end) = self.links.get(id).and_then(|link| link.incoming()) else { return Ok(None) };
@@ -300,7 +333,7 @@ impl Live {
     /// See [`Connection::grant`](super::Connection::grant).
     pub fn grant(&mut self, id: LinkId, credit: u32, out: &mut Vec<u8>) {
         let Some(end) = self.links.get(id).filter(|link| link.is_up()).and_then(|link| link.incoming()) else { return };
-        end.credit_max = credit;
+        end.credit_max = credit.min(end.share);
         self.top_up(id, out);
     }
 

@@ -26,11 +26,11 @@ pub struct Limits {
     pub sasl_steps_max: u32,
     /// Transfer frames that a session takes before it hears again of its window (incoming-window). Default 2,048.
     pub session_window: u32,
-    /// Deliveries of a session, in one direction, that are not settled. Default 16,384. A client that exceeds it is
-    /// disconnected from the session; deliveries to it wait.
+    /// Deliveries of a session, in one direction, that are not settled. Default 16,384. A client that sends is not
+    /// given more credit than that over all links of a session; deliveries to it wait.
     pub unsettled_max: u32,
     /// Deliveries that a sending client may have unanswered on one link (link-credit), unless the hall says otherwise.
-    /// Default 512.
+    /// Less where many links share a session: see `unsettled_max`. Default 512.
     pub link_credit: u32,
     /// Longest message in bytes (max-message-size). Default 16 MiB.
     pub message_bytes_max: u64,

@@ -344,6 +344,32 @@ fn asks(rig: &mut Rig, bytes: &[u8], available: u32) {
     rig.machine.answer_flow(link, available, &mut rig.out);
 }
 
+/// 2.6.7: what a client may send is taken, on however many links of a session.
+#[test]
+fn all_credit_of_all_links_of_a_session_may_be_used_at_once() {
+    for unsettled_max in [4096, 16_384] {
+        let mut rig = Rig::begun_with(Limits { unsettled_max, ..Limits::default() });
+        let mut id = 0u32;
+        let mut before = u32::MAX;
+        for handle in 0..1024 {
+            rig.attached(&attach_sender(&handle.to_string(), handle, (0, 1)), None);
+            let said = rig.performatives();
+            let credit = said.iter().find_map(|said| match said {
+                Performative::Flow(flow) => flow.link_credit,
+                _ => None,
+            });
+            let credit = credit.unwrap_or_default();
+            assert!((1..=before).contains(&credit), "link {handle} has a credit of {credit}");
+            before = credit;
+            for _ in 0..credit {
+                rig.feed(&transfer(handle, Some(id), Some(&id.to_be_bytes()), false, false, b"m")).unwrap();
+                id += 1;
+            }
+        }
+        assert!(id <= unsettled_max && id > unsettled_max / 2, "{id}");
+    }
+}
+
 /// Its client has credit, and no reason to say anything more.
 #[test]
 fn a_session_with_all_that_it_takes_unsettled_goes_on_once_some_is_settled() {
