@@ -14,6 +14,8 @@ pub struct Blocked {
     waiting: BTreeMap<usize, Arc<dyn Outlet>>,
     /// So many were left when it was looked through.
     left: usize,
+    /// Somebody has waited all the time that one waits, and there has been no room since.
+    in_vain: bool,
 }
 
 impl Blocked {
@@ -27,14 +29,25 @@ impl Blocked {
         }
     }
 
-    /// Whether nobody waits.
-    pub fn is_empty(&self) -> bool {
-        self.waiting.is_empty()
+    /// Somebody has waited in vain: until there is room nobody begins to, for a connection that waits is not read, and would
+    /// wait anew for each message that it had sent before.
+    pub fn give_up(&mut self) {
+        self.in_vain = true;
     }
 
-    /// All of them, to be woken.
+    /// See [`Self::give_up`].
+    pub fn is_in_vain(&self) -> bool {
+        self.in_vain
+    }
+
+    /// Whether nobody wants to know of room.
+    pub fn is_empty(&self) -> bool {
+        self.waiting.is_empty() && !self.in_vain
+    }
+
+    /// There is room: all of them, to be woken.
     pub fn take(&mut self) -> impl Iterator<Item = Arc<dyn Outlet>> + use<> {
-        self.left = 0;
+        (self.left, self.in_vain) = (0, false);
         std::mem::take(&mut self.waiting).into_values()
     }
 }

@@ -129,7 +129,9 @@ impl Broker {
     /// Whether a connection may wait for room: not for those who wait for it themselves.
     fn may_wait(&self, link: &Link, full: &Full) -> bool {
         match (full, link.outlet.connection()) {
+            (Full::Queue(mailbox), _) if mailbox.lock().blocked.is_in_vain() => false,
             (Full::Queue(mailbox), Some(connection)) => self.waits.begin(connection, mailbox),
+            (Full::Disk, _) => !self.waits.is_disk_stuck(self.store.committed()),
             _ => true,
         }
     }
@@ -164,6 +166,11 @@ impl Broker {
         };
         let passed = match passed {
             Passed::Full(_, full) if now.since(publication.since) > self.limits.publisher_wait_milliseconds_max => {
+                match &full {
+                    Full::Queue(mailbox) => mailbox.lock().blocked.give_up(),
+                    Full::Disk => self.waits.give_up_on_disk(self.store.committed()),
+                    Full::Space | Full::Broken | Full::Wish(_) => {}
+                }
                 Passed::Refused(full.refusal())
             }
             passed => passed,

@@ -263,6 +263,30 @@ fn a_full_queue_makes_its_publisher_wait_and_lets_it_go_on() {
     assert_eq!(hall.take(&subscriber), [row(3, "last", false)]);
 }
 
+/// A connection that waits is not read: each message that it had sent before would hold up all behind it for as long.
+#[test]
+fn who_has_waited_in_vain_for_a_receiver_does_not_wait_for_it_again_until_it_has_taken_something() {
+    let mut hall =
+        hall(Limits { queue_messages_max: 1, publisher_wait_milliseconds_max: 10_000, ..Default::default() });
+    let (mut subscriber, _) = hall.attach("s", true, 0, 1);
+    hall.subscribe(&mut subscriber, "a", LEAST);
+    let (mut publisher, _) = hall.attach("p", true, 0, 10);
+    let is_refused = |answer| matches!(answer, Answer::Say(_, Event::Published { outcome: Err(_), .. }));
+    hall.publish(&mut publisher, "a", LEAST, 1, b"1");
+    for round in 0..2u16 {
+        assert!(matches!(hall.publish(&mut publisher, "a", LEAST, 2, b"no"), Answer::Parked));
+        hall.now = hall.now.plus_seconds(11);
+        assert!(is_refused(hall.broker.resume(&mut hall.worker, &mut publisher.link, hall.now)));
+        let (mut other, _) = hall.attach("o", true, 0, 10);
+        for who in [&mut publisher, &mut other] {
+            assert!(is_refused(hall.publish(who, "a", LEAST, 3, b"no")));
+        }
+        assert_eq!(hall.take(&subscriber), [row(round + 1, "1", false)]);
+        hall.settle(&mut subscriber, round + 1);
+        hall.publish(&mut publisher, "a", LEAST, 4, b"1");
+    }
+}
+
 /// They are not read while they wait, and nobody would ever make room.
 #[test]
 fn publishers_that_wait_for_each_other_are_refused() {
