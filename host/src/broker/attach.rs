@@ -8,6 +8,7 @@ use super::reaper::{self, Over};
 use super::route::Subscriber;
 use super::staged::Staged;
 use super::subscribing::Subscribing;
+use super::unsubscribing::Unsubscribing;
 use super::worker::Worker;
 use super::{Answer, Attachment, Broker, Permits, queues};
 use crate::client::{Client, Departure, Protocol, Scope};
@@ -35,6 +36,8 @@ pub(super) enum Parked {
     Publish(Box<Waiting>),
     /// Others come between.
     Subscribe(Box<Subscribing>),
+    /// The same.
+    Unsubscribe(Box<Unsubscribing>),
 }
 
 impl Link {
@@ -435,35 +438,17 @@ impl Broker {
         let kind = if queues::is_queue(&client) { Kind::Queue } else { Kind::Client };
         self.directory.remove(kind, &client.id, mailbox.id);
         self.metrics.mailboxes.add(-1);
-        self.metrics.subscriptions.add(-(subscriptions.len() as i64));
         let subscriptions: Vec<_> = subscriptions.into_values().collect();
-        for subscription in &subscriptions {
-            let filter = &subscription.filter;
-            let what = || Happening::Unsubscribed(client.clone(), filter.clone());
-            self.happened(EventKinds::SUBSCRIPTIONS, what);
-        }
-        // In slices, so that publishers get their turn.
-        for some in subscriptions.chunks(256) {
-            let mut trie = self.trie.write();
-            for subscription in some.iter().filter(|subscription| subscription.share.is_none()) {
-                trie.remove(subscription.filter.as_str(), mailbox.id);
-                self.changes.announce(subscription.filter.as_str());
-            }
-        }
         let mut left_behind = left_behind;
         self.find_groups(&mut left_behind, &subscriptions);
-        for subscription in &subscriptions {
-            if let Some(share) = &subscription.share {
-                self.leave_group(share, &subscription.filter, mailbox.id);
-            }
-        }
         if gap.is_some() || left_behind.len() > reaper::SLICE {
             // What is left is handed on and forgotten slice by slice; a restart goes on with it.
             if durable {
                 staged.change(Change::Mailbox(mailbox.id, Box::new(record)));
             }
             let (rest, sent) = gap.map(|gap| (gap.rest, gap.sent)).unzip();
-            self.reaper.add(Over::new(mailbox.id, durable, left_behind, subscriptions).with_rest(rest, sent));
+            let over = Over::new(mailbox.id, durable, left_behind, subscriptions.clone());
+            self.reaper.add(over.with_rest(rest, sent));
         } else {
             for queued in &left_behind {
                 queued.forget(mailbox.id, staged.changes());
@@ -474,6 +459,7 @@ impl Broker {
             left_behind.retain(|queued| queued.group.is_some());
             self.hand_on(worker, left_behind, staged);
         }
+        self.take_out(&client, mailbox.id, subscriptions);
         self.owner_ended(worker, now, mailbox.id, staged);
     }
 

@@ -52,6 +52,7 @@ mod sys;
 mod tags;
 mod told;
 mod transact;
+mod unsubscribing;
 mod via;
 mod waits;
 mod wills;
@@ -241,6 +242,7 @@ pub struct Broker {
     deadlines: Arc<deadlines::Deadlines>,
     memory: memory::Memory,
     reaper: Arc<reaper::Reaper>,
+    leavers: unsubscribing::Leavers,
     happenings: chores::Happenings,
     recorder: record::Recorder,
     draining: drain::Draining,

@@ -68,6 +68,7 @@ impl Broker {
             deadlines: Arc::new(deadlines::Deadlines::default()),
             memory: super::memory::Memory::default(),
             reaper: Arc::default(),
+            leavers: Default::default(),
             happenings: chores::Happenings::default(),
             recorder: Default::default(),
             draining: drain::Draining::default(),

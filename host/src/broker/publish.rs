@@ -122,6 +122,7 @@ impl Broker {
         match link.parked.take() {
             Some(Parked::Publish(waiting)) => self.try_again(worker, link, now, *waiting),
             Some(Parked::Subscribe(subscribing)) => self.subscribe_on(worker, link, now, subscribing),
+            Some(Parked::Unsubscribe(going)) => self.unsubscribe_on(worker, link, going),
             None => Answer::None,
         }
     }

@@ -1,15 +1,14 @@
 //! Adding and removing filters.
 
+use super::Broker;
 use super::attach::Link;
 use super::mailbox::{Mailbox, State};
 use super::route::Subscriber;
 use super::shared_groups::Group;
 use super::worker::Worker;
-use super::{Answer, Broker};
 use crate::client::Client;
-use crate::dialogue::{Event, Subscription, Unsubscribe};
+use crate::dialogue::Subscription;
 use crate::message::{Refusal, RefusalKind};
-use crate::store::Change;
 use crate::topic::Filter;
 use crate::wasm::Action;
 use crate::wasm::{EventKinds, Happening};
@@ -96,30 +95,6 @@ impl Broker {
             return self.changes.announce_all();
         }
         state.subscriptions.values().for_each(|subscription| self.changes.announce(subscription.filter.as_str()));
-    }
-
-    pub(super) fn unsubscribe(&self, worker: &mut Worker, link: &Link, unsubscribe: Unsubscribe) -> Answer {
-        let Some(attachment) = &link.attachment else { return Answer::None };
-        worker.refresh_for(self, link.client.as_ref().map_or("", |client| &client.id));
-        let mailbox = &attachment.mailbox;
-        worker.work += unsubscribe.filters.len() as u64;
-        let mut changes = Vec::new();
-        let mut removed = Vec::new();
-        for (name, share) in unsubscribe.filters {
-            removed.push(self.broker_filter(worker, link, &name).map(|filter| {
-                let found = self.drop_subscription(mailbox, &filter, share.as_deref());
-                if found && let Some(client) = &link.client {
-                    let what = || Happening::Unsubscribed(client.clone(), filter.clone());
-                    self.happened(EventKinds::SUBSCRIPTIONS, what);
-                }
-                if found && mailbox.is_durable() {
-                    changes.push(Change::FilterGone(mailbox.id, filter.as_str().into(), share));
-                }
-                found
-            }));
-        }
-        let after = if changes.is_empty() { 0 } else { self.store.submit(changes) };
-        Answer::Say(after, Event::Unsubscribed { handle: unsubscribe.handle, removed })
     }
 
     pub(super) fn drop_subscription(&self, mailbox: &Arc<Mailbox>, filter: &Filter, share: Option<&str>) -> bool {

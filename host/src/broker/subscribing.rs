@@ -6,6 +6,7 @@ use super::mailbox::{Mailbox, Replay};
 use super::queued::Queued;
 use super::staged::Staged;
 use super::subscribe::key;
+use super::unsubscribing::levels;
 use super::worker::Worker;
 use super::{Answer, Broker};
 use crate::dialogue::{Event, Handle, Subscribe, SubscribeFilter, Subscription};
@@ -205,7 +206,7 @@ impl Broker {
         steps: &mut usize,
         staged: &mut Staged,
     ) -> Result<bool, Refusal> {
-        *steps = steps.saturating_sub(1);
+        *steps = steps.saturating_sub(levels(&adding.subscription.filter));
         loop {
             // Retained messages go into the queue before live ones can. What was stored since then is bounded by the time
             // that this took, and the subscription is there: those go in whether they fit or not.

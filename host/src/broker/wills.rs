@@ -221,7 +221,7 @@ impl Broker {
         worker.flush(self, now);
         self.show_weight();
         let drain = self.drain_due(now);
-        [self.deadlines.next(), drain, self.reap(worker, now)].into_iter().flatten().min()
+        [self.deadlines.next(), drain, self.reap(worker, now), self.take_out_more(now)].into_iter().flatten().min()
     }
 
     /// Whether what a deadline was set for is still there.
