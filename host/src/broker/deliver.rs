@@ -16,7 +16,7 @@ use super::wishes::promised;
 use super::worker::Worker;
 use super::{Attachment, Broker};
 use crate::dialogue::{self, Routed, Subscription};
-use crate::message::{Envelope, Guarantee, Message, Refusal, RefusalKind, Time};
+use crate::message::{Envelope, FormMissing, Guarantee, Message, Refusal, RefusalKind, Time};
 use crate::store::{Change, MailboxId, QueueEntry};
 use crate::wasm::{EventKinds, Happening, Loss};
 use std::sync::Arc;
@@ -131,8 +131,11 @@ impl Broker {
         keep: Keep,
         staged: &mut Staged,
     ) -> Routed {
-        let mut current = None;
+        let (mut current, mut _turn) = (None, None);
         if keep != Keep::No {
+            // Guests make forms now, and not while others wait.
+            self.prepare_all(worker, message, route);
+            _turn = Some(self.retained.turn(message.topic()));
             self.keep(message, now, keep, staged);
             // Whoever subscribed before the value was stored is in this route; whoever comes later finds the value.
             current = Some(self.route_of(worker, &route.topic));
@@ -165,6 +168,21 @@ impl Broker {
             self.happened(EventKinds::LOST, || Happening::Lost(message.clone(), Loss::Unroutable));
         }
         if matched { Routed::Matched } else { Routed::NoSubscriber }
+    }
+
+    /// Makes the forms of a message that its receivers want.
+    fn prepare_all(&self, worker: &mut Worker, message: &Message, route: &Route) {
+        let wants = |bare: bool| {
+            route.targets.iter().any(|target| match target {
+                Target::Single(single) => single.mailbox.is_consumed() == bare,
+                Target::Group(group, ..) => group.mailboxes().iter().any(|mailbox| mailbox.is_consumed() == bare),
+            })
+        };
+        for bare in [false, true] {
+            if matches!(message.in_form(bare), Err(FormMissing::NotYet)) && wants(bare) {
+                self.cross(worker, message, bare);
+            }
+        }
     }
 
     /// The disk fails or cannot keep up: what need not be kept flows on.
@@ -439,4 +457,68 @@ impl Broker {
 fn too_large_for(handling: Option<&Handling>) -> Option<Box<Handling>> {
     let too_large_for = handling.map(|handling| &handling.too_large_for).filter(|members| !members.is_empty())?;
     Some(Box::new(Handling { too_large_for: too_large_for.clone(), ..Default::default() }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Limits;
+    use super::super::tests::{Hall, hall};
+    use super::*;
+    use crate::dialogue::{Publish, Request};
+    use crate::topic::Topic;
+    use std::sync::Barrier;
+
+    const ROUNDS: usize = 200;
+    /// Many, so that handing out takes its time.
+    const SUBSCRIBERS: usize = 2_000;
+
+    /// MQTT 5.0, 3.3.1.3: a subscriber would believe in another state than one that comes later, until the next message.
+    #[test]
+    fn of_two_who_set_a_value_at_once_the_one_that_stays_is_the_one_seen_last() {
+        let mut hall = hall(Limits { queue_messages_max: 10 * ROUNDS, ..Default::default() });
+        let subscribers: Vec<_> = (0..SUBSCRIBERS)
+            .map(|number| {
+                let (mut subscriber, _) = hall.attach(&number.to_string(), true, 0, 10);
+                hall.subscribe(&mut subscriber, "a", Guarantee::AtMostOnce);
+                subscriber
+            })
+            .collect();
+        let (broker, now) = (hall.broker.clone(), hall.now);
+        let barrier = Barrier::new(3);
+        std::thread::scope(|threads| {
+            for name in ["p", "q"] {
+                let (broker, barrier) = (broker.clone(), &barrier);
+                threads.spawn(move || {
+                    let mut own = Hall { worker: broker.worker(), broker, now };
+                    let (mut publisher, _) = own.attach(name, true, 0, 10);
+                    for number in 0..ROUNDS {
+                        barrier.wait();
+                        let payload = format!("{name}{number}");
+                        let publish = Publish {
+                            name: "a",
+                            guarantee: Guarantee::AtMostOnce,
+                            retain: true,
+                            handle: 0,
+                            expiry_seconds: None,
+                            properties: None,
+                            payload: payload.as_bytes(),
+                        };
+                        own.ask(&mut publisher, Request::Publish(publish));
+                        barrier.wait();
+                    }
+                });
+            }
+            let topic = Topic::new("a", &Default::default()).unwrap();
+            for round in 0..ROUNDS {
+                barrier.wait();
+                barrier.wait();
+                let kept = broker.retained.get(&topic, now).map(|kept| kept.message);
+                let kept = kept.map(|message| String::from_utf8_lossy(message.payload()).into_owned());
+                for subscriber in &subscribers {
+                    let seen = hall.take(subscriber).pop().map(|(_, payload, _)| payload);
+                    assert_eq!(seen, kept, "round {round}");
+                }
+            }
+        });
+    }
 }

@@ -6,15 +6,18 @@
 use crate::message::{Message, Time};
 use crate::store::Change;
 use crate::topic::{Filter, Topic, levels};
-use hashbrown::HashMap;
+use hashbrown::{DefaultHashBuilder, HashMap};
 use parking_lot::{Mutex, MutexGuard, RwLock};
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
+use std::hash::BuildHasher;
 use std::ops::Bound;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering as Order};
 
+/// Topics whose values may be set at the same time.
+const TURNS: usize = 64;
+
 /// The last values.
-#[derive(Default)]
 pub struct Retained {
     kept: RwLock<BTreeMap<ByLevel, Kept>>,
     /// How many values come from each publisher, by its number; bounded by the values.
@@ -24,6 +27,23 @@ pub struct Retained {
     /// Number of the value that was stored last.
     last: AtomicU64,
     order: Mutex<()>,
+    /// By the hash of a topic.
+    turns: [Mutex<()>; TURNS],
+    hasher: DefaultHashBuilder,
+}
+
+impl Default for Retained {
+    fn default() -> Self {
+        Self {
+            kept: RwLock::default(),
+            owned: Mutex::default(),
+            bytes: AtomicI64::default(),
+            last: AtomicU64::default(),
+            order: Mutex::default(),
+            turns: std::array::from_fn(|_| Mutex::default()),
+            hasher: DefaultHashBuilder::default(),
+        }
+    }
 }
 
 /// A value and when it was stored.
@@ -92,6 +112,12 @@ impl Retained {
     /// Held by whoever tells the store about values, so that it hears of them in the order in which memory changed.
     pub fn in_order(&self) -> MutexGuard<'_, ()> {
         self.order.lock()
+    }
+
+    /// Held by whoever sets or deletes the value of a topic until its copies are in their queues, so that the value that stays
+    /// is the one that subscribers see last.
+    pub fn turn(&self, topic: &Topic) -> MutexGuard<'_, ()> {
+        self.turns[self.hasher.hash_one(topic.as_str()) as usize % TURNS].lock()
     }
 
     /// What the store has to know about a topic.
