@@ -80,3 +80,16 @@ fn a_drain_that_sends_nobody_away_lets_those_stay_who_are_here() {
     assert_eq!(refusal(V5, &broker).0, 0x9C);
     client.expect_nothing();
 }
+
+/// [MQTT-3.2.2-19], [MQTT-3.14.2-3], and 4.13: the reason where there is no room for the name.
+#[test]
+fn a_client_of_short_packets_hears_the_reason_without_the_server() {
+    let Some(broker) = Broker::start() else { return };
+    let short = || connect(V5).at(broker.address()).with(Property::Four(property::MAXIMUM_PACKET_SIZE, 40));
+    let mut here = short().open();
+    broker.admin().put("/api/v1/drain", &json!({ "server": "b".repeat(51), "clients_per_second": 1000 })).expect(204);
+    assert_eq!(here.expect_disconnect(0x9C).properties.text(SERVER_REFERENCE), None);
+    let mut comes = short().sent();
+    let Packet::Connack(answer) = comes.receive() else { panic!("expected CONNACK") };
+    assert_eq!((answer.code, answer.properties.text(SERVER_REFERENCE)), (0x9C, None));
+}

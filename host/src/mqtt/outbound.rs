@@ -540,19 +540,21 @@ impl Outbound {
         Outcome::MustClose
     }
 
-    /// A DISCONNECT, or nothing where it does not fit.
+    /// A DISCONNECT, without what does not fit.
     fn depart(&self, reason: u8, words: &str, server: Option<&str>, out: &mut Vec<u8>) {
-        if server.is_none() {
-            return self.disconnect(reason, Some(words), out);
+        let Some(server) = server else { return self.disconnect(reason, Some(words), out) };
+        if self.bounded(out, |out| control::disconnect(reason, None, Some(server), out)) == Outcome::MustClose {
+            self.disconnect(reason, None, out);
         }
-        let _ = self.bounded(out, |out| control::disconnect(reason, None, server, out));
     }
 
     /// A CONNACK, likewise.
     fn turn_away(&self, reason: u8, server: Option<&str>, out: &mut Vec<u8>) {
         let mut properties = ConnAckProperties::new();
         properties.server_reference = server.map(str::to_owned);
-        let _ = self.bounded(out, |out| control::connack_v5(false, reason, properties, out));
+        if self.bounded(out, |out| control::connack_v5(false, reason, properties, out)) == Outcome::MustClose {
+            let _ = self.bounded(out, |out| control::connack_v5(false, reason, ConnAckProperties::new(), out));
+        }
     }
 
     fn subscribed(&self, handle: u16, granted: &[Result<Guarantee, Refusal>], out: &mut Vec<u8>) -> Outcome {
