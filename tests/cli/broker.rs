@@ -284,6 +284,31 @@ fn a_canary_that_is_over_is_said() {
     module(&["confirm", "m"]).expect(1, "no canary of `m` is on trial");
 }
 
+/// `access-list` without rules denies everything, so that back to what the configuration says must be off.
+#[test]
+fn a_module_that_the_configuration_has_off_is_off_after_a_rollback() {
+    let Some(broker) = Broker::start() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let data = broker.data().display().to_string();
+    let module =
+        |arguments: &[&str]| pliant(folder.path(), &[&["module"], arguments, &["--data-dir", &data]].concat(), b"");
+    let publish = |broker: &Broker| {
+        let url = format!("mqtt://{}", broker.address());
+        pliant(folder.path(), &["pub", "a", "x", "--qos", "1", "--url", &url], b"")
+    };
+    for back in [&["rollback", "access-list"][..], &["rollback", "access-list", "--to", "0"]] {
+        let rules = r#"{"rules": [{"allow": ["subscribe"], "topics": ["news/#"]}]}"#;
+        module(&["config", "access-list", rules]).expect(0, "access-list is configured");
+        publish(&broker).expect(1, "");
+        module(back).expect(0, "access-list is off, as the configuration says");
+        publish(&broker).expect(0, "");
+        module(&["rollback", "access-list", "--to", "1"]).expect(0, "access-list was switched: version 1");
+        publish(&broker).expect(1, "");
+        module(&["rollback", "access-list", "--to", "0", "--json"]).expect(0, r#""off_as_configured":true"#);
+    }
+    publish(&broker.restart()).expect(0, "");
+}
+
 #[test]
 fn a_stopped_broker_leaves_a_sound_store() {
     let Some(broker) = Broker::start() else { return };

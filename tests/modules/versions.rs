@@ -331,6 +331,30 @@ fn what_was_switched_by_hand_stays_so_until_the_configuration_switches_it() {
     assert_eq!(mapped(&mut rig).as_deref(), Some("on/x"));
 }
 
+/// Without rules it would deny everything to everybody.
+#[test]
+fn back_to_what_the_configuration_has_off_is_off() {
+    for to in [None, Some(0)] {
+        let directory = tempfile::tempdir().unwrap();
+        let off = || Binding { enabled: false, order: 7, ..binding("file/") };
+        let (mut rig, store) = start(directory.path(), vec![off()]).unwrap();
+        rig.deploy("renames", "renames", 3, OnFailure::Bypass, r#"{"prefix": "api/"}"#);
+        assert_eq!(mapped(&mut rig).as_deref(), Some("api/x"));
+        let back = rig.modules.rollback("renames", to).unwrap();
+        assert_eq!((back.version, back.off_as_configured, mapped(&mut rig)), (None, true, None), "{to:?}");
+        drop(rig);
+        assert!(store.close());
+        drop(store);
+        let (mut rig, _store) = start(directory.path(), vec![off()]).unwrap();
+        assert_eq!(mapped(&mut rig), None, "{to:?}");
+        // By hand it is what it was taken back to.
+        assert_eq!(rig.modules.set_enabled("renames", true).unwrap().version, Some(0));
+        assert_eq!((mapped(&mut rig).as_deref(), rig.modules.show("renames").unwrap().order), (Some("file/x"), 7));
+        let newer = rig.modules.rollback("renames", Some(1)).unwrap();
+        assert_eq!((newer.version, newer.off_as_configured), (Some(1), false));
+    }
+}
+
 /// Order and policy that were said with a deployment go with it.
 #[test]
 fn the_version_of_the_configuration_is_bound_as_that_says() {

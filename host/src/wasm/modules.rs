@@ -184,18 +184,29 @@ impl Modules {
     }
 
     /// Goes back to a version that is kept, with its configuration: to this one, or to the newest older one. Without a
-    /// number, a canary is taken back and nothing else changes.
+    /// number, a canary is taken back and nothing else changes. Back to what the broker's configuration says is off, where that
+    /// says so: version 0 may have no rules, and with those nobody may do anything.
     pub fn rollback(&self, name: &str, to: Option<u64>) -> Result<Deployed, DeployError> {
-        let mut at_hand = self.0.at_hand(name, |entry| match to {
+        let target = |entry: &Entry| match to {
             Some(number) => Ok(Some(number)),
             None if entry.canary.is_some() => Ok(None),
             None => entry.older().map(Some).ok_or_else(|| DeployError::NothingOlder(name.to_owned())),
+        };
+        let mut at_hand = self.0.at_hand(name, |entry| {
+            let version = target(entry)?;
+            Ok(version.filter(|number| *number != 0 || !entry.is_configured_off()))
         })?;
+        let mut entry = at_hand.entry;
         match at_hand.version.take() {
-            Some(version) => self.0.activate(at_hand.entry, version),
+            Some(version) => self.0.activate(entry, version),
+            None if target(&entry)?.is_some() => {
+                entry.follow_configuration();
+                let off = self.0.commit(entry, Vec::new())?;
+                Ok(Deployed { off_as_configured: true, ..off })
+            }
             None => {
-                at_hand.entry.canary = None;
-                self.0.commit(at_hand.entry, Vec::new())
+                entry.canary = None;
+                self.0.commit(entry, Vec::new())
             }
         }
     }
@@ -241,7 +252,7 @@ impl Modules {
         registry.entries.remove(name);
         let generation = self.0.swap(&mut registry);
         tracing::info!(module = name, generation, "module removed");
-        Ok(Deployed { name: module, version: None, digest, generation, canary: None, canary_ended, switched_on: false })
+        Ok(Deployed { canary_ended, ..Deployed::new(module, None, digest, generation) })
     }
 
     /// All modules, by name.
@@ -365,8 +376,8 @@ impl Inner {
         version.breaker.reset();
         entry.quarantined.remove(&version.number);
         // Of the configuration all that it says of a module holds.
-        if let Some(base) = entry.base.as_ref().filter(|_| version.number == 0) {
-            entry.standing = base.standing;
+        if version.number == 0 {
+            entry.stand_as_configured();
         }
         // As if it were confirmed.
         if let Some(canary) = entry.canary.as_ref().filter(|canary| canary.version.number == version.number) {
@@ -388,7 +399,7 @@ impl Inner {
         let (canary_ended, switched_on) = self.registry.lock().outcome(&entry);
         let generation = self.put(entry);
         tracing::info!(module = &*name, version, canary, canary_ended, digest = &*digest, generation, "module changed");
-        Ok(Deployed { name, version, digest, generation, canary, canary_ended, switched_on })
+        Ok(Deployed { canary, canary_ended, switched_on, ..Deployed::new(name, version, digest, generation) })
     }
 
     /// What there is, for people.

@@ -58,6 +58,6 @@ impl Modules {
         registry.entries.insert((*name).into(), entry);
         let generation = inner.swap(&mut registry);
         tracing::info!(module = &*name, version, canary_ended, digest = &*digest, generation, "module bound anew");
-        Ok(Deployed { name, version, digest, generation, canary: None, canary_ended, switched_on })
+        Ok(Deployed { canary_ended, switched_on, ..Deployed::new(name, version, digest, generation) })
     }
 }

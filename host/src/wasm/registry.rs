@@ -204,6 +204,23 @@ impl Entry {
         }
     }
 
+    /// Whether the configuration knows the module and says that it is not to be asked.
+    pub(super) fn is_configured_off(&self) -> bool {
+        self.base.is_some() && self.configured == Configured::Off
+    }
+
+    /// All that the configuration says of it holds, and that is that it is off. Whoever switches it on gets what it was taken back to.
+    pub(super) fn follow_configuration(&mut self) {
+        self.choose(None);
+        self.resting = Some(0);
+        self.stand_as_configured();
+    }
+
+    /// Of order and policy what the configuration says holds.
+    pub(super) fn stand_as_configured(&mut self) {
+        self.standing = self.base.as_ref().map_or(self.standing, |base| base.standing);
+    }
+
     /// Forgets the oldest versions beyond `kept`, never the chosen one; returns their numbers.
     pub(super) fn prune(&mut self, kept: usize) -> Vec<u64> {
         let surplus = self.stored.len().saturating_sub(kept.max(2));

@@ -122,4 +122,15 @@ pub struct Deployed {
     /// The module was switched off, and the change has switched it on.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub switched_on: bool,
+    /// It was taken back to what the broker's configuration says of it, and that is that it is off.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub off_as_configured: bool,
+}
+
+impl Deployed {
+    /// What a change came to that did nothing else.
+    pub(super) fn new(name: Arc<str>, version: Option<u64>, digest: Arc<str>, generation: u64) -> Self {
+        let (canary, canary_ended, switched_on, off_as_configured) = (None, None, false, false);
+        Self { name, version, digest, generation, canary, canary_ended, switched_on, off_as_configured }
+    }
 }

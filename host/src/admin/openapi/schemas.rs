@@ -171,6 +171,13 @@ fn deployed() -> Json {
             ("canary_ended", typed("integer", "the version that was on trial and that nobody follows any more")),
             ("switched_on", typed("boolean", "true: the module was off, and is on now")),
         ],
+            (
+                "off_as_configured",
+                typed(
+                    "boolean",
+                    "true: it was taken back to what the configuration says of it, and that is that it is off",
+                ),
+            ),
     )
 }
 

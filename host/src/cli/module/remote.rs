@@ -284,7 +284,11 @@ fn rollback(api: &Api, args: &RollbackArgs) -> Outcome {
     let to = args.to.map(|to| format!("?to={to}")).unwrap_or_default();
     let answer = api.call("POST", &format!("/api/v1/modules/{}/rollback{to}", escape(&args.name)), None)?;
     // A number may be that of a newer version.
-    let done = if args.to.is_some() { "was switched" } else { "went back" };
+    let done = match args.to {
+        _ if answer["off_as_configured"] == true => "is off, as the configuration says",
+        Some(_) => "was switched",
+        None => "went back",
+    };
     said(&answer, &format!("{} {done}", args.name), args.json)
 }
 
