@@ -110,6 +110,37 @@ fn what_is_not_there_is_a_problem_document() {
     admin.get("/api/v1/clients?unknown=1").problem(400);
 }
 
+/// Who is refused before the body is read may bring all of it, and finds the answer.
+#[test]
+fn an_early_answer_outlives_the_body() {
+    let reader = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(reader.path(), "0123456789abcdefghij").unwrap();
+    let path = reader.path().to_owned();
+    let Some(broker) = Broker::start_with(move |config| config.admin.read_token_file = path.clone()) else { return };
+    let admin = broker.admin();
+    let body = vec![b'x'; 8 << 20];
+    for (token, target, more, status) in [
+        ("wrong", "/api/v1/modules/x".to_owned(), "", 401),
+        ("0123456789abcdefghij", "/api/v1/modules/x".to_owned(), "", 403),
+        (&admin.token, "/api/v1/modules/x/config".to_owned(), "", 413),
+        (&admin.token, "/api/v1/modules/x?order=many".to_owned(), "", 400),
+        (&admin.token, format!("/api/v1/modules/x?config={}", "x".repeat(20_000)), "", 431),
+        (&admin.token, "/api/v1/nowhere".to_owned(), "", 404),
+        (&admin.token, "/api/v1/modules/x".to_owned(), "Origin: http://evil.example\r\n", 403),
+    ] {
+        let mut stream = TcpStream::connect(admin.address).unwrap();
+        let head = format!(
+            "PUT {target} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {token}\r\n{more}Content-Length: {}\r\n\r\n",
+            body.len()
+        );
+        stream.write_all(head.as_bytes()).unwrap();
+        stream.write_all(&body).unwrap_or_else(|error| panic!("{status}: {error}"));
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap_or_else(|error| panic!("{status}: {error}"));
+        assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{status}: {answer}");
+    }
+}
+
 /// H01
 #[test]
 fn a_body_over_the_bound_is_cut_off() {

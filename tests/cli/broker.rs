@@ -309,6 +309,22 @@ fn a_module_that_the_configuration_has_off_is_off_after_a_rollback() {
     publish(&broker.restart()).expect(0, "");
 }
 
+/// Also where the broker does not want to see the component.
+#[test]
+fn why_a_component_is_not_taken_is_said() {
+    let Some(broker) = Broker::start_with(|config| config.wasm.component_bytes_max = 1 << 20) else { return };
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("big.wasm"), vec![0; 80 << 20]).unwrap();
+    std::fs::write(folder.path().join("wrong"), "0123456789abcdefghij").unwrap();
+    let data = broker.data().display().to_string();
+    let deploy = |more: &[&str]| {
+        let arguments = [&["module", "deploy", "big.wasm", "--data-dir", &data], more].concat();
+        pliant(folder.path(), &arguments, b"")
+    };
+    deploy(&[]).expect(1, "a component has at most 1048576 bytes (wasm.component_bytes_max)");
+    deploy(&["--token-file", "wrong"]).expect(1, "does not take the token: the token is not right");
+}
+
 #[test]
 fn a_stopped_broker_leaves_a_sound_store() {
     let Some(broker) = Broker::start() else { return };

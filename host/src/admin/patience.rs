@@ -31,6 +31,10 @@ const HEAD: Patience = Patience { ordinary: Duration::from_secs(10), crowded: Du
 const REQUEST: Patience = Patience { ordinary: Duration::from_secs(120), crowded: Duration::from_secs(120) };
 /// Silence after something of an answer. Logs that are followed say something more often.
 const ANSWERED: Patience = Patience { ordinary: Duration::from_secs(60), crowded: Duration::from_secs(1) };
+/// From the end of our side of a connection to that of the other, whatever it says meanwhile.
+const LEFT: Patience = Patience { ordinary: Duration::from_secs(5), crowded: Duration::from_secs(1) };
+/// Bytes that are read and thrown away in that time.
+const LEFT_BYTES_MAX: usize = 64 << 20;
 /// How often is looked at whether others wait.
 const LOOK: Duration = Duration::from_secs(1);
 /// Wait after the system had no file descriptor left.
@@ -117,6 +121,8 @@ enum Phase {
     Head,
     Request,
     Answered,
+    /// Our side of it has ended.
+    Left,
 }
 
 /// One connection.
@@ -131,6 +137,8 @@ pub(super) struct PatientStream {
     work: Work,
     /// What was seen of it last.
     work_seen: u64,
+    /// Bytes that were thrown away.
+    wasted: usize,
     room: OwnedSemaphorePermit,
 }
 
@@ -149,6 +157,7 @@ impl PatientStream {
             ending: 0,
             work: Work::default(),
             work_seen: 0,
+            wasted: 0,
             room,
         }
     }
@@ -174,6 +183,7 @@ impl PatientStream {
             Phase::Head => HEAD,
             Phase::Request => REQUEST,
             Phase::Answered => ANSWERED,
+            Phase::Left => LEFT,
         };
         let others_wait = self.room.semaphore().available_permits() == 0;
         if others_wait { patience.crowded } else { patience.ordinary }
@@ -196,6 +206,22 @@ impl PatientStream {
             }
             ready!(self.timer.as_mut().poll(task));
         }
+    }
+
+    /// Ready when the other side has ended, too, or has had what it may have. A socket that is closed with something unread in it
+    /// takes the answer back, if the other side did not get to it: it may still be bringing the body of what was refused by its
+    /// head.
+    fn poll_left(&mut self, task: &mut Context<'_>) -> Poll<()> {
+        let mut waste = [0; 8 << 10];
+        while self.wasted < LEFT_BYTES_MAX {
+            let mut into = ReadBuf::new(&mut waste);
+            match Pin::new(&mut self.stream).poll_read(task, &mut into) {
+                Poll::Ready(Ok(())) if !into.filled().is_empty() => self.wasted += into.filled().len(),
+                Poll::Ready(_) => break,
+                Poll::Pending => return self.poll_patience(task).map(|_| ()),
+            }
+        }
+        Poll::Ready(())
     }
 
     fn look_for_end(&mut self, bytes: &[u8]) {
@@ -237,7 +263,11 @@ impl AsyncWrite for PatientStream {
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, task: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(task)
+        if self.phase != Phase::Left {
+            ready!(Pin::new(&mut self.stream).poll_shutdown(task))?;
+            (self.phase, self.moved) = (Phase::Left, Instant::now());
+        }
+        self.poll_left(task).map(Ok)
     }
 }
 
@@ -334,6 +364,38 @@ mod tests {
                 server.heard(bytes);
                 assert_eq!(server.moved, before);
             }
+        });
+    }
+
+    /// What still comes is taken for so long and so far, and then the place is free, whatever the other side does.
+    #[test]
+    fn what_comes_after_the_end_is_thrown_away() {
+        run(async {
+            let (mut listener, address) = pair(1).await;
+            let mut client = TcpStream::connect(address).await.unwrap();
+            let (mut server, _) = listener.accept().await;
+            let bring = tokio::spawn(async move {
+                let body = vec![b'x'; 1 << 20];
+                for _ in 0..8 {
+                    client.write_all(&body).await.unwrap();
+                }
+                client
+            });
+            let mut leave = std::pin::pin!(server.shutdown());
+            assert!(tokio::time::timeout(Duration::from_millis(500), &mut leave).await.is_err(), "the client is there");
+            let mut client = bring.await.expect("all of it was taken");
+            assert_eq!(client.read(&mut [0]).await.unwrap(), 0);
+            drop(client);
+            leave.await.unwrap();
+            assert_eq!((server.phase, server.wasted), (Phase::Left, 8 << 20));
+            server.wasted = LEFT_BYTES_MAX;
+            server.shutdown().await.unwrap();
+        });
+        run(async {
+            let (mut listener, address) = pair(1).await;
+            let _client = TcpStream::connect(address).await.unwrap();
+            let (mut server, _) = listener.accept().await;
+            tokio::time::timeout(Duration::from_secs(4), server.shutdown()).await.expect("others wait").unwrap();
         });
     }
 

@@ -16,6 +16,9 @@ const URL_DEFAULT: &str = "http://127.0.0.1:9880";
 /// broker, which compiles components one after the other.
 const WAIT: Duration = Duration::from_secs(120);
 
+/// A body that is larger is sent when the broker asks for it: by then it has not refused it for its head.
+const PROMPT_BODY_BYTES_MAX: usize = 64 << 10;
+
 /// What is changed below this may take long.
 const MODULES: &str = "/api/v1/modules/";
 
@@ -136,7 +139,11 @@ impl Api {
         let wait = (method == "GET" || !path.starts_with(MODULES)).then_some(WAIT);
         let sent = match body {
             Some(body) => {
-                let request = request.header("content-type", body.kind).body(body.bytes).map_err(invalid)?;
+                let mut request = request.header("content-type", body.kind);
+                if body.bytes.len() > PROMPT_BODY_BYTES_MAX {
+                    request = request.header("expect", "100-continue");
+                }
+                let request = request.body(body.bytes).map_err(invalid)?;
                 self.agent.run(self.agent.configure_request(request).timeout_global(wait).build())
             }
             None => {
