@@ -110,6 +110,30 @@ fn what_is_not_there_is_a_problem_document() {
     admin.get("/api/v1/clients?unknown=1").problem(400);
 }
 
+/// Whoever asks for a canary is not to get everybody.
+#[test]
+fn what_a_query_says_is_not_ignored() {
+    let Some(broker) = Broker::start() else { return };
+    let admin = broker.admin();
+    for (method, path) in GUARDED.iter().filter(|(_, path)| path.starts_with("/api/")).chain(&[
+        ("GET", "/api/v1/modules/topic-rules/config"),
+        ("POST", "/api/v1/modules/topic-rules/enable"),
+        ("POST", "/api/v1/modules/topic-rules/disable"),
+        ("GET", "/api/v1/bridges"),
+        ("GET", "/api/v1/drain"),
+        ("PUT", "/api/v1/drain"),
+        ("DELETE", "/api/v1/drain"),
+        ("GET", "/api/v1/retained/x"),
+        ("POST", "/api/v1/record"),
+    ]) {
+        let reason = admin.send(method, &format!("{path}?wish=5"), &[], b"{}").problem(400);
+        assert!(reason.contains("wish"), "{method} {path}: {reason}");
+    }
+    let reason = admin.send("PUT", "/api/v1/modules/topic-rules/config?canary=5", &[], b"{}").problem(400);
+    assert!(reason.contains("canary"), "{reason}");
+    assert_eq!(admin.get("/api/v1/modules/topic-rules").expect(200).json()["version"], 0);
+}
+
 /// Who is refused before the body is read may bring all of it, and finds the answer.
 #[test]
 fn an_early_answer_outlives_the_body() {

@@ -1,7 +1,7 @@
 //! `GET /api/v1/bridges`: how the bridges to other brokers stand.
 
 use super::api::Api;
-use super::body::json;
+use super::body::{Ask, NoQuery, json};
 use super::exposition::Exposition;
 use crate::metrics::{BridgeFigures, BridgeState, Counter, RouteFigures, RouteState};
 use axum::extract::State;
@@ -9,7 +9,7 @@ use axum::response::Response;
 use serde_json::{Value as Json, json};
 
 /// All bridges that run, by name. There are as many as are configured, so it is one page.
-pub(super) async fn list(State(api): State<Api>) -> Response {
+pub(super) async fn list(State(api): State<Api>, _: Ask<NoQuery>) -> Response {
     let bridges: Vec<Json> = api.bridges().iter().map(|bridge| shown(&api, bridge)).collect();
     json(&json!({ "items": bridges, "next": null }))
 }

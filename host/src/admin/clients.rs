@@ -1,7 +1,7 @@
 //! Endpoints about clients and what they subscribed.
 
 use super::api::Api;
-use super::body::{Ask, Name, PageQuery, json, page};
+use super::body::{Ask, Name, NoQuery, PageQuery, json, page};
 use super::drain::elsewhere;
 use super::error::Problem;
 use crate::broker::{ClientInfo, SubscriptionInfo};
@@ -20,7 +20,7 @@ pub(super) async fn list(State(api): State<Api>, Ask(query): Ask<PageQuery>) -> 
 }
 
 /// One client.
-pub(super) async fn show(State(api): State<Api>, Name(id): Name) -> Result<Response, Problem> {
+pub(super) async fn show(State(api): State<Api>, Name(id): Name, _: Ask<NoQuery>) -> Result<Response, Problem> {
     let client = api.broker().client(&id).ok_or_else(|| Problem::not_found("there is no such client"))?;
     Ok(json(&shown(&client)))
 }

@@ -1,7 +1,7 @@
 //! `/api/v1/drain`: clients are sent to another server.
 
 use super::api::Api;
-use super::body::{Document, json};
+use super::body::{Ask, Document, NoQuery, json};
 use super::error::Problem;
 use crate::broker::Drain;
 use crate::dialogue::Elsewhere;
@@ -30,7 +30,7 @@ pub(super) struct Wanted {
 }
 
 /// The drain that is on.
-pub(super) async fn show(State(api): State<Api>) -> Result<Response, Problem> {
+pub(super) async fn show(State(api): State<Api>, _: Ask<NoQuery>) -> Result<Response, Problem> {
     let drain = api.broker().drain_state().ok_or_else(nothing)?;
     Ok(json(&json!({
         "server": *drain.to.server,
@@ -41,14 +41,18 @@ pub(super) async fn show(State(api): State<Api>) -> Result<Response, Problem> {
 }
 
 /// Begins one, or changes the one that is on.
-pub(super) async fn begin(State(api): State<Api>, Document(wanted): Document<Wanted>) -> Result<StatusCode, Problem> {
+pub(super) async fn begin(
+    State(api): State<Api>,
+    _: Ask<NoQuery>,
+    Document(wanted): Document<Wanted>,
+) -> Result<StatusCode, Problem> {
     let to = elsewhere(&wanted.server, wanted.permanent)?;
     api.broker().set_drain(Some(Drain { to, clients_per_second: wanted.clients_per_second }));
     Ok(StatusCode::NO_CONTENT)
 }
 
 /// Ends it: clients are welcome again.
-pub(super) async fn end(State(api): State<Api>) -> Result<StatusCode, Problem> {
+pub(super) async fn end(State(api): State<Api>, _: Ask<NoQuery>) -> Result<StatusCode, Problem> {
     api.broker().drain_state().ok_or_else(nothing)?;
     api.broker().set_drain(None);
     Ok(StatusCode::NO_CONTENT)

@@ -2,7 +2,7 @@
 //! come one after the other, without waiting for what is compiled for another one, and an error leaves everything as it was.
 
 use super::api::Api;
-use super::body::{Ask, JsonText, Name, PageQuery, Perhaps, Raw, json, page};
+use super::body::{Ask, JsonText, Name, NoQuery, PageQuery, Perhaps, Raw, json, page};
 use super::error::Problem;
 use crate::wasm::{DeployError, DeployOptions, Deployed, ModuleInfo, OnFailure};
 use axum::extract::State;
@@ -51,7 +51,7 @@ pub(super) async fn list(State(api): State<Api>, Ask(query): Ask<PageQuery>) -> 
 }
 
 /// One module.
-pub(super) async fn show(State(api): State<Api>, Name(name): Name) -> Result<Response, Problem> {
+pub(super) async fn show(State(api): State<Api>, Name(name): Name, _: Ask<NoQuery>) -> Result<Response, Problem> {
     Ok(json(&shown(&api.modules().show(&name)?)))
 }
 
@@ -83,7 +83,7 @@ pub(super) async fn deploy(
 }
 
 /// The configuration of the active version, byte for byte as it was given.
-pub(super) async fn config(State(api): State<Api>, Name(name): Name) -> Result<Response, Problem> {
+pub(super) async fn config(State(api): State<Api>, Name(name): Name, _: Ask<NoQuery>) -> Result<Response, Problem> {
     let config = api.modules().show(&name)?.config;
     Ok(([(header::CONTENT_TYPE, HeaderValue::from_static("application/json"))], config.to_string()).into_response())
 }
@@ -98,6 +98,7 @@ pub(super) async fn configure(
 }
 
 /// Back to an earlier version.
+    _: Ask<NoQuery>,
 pub(super) async fn rollback(
     State(api): State<Api>,
     Name(name): Name,
@@ -114,22 +115,22 @@ pub(super) async fn rollback(
 }
 
 /// Ends a canary: every client follows it.
-pub(super) async fn confirm(State(api): State<Api>, Name(name): Name) -> Result<Response, Problem> {
+pub(super) async fn confirm(State(api): State<Api>, Name(name): Name, _: Ask<NoQuery>) -> Result<Response, Problem> {
     change(&api, move |api| api.modules().confirm(&name)).await
 }
 
 /// On again.
-pub(super) async fn enable(State(api): State<Api>, Name(name): Name) -> Result<Response, Problem> {
+pub(super) async fn enable(State(api): State<Api>, Name(name): Name, _: Ask<NoQuery>) -> Result<Response, Problem> {
     change(&api, move |api| api.modules().set_enabled(&name, true)).await
 }
 
 /// Off, with its versions kept.
-pub(super) async fn disable(State(api): State<Api>, Name(name): Name) -> Result<Response, Problem> {
+pub(super) async fn disable(State(api): State<Api>, Name(name): Name, _: Ask<NoQuery>) -> Result<Response, Problem> {
     change(&api, move |api| api.modules().set_enabled(&name, false)).await
 }
 
 /// Out, with its versions and its state; one that came with the broker or its configuration is switched off.
-pub(super) async fn remove(State(api): State<Api>, Name(name): Name) -> Result<Response, Problem> {
+pub(super) async fn remove(State(api): State<Api>, Name(name): Name, _: Ask<NoQuery>) -> Result<Response, Problem> {
     change(&api, move |api| match api.modules().show(&name)?.bundled {
         true => api.modules().set_enabled(&name, false),
         false => api.modules().remove(&name),

@@ -3,7 +3,7 @@
 mod endpoints;
 mod schemas;
 
-use super::body::json;
+use super::body::{Ask, NoQuery, json};
 use axum::response::Response;
 use endpoints::{Answer, Body, ENDPOINTS, Endpoint, Kind, Parameter};
 use serde_json::{Map, Value as Json, json as document};
@@ -15,7 +15,7 @@ const GUARDED: [u16; 5] = [400, 401, 403, 429, 431];
 const OPEN: [u16; 2] = [400, 431];
 
 /// The description.
-pub(super) async fn openapi() -> Response {
+pub(super) async fn openapi(_: Ask<NoQuery>) -> Response {
     json(&description())
 }
 

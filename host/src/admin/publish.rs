@@ -1,7 +1,7 @@
 //! `POST /api/v1/publish` and `/api/v1/explain`: a message takes the whole way, or is shown it.
 
 use super::api::Api;
-use super::body::{Document, json};
+use super::body::{Ask, Document, NoQuery, json};
 use super::error::Problem;
 use super::message::{EventDocument, MessageDocument, admin_client};
 use crate::dialogue::Routed;
@@ -12,6 +12,7 @@ use serde_json::{Value as Json, json};
 /// Publishes a message. What it changes is on disk when it answers.
 pub(super) async fn publish(
     State(api): State<Api>,
+    _: Ask<NoQuery>,
     Document(message): Document<MessageDocument>,
 ) -> Result<Response, Problem> {
     if message.client.is_some() {
@@ -26,7 +27,11 @@ pub(super) async fn publish(
 }
 
 /// Tells what would become of a message, or what modules would make of an event. Nothing is published, and nothing is kept.
-pub(super) async fn explain(State(api): State<Api>, Document(document): Document<Json>) -> Result<Response, Problem> {
+pub(super) async fn explain(
+    State(api): State<Api>,
+    _: Ask<NoQuery>,
+    Document(document): Document<Json>,
+) -> Result<Response, Problem> {
     let wrong = |error| Problem::bad_request(format!("the body is not the JSON expected: {error}"));
     if document.get("event").is_some() {
         return explain_event(api, serde_json::from_value(document).map_err(wrong)?).await;

@@ -1,7 +1,7 @@
 //! Endpoints about retained messages.
 
 use super::api::Api;
-use super::body::{Ask, Name, PageQuery, json, page};
+use super::body::{Ask, Name, NoQuery, PageQuery, json, page};
 use super::error::Problem;
 use super::message::shown_payload;
 use crate::message::{Message, Time};
@@ -23,14 +23,14 @@ pub(super) async fn list(State(api): State<Api>, Ask(query): Ask<PageQuery>) -> 
 }
 
 /// What is kept of one topic.
-pub(super) async fn show(State(api): State<Api>, Name(topic): Name) -> Result<Response, Problem> {
+pub(super) async fn show(State(api): State<Api>, Name(topic): Name, _: Ask<NoQuery>) -> Result<Response, Problem> {
     let now = api.now();
     let message = api.broker().retained_message(&topic, now).ok_or_else(nothing)?;
     Ok(json(&shown(&message, None, now, usize::MAX)))
 }
 
 /// Forgets what is kept of one topic. On disk when it answers.
-pub(super) async fn remove(State(api): State<Api>, Name(topic): Name) -> Result<StatusCode, Problem> {
+pub(super) async fn remove(State(api): State<Api>, Name(topic): Name, _: Ask<NoQuery>) -> Result<StatusCode, Problem> {
     let removed = api.with_worker(move |broker, worker, _| broker.retained_remove(worker, &topic)).await?;
     api.committed(removed.ok_or_else(nothing)?).await?;
     Ok(StatusCode::NO_CONTENT)
