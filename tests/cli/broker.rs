@@ -309,6 +309,21 @@ fn a_module_that_the_configuration_has_off_is_off_after_a_rollback() {
     publish(&broker.restart()).expect(0, "");
 }
 
+/// A head of a request has no room for it.
+#[test]
+fn a_component_is_deployed_with_a_large_configuration() {
+    let Some(broker) = Broker::start() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("m.wasm"), guests::component("echoes-version")).unwrap();
+    let config = format!("{{\"version\": {}\"1\"}}", " ".repeat(500_000));
+    std::fs::write(folder.path().join("m.json"), &config).unwrap();
+    let data = broker.data().display().to_string();
+    let deployed =
+        pliant(folder.path(), &["module", "deploy", "m.wasm", "--config", "m.json", "--data-dir", &data], b"");
+    deployed.expect(0, "m is live: version 1");
+    assert_eq!(broker.admin().get("/api/v1/modules/m/config").expect(200).text(), config);
+}
+
 /// Also where the broker does not want to see the component.
 #[test]
 fn why_a_component_is_not_taken_is_said() {

@@ -33,6 +33,60 @@ fn a_component_is_live_once_it_is_answered_for() {
     admin.get("/api/v1/modules/stamp").problem(404);
 }
 
+/// A configuration has little room in the head of a request, and all of its own in a form beside the component.
+#[test]
+fn a_large_configuration_comes_with_its_component() {
+    let Some(broker) = Broker::start() else { return };
+    let admin = broker.admin();
+    let component = guests::component("echoes-version");
+    let config = format!("{{\"version\": {}\"1\"}}", " ".repeat(900_000));
+    // As curl -F component=@m.wasm -F config=@m.json writes it.
+    let form = |parts: &[(&str, &[u8])]| {
+        let mut body = Vec::new();
+        for (name, content) in parts {
+            let head = format!(
+                "--------b\r\nContent-Disposition: form-data; name=\"{name}\"; filename=\"m\"\r\n\
+                 Content-Type: application/octet-stream\r\n\r\n"
+            );
+            body.extend_from_slice(head.as_bytes());
+            body.extend_from_slice(content);
+            body.extend_from_slice(b"\r\n");
+        }
+        [&body[..], b"--------b--\r\n"].concat()
+    };
+    let deploy = |query: &str, parts: &[(&str, &[u8])]| {
+        let kind = "Content-Type: multipart/form-data; boundary=------b";
+        admin.send("PUT", &format!("/api/v1/modules/large{query}"), &[kind], &form(parts))
+    };
+    let both: [(&str, &[u8]); 2] = [("component", &component), ("config", config.as_bytes())];
+    deploy("", &both).expect(200);
+    assert_eq!(admin.get("/api/v1/modules/large/config").expect(200).text(), config);
+    deploy("", &[both[1], both[0]]).expect(200);
+    // Without one, that of the version before.
+    deploy("", &[both[0]]).expect(200);
+    assert_eq!(admin.get("/api/v1/modules/large/config").expect(200).text(), config);
+    let too_large = format!("{{\"version\": {}\"1\"}}", " ".repeat(1 << 20));
+    assert!(deploy("", &[both[0], ("config", too_large.as_bytes())]).problem(413).contains("wasm.config_bytes_max"));
+    deploy("?config=%7B%7D", &both).problem(400);
+    deploy("", &[both[0], ("config", b"nojson")]).problem(400);
+    deploy("", &[both[1]]).problem(400);
+    deploy("", &[both[0], ("other", b"x")]).problem(400);
+    assert_eq!(admin.get("/api/v1/modules/large").expect(200).json()["version"], 3);
+}
+
+/// Whatever the module would make of it, as where it is configured without a component.
+#[test]
+fn a_configuration_that_is_no_json_is_a_bad_request() {
+    let Some(broker) = Broker::start() else { return };
+    let admin = broker.admin();
+    for config in ["nojson", "%7B", ""] {
+        let path = format!("/api/v1/modules/m?config={config}");
+        let reason = admin.deploy(&path, &guests::component("echoes-version")).problem(400);
+        assert!(reason.contains("config"), "{config}: {reason}");
+    }
+    admin.get("/api/v1/modules/m").problem(404);
+}
+
 /// Bad input: wrong world, traps in `configure`, wrong configuration, wrong digest. The reason is told and nothing changes.
 #[test]
 fn a_component_that_cannot_run_changes_nothing() {
@@ -47,7 +101,6 @@ fn a_component_that_cannot_run_changes_nothing() {
         ("?config=%7B%7D", good.clone()),
         ("?config=%7B%22version%22:7%7D", good.clone()),
         ("?digest=sha256:0000&config=%7B%22version%22:%222%22%7D", good.clone()),
-        ("?config=%7B", good.clone()),
         ("", good[..good.len() / 2].to_vec()),
     ] {
         let reason = admin.deploy(&format!("/api/v1/modules/m{query}"), &component).problem(422);

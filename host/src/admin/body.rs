@@ -147,10 +147,14 @@ impl<S: Send + Sync> FromRequest<S> for JsonText {
 
     async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
         let Raw(bytes) = Raw::from_request(request, state).await?;
-        parse::<serde_json::Value>(&bytes)?;
-        let text = String::from_utf8(bytes.into()).map_err(|error| Problem::bad_request(error.to_string()))?;
-        Ok(Self(text))
+        json_text(bytes).map(Self)
     }
+}
+
+/// JSON of any kind, as it is.
+pub(super) fn json_text(bytes: Bytes) -> Result<String, Problem> {
+    parse::<serde_json::Value>(&bytes)?;
+    String::from_utf8(bytes.into()).map_err(|error| Problem::bad_request(error.to_string()))
 }
 
 fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
@@ -186,15 +190,15 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Ask<T> {
     }
 }
 
-/// `?limit=` and `?after=` of a list. A limit that is less or more than can be is taken as the nearest that can.
-#[derive(Debug, Default, serde::Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct PageQuery {
 /// No query: what would be ignored is refused.
 #[derive(Debug, serde::Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct NoQuery {}
 
+/// `?limit=` and `?after=` of a list. A limit that is less or more than can be is taken as the nearest that can.
+#[derive(Debug, Default, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct PageQuery {
     limit: Option<usize>,
     after: Option<String>,
 }

@@ -5,7 +5,7 @@
 //! | `GET /healthz`, `/readyz` (open; all others need the token) | `health` |
 //! | `GET /metrics` | `metrics`, `exposition` |
 //! | `GET /api/v1/modules` | `modules` |
-//! | `GET`, `PUT`, `DELETE /api/v1/modules/{name}`; `GET …/versions` | `modules` |
+//! | `GET`, `PUT`, `DELETE /api/v1/modules/{name}`; `GET …/versions` | `modules`, `form` |
 //! | `PUT …/config`; `POST …/rollback?to=N`, `…/confirm`, `…/enable`, `…/disable` | `modules` |
 //! | `GET /api/v1/modules/{name}/logs` | `logs` |
 //! | `GET /api/v1/bridges` | `bridges` |
@@ -25,6 +25,7 @@ mod clients;
 mod drain;
 mod error;
 mod exposition;
+mod form;
 mod guard;
 mod health;
 mod logs;

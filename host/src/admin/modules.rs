@@ -2,8 +2,9 @@
 //! come one after the other, without waiting for what is compiled for another one, and an error leaves everything as it was.
 
 use super::api::Api;
-use super::body::{Ask, JsonText, Name, NoQuery, PageQuery, Perhaps, Raw, json, page};
+use super::body::{Ask, JsonText, Name, NoQuery, PageQuery, Perhaps, json, json_text, page};
 use super::error::Problem;
+use super::form::Brought;
 use crate::wasm::{DeployError, DeployOptions, Deployed, ModuleInfo, OnFailure};
 use axum::extract::State;
 use axum::http::{HeaderValue, StatusCode, header};
@@ -75,11 +76,16 @@ pub(super) async fn deploy(
     State(api): State<Api>,
     Name(name): Name,
     Ask(query): Ask<DeployQuery>,
-    Raw(bytes): Raw,
+    Brought { component, config: brought }: Brought,
 ) -> Result<Response, Problem> {
     let DeployQuery { digest, order, on_failure, config, canary, signature } = query;
+    let config = match (config, brought) {
+        (Some(_), Some(_)) => return Err(Problem::bad_request("the configuration is in the query or in the form")),
+        (Some(config), None) => Some(json_text(config.into()).map_err(|problem| problem.about("config"))?),
+        (None, brought) => brought,
+    };
     let options = DeployOptions { digest, signature, order, on_failure, config, canary };
-    Ok(json(&api.blocking_in_turn(move |api| api.modules().deploy(&name, &bytes, options)).await??))
+    Ok(json(&api.blocking_in_turn(move |api| api.modules().deploy(&name, &component, options)).await??))
 }
 
 /// The configuration of the active version, byte for byte as it was given.
@@ -92,13 +98,13 @@ pub(super) async fn config(State(api): State<Api>, Name(name): Name, _: Ask<NoQu
 pub(super) async fn configure(
     State(api): State<Api>,
     Name(name): Name,
+    _: Ask<NoQuery>,
     JsonText(config): JsonText,
 ) -> Result<Response, Problem> {
     change(&api, move |api| api.modules().configure(&name, &config)).await
 }
 
 /// Back to an earlier version.
-    _: Ask<NoQuery>,
 pub(super) async fn rollback(
     State(api): State<Api>,
     Name(name): Name,

@@ -53,12 +53,19 @@ fn operation(endpoint: &Endpoint) -> Json {
         "responses": responses(endpoint),
     });
     if let Some(body) = &endpoint.body {
-        let (kind, schema, required) = match body {
-            Body::Component => ("application/wasm", document!({}), true),
-            Body::Of(name) => ("application/json", schemas::of(name), true),
-            Body::Perhaps(name) => ("application/json", schemas::of(name), false),
+        let json = |name| document!({ "application/json": { "schema": schemas::of(name) } });
+        let (content, required) = match body {
+            Body::Component => (
+                document!({
+                    "application/wasm": { "schema": {} },
+                    "multipart/form-data": { "schema": schemas::of("ComponentForm") },
+                }),
+                true,
+            ),
+            Body::Of(name) => (json(name), true),
+            Body::Perhaps(name) => (json(name), false),
         };
-        operation["requestBody"] = document!({ "required": required, "content": { kind: { "schema": schema } } });
+        operation["requestBody"] = document!({ "required": required, "content": content });
     }
     if is_open(endpoint) {
         operation["security"] = document!([]);

@@ -22,7 +22,8 @@ const COMPONENT_SLACK: usize = 4;
 pub(super) fn router(api: Api, guard: Guard) -> Router {
     let limits = api.limits().clone();
     let component_bytes = api.modules().limits().component_bytes_max;
-    let component_bytes_max = component_bytes.saturating_mul(COMPONENT_SLACK);
+    let config_bytes = api.modules().limits().config_bytes_max;
+    let component_bytes_max = component_bytes.saturating_mul(COMPONENT_SLACK).saturating_add(config_bytes);
     let module = get(modules::show).delete(modules::remove);
     let intake =
         |bytes_max, bound: String, at_once| Intake::new(bytes_max, &bound, at_once, api.broker().metrics().clone());

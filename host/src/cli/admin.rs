@@ -41,7 +41,7 @@ pub(crate) struct AdminArgs {
 
 /// A body with its media type.
 pub(crate) struct Body<'a> {
-    pub kind: &'static str,
+    pub kind: &'a str,
     pub bytes: &'a [u8],
 }
 

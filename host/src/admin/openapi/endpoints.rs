@@ -35,7 +35,7 @@ pub(super) enum Kind {
 /// The body of a request.
 #[derive(Clone, Copy)]
 pub(super) enum Body {
-    /// A component.
+    /// A component, or a form of that and its configuration.
     Component,
     /// A JSON document of this schema.
     Of(&'static str),
@@ -86,7 +86,12 @@ const DEPLOY: &[Parameter] = &[
         Kind::OneOf(&["refuse", "bypass", "discard"]),
         "what becomes of messages on which it fails",
     ),
-    parameter("config", Kind::Text, "a JSON document; that of the version before if left out"),
+    parameter(
+        "config",
+        Kind::Text,
+        "a JSON document, where it is short (admin.head_bytes_max): otherwise it comes with the component, as a part of a form; \
+         that of the version before if left out",
+    ),
     parameter(
         "canary",
         Kind::Whole(1, Some(100)),

@@ -13,6 +13,7 @@ pub(super) fn all() -> Json {
         ("Published", object(&[("matched", json!({ "type": "boolean", "description": "somebody gets it" }))])),
         ("Samples", samples()),
         ("Config", json!({ "description": "What the module is given; its own documentation says what it knows" })),
+        ("ComponentForm", component_form()),
         ("Rollback", rollback()),
         ("Module", module()),
         ("Version", version()),
@@ -170,7 +171,6 @@ fn deployed() -> Json {
             ("canary", typed("integer", "the version that is on trial beside it")),
             ("canary_ended", typed("integer", "the version that was on trial and that nobody follows any more")),
             ("switched_on", typed("boolean", "true: the module was off, and is on now")),
-        ],
             (
                 "off_as_configured",
                 typed(
@@ -178,7 +178,20 @@ fn deployed() -> Json {
                     "true: it was taken back to what the configuration says of it, and that is that it is off",
                 ),
             ),
+        ],
     )
+}
+
+fn component_form() -> Json {
+    json!({
+        "type": "object",
+        "additionalProperties": false,
+        "required": ["component"],
+        "properties": {
+            "component": { "contentMediaType": "application/wasm" },
+            "config": { "contentMediaType": "application/json", "description": "that of the version before if left out" },
+        },
+    })
 }
 
 fn rollback() -> Json {

@@ -4,6 +4,7 @@ mod bench;
 mod build;
 mod create;
 mod examples;
+mod form;
 mod limits;
 mod remote;
 mod sign;

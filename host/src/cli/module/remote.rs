@@ -189,9 +189,13 @@ fn deploy(admin: &AdminArgs, args: &DeployArgs) -> Outcome {
     ask("canary", args.canary.map(|percent| percent.to_string()));
     let signed = args.key.as_deref().map(|key| super::sign::signature(key, &bytes)).transpose()?;
     ask("signature", signed.or_else(|| args.signature.clone()));
-    ask("config", args.config.as_deref().map(document).transpose()?);
     let path = format!("/api/v1/modules/{}?{}", escape(&name), query.join("&"));
-    let body = Body { kind: "application/wasm", bytes: &bytes };
+    // In the query there is no room for much.
+    let form = args.config.as_deref().map(document).transpose()?.map(|config| super::form::of(&bytes, &config));
+    let body = match &form {
+        Some(form) => Body { kind: &form.kind, bytes: &form.bytes },
+        None => Body { kind: "application/wasm", bytes: &bytes },
+    };
     let answer = admin.connect()?.call("PUT", &path, Some(body)).map_err(|failure| match failure {
         Failure::Failed(why) if args.config.is_none() && why.contains("refuses its configuration") => {
             Failure::Failed(format!("{why} (give it one with --config)"))
