@@ -158,25 +158,13 @@ impl Assembly {
         if self.config.data_dir.as_os_str().is_empty() {
             found.push(("data_dir".to_owned(), "data_dir: expected a path; . is the working directory".to_owned()));
         }
-        if matches!(self.config.admin.bind, Bind::Path(_)) {
-            found.push(("admin.bind".to_owned(), "the admin API is served at an address and a port".to_owned()));
-        }
-        if !self.config.admin.bind.is_loopback() {
-            found.push((
-                "admin.bind".to_owned(),
-                "the admin API has no TLS yet and is served on loopback addresses only".to_owned(),
-            ));
-        }
+        let of_admin = self.config.admin.problems(|key| self.origins.has(key));
+        found.extend(of_admin.into_iter().map(|(key, message)| (key.to_owned(), message)));
         let dead_letters = &self.config.broker.dead_letters;
         if !dead_letters.is_empty() && !is_address(dead_letters, &self.config.topic) {
             let message =
                 format!("broker.dead_letters: {dead_letters} is no topic name and no queue's address, as /queues/NAME");
             found.push(("broker.dead_letters".to_owned(), message));
-        }
-        let admin = &self.config.admin;
-        if !admin.read_token_file.as_os_str().is_empty() && admin.read_token_file == admin.token_file {
-            let message = "it is the file of the token that may do everything; name another one".to_owned();
-            found.push(("admin.read_token_file".to_owned(), format!("admin.read_token_file: {message}")));
         }
         let bundled = Config::default().modules;
         for module in &self.config.modules {
@@ -212,6 +200,11 @@ impl Assembly {
 }
 
 impl Origins {
+    /// Whether anybody has written this key, or one below it: otherwise it has its default.
+    pub fn has(&self, key: &str) -> bool {
+        self.0.keys().any(|written| belongs(written, key))
+    }
+
     /// Where the key was written, or else anything of its section, or of the entry that it belongs to; none where all of that is
     /// the default.
     pub fn near(&self, key: &str) -> Option<Origin> {

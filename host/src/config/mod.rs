@@ -2,6 +2,7 @@
 //!
 //! Rooms never see TOML; what is wrong is said with file and line.
 
+mod admin;
 mod assemble;
 mod auth;
 mod bridges;

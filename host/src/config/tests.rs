@@ -237,6 +237,20 @@ fn what_is_wrong_is_said_with_its_place() {
         ("", &[], &["broker.dead_letters=a/#"], "broker.dead_letters: a/# is no topic name"),
         ("", &[], &["broker.dead_letters=/queues/"], "broker.dead_letters: /queues/ is no"),
         ("", &[], &["admin.token_file=t", "admin.read_token_file=t"], "admin.read_token_file: it is the file of"),
+        (
+            "[admin]\n\nconnections_max = 20",
+            &[],
+            &[],
+            "c.toml:3: admin.connections_max: 20 connections leave none beside 8 components (admin.uploads_max) and 64 other bodies \
+             (admin.bodies_max) that may be on their way: raise it above 72, or lower these two",
+        ),
+        (
+            "",
+            &[],
+            &["admin.bind=[::1]:1", "admin.bodies_max=120"],
+            "--set admin.bodies_max: admin.connections_max: 128 connections leave none",
+        ),
+        ("", &[], &["admin.uploads_max=9", "admin.bodies_max=119"], "128 connections leave none beside 9 components"),
         ("", &[], &["listener.mqtt.transport=unix"], "listener mqtt binds a path if its transport is unix"),
         ("", &[], &["listener.mqtt.bind=./x"], "listener mqtt binds a path if its transport is unix"),
         ("", &[], &["listener.ws.path=mqtt"], "listener ws needs a path that begins with /"),
