@@ -157,6 +157,28 @@ fn files_that_cannot_be_used_are_said_with_their_keys() {
     assert!(!folder.path().join("data").exists(), "nothing was started");
 }
 
+/// By whatever name, and where neither key names the file of the token that may do everything.
+#[test]
+fn one_token_does_not_stand_for_both() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::create_dir(folder.path().join("data")).unwrap();
+    for file in ["data/admin.token", "copy"] {
+        fs::write(folder.path().join(file), "0123456789abcdefghij\n").unwrap();
+    }
+    std::os::unix::fs::symlink("data/admin.token", folder.path().join("link")).unwrap();
+    fs::write(folder.path().join("other"), "another-token-than-that\n").unwrap();
+    for own in ["", "admin.token_file = \"./data/admin.token\"\n"] {
+        for (file, code) in [("data/admin.token", 1), ("./data/admin.token", 1), ("link", 1), ("copy", 1), ("other", 0)]
+        {
+            fs::write(folder.path().join("c.toml"), format!("{own}admin.read_token_file = \"{file}\"")).unwrap();
+            let ended = pliant(folder.path(), &["check", "--config", "c.toml"], b"");
+            let says = if code == 1 { "admin.read_token_file: " } else { "" };
+            ended.expect(code, says);
+            assert_eq!(ended.talk.contains("the token that may do everything"), code == 1, "{}", ended.talk);
+        }
+    }
+}
+
 #[test]
 fn a_broker_that_cannot_start_says_why_in_one_line() {
     let folder = tempfile::tempdir().unwrap();

@@ -19,6 +19,9 @@ pub enum StartError {
         /// What the system says.
         error: io::Error,
     },
+    /// Who may only look could do everything.
+    #[error("admin.read_token_file: it holds the token that may do everything; name a file with another one")]
+    SameToken,
     /// Bridges to other brokers.
     #[error(transparent)]
     Bridge(#[from] crate::bridge::BridgeError),

@@ -3,7 +3,7 @@
 //! Components of modules are left out: they are more than read (`cli/check.rs`).
 
 use super::modules::signers;
-use super::start::tls_files;
+use super::start::{tls_files, token_path};
 use crate::admin::Token;
 use crate::config::{Config, Listener, Origins, Problem};
 use crate::identity;
@@ -23,10 +23,16 @@ pub fn unreadable(config: &Config, origins: &Origins) -> Vec<Problem> {
         say("admin.token_file", format!("{}: {error}", config.admin.token_file.display()));
     }
     let read_token = &config.admin.read_token_file;
-    if !read_token.as_os_str().is_empty()
-        && let Err(error) = Token::load(read_token)
-    {
-        say("admin.read_token_file", format!("{}: {error}", read_token.display()));
+    if !read_token.as_os_str().is_empty() {
+        match (Token::load(read_token), Token::load(&token_path(config))) {
+            (Err(error), _) => say("admin.read_token_file", format!("{}: {error}", read_token.display())),
+            // By whatever names: it is the token that counts.
+            (Ok(reader), Ok(own)) if reader.is(own.secret().as_bytes()) => {
+                let message = "it holds the token that may do everything; name a file with another one";
+                say("admin.read_token_file", format!("{}: {message}", read_token.display()));
+            }
+            _ => {}
+        }
     }
     if let Err(reason) = signers(config) {
         say("signing.keys_file", reason);

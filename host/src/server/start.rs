@@ -152,14 +152,23 @@ fn machine_code(config: &Config) -> Option<MachineCode> {
 
 /// The token of the admin API, made if it is not there, and that of those who may only look.
 fn tokens(config: &Config) -> Result<(Token, Option<Token>), StartError> {
-    let own = match config.admin.token_file.as_os_str().is_empty() {
-        true => config.data_dir.join("admin.token"),
-        false => config.admin.token_file.clone(),
-    };
+    let own = token_path(config);
     let token = Token::open(&own).map_err(|error| StartError::Token { path: own, error })?;
     let path = config.admin.read_token_file.clone();
     let reader = (!path.as_os_str().is_empty()).then(|| Token::load(&path)).transpose();
-    Ok((token, reader.map_err(|error| StartError::Token { path, error })?))
+    let reader = reader.map_err(|error| StartError::Token { path, error })?;
+    match reader.as_ref().is_some_and(|reader| reader.is(token.secret().as_bytes())) {
+        true => Err(StartError::SameToken),
+        false => Ok((token, reader)),
+    }
+}
+
+/// Where the token is that may do everything.
+pub(super) fn token_path(config: &Config) -> PathBuf {
+    match config.admin.token_file.as_os_str().is_empty() {
+        true => config.data_dir.join("admin.token"),
+        false => config.admin.token_file.clone(),
+    }
 }
 
 /// Tells the rooms of each other what they may not know by themselves. None of them keeps the hall alive.

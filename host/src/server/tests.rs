@@ -409,3 +409,6 @@ fn what_keeps_a_broker_from_starting_is_said_in_one_line() {
     assert!(running.stop());
     assert!(start(config(&path("b"), &[])).is_ok(), "the lock goes with the broker");
 }
+    // Who may only look could do everything, by whatever name.
+    let reads = format!("admin.read_token_file={}", path("b/../b/admin.token").display());
+    assert!(refused(config(&path("b"), &[&reads])).to_string().contains("it holds the token that may do everything"));
