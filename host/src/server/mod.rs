@@ -8,6 +8,7 @@ mod messenger;
 mod modules;
 mod reload;
 mod start;
+mod waiting;
 
 pub use attempt::Attempt;
 pub use bundled::BUNDLED;

@@ -30,14 +30,19 @@ pub(super) fn binding(module: &Module, bytes_max: usize) -> Result<Binding, Star
         name: module.name.clone(),
         component: Some(component(module, bytes_max)?.into()),
         order: module.order,
-        on_failure: match module.on_failure {
-            OnFailure::Refuse => wasm::OnFailure::Refuse,
-            OnFailure::Bypass => wasm::OnFailure::Bypass,
-            OnFailure::Discard => wasm::OnFailure::Discard,
-        },
+        on_failure: policy(module.on_failure),
         config: module.config.to_string(),
         enabled: module.enabled,
     })
+}
+
+/// As the module room wants it.
+pub(super) fn policy(on_failure: OnFailure) -> wasm::OnFailure {
+    match on_failure {
+        OnFailure::Refuse => wasm::OnFailure::Refuse,
+        OnFailure::Bypass => wasm::OnFailure::Bypass,
+        OnFailure::Discard => wasm::OnFailure::Discard,
+    }
 }
 
 /// The bytes of a module: of its file, or the bundled ones of its name.

@@ -1,11 +1,12 @@
 //! Reading the configuration again while the broker runs.
 
 use super::modules::{binding, grants};
+use super::waiting;
 use crate::admin::{Reload, Reloaded};
-use crate::config::{Auth, Config, Module, Sources, differences};
+use crate::config::{Auth, Config, Module, Origins, Sources, differences};
 use crate::identity::Identity;
 use crate::net::Certificates;
-use crate::wasm::{Deployed, Modules};
+use crate::wasm::Modules;
 use parking_lot::Mutex;
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -22,13 +23,13 @@ pub(super) fn from_sources(
     let current = Mutex::new(config);
     Arc::new(move || {
         let mut current = current.lock();
-        let new = sources.load().map_err(|error| error.to_string()).inspect_err(|error| {
+        let (new, written) = sources.load_with_origins().map_err(|error| error.to_string()).inspect_err(|error| {
             tracing::error!("the configuration is not taken over: {}", error.replace('\n', "; "));
         })?;
         let mut reloaded = Reloaded::default();
         users(&mut current, &new, &identity, &mut reloaded);
         reloaded.failed.extend(certificates.reload());
-        let reloaded = take_over(&mut current, new, &modules, reloaded);
+        let reloaded = take_over(&mut current, new, &written, &modules, reloaded);
         tell(&reloaded);
         Ok(reloaded)
     })
@@ -99,59 +100,69 @@ fn grant(current: &mut Config, new: &Config, modules: &Modules, reloaded: &mut R
 }
 
 /// What needs a start stays as it is in `current`, so that the next reload says so again.
-fn take_over(current: &mut Config, new: Config, modules: &Modules, mut reloaded: Reloaded) -> Reloaded {
+fn take_over(
+    current: &mut Config,
+    new: Config,
+    written: &Origins,
+    modules: &Modules,
+    mut reloaded: Reloaded,
+) -> Reloaded {
     grant(current, &new, modules, &mut reloaded);
     let changes = differences(current, &new);
     let (live, rest): (Vec<_>, Vec<_>) = changes.into_iter().partition(|change| change.live);
-    reloaded.restart_needed = rest.into_iter().map(|change| change.key).collect();
-    let names: BTreeSet<_> = live.iter().filter_map(|change| module_of(&change.key)).collect();
-    for name in names {
-        let Some(module) = new.modules.iter().find(|module| module.name == name) else { continue };
-        let Some(known) = current.modules.iter_mut().find(|known| known.name == name) else { continue };
+    let rest = rest.into_iter().map(|change| change.key);
+    // Whom a module may speak to that is not named any more is settled.
+    reloaded.restart_needed = rest.filter(|key| !is_grant_of_nobody(key, &new)).collect();
+    for module in new.modules.iter().filter(|module| !module.only_grants()) {
+        let Some(known) = current.modules.iter_mut().find(|known| known.name == module.name) else { continue };
+        let mut changed: Vec<_> = live.iter().map(|change| change.key.as_str()).collect();
+        changed.retain(|key| module_of(key) == Some(&module.name));
         let module = Module { path: known.path.clone(), ..module.clone() };
-        let switched = module.enabled != known.enabled;
-        let bound = binding(&module, current.wasm.component_bytes_max).map_err(|error| error.to_string());
-        match bound
-            .and_then(|binding| modules.rebind(binding, switched).map_err(|error| format!("module {name}: {error}")))
-        {
-            Ok(done) => {
-                let keys = live.iter().map(|change| change.key.as_str()).filter(|key| module_of(key) == Some(name));
-                match waits(&module, &done) {
-                    Some(why) => {
-                        tracing::warn!(module = name, why, "what the configuration says of it is not in force");
-                        reloaded.waiting.extend(keys.map(|key| format!("{key}: {why}")));
-                    }
-                    None => reloaded.applied.extend(keys.map(str::to_owned)),
+        if !changed.is_empty() {
+            let switched = module.enabled != known.enabled;
+            let bound = binding(&module, current.wasm.component_bytes_max).map_err(|error| error.to_string());
+            let bound = bound.and_then(|binding| {
+                modules.rebind(binding, switched).map_err(|error| format!("module {}: {error}", module.name))
+            });
+            match bound {
+                Ok(done) => {
+                    let ended = done.canary_ended.map(|version| format!("{}: version {version}", module.name));
+                    reloaded.canaries_ended.extend(ended);
+                    *known = module.clone();
                 }
-                let ended = done.canary_ended.map(|version| format!("{name}: version {version}"));
-                reloaded.canaries_ended.extend(ended);
-                *known = module;
+                Err(reason) => {
+                    reloaded.failed.push(reason);
+                    continue;
+                }
             }
-            Err(reason) => reloaded.failed.push(reason),
         }
+        wait_or_hold(&module, &changed, written, modules, &mut reloaded);
     }
     reloaded
+}
+
+/// Tells of what the configuration says of a module whether it waits, whenever it is read, and of what has changed whether it
+/// holds now.
+fn wait_or_hold(module: &Module, changed: &[&str], written: &Origins, modules: &Modules, reloaded: &mut Reloaded) {
+    let name = &module.name;
+    let key = |setting: &str| format!("module.{name}.{setting}");
+    let has_changed = |setting: &str| changed.contains(&key(setting).as_str());
+    let waits = waiting::settings(modules, module, |setting| written.has(&key(setting)), has_changed);
+    if let Some((_, why)) = waits.first() {
+        tracing::warn!(module = name, why, "what the configuration says of it is not in force");
+    }
+    let waits: Vec<_> = waits.into_iter().map(|(setting, why)| (key(setting), why)).collect();
+    let holds = changed.iter().filter(|changed| !waits.iter().any(|(key, _)| key == *changed));
+    reloaded.applied.extend(holds.map(|key| (*key).to_owned()));
+    reloaded.waiting.extend(waits.into_iter().map(|(key, why)| format!("{key}: {why}")));
+}
+
+fn is_grant_of_nobody(key: &str, new: &Config) -> bool {
+    let is_named = |name: &str| new.modules.iter().any(|module| module.name == name);
+    key.ends_with(".http_hosts") && module_of(key).is_some_and(|name| !is_named(name))
 }
 
 /// The module that a key is about. Its name may have dots, the settings of modules have none.
 fn module_of(key: &str) -> Option<&str> {
     Some(key.strip_prefix("module.")?.rsplit_once('.')?.0)
-}
-
-/// Why a module does not do yet what the configuration says.
-fn waits(module: &Module, done: &Deployed) -> Option<String> {
-    let name = &module.name;
-    match (done.version, module.enabled) {
-        (Some(0), _) | (None, false) => None,
-        (Some(version), enabled) => {
-            let remedy = match enabled {
-                true => format!("pliant module rollback {name} --to 0 puts to work what the configuration says"),
-                false => format!("pliant module disable {name} switches it off"),
-            };
-            Some(format!("waits behind version {version}, which was deployed and goes on; {remedy}"))
-        }
-        (None, true) => {
-            Some(format!("waits as it was switched off by hand; pliant module enable {name} switches it on"))
-        }
-    }
 }

@@ -291,20 +291,41 @@ fn a_reload_says_what_waits_behind_what_was_done_by_hand() {
     let topic = || caller.post("/api/v1/explain", json!({ "topic": "home/x" })).json()["topic"].clone();
     let own = json!({ "rules": [{ "from": "home/{r...}", "to": "own/{r...}" }] }).to_string();
     caller.call("PUT", "/api/v1/modules/topic-rules/config", own.as_bytes());
-    let key = "module.topic-rules.config: waits behind version 1, which was deployed and goes on; pliant module rollback topic-rules \
-               --to 0 ";
-    for (text, waiting) in [
-        (text(true, "b"), key),
-        (
-            text(false, "b"),
-            "module.topic-rules.enabled: waits behind version 1, which was deployed and goes on; pliant module disable",
-        ),
-        (text(true, "b"), "module.topic-rules.enabled: waits behind version 1"),
+    let enabled = "module.topic-rules.enabled";
+    let config = "module.topic-rules.config: waits behind version 1, which was deployed and goes on; pliant module rollback \
+                  topic-rules --to 0 ";
+    let off =
+        "module.topic-rules.enabled: waits behind version 1, which was deployed and goes on; pliant module disable";
+    // As long as it waits, whether the file has changed or not.
+    for (text, applied, waiting) in [
+        (text(true, "a"), &[][..], config),
+        (text(true, "b"), &[], config),
+        (text(true, "b"), &[], config),
+        (text(false, "b"), &[], off),
+        (text(false, "b"), &[], off),
+        (text(true, "b"), &[enabled], config),
+        (text(true, "own"), &["module.topic-rules.config"], ""),
+        (text(true, "b"), &[], config),
     ] {
         let reloaded = reloading.reload(&text);
-        assert!(reloaded.applied.is_empty() && reloaded.waiting.len() == 1, "{reloaded:?}");
-        assert!(reloaded.waiting[0].starts_with(waiting), "{reloaded:?}");
+        assert_eq!(reloaded.applied, applied, "{text}");
+        assert_eq!(reloaded.waiting.len(), usize::from(!waiting.is_empty()), "{reloaded:?}");
+        assert!(reloaded.waiting.iter().all(|waits| waits.starts_with(waiting)), "{reloaded:?}");
         assert_eq!(topic(), "own/x");
+    }
+    // What nobody has written is not missed.
+    assert_eq!(reloading.reload("").waiting.len(), 1, "it was written, and goes");
+    assert_eq!(reloading.reload("").waiting, [""; 0]);
+    reloading.reload(&text(true, "b"));
+    // Off by hand, too: there is more than one way on.
+    assert_eq!(caller.post("/api/v1/modules/topic-rules/disable", json!({})).status, 200);
+    for _ in 0..2 {
+        let reloaded = reloading.reload(&text(true, "b"));
+        let said = "waits as it was switched off by hand, and behind version 1, which was deployed; pliant module enable \
+                    topic-rules switches that on, pliant module rollback topic-rules --to 0 puts to work";
+        let settings: Vec<_> = reloaded.waiting.iter().filter_map(|waits| waits.split(": ").next()).collect();
+        assert_eq!(settings, [enabled, "module.topic-rules.config"]);
+        assert!(reloaded.waiting.iter().all(|waits| waits.contains(said)), "{reloaded:?}");
     }
     assert_eq!(caller.post("/api/v1/modules/topic-rules/rollback?to=0", json!({})).status, 200);
     assert_eq!(topic(), "b/x");
@@ -312,10 +333,18 @@ fn a_reload_says_what_waits_behind_what_was_done_by_hand() {
     assert_eq!(caller.post("/api/v1/modules/topic-rules/disable", json!({})).status, 200);
     let reloaded = reloading.reload(&text(true, "c"));
     assert!(reloaded.waiting[0].contains("waits as it was switched off by hand; pliant module enable"), "{reloaded:?}");
+    assert_eq!(reloading.reload(&text(true, "c")), reloaded, "it still does");
     assert_eq!(topic(), "home/x");
     let off = Reloaded { applied: vec!["module.topic-rules.enabled".into()], ..Reloaded::default() };
     assert_eq!(reloading.reload(&text(false, "c")), off);
-    assert_eq!((reloading.reload(&text(true, "c")), topic()), (off, "c/x".into()));
+    assert_eq!((reloading.reload(&text(true, "c")), topic()), (off.clone(), "c/x".into()));
+    // And on by hand.
+    assert_eq!(reloading.reload(&text(false, "c")), off);
+    assert_eq!(caller.post("/api/v1/modules/topic-rules/enable", json!({})).status, 200);
+    let waiting =
+        ["module.topic-rules.enabled: waits as it was switched on by hand; pliant module disable topic-rules \
+                    switches it off"];
+    assert_eq!(reloading.reload(&text(false, "c")).waiting, waiting);
 }
 
 /// What is said last of a module holds, and a restart says nothing; the rows for all orders are among those of modules.
@@ -359,6 +388,24 @@ fn a_module_with_dots_in_its_name_is_reloaded_like_others() {
     assert_eq!(reloading.reload(&text("b", "b.example")), applied("module.my.http_hosts"));
     let caller = Caller(&reloading.running);
     assert_eq!(caller.post("/api/v1/explain", json!({ "topic": "home/x" })).json()["topic"], "b/x");
+}
+
+/// A key is in one list: whom a module may speak to has changed at once, the rest goes with the next start.
+#[test]
+fn a_module_that_the_file_names_no_more_needs_a_restart_for_all_but_its_hosts() {
+    let dir = tempfile::tempdir().unwrap();
+    let rules = super::BUNDLED.iter().find(|(name, _)| *name == "topic-rules").unwrap().1;
+    std::fs::write(dir.path().join("rules.wasm"), rules).unwrap();
+    let path = dir.path().join("rules.wasm").display().to_string();
+    let text = format!("[[module]]\nname = \"mine\"\npath = \"{path}\"\nhttp_hosts = [\"a.example\"]\n");
+    let reloading = Reloading::start(dir.path(), &text);
+    let hosts = "module.mine.http_hosts".to_owned();
+    for applied in [vec![hosts.clone()], Vec::new()] {
+        let reloaded = reloading.reload("");
+        assert_eq!(reloaded.applied, applied);
+        assert!(!reloaded.restart_needed.contains(&hosts), "{reloaded:?}");
+        assert!(reloaded.restart_needed.contains(&"module.mine.path".to_owned()), "{reloaded:?}");
+    }
 }
 
 #[test]
@@ -407,8 +454,8 @@ fn what_keeps_a_broker_from_starting_is_said_in_one_line() {
     let said = refused(config(&path("b"), &[])).to_string();
     assert!(said.contains("in use by another process"), "{said}");
     assert!(running.stop());
-    assert!(start(config(&path("b"), &[])).is_ok(), "the lock goes with the broker");
-}
     // Who may only look could do everything, by whatever name.
     let reads = format!("admin.read_token_file={}", path("b/../b/admin.token").display());
     assert!(refused(config(&path("b"), &[&reads])).to_string().contains("it holds the token that may do everything"));
+    assert!(start(config(&path("b"), &[])).is_ok(), "the lock goes with the broker");
+}

@@ -269,6 +269,11 @@ impl Modules {
 
     /// The first module that is to be asked, does not run, and without which something is refused to everybody (`on_failure` is
     /// `refuse`, or it decides over access); and the hooks that are closed.
+    /// The version that is asked, or that would be if the module were switched on; none: it has none.
+    pub fn at_work(&self, name: &str) -> Result<Option<u64>, DeployError> {
+        Ok(self.0.registry.lock().entry(name)?.at_work())
+    }
+
     pub fn closed_by(&self) -> Option<(Arc<str>, String)> {
         let found = self.0.registry.lock().closed_by();
         found.map(|(module, closes)| (module, closes.to_string()))
