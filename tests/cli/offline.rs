@@ -394,6 +394,30 @@ fn hooks_are_timed() {
     timed.expect(0, "translation.from-amqp");
 }
 
+/// What has no figure says why.
+#[test]
+fn hooks_that_are_not_timed_are_named() {
+    let folder = tempfile::tempdir().unwrap();
+    for guest in ["router", "guards"] {
+        fs::write(folder.path().join(format!("{guest}.wasm")), guests::component(guest)).unwrap();
+    }
+    let bench =
+        |arguments: &[&str]| pliant(folder.path(), &[&["module", "bench", "--calls", "5"], arguments].concat(), b"");
+    let filtered = ["router.wasm", "--config", r#"{"filters": ["home/#"]}"#];
+    let why =
+        "nothing was timed: routing.on-publish was not called: its filters do not match `bench/topic`; say --topic";
+    bench(&filtered).expect(1, why);
+    let timed = bench(&[&filtered[..], &["--topic", "home/a"]].concat());
+    timed.expect(0, "routing.on-publish");
+    assert!(!timed.talk.contains("not called"), "{}", timed.talk);
+    let timed = bench(&["guards.wasm", "--json"]);
+    timed.expect(0, "access.authorize");
+    assert!(timed.talk.contains("access.authenticate was not called: bench does not time it"), "{}", timed.talk);
+    assert!(
+        pliant(folder.path(), &["module", "bench", "--help"], b"").out.contains("Never timed: access.authenticate")
+    );
+}
+
 #[test]
 fn components_are_signed_with_a_key_that_only_its_owner_may_read() {
     use std::os::unix::fs::PermissionsExt;

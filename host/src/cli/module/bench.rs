@@ -17,6 +17,27 @@ use std::path::PathBuf;
 /// Payloads that hooks about messages are asked about.
 const PAYLOADS: [usize; 2] = [256, 64 << 10];
 
+/// What is never called: it is about time, servers outside or what others have done.
+const UNTIMED: [&str; 4] = ["access.authenticate", "retain-policy.on-subscribe", "events.on-events", "timers.on-tick"];
+
+/// What is called, if the module has it.
+const TIMED: [&str; 11] = [
+    "topic-mapping.publish-topic",
+    "topic-mapping.subscribe-filter",
+    "topic-mapping.deliver-name",
+    "access.authorize",
+    "routing.on-publish",
+    "retain-policy.on-publish",
+    "delivery.on-deliver",
+    "will-handling.on-register",
+    "will-handling.on-departure",
+    "translation.to-amqp",
+    "translation.from-amqp",
+];
+
+/// Of these, what a module sees by filters of its own only.
+const FILTERED: [&str; 2] = ["routing.on-publish", "delivery.on-deliver"];
+
 #[derive(Debug, Args)]
 pub(super) struct BenchArgs {
     /// The component
@@ -43,7 +64,7 @@ pub(super) fn run(args: &BenchArgs) -> Outcome {
     let config = args.config.as_deref().map(document).transpose()?.unwrap_or_else(|| "{}".to_owned());
     let topic = Topic::new(&args.topic, &topic::Limits::default());
     let topic = topic.map_err(|error| Failure::Usage(format!("--topic: {error}")))?;
-    let mut rows = Vec::new();
+    let (mut rows, mut hooks) = (Vec::new(), Vec::new());
     for payload in PAYLOADS {
         let progress = Progress::start("compiling and calling");
         // A failing module is to be timed, too, rather than put into quarantine.
@@ -60,11 +81,15 @@ pub(super) fn run(args: &BenchArgs) -> Outcome {
             let why = last.map_or("its log does not say why", |line| &line.line);
             eprintln!("{} of {} calls failed, the last: {why}", info.failures, info.calls);
         }
+        hooks = info.hooks;
         rows.extend(info.figures.into_iter().map(|figures| (payload, figures)));
     }
+    let silent = silent(&hooks, &rows, &topic);
     if rows.is_empty() {
-        return Err(Failure::Failed(format!("{file} has no hook that can be timed")));
+        let why = if silent.is_empty() { "it has no hook".to_owned() } else { silent.join("; ") };
+        return Err(Failure::Failed(format!("{file}: nothing was timed: {why}")));
     }
+    silent.iter().for_each(|why| eprintln!("{why}"));
     if args.json {
         let row = |(payload, figures): &(usize, HookFigures)| json!({ "payload_bytes": payload, "figures": figures });
         return output::json(&rows.iter().map(row).collect::<Vec<_>>());
@@ -86,6 +111,20 @@ pub(super) fn run(args: &BenchArgs) -> Outcome {
         })
         .collect();
     output::table(["HOOK", "PAYLOAD", "CALLS", "FAILURES", "MEAN", "P50", "P99"], &cells)
+}
+
+/// What the module has and no figure is about, each with why.
+fn silent(hooks: &[&str], rows: &[(usize, HookFigures)], topic: &Topic) -> Vec<String> {
+    let is_there = |name: &&str| hooks.iter().any(|hook| name.split('.').next() == Some(*hook));
+    let is_timed = |name: &&str| rows.iter().any(|(_, figures)| figures.hook == *name);
+    let why = |name: &str| match name {
+        name if UNTIMED.contains(&name) => format!("{name} was not called: bench does not time it"),
+        name if FILTERED.contains(&name) => {
+            format!("{name} was not called: its filters do not match `{topic}`; say --topic")
+        }
+        name => format!("{name} was not called"),
+    };
+    TIMED.into_iter().chain(UNTIMED).filter(is_there).filter(|name| !is_timed(name)).map(why).collect()
 }
 
 /// All that a module can be asked.

@@ -38,7 +38,11 @@ enum ModuleCommand {
     )]
     Test(examples::TestArgs),
     /// Time a module's hooks without a broker
-    #[command(after_help = "Example:\n  pliant module bench name-site.wasm --topic home/kitchen")]
+    #[command(
+        after_help = "Example:\n  pliant module bench name-site.wasm --topic home/kitchen\n\nNever timed: access.authenticate, \
+                      retain-policy.on-subscribe, events.on-events, timers.on-tick. What a module sees by filters of its own \
+                      is timed if they match --topic."
+    )]
     Bench(bench::BenchArgs),
     /// Take samples of what clients of a broker publish, to replay them offline
     #[command(after_help = "Example:\n  pliant module record 'home/#' --count 50 > samples.json")]
