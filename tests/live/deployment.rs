@@ -28,6 +28,18 @@ fn a_component_is_live_once_it_is_answered_for() {
     client.say("a", "x", 1);
     assert_eq!(client.take().properties.user(), [("version", "one")], "{back}");
     admin.delete("/api/v1/modules/stamp").expect(200);
+    // What was put aside is still counted.
+    let metrics = admin.get("/metrics").expect(200);
+    let versions = admin.get("/api/v1/modules/stamp/versions").expect(200).json();
+    for (number, calls) in [(1, 2), (2, 1)] {
+        let of = format!("{{module=\"stamp\",version=\"{number}\",hook=\"routing.on-publish\"}}");
+        for line in [format!("pliant_module_calls_total{of} {calls}"), format!("pliant_module_failures_total{of} 0")] {
+            assert!(metrics.text().lines().any(|said| said == line), "{line}");
+        }
+        let version = &versions["items"][number - 1];
+        assert_eq!((&version["calls"], &version["failures"]), (&calls.into(), &0.into()), "{version}");
+        assert_eq!(version["figures"][0]["hook"], "routing.on-publish");
+    }
     client.say("a", "x", 1);
     assert!(client.take().properties.user().is_empty());
     admin.get("/api/v1/modules/stamp").problem(404);

@@ -44,6 +44,37 @@ fn a_version_is_asked_again_when_the_operator_says_so() {
     assert_eq!(version(&mut rig, "good").as_deref(), Some("one"));
 }
 
+/// Whoever looks for why a version was put aside finds what it was asked, until it is kept no more.
+#[test]
+fn a_version_that_is_put_aside_keeps_its_figures() {
+    let mut rig = Rig::new();
+    rig.deploy("m", "fickle", 1, Bypass, r#"{"version": "one"}"#);
+    rig.deploy("m", "fickle", 1, Bypass, r#"{"version": "two", "fails": ["bad"]}"#);
+    let counted = |rig: &Rig, number: u64| {
+        let versions = rig.modules.versions("m").unwrap();
+        let found = versions.into_iter().find(|version| version.version == number).expect("it is kept");
+        assert_eq!(found.figures.iter().map(|figures| figures.calls).sum::<u64>(), found.calls);
+        let exported = rig.modules.version_figures();
+        let same = exported.into_iter().find(|(module, version, _)| (&**module, *version) == ("m", number));
+        assert_eq!(same.map(|(_, _, figures)| figures), Some(found.figures));
+        (found.calls, found.failures)
+    };
+    assert_eq!(version(&mut rig, "good").as_deref(), Some("two"));
+    (0..5).for_each(|_| assert_eq!(rig.routed("bad"), "pass bad"));
+    assert_eq!(version(&mut rig, "good").as_deref(), Some("one"));
+    assert_eq!((counted(&rig, 1), counted(&rig, 2)), ((1, 0), (6, 5)));
+    // Nothing of it is ready any more.
+    for number in ["three", "four"] {
+        rig.modules.configure("m", &format!(r#"{{"version": "{number}"}}"#)).unwrap();
+        assert_eq!(version(&mut rig, "good").as_deref(), Some(number));
+    }
+    assert_eq!((counted(&rig, 1), counted(&rig, 2), counted(&rig, 4)), ((1, 0), (6, 5), (1, 0)));
+    // Put to work again it counts on, as counters do.
+    rig.modules.rollback("m", Some(2)).unwrap();
+    assert_eq!(version(&mut rig, "good").as_deref(), Some("two"));
+    assert_eq!((counted(&rig, 2), rig.modules.show("m").unwrap().calls), ((7, 5), 7));
+}
+
 #[test]
 fn failures_far_apart_are_no_reason() {
     let mut rig = Rig::new();

@@ -3,7 +3,7 @@
 use super::api::Api;
 use super::bridges;
 use super::exposition::{CONTENT_TYPE, Exposition};
-use crate::wasm::{Figure, HookFigures, ModuleInfo, ModuleState};
+use crate::wasm::{Figure, HookFigures, ModuleState};
 use axum::extract::State;
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
@@ -49,7 +49,7 @@ fn modules(api: &Api, text: &mut Exposition) {
     for module in &modules {
         text.sample("module_quarantined", &[("module", &module.name)], module.quarantined.len());
     }
-    calls(&modules, text);
+    calls(api, text);
     text.figure("module_state_bytes", "gauge", "Bytes of state that a module keeps.");
     for module in &modules {
         text.sample("module_state_bytes", &[("module", &module.name)], module.state_bytes);
@@ -68,16 +68,10 @@ fn modules(api: &Api, text: &mut Exposition) {
     own_figures(api, text);
 }
 
-/// Calls of every version that is asked: the active one, and the one on trial.
-fn calls(modules: &[ModuleInfo], text: &mut Exposition) {
-    let of_one = |module: &ModuleInfo| {
-        let active = (module.version.unwrap_or_default(), module.figures.clone());
-        let on_trial = module.canary.as_ref().map(|canary| (canary.version, canary.figures.clone()));
-        let name = module.name.clone();
-        let versions = std::iter::once(active).chain(on_trial);
-        versions.map(move |(version, figures)| (name.clone(), version.to_string(), figures)).collect::<Vec<_>>()
-    };
-    let asked: Vec<_> = modules.iter().flat_map(of_one).collect();
+/// Calls of every version that is kept: one that is put aside as it fails is the one that somebody wants to look at.
+fn calls(api: &Api, text: &mut Exposition) {
+    let asked = api.modules().version_figures().into_iter();
+    let asked: Vec<_> = asked.map(|(module, version, figures)| (module, version.to_string(), figures)).collect();
     let each = |text: &mut Exposition, name: &str, value: &dyn Fn(&HookFigures) -> u64| {
         for (module, version, figures) in &asked {
             for figures in figures {

@@ -194,7 +194,9 @@ impl Inner {
         let changes: Vec<Change> = entry.version_change(number, component).into_iter().collect();
         let name: Box<str> = (*entry.services.module).into();
         let gone = entry.prune(self.limits.versions_kept);
+        let services = entry.services.clone();
         let deployed = self.commit(entry, changes)?;
+        gone.iter().for_each(|number| services.tallies.forget(*number));
         // Only now, so that a disk that did not take the new one has not thrown away an old one. Nobody waits for it.
         self.store().submit(gone.into_iter().map(|number| Change::ModuleVersionGone(name.clone(), number)));
         Ok(deployed)

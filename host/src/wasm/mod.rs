@@ -25,7 +25,7 @@
 //! | `outside` | which servers it may speak to, and by whom |
 //! | `translate` | the broker's words to the contract's and back |
 //! | `bindings` | the contract in Rust; the only `bindgen!` |
-//! | `meter`, `report`, `fault`, `error` | what is counted, shown, and can go wrong |
+//! | `meter`, `tally`, `report`, `fault`, `error` | what is counted, shown, and can go wrong |
 
 mod bindings;
 mod breaker;
@@ -60,6 +60,7 @@ mod registry;
 mod report;
 mod services;
 mod signature;
+mod tally;
 mod ticker;
 mod translate;
 mod version;

@@ -10,6 +10,7 @@ use super::imports::metrics::{Figure, Figures};
 use super::imports::state::{State, StoredValue};
 use super::limits::{Limits, NAME_BYTES_MAX};
 use super::machine_code::MachineCode;
+use super::meter::HookFigures;
 use super::nursery::Nursery;
 use super::outside::{HostGrant, Messenger, MessengerSlot, Outside};
 use super::quota::Refusals;
@@ -17,6 +18,7 @@ use super::registry::{Entry, Registry};
 use super::report::{Deployed, ModuleInfo, VersionInfo};
 use super::services::{Clock, RetainedLookup, RetainedSlot, Services};
 use super::signature::Signers;
+use super::tally::Tallies;
 use super::version::Version;
 use crate::metrics::Metrics;
 use crate::store::{Change, Store};
@@ -267,16 +269,26 @@ impl Modules {
         Ok(entry.info())
     }
 
-    /// The first module that is to be asked, does not run, and without which something is refused to everybody (`on_failure` is
-    /// `refuse`, or it decides over access); and the hooks that are closed.
     /// The version that is asked, or that would be if the module were switched on; none: it has none.
     pub fn at_work(&self, name: &str) -> Result<Option<u64>, DeployError> {
         Ok(self.0.registry.lock().entry(name)?.at_work())
     }
 
+    /// The first module that is to be asked, does not run, and without which something is refused to everybody (`on_failure` is
+    /// `refuse`, or it decides over access); and the hooks that are closed.
     pub fn closed_by(&self) -> Option<(Arc<str>, String)> {
         let found = self.0.registry.lock().closed_by();
         found.map(|(module, closes)| (module, closes.to_string()))
+    }
+
+    /// What the versions of all modules have been asked that are kept: module, version, figures.
+    pub fn version_figures(&self) -> Vec<(Arc<str>, u64, Vec<HookFigures>)> {
+        let entries: Vec<Entry> = self.0.registry.lock().entries.values().cloned().collect();
+        let of_one = |entry: &Entry| {
+            let module = entry.services.module.clone();
+            entry.versions().into_iter().map(move |it| (module.clone(), it.version, it.figures))
+        };
+        entries.iter().flat_map(of_one).collect()
     }
 
     /// The versions that are kept, oldest first.
@@ -344,6 +356,7 @@ impl Inner {
             outside: self.outside(name),
             refusals: Refusals::default(),
             unmet_wishes: UnmetWishes::default(),
+            tallies: Tallies::default(),
         }));
         entry.standing.order = ORDER_DEFAULT;
         Ok(entry)

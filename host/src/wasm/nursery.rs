@@ -80,7 +80,7 @@ impl Inner {
     /// Makes an instance to see what that takes, and where it takes long a second one if more than one thread has none.
     pub(super) fn stock(self: &Arc<Self>, version: &Arc<Version>) {
         let serving = self.nursery.serving.load(Ordering::Relaxed);
-        let wanted = serving.saturating_sub(version.threads()).clamp(1, SPARES_MAX);
+        let wanted = serving.saturating_sub(version.tally().threads()).clamp(1, SPARES_MAX);
         while version.spares.count() < wanted {
             // Whoever needs one will hear why there is none.
             let Ok((instance, was_costly)) = self.make_ready(version) else { return };

@@ -94,7 +94,7 @@ struct Slot {
 
 impl Drop for Slot {
     fn drop(&mut self) {
-        self.version.retire_meter(&self.meter);
+        self.version.tally().retire_meter(&self.meter);
     }
 }
 
@@ -323,7 +323,7 @@ impl Guests {
         if let Some(found) = self.slots.iter().position(|slot| slot.version.id == version.id) {
             return found;
         }
-        self.slots.push(Slot { version: version.clone(), meter: version.new_meter(), instance: None });
+        self.slots.push(Slot { version: version.clone(), meter: version.tally().new_meter(), instance: None });
         self.slots.len() - 1
     }
 }

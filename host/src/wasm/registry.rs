@@ -93,7 +93,7 @@ pub(super) struct Stored {
 
 impl Canary {
     fn info(&self) -> CanaryInfo {
-        let figures = self.version.figures();
+        let figures = self.version.services.tallies.figures(self.version.number);
         CanaryInfo {
             version: self.version.number,
             percent: self.percent,
@@ -271,26 +271,36 @@ impl Entry {
         })))
     }
 
+    /// The versions that are kept, oldest first.
     pub(super) fn versions(&self) -> Vec<VersionInfo> {
-        let base = self.base.iter().map(|base| VersionInfo {
-            version: 0,
-            digest: base.digest.clone(),
-            config: base.config.clone(),
-            installed_milliseconds: None,
-            active: self.chosen == Some(0),
-            canary_percent: None,
-            quarantined: self.quarantined.get(&0).map(|why| why.to_string()),
-        });
-        let stored = self.stored.iter().map(|(number, stored)| VersionInfo {
-            version: *number,
-            digest: self.material(*number).map_or_else(|| stored.digest.clone(), |material| material.digest),
-            config: stored.config.clone(),
-            installed_milliseconds: Some(stored.installed.0),
-            active: self.chosen == Some(*number),
-            canary_percent: self.canary.as_ref().filter(|it| it.version.number == *number).map(|it| it.percent),
-            quarantined: self.quarantined.get(number).map(|why| why.to_string()),
+        let base = self.base.iter().map(|base| self.version(0, base.digest.clone(), base.config.clone(), None));
+        let stored = self.stored.iter().map(|(number, stored)| {
+            let digest = self.material(*number).map_or_else(|| stored.digest.clone(), |material| material.digest);
+            self.version(*number, digest, stored.config.clone(), Some(stored.installed.0))
         });
         base.chain(stored).collect()
+    }
+
+    fn version(
+        &self,
+        number: u64,
+        digest: Arc<str>,
+        config: Arc<str>,
+        installed_milliseconds: Option<u64>,
+    ) -> VersionInfo {
+        let figures = self.services.tallies.figures(number);
+        VersionInfo {
+            version: number,
+            digest,
+            config,
+            installed_milliseconds,
+            active: self.chosen == Some(number),
+            canary_percent: self.canary.as_ref().filter(|it| it.version.number == number).map(|it| it.percent),
+            quarantined: self.quarantined.get(&number).map(|why| why.to_string()),
+            calls: figures.iter().map(|figure| figure.calls).sum(),
+            failures: figures.iter().map(|figure| figure.failures).sum(),
+            figures,
+        }
     }
 
     pub(super) fn info(&self) -> ModuleInfo {
@@ -300,7 +310,7 @@ impl Entry {
             None => ("".into(), "".into()),
         };
         let running = self.running.as_deref();
-        let figures = running.map(Version::figures).unwrap_or_default();
+        let figures = running.map(|version| self.services.tallies.figures(version.number)).unwrap_or_default();
         ModuleInfo {
             name: self.services.module.clone(),
             version: self.chosen,

@@ -44,7 +44,7 @@ pub struct ModuleInfo {
     pub quarantined: Vec<u64>,
     /// It came with the broker or its configuration: it can be switched off, not removed.
     pub bundled: bool,
-    /// Calls of the active version since this process made it.
+    /// Calls of the active version in this process.
     pub calls: u64,
     /// Those that failed.
     pub failures: u64,
@@ -81,6 +81,12 @@ pub struct VersionInfo {
     pub canary_percent: Option<u8>,
     /// It failed too often since it was last put to work; how.
     pub quarantined: Option<String>,
+    /// Its calls in this process, whether it is asked now or was before.
+    pub calls: u64,
+    /// Those that failed.
+    pub failures: u64,
+    /// The same by function, with times.
+    pub figures: Vec<HookFigures>,
 }
 
 /// A version on trial.
@@ -94,7 +100,7 @@ pub struct CanaryInfo {
     pub order: i32,
     /// For those, what becomes of messages on which it fails; confirming makes it the module's.
     pub on_failure: OnFailure,
-    /// Its calls since it was deployed.
+    /// Its calls in this process.
     pub calls: u64,
     /// Those that failed.
     pub failures: u64,

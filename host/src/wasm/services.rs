@@ -8,6 +8,7 @@ use super::imports::state::State;
 use super::limits::Limits;
 use super::outside::Outside;
 use super::quota::Refusals;
+use super::tally::Tallies;
 use crate::message::{Message, Time};
 use std::sync::{Arc, OnceLock};
 
@@ -32,6 +33,7 @@ pub(super) struct Services {
     pub(super) outside: Outside,
     pub(super) refusals: Refusals,
     pub(super) unmet_wishes: UnmetWishes,
+    pub(super) tallies: Tallies,
 }
 
 impl Services {

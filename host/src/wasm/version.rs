@@ -9,11 +9,11 @@ use super::hooks::EventKinds;
 use super::imports::log::{LogLevel, plain};
 use super::instance::{Instance, Said};
 use super::limits::{Limits, NAME_BYTES_MAX};
-use super::meter::{Hook, HookFigures, Meter};
+use super::meter::Hook;
 use super::nursery::Spares;
 use super::services::Services;
+use super::tally::Tally;
 use crate::topic::Filter;
-use parking_lot::Mutex;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -29,16 +29,10 @@ pub(super) struct Version {
     pub(super) manifest: Manifest,
     pub(super) breaker: Breaker,
     pub(super) spares: Spares,
-    meters: Mutex<Meters>,
+    tally: Arc<Tally>,
     /// When a failure was last told in the broker's log, in milliseconds, and how many were not since.
     told: AtomicU64,
     untold: AtomicU64,
-}
-
-#[derive(Default)]
-struct Meters {
-    live: Vec<Arc<Meter>>,
-    gone: Meter,
 }
 
 /// Milliseconds between two lines about failures of one version in the broker's log. The module's own list gets all.
@@ -153,6 +147,7 @@ impl Version {
             .map_err(|fault| DeployError::Configure(fault.to_string()))?;
         let said = manifest.map_err(DeployError::RefusedConfig)?;
         let manifest = Manifest::new(limits, said).map_err(DeployError::Manifest)?;
+        let tally = services.tallies.begin(number);
         Ok(Self {
             id: NEXT.fetch_add(1, Ordering::Relaxed),
             number,
@@ -163,7 +158,7 @@ impl Version {
             manifest,
             breaker: Breaker::default(),
             spares: Spares::default(),
-            meters: Mutex::default(),
+            tally,
             told: AtomicU64::new(0),
             untold: AtomicU64::new(0),
         })
@@ -174,39 +169,14 @@ impl Version {
         self.compiled.hooks.contains(&"access")
     }
 
-    /// A meter for one thread, to be given back with [`Version::retire_meter`].
-    pub(super) fn new_meter(&self) -> Arc<Meter> {
-        let meter = Arc::new(Meter::default());
-        self.meters.lock().live.push(meter.clone());
-        meter
+    /// What counts its calls, since it was made ready.
+    pub(super) fn tally(&self) -> &Tally {
+        &self.tally
     }
 
-    /// Threads that have, or had, an instance.
-    pub(super) fn threads(&self) -> usize {
-        self.meters.lock().live.len()
-    }
-
-    pub(super) fn retire_meter(&self, meter: &Arc<Meter>) {
-        let mut meters = self.meters.lock();
-        meters.live.retain(|live| !Arc::ptr_eq(live, meter));
-        meters.gone.absorb(meter);
-    }
-
-    /// How often it had an answer in these hooks.
+    /// How often it had an answer in these hooks, likewise.
     pub(super) fn answered(&self, hooks: &[Hook]) -> u64 {
-        let meters = self.meters.lock();
-        let all = meters.live.iter().map(|meter| &**meter).chain([&meters.gone]);
-        all.map(|meter| meter.answered(hooks)).sum()
-    }
-
-    pub(super) fn figures(&self) -> Vec<HookFigures> {
-        let sum = Meter::default();
-        let meters = self.meters.lock();
-        sum.absorb(&meters.gone);
-        for meter in &meters.live {
-            sum.absorb(meter);
-        }
-        sum.figures()
+        self.tally.total(|meter| meter.answered(hooks))
     }
 
     /// Tells of a failure: always in the module's own list, in the broker's log at most once a second.

@@ -111,7 +111,7 @@ fn module() -> Json {
         ("canary", json!({ "oneOf": [of("Canary"), { "type": "null" }] })),
         ("quarantined", list(whole())),
         ("bundled", typed("boolean", "it came with the broker or its configuration: it is switched off, not removed")),
-        ("calls", typed("integer", "of the active version since this process made it")),
+        ("calls", typed("integer", "of the active version in this process")),
         ("failures", whole()),
         ("figures", list(of("HookFigures"))),
         ("spares", typed("integer", "instances made beforehand that nobody asks yet")),
@@ -132,6 +132,9 @@ fn version() -> Json {
         ("active", typed("boolean", "it is asked")),
         ("canary_percent", or_null("integer", "on trial: so many of a hundred clients follow it")),
         ("quarantined", or_null("string", "it failed too often since it was last put to work; how")),
+        ("calls", typed("integer", "in this process, whether it is asked now or was before")),
+        ("failures", whole()),
+        ("figures", list(of("HookFigures"))),
     ])
 }
 

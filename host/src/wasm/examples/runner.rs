@@ -14,6 +14,7 @@ use super::super::pool::Guests;
 use super::super::quota::Refusals;
 use super::super::registry::Standing;
 use super::super::services::{RetainedSlot, Services};
+use super::super::tally::Tallies;
 use super::super::version::Version;
 use super::call::Call;
 use super::differences;
@@ -203,6 +204,7 @@ impl Inner {
             outside: self.stage(example)?,
             refusals: Refusals::default(),
             unmet_wishes: UnmetWishes::default(),
+            tallies: Tallies::default(),
         }))
     }
 
