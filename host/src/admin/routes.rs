@@ -18,12 +18,17 @@ use std::sync::Arc;
 /// comes in.
 const COMPONENT_SLACK: usize = 4;
 
+/// What a form has beside a component and its configuration, at most.
+const FORM_BYTES: usize = 4096;
+
 /// All endpoints.
 pub(super) fn router(api: Api, guard: Guard) -> Router {
     let limits = api.limits().clone();
     let component_bytes = api.modules().limits().component_bytes_max;
     let config_bytes = api.modules().limits().config_bytes_max;
-    let component_bytes_max = component_bytes.saturating_mul(COMPONENT_SLACK).saturating_add(config_bytes);
+    // The greatest of both has room, too.
+    let form_bytes = component_bytes.saturating_add(config_bytes).saturating_add(FORM_BYTES);
+    let component_bytes_max = component_bytes.saturating_mul(COMPONENT_SLACK).max(form_bytes);
     let module = get(modules::show).delete(modules::remove);
     let intake =
         |bytes_max, bound: String, at_once| Intake::new(bytes_max, &bound, at_once, api.broker().metrics().clone());
