@@ -171,6 +171,7 @@ fn parameters_are_described_with_what_they_may_be() {
     let module = "/api/v1/modules/{name}";
     for (method, path, name, expected) in [
         ("put", module, "canary", json!({ "type": "integer", "minimum": 1, "maximum": 100 })),
+        ("put", module, "order", json!({ "type": "integer", "minimum": -1_000_000, "maximum": 1_000_000 })),
         ("put", module, "signature", json!({ "type": "string" })),
         ("put", module, "on_failure", json!({ "enum": ["refuse", "bypass", "discard"] })),
         ("get", "/api/v1/clients", "limit", json!({ "type": "integer", "minimum": 0 })),

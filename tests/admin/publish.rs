@@ -128,6 +128,34 @@ fn explaining_names_module_version_and_time_of_each_decision() {
     }
 }
 
+/// What would be ignored, or stand for something that is not there.
+#[test]
+fn what_does_not_belong_to_what_is_explained_is_refused() {
+    let Some(admin) = admin() else { return };
+    let explain = |document: serde_json::Value| admin.post("/api/v1/explain", &document);
+    for listener in ["nope", ""] {
+        let client = json!({ "id": "c", "listener": listener });
+        assert!(explain(json!({ "topic": "a", "client": client })).problem(422).contains("no listener"), "{listener}");
+        assert!(explain(json!({ "event": "timer", "client": client })).problem(422).contains("no listener"));
+    }
+    for listener in ["mqtt", "admin", "bridge"] {
+        explain(json!({ "topic": "a", "client": { "listener": listener } })).expect(200);
+    }
+    explain(json!({ "topic": "a", "client": { "id": "c" } })).expect(200);
+    for (event, more) in [
+        ("connected", "filter"),
+        ("disconnected", "filter"),
+        ("timer", "filter"),
+        ("connected", "departure"),
+        ("subscribed", "departure"),
+        ("timer", "departure"),
+    ] {
+        let reason = explain(json!({ "event": event, more: "on-request" })).problem(400);
+        assert!(reason.contains(more), "{event}: {reason}");
+    }
+    explain(json!({ "event": "disconnected", "departure": "on-request" })).expect(200);
+}
+
 /// What goes to AMQP receivers is shown where there are any, or would be.
 #[test]
 fn explaining_shows_the_form_for_amqp_receivers() {

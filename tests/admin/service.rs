@@ -40,6 +40,17 @@ fn metrics_count_what_happens() {
     }
 }
 
+/// As many as `pliant_module_wishes_refused_total` tells apart.
+#[test]
+fn reasons_of_refused_wishes_are_explained() {
+    let Some(admin) = admin() else { return };
+    let metrics = admin.get("/metrics").expect(200);
+    let help = metrics.text().lines().find(|line| line.starts_with("# HELP pliant_module_wishes_refused_total "));
+    for reason in ["hops", "budget", "topic", "reserved", "denied", "full", "refused"] {
+        assert!(help.is_some_and(|help| help.contains(&format!(" {reason} ("))), "{reason}: {help:?}");
+    }
+}
+
 /// CONNACKs that refuse and DISCONNECTs are packets as others are.
 #[test]
 fn metrics_count_answers_that_end_a_connection() {

@@ -23,6 +23,13 @@ fn wrong_usage_ends_with_2_and_names_what_is_wrong() {
         (&["module", "new", "self"], "is a word of Rust"),
         (&["module", "build", "nowhere"], "Cargo.toml"),
         (&["module", "test", "new.wasm", "--against", "old.wasm"], "--replay"),
+        (&["module", "deploy", "m.wasm", "--order", "1000001"], "-1000000..=1000000"),
+        (&["module", "explain", "--event", "timer", "--retain"], "--event"),
+        (&["bench", "--warm-up", "1"], "--seconds"),
+        (&["bench", "--warm-up", "1", "--messages", "1"], "cannot be used with '--messages"),
+        (&["sub", "a", "--session-expiry", "60"], "--id"),
+        (&["sub", "a", "--session-expiry", "60", "--url", "amqp://localhost"], "--id"),
+        (&["pub", "a", "x", "--session-expiry", "60"], "--id"),
     ] {
         pliant(folder.path(), arguments, b"").expect(2, says);
     }

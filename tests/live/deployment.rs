@@ -3,6 +3,7 @@
 use crate::harness::{Broker, V5, connect, data_dir, guests};
 use host::wasm::{key_pair, sign};
 use serde_json::json;
+use std::time::Duration;
 
 #[test]
 fn a_component_is_live_once_it_is_answered_for() {
@@ -27,7 +28,6 @@ fn a_component_is_live_once_it_is_answered_for() {
     let back = admin.post("/api/v1/modules/stamp/rollback", &json!({})).expect(200).json();
     client.say("a", "x", 1);
     assert_eq!(client.take().properties.user(), [("version", "one")], "{back}");
-    admin.delete("/api/v1/modules/stamp").expect(200);
     // What was put aside is still counted.
     let metrics = admin.get("/metrics").expect(200);
     let versions = admin.get("/api/v1/modules/stamp/versions").expect(200).json();
@@ -40,6 +40,7 @@ fn a_component_is_live_once_it_is_answered_for() {
         assert_eq!((&version["calls"], &version["failures"]), (&calls.into(), &0.into()), "{version}");
         assert_eq!(version["figures"][0]["hook"], "routing.on-publish");
     }
+    admin.delete("/api/v1/modules/stamp").expect(200);
     client.say("a", "x", 1);
     assert!(client.take().properties.user().is_empty());
     admin.get("/api/v1/modules/stamp").problem(404);
@@ -175,6 +176,19 @@ fn a_broker_without_a_module_that_it_may_not_go_on_without_is_not_ready() {
     }
 }
 
+/// As far from nothing as the configuration may put it.
+#[test]
+fn an_order_has_the_bounds_of_the_configuration() {
+    let Some(broker) = Broker::start() else { return };
+    let admin = broker.admin();
+    for (order, status) in
+        [("1000001", 422), ("-1000001", 422), ("-2147483648", 422), ("1000000", 200), ("-1000000", 200)]
+    {
+        let deployed = admin.deploy(&format!("/api/v1/modules/m?order={order}"), &guests::component("router"));
+        assert_eq!(deployed.status, status, "{order}: {}", deployed.text());
+    }
+}
+
 /// One message sees every module of a hook in their order.
 #[test]
 fn modules_are_asked_in_their_order() {
@@ -242,10 +256,14 @@ fn samples_of_what_clients_publish_are_recorded() {
         client.say("other/a", "no", 1);
         client.say("wanted/a", "yes", 1);
         said += 1;
+        std::thread::sleep(Duration::from_millis(5));
     }
     let samples = recorder.join().unwrap();
     let samples = samples["example"].as_array().expect("examples");
     assert_eq!(samples.len(), 2, "after {said}: {samples:?}");
+    // Each when it came.
+    let clocks: Vec<_> = samples.iter().map(|sample| sample["clock"].as_u64().expect("a time")).collect();
+    assert!(clocks[0] + 5 <= clocks[1], "{clocks:?}");
     for sample in samples {
         assert_eq!(sample["client"]["id"], "recorded");
         let message = &sample["message"];

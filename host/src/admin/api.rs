@@ -1,8 +1,9 @@
 //! What the handlers share: the broker, its modules, a worker of their own, and how to call what blocks.
 
 use super::error::Problem;
+use super::message::ADMIN;
 use super::{Limits, Reload, patience};
-use crate::broker::{Broker, Outlet, Worker};
+use crate::broker::{BRIDGES, Broker, Outlet, Worker};
 use crate::dialogue::Closed;
 use crate::message::Time;
 use crate::metrics::BridgeFigures;
@@ -34,6 +35,7 @@ struct Inner {
     log_streams: AtomicUsize,
     ready: AtomicBool,
     bridges: OnceLock<Vec<Arc<BridgeFigures>>>,
+    listeners: OnceLock<Vec<String>>,
 }
 
 impl Api {
@@ -50,6 +52,7 @@ impl Api {
             log_streams: AtomicUsize::new(0),
             ready: AtomicBool::new(false),
             bridges: OnceLock::new(),
+            listeners: OnceLock::new(),
         }))
     }
 
@@ -61,6 +64,17 @@ impl Api {
     /// The bridges, by name.
     pub(super) fn bridges(&self) -> &[Arc<BridgeFigures>] {
         self.0.bridges.get().map_or(&[], Vec::as_slice)
+    }
+
+    /// Tells it by which listeners clients come; the first word holds.
+    pub fn set_listeners(&self, names: Vec<String>) {
+        let _ = self.0.listeners.set(names);
+    }
+
+    /// Whether clients come by a listener of that name: the API itself and the broker's bridges count as such.
+    pub(super) fn has_listener(&self, name: &str) -> bool {
+        let known = self.0.listeners.get();
+        known.is_none_or(|known| known.iter().any(|known| known == name)) || [ADMIN, BRIDGES].contains(&name)
     }
 
     /// Says whether `/readyz` shall say yes.

@@ -58,8 +58,8 @@ pub(super) struct ClientDocument {
     identity: Option<String>,
     #[serde(default = "mqtt")]
     protocol: String,
-    #[serde(default = "mqtt")]
-    listener: String,
+    /// One that the broker has; `mqtt` if left out.
+    listener: Option<String>,
 }
 
 fn mqtt() -> String {
@@ -94,6 +94,13 @@ const DEPARTURES: [(&str, Departure); 8] = [
 impl EventDocument {
     /// Checks what is written.
     pub(super) fn read(&self, topics: &topic::Limits) -> Result<Occasion, Problem> {
+        let is_about_filters = matches!(self.event.as_str(), "subscribed" | "unsubscribed");
+        if self.filter.is_some() && !is_about_filters {
+            return Err(Problem::bad_request("filter is of subscribed and unsubscribed only"));
+        }
+        if self.departure.is_some() && self.event != "disconnected" {
+            return Err(Problem::bad_request("departure is of disconnected only"));
+        }
         let filter = || {
             let text = self.filter.as_deref().ok_or_else(|| Problem::bad_request("filter is needed"))?;
             Filter::new(text, topics).map_err(|error| Problem::bad_request(format!("filter: {error}")))
@@ -160,14 +167,21 @@ impl MessageDocument {
 
 impl ClientDocument {
     /// As the broker knows clients.
-    pub(super) fn read(self) -> Result<Client, Problem> {
+    pub(super) fn read(self, is_listener: impl Fn(&str) -> bool) -> Result<Client, Problem> {
+        if let Some(unknown) = self.listener.as_deref().filter(|name| !is_listener(name)) {
+            return Err(Problem::refused(format!("the broker has no listener {unknown:?}")));
+        }
         let protocol = match self.protocol.as_str() {
             "mqtt" => Protocol::Mqtt,
             "amqp" => Protocol::Amqp,
             "http" => Protocol::Http,
             _ => return Err(Problem::bad_request("the client's protocol is mqtt, amqp or http")),
         };
-        let scope = Scope { listener: self.listener.into(), protocol, identity: self.identity.map(Into::into) };
+        let scope = Scope {
+            listener: self.listener.unwrap_or_else(mqtt).into(),
+            protocol,
+            identity: self.identity.map(Into::into),
+        };
         Ok(Client { id: self.id.into(), scope, peer: "".into() })
     }
 }
@@ -188,9 +202,12 @@ impl OwnedPublish {
     }
 }
 
+/// The listener by which the API itself comes.
+pub(super) const ADMIN: &str = "admin";
+
 /// The client as which the API itself acts.
 pub(super) fn admin_client() -> Client {
-    let scope = Scope { listener: "admin".into(), protocol: Protocol::Http, identity: Some("admin".into()) };
+    let scope = Scope { listener: ADMIN.into(), protocol: Protocol::Http, identity: Some("admin".into()) };
     Client { id: "admin".into(), scope, peer: "".into() }
 }
 

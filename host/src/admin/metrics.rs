@@ -59,7 +59,8 @@ fn modules(api: &Api, text: &mut Exposition) {
         text.sample("module_over_quota_total", &[("module", &module), ("service", service)], count);
     }
     let help = "Messages that a module wanted published and that came to nothing: hops (past wasm.hops_max), budget \
-                (past broker.wishes_per_message_max), reserved (the broker's own topics), denied (by an access module), full \
+                (past broker.wishes_per_message_max), topic (past topic.bytes_max or topic.levels_max), reserved (the broker's \
+                own topics), denied (by an access module), full \
                 (no room where it goes), refused (by another module).";
     text.figure("module_wishes_refused_total", "counter", help);
     for (module, reason, count) in api.modules().unmet_wishes() {

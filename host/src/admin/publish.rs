@@ -37,7 +37,10 @@ pub(super) async fn explain(
         return explain_event(api, serde_json::from_value(document).map_err(wrong)?).await;
     }
     let mut message: MessageDocument = serde_json::from_value(document).map_err(wrong)?;
-    let client = message.client.take().map_or_else(|| Ok(admin_client()), |client| client.read())?;
+    let client = message
+        .client
+        .take()
+        .map_or_else(|| Ok(admin_client()), |client| client.read(|name| api.has_listener(name)))?;
     let publish = message.read(&api.modules().limits().topics)?;
     let explained =
         api.with_worker(move |broker, worker, now| broker.explain(worker, now, &client, &publish.request()));
@@ -61,7 +64,10 @@ pub(super) async fn explain(
 }
 
 async fn explain_event(api: Api, mut document: EventDocument) -> Result<Response, Problem> {
-    let client = document.client.take().map_or_else(|| Ok(admin_client()), |client| client.read())?;
+    let client = document
+        .client
+        .take()
+        .map_or_else(|| Ok(admin_client()), |client| client.read(|name| api.has_listener(name)))?;
     let occasion = document.read(&api.modules().limits().topics)?;
     let explained =
         api.with_worker(move |broker, worker, now| broker.explain_occasion(worker, now, client, occasion)).await?;

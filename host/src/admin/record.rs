@@ -69,14 +69,13 @@ pub(super) async fn record(State(api): State<Api>, Ask(query): Ask<RecordQuery>)
         tokio::time::sleep(LOOK_EVERY).await;
     }
     let samples = broker.end_recording(&running.recording);
-    let now = api.now();
     let example = |sample: &Sample| {
         document!({
             "hook": "message",
-            "clock": now.0,
+            "clock": sample.since.0,
             "client": ExampleClient::of(&sample.client),
             "topic": sample.name,
-            "message": ExampleMessage::of(&sample.message, now),
+            "message": ExampleMessage::of(&sample.message, sample.since),
         })
     };
     Ok(json(&document!({ "example": samples.iter().map(example).collect::<Vec<_>>() })))

@@ -83,7 +83,7 @@ impl Broker {
             Ok(route) => match self.may_publish(worker, client, &mut link.permits, &route.topic) {
                 Ok(()) => match self.make(&route, now, attachment.mailbox.origin(), publish) {
                     Some(message) => {
-                        self.recorder.note(client, name, &message);
+                        self.recorder.note(client, name, &message, now);
                         self.pass(worker, now, client, message, route, &mut staged)
                     }
                     None => Passed::Taken(Routed::NoSubscriber),

@@ -2,7 +2,7 @@
 
 use super::Broker;
 use crate::client::Client;
-use crate::message::Message;
+use crate::message::{Message, Time};
 use crate::topic::Filter;
 use parking_lot::Mutex;
 use std::sync::Arc;
@@ -45,6 +45,8 @@ pub struct Sample {
     pub name: Box<str>,
     /// Under the broker's topic, before any module but those for topics saw it.
     pub message: Message,
+    /// When it came.
+    pub since: Time,
 }
 
 impl Recording {
@@ -53,7 +55,7 @@ impl Recording {
         self.state.lock().full
     }
 
-    fn note(&self, client: &Arc<Client>, name: &str, message: &Message) {
+    fn note(&self, client: &Arc<Client>, name: &str, message: &Message, now: Time) {
         if !self.filter.matches(message.topic().as_str()) {
             return;
         }
@@ -63,7 +65,8 @@ impl Recording {
         }
         state.bytes += message.size();
         if state.bytes <= BYTES_MAX {
-            state.samples.push(Sample { client: client.clone(), name: name.into(), message: message.clone() });
+            let (client, message) = (client.clone(), message.clone());
+            state.samples.push(Sample { client, name: name.into(), message, since: now });
         }
         state.full = state.samples.len() >= self.count || state.bytes > BYTES_MAX;
     }
@@ -78,10 +81,10 @@ impl Recorder {
 
     /// Notes a message for those who want it.
     #[inline]
-    pub(super) fn note(&self, client: &Arc<Client>, name: &str, message: &Message) {
+    pub(super) fn note(&self, client: &Arc<Client>, name: &str, message: &Message, now: Time) {
         if self.is_on() {
             for recording in self.running.lock().iter() {
-                recording.note(client, name, message);
+                recording.note(client, name, message, now);
             }
         }
     }

@@ -49,6 +49,17 @@ impl ConnectArgs {
         self.say(MqttOptions::new(id, host, port))
     }
 
+    /// A session that nobody can come back to is no use, and stays with the broker.
+    pub(super) fn check_session(&self) -> Result<(), Failure> {
+        match self.session_expiry > 0 && self.id.is_none() {
+            true => Err(Failure::Usage(
+                "--session-expiry keeps the session for a client that comes back by its id: name that with --id"
+                    .to_owned(),
+            )),
+            false => Ok(()),
+        }
+    }
+
     /// With all that does not depend on the way.
     fn say(&self, mut options: MqttOptions) -> Result<MqttOptions, Failure> {
         options.set_keep_alive(Duration::from_secs(self.keep_alive.into()));

@@ -79,6 +79,7 @@ pub(crate) fn run(args: &PublishArgs) -> Outcome {
     let properties = args.properties()?;
     Topic::new(&args.topic, &Limits::default())
         .map_err(|error| Failure::Usage(format!("{:?}: {error}", args.topic)))?;
+    args.connect.check_session()?;
     if args.connect.is_amqp() {
         return amqp::publish(args, properties.user_properties);
     }

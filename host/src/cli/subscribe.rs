@@ -55,6 +55,7 @@ pub(crate) fn run(args: &SubscribeArgs) -> Outcome {
         let checked = topic::Filter::new(filter, &Limits::default());
         checked.map_err(|error| Failure::Usage(format!("{filter:?}: {error}")))?;
     }
+    args.connect.check_session()?;
     if args.connect.is_amqp() {
         return amqp::subscribe(args);
     }

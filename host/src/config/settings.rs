@@ -7,6 +7,7 @@ use super::bridges;
 use super::meant::{Config, List, Listener, Module};
 use super::written::{Value, array};
 use crate::bridge;
+use crate::wasm::ORDER_MAX;
 use serde_json::Value as Json;
 use std::fmt::Display;
 use std::ops::RangeInclusive;
@@ -361,7 +362,7 @@ pub(super) const LISTENER: &[Setting<Listener>] = &[
 pub(super) const MODULE: &[Setting<Module>] = &[
     flag!("enabled", enabled, live),
     path!("path", path),
-    number!("order", order, -1_000_000..=1_000_000, "place in the chain", live),
+    number!("order", order, -i64::from(ORDER_MAX)..=i64::from(ORDER_MAX), "place in the chain", live),
     text!("on_failure", on_failure, live),
     Setting {
         key: "config",

@@ -122,6 +122,8 @@ fn build(config: Config, sources: Option<Sources>, attempt: &Attempt) -> Result<
     };
     let api = Api::new(broker.clone(), Arc::new(now), config.admin.limits.clone(), reload.clone());
     api.set_bridges(bridges.figures());
+    let open = config.listeners.iter().filter(|listener| listener.enabled);
+    api.set_listeners(open.map(|listener| listener.name.clone()).collect());
     let admin = admin::Server::start(admin_listener, api.clone(), token.clone(), reader)
         .map_err(|error| StartError::admin(address, &error))?;
     let url_file = config.data_dir.join("admin.url");

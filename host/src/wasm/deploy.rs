@@ -12,6 +12,9 @@ use super::version::Version;
 use crate::store::Change;
 use std::sync::Arc;
 
+/// The greatest order, and the least one if it is taken away from nothing.
+pub const ORDER_MAX: i32 = 1_000_000;
+
 /// How a module is to be deployed. What is none stays as it is, or becomes the default of a new module.
 #[derive(Debug, Clone, Default)]
 pub struct DeployOptions {
@@ -19,7 +22,7 @@ pub struct DeployOptions {
     pub digest: Option<String>,
     /// Ed25519 over the component's bytes, in base64, by one of [`Modules::set_signers`].
     pub signature: Option<String>,
-    /// Modules of a hook are asked by ascending order, then by name. Default 10.
+    /// Modules of a hook are asked by ascending order, then by name; at most [`ORDER_MAX`] from nothing. Default 10.
     pub order: Option<i32>,
     /// What becomes of messages on which it fails. Default: they are refused.
     pub on_failure: Option<OnFailure>,
@@ -59,6 +62,9 @@ impl Modules {
     /// and for the disk. What others do to the module meanwhile comes before it; one that they switched off or removed stays so.
     pub fn deploy(&self, name: &str, bytes: &[u8], options: DeployOptions) -> Result<Deployed, DeployError> {
         check_name(name)?;
+        if let Some(order) = options.order.filter(|order| order.unsigned_abs() > ORDER_MAX.unsigned_abs()) {
+            return Err(DeployError::Order(order));
+        }
         let inner = self.inner();
         let digest: Arc<str> = component::digest(bytes).into();
         if let Some(expected) = options.digest.as_deref().filter(|expected| !expected.eq_ignore_ascii_case(&digest)) {

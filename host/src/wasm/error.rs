@@ -26,6 +26,9 @@ pub enum DeployError {
     /// Not from 1 to 100.
     #[error("{0} is no percentage for a canary: 1 to 100")]
     CanaryPercent(u8),
+    /// Farther from nothing than [`super::ORDER_MAX`].
+    #[error("{0} is no order: from -{max} to {max}", max = super::ORDER_MAX)]
+    Order(i32),
     /// Nothing runs that it could run beside.
     #[error("no version of `{0}` is active that a canary could run beside")]
     CanaryAlone(String),

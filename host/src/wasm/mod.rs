@@ -68,7 +68,7 @@ mod version;
 pub use chain::{Chain, OnFailure};
 pub use compiler::{SUBCOMMAND as COMPILE_SUBCOMMAND, try_to_compile};
 pub use component::{CONTRACT, check_head as check_bytes};
-pub use deploy::DeployOptions;
+pub use deploy::{DeployOptions, ORDER_MAX};
 pub use error::{DeployError, OpenError};
 pub use examples::{
     Example, ExampleAnswer, ExampleBody, ExampleClient, ExampleMessage, ExampleRun, ExampleSections, ExampleValue,

@@ -1,5 +1,7 @@
 //! The table of endpoints: what each takes, and what it answers.
 
+use crate::wasm::ORDER_MAX;
+
 /// One method of one path.
 #[derive(Clone, Copy)]
 pub(super) struct Endpoint {
@@ -78,7 +80,7 @@ const DEPLOY: &[Parameter] = &[
     parameter("signature", Kind::Text, "its signature, in base64, as pliant module sign prints it"),
     parameter(
         "order",
-        Kind::Whole(-2_147_483_648, Some(2_147_483_647)),
+        Kind::Whole(-(ORDER_MAX as i64), Some(ORDER_MAX as i64)),
         "modules of a hook are asked by ascending order",
     ),
     parameter(

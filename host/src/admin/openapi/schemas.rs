@@ -434,7 +434,11 @@ fn message() -> Json {
                     "id": { "type": "string" },
                     "identity": { "type": ["string", "null"] },
                     "protocol": { "enum": ["mqtt", "amqp", "http"], "default": "mqtt" },
-                    "listener": { "type": "string", "default": "mqtt" },
+                    "listener": {
+                        "type": "string",
+                        "default": "mqtt",
+                        "description": "one that the broker has; admin and bridge stand for the API and the broker's bridges",
+                    },
                 },
             },
         },

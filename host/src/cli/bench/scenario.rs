@@ -65,7 +65,7 @@ pub(super) struct LoadArgs {
     #[arg(long, value_name = "SECONDS", conflicts_with = "messages", value_parser = seconds)]
     seconds: Option<Duration>,
     /// Publish for so long before --seconds begin
-    #[arg(long, value_name = "SECONDS", requires = "seconds", default_value = "0", value_parser = seconds)]
+    #[arg(long, value_name = "SECONDS", requires = "seconds", conflicts_with = "messages", default_value = "0", value_parser = seconds)]
     warm_up: Duration,
     /// Messages a second of each publisher; otherwise as fast as they are taken
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]

@@ -3,6 +3,7 @@
 use super::{Remote, document};
 use crate::cli::admin::{AdminArgs, Api, Body, escape};
 use crate::cli::{Failure, Outcome, output};
+use crate::wasm::ORDER_MAX;
 use clap::{Args, Subcommand};
 use serde_json::{Value as Json, json};
 use std::path::Path;
@@ -54,7 +55,7 @@ pub(super) struct DeployArgs {
     #[arg(value_names = ["NAME", "FILE"], num_args = 1..=2, required = true)]
     what: Vec<String>,
     /// Place in the chain: modules of a hook are asked by ascending order
-    #[arg(long, value_name = "N", allow_hyphen_values = true)]
+    #[arg(long, value_name = "N", allow_hyphen_values = true, value_parser = order())]
     order: Option<i32>,
     /// What happens to a message on which the module fails
     #[arg(long, value_name = "POLICY", value_parser = ["refuse", "bypass", "discard"])]
@@ -134,13 +135,13 @@ pub(super) struct ExplainArgs {
     #[arg(long, value_parser = ["connected", "disconnected", "subscribed", "unsubscribed", "timer"])]
     event: Option<String>,
     /// The payload
-    #[arg(default_value = "")]
+    #[arg(default_value = "", conflicts_with = "event")]
     payload: String,
     /// Quality of service
-    #[arg(long, short, default_value_t = 0, value_parser = clap::value_parser!(u8).range(0..=2))]
+    #[arg(long, short, default_value_t = 0, conflicts_with = "event", value_parser = clap::value_parser!(u8).range(0..=2))]
     qos: u8,
     /// As a message to be retained
-    #[arg(long, short)]
+    #[arg(long, short, conflicts_with = "event")]
     retain: bool,
     /// Client id of its publisher
     #[arg(long, value_name = "ID", default_value = "")]
@@ -149,8 +150,8 @@ pub(super) struct ExplainArgs {
     #[arg(long, value_name = "NAME")]
     identity: Option<String>,
     /// Listener by which it comes in
-    #[arg(long, value_name = "NAME", default_value = "mqtt")]
-    listener: String,
+    #[arg(long, value_name = "NAME")]
+    listener: Option<String>,
     #[arg(long, help = JSON_HELP)]
     json: bool,
 }
@@ -327,9 +328,13 @@ fn logs(api: &Api, args: &LogsArgs) -> Outcome {
 }
 
 fn explain(api: &Api, args: &ExplainArgs) -> Outcome {
+    let mut client = json!({ "id": args.client, "identity": args.identity });
+    if let Some(listener) = &args.listener {
+        client["listener"] = listener.as_str().into();
+    }
     let message = json!({
         "topic": args.topic, "payload": args.payload, "qos": args.qos, "retain": args.retain,
-        "client": { "id": args.client, "identity": args.identity, "listener": args.listener },
+        "client": client,
     });
     let event = args.event.as_ref().map(|event| {
         let filter = (!args.topic.is_empty()).then_some(&args.topic);
@@ -399,6 +404,11 @@ fn switched_on(answer: &Json) -> &'static str {
 fn canary_ended(answer: &Json) -> String {
     let ended = answer["canary_ended"].as_u64();
     ended.map(|version| format!("; the canary, version {version}, is over")).unwrap_or_default()
+}
+
+/// What may be said with `--order`.
+fn order() -> clap::builder::RangedI64ValueParser<i32> {
+    clap::value_parser!(i32).range(-i64::from(ORDER_MAX)..=i64::from(ORDER_MAX))
 }
 
 /// A module's name by its file: `target/name_site.wasm` is `name-site`.
