@@ -55,6 +55,30 @@ fn a_uuid_is_one_on_both_sides() {
     }
 }
 
+/// Who answers over MQTT has nothing else to repeat (MQTT 5.0, 4.10.1).
+#[test]
+fn a_request_without_correlation_id_is_known_by_its_message_id() {
+    let uuid = (0..16).collect();
+    for (message_id, expected) in [
+        (Some(AmqpValue::Text("ID:\u{e9}".into())), Some("ID:\u{e9}".as_bytes())),
+        (Some(AmqpValue::Binary(vec![0, 255])), Some(&[0, 255][..])),
+        (Some(AmqpValue::Ulong(57)), Some(b"57")),
+        (Some(AmqpValue::Uuid(uuid)), Some(b"urn:uuid:00010203-0405-0607-0809-0a0b0c0d0e0f")),
+        (Some(AmqpValue::Text("x".repeat(65_536))), None),
+        (None, None),
+    ] {
+        let request = || AmqpMessage { message_id: message_id.clone(), ..there(&Envelope::new("a/b")) };
+        let asks = |reply_to: &str| AmqpMessage { reply_to: Some(reply_to.into()), ..request() };
+        assert_eq!(back(asks("back/here")).0.correlation_data.as_deref(), expected);
+        // What nobody can answer is as it was, and who says what it is to be known by is heard.
+        for other in [request(), asks("a/+")] {
+            assert_eq!(back(other).0.correlation_data, None);
+        }
+        let told = AmqpMessage { correlation_id: Some(AmqpValue::Ulong(8)), ..asks("back/here") };
+        assert_eq!(back(told).0.correlation_data.as_deref(), Some(&b"8"[..]));
+    }
+}
+
 #[test]
 fn without_annotations_durable_tells_the_quality() {
     for (durable, expected) in [(true, Guarantee::AtLeastOnce), (false, Guarantee::AtMostOnce)] {

@@ -43,6 +43,9 @@ pub fn from_amqp(topic: &str, message: AmqpMessage) -> (Envelope, Vec<u8>) {
             encode::body(&body)
         }
     };
+    let response_topic = message.reply_to.filter(|name| is_topic(name));
+    // Who answers repeats the correlation data. A request of AMQP need not have any: its answer is known by its message-id.
+    let asked_by = response_topic.as_ref().and(message.message_id.as_ref());
     let envelope = Envelope {
         topic: topic.to_owned(),
         guarantee,
@@ -50,8 +53,8 @@ pub fn from_amqp(topic: &str, message: AmqpMessage) -> (Envelope, Vec<u8>) {
         expiry_seconds: message.ttl.map(|milliseconds| milliseconds.div_ceil(1000)),
         content_type,
         payload_is_text: is_text && core::str::from_utf8(&payload).is_ok(),
-        response_topic: message.reply_to.filter(|name| is_topic(name)),
-        correlation_data: message.correlation_id.as_ref().and_then(correlation),
+        response_topic,
+        correlation_data: message.correlation_id.as_ref().or(asked_by).and_then(correlation),
         user_properties,
     };
     (envelope, payload)

@@ -10,11 +10,11 @@
 //! | content type | `content-type`, if ASCII | the same |
 //! | payload format 1 | `x-opt-mqtt-payload-format` = 1 | the same, or a body that is one string |
 //! | response topic | `reply-to` | the same, if it is a topic name |
-//! | correlation data | `correlation-id`: a UUID if it is a `urn:uuid:`, else binary | binary, string and number as bytes, a UUID as `urn:uuid:` |
+//! | correlation data | `correlation-id`: a UUID if it is a `urn:uuid:`, else binary | binary, string and number as bytes, a UUID as `urn:uuid:`; of a request (with `reply-to`) without one the `message-id` |
 //! | user properties | `application-properties`; if a name repeats also all of them, in order, in `x-opt-mqtt-user-properties` | the latter, else what is text, number, truth or time; the first 1,000 |
 //! | payload | one data section | bytes, strings; any other body as AMQP encodes it, with the content type `message/vnd.rabbitmq.amqp` |
 //!
-//! What has no form on the other side is left out: `message-id`, `user-id`, `subject`, groups, `content-encoding`.
+//! What has no form on the other side is left out: any other `message-id`, `user-id`, `subject`, groups, `content-encoding`.
 
 mod encode;
 mod from_amqp;
