@@ -435,9 +435,13 @@ pub enum Disposal {
 pub struct Predicate {
     /// The words. The more there are, the longer the test takes.
     pub words: Arc<[u8]>,
-    /// The test, on a message in the form that consumers take. Its time is linear in the message.
-    pub test: Arc<dyn Fn(&Message) -> bool + Send + Sync>,
+    /// The test, on a message in the form that consumers take and the attempts to have it dealt with that failed. Its time is
+    /// linear in the message.
+    pub test: Arc<Test>,
 }
+
+/// See [`Predicate::test`].
+pub type Test = dyn Fn(&Message, u32) -> bool + Send + Sync;
 
 impl Predicate {
     /// What a test takes at most, roughly, in parts of a microsecond: each few bytes of the words may be held against all of the

@@ -26,10 +26,10 @@ struct Looks(u64);
 
 impl Looks {
     /// One more; at least one is always had.
-    fn test(&mut self, predicate: &Predicate, message: &Message) -> bool {
+    fn test(&mut self, predicate: &Predicate, message: &Message, failures: u32) -> bool {
         let cost = (predicate.words.len() as u64).saturating_mul(message.payload().len() as u64);
         self.0 = self.0.saturating_sub(cost.max(LOOKS >> 12));
-        (predicate.test)(message)
+        (predicate.test)(message, failures)
     }
 
     fn are_over(&self) -> bool {
@@ -323,7 +323,7 @@ impl Mailbox {
                     break;
                 }
             };
-            if recheck.as_ref().is_some_and(|condition| !looks.test(condition, &message)) {
+            if recheck.as_ref().is_some_and(|condition| !looks.test(condition, &message, 0)) {
                 queued.forget(self.id, &mut drained.changes);
                 continue;
             }
@@ -471,7 +471,7 @@ impl Mailbox {
             }
             let Some(predicate) = &consumer.predicate else { return Some((place, true)) };
             match queued.message.in_form(true) {
-                Ok(message) if !looks.test(predicate, message) => {
+                Ok(message) if !looks.test(predicate, message, queued.failures()) => {
                     consumer.seen_to = queued.number;
                     if looks.are_over() {
                         drained.goes_on = Some(consumer.outlet.clone());
@@ -582,7 +582,7 @@ fn consignment(queued: &Queued, message: crate::message::Message) -> Consignment
         guarantee: queued.guarantee,
         retain: queued.retain,
         duplicate: queued.duplicate,
-        failures: handling.map_or(0, |handling| handling.failures),
+        failures: queued.failures(),
         notes: handling.and_then(|handling| handling.notes.clone()),
         identifiers: queued.identifiers.clone(),
     }

@@ -83,7 +83,7 @@ impl Broker {
             None => true,
             Some(predicate) => message.in_form(true).is_ok_and(|message| {
                 worker.work += predicate.work(message);
-                (predicate.test)(message)
+                (predicate.test)(message, 0)
             }),
         }
     }

@@ -472,6 +472,7 @@ impl Mailbox {
     }
 
     /// The condition that what waits has to be held against again.
+    /// It is asked as of what comes in, whatever has failed since.
     pub fn rechecked(&self) -> Option<Predicate> {
         if self.rechecks.load(Ordering::Acquire) { self.predicate() } else { None }
     }

@@ -176,6 +176,21 @@ fn what_is_given_back_comes_again_at_its_place_and_counts_only_if_it_failed() {
     assert_eq!((got[0].failures, got[1].failures), (1, 0));
 }
 
+/// A condition may ask how often it failed (AMQP 1.0, 3.2.1).
+#[test]
+fn a_consumer_may_want_only_what_failed_before() {
+    let mut hall = hall(Limits::default());
+    let one = hall.at_queue(false);
+    hall.fill(2);
+    let predicate = Predicate { words: Arc::from(*b"failed"), test: Arc::new(|_: &Message, failures| failures > 0) };
+    let source = Source::Queue { address: QUEUE.into(), browses: false, link: "".into() };
+    let two = hall.consumer(source, 2, Some(predicate));
+    let got = hall.consume(&one, 1);
+    assert_eq!(hall.consume(&two, 9).len(), 0);
+    hall.dispose(&one, got[0].number, Disposal::Modified { failed: true, elsewhere: false, notes: None });
+    assert_eq!(texts(&hall.consume(&two, 9)), ["0"]);
+}
+
 #[test]
 fn an_entry_that_failed_too_often_goes_to_the_dead_letters_and_so_does_a_rejected_one() {
     let mut hall = hall(Limits { queue_failures_max: 2, ..Default::default() });
@@ -302,7 +317,7 @@ fn browsing_takes_nothing_away() {
 #[test]
 fn a_consumer_of_a_queue_takes_only_what_its_condition_holds_for() {
     let mut hall = hall(Limits::default());
-    let test = Arc::new(|message: &crate::message::Message| message.payload() != b"1");
+    let test = Arc::new(|message: &crate::message::Message, _| message.payload() != b"1");
     let predicate = Predicate { words: Arc::from(*b"not 1"), test };
     let source = Source::Queue { address: QUEUE.into(), browses: false, link: "".into() };
     let (one, two) = (hall.consumer(source, 1, Some(predicate)), hall.at_queue(false));
@@ -697,7 +712,7 @@ fn what_is_bound_to_a_queue_while_it_goes_goes_with_it() {
 #[test]
 fn conditions_of_subscriptions_count_as_work() {
     let mut hall = hall(Limits::default());
-    let test = Arc::new(|_: &Message| false);
+    let test = Arc::new(|_: &Message, _| false);
     let predicate = Predicate { words: vec![b' '; 1 << 20].into(), test };
     let _one = hall.consumer(subscription(0), 1, Some(predicate));
     let before = hall.worker.work();
@@ -712,7 +727,7 @@ fn a_condition_is_held_against_a_long_queue_in_parts() {
     let tests = Arc::new(std::sync::atomic::AtomicUsize::new(0));
     let (counts, last) = (tests.clone(), "x".repeat(999) + "!");
     let wanted = last.clone();
-    let test = Arc::new(move |message: &Message| {
+    let test = Arc::new(move |message: &Message, _| {
         counts.fetch_add(1, Ordering::Relaxed);
         message.payload() == wanted.as_bytes()
     });
@@ -800,7 +815,7 @@ fn a_transaction_that_a_queue_has_no_room_for_is_refused_whole() {
 #[test]
 fn a_client_that_takes_a_session_over_from_a_receiver_gets_all_of_it() {
     let mut hall = hall(Limits::default());
-    let test = Arc::new(|_: &crate::message::Message| false);
+    let test = Arc::new(|_: &crate::message::Message, _| false);
     let _one = hall.consumer(Source::Session, 1, Some(Predicate { words: Arc::from(*b"none"), test }));
     let mailbox = hall.broker.directory.get("c").unwrap();
     assert!(mailbox.predicate().is_some());

@@ -72,6 +72,11 @@ impl Queued {
         self.instead.as_ref().unwrap_or(&self.message)
     }
 
+    /// Attempts to have it dealt with that failed.
+    pub fn failures(&self) -> u32 {
+        self.handling.as_deref().map_or(0, |handling| handling.failures)
+    }
+
     /// Whether it expired before it was sent: what may have been sent has to be sent again (MQTT 5.0, 4.3.3 and 4.4).
     pub fn is_too_late(&self, now: Time) -> bool {
         !self.under_way && self.is_expired(now)

@@ -577,7 +577,10 @@ impl Broker {
         let consumer = state.consumers.iter().find(|consumer| consumer.number == link.number);
         let is_wanted = |queued: &Queued| match consumer.and_then(|consumer| consumer.predicate.as_ref()) {
             None => true,
-            Some(predicate) => queued.message.in_form(true).map_or(true, |message| (predicate.test)(message)),
+            Some(predicate) => {
+                let is_wanted = |message| (predicate.test)(message, queued.failures());
+                queued.message.in_form(true).map_or(true, is_wanted)
+            }
         };
         let has = |number: &u64| {
             !state.promised.contains_key(number)

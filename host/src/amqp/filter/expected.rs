@@ -78,7 +78,7 @@ impl Expected {
 
 fn standard<'m>(subject: &Subject<'m>, name: &str) -> Known<'m> {
     let properties = &subject.properties;
-    let number = |number: Option<i64>| number.map_or(Known::Absent, Known::Integer);
+    let number = |number: Option<i64>| number.map_or(Known::Absent, |number| Known::Integer(number.into()));
     match name {
         "message-id" => Known::id(properties.message_id),
         "user-id" => properties.user_id.map_or(Known::Absent, Known::Bytes),

@@ -145,14 +145,19 @@ impl Filters {
         }
         let words = serde_amqp::to_vec(&self.in_force).unwrap_or_default().into();
         let weight = Weight::new(self.bytes.saturating_mul(BYTES_A_BYTE));
-        let test = move |message: &Message| {
+        let test = move |message: &Message, failures: u32| {
             // It counts for as long as somebody may ask.
             let _ = &weight;
             let Ok(sections) = Sections::scan(message.payload(), &limits) else { return false };
             // A message is kept without its header; what matters of it stands beside it.
             let header = match message.as_bare() {
-                Some(bare) => Header { durable: bare.durable, priority: bare.priority, ..Header::default() },
-                None => sections.header(),
+                Some(bare) => Header {
+                    durable: bare.durable,
+                    priority: bare.priority,
+                    delivery_count: failures,
+                    ..Header::default()
+                },
+                None => Header { delivery_count: failures, ..sections.header() },
             };
             self.pass(&header, &sections)
         };

@@ -1,6 +1,7 @@
 //! A message as filters see it.
 
 use crate::amqp::sections::{Header, Id, Properties, RawValue, Sections};
+use std::cmp::Ordering;
 
 /// See the head of this file.
 #[derive(Debug)]
@@ -17,14 +18,16 @@ pub enum Known<'m> {
     Absent,
     /// True or false.
     Bool(bool),
-    /// A whole number.
-    Integer(i64),
+    /// A whole number of no more than 65 bits and a sign.
+    Integer(i128),
     /// Any other number.
     Float(f64),
     /// A string or a symbol.
     Text(&'m str),
-    /// Bytes or a UUID.
+    /// Bytes.
     Bytes(&'m [u8]),
+    /// A UUID.
+    Uuid([u8; 16]),
     /// Something that equals nothing.
     Other,
 }
@@ -56,12 +59,12 @@ impl<'m> Known<'m> {
         if let Some(bytes) = value.as_binary() {
             return Self::Bytes(bytes);
         }
-        if value.as_uuid().is_some() { Self::Bytes(value.body) } else { Self::Other }
+        value.as_uuid().map_or(Self::Other, Self::Uuid)
     }
 
-    /// A whole number of any width.
+    /// A whole number; one that is longer than all of AMQP is roughly right.
     pub fn integer(number: i128) -> Self {
-        i64::try_from(number).map_or(Self::Float(number as f64), Self::Integer)
+        if number.unsigned_abs() >> 65 == 0 { Self::Integer(number) } else { Self::Float(number as f64) }
     }
 
     /// A text that may not be there.
@@ -76,16 +79,16 @@ impl<'m> Known<'m> {
             Some(Id::Ulong(number)) => Self::integer(number.into()),
             Some(Id::String(text)) => Self::Text(text),
             Some(Id::Binary(bytes)) => Self::Bytes(bytes),
-            Some(Id::Uuid(_)) => Self::Other,
+            Some(Id::Uuid(uuid)) => Self::Uuid(uuid),
         }
     }
 
     /// Whether both are numbers, and how they lie to each other; or whether they are equal things of one other kind.
-    pub fn compare(&self, other: &Self) -> Option<std::cmp::Ordering> {
+    pub fn compare(&self, other: &Self) -> Option<Ordering> {
         match (*self, *other) {
             (Self::Integer(a), Self::Integer(b)) => Some(a.cmp(&b)),
-            (Self::Integer(a), Self::Float(b)) => (a as f64).partial_cmp(&b),
-            (Self::Float(a), Self::Integer(b)) => a.partial_cmp(&(b as f64)),
+            (Self::Integer(a), Self::Float(b)) => order(a, b),
+            (Self::Float(a), Self::Integer(b)) => order(b, a).map(Ordering::reverse),
             (Self::Float(a), Self::Float(b)) => a.partial_cmp(&b),
             _ => None,
         }
@@ -97,7 +100,18 @@ impl<'m> Known<'m> {
             (Self::Text(a), Self::Text(b)) => Some(a == b),
             (Self::Bool(a), Self::Bool(b)) => Some(a == b),
             (Self::Bytes(a), Self::Bytes(b)) => Some(a == b),
+            (Self::Uuid(a), Self::Uuid(b)) => Some(a == b),
             _ => self.compare(other).map(|order| order.is_eq()),
         }
     }
+}
+
+/// How a whole number lies to any other. Not as floats, of which one stands for many whole numbers.
+fn order(whole: i128, float: f64) -> Option<Ordering> {
+    // What is too large for this type is cut to its ends, where no whole number of a message is.
+    let other = float.trunc() as i128;
+    if float.is_nan() {
+        return None;
+    }
+    Some(whole.cmp(&other).then_with(|| 0.0.partial_cmp(&float.fract()).unwrap_or(Ordering::Equal)))
 }

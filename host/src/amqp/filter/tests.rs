@@ -32,6 +32,8 @@ fn passes(filters: &Filters) -> bool {
     let application = [
         ("colour", Value::String("red".into())),
         ("size", Value::Int(7)),
+        ("large", Value::Ulong(u64::MAX)),
+        ("odd", Value::Long(9_007_199_254_740_993)),
         ("weight", Value::Double(1.5.into())),
         ("fragile", Value::Bool(true)),
         ("name", Value::String("it's 100%_x".into())),
@@ -57,6 +59,16 @@ fn selectors_that_are_true() {
         "NOT size < 7",
         "size BETWEEN 1 AND 7",
         "size NOT BETWEEN 8 AND 9",
+        // AND of two of which one is false is false (JMS 2.0, 3.8.1.2).
+        "size NOT BETWEEN missing AND 3",
+        "NOT (size BETWEEN 8 AND missing)",
+        "large = 18446744073709551615 AND large > 18446744073709551614 AND large < 18446744073709551616.0",
+        "odd > 9007199254740992.0 AND odd <> 9007199254740992.0 AND 9007199254740992.0 < odd AND odd < 1e400",
+        "size < 7.5 AND -size > -7.5 AND size > 6.5 AND size = 7e0 AND large * large > odd",
+        "-9223372036854775808 < -9223372036854775807",
+        "JMSCorrelationID = 'ID:AMQP_ULONG:9' AND 'ID:AMQP_ULONG:9' = JMSCorrelationID",
+        "JMSCorrelationID IN ('x', 'ID:AMQP_ULONG:9') AND JMSCorrelationID <> 'ID:AMQP_ULONG:8'",
+        "JMSMessageID = 'ID:AMQP_NO_PREFIX:m-1' AND JMSMessageID = 'ID:AMQP_STRING:m-1'",
         "colour IN ('green', 'red')",
         "colour NOT IN ('green')",
         "colour LIKE 'r%'",
@@ -104,12 +116,45 @@ fn selectors_that_are_not() {
         "colour",
         "1",
         "size BETWEEN missing AND 9",
+        "size NOT BETWEEN missing AND 9",
+        "large = 18446744073709551616.0 OR large = 18446744073709551614",
+        "odd = 9007199254740992.0",
+        "JMSCorrelationID = 'ID:AMQP_ULONG:8' OR JMSCorrelationID = 'ID:AMQP_ULONG:+9' OR JMSCorrelationID = '9'",
+        "amqp.correlation_id = 'ID:AMQP_ULONG:9'",
         "colour LIKE 'R%'",
         "colour LIKE 'redd%'",
         "colour LIKE '%redd'",
         "colour LIKE '____'",
     ] {
         assert!(!selects(selector), "{selector}");
+    }
+}
+
+/// Ids that are no texts in AMQP have names in JMS.
+#[test]
+fn an_id_is_selected_by_its_name_in_jms() {
+    let uuid = "ID:AMQP_UUID:00010203-0405-0607-0809-0a0b0c0d0e0f";
+    let ids = [
+        (Id::Uuid(std::array::from_fn(|at| at as u8)), uuid, true),
+        (Id::Uuid([0; 16]), uuid, false),
+        (Id::Binary(&[0, 0xaf]), "ID:AMQP_BINARY:00AF", true),
+        (Id::Binary(&[0, 0xaf]), "ID:AMQP_BINARY:00A", false),
+        (Id::Ulong(u64::MAX), "ID:AMQP_ULONG:18446744073709551615", true),
+        (Id::Ulong(u64::MAX), "ID:AMQP_ULONG:18446744073709551614", false),
+        (Id::String("ID:m1"), "ID:m1", true),
+        (Id::String("ID:AMQP_ULONG:x"), "ID:AMQP_ULONG:x", true),
+        (Id::String("ID:AMQP_ULONG:5"), "ID:AMQP_STRING:ID:AMQP_ULONG:5", true),
+        (Id::String("ID:AMQP_UUID:-"), "ID:AMQP_UUID:-", true),
+        (Id::Binary("\u{e9}".as_bytes()), "ID:AMQP_BINARY:\u{e9}", false),
+    ];
+    for (id, name, expected) in ids {
+        let mut bytes = Vec::new();
+        sections::properties(&Properties { message_id: Some(id), ..Properties::default() }, &mut bytes);
+        sections::data(b"x", &mut bytes);
+        let message = Sections::scan(&bytes, &Limits::default()).unwrap();
+        let selector = Value::String(format!("JMSMessageID = '{name}'"));
+        let filters = filters("apache.org:selector-filter:string", selector).unwrap();
+        assert_eq!(filters.pass(&Header::default(), &message), expected, "{id:?} {name}");
     }
 }
 
@@ -257,8 +302,9 @@ fn a_selector_sees_priority_and_durability_of_a_message_in_a_queue() {
     let message = Message::bare(envelope, bare, 1, &encoded);
     let selects = |selector: &str| {
         let filters = filters("apache.org:selector-filter:string", Value::String(selector.into())).unwrap();
-        (filters.predicate(Default::default()).unwrap().test)(&message)
+        (filters.predicate(Default::default()).unwrap().test)(&message, 2)
     };
     assert!(selects("JMSPriority = 7 AND JMSDeliveryMode = 'PERSISTENT'"));
+    assert!(selects("amqp.delivery_count = 2") && !selects("amqp.delivery_count = 0"));
     assert!(!selects("JMSPriority = 4") && !selects("JMSDeliveryMode = 'NON_PERSISTENT'"));
 }

@@ -11,7 +11,7 @@ fn few() -> Hall {
 }
 
 fn wants(hall: &mut Hall, test: impl Fn(&Message) -> bool + Send + Sync + 'static) -> Consumer {
-    let predicate = Predicate { test: Arc::new(test), words: (*b"x").into() };
+    let predicate = Predicate { test: Arc::new(move |message: &Message, _| test(message)), words: (*b"x").into() };
     hall.consumer(Source::Queue { address: QUEUE.into(), browses: false, link: "".into() }, 77, Some(predicate))
 }
 

@@ -29,7 +29,7 @@ fn a_consumer_is_promised_only_what_it_still_wants() {
     hall.fill(2);
     let numbers: Vec<u64> = hall.consume(&one, 9).iter().map(|got| got.number).collect();
     hall.part(one, Parting::Kept(0));
-    let test = Arc::new(|message: &crate::message::Message| message.payload() != b"1");
+    let test = Arc::new(|message: &crate::message::Message, _| message.payload() != b"1");
     let predicate = Predicate { words: Arc::from(*b"not 1"), test };
     let source = Source::Queue { address: QUEUE.into(), browses: false, link: "".into() };
     let (one, two) = (hall.consumer(source, 1, Some(predicate)), hall.at_queue(false));

@@ -140,7 +140,7 @@ impl World {
 
     fn come(&mut self, at: usize) {
         if self.receivers[at].consumer.is_none() {
-            let test = Arc::new(|message: &Message| text_of(message).is_multiple_of(2));
+            let test = Arc::new(|message: &Message, _| text_of(message).is_multiple_of(2));
             let predicate = (at == PICKS).then(|| Predicate { test, words: (*b"even").into() });
             let source = Source::Queue { address: QUEUE.into(), browses: at == BROWSES, link: format!("{at}").into() };
             let consumer = self.hall.consumer(source, 77, predicate);

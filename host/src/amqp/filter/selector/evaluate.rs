@@ -31,11 +31,7 @@ impl<'s, 'm: 's> Scene<'s, 'm> {
     /// True, false, or neither.
     fn truth(&self, node: &'s Node) -> Option<bool> {
         match node {
-            Node::And(left, right) => match (self.truth(left), self.truth(right)) {
-                (Some(false), _) | (_, Some(false)) => Some(false),
-                (Some(true), Some(true)) => Some(true),
-                _ => None,
-            },
+            Node::And(left, right) => both(self.truth(left), self.truth(right)),
             Node::Or(left, right) => match (self.truth(left), self.truth(right)) {
                 (Some(true), _) | (_, Some(true)) => Some(true),
                 (Some(false), Some(false)) => Some(false),
@@ -45,9 +41,8 @@ impl<'s, 'm: 's> Scene<'s, 'm> {
             Node::Compare(comparison, left, right) => compare(*comparison, self.value(left), self.value(right)),
             Node::Between(value, low, high) => {
                 let value = self.value(value);
-                let above = compare(Comparison::GreaterOrEqual, value, self.value(low))?;
-                let below = compare(Comparison::LessOrEqual, value, self.value(high))?;
-                Some(above && below)
+                let above = compare(Comparison::GreaterOrEqual, value, self.value(low));
+                both(above, compare(Comparison::LessOrEqual, value, self.value(high)))
             }
             Node::In(value, members) => {
                 let value = self.value(value);
@@ -74,11 +69,13 @@ impl<'s, 'm: 's> Scene<'s, 'm> {
             Node::Property(place) => self.places.get(*place).copied().unwrap_or(Known::Absent),
             Node::Field(field) => self.field(*field),
             Node::Bool(truth) => Known::Bool(*truth),
-            Node::Integer(number) => Known::Integer(*number),
+            Node::Integer(number) => Known::Integer(i128::from(*number)),
             Node::Float(number) => Known::Float(*number),
             Node::Text(text) => Known::Text(text),
+            Node::Bytes(bytes) => Known::Bytes(bytes),
+            Node::Uuid(uuid) => Known::Uuid(*uuid),
             Node::Negative(inner) => match self.value(inner) {
-                Known::Integer(number) => Known::integer(-i128::from(number)),
+                Known::Integer(number) => Known::integer(-number),
                 Known::Float(number) => Known::Float(-number),
                 Known::Absent => Known::Absent,
                 _ => Known::Other,
@@ -90,9 +87,9 @@ impl<'s, 'm: 's> Scene<'s, 'm> {
 
     fn field(&self, field: Field) -> Known<'m> {
         let Subject { header, properties, .. } = self.subject;
-        let number = |number: Option<i64>| number.map_or(Known::Absent, Known::Integer);
+        let number = |number: Option<i64>| number.map_or(Known::Absent, |number| Known::Integer(number.into()));
         match field {
-            Field::MessageId => Known::id(properties.message_id),
+            Field::MessageId | Field::JmsMessageId => Known::id(properties.message_id),
             Field::UserId => match properties.user_id.map(std::str::from_utf8) {
                 Some(Ok(text)) => Known::Text(text),
                 Some(Err(_)) => Known::Other,
@@ -101,7 +98,7 @@ impl<'s, 'm: 's> Scene<'s, 'm> {
             Field::To => Known::text(properties.to),
             Field::Subject => Known::text(properties.subject),
             Field::ReplyTo => Known::text(properties.reply_to),
-            Field::CorrelationId => Known::id(properties.correlation_id),
+            Field::CorrelationId | Field::JmsCorrelationId => Known::id(properties.correlation_id),
             Field::ContentType => Known::text(properties.content_type),
             Field::ContentEncoding => Known::text(properties.content_encoding),
             Field::AbsoluteExpiryTime => number(properties.absolute_expiry_time),
@@ -114,6 +111,15 @@ impl<'s, 'm: 's> Scene<'s, 'm> {
             Field::Priority => Known::Integer(header.priority.into()),
             Field::DeliveryCount => Known::Integer(header.delivery_count.into()),
         }
+    }
+}
+
+/// AND: false with whatever else, if one is.
+fn both(left: Option<bool>, right: Option<bool>) -> Option<bool> {
+    match (left, right) {
+        (Some(false), _) | (_, Some(false)) => Some(false),
+        (Some(true), Some(true)) => Some(true),
+        _ => None,
     }
 }
 
@@ -130,11 +136,10 @@ fn compare(comparison: Comparison, left: Known<'_>, right: Known<'_>) -> Option<
 
 fn calculate<'k>(calculation: Calculation, left: Known<'k>, right: Known<'k>) -> Known<'k> {
     if let (Known::Integer(a), Known::Integer(b)) = (left, right) {
-        let (a, b) = (i128::from(a), i128::from(b));
         return match calculation {
             Calculation::Plus => Known::integer(a + b),
             Calculation::Minus => Known::integer(a - b),
-            Calculation::Times => Known::integer(a * b),
+            Calculation::Times => a.checked_mul(b).map_or(Known::Float(a as f64 * b as f64), Known::integer),
             Calculation::Divided if b == 0 => Known::Absent,
             Calculation::Divided => Known::integer(a / b),
         };

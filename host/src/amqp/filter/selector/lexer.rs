@@ -12,7 +12,8 @@ pub enum Token<'t> {
     /// An identifier in double quotes.
     Quoted(String),
     Text(String),
-    Integer(i64),
+    /// Without a sign.
+    Integer(u64),
     Float(f64),
     /// An operator or a bracket.
     Sign(&'static str),
@@ -81,7 +82,7 @@ fn quoted(rest: &str, quote: char) -> Option<(String, usize)> {
 fn number(rest: &str) -> Option<(Token<'static>, usize)> {
     if let Some(digits) = rest.strip_prefix("0x").or_else(|| rest.strip_prefix("0X")) {
         let length = digits.find(|c: char| !c.is_ascii_hexdigit()).unwrap_or(digits.len());
-        return Some((Token::Integer(i64::from_str_radix(&digits[..length], 16).ok()?), 2 + length));
+        return Some((Token::Integer(u64::from_str_radix(&digits[..length], 16).ok()?), 2 + length));
     }
     let mut length = 0;
     let mut is_float = false;
@@ -103,7 +104,7 @@ fn number(rest: &str) -> Option<(Token<'static>, usize)> {
     let digits = &rest[..length];
     // Java's suffixes say the width, which does not matter here.
     let suffix = usize::from(matches!(bytes.get(length), Some(b'l' | b'L' | b'f' | b'F' | b'd' | b'D')));
-    let token = match digits.parse::<i64>() {
+    let token = match digits.parse::<u64>() {
         Ok(number) if !is_float => Token::Integer(number),
         _ => Token::Float(digits.parse().ok()?),
     };

@@ -1,6 +1,7 @@
 //! Selectors: conditions in the language of JMS (a part of SQL's), with its logic of three values.
 
 mod evaluate;
+mod id;
 mod lexer;
 mod parse;
 
@@ -25,9 +26,11 @@ enum Node {
     /// Something else of a message.
     Field(Field),
     Bool(bool),
-    Integer(i64),
+    Integer(u64),
     Float(f64),
     Text(Box<str>),
+    Bytes(Box<[u8]>),
+    Uuid([u8; 16]),
     Not(Box<Node>),
     Negative(Box<Node>),
     And(Box<Node>, Box<Node>),
@@ -62,11 +65,15 @@ enum Calculation {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Field {
     MessageId,
+    /// The same, as JMS shows it: see [`id`].
+    JmsMessageId,
     UserId,
     To,
     Subject,
     ReplyTo,
     CorrelationId,
+    /// The same, as JMS shows it.
+    JmsCorrelationId,
     ContentType,
     ContentEncoding,
     AbsoluteExpiryTime,
@@ -85,12 +92,14 @@ impl Field {
     fn named(name: &str) -> Option<Self> {
         let plain = name.strip_prefix("amqp.").map(|name| name.replace('_', "-"));
         Some(match (name, plain.as_deref()) {
-            ("JMSMessageID", _) | (_, Some("message-id")) => Self::MessageId,
+            ("JMSMessageID", _) => Self::JmsMessageId,
+            (_, Some("message-id")) => Self::MessageId,
             ("JMSXUserID", _) | (_, Some("user-id")) => Self::UserId,
             ("JMSDestination", _) | (_, Some("to")) => Self::To,
             ("JMSType", _) | (_, Some("subject")) => Self::Subject,
             ("JMSReplyTo", _) | (_, Some("reply-to")) => Self::ReplyTo,
-            ("JMSCorrelationID", _) | (_, Some("correlation-id")) => Self::CorrelationId,
+            ("JMSCorrelationID", _) => Self::JmsCorrelationId,
+            (_, Some("correlation-id")) => Self::CorrelationId,
             (_, Some("content-type")) => Self::ContentType,
             (_, Some("content-encoding")) => Self::ContentEncoding,
             ("JMSExpiration", _) | (_, Some("absolute-expiry-time")) => Self::AbsoluteExpiryTime,

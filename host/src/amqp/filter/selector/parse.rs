@@ -1,5 +1,6 @@
 //! Grammar of selectors, by descent: OR, AND, NOT, comparison, sum, product, sign.
 
+use super::id::compared;
 use super::lexer::{Placed, Token, lex};
 use super::{Calculation, Comparison, Field, Like, Node, NotSelector, Selector};
 use crate::amqp::limits::Limits;
@@ -100,7 +101,9 @@ impl Parser<'_> {
         ];
         for (sign, comparison) in operators {
             if self.sign(sign) {
-                return Ok(Node::Compare(comparison, Box::new(left), Box::new(self.sum()?)));
+                let right = compared(&left, self.sum()?);
+                let left = compared(&right, left);
+                return Ok(Node::Compare(comparison, Box::new(left), Box::new(right)));
             }
         }
         if self.word("IS") {
@@ -116,7 +119,8 @@ impl Parser<'_> {
             return Ok(negate(negated, Node::Between(Box::new(left), Box::new(low), Box::new(high))));
         }
         if self.word("IN") {
-            return Ok(negate(negated, Node::In(Box::new(left), self.members()?)));
+            let members = self.members()?.into_iter().map(|member| compared(&left, member)).collect();
+            return Ok(negate(negated, Node::In(Box::new(left), members)));
         }
         if self.word("LIKE") {
             return Ok(negate(negated, Node::Like(Box::new(left), Box::new(self.pattern()?))));
