@@ -159,6 +159,20 @@ fn an_id_is_selected_by_its_name_in_jms() {
 }
 
 #[test]
+fn a_properties_filter_wants_an_id_that_is_a_uuid() {
+    for (wanted, expected) in [([7; 16], true), ([8; 16], false)] {
+        let mut bytes = Vec::new();
+        let id = Some(Id::Uuid([7; 16]));
+        sections::properties(&Properties { message_id: id, ..Properties::default() }, &mut bytes);
+        sections::data(b"x", &mut bytes);
+        let message = Sections::scan(&bytes, &Limits::default()).unwrap();
+        let map = [(Value::Symbol(Symbol::from("message-id")), Value::Uuid(wanted.into()))].into_iter().collect();
+        let filters = filters("amqp:properties-filter", Value::Map(map)).unwrap();
+        assert_eq!(filters.pass(&Header::default(), &message), expected);
+    }
+}
+
+#[test]
 fn texts_that_are_no_selectors() {
     let deep = format!("{}size = 1{}", "(".repeat(40), ")".repeat(40));
     let long = "size = 1 OR ".repeat(1000) + "size = 1";
