@@ -22,7 +22,7 @@ impl Live {
         let Some(session) = self.sessions.at(at) else { return Ok(None) };
         let before = session.outgoing_room();
         let was_full = before == 0 || session.pending.is_some();
-        session.hear_window(frame.next_incoming_id, frame.incoming_window);
+        session.hear_window(frame);
         let has_moved = session.outgoing_room() != before;
         // Many flows at once are no reason to write more than fits.
         let goes_on = out.len() < AT_ONCE;

@@ -126,10 +126,12 @@ impl Session {
     }
 
     /// Hears how far the client is (2.5.6). What it says of transfers that were never sent counts for nothing.
-    pub fn hear_window(&mut self, next_incoming_id: Option<u32>, incoming_window: u32) {
-        let in_flight = self.next_outgoing_id.wrapping_sub(next_incoming_id.unwrap_or(0));
+    pub fn hear_window(&mut self, frame: &FlowFrame<'_>) {
+        // Where it says that its next transfer stands is where that stands: it is told so again, and nothing here hangs on it.
+        self.next_incoming_id = frame.next_outgoing_id;
+        let in_flight = self.next_outgoing_id.wrapping_sub(frame.next_incoming_id.unwrap_or(0));
         let in_flight = if (in_flight as i32) < 0 { 0 } else { in_flight };
-        self.remote_window = incoming_window.saturating_sub(in_flight);
+        self.remote_window = frame.incoming_window.saturating_sub(in_flight);
     }
 
     /// The delivery-id of the next delivery to the client.

@@ -50,6 +50,29 @@ fn transfer_ids_and_delivery_ids_of_the_client_wrap_around() {
     assert!(rig.feed(&disposition(false, u32::MAX - 20, 1, true, ACCEPTED)).unwrap().is_empty());
 }
 
+/// 2.5.6: what the client says of its next transfer counts. Its window is counted in frames, whatever it says.
+#[test]
+fn a_flow_says_where_the_next_transfer_of_the_client_stands() {
+    let mut rig = begun_at(5, 100);
+    rig.attached(&attach_sender("s", 0, (0, 1)), Some(100));
+    rig.said();
+    let mut delivery = 0;
+    for (said, begins_at) in [(5_u32, 5), (105, 105), (0, 0), (u32::MAX, u32::MAX), (1 << 31, 1 << 31)] {
+        for sent in 0..3 {
+            let asks =
+                [&uint(0)[..], &uint(9), &uint(said.wrapping_add(sent)), &uint(9), NULL, NULL, NULL, NULL, NULL, TRUE];
+            rig.feed(&frame(0, &performative(0x13, &asks))).unwrap();
+            let flows = rig.performatives();
+            let [Performative::Flow(flow)] = &flows[..] else { panic!("{flows:?}") };
+            assert_eq!(flow.next_incoming_id, Some(u32::wrapping_add(begins_at, sent)), "{said}");
+            assert_eq!(flow.incoming_window, 2048);
+            rig.feed(&transfer(0, Some(delivery), Some(b"t"), true, false, &message(b"m"))).unwrap();
+            delivery += 1;
+            rig.said();
+        }
+    }
+}
+
 #[test]
 fn nothing_is_sent_into_a_window_of_0_and_all_goes_on_when_it_opens() {
     let mut rig = begun_at(0, 0);
