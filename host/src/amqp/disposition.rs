@@ -86,9 +86,9 @@ impl Live {
             }
             false
         });
-        if forgotten.is_empty() {
-            return Ok(None);
-        }
+        let is_within = |delivery| !is_before(delivery, frame.first) && !is_before(frame.last, delivery);
+        self.settle_partials(at, is_within);
+        let Some(session) = self.sessions.at(at).filter(|_| !forgotten.is_empty()) else { return Ok(None) };
         // The broker forgets, too, and says so: the client need not listen.
         session.say_held(out);
         let state = frame.state.filter(|raw| raw.len() + DISPOSITION_BYTES <= frame_max);

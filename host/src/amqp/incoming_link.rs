@@ -325,6 +325,21 @@ impl Live {
         Some(*partial)
     }
 
+    /// The client settles deliveries of a session that are not whole yet: nobody waits for their outcome (2.6.12). All that it
+    /// costs where there is none is the question.
+    pub fn settle_partials(&mut self, at: u16, is_meant: impl Fn(DeliveryId) -> bool) {
+        let partials = self.partials as usize;
+        let of_links = self.links.iter_mut().filter_map(|link| match &mut link.end {
+            LinkEnd::Incoming(end) => Some((link.session, end.partial.as_mut()?)),
+            LinkEnd::Outgoing(_) => None,
+        });
+        if partials > 0 {
+            let here =
+                of_links.take(partials).filter(|(session, partial)| *session == at && is_meant(partial.delivery));
+            here.for_each(|(_, partial)| partial.settled = true);
+        }
+    }
+
     /// Forgets what has come of a message.
     pub fn drop_partial(&mut self, id: LinkId) {
         drop(self.take_partial(id));

@@ -137,4 +137,9 @@ impl Links {
     pub fn iter(&self) -> impl Iterator<Item = &Link> {
         self.slots.iter().filter_map(|slot| slot.link.as_deref())
     }
+
+    /// The same, to be changed.
+    pub fn iter_mut(&mut self) -> impl Iterator<Item = &mut Link> {
+        self.slots.iter_mut().filter_map(|slot| slot.link.as_deref_mut())
+    }
 }

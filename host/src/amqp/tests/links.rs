@@ -118,6 +118,25 @@ fn a_message_in_many_frames_is_joined() {
     assert_eq!((transfer.delivery, &*transfer.bytes), (9, &whole[..]));
 }
 
+/// 2.6.12: its sender may settle it at any time, and waits for no answer then.
+#[test]
+fn a_message_may_be_settled_before_it_is_whole() {
+    let mut rig = Rig::begun();
+    for handle in [0, 1, 2] {
+        rig.attached(&attach_sender(&format!("s{handle}"), handle, (0, 0)), Some(10));
+        let id = 9 + handle;
+        assert!(rig.feed(&transfer(handle, Some(id), Some(b"t"), false, true, b"x")).unwrap().is_empty());
+    }
+    assert!(rig.feed(&disposition(false, 8, 8, true, NULL)).unwrap().is_empty());
+    assert!(rig.feed(&disposition(false, 10, 11, true, NULL)).unwrap().is_empty());
+    assert!(rig.feed(&disposition(false, 9, 9, false, NULL)).unwrap().is_empty());
+    rig.said();
+    for handle in [0, 1, 2] {
+        let Action::Transfer(whole) = rig.one(&transfer(handle, None, None, false, false, b"y")) else { panic!() };
+        assert_eq!((whole.settled, &*whole.bytes), (handle > 0, &b"xy"[..]), "{handle}");
+    }
+}
+
 /// 2.8.7: up to 32 octets, and no fewest. Qpid JMS sends what is settled beforehand under a tag of no bytes.
 #[test]
 fn a_delivery_tag_may_have_no_bytes() {
