@@ -6,7 +6,7 @@ use super::peer::Peer;
 use super::raw::*;
 use super::resume::waiting;
 use super::value::Value;
-use crate::harness::unique;
+use crate::harness::{Broker, unique};
 
 /// An array of symbols that has none.
 const EMPTY: [&[u8]; 2] = [&[0xF0, 0, 0, 0, 5, 0, 0, 0, 0, 0xA3], &[0xE0, 2, 0, 0xB3]];
@@ -222,6 +222,39 @@ fn a_drain_is_answered_while_the_window_is_shut() {
     peer.send(&flow(0, 10, None));
     assert_eq!(peer.delivery().text(), "m");
     assert_eq!(numbers(&Value::read(&peer.find(0x13)).0), (10, 0));
+}
+
+/// 2.6.7: the broker lets a session have only so many deliveries that are not settled. Whoever drains need not settle some to hear
+/// that no more will come, and gets the rest for new credit.
+#[test]
+fn a_drain_is_answered_where_too_much_is_unsettled() {
+    let Some(broker) = Broker::start_with(|config| config.amqp.unsettled_max = 4) else { return };
+    let address = broker.at("amqp");
+    let node = "/queues/many";
+    let mut out = Peer::begun(address);
+    out.sender("out", 0, &Terms { node: Some(target(node)), ..Terms::default() });
+    for id in 0..7 {
+        out.send(&transfer(0, Some(id), Some(&[id as u8]), false, false, &message(id.to_string().as_bytes())));
+        out.disposition();
+    }
+    let mut peer = Peer::begun(address);
+    peer.link("in", 0, true, &Terms { node: Some(source(node)), ..Terms::default() });
+    // Delivery-count, credit, available.
+    let said = |peer: &mut Peer| {
+        let answer = Value::read(&peer.find(0x13)).0;
+        assert_eq!(answer.field(8), &Value::Bool(true));
+        [5, 6, 7].map(|at| answer.field(at).number())
+    };
+    // All at once, and once more where nothing can be sent from the beginning.
+    peer.send(&flow(0, 100, Some((0, 0, 10, true, false))));
+    let texts: Vec<String> = (0..4).map(|_| peer.delivery().text()).collect();
+    assert_eq!((texts.concat().as_str(), said(&mut peer)), ("0123", [10, 0, 3]));
+    peer.send(&flow(4, 100, Some((0, 10, 5, true, true))));
+    assert_eq!(said(&mut peer), [15, 0, 3]);
+    peer.send(&disposition(true, 0, 3, true, ACCEPTED));
+    peer.send(&flow(4, 100, Some((0, 15, 5, true, false))));
+    let texts: Vec<String> = (0..3).map(|_| peer.delivery().text()).collect();
+    assert_eq!((texts.concat().as_str(), said(&mut peer)), ("456", [20, 0, 0]));
 }
 
 /// A sending attach without an address, or to a coordinator, whose source has these outcomes.

@@ -500,12 +500,17 @@ impl Connection {
         }
     }
 
-    /// Nothing is left to deliver: takes back the credit of a client that drains (2.6.7), and tells it. Nothing to do for
-    /// one that does not.
-    pub fn drained(&mut self, link: LinkId, out: &mut Vec<u8>) {
+    /// Nothing is left that could be delivered, but for so many that the broker holds back itself: takes back the credit of a
+    /// client that drains (2.6.7), and tells it. Nothing to do for one that does not.
+    pub fn drained(&mut self, link: LinkId, available: u32, out: &mut Vec<u8>) {
         if let Some(live) = self.live() {
-            live.drained(link, out);
+            live.drained(link, available, out);
         }
+    }
+
+    /// Whether the session of this link has as many deliveries that are not settled as the broker lets it have.
+    pub fn waits_for_outcomes(&self, link: LinkId) -> bool {
+        matches!(&self.phase, Phase::Live(live) if live.waits_for_outcomes(link))
     }
 
     /// Answers a flow that asks for one (2.7.4): where the link is, and how many deliveries wait for it.

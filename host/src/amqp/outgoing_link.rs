@@ -303,8 +303,14 @@ impl Live {
         Ok(delivery)
     }
 
+    /// See [`Connection::waits_for_outcomes`](super::Connection::waits_for_outcomes).
+    pub fn waits_for_outcomes(&self, id: LinkId) -> bool {
+        let session = self.links.look(id).and_then(|link| self.sessions.look(link.session));
+        session.is_some_and(|session| session.sent.len() >= self.limits.unsettled_max as usize)
+    }
+
     /// See [`Connection::drained`](super::Connection::drained).
-    pub fn drained(&mut self, id: LinkId, out: &mut Vec<u8>) {
+    pub fn drained(&mut self, id: LinkId, available: u32, out: &mut Vec<u8>) {
         let Some(link) = self.links.get(id).filter(|link| link.is_up() && link.is_told) else { return };
         let (at, handle) = (link.session, link.handle_out);
         let Some(end) = link.outgoing().filter(|end| end.drain) else { return };
@@ -313,7 +319,7 @@ impl Live {
         end.drain = false;
         end.delivery_count = end.delivery_count.wrapping_add(end.credit);
         end.credit = 0;
-        end.available = 0;
+        end.available = available;
         session.write_flow(end.flow(handle, true), out);
     }
 

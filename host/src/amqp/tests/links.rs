@@ -293,11 +293,11 @@ fn a_client_that_drains_hears_when_nothing_is_left() {
     rig.deliver(link, 1, true, b"m").unwrap();
     rig.said();
     assert!(rig.machine.drains(link));
-    rig.machine.drained(link, &mut rig.out);
+    rig.machine.drained(link, 0, &mut rig.out);
     let said = rig.performatives();
     let Performative::Flow(flow) = &said[0] else { panic!("{said:?}") };
     assert_eq!((flow.delivery_count, flow.link_credit, flow.drain), (Some(10), Some(0), true));
-    rig.machine.drained(link, &mut rig.out);
+    rig.machine.drained(link, 0, &mut rig.out);
     assert!(rig.out.is_empty() && rig.machine.room(link) == 0);
 }
 

@@ -52,7 +52,7 @@ fn answer(rig: &mut Rig, action: &Action<'_>) {
                     rig.machine.answer_flow(link, flow.credit, &mut rig.out);
                 }
                 let _ = rig.deliver(link, 1, flow.credit % 2 == 0, &[0; 300_000]);
-                rig.machine.drained(link, &mut rig.out);
+                rig.machine.drained(link, 0, &mut rig.out);
             }
         }
         Action::Outcomes(all) => {

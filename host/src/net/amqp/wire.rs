@@ -158,8 +158,11 @@ impl Wire {
         let drains = machine.drains(door.link);
         if room == 0 {
             // A flow needs no window (2.6.7).
-            if drains && sender.attachment.waiting() == 0 {
-                machine.drained(door.link, out);
+            if drains {
+                let waiting = sender.attachment.waiting();
+                if waiting == 0 || machine.waits_for_outcomes(door.link) {
+                    machine.drained(door.link, waiting, out);
+                }
             }
             return true;
         }
@@ -181,7 +184,9 @@ impl Wire {
             if room == 0 || full { Take::Enough } else { Take::More }
         });
         if drains && done && room > 0 {
-            machine.drained(door.link, out);
+            machine.drained(door.link, 0, out);
+        } else if drains && machine.waits_for_outcomes(door.link) {
+            machine.drained(door.link, sender.attachment.waiting(), out);
         }
         !(full && room > 0)
     }
