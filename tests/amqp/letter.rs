@@ -1,12 +1,12 @@
 //! What the standard allows and few clients use: each row has its clause.
 
-use super::address;
 use super::link::{Terms, resumed, symbols};
 use super::peer::Peer;
 use super::raw::*;
 use super::resume::waiting;
 use super::value::Value;
-use crate::harness::{Broker, unique};
+use super::{address, own};
+use crate::harness::{Broker, guests, unique};
 
 /// An array of symbols that has none.
 const EMPTY: [&[u8]; 2] = [&[0xF0, 0, 0, 0, 5, 0, 0, 0, 0, 0xA3], &[0xE0, 2, 0, 0xB3]];
@@ -295,6 +295,58 @@ fn a_message_without_a_way_ends_its_link_where_it_cannot_be_rejected() {
         for id in 0..2 {
             peer.send(&transfer(0, Some(id), Some(b"tag"), false, false, &to("a/#")));
             assert_eq!(peer.disposition().field(4).code(), 0x25);
+        }
+    }
+}
+
+/// 3.5.3: a sender is told only outcomes that it knows, and that is never that a message was taken which was not.
+#[test]
+fn a_message_that_is_not_taken_gets_an_outcome_that_its_sender_knows() {
+    let Some((broker, address)) = own() else { return };
+    let config = "%7B%22filters%22:%5B%22refused%22%5D,%22verdict%22:%22refuse%22,%22payload%22:%22no%22%7D";
+    let component = guests::component("router");
+    broker.admin().deploy(&format!("/api/v1/modules/m?config={config}"), &component).expect(200);
+    let (accepted, released, modified) = ("amqp:accepted:list", "amqp:released:list", "amqp:modified:list");
+    let state = |code| performative(code, &[]);
+    let failed = performative(0x27, &[TRUE]);
+    let rows: [(&[&str], Vec<u8>, Option<i128>); 10] = [
+        (&[], NULL.to_vec(), Some(0x25)),
+        (&[], state(0x26), Some(0x25)),
+        (&[accepted, "amqp:rejected:list"], state(0x26), Some(0x25)),
+        (&[accepted, released], state(0x26), Some(0x26)),
+        (&[accepted, released], failed, Some(0x27)),
+        (&[accepted], state(0x25), Some(0x25)),
+        (&[accepted, modified, released], NULL.to_vec(), Some(0x26)),
+        (&[accepted, modified], state(0x24), Some(0x27)),
+        (&[accepted], state(0x24), None),
+        (&[accepted], NULL.to_vec(), None),
+    ];
+    // Refused as it is read, and by a module on its way.
+    let wrong = [b"no message".to_vec(), message(b"no")];
+    for (outcomes, default, expected) in rows {
+        for (wrong, mode) in wrong.iter().flat_map(|wrong| [(wrong, 0), (wrong, 1)]) {
+            let mut peer = Peer::begun(address);
+            let mut fields = [NULL; 11];
+            let (own, listed) = (string("here"), symbols(outcomes));
+            (fields[0], fields[8], fields[9]) = (&own, &default, &listed);
+            let target = performative(0x29, &[&string("refused")]);
+            let mode = ubyte(mode);
+            let needed =
+                [&string("out")[..], &uint(0), FALSE, NULL, &mode, &performative(0x28, &fields), &target, NULL, NULL];
+            peer.send(&with(0x12, &needed, 9, &uint(0)));
+            peer.find(0x13);
+            peer.send(&transfer(0, Some(0), Some(b"tag"), false, false, wrong));
+            let Some(expected) = expected else {
+                let error = Value::read(&peer.find(0x16)).0.field(2).clone();
+                assert_eq!(error.field(2).get("delivery-tag").bytes(), b"tag", "{outcomes:?}");
+                continue;
+            };
+            let said = peer.disposition();
+            assert_eq!(
+                (said.field(4).code(), said.field(3)),
+                (expected, &Value::Bool(true)),
+                "{outcomes:?} {default:?}"
+            );
         }
     }
 }

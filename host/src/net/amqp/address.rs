@@ -74,6 +74,35 @@ pub fn knows_rejected(source: Option<&Source>) -> bool {
     outcomes.is_none_or(|outcomes| outcomes.0.is_empty() || has(Some(outcomes), "amqp:rejected:list"))
 }
 
+/// How a sender hears that its message is not taken.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Refusal {
+    /// By the outcome rejected, which says why.
+    Rejected,
+    /// By another outcome that it knows.
+    Other(Outcome),
+    /// By the end of its link.
+    EndsLink,
+}
+
+impl Refusal {
+    /// What the source can hear (3.5.3). Accepted is no answer, whatever it says of defaults.
+    pub fn of(source: Option<&Source>) -> Self {
+        if knows_rejected(source) {
+            return Self::Rejected;
+        }
+        let default = source.and_then(|source| source.default_outcome.as_ref()).map(Outcome::of);
+        let lists = |name| has(source.and_then(|source| source.outcomes.as_ref()), name);
+        match default {
+            Some(Outcome::Rejected(_)) => Self::Rejected,
+            Some(outcome @ (Outcome::Released | Outcome::Modified(_))) => Self::Other(outcome),
+            _ if lists("amqp:released:list") => Self::Other(Outcome::Released),
+            _ if lists("amqp:modified:list") => Self::Other(Outcome::Modified(Box::default())),
+            _ => Self::EndsLink,
+        }
+    }
+}
+
 /// For how long a subscription outlives its link (3.5.6).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Stay {

@@ -1,6 +1,6 @@
 //! Links come and go.
 
-use super::address::{self, Node, Stay, With};
+use super::address::{self, Node, Refusal, Stay, With};
 use super::door::Rope;
 use super::management;
 use super::outcome::{Told, disposal};
@@ -32,8 +32,8 @@ pub(super) struct Incoming {
     pub address: Option<Box<str>>,
     /// It settles second.
     pub second: bool,
-    /// It knows the outcome rejected.
-    pub rejects: bool,
+    /// How it hears that a message is not taken.
+    pub refusal: Refusal,
     /// It is detached, and there only for what is live of it.
     pub is_parted: bool,
     /// What it sends goes to a service of the broker's own.
@@ -157,9 +157,9 @@ impl Side {
         let (mut refused, mut made) = (None, None);
         let client = self.client.clone().ok_or_else(not_in)?;
         let name = address::publishing(client.scope.identity.as_deref(), &client.id, &attach.name);
-        let rejects = address::knows_rejected(attach.source.as_deref());
+        let source = attach.source.as_deref();
         let end = match &attach.sink {
-            Some(Sink::Coordinator(_)) => End::Coordinator { rejects },
+            Some(Sink::Coordinator(_)) => End::Coordinator { rejects: address::knows_rejected(source) },
             Some(Sink::Target(target)) => {
                 let address = target_address(target);
                 if let (Some(address), Some(Sink::Target(told))) = (&address, &mut reply.sink) {
@@ -215,7 +215,7 @@ impl Side {
                     name,
                     address,
                     second,
-                    rejects,
+                    refusal: Refusal::of(source),
                     is_parted: false,
                     service,
                     will,

@@ -1,12 +1,12 @@
 //! Messages from the client on their way into the hall.
 
-use super::address;
+use super::address::{self, Refusal};
 use super::outcome::Told;
 use super::services::{self, Service};
 use super::side::{End, Side};
 use super::words;
 use crate::amqp::sections::{Body, RawValue, Sections};
-use crate::amqp::{AmqpError, DeliveryId, Error, LinkError, LinkId, State, Symbol, Transfer, Value, error};
+use crate::amqp::{AmqpError, DeliveryId, Error, LinkError, LinkId, State, Symbol, Tag, Transfer, Value, error};
 use crate::broker::{Admission, PublishBare, Slot, Taken};
 use crate::dialogue::Routed;
 use crate::message::{Bare, Guarantee, RefusalKind, Time};
@@ -21,6 +21,8 @@ pub(super) struct Waiting {
     handover: Guarantee,
     /// The name of its link and the tag, if it is exactly-once.
     tag: Option<(Box<str>, Box<[u8]>)>,
+    /// The tag, whatever it is.
+    delivery_tag: Tag,
 }
 
 /// Why a message is not taken.
@@ -52,8 +54,7 @@ impl Side {
             if is_address && self.is_unheard(&transfer) {
                 self.unroutable(now, &transfer, why);
             } else if !settled {
-                self.answers
-                    .push_back((0, Told::Incoming { link, delivery, state: State::rejected(why), settled: true }));
+                self.refuse_message(now, (link, delivery), &transfer.tag, why);
             }
         }
     }
@@ -70,16 +71,29 @@ impl Side {
 
     /// Whether nobody would hear that a message is rejected.
     fn is_unheard(&self, transfer: &Transfer<'_>) -> bool {
-        let rejects = matches!(self.end(transfer.link), Some(End::Incoming(incoming)) if incoming.rejects);
+        let rejects =
+            matches!(self.end(transfer.link), Some(End::Incoming(incoming)) if incoming.refusal == Refusal::Rejected);
         transfer.settled || !rejects
     }
 
     /// A message says itself where to, and cannot go there: if its sender would not hear of it otherwise, its link is ended, and
     /// the error says of which message it is (Anonymous Terminus 1.0, 2.2.2).
-    fn unroutable(&mut self, now: Time, transfer: &Transfer<'_>, mut why: Error) {
-        let tag = Value::Binary(transfer.tag.to_vec().into());
-        why.info = Some(Box::new([(Symbol::from("delivery-tag"), tag)].into_iter().collect()));
-        self.answers.push_back((0, Told::Ended { link: transfer.link, now, why }));
+    fn unroutable(&mut self, now: Time, transfer: &Transfer<'_>, why: Error) {
+        self.answers.push_back((0, ended(now, transfer.link, &transfer.tag, why)));
+    }
+
+    /// A message that is not settled is not taken: its sender hears so in a way that it knows (3.5.3).
+    fn refuse_message(&mut self, now: Time, (link, delivery): (LinkId, DeliveryId), tag: &[u8], why: Error) {
+        let refusal = match self.end(link) {
+            Some(End::Incoming(incoming)) => &incoming.refusal,
+            _ => &Refusal::Rejected,
+        };
+        let state = match refusal {
+            Refusal::Rejected => State::rejected(why),
+            Refusal::Other(outcome) => State::Ended(outcome.clone()),
+            Refusal::EndsLink => return self.answers.push_back((0, ended(now, link, tag, why))),
+        };
+        self.answers.push_back((0, Told::Incoming { link, delivery, state, settled: true }));
     }
 
     /// A delivery is resumed: whether that is all there is to do about it.
@@ -150,11 +164,12 @@ impl Side {
             return Ok(self.post(now, transfer, txn, &name, handover)?);
         }
         let tag = (handover == Guarantee::ExactlyOnce).then(|| (link_name, Box::from(&transfer.tag[..])));
-        let waiting = Waiting { link: transfer.link, delivery: transfer.delivery, handover, tag };
+        let (link, delivery, delivery_tag) = (transfer.link, transfer.delivery, transfer.tag.clone());
+        let waiting = Waiting { link, delivery, handover, tag, delivery_tag };
         let slot = match self.slot(&context, &waiting) {
             Ok(slot) => slot,
             Err(Some(answer)) => {
-                self.answer_publication(&waiting, answer);
+                self.answer_publication(now, &waiting, answer);
                 return Ok(());
             }
             Err(None) => {
@@ -179,7 +194,7 @@ impl Side {
             self.unroutable(now, transfer, words::refused(refusal));
             return Ok(());
         }
-        self.answer_publication(&waiting, taken);
+        self.answer_publication(now, &waiting, taken);
         Ok(())
     }
 
@@ -252,19 +267,18 @@ impl Side {
         }
     }
 
-    fn answer_publication(&mut self, waiting: &Waiting, taken: Taken) {
+    fn answer_publication(&mut self, now: Time, waiting: &Waiting, taken: Taken) {
         let (link, delivery) = (waiting.link, waiting.delivery);
-        let (after, state) = match taken {
-            Taken::Yes(after, _) => (after, State::ACCEPTED),
-            Taken::No(refusal) => (0, State::rejected(words::refused(&refusal))),
-            Taken::Parked => {
-                self.waiting = Some(waiting.clone());
-                return;
+        match taken {
+            Taken::Parked => self.waiting = Some(waiting.clone()),
+            _ if waiting.handover == Guarantee::AtMostOnce => {}
+            Taken::Yes(after, _) => {
+                let (state, settled) = (State::ACCEPTED, waiting.handover == Guarantee::AtLeastOnce);
+                self.answers.push_back((after, Told::Incoming { link, delivery, state, settled }));
             }
-        };
-        if waiting.handover != Guarantee::AtMostOnce {
-            let settled = waiting.handover == Guarantee::AtLeastOnce || state != State::ACCEPTED;
-            self.answers.push_back((after, Told::Incoming { link, delivery, state, settled }));
+            Taken::No(refusal) => {
+                self.refuse_message(now, (link, delivery), &waiting.delivery_tag, words::refused(&refusal));
+            }
         }
     }
 
@@ -277,7 +291,7 @@ impl Side {
             Err(answer) => {
                 context.broker.give_up(&mut self.publisher);
                 if let Some(answer) = answer {
-                    self.answer_publication(&waiting, answer);
+                    self.answer_publication(now, &waiting, answer);
                 }
                 return;
             }
@@ -286,8 +300,15 @@ impl Side {
             let mut worker = context.worker.borrow_mut();
             context.broker.resume_bare(&mut worker, &mut self.publisher, now, slot)
         };
-        self.answer_publication(&waiting, taken);
+        self.answer_publication(now, &waiting, taken);
     }
+}
+
+/// The end of a link over one of its messages, which the error names.
+fn ended(now: Time, link: LinkId, tag: &[u8], mut why: Error) -> Told {
+    let tag = Value::Binary(tag.to_vec().into());
+    why.info = Some(Box::new([(Symbol::from("delivery-tag"), tag)].into_iter().collect()));
+    Told::Ended { link, now, why }
 }
 
 /// What the hall has to know of a message.
