@@ -164,4 +164,7 @@ pub trait Encoding: Send + Sync {
     /// # Errors
     /// What a module made has no form on the wire.
     fn write(&self, form: &Form, payload: &[u8]) -> Result<Vec<u8>, String>;
+
+    /// The message with what receivers wrote on it in place of what it had under those names; none: there is no such message.
+    fn annotated(&self, encoded: &[u8], notes: &[u8]) -> Option<Vec<u8>>;
 }

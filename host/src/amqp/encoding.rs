@@ -85,6 +85,14 @@ impl Encoding for Wording {
         Scanned::scan(&out, &self.0).map_err(|why| why.description.unwrap_or_default())?;
         Ok(out)
     }
+
+    fn annotated(&self, encoded: &[u8], notes: &[u8]) -> Option<Vec<u8>> {
+        let (mut out, behind) = annotated(encoded, None, notes, &self.0)?;
+        out.extend_from_slice(behind);
+        // What receivers wrote may be more than a message may have.
+        Scanned::scan(&out, &self.0).ok()?;
+        Some(out)
+    }
 }
 
 /// Annotations, as [`annotated`] takes them; none: there are none.

@@ -139,6 +139,11 @@ pub struct Handling {
 }
 
 impl Handling {
+    /// What a restart is to find of it.
+    pub fn kept(&self, mailbox: MailboxId, number: u64) -> Change {
+        Change::QueuedFailed(mailbox, number, self.failures, self.notes.clone())
+    }
+
     /// Adds what a consumer wrote; what does not fit below the bound takes the place of all before it.
     fn note(&mut self, more: &Notes, bytes_max: usize) {
         self.notes = match self.notes.take() {
@@ -548,8 +553,8 @@ impl Mailbox {
             if failed && failures_max != 0 && handling.failures >= failures_max {
                 return Some(Aftermath::Bury(queued));
             }
-            if failed && queued.stored {
-                changes.push(Change::QueuedFailed(self.id, number, handling.failures));
+            if (failed || notes.is_some()) && queued.stored {
+                changes.push(handling.kept(self.id, number));
             }
         }
         self.put_back(state, queued);

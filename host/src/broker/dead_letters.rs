@@ -12,7 +12,7 @@ use super::staged::Staged;
 use super::worker::Worker;
 use super::{Attachment, Broker, queues};
 use crate::client::{Client, Protocol, Scope};
-use crate::message::{Envelope, Refusal, RefusalKind, Time};
+use crate::message::{Envelope, Message, Refusal, RefusalKind, Time};
 use crate::store::MailboxId;
 use crate::topic::Topic;
 use crate::wasm::{EventKinds, Happening, Loss};
@@ -188,6 +188,22 @@ impl Broker {
         (queues::is_queue(&state.client) && *state.client.id != *topic.as_str()).then_some(topic)
     }
 
+    /// The message under another envelope, and on it what receivers wrote: they may have said why they could not deal with it
+    /// (AMQP 1.0, 3.4.5). How often it failed is not told: it would count as attempts at the dead letter. What did not come by
+    /// AMQP has no place for notes.
+    fn with_notes(&self, queued: &Queued, envelope: Envelope) -> Message {
+        let message = &queued.message;
+        let notes = queued.handling.as_deref().and_then(|handling| handling.notes.as_ref());
+        let noted = match (message.as_bare(), notes, self.encoding.get()) {
+            (Some(bare), Some(notes), Some(encoding)) => Some(bare).zip(encoding.annotated(message.payload(), notes)),
+            _ => None,
+        };
+        match noted {
+            Some((bare, encoded)) => Message::bare(envelope, bare, message.publisher(), &encoded),
+            None => message.with_envelope(envelope),
+        }
+    }
+
     fn pass_dead_letter(
         &self,
         worker: &mut Worker,
@@ -199,7 +215,7 @@ impl Broker {
         // It is nobody's message: it follows what runs beside a canary.
         worker.refresh(self);
         let envelope = Envelope { topic: topic.clone(), retain: false, ..queued.message.envelope().clone() };
-        let message = queued.message.with_envelope(envelope);
+        let message = self.with_notes(queued, envelope);
         let route = self.route_of(worker, topic);
         let route = self.way_to_queue(worker, now, route)?;
         let scope = Scope { listener: "".into(), protocol: Protocol::Module, identity: None };

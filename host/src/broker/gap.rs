@@ -50,7 +50,8 @@ pub struct Sent {
 
 /// An entry as the store gave it back.
 pub(super) fn queued(loaded: LoadedEntry, sent: Sent) -> Queued {
-    let LoadedEntry { entry, message, failures, .. } = loaded;
+    let LoadedEntry { entry, message, failures, notes, .. } = loaded;
+    let is_handled = failures > 0 || notes.is_some();
     Queued {
         number: entry.number,
         guarantee: entry.guarantee,
@@ -60,7 +61,7 @@ pub(super) fn queued(loaded: LoadedEntry, sent: Sent) -> Queued {
         stored: true,
         duplicate: entry.number <= sent.perhaps_to,
         under_way: entry.number <= sent.under_way_to,
-        handling: (failures > 0).then(|| Box::new(Handling { failures, ..Default::default() })),
+        handling: is_handled.then(|| Box::new(Handling { failures, notes, ..Default::default() })),
         ..Queued::new(message)
     }
 }

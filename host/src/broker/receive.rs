@@ -345,7 +345,7 @@ impl Broker {
                     continue;
                 }
                 if queued.stored {
-                    worker.later.change(Change::QueuedFailed(mailbox.id, queued.number, handling.failures));
+                    worker.later.change(handling.kept(mailbox.id, queued.number));
                 }
             }
             mailbox.put_back(&mut state, queued);

@@ -2,7 +2,7 @@
 
 use super::change::{Change, MailboxId, ModuleVersion};
 use super::removals::Run;
-use super::row::{Counters, Row, StateRow, VersionRow, seal, unseal};
+use super::row::{Counters, FailedRow, Row, StateRow, VersionRow, seal, unseal};
 use super::tables::{COUNTERS_KEY, Key, Table, behind};
 use redb::{ReadableTable, WriteTransaction};
 use std::ops::Bound;
@@ -66,7 +66,7 @@ impl<'t> Batch<'t> {
             Change::Logged(id, _) if self.log_gone.reaches(None, *id) => self.remove_gone()?,
             Change::Queued(id, entry) if self.queue_gone.reaches(Some(*id), entry.number) => self.remove_gone()?,
             Change::QueuedHandle(id, number, _)
-            | Change::QueuedFailed(id, number, _)
+            | Change::QueuedFailed(id, number, ..)
             | Change::QueuedReceived(id, number)
                 if self.queue_gone.reaches(Some(*id), *number) =>
             {
@@ -107,8 +107,9 @@ impl<'t> Batch<'t> {
                 self.put(Table::Handles, key.number(*id).then_number(*number), handle)
             }
             Change::QueuedReceived(id, number) => self.put(Table::Received, key.number(*id).then_number(*number), &()),
-            Change::QueuedFailed(id, number, failures) => {
-                self.put(Table::Failures, key.number(*id).then_number(*number), failures)
+            Change::QueuedFailed(id, number, failures, notes) => {
+                let row = FailedRow { failures: *failures, notes: notes.as_deref().unwrap_or_default() };
+                self.put(Table::Failures, key.number(*id).then_number(*number), &row)
             }
             Change::Queue(id, record) => self.put(Table::Queues, key.number(*id), &**record),
             Change::Tag(link, tag) => self.put(Table::Tags, key.name(link).then_bytes(tag), &()),

@@ -1,7 +1,7 @@
 //! The closed list of facts worth keeping. Whoever changes the broker's durable state says it in these words.
 
 use crate::client::{Client, Departure};
-use crate::dialogue::Subscription;
+use crate::dialogue::{Notes, Subscription};
 use crate::message::{Guarantee, Message, Time, Will};
 use std::sync::Arc;
 
@@ -39,8 +39,8 @@ pub enum Change {
     QueuedHandle(MailboxId, u64, u16),
     /// The receiver of exactly-once said that it has the entry with this number.
     QueuedReceived(MailboxId, u64),
-    /// So many attempts to have the entry with this number dealt with have failed.
-    QueuedFailed(MailboxId, u64, u32),
+    /// So many attempts to have the entry with this number dealt with have failed, and this was written on it.
+    QueuedFailed(MailboxId, u64, u32, Option<Notes>),
     /// The mailbox is a queue, with these settings.
     Queue(MailboxId, Box<QueueRecord>),
     /// An exactly-once publication under this tag of this link was taken, and its publisher does not know it yet.

@@ -44,7 +44,7 @@ impl Coalescer {
                     false
                 }
                 Change::QueuedHandle(mailbox, number, _)
-                | Change::QueuedFailed(mailbox, number, _)
+                | Change::QueuedFailed(mailbox, number, ..)
                 | Change::QueuedReceived(mailbox, number) => self.queue_gone.contains_key(&(*mailbox, *number)),
                 Change::Queued(mailbox, entry) => self.queue_gone.get(&(*mailbox, entry.number)).is_some_and(|end| {
                     self.skip[*end] = true;

@@ -3,10 +3,12 @@
 use super::apply::Batch;
 use super::change::{MailboxId, MailboxRecord, ModuleRecord, ModuleVersion, QueueEntry, QueueRecord, WillRecord};
 use super::encoding::Damage;
-use super::page::{Several, Sharing, fetch};
-use super::row::{Counters, Row, StateRow, VersionRow, unseal};
-use super::tables::{COUNTERS_KEY, STARTS_KEY, Table, leading_number, name_and_rest, number_and_handle, two_numbers};
-use crate::dialogue::Subscription;
+use super::page::{ReadOnly, Several, Sharing, fetch};
+use super::row::{Counters, FailedRow, Row, StateRow, VersionRow, unseal};
+use super::tables::{
+    COUNTERS_KEY, Key, STARTS_KEY, Table, leading_number, name_and_rest, number_and_handle, two_numbers,
+};
+use crate::dialogue::{Notes, Subscription};
 use crate::message::{Message, Time};
 use hashbrown::HashMap;
 use redb::{Database, ReadTransaction, ReadableDatabase, ReadableTable, ReadableTableMetadata};
@@ -113,6 +115,15 @@ pub struct LoadedEntry {
     pub received: bool,
     /// Attempts to have it dealt with that failed.
     pub failures: u32,
+    /// What receivers wrote on it.
+    pub notes: Option<Notes>,
+}
+
+impl LoadedEntry {
+    /// Bytes that it takes, roughly.
+    pub(super) fn size(&self) -> usize {
+        self.message.size() + self.notes.as_deref().map_or(0, <[u8]>::len)
+    }
 }
 
 /// A value that a module keeps.
@@ -331,6 +342,7 @@ impl Loader {
         let (mut messages_of_all, mut bytes_of_all) = (0, 0);
         let mut shared = HashMap::<u64, (Message, u64)>::new();
         let log = self.transaction.open_table(Table::Log.definition())?;
+        let failed = self.transaction.open_table(Table::Failures.definition())?;
         for (place, entries) in heads.into_iter().enumerate() {
             let (mut bytes, mut count) = (0, 0);
             let id = self.loaded.mailboxes[place].id;
@@ -356,9 +368,12 @@ impl Loader {
                             shared.entry(entry.log_id).or_insert_with(|| (message.clone(), 1));
                         }
                         self.given(message.given_publisher(), entry.log_id);
-                        (bytes, count) = (bytes + message.size(), count + 1);
-                        (messages_of_all, bytes_of_all) = (messages_of_all + 1, bytes_of_all + message.size());
-                        let entry = LoadedEntry { entry, message, handle: None, received: false, failures: 0 };
+                        // What was written on it is read later, and takes its part of the room.
+                        let size = message.size() + row_length(&failed, id, entry.number)?;
+                        (bytes, count) = (bytes + size, count + 1);
+                        (messages_of_all, bytes_of_all) = (messages_of_all + 1, bytes_of_all + size);
+                        let (failures, notes) = (0, None);
+                        let entry = LoadedEntry { entry, message, handle: None, received: false, failures, notes };
                         self.loaded.mailboxes[place].queue.push(entry);
                     }
                     Err(damage) => self.entry_is_damaged(id, &entry, damage)?,
@@ -457,13 +472,17 @@ impl Loader {
                 Verdict::Keep
             }))
         })?;
-        self.each(Table::Failures, parse(Table::Failures), |this, key, failures: u32| {
+        let failed = |key: &[u8], row: &[u8]| {
+            let failed: FailedRow<'_> = unseal(Table::Failures, key, row)?;
+            Ok((failed.failures, failed.notes()))
+        };
+        self.each(Table::Failures, failed, |this, key, (failures, notes)| {
             let (id, number) = two_numbers(key)?;
             if this.mailbox(id).and_then(|mailbox| mailbox.rest).is_some_and(|rest| number > rest.after) {
                 return Ok(Verdict::Keep);
             }
             Ok(this.entry(id, number).map_or(Verdict::Drop, |entry| {
-                entry.failures = failures;
+                (entry.failures, entry.notes) = (failures, notes);
                 Verdict::Keep
             }))
         })?;
@@ -599,4 +618,13 @@ impl Loader {
 /// Takes a row apart that borrows nothing.
 fn parse<R: for<'a> Row<'a>>(table: Table) -> impl Fn(&[u8], &[u8]) -> std::result::Result<R, Damage> {
     move |key, row| unseal(table, key, row)
+}
+
+/// Bytes of what stands about an entry in this table.
+fn row_length(table: &ReadOnly, mailbox: MailboxId, number: u64) -> Result<usize> {
+    if table.is_empty()? {
+        return Ok(0);
+    }
+    let row = table.get(Key::default().number(mailbox).then_number(number).bytes())?;
+    Ok(row.map_or(0, |row| row.value().len()))
 }

@@ -4,7 +4,7 @@
 use super::change::{MailboxId, QueueEntry};
 use super::encoding::Damage;
 use super::load::LoadedEntry;
-use super::row::unseal;
+use super::row::{FailedRow, unseal};
 use super::tables::{Key, Table, two_numbers};
 use crate::message::Message;
 use hashbrown::HashMap;
@@ -85,7 +85,7 @@ fn read_rows(
         let number = two_numbers(key).map_or(page.to, |(_, number)| number);
         match entry(&beside, key, row, (several, before))? {
             Ok(entry) => {
-                bytes += entry.message.size();
+                bytes += entry.size();
                 page.entries.push(entry);
             }
             Err(damage) => {
@@ -132,9 +132,11 @@ fn entry(
         Ok(message) => message,
         Err(damage) => return Ok(Err(damage)),
     };
-    let failures = beside.failures.get(key)?;
-    let failures = failures.and_then(|row| unseal(Table::Failures, key, row.value()).ok()).unwrap_or(0);
-    Ok(Ok(LoadedEntry { entry, message, handle: None, received: false, failures }))
+    let row = beside.failures.get(key)?;
+    let failed: Option<FailedRow<'_>> = row.as_ref().and_then(|row| unseal(Table::Failures, key, row.value()).ok());
+    let failed = failed.unwrap_or_default();
+    let (failures, notes) = (failed.failures, failed.notes());
+    Ok(Ok(LoadedEntry { entry, message, handle: None, received: false, failures, notes }))
 }
 
 /// The message of an entry that is read for the first time.

@@ -8,7 +8,7 @@ use super::change::{Configured, MailboxRecord, ModuleRecord, QueueEntry, QueueRe
 use super::encoding::{Damage, Decoder, bytes, number, option, text};
 use super::tables::Table;
 use crate::client::{Client, Departure, Protocol, Scope};
-use crate::dialogue::{RetainHandling, SubscribeOptions, Subscription};
+use crate::dialogue::{Notes, RetainHandling, SubscribeOptions, Subscription};
 use crate::message::{Bare, Envelope, Guarantee, Message, Properties, Time, Will};
 use crate::topic::{self, Filter, Topic};
 use std::sync::Arc;
@@ -290,6 +290,32 @@ impl Row<'_> for QueueEntry {
             name: from.option(Decoder::text)?.map(Arc::from),
             identifiers: from.list(Decoder::small)?.into_iter().collect(),
         })
+    }
+}
+
+/// What receivers did with an entry of a queue.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct FailedRow<'a> {
+    /// Attempts that failed.
+    pub failures: u32,
+    /// What they wrote on it. Rows of earlier versions end before, as those do on which nothing was written.
+    pub notes: &'a [u8],
+}
+
+impl FailedRow<'_> {
+    /// What was written, if anything.
+    pub fn notes(&self) -> Option<Notes> {
+        (!self.notes.is_empty()).then(|| Notes::new(self.notes.to_vec()))
+    }
+}
+
+impl<'a> Row<'a> for FailedRow<'a> {
+    fn encode(&self, out: &mut Vec<u8>) {
+        number(out, u64::from(self.failures));
+        out.extend_from_slice(self.notes);
+    }
+    fn decode(from: &mut Decoder<'a>) -> Result<Self, Damage> {
+        Ok(Self { failures: from.small()?, notes: from.rest() })
     }
 }
 

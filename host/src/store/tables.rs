@@ -49,7 +49,7 @@ pub(super) enum Table {
     State = 13,
     /// Table and key of a row that was not what was once written: its bytes, set aside.
     Damaged = 14,
-    /// Mailbox, number: failed attempts to have that entry dealt with.
+    /// Mailbox, number: failed attempts to have that entry dealt with, and what receivers wrote on it.
     Failures = 15,
     /// Mailbox that is a queue.
     Queues = 16,

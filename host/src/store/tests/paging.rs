@@ -1,6 +1,7 @@
 //! Long queues: a part of them is read at start, the rest when it is asked for.
 
 use super::*;
+use crate::dialogue::Notes;
 use std::sync::mpsc;
 
 const MANY: u64 = 5_000;
@@ -13,7 +14,7 @@ fn long_queues(mailboxes: u64) -> Disk {
         let logged = Change::Logged(id, message("t", &id.to_string()));
         store.submit([logged].into_iter().chain((1..=mailboxes).map(|mailbox| queued(mailbox, id, id))));
     }
-    store.submit([Change::QueuedFailed(1, MANY, 3)]);
+    store.submit([Change::QueuedFailed(1, MANY, 3, Some(Notes::new(b"why".into())))]);
     assert!(store.close());
     disk
 }
@@ -37,7 +38,9 @@ fn a_long_queue_is_read_page_by_page() {
         after = page.to;
         for entry in page.entries {
             assert_eq!(entry.message.payload(), entry.entry.number.to_string().as_bytes());
-            assert_eq!(entry.failures, if entry.entry.number == MANY { 3 } else { 0 });
+            let is_last = entry.entry.number == MANY;
+            assert_eq!(entry.failures, if is_last { 3 } else { 0 });
+            assert_eq!(entry.notes.as_deref(), is_last.then_some(&b"why"[..]));
             assert!(entry.message.drop_log_use());
             numbers.push(entry.entry.number);
         }
@@ -70,4 +73,34 @@ fn a_damaged_message_is_left_out_of_its_page() {
         numbers.extend(page.entries.iter().map(|entry| entry.entry.number));
     }
     assert!(!numbers.contains(&4999) && numbers.contains(&5000));
+}
+
+/// What receivers wrote on entries takes room, too.
+#[test]
+fn what_is_written_on_entries_counts_among_what_is_read_at_start() {
+    let disk = Disk::default();
+    let (store, _) = open(&disk);
+    store.submit([mailbox(1)]);
+    let notes = Notes::new(vec![7; 65_536]);
+    for id in 1..=200 {
+        let logged = Change::Logged(id, message("t", "m"));
+        store.submit([logged, queued(1, id, id), Change::QueuedFailed(1, id, 0, Some(notes.clone()))]);
+    }
+    assert!(store.close());
+    let (store, loaded) = open(&disk);
+    let first = &loaded.mailboxes[0];
+    assert!((60..80).contains(&first.queue.len()), "{}", first.queue.len());
+    assert!(first.queue.iter().all(|entry| entry.notes.as_deref() == Some(&notes[..]) && entry.failures == 0));
+    assert!(store.close());
+}
+
+/// As earlier versions wrote them, which knew no notes.
+#[test]
+fn a_row_of_failures_without_notes_is_a_number() {
+    let (mut old, mut new) = (Vec::new(), Vec::new());
+    row::seal(tables::Table::Failures, b"k", &300_u32, &mut old);
+    row::seal(tables::Table::Failures, b"k", &row::FailedRow { failures: 300, notes: b"" }, &mut new);
+    assert_eq!(old, new);
+    let read: row::FailedRow<'_> = row::unseal(tables::Table::Failures, b"k", &old).unwrap();
+    assert!(read.failures == 300 && read.notes().is_none());
 }
