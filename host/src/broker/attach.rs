@@ -104,11 +104,10 @@ impl Broker {
             return Answer::Say(0, Event::Refused(refusal));
         }
         let expiry_seconds = self.granted_expiry(attach.expiry_seconds);
-        // A will is kept, too: without this its client would never hear an answer.
-        if (expiry_seconds > 0 || attach.will.is_some()) && !self.store.is_healthy() {
-            let reason = "the disk fails: nothing is taken that would have to be kept";
-            return Answer::Say(0, Event::Refused(Refusal::new(RefusalKind::Unavailable, reason)));
-        }
+        let waits = match self.may_come(&client, &attach, expiry_seconds) {
+            Ok(waits) => waits,
+            Err(refusal) => return Answer::Say(0, Event::Refused(refusal)),
+        };
         let will = match attach.will.as_ref().map(|will| self.register_will(worker, now, &client, will)).transpose() {
             Ok(will) => will.flatten(),
             Err(refusal) => return Answer::Say(0, Event::Refused(refusal)),
@@ -133,6 +132,7 @@ impl Broker {
         self.happened(EventKinds::CLIENTS, || Happening::Connected(client.clone()));
         self.metrics.clients_total.add(1);
         let resumed = claimed.resumed;
+        let after = if waits || !resumed { after } else { 0 };
         Answer::Say(after, Event::Attached(Attached { client, resumed, assigned, expiry_seconds, proof }))
     }
 

@@ -192,6 +192,8 @@ impl Broker {
             return Ok(());
         }
         match self.store.is_healthy() {
+            // That makes room.
+            true if !copies && keep == Keep::Delete && !self.store.is_full() => Ok(()),
             true if self.store.is_out_of_space() => Err(Full::Space),
             true => Err(Full::Disk),
             // Of a value that nobody was promised to find again some may be noted for later.

@@ -24,6 +24,7 @@ mod explain;
 mod gap;
 mod handout;
 mod inspect;
+mod keeping;
 mod mailbox;
 mod memory;
 mod open;
@@ -62,6 +63,8 @@ mod worker;
 
 #[cfg(test)]
 mod clock_tests;
+#[cfg(test)]
+mod keeping_tests;
 #[cfg(test)]
 mod paging_tests;
 #[cfg(test)]

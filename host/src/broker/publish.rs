@@ -113,6 +113,11 @@ impl Broker {
         if attachment.mailbox.is_durable() && !self.store.is_healthy() {
             return say(0, Err(Full::Broken.refusal()));
         }
+        if attachment.mailbox.is_durable()
+            && let Err(refusal) = self.may_keep_little()
+        {
+            return say(0, Err(refusal));
+        }
         state.seen.insert(handle);
         Ok(())
     }

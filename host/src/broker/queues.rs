@@ -212,9 +212,12 @@ impl Broker {
         if self.directory.len() >= self.limits.mailboxes_max || self.directory.queues() >= self.limits.queues_max {
             return Err(Refusal::new(RefusalKind::QuotaExceeded, "no more queues are made"));
         }
+        let expiry_seconds = if is_temporary(topic.as_str()) { 0 } else { u32::MAX };
+        if expiry_seconds > 0 {
+            self.may_keep_more()?;
+        }
         let id = self.directory.next_id();
         let client = Arc::new(owner(topic.as_str()));
-        let expiry_seconds = if is_temporary(topic.as_str()) { 0 } else { u32::MAX };
         let mailbox = Arc::new(Mailbox::new(id, client.clone(), false, expiry_seconds));
         mailbox.set_consumed(true);
         if expiry_seconds == 0 {
@@ -322,6 +325,9 @@ impl Broker {
         };
         let bound = without(&record.bindings, &before.bindings);
         let unbound = without(&before.bindings, &record.bindings);
+        if !bound.is_empty() {
+            self.may_keep_more()?;
+        }
         let after = self.keep_as(&mailbox, Vec::new(), record, (bound, Some(client)), &unbound);
         Ok(Changed { after, how: How::Changed, info: info(&mailbox) })
     }

@@ -329,7 +329,7 @@ impl Broker {
     /// at-most-once is left to be fetched as it is sent.
     ///
     /// # Errors
-    /// It does not fit into the queue.
+    /// It does not fit into the queue, or on the disk.
     #[expect(clippy::too_many_arguments, reason = "one step of a subscription, with all that it knows")]
     pub(super) fn find_retained(
         &self,
@@ -349,6 +349,9 @@ impl Broker {
                 if bounded && replay.chosen.is_none() && is_other(mailbox, &replay.subscription, &message) {
                     found.others = true;
                     continue;
+                }
+                if bounded {
+                    self.may_keep_more()?;
                 }
                 if bounded && mailbox.is_full_with(&self.limits, found.copies.len(), found.bytes) {
                     let reason = "the retained messages do not fit into the queue";

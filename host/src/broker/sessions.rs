@@ -95,6 +95,7 @@ impl Broker {
             if self.directory.len() >= self.limits.mailboxes_max {
                 return Err(Refusal::new(RefusalKind::QuotaExceeded, "no more clients are taken"));
             }
+            self.may_keep_more()?;
             let seconds = self.limits.expiry_seconds_max;
             let mailbox = Arc::new(Mailbox::new(self.directory.next_id(), client.clone(), false, seconds));
             mailbox.set_consumed(true);
@@ -409,6 +410,7 @@ impl Broker {
     ) -> Result<Sequence, Refusal> {
         worker.refresh_for(self, &client.id);
         self.may_claim(client)?;
+        self.may_keep_will(will)?;
         let will = self.register_will(worker, now, client, will)?;
         let mut staged = worker.stage();
         match will {

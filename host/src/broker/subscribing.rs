@@ -186,6 +186,9 @@ impl Broker {
             }
             is_new
         };
+        if is_new && mailbox.is_durable() {
+            self.may_keep_more()?;
+        }
         if is_new && self.metrics.subscriptions.get() >= self.limits.subscriptions_max as i64 {
             return Err(Refusal::new(RefusalKind::QuotaExceeded, "there are too many subscriptions"));
         }

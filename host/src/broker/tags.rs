@@ -102,6 +102,9 @@ impl Broker {
         if of_link >= self.limits.unreleased_max || *count >= self.limits.mailboxes_max || is_closed_for_more {
             return Admission::Full(Refusal::new(RefusalKind::QuotaExceeded, "too many messages are not settled"));
         }
+        if let Err(refusal) = self.may_keep_little() {
+            return Admission::Full(refusal);
+        }
         owner.publishing += 1;
         Admission::New(Slot { link, tag })
     }

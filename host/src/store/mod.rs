@@ -70,7 +70,7 @@ pub struct Limits {
     pub batch_bytes_max: usize,
     /// Changes waiting for the disk from which on [`Store::is_full`] asks for patience. Default 262,144.
     pub backlog_changes_max: usize,
-    /// The same in bytes. Default 64 MiB.
+    /// The same in bytes, or half of the reserve if that is less. Default 64 MiB.
     pub backlog_bytes_max: usize,
     /// How long changes that nobody waits for may gather. Default 10 ms: a crash that comes before brings deliveries back
     /// whose receivers had settled them so shortly before, as at-least-once has it.
@@ -169,7 +169,7 @@ impl Store {
         let mut low = false;
         let (database, (loaded, counters, several)) = match open() {
             // The disk may be full: to begin takes a page or two.
-            Err(OpenError::Unusable { .. }) if opener.reserve.give_up() => {
+            Err(OpenError::Unusable { .. }) if opener.reserve.give_up().is_some() => {
                 low = true;
                 open()?
             }
@@ -181,7 +181,8 @@ impl Store {
         // The reserve may have been used up before this start: then what is left has to do for emptying queues.
         let low = low || aside.as_ref().is_err_and(reserve::is_full);
         match aside {
-            _ if low => shared.begin_low(),
+            // Whatever is left belongs to those who empty queues.
+            _ if low => shared.begin_low(0),
             Ok(()) => {}
             Err(error) => tracing::warn!(%error, "no room can be set aside for a full disk"),
         }
@@ -268,6 +269,12 @@ impl Store {
     /// Whether the disk is full: the reserve is used up, and no more was deleted than written since.
     pub fn is_out_of_space(&self) -> bool {
         self.0.shared.is_out_of_space()
+    }
+
+    /// Whether something little may be taken on a full disk: as long as no more than a quarter of the reserve went for such.
+    /// The rest is for what settles and deletes.
+    pub fn has_room_for_little(&self) -> bool {
+        self.is_healthy() && self.0.shared.has_room_for_little()
     }
 
     /// Waits until all that was submitted so far is on disk; false: the store fails or `patience` is over.

@@ -19,8 +19,8 @@ pub(super) trait Reserve: Send {
     fn set_aside(&self) -> io::Result<()>;
     /// Sets aside as much of it as can be had; an error: next to nothing.
     fn set_aside_some(&self) -> io::Result<()>;
-    /// Gives it back; false: there was none.
-    fn give_up(&self) -> bool;
+    /// Gives it back; none: there was none. How many bytes that were.
+    fn give_up(&self) -> Option<u64>;
 }
 
 /// For storage that has none.
@@ -35,8 +35,8 @@ impl Reserve for NoReserve {
         Ok(())
     }
 
-    fn give_up(&self) -> bool {
-        false
+    fn give_up(&self) -> Option<u64> {
+        None
     }
 }
 
@@ -63,8 +63,9 @@ impl Reserve for ReserveFile {
         Ok(())
     }
 
-    fn give_up(&self) -> bool {
-        fs::remove_file(&self.path).is_ok()
+    fn give_up(&self) -> Option<u64> {
+        let bytes = fs::metadata(&self.path).ok()?.len();
+        fs::remove_file(&self.path).ok().map(|()| bytes)
     }
 }
 

@@ -46,6 +46,10 @@ pub(super) struct Shared {
     pub(super) low: AtomicBool,
     /// While it is: bytes of rows that were removed, less those that were written.
     pub(super) freed: AtomicI64,
+    /// While it is: how far that may go below zero for little things.
+    little: AtomicI64,
+    /// What waits when the disk turns out to be full is written out of the reserve: half of that is for those who empty queues.
+    backlog_bytes_max: usize,
     callbacks: RwLock<Vec<Callback>>,
     durability: Durability,
     pub limits: Limits,
@@ -92,7 +96,10 @@ impl Shared {
             awaited: false,
             closing: false,
         };
+        let half = usize::try_from(limits.reserve_bytes / 2).ok().filter(|half| *half > 0);
+        let backlog_bytes_max = limits.backlog_bytes_max.min(half.unwrap_or(usize::MAX));
         Self {
+            backlog_bytes_max,
             pending: Mutex::new(pending),
             wake: Condvar::new(),
             done: Condvar::new(),
@@ -104,6 +111,7 @@ impl Shared {
             misplaced: AtomicBool::new(false),
             low: AtomicBool::new(false),
             freed: AtomicI64::new(0),
+            little: AtomicI64::new(0),
             callbacks: RwLock::new(Vec::new()),
             durability,
             limits,
@@ -195,12 +203,20 @@ impl Shared {
 
     pub fn is_full(&self) -> bool {
         self.backlog() >= self.limits.backlog_changes_max
-            || self.backlog_bytes.load(Ordering::Relaxed) >= self.limits.backlog_bytes_max
+            || self.backlog_bytes.load(Ordering::Relaxed) >= self.backlog_bytes_max
     }
 
     pub fn is_out_of_space(&self) -> bool {
-        let spare = || self.freed.load(Ordering::Relaxed) - self.backlog_bytes.load(Ordering::Relaxed) as i64;
-        self.low.load(Ordering::Relaxed) && spare() < SPARE_BYTES
+        self.low.load(Ordering::Relaxed) && self.spare() < SPARE_BYTES
+    }
+
+    pub fn has_room_for_little(&self) -> bool {
+        !self.low.load(Ordering::Relaxed) || self.spare() > -self.little.load(Ordering::Relaxed)
+    }
+
+    /// On a full disk: bytes that went, less those that came or are about to.
+    fn spare(&self) -> i64 {
+        self.freed.load(Ordering::Relaxed) - self.backlog_bytes.load(Ordering::Relaxed) as i64
     }
 
     pub fn on_commit(&self, callback: Callback) {
@@ -267,13 +283,14 @@ impl Shared {
         }
     }
 
-    /// The reserve was given back.
-    pub fn begin_low(&self) {
+    /// The reserve was given back, of so many bytes.
+    pub fn begin_low(&self, bytes: u64) {
         tracing::error!(
             "the disk is full: what would have to be kept is refused until it has room; the reserve is used to finish what \
              was begun and to empty queues"
         );
         self.freed.store(0, Ordering::Relaxed);
+        self.little.store(i64::try_from(bytes / 4).unwrap_or(i64::MAX), Ordering::Relaxed);
         self.low.store(true, Ordering::Release);
     }
 

@@ -25,6 +25,9 @@ use std::time::{Duration, Instant};
 /// How often a writer with nothing to do looks whether its file is still there.
 const LOOK_INTERVAL: Duration = Duration::from_secs(1);
 
+/// Changes and bytes of a batch where larger ones find no room: what they free is there for the next one.
+const NARROW: (usize, usize) = (64, 64 << 10);
+
 /// The thread's own things.
 pub(super) struct Writer {
     shared: Arc<Shared>,
@@ -43,6 +46,8 @@ pub(super) struct Writer {
     last_chance: bool,
     /// An attempt has failed, and nothing was committed since.
     unsure: bool,
+    /// The disk had no room for a batch, and no reserve: smaller ones may fit.
+    is_narrow: bool,
 }
 
 impl Writer {
@@ -60,6 +65,7 @@ impl Writer {
             sequence: 0,
             last_chance: false,
             unsure: false,
+            is_narrow: false,
         }
     }
 
@@ -76,11 +82,8 @@ impl Writer {
         while self.take() {
             let mut done = 0;
             while done < self.units.len() {
-                let end = self.batch_end(done);
+                let Some(end) = self.commit_from(done) else { return };
                 let changes = self.start_of(done)..self.units[end - 1].end;
-                if !self.commit(changes.clone()) {
-                    return;
-                }
                 let bytes = self.units[done..end].iter().map(|unit| unit.bytes).sum();
                 if end == self.units.len() {
                     self.shared.pending.lock().in_hand_since = None;
@@ -187,9 +190,10 @@ impl Writer {
     }
 
     /// Takes room for a full disk again, once it is to be had.
-    fn set_aside(&self) {
+    fn set_aside(&mut self) {
         if self.opener.reserve.set_aside().is_ok() {
             tracing::info!("the disk has room again");
+            self.is_narrow = false;
             self.shared.low.store(false, Ordering::Release);
             self.shared.tell();
         }
@@ -198,11 +202,15 @@ impl Writer {
     /// The units from `first` to before the returned one fit a batch. One that is too large is a batch by itself.
     fn batch_end(&self, first: usize) -> usize {
         let limits = &self.shared.limits;
+        let (changes_max, bytes_max) = match self.is_narrow {
+            true => NARROW,
+            false => (limits.batch_changes_max, limits.batch_bytes_max),
+        };
         let start = self.start_of(first);
         let mut bytes = 0;
         for (place, unit) in self.units.iter().enumerate().skip(first) {
             bytes += unit.bytes;
-            let full = unit.end - start > limits.batch_changes_max || bytes > limits.batch_bytes_max;
+            let full = unit.end - start > changes_max || bytes > bytes_max;
             if full && place > first {
                 return place;
             }
@@ -214,16 +222,18 @@ impl Writer {
         unit.checked_sub(1).map_or(0, |before| self.units[before].end)
     }
 
-    /// Tries until it is on disk; false: the store is closed before that.
-    fn commit(&mut self, changes: Range<usize>) -> bool {
+    /// Tries until a batch that begins with this unit is on disk. Where it ends; none: the store is closed before that.
+    fn commit_from(&mut self, first: usize) -> Option<usize> {
         loop {
-            let attempt = catch_unwind(AssertUnwindSafe(|| self.attempt(changes.clone())));
+            let end = self.batch_end(first);
+            let changes = self.start_of(first)..self.units[end - 1].end;
+            let attempt = catch_unwind(AssertUnwindSafe(|| self.attempt(changes)));
             match attempt.unwrap_or_else(|_| Err(corrupted("the database panicked"))) {
-                Ok(()) => return true,
+                Ok(()) => return Some(end),
                 Err(error) => self.fail(&error),
             }
             if !self.recover() {
-                return false;
+                return None;
             }
         }
     }
@@ -280,8 +290,12 @@ impl Writer {
     fn fail(&mut self, error: &redb::Error) {
         self.unsure = true;
         let is_full = matches!(error, redb::Error::Io(error) if is_full(error));
-        if is_full && self.opener.reserve.give_up() {
-            self.shared.begin_low();
+        if is_full {
+            match self.opener.reserve.give_up() {
+                Some(bytes) => self.shared.begin_low(bytes),
+                // Not even the reserve is enough for it.
+                None => self.is_narrow = true,
+            }
         }
         if self.shared.healthy.swap(false, Ordering::AcqRel) {
             tracing::error!(%error, "the store fails; nothing durable is acknowledged until it works again");

@@ -71,6 +71,7 @@ impl Modules {
             return Err(DeployError::Digest { expected: expected.to_owned(), actual: (*digest).into() });
         }
         inner.check_signature(bytes, options.signature.as_deref())?;
+        inner.check_space()?;
         let _deploying = inner.deploying();
         let begun = inner.begin(name)?;
         if let Some(percent) = options.canary {
@@ -115,6 +116,7 @@ impl Modules {
     /// is asked, or that was asked last. One that was off is on then.
     pub fn configure(&self, name: &str, config: &str) -> Result<Deployed, DeployError> {
         let inner = self.inner();
+        inner.check_space()?;
         let (mut made, mut tries) = (None, Tries::new());
         loop {
             let changing = inner.changing();
@@ -138,6 +140,11 @@ impl Modules {
 }
 
 impl Inner {
+    /// A version is kept; on a full disk it would take what is there for emptying queues.
+    fn check_space(&self) -> Result<(), DeployError> {
+        if self.store().is_out_of_space() { Err(DeployError::DiskFull) } else { Ok(()) }
+    }
+
     fn begin(&self, name: &str) -> Result<Begun, DeployError> {
         let known = self.registry().lock().entries.get(name).cloned();
         match known {

@@ -141,6 +141,9 @@ pub enum DeployError {
     /// The change is not on disk; the module runs as before.
     #[error("the store does not take the change at the moment")]
     Store,
+    /// Nothing that would have to be kept is taken; the module runs as before.
+    #[error("the disk is full: the version cannot be kept")]
+    DiskFull,
     /// While its component was compiled.
     #[error("`{0}` was switched off while this component was compiled, and stays off; deploy it again to switch it on")]
     SwitchedOff(String),
@@ -171,7 +174,7 @@ impl DeployError {
     /// Whether the same request may succeed later.
     pub fn is_temporary(&self) -> bool {
         let overtaken = matches!(self, Self::SwitchedOff(_) | Self::Removed(_) | Self::Overtaken { .. });
-        overtaken || matches!(self, Self::Store | Self::NotRead | Self::NoCompiler(_))
+        overtaken || matches!(self, Self::Store | Self::DiskFull | Self::NotRead | Self::NoCompiler(_))
     }
 
     /// Whether what was sent is larger than may be.

@@ -7,7 +7,7 @@ mod failures;
 mod files;
 mod paging;
 mod power;
-mod reserve;
+pub(crate) mod reserve;
 mod restart;
 pub(crate) mod simulated_disk;
 

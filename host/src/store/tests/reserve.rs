@@ -20,11 +20,73 @@ impl Reserve for Room {
         self.set_aside()
     }
 
-    fn give_up(&self) -> bool {
+    fn give_up(&self) -> Option<u64> {
         self.disk.set_capacity(None);
         self.is_full.swap(true, Ordering::Relaxed);
-        true
+        Some(1 << 20)
     }
+}
+
+/// A store on a disk that was full at the start and has room for what is written all the same.
+pub(crate) fn open_on_a_full_disk(disk: &Disk, metrics: Arc<Metrics>) -> (Store, Loaded) {
+    let backend = disk.clone();
+    let mut opener = Opener::backend(move || Ok(backend.clone()), limits().cache_bytes);
+    opener.reserve = Box::new(Room { disk: disk.clone(), is_full: Arc::new(AtomicBool::new(true)) });
+    Store::start(opener, &limits(), Durability::Commit, metrics, Time(0)).unwrap()
+}
+
+/// Batches that find no room were tried again as they were, for ever.
+#[test]
+fn where_a_batch_has_no_room_smaller_ones_are_tried() {
+    let disk = Disk::default();
+    let (store, _) = open(&disk);
+    let payload = "x".repeat(60_000);
+    store.submit([mailbox(1)]);
+    for id in 1..=40 {
+        store.submit([Change::Logged(id, message("t", &payload)), queued(1, id, id)]);
+    }
+    assert!(store.flush_blocking(PATIENCE));
+    store.submit((1..=30).flat_map(|id| [Change::QueuedGone(1, id), Change::LoggedGone(id)]));
+    assert!(store.flush_blocking(PATIENCE));
+    disk.set_capacity(Some(disk.length()));
+    // All of the following are there when the writer comes back.
+    disk.hold_syncs();
+    let first = store.submit([mailbox(2)]);
+    disk.wait_for_held_sync();
+    for id in 41..=100 {
+        store.submit([Change::Logged(id, message("t", &payload)), queued(1, id, id)]);
+    }
+    disk.release_syncs();
+    while store.committed() < first + 5 {
+        assert!(disk.failures() < 100, "{}", store.committed() - first);
+        std::thread::yield_now();
+    }
+    disk.set_capacity(None);
+    while !store.flush_blocking(PATIENCE) {
+        std::thread::yield_now();
+    }
+    assert!(store.close());
+    assert_eq!(open(&disk).1.mailboxes[0].queue.len(), 70);
+}
+
+/// What waits when the disk turns out to be full is written out of the reserve, and must not take all of it.
+#[test]
+fn no_more_waits_for_the_disk_than_half_of_the_reserve() {
+    let disk = Disk::default();
+    let copy = disk.clone();
+    let limits = Limits { reserve_bytes: 1 << 20, ..limits() };
+    let (store, _) =
+        Store::with_backend(move || Ok(copy.clone()), &limits, Durability::Commit, Arc::default(), Time(0)).unwrap();
+    disk.hold_syncs();
+    let mut was_full = Vec::new();
+    for id in 1..=5 {
+        was_full.push(store.is_full());
+        store.submit([Change::Logged(id, message("t", &"x".repeat(120_000)))]);
+    }
+    was_full.push(store.is_full());
+    disk.release_syncs();
+    assert_eq!(was_full, [false, false, false, false, false, true]);
+    assert!(store.flush_blocking(PATIENCE) && !store.is_full());
 }
 
 #[test]

@@ -147,10 +147,12 @@ impl StorageBackend for Disk {
 
     fn set_len(&self, len: u64) -> io::Result<()> {
         self.operation()?;
-        let capacity = self.0.control.lock().capacity;
-        if capacity.is_some_and(|capacity| len > capacity as u64) {
+        let mut control = self.0.control.lock();
+        if control.capacity.is_some_and(|capacity| len > capacity as u64) {
+            control.failures += 1;
             return Err(io::ErrorKind::StorageFull.into());
         }
+        drop(control);
         self.0.bytes.lock().resize(usize::try_from(len).unwrap(), 0);
         Ok(())
     }

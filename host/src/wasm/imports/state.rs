@@ -153,6 +153,7 @@ impl State {
             return Err(StateError::TooLarge);
         }
         let mut table = self.table.lock();
+        let before = table.get(key, now).map_or(0, |value| value.bytes.len());
         let (answer, new) = change(table.get(key, now));
         let Some((bytes, expires)) = new else { return Ok(answer) };
         if bytes.len() > STATE_VALUE_BYTES_MAX {
@@ -161,7 +162,9 @@ impl State {
         if !keep {
             return Ok(answer);
         }
-        let is_stuck = |store: &Store| store.is_full() || !store.is_healthy();
+        // On a full disk what is there already may change, as long as it takes no more of it.
+        let has_space = |store: &Store| bytes.len() <= before || !store.is_out_of_space();
+        let is_stuck = |store: &Store| store.is_full() || !store.is_healthy() || !has_space(store);
         if table.closed || self.store.as_ref().is_some_and(is_stuck) {
             return Err(StateError::Unavailable);
         }
