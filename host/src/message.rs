@@ -148,7 +148,7 @@ struct Head {
     /// Bytes that a protocol room made of the properties once, for all subscribers.
     encoded_properties: OnceLock<ThinArc<(), u8>>,
     /// Counted as long as the message is there.
-    _weight: weight::Weight,
+    weight: weight::Weight,
 }
 
 // With the length of the payload it is moved by a few instructions, not by a call.
@@ -168,7 +168,7 @@ impl Message {
     fn with(envelope: Envelope, bare: Option<Bare>, publisher: u64, payload: &[u8]) -> Self {
         let properties = envelope.properties.as_ref().map_or(0, |properties| properties.size());
         let head = Head {
-            _weight: weight::Weight::new(payload.len() + envelope.topic.as_str().len() + properties),
+            weight: weight::Weight::new(payload.len() + envelope.topic.as_str().len() + properties),
             envelope,
             bare,
             crossed: OnceLock::new(),
@@ -270,6 +270,11 @@ impl Message {
         160 + self.payload().len()
             + envelope.topic.as_str().len()
             + envelope.properties.as_ref().map_or(0, |properties| properties.size())
+    }
+
+    /// What it adds to [`live_bytes`].
+    pub fn weight(&self) -> usize {
+        self.0.header.header.weight.bytes()
     }
 
     /// Row in the message log; 0: not in it.

@@ -31,6 +31,8 @@ type Sharing<'a> = (&'a Arc<Group>, &'a [(MailboxId, Arc<str>)], &'a [MailboxId]
 pub(super) enum Full {
     /// This queue has no room for a copy above at-most-once.
     Queue(Arc<Mailbox>),
+    /// Messages take too much memory, and something waits in this queue.
+    Memory(Arc<Mailbox>),
     /// So much waits for the disk that nothing more is taken before its next commit.
     Disk,
     /// The disk has no room.
@@ -45,8 +47,10 @@ impl Full {
     /// Whether it is worth to wait: somebody is there who may make room, and it is not the publisher itself.
     pub fn waits_for(&self, publisher: u64) -> bool {
         match self {
-            Self::Queue(mailbox) if !mailbox.is_consumed() => mailbox.is_attached() && mailbox.origin() != publisher,
-            Self::Queue(mailbox) => mailbox.lock().consumers.iter().any(|consumer| consumer.origin != publisher),
+            Self::Queue(mailbox) | Self::Memory(mailbox) => match mailbox.is_consumed() {
+                false => mailbox.is_attached() && mailbox.origin() != publisher,
+                true => mailbox.lock().consumers.iter().any(|consumer| consumer.origin != publisher),
+            },
             Self::Disk => true,
             Self::Space | Self::Broken | Self::Wish(_) => false,
         }
@@ -56,6 +60,7 @@ impl Full {
     pub fn refusal(&self) -> Refusal {
         let reason = match self {
             Self::Queue(_) => "a receiver's queue is full",
+            Self::Memory(_) => "messages take too much memory",
             Self::Disk => "too much waits for the disk",
             Self::Space => "the disk is full",
             Self::Broken => "the disk fails: nothing is taken that would have to be kept",
@@ -107,6 +112,9 @@ impl Broker {
         if promised != Guarantee::AtMostOnce
             && let Some(mailbox) = route.targets.iter().find_map(|target| self.full(now, message, target))
         {
+            if self.is_short() && !mailbox.is_full(&self.limits) {
+                return Err(Full::Memory(mailbox));
+            }
             if mailbox.tells_full() {
                 tracing::warn!(
                     client = %mailbox.lock().client.id.escape_debug(),

@@ -137,6 +137,9 @@ pub struct Limits {
     pub retained_max: usize,
     /// Retained messages that one client has published. Default 1,000,000.
     pub retained_per_client_max: usize,
+    /// Bytes that retained messages may take of [`Self::memory_bytes_max`]; past it no new ones are taken, and none that are
+    /// larger than the ones before them. 0: half of it. Default 0.
+    pub retained_bytes_max: usize,
     /// Mailboxes, attached or not. Default 1,000,000.
     pub mailboxes_max: usize,
     /// Longest time a mailbox outlives its connection, seconds; `u32::MAX`: no bound. Default `u32::MAX`.
@@ -190,6 +193,7 @@ impl Default for Limits {
             subscriptions_max: 10_000_000,
             retained_max: 10_000_000,
             retained_per_client_max: 1_000_000,
+            retained_bytes_max: 0,
             mailboxes_max: 1_000_000,
             expiry_seconds_max: u32::MAX,
             unreleased_max: 65_535,

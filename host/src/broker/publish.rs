@@ -135,8 +135,8 @@ impl Broker {
     /// Whether a connection may wait for room: not for those who wait for it themselves.
     fn may_wait(&self, link: &Link, full: &Full) -> bool {
         match (full, link.outlet.connection()) {
-            (Full::Queue(mailbox), _) if mailbox.lock().blocked.is_in_vain() => false,
-            (Full::Queue(mailbox), Some(connection)) => self.waits.begin(connection, mailbox),
+            (Full::Queue(mailbox) | Full::Memory(mailbox), _) if mailbox.lock().blocked.is_in_vain() => false,
+            (Full::Queue(mailbox) | Full::Memory(mailbox), Some(connection)) => self.waits.begin(connection, mailbox),
             (Full::Disk, _) => !self.waits.is_disk_stuck(self.store.committed()),
             _ => true,
         }
@@ -173,7 +173,7 @@ impl Broker {
         let passed = match passed {
             Passed::Full(_, full) if now.since(publication.since) > self.limits.publisher_wait_milliseconds_max => {
                 match &full {
-                    Full::Queue(mailbox) => mailbox.lock().blocked.give_up(),
+                    Full::Queue(mailbox) | Full::Memory(mailbox) => mailbox.lock().blocked.give_up(),
                     Full::Disk => self.waits.give_up_on_disk(self.store.committed()),
                     Full::Space | Full::Broken | Full::Wish(_) => {}
                 }
@@ -232,7 +232,7 @@ impl Broker {
             {
                 self.metrics.publishers_paused_total.add(1);
                 match full {
-                    Full::Queue(mailbox) => mailbox.lock().blocked.add(&link.outlet),
+                    Full::Queue(mailbox) | Full::Memory(mailbox) => mailbox.lock().blocked.add(&link.outlet),
                     Full::Disk | Full::Space | Full::Broken | Full::Wish(_) => {
                         self.await_answer(self.store.committed() + 1, link.outlet.clone())
                     }

@@ -78,18 +78,38 @@ impl Broker {
             Retention::Leave => Keep::No,
             Retention::Delete => Keep::Delete,
         };
-        let is_new = || !self.retained.contains(message.topic());
+        if matches!(keep, Keep::Set(_)) {
+            self.may_retain(message)?;
+        }
+        Ok(keep)
+    }
+
+    /// Whether a message may become the last value of its topic.
+    fn may_retain(&self, message: &Message) -> Result<(), Refusal> {
+        let refused = |why: &str| Err(Refusal::new(RefusalKind::QuotaExceeded, why));
         // The broker's own values do not count.
-        let is_full = || self.metrics.retained_messages.get() >= self.limits.retained_max as i64;
-        if matches!(keep, Keep::Set(_)) && (is_full() || self.is_short()) && is_new() {
-            return Err(Refusal::new(RefusalKind::QuotaExceeded, "no more retained messages are taken"));
+        let is_full = self.metrics.retained_messages.get() >= self.limits.retained_max as i64;
+        let (all, most) = (self.retained.weight(), self.retained_bytes_max());
+        if is_full || self.is_short() || all + message.weight() > most {
+            let before = self.retained.weight_of(message.topic());
+            // What takes no more than the one before it is no burden.
+            let grows = before.is_none_or(|before| before < message.weight());
+            if is_full && before.is_none() {
+                return refused("no more retained messages are taken");
+            }
+            if grows && all + message.weight() > most + before.unwrap_or(0) {
+                return refused("retained messages take as much memory as they may (broker.retained_bytes_max)");
+            }
+            if grows && self.is_short() {
+                return refused("messages take too much memory: no more retained messages are taken");
+            }
         }
         let owner = message.publisher();
         let has_its_share = || self.retained.owned_by(owner) >= self.limits.retained_per_client_max;
-        if matches!(keep, Keep::Set(_)) && has_its_share() && !self.retained.is_of(message.topic(), owner) {
-            return Err(Refusal::new(RefusalKind::QuotaExceeded, "the client has too many retained messages"));
+        if has_its_share() && !self.retained.is_of(message.topic(), owner) {
+            return refused("the client has too many retained messages");
         }
-        Ok(keep)
+        Ok(())
     }
 
     /// Does it, and notes it for the store.

@@ -24,6 +24,8 @@ pub struct Retained {
     owned: Mutex<HashMap<u64, usize>>,
     /// Bytes of their payloads, without those of the broker's own values.
     bytes: AtomicI64,
+    /// What they add to the memory of all messages, without the broker's own.
+    weight: AtomicI64,
     /// Number of the value that was stored last.
     last: AtomicU64,
     order: Mutex<()>,
@@ -134,11 +136,6 @@ impl Retained {
         kept.get(&ByLevel(topic.clone())).filter(|kept| !kept.message.is_expired(now)).cloned()
     }
 
-    /// Whether a topic has a value, expired or not.
-    pub fn contains(&self, topic: &Topic) -> bool {
-        self.kept.read().contains_key(&ByLevel(topic.clone()))
-    }
-
     /// Stores a value; true if the topic had none.
     pub fn set(&self, message: Message, stored: Time) -> bool {
         let key = ByLevel(message.topic().clone());
@@ -191,8 +188,19 @@ impl Retained {
         self.bytes.load(Order::Relaxed)
     }
 
+    /// What they add to the memory of all messages, but for the broker's own.
+    pub fn weight(&self) -> usize {
+        usize::try_from(self.weight.load(Order::Relaxed)).unwrap_or_default()
+    }
+
+    /// The same of the value of a topic; none: it has none.
+    pub fn weight_of(&self, topic: &Topic) -> Option<usize> {
+        self.kept.read().get(&ByLevel(topic.clone())).map(|kept| kept.message.weight())
+    }
+
     fn count_bytes(&self, message: &Message, sign: i64) {
         if !message.topic().is_reserved() {
+            self.weight.fetch_add(sign * message.weight() as i64, Order::Relaxed);
             self.bytes.fetch_add(sign * message.payload().len() as i64, Order::Relaxed);
         }
     }

@@ -260,6 +260,7 @@ pub(super) const GLOBAL: &[Setting<Config>] = &[
     number!("broker.subscriptions_max", broker.subscriptions_max, 1..=1_000_000_000, "subscriptions"),
     number!("broker.retained_max", broker.retained_max, 0..=1_000_000_000, "messages"),
     number!("broker.retained_per_client_max", broker.retained_per_client_max, 0..=1_000_000_000, "messages"),
+    number!("broker.retained_bytes_max", broker.retained_bytes_max, 0..=1 << 50, "bytes"),
     number!("broker.mailboxes_max", broker.mailboxes_max, 1..=1_000_000_000, "mailboxes"),
     number!("broker.expiry_seconds_max", broker.expiry_seconds_max, 0..=4_294_967_295, "seconds"),
     number!("broker.unreleased_max", broker.unreleased_max, 1..=65_535, "messages"),

@@ -19,6 +19,11 @@ impl Weight {
         LIVE.add(bytes as i64);
         Self(bytes)
     }
+
+    /// How many bytes count.
+    pub fn bytes(&self) -> usize {
+        self.0
+    }
 }
 
 impl Drop for Weight {
