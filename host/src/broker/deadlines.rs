@@ -27,6 +27,8 @@ pub enum Due {
     Tags(Box<str>),
     /// Copies that modules failed on.
     Decision(MailboxId),
+    /// A long queue whose end the store has by then.
+    Long(MailboxId),
 }
 
 /// Deadlines of one thing that are kept, the newest ones: threads may set them in another order than that in which it changed.
@@ -114,6 +116,11 @@ impl Deadlines {
     /// Modules are asked again about copies that they failed on.
     pub fn decision(&self, at: Time, id: MailboxId) {
         self.add(at, Due::Decision(id));
+    }
+
+    /// The end of a long queue is left to the store.
+    pub fn long(&self, at: Time, id: MailboxId) {
+        self.add(at, Due::Long(id));
     }
 
     fn add(&self, at: Time, due: Due) {

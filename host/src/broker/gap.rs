@@ -7,7 +7,7 @@ use super::queued::{NOT_SUBMITTED, Queued};
 use super::told::Told;
 use super::{Broker, Limits};
 use crate::message::Time;
-use crate::store::{LoadedEntry, Page, Rest};
+use crate::store::{LoadedEntry, MailboxId, Page, Rest};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -15,6 +15,12 @@ use std::sync::Arc;
 pub(super) const PAGE: usize = 512;
 /// The next page is asked for when fewer than these are left before the gap.
 const LOW: usize = 256;
+
+/// Entries that stay in memory, however long they are; and of so many that come one looks whether the end can be left.
+const LEAST: usize = 16;
+/// Pause before it is tried again to leave the end of a queue to the store, doubled each time, and how often.
+const AGAIN_MILLISECONDS: u64 = 50;
+const AGAIN_MAX: u8 = 8;
 
 /// More identifiers than these an MQTT connection has not.
 const UNDER_WAY_MAX: u64 = 65_535;
@@ -168,15 +174,28 @@ impl Mailbox {
 impl Mailbox {
     /// Leaves the end of a long queue to the store. Called when an entry was handed to the store, now and then: a queue that
     /// is not long pays one comparison.
-    pub fn page_out(&self, state: &mut State, limits: &Limits) {
-        /// Entries that stay, however long they are.
-        const LEAST: usize = 16;
+    pub fn page_out(&self, state: &mut State, number: u64, limits: &Limits) {
+        // By its number, and not by how many there are: of a large unit all are there when the first one is handed over.
+        let is_due = number.is_multiple_of(LEAST as u64) && self.is_long(state, limits);
+        if is_due && !self.leave_end(state, limits) && state.paged_again == 0 {
+            // The store has not written it yet: it is told all of a subscription's retained messages at once.
+            state.paged_again = 1;
+            self.set_held_long();
+        }
+    }
+
+    fn is_long(&self, state: &State, limits: &Limits) -> bool {
         let (messages, bytes) = (limits.queue_resident_max.max(LEAST), limits.queue_resident_bytes_max);
         let resident = self.size() - state.gap.as_ref().map_or(0, |gap| gap.bytes).min(self.size());
-        let is_long = state.queue.len() >= 2 * messages || resident >= bytes.saturating_mul(2);
-        if !is_long || !state.queue.len().is_multiple_of(LEAST) || state.untold > 0 {
-            return;
+        state.queue.len() >= 2 * messages || resident >= bytes.saturating_mul(2)
+    }
+
+    /// False: nothing could be left.
+    fn leave_end(&self, state: &mut State, limits: &Limits) -> bool {
+        if state.untold > 0 {
+            return false;
         }
+        let (messages, bytes) = (limits.queue_resident_max.max(LEAST), limits.queue_resident_bytes_max);
         let start = match &state.gap {
             Some(gap) => state.queue.partition_point(|queued| queued.number <= gap.rest.after),
             None => {
@@ -188,7 +207,7 @@ impl Mailbox {
                 state.queue.iter().take(messages).take_while(fits).count().max(LEAST)
             }
         };
-        let Some(first) = state.queue.get(start).map(|queued| queued.number) else { return };
+        let Some(first) = state.queue.get(start).map(|queued| queued.number) else { return false };
         let before = match &state.gap {
             Some(gap) => gap.rest.to,
             None => start.checked_sub(1).and_then(|at| state.queue.get(at)).map_or(first - 1, |last| last.number),
@@ -197,7 +216,7 @@ impl Mailbox {
         let under_way = state.held.keys().copied().chain(state.window.iter().map(|flight| flight.queued.number));
         let under_way = under_way.chain(state.unburied.iter().map(|queued| queued.number));
         if under_way.max().is_some_and(|last| last > before) {
-            return;
+            return false;
         }
         let can_be_left = |queued: &&Queued| {
             queued.stored
@@ -213,17 +232,41 @@ impl Mailbox {
             (entries, left, to) = (entries + 1, left + queued.message.size(), queued.number);
         }
         if entries == 0 {
-            return;
+            return false;
         }
         state.queue.drain(start..start + entries);
         let rest = Rest { after: before, to: before, entries: 0 };
         let gap = state.gap.get_or_insert_with(|| Gap::new(rest, Sent::default()));
         gap.rest = Rest { to, entries: gap.rest.entries + entries, ..gap.rest };
         gap.bytes += left;
+        true
+    }
+
+    /// Tries that again; true: it is long still.
+    fn page_out_later(&self, limits: &Limits) -> bool {
+        let mut state = self.lock();
+        while self.is_long(&state, limits) && self.leave_end(&mut state, limits) {}
+        let is_held = !state.gone && self.is_long(&state, limits);
+        state.paged_again = if is_held { state.paged_again + 1 } else { 0 };
+        is_held
     }
 }
 
 impl Broker {
+    /// Leaves the end of a long queue to the store that was not on disk when it came in. A message that somebody else has as well
+    /// stays: after a while nobody looks any more.
+    pub(super) fn page_out_again(&self, now: Time, id: MailboxId) {
+        let Some(mailbox) = self.directory.by_id(id) else { return };
+        if !mailbox.page_out_later(&self.limits) {
+            return;
+        }
+        let mut state = mailbox.lock();
+        match state.paged_again {
+            AGAIN_MAX.. => state.paged_again = 0,
+            times => self.deadlines.long(now.plus_milliseconds(AGAIN_MILLISECONDS << times), id),
+        }
+    }
+
     /// Asks the store for the next entries of a queue.
     pub(super) fn fetch_page(&self, mailbox: &Arc<Mailbox>, range: (u64, u64)) {
         let mailbox = mailbox.clone();

@@ -108,6 +108,8 @@ pub struct Mailbox {
     told_full: AtomicBool,
     /// The window is full: what is above at-most-once has to wait.
     stuck: AtomicBool,
+    /// The queue is long, and its end could not be left to the store when that was tried: it is tried again later.
+    is_held_long: AtomicBool,
     depth: AtomicUsize,
     bytes: AtomicUsize,
     state: Mutex<State>,
@@ -172,6 +174,8 @@ pub struct State {
     pub unburied: VecDeque<Queued>,
     /// Somebody will look at those.
     pub is_burial_due: bool,
+    /// How often it was, or is about to be, tried again to leave its end to the store; 0: nobody is going to.
+    pub paged_again: u8,
     /// How many threads have ended entries and not told the store yet: meanwhile nothing more is left there.
     pub untold: u32,
     /// What receivers said of entries that have come back from the store since: each is held in the name of whoever said it.
@@ -225,6 +229,7 @@ impl Mailbox {
             current: AtomicU64::new(0),
             told_full: AtomicBool::new(false),
             stuck: AtomicBool::new(false),
+            is_held_long: AtomicBool::new(false),
             depth: AtomicUsize::new(0),
             bytes: AtomicUsize::new(0),
             state: Mutex::new(State {
@@ -257,6 +262,7 @@ impl Mailbox {
                 unburied: VecDeque::new(),
                 told: Vec::new(),
                 is_burial_due: false,
+                paged_again: 0,
                 untold: 0,
                 promised: BTreeMap::new(),
                 kept_as: None,
@@ -530,8 +536,19 @@ impl Mailbox {
     pub fn submitted(&self, number: u64, after: Sequence, waits: bool, limits: &super::Limits) -> Submitted {
         let mut state = self.lock();
         let answer = self.place(&mut state, number, after, waits);
-        self.page_out(&mut state, limits);
+        self.page_out(&mut state, number, limits);
         answer
+    }
+
+    /// Says that what is in memory of a long queue could not be left to the store just now.
+    pub fn set_held_long(&self) {
+        self.is_held_long.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether that is so; one that finds it so sees to it.
+    #[inline]
+    pub fn takes_held_long(&self) -> bool {
+        self.is_held_long.load(Ordering::Relaxed) && self.is_held_long.swap(false, Ordering::Relaxed)
     }
 
     fn place(&self, state: &mut State, number: u64, after: Sequence, waits: bool) -> Submitted {

@@ -79,7 +79,7 @@ mod tests {
     use super::super::tests::hall;
     use super::*;
     use crate::broker::Answer;
-    use crate::dialogue::{Event, Publish, Request};
+    use crate::dialogue::{Event, Publish, Request, Subscribe, SubscribeFilter, SubscribeOptions};
     use crate::message::Guarantee;
 
     /// They were read back at a start, and all queues were closed for as long as they were there.
@@ -146,5 +146,15 @@ mod tests {
         assert_eq!(short(&mut hall, &mut peer, "a", 99), Ok(()));
         let refused = Err("messages take too much memory".to_owned());
         assert_eq!(short(&mut hall, &mut peer, "q", 1), refused, "something waits there");
+        hall.broker.memory.is_short.store(true, Ordering::Relaxed);
+        let (mut kept, _) = hall.attach("t", false, 100, 10);
+        let options = SubscribeOptions { guarantee: Guarantee::AtLeastOnce, ..Default::default() };
+        let filters = vec![SubscribeFilter { name: "#".into(), share: None, options }];
+        let answer = hall.ask(&mut kept, Request::Subscribe(Subscribe { handle: 1, filters }));
+        let Answer::Say(_, Event::Subscribed { granted, .. }) = answer else { panic!("{answer:?}") };
+        assert_eq!(
+            granted[0].as_ref().map_err(|refusal| refusal.reason.clone()),
+            Err("messages take too much memory".to_owned())
+        );
     }
 }

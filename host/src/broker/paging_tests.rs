@@ -1,7 +1,8 @@
 //! Rows for long queues: read back page by page after a restart, and forgotten in slices.
 
+use super::Answer;
 use super::tests::{Hall, Peer, hall_at, hall_in};
-use crate::dialogue::{Publish, Request};
+use crate::dialogue::{Publish, Request, Subscribe, SubscribeFilter, SubscribeOptions};
 use crate::message::Guarantee;
 use std::path::Path;
 
@@ -337,6 +338,49 @@ fn a_queue_that_grows_long_is_left_to_the_store_and_comes_back_in_order() {
     assert!(all.into_iter().eq((0..45_000).map(|number: u32| number.to_string())));
     let mailbox = hall.broker.directory.get("s").unwrap();
     assert_eq!((waiting(&hall, "s"), mailbox.size(), hall.take(&subscriber).len()), (0, 0, 0));
+    hall.commit();
+    assert!(hall.broker.store.close());
+    let checked = crate::store::check(directory.path(), &Default::default()).unwrap();
+    assert_eq!((checked.loaded.damaged, checked.messages), (0, 0), "nothing is left in the log");
+}
+
+/// All retained messages for a subscription are handed to the store at once, and it had written none of them when they came in:
+/// they stayed in memory for good.
+#[test]
+fn what_a_subscription_found_retained_is_left_to_the_store_once_that_has_it() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut hall = hall_in(directory.path());
+    let (mut publisher, _) = hall.attach("p", true, 0, 10);
+    for number in 0..15_000 {
+        let (name, guarantee, retain, properties) = (format!("r/{number}"), LEAST, true, None);
+        let (handle, expiry_seconds, payload, name) = (1, None, &b"v"[..], &*name);
+        let publish = Publish { name, guarantee, retain, handle, expiry_seconds, properties, payload };
+        hall.ask(&mut publisher, Request::Publish(publish));
+    }
+    hall.commit();
+    let (mut subscriber, _) = hall.attach("s", false, 5000, 10);
+    let options = SubscribeOptions { guarantee: LEAST, ..Default::default() };
+    let filters = vec![SubscribeFilter { name: "r/#".into(), share: None, options }];
+    let mut answer = hall.ask(&mut subscriber, Request::Subscribe(Subscribe { handle: 1, filters }));
+    while matches!(answer, Answer::Parked) {
+        answer = hall.broker.resume(&mut hall.worker, &mut subscriber.link, hall.now);
+    }
+    hall.lose(&mut subscriber);
+    hall.commit();
+    let mailbox = hall.broker.directory.get("s").unwrap();
+    let resident = || mailbox.lock().queue.len();
+    // The writer lets go of them a moment after it has said that they are on disk.
+    for _ in 0..1_000 {
+        hall.now = hall.now.plus_milliseconds(100);
+        hall.broker.tick(&mut hall.worker, hall.now);
+        if resident() < 8_192 {
+            break;
+        }
+        std::thread::yield_now();
+    }
+    assert!(resident() < 8_192, "{} are in memory", resident());
+    let (mut subscriber, _) = hall.attach("s", false, 5000, 10);
+    assert_eq!(take_all(&mut hall, &mut subscriber, 15_000).len(), 15_000);
     hall.commit();
     assert!(hall.broker.store.close());
     let checked = crate::store::check(directory.path(), &Default::default()).unwrap();

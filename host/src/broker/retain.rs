@@ -2,6 +2,7 @@
 
 use super::Broker;
 use super::attach::Link;
+use super::deliver::Full;
 use super::mailbox::{Mailbox, Replay};
 use super::queued::Queued;
 use super::route::Route;
@@ -349,7 +350,7 @@ impl Broker {
     /// at-most-once is left to be fetched as it is sent.
     ///
     /// # Errors
-    /// It does not fit into the queue, or on the disk.
+    /// It does not fit into the queue, into memory or on the disk.
     #[expect(clippy::too_many_arguments, reason = "one step of a subscription, with all that it knows")]
     pub(super) fn find_retained(
         &self,
@@ -372,6 +373,9 @@ impl Broker {
                 }
                 if bounded {
                     self.may_keep_more()?;
+                    if self.is_short() {
+                        return Err(Full::Memory(mailbox.clone()).refusal());
+                    }
                 }
                 if bounded && mailbox.is_full_with(&self.limits, found.copies.len(), found.bytes) {
                     let reason = "the retained messages do not fit into the queue";

@@ -7,7 +7,7 @@ use super::Broker;
 use super::mailbox::{Mailbox, Submitted};
 use super::wills::Touched;
 use super::worker::Worker;
-use crate::message::Message;
+use crate::message::{Message, Time};
 use crate::store::{Change, MailboxId, Sequence};
 use crate::topic::Topic;
 use smallvec::SmallVec;
@@ -170,6 +170,9 @@ impl Broker {
                 Submitted::Known => {}
                 Submitted::Await(outlet) => self.await_answer(after, outlet),
                 Submitted::Flush(outlet) => worker.touched.push(outlet),
+            }
+            if mailbox.takes_held_long() {
+                self.deadlines.long(Time(0), mailbox.id);
             }
         }
         for message in staged.0.logged.drain(..) {
