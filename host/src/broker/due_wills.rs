@@ -89,6 +89,7 @@ impl Broker {
         else {
             return None;
         };
+        self.wills.count(place, false);
         match std::mem::replace(place, Place::Leaving) {
             Place::Kept(record) => Some((record, how, false)),
             Place::Held(record) => Some((record, how, true)),

@@ -19,7 +19,21 @@ impl Broker {
         if self.store.is_out_of_space() { Err(Full::Space.refusal()) } else { Ok(()) }
     }
 
-    /// The same for something of a few bytes that is over soon, such as the handle of a publication.
+    /// Looks whether something that is kept may have this name, which stands in memory for as long.
+    ///
+    /// # Errors
+    /// It is too long.
+    pub(super) fn may_keep_name(&self, name: &str) -> Result<(), Refusal> {
+        let most = self.limits.kept_name_bytes_max;
+        if name.len() <= most {
+            return Ok(());
+        }
+        let reason =
+            format!("what outlives its connection has a name of up to {most} bytes (broker.kept_name_bytes_max)");
+        Err(Refusal::new(RefusalKind::QuotaExceeded, reason))
+    }
+
+    /// Looks whether there is room on the disk for something of a few bytes that is over soon, such as the handle of a publication.
     ///
     /// # Errors
     /// The disk is full, and so much of that was taken already that what is left of the reserve is for those who empty queues.
@@ -27,11 +41,14 @@ impl Broker {
         if self.store.has_room_for_little() { Ok(()) } else { self.may_keep_more() }
     }
 
-    /// The same for a will.
+    /// The same for a will, and whether there is room in memory.
     ///
     /// # Errors
-    /// The disk is full.
+    /// The disk is full, or all wills take as much memory as they may.
     pub(super) fn may_keep_will(&self, will: &WillRequest) -> Result<(), Refusal> {
+        if self.wills.kept_bytes() + weight(will) > self.limits.memory_bytes_max / 2 {
+            return Err(Refusal::new(RefusalKind::QuotaExceeded, "wills take as much memory as they may"));
+        }
         match weight(will) <= LITTLE_WILL_BYTES {
             true => self.may_keep_little(),
             false => self.may_keep_more(),
@@ -58,6 +75,7 @@ impl Broker {
             return Err(Refusal::new(RefusalKind::Unavailable, reason));
         }
         if expiry_seconds > 0 && old.is_none() {
+            self.may_keep_name(&client.id)?;
             self.may_keep_more()?;
         }
         attach.will.as_ref().map_or(Ok(()), |will| self.may_keep_will(will))?;

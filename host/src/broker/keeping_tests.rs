@@ -189,3 +189,38 @@ fn on_a_disk_that_fails_who_comes_back_without_a_new_will_gets_in() {
     assert_eq!(hall.take(&peer).len(), 2);
     disk.heal();
 }
+
+/// Of a will only the payload was weighed, and only where it was held: others took memory without a bound.
+#[test]
+fn wills_that_wait_have_a_bound_in_bytes() {
+    let mut hall = super::tests::hall(Limits { memory_bytes_max: 1 << 20, ..Default::default() });
+    let mut peers = Vec::new();
+    for number in 0..5 {
+        peers.push(come(&mut hall, &number.to_string(), 100, Some(100_000)).unwrap().1);
+    }
+    let refused = come(&mut hall, "5", 100, Some(100_000)).err().unwrap();
+    assert_eq!((refused.kind, &*refused.reason), (RefusalKind::QuotaExceeded, "wills take as much memory as they may"));
+    // Its delay runs, and then it is back: the will is gone.
+    hall.lose(&mut peers[0]);
+    assert!(come(&mut hall, "6", 100, Some(100_000)).is_err());
+    come(&mut hall, "0", 100, None).unwrap();
+    assert!(come(&mut hall, "7", 100, Some(100_000)).is_ok());
+    // Published by the end of its session.
+    hall.broker.end_session(&mut hall.worker, hall.now, "1");
+    assert!(come(&mut hall, "8", 100, Some(100_000)).is_ok());
+    for id in ["2", "3", "4", "7", "8"] {
+        hall.broker.end_session(&mut hall.worker, hall.now, id);
+    }
+    assert_eq!(hall.broker.wills.kept_bytes(), 0);
+}
+
+/// 10,000 sessions with ids of 65,000 bytes took 789 MB.
+#[test]
+fn the_name_of_what_is_kept_has_a_bound() {
+    let mut hall = super::tests::hall(Limits::default());
+    let name = |bytes: usize| "x".repeat(bytes);
+    assert!(come(&mut hall, &name(1_024), 100, None).is_ok());
+    let refused = come(&mut hall, &name(1_025), 100, None).err().unwrap();
+    assert_eq!(refused.kind, RefusalKind::QuotaExceeded);
+    assert!(come(&mut hall, &name(65_535), 0, None).is_ok(), "it ends with its connection");
+}

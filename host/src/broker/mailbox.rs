@@ -148,6 +148,8 @@ pub struct State {
     pub seen: HashSet<Handle>,
     /// By their filter in the broker's words, with the share before it.
     pub subscriptions: HashMap<Arc<str>, Subscription>,
+    /// Bytes of their texts.
+    pub subscription_bytes: usize,
     /// What modules said of the topics that its client may get.
     pub permits: Option<Box<Permits>>,
     /// A module has failed on what is next.
@@ -248,6 +250,7 @@ impl Mailbox {
                 next_number: 1,
                 seen: HashSet::new(),
                 subscriptions: HashMap::new(),
+                subscription_bytes: 0,
                 permits: None,
                 pause: None,
                 blocked: Blocked::default(),

@@ -131,6 +131,10 @@ pub struct Limits {
     pub queue_resident_bytes_max: usize,
     /// Subscriptions of one client. Default 100,000.
     pub subscriptions_per_client_max: usize,
+    /// Bytes of the filters of one client's subscriptions. Default 16 MiB.
+    pub subscription_bytes_per_client_max: usize,
+    /// Bytes of the name of a mailbox that outlives its connection. Default 1,024.
+    pub kept_name_bytes_max: usize,
     /// Subscriptions of all clients. Default 10,000,000.
     pub subscriptions_max: usize,
     /// Retained messages. Default 10,000,000.
@@ -154,7 +158,7 @@ pub struct Limits {
     pub publisher_wait_milliseconds_max: u64,
     /// Bytes that all messages may take before queues in which something waits take no more: at-most-once copies for them
     /// are dropped and counted, publishers of others wait or are refused. Wills that are held for want of room take no more
-    /// than half of it. Default 1 GiB.
+    /// than half of it, and all others neither. Default 1 GiB.
     pub memory_bytes_max: usize,
     /// Topics whose way is remembered by each worker thread. Default 131,072.
     pub routes_remembered_max: usize,
@@ -190,6 +194,8 @@ impl Default for Limits {
             queue_resident_max: 4096,
             queue_resident_bytes_max: 4 << 20,
             subscriptions_per_client_max: 100_000,
+            subscription_bytes_per_client_max: 16 << 20,
+            kept_name_bytes_max: 1_024,
             subscriptions_max: 10_000_000,
             retained_max: 10_000_000,
             retained_per_client_max: 1_000_000,

@@ -305,6 +305,7 @@ impl Broker {
         }
         let expiry_seconds = own.expiry_seconds.unwrap_or(u32::MAX).min(self.limits.expiry_seconds_max);
         if expiry_seconds > 0 && !old.as_ref().is_some_and(|old| old.is_durable()) {
+            self.may_keep_name(&client.id)?;
             self.may_keep_more()?;
         }
         let mailbox = Arc::new(Mailbox::new(self.directory.next_id(), client.clone(), false, expiry_seconds));

@@ -95,6 +95,7 @@ impl Broker {
             if self.directory.len() >= self.limits.mailboxes_max {
                 return Err(Refusal::new(RefusalKind::QuotaExceeded, "no more clients are taken"));
             }
+            self.may_keep_name(&client.id)?;
             self.may_keep_more()?;
             let seconds = self.limits.expiry_seconds_max;
             let mailbox = Arc::new(Mailbox::new(self.directory.next_id(), client.clone(), false, seconds));

@@ -22,6 +22,12 @@ const FILTERS_TOLD_APART: usize = 64;
 /// Groups by share name and filter.
 pub(super) type Groups = HashMap<(Box<str>, Filter), Arc<Group>>;
 
+/// Bytes of a subscription's texts.
+pub(super) fn text_bytes(subscription: &Subscription) -> usize {
+    let (name, share) = (subscription.name.as_deref(), subscription.share.as_deref());
+    subscription.filter.as_str().len() + name.map_or(0, str::len) + share.map_or(0, str::len)
+}
+
 impl Broker {
     /// Whether a client may subscribe to a filter in its words. Nothing comes of it yet.
     pub(super) fn may_subscribe(
@@ -64,7 +70,10 @@ impl Broker {
         self.changes.announce(filter.as_str());
         let mut state = mailbox.lock();
         if !state.gone {
-            state.subscriptions.insert(key, subscription);
+            state.subscription_bytes += text_bytes(&subscription);
+            if let Some(old) = state.subscriptions.insert(key, subscription) {
+                state.subscription_bytes -= text_bytes(&old);
+            }
             return true;
         }
         drop(state);
@@ -99,9 +108,8 @@ impl Broker {
 
     pub(super) fn drop_subscription(&self, mailbox: &Arc<Mailbox>, filter: &Filter, share: Option<&str>) -> bool {
         let mut state = mailbox.lock();
-        if state.subscriptions.remove(&key(filter, share)).is_none() {
-            return false;
-        }
+        let Some(old) = state.subscriptions.remove(&key(filter, share)) else { return false };
+        state.subscription_bytes -= text_bytes(&old);
         // What is retained goes to subscriptions that are not shared (MQTT 5.0, 4.8.2).
         if share.is_none() {
             state.replays.retain(|replay| &replay.subscription.filter != filter);

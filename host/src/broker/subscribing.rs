@@ -5,7 +5,8 @@ use super::attach::{Link, Parked};
 use super::mailbox::{Mailbox, Replay};
 use super::queued::Queued;
 use super::staged::Staged;
-use super::subscribe::key;
+
+use super::subscribe::{key, text_bytes};
 use super::unsubscribing::levels;
 use super::worker::Worker;
 use super::{Answer, Broker};
@@ -184,6 +185,10 @@ impl Broker {
             if is_new && state.subscriptions.len() >= self.limits.subscriptions_per_client_max {
                 return Err(Refusal::new(RefusalKind::QuotaExceeded, "the client has too many subscriptions"));
             }
+            let bytes = state.subscription_bytes + text_bytes(&subscription);
+            if is_new && bytes > self.limits.subscription_bytes_per_client_max {
+                return Err(Refusal::new(RefusalKind::QuotaExceeded, "the client's subscriptions are too long"));
+            }
             is_new
         };
         if is_new && mailbox.is_durable() {
@@ -250,7 +255,7 @@ mod tests {
     use super::super::Limits;
     use super::super::tests::{Hall, Peer, hall};
     use super::*;
-    use crate::dialogue::{Publish, Request, SubscribeOptions};
+    use crate::dialogue::{Publish, Request, SubscribeOptions, Unsubscribe};
 
     fn request(names: &[&str]) -> Request<'static> {
         let options = SubscribeOptions { guarantee: Guarantee::AtLeastOnce, ..Default::default() };
@@ -325,6 +330,23 @@ mod tests {
         assert!(granted[0].is_err() && granted[1].is_ok(), "{granted:?}");
         assert_eq!(hall.broker.client("s").unwrap().queued, 1);
         assert_eq!(hall.broker.directory.get("s").unwrap().lock().subscriptions.len(), 1);
+    }
+
+    #[test]
+    fn the_filters_of_a_client_have_so_many_bytes_together() {
+        let mut hall = hall(Limits { subscription_bytes_per_client_max: 10, ..Default::default() });
+        let (mut peer, _) = hall.attach("s", true, 100, 10);
+        let mut grant = |names: &[&str]| match hall.ask(&mut peer, request(names)) {
+            Answer::Say(_, Event::Subscribed { granted, .. }) => {
+                granted.into_iter().map(|one| one.map_err(|refusal| refusal.kind)).collect::<Vec<_>>()
+            }
+            answer => panic!("{answer:?}"),
+        };
+        let (granted, refused) = (Ok(Guarantee::AtLeastOnce), Err(RefusalKind::QuotaExceeded));
+        assert_eq!(grant(&["aaaa", "bbbb", "ccc", "aaaa"]), [granted, granted, refused, granted]);
+        hall.ask(&mut peer, Request::Unsubscribe(Unsubscribe { handle: 1, filters: vec![("aaaa".into(), None)] }));
+        hall.subscribe(&mut peer, "ccc", Guarantee::AtLeastOnce);
+        assert_eq!(hall.broker.directory.get("s").unwrap().lock().subscription_bytes, 7);
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use super::publisher;
 use super::staged::Staged;
 use super::worker::Worker;
-use super::{Broker, deadlines::Due};
+use super::{Broker, deadlines::Due, keeping};
 use crate::client::{Client, Departure};
 use crate::dialogue::WillRequest;
 use crate::message::{Envelope, Message, Refusal, RefusalKind, Time, Will};
@@ -12,20 +12,24 @@ use crate::wasm::Action;
 use hashbrown::HashMap;
 use parking_lot::Mutex;
 use std::sync::Arc;
-use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// How often somebody who leaves a will looks whether the one before it has been published. That takes as long as the
 /// modules that see it.
 const LOOKS: u32 = 1 << 20;
 /// Bytes of the payload of a will: modules are handed a copy. Over MQTT it has 64 KiB at most.
 const WILL_BYTES_MAX: usize = 1 << 20;
+/// The same of all of it, with its topic and its properties.
+const WHOLE_WILL_BYTES_MAX: usize = 2 << 20;
 
-/// All wills, by the mailbox of their owner. Bounded by the mailboxes, and in bytes where they are held.
+/// All wills, by the mailbox of their owner. Bounded by the mailboxes, and in bytes: those that are held, and all others.
 #[derive(Default)]
 pub struct Wills {
     pub(super) table: Mutex<HashMap<MailboxId, Place>>,
     /// Bytes of those that are held.
     pub(super) held_bytes: AtomicUsize,
+    /// Bytes of those that wait for their owner's departure, or for their delay after it. Changed under the lock of the table.
+    kept_bytes: AtomicUsize,
 }
 
 /// Where a will is.
@@ -50,7 +54,31 @@ pub(super) enum Touched {
 impl Wills {
     /// Takes one back from the store.
     pub fn restore(&self, owner: MailboxId, will: WillRecord) {
-        self.table.lock().insert(owner, Place::Kept(will));
+        self.put(owner, Place::Kept(will));
+    }
+
+    /// Puts one in its place.
+    pub(super) fn put(&self, owner: MailboxId, place: Place) {
+        let mut table = self.table.lock();
+        self.count(&place, true);
+        if let Some(old) = table.insert(owner, place) {
+            self.count(&old, false);
+        }
+    }
+
+    /// Counts one in or out, under the lock.
+    pub(super) fn count(&self, place: &Place, more: bool) {
+        let Place::Kept(record) = place else { return };
+        let bytes = record.will.message.size();
+        match more {
+            true => self.kept_bytes.fetch_add(bytes, Ordering::Relaxed),
+            false => self.kept_bytes.fetch_sub(bytes, Ordering::Relaxed),
+        };
+    }
+
+    /// Bytes of those that wait for their owner's departure, or for their delay.
+    pub(super) fn kept_bytes(&self) -> usize {
+        self.kept_bytes.load(Ordering::Relaxed)
     }
 
     /// Whether there is one.
@@ -70,6 +98,10 @@ impl Broker {
     ) -> Result<Option<Will>, Refusal> {
         if will.payload.len() > WILL_BYTES_MAX {
             let reason = format!("a will has up to {WILL_BYTES_MAX} bytes");
+            return Err(Refusal::new(RefusalKind::QuotaExceeded, reason));
+        }
+        if keeping::weight(will) > WHOLE_WILL_BYTES_MAX {
+            let reason = format!("a will has up to {WHOLE_WILL_BYTES_MAX} bytes with its properties");
             return Err(Refusal::new(RefusalKind::QuotaExceeded, reason));
         }
         let chain = worker.chain.clone();
@@ -95,7 +127,7 @@ impl Broker {
 
     /// Keeps a will, in place of an older one.
     pub(super) fn put_will(&self, staged: &mut Staged, id: MailboxId, owner: &Arc<Client>, will: Will, now: Time) {
-        self.wills.table.lock().insert(id, Place::Kept(left_by(owner, will, now)));
+        self.wills.put(id, Place::Kept(left_by(owner, will, now)));
         staged.will(id, Touched::Changed);
     }
 
@@ -156,7 +188,7 @@ impl Broker {
     fn cancel_if(&self, id: MailboxId, staged: &mut Staged, is_over: impl Fn(&WillRecord) -> bool) {
         let mut table = self.wills.table.lock();
         if matches!(table.get(&id), Some(Place::Kept(record)) if is_over(record)) {
-            table.remove(&id);
+            table.remove(&id).inspect(|place| self.wills.count(place, false));
             staged.will(id, Touched::Changed);
         }
     }

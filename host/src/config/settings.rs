@@ -257,6 +257,13 @@ pub(super) const GLOBAL: &[Setting<Config>] = &[
         1..=1_000_000_000,
         "subscriptions"
     ),
+    number!(
+        "broker.subscription_bytes_per_client_max",
+        broker.subscription_bytes_per_client_max,
+        1024..=1 << 40,
+        "bytes"
+    ),
+    number!("broker.kept_name_bytes_max", broker.kept_name_bytes_max, 64..=65_535, "bytes"),
     number!("broker.subscriptions_max", broker.subscriptions_max, 1..=1_000_000_000, "subscriptions"),
     number!("broker.retained_max", broker.retained_max, 0..=1_000_000_000, "messages"),
     number!("broker.retained_per_client_max", broker.retained_per_client_max, 0..=1_000_000_000, "messages"),
