@@ -91,6 +91,9 @@ pub(crate) fn start(args: &LogArgs) -> Result<Log, Failure> {
         Format::Json => events.json().flatten_event(true).try_init(),
     };
     std::panic::set_hook(Box::new(|panic| {
+        if crate::store::looks_into_a_store() {
+            return;
+        }
         let thread = std::thread::current();
         let trace = Backtrace::capture();
         let trace = if trace.status() == BacktraceStatus::Captured { format!("{trace}\n") } else { String::new() };

@@ -1,6 +1,7 @@
 //! Who may come in while how many others are there: bounds on connections that hold before anything is known of a client.
 
 use super::Limits;
+use super::seldom::Seldom;
 use crate::identity::network;
 use crate::metrics::Metrics;
 use parking_lot::Mutex;
@@ -37,16 +38,7 @@ pub struct Gate {
     lent: AtomicUsize,
     addresses: Mutex<HashMap<IpAddr, usize>>,
     bucket: Mutex<Bucket>,
-    turned_away: Mutex<TurnedAway>,
-}
-
-/// What the log says of those who are turned away.
-#[derive(Default)]
-struct TurnedAway {
-    /// When it last did.
-    told: Option<Instant>,
-    /// Connections since then.
-    untold: u64,
+    turned_away: Mutex<Seldom>,
 }
 
 /// Connections that may be accepted now, refilled as time goes by.
@@ -54,9 +46,6 @@ struct Bucket {
     accepts: f64,
     filled: Instant,
 }
-
-/// Anybody can be turned away as often as it likes: the log says it once in so much time.
-const TELL_EVERY: Duration = Duration::from_secs(10);
 
 /// Descriptors that connections leave for the store, the admin API and the listeners; of few: half.
 const FILES_RESERVED: u64 = 128;
@@ -133,18 +122,6 @@ impl Gate {
             let connections_max = self.limits.connections_max;
             tracing::warn!(reason = %crowded, ?address, connections, connections_max, "connections are turned away");
         }
-    }
-}
-
-impl TurnedAway {
-    /// Counts one; how many there are to tell of, if it is time.
-    fn next(&mut self, now: Instant) -> Option<u64> {
-        self.untold += 1;
-        if self.told.is_some_and(|told| now.saturating_duration_since(told) < TELL_EVERY) {
-            return None;
-        }
-        self.told = Some(now);
-        Some(std::mem::take(&mut self.untold))
     }
 }
 
@@ -326,7 +303,7 @@ mod tests {
 
     #[test]
     fn those_who_are_turned_away_are_told_of_once_in_a_while_with_their_number() {
-        let (mut turned_away, start) = (TurnedAway::default(), Instant::now());
+        let (mut turned_away, start) = (Seldom::default(), Instant::now());
         let told: Vec<_> = [0, 1, 9_999, 10_000, 10_001, 30_000]
             .map(|after| turned_away.next(start + Duration::from_millis(after)))
             .into_iter()

@@ -4,12 +4,14 @@ use super::context::Context;
 use super::detect::Speaks;
 use super::opening::Newcomer;
 use super::quic::{Door, welcome};
+use super::seldom::Seldom;
 use super::tls::{Offer, TlsError, TlsFiles};
 use super::transport::{Accepted, Halves, Stream};
 use super::websocket::WebSocketRules;
 use super::workers::Crew;
 use super::{Clock, Limits};
 use ipnet::IpNet;
+use parking_lot::Mutex;
 use socket2::{SockRef, TcpKeepalive};
 use std::fmt;
 use std::io;
@@ -126,6 +128,8 @@ pub struct Entrance {
     pub proxies: Vec<IpNet>,
     /// No connection could be accepted, and that was said.
     short_of_files: AtomicBool,
+    /// How often.
+    not_accepted: Mutex<Seldom>,
 }
 
 /// A connection on its way to its worker.
@@ -185,6 +189,7 @@ impl Listener {
             web: config.web.clone().map(Arc::new),
             proxies: config.proxies.clone(),
             short_of_files: AtomicBool::new(false),
+            not_accepted: Mutex::default(),
         });
         Ok(Self { entrance, socket })
     }
@@ -286,11 +291,15 @@ fn unix(path: &PathBuf) -> io::Result<UnixListener> {
 /// Accepts for ever, on the thread with this number.
 pub async fn accept(context: Rc<Context>, crew: Arc<Crew>, at: usize, listener: Listener) {
     let name = listener.entrance.name.clone();
-    let short_of_files = &listener.entrance.short_of_files;
+    let Entrance { short_of_files, not_accepted, .. } = &*listener.entrance;
     loop {
         match listener.next().await {
             Ok((stream, peer)) => {
-                if short_of_files.load(Ordering::Relaxed) && short_of_files.swap(false, Ordering::Relaxed) {
+                // One gets in now and then as long as descriptors are short.
+                if short_of_files.load(Ordering::Relaxed)
+                    && not_accepted.lock().is_over(Instant::now())
+                    && short_of_files.swap(false, Ordering::Relaxed)
+                {
                     tracing::info!(listener = %name, "connections are accepted again");
                 }
                 context.broker.metrics().connections_total.add(1);
@@ -306,8 +315,9 @@ pub async fn accept(context: Rc<Context>, crew: Arc<Crew>, at: usize, listener: 
                 }
             }
             Err(error) => {
-                if !short_of_files.swap(true, Ordering::Relaxed) {
-                    tracing::warn!(listener = %name, %error, "no connection can be accepted at the moment");
+                short_of_files.store(true, Ordering::Relaxed);
+                if let Some(times) = not_accepted.lock().next(Instant::now()) {
+                    tracing::warn!(listener = %name, %error, times, "no connection can be accepted at the moment");
                 }
                 tokio::time::sleep(BREATH).await;
             }

@@ -26,6 +26,7 @@ mod peers;
 mod proxy;
 mod quic;
 mod round;
+mod seldom;
 mod session;
 mod sys;
 mod tls;

@@ -40,7 +40,7 @@ pub(crate) mod tests;
 pub use change::*;
 pub use load::{Loaded, LoadedEntry, LoadedMailbox, LoadedState, Rest};
 pub use maintenance::{Checked, check, compact, salvage};
-pub use open::OpenError;
+pub use open::{OpenError, looks_into_a_store};
 pub use page::Page;
 
 use crate::message::Time;

@@ -4,6 +4,7 @@ use super::reserve::{NoReserve, Reserve, ReserveFile};
 use super::row::{seal, unseal};
 use super::tables::{FORMAT, FORMAT_KEY, Table};
 use redb::{Builder, Database, DatabaseError, ReadableDatabase, StorageBackend, StorageError, TableHandle};
+use std::cell::Cell;
 use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -217,6 +218,7 @@ impl Opener {
             let result = work(&mut database).map_err(|error| self.explain_any(&error))?;
             Ok((database, result))
         });
+        let _looking = Looking::begin();
         catch_unwind(guarded).unwrap_or_else(|_| Err(self.damaged("a page of the file makes no sense")))
     }
 
@@ -244,6 +246,31 @@ impl Opener {
             }
             error => self.damaged(error.to_string()),
         }
+    }
+}
+
+thread_local! {
+    static LOOKS: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Whether this thread looks into a store that may be damaged: a panic there is caught, and becomes an error of one line, so
+/// that there is nothing to report of it.
+pub fn looks_into_a_store() -> bool {
+    LOOKS.get()
+}
+
+struct Looking;
+
+impl Looking {
+    fn begin() -> Self {
+        LOOKS.set(true);
+        Self
+    }
+}
+
+impl Drop for Looking {
+    fn drop(&mut self) {
+        LOOKS.set(false);
     }
 }
 

@@ -187,7 +187,10 @@ impl DeployError {
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
     /// The system refuses the address space or the signal handlers that guests need.
-    #[error("cannot make room for modules: {0}")]
+    #[error(
+        "cannot make room for modules: {0}; where address space is bounded (ulimit -v, LimitAS=), raise that, or lower \
+         wasm.instances_max or wasm.memory_bytes_max"
+    )]
     Engine(String),
     /// A module that the configuration names does not run.
     #[error("module {name}: {error}")]

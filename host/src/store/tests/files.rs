@@ -1,5 +1,6 @@
 //! The data directory: who may read it, and what is refused.
 
+use super::super::open::Opener;
 use super::super::{row, tables};
 use super::*;
 use std::path::Path;
@@ -181,4 +182,19 @@ fn a_file_that_is_moved_back_is_the_store_again_and_has_everything() {
     assert_eq!(commits.recv_timeout(PATIENCE), Ok(first));
     assert!(store.is_healthy() && store.close());
     assert_eq!(open().1.mailboxes.len(), 1);
+}
+
+/// The report of a panic that is caught, and told as damage in one line, stood between the lines of a log in JSON.
+#[test]
+fn who_looks_into_a_damaged_store_is_known_while_it_does() {
+    let disk = Disk::default();
+    let backend = disk.clone();
+    let opener = Opener::backend(move || Ok(backend.clone()), limits().cache_bytes);
+    let mut looked = false;
+    let opened = opener.open_and::<()>(|_| {
+        looked = looks_into_a_store();
+        panic!("redb on a page that makes no sense");
+    });
+    assert!(matches!(opened, Err(OpenError::Damaged { .. })));
+    assert!(looked && !looks_into_a_store());
 }
