@@ -40,6 +40,7 @@ impl Default for Retained {
             kept: RwLock::default(),
             owned: Mutex::default(),
             bytes: AtomicI64::default(),
+            weight: AtomicI64::default(),
             last: AtomicU64::default(),
             order: Mutex::default(),
             turns: std::array::from_fn(|_| Mutex::default()),
