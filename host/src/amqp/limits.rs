@@ -26,7 +26,7 @@ pub struct Limits {
     pub sasl_steps_max: u32,
     /// Transfer frames that a session takes before it hears again of its window (incoming-window). Default 2,048.
     pub session_window: u32,
-    /// Deliveries of a session, in one direction, that are not settled. Default 16,384. A client that sends is not
+    /// Deliveries of a session, in one direction, that are not settled. Default 65,536. A client that sends is not
     /// given more credit than that over all links of a session; deliveries to it wait.
     pub unsettled_max: u32,
     /// Deliveries that a sending client may have unanswered on one link (link-credit), unless the hall says otherwise.
@@ -79,7 +79,7 @@ impl Default for Limits {
             idle_milliseconds_min: 100,
             sasl_steps_max: 8,
             session_window: 2048,
-            unsettled_max: 16_384,
+            unsettled_max: 65_536,
             link_credit: 512,
             message_bytes_max: 16 * 1024 * 1024,
             partial_bytes_max: 64 * 1024 * 1024,
