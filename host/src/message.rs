@@ -346,6 +346,8 @@ pub enum RefusalKind {
     NotAuthorized,
     /// The client did not prove who it is.
     BadCredentials,
+    /// The name that a client, or its session, calls itself is not taken.
+    NameInvalid,
     /// The topic name or filter is not one.
     TopicInvalid,
     /// The payload is not what it is said to be, or too large.

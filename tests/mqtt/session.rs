@@ -203,3 +203,17 @@ fn a_long_queue_drains_through_a_narrow_window() {
     }
     subscriber.expect_nothing();
 }
+
+/// MQTT 5.0, table 3-1; 3.1.1, table 3.1. Ids of sessions that are kept stand in memory and on the disk for as long.
+#[test]
+fn a_session_that_is_kept_has_an_id_of_bounded_length() {
+    let Some(broker) = Broker::start() else { return };
+    for (version, refused) in [(V5, 0x85), (V311, 2)] {
+        for (bytes, code) in [(1_024, 0), (1_025, refused)] {
+            let mut client = connect(version).at(broker.address()).id(&"x".repeat(bytes)).kept().sent();
+            let Packet::Connack(answer) = client.receive() else { panic!("expected CONNACK") };
+            assert_eq!(answer.code, code, "{version:?}, {bytes}");
+        }
+        connect(version).at(broker.address()).id(&"x".repeat(65_535)).open();
+    }
+}

@@ -52,9 +52,10 @@ impl From<Refusal> for Problem {
     fn from(refusal: Refusal) -> Self {
         let status = match refusal.kind {
             RefusalKind::NotAuthorized | RefusalKind::BadCredentials => StatusCode::FORBIDDEN,
-            RefusalKind::TopicInvalid | RefusalKind::PayloadInvalid | RefusalKind::Unspecified => {
-                StatusCode::UNPROCESSABLE_ENTITY
-            }
+            RefusalKind::NameInvalid
+            | RefusalKind::TopicInvalid
+            | RefusalKind::PayloadInvalid
+            | RefusalKind::Unspecified => StatusCode::UNPROCESSABLE_ENTITY,
             RefusalKind::NotFound => StatusCode::NOT_FOUND,
             RefusalKind::QuotaExceeded => StatusCode::TOO_MANY_REQUESTS,
             RefusalKind::NotSupported => StatusCode::NOT_IMPLEMENTED,

@@ -30,7 +30,7 @@ impl Broker {
         }
         let reason =
             format!("what outlives its connection has a name of up to {most} bytes (broker.kept_name_bytes_max)");
-        Err(Refusal::new(RefusalKind::QuotaExceeded, reason))
+        Err(Refusal::new(RefusalKind::NameInvalid, reason))
     }
 
     /// Looks whether there is room on the disk for something of a few bytes that is over soon, such as the handle of a publication.

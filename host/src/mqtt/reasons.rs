@@ -8,6 +8,7 @@ pub(super) fn connect_reason(kind: RefusalKind) -> u8 {
     match kind {
         RefusalKind::NotAuthorized => 0x87,
         RefusalKind::BadCredentials => 0x86,
+        RefusalKind::NameInvalid => 0x85,
         RefusalKind::TopicInvalid | RefusalKind::NotFound => 0x90,
         RefusalKind::PayloadInvalid => 0x99,
         RefusalKind::QuotaExceeded => 0x97,
@@ -22,6 +23,7 @@ pub(super) fn return_code(version: Version, kind: RefusalKind) -> u8 {
     match kind {
         // In 3.1.1 that is for user names and passwords that are malformed.
         RefusalKind::BadCredentials if version == Version::V31 => 4,
+        RefusalKind::NameInvalid => 2,
         RefusalKind::NotAuthorized
         | RefusalKind::BadCredentials
         | RefusalKind::TopicInvalid
@@ -42,7 +44,7 @@ pub(super) fn publish_reason(kind: RefusalKind) -> u8 {
         RefusalKind::PayloadInvalid => 0x99,
         RefusalKind::QuotaExceeded => 0x97,
         RefusalKind::NotSupported | RefusalKind::Unavailable => 0x83,
-        RefusalKind::Unspecified => 0x80,
+        RefusalKind::NameInvalid | RefusalKind::Unspecified => 0x80,
     }
 }
 
@@ -53,7 +55,7 @@ pub(super) fn subscribe_reason(kind: RefusalKind) -> u8 {
         RefusalKind::TopicInvalid | RefusalKind::NotFound => 0x8F,
         RefusalKind::QuotaExceeded => 0x97,
         RefusalKind::NotSupported | RefusalKind::Unavailable => 0x83,
-        RefusalKind::PayloadInvalid | RefusalKind::Unspecified => 0x80,
+        RefusalKind::NameInvalid | RefusalKind::PayloadInvalid | RefusalKind::Unspecified => 0x80,
     }
 }
 
@@ -63,6 +65,6 @@ pub(super) fn unsubscribe_reason(kind: RefusalKind) -> u8 {
         RefusalKind::NotAuthorized | RefusalKind::BadCredentials => 0x87,
         RefusalKind::TopicInvalid | RefusalKind::NotFound => 0x8F,
         RefusalKind::QuotaExceeded | RefusalKind::NotSupported | RefusalKind::Unavailable => 0x83,
-        RefusalKind::PayloadInvalid | RefusalKind::Unspecified => 0x80,
+        RefusalKind::NameInvalid | RefusalKind::PayloadInvalid | RefusalKind::Unspecified => 0x80,
     }
 }

@@ -272,7 +272,10 @@ fn reason(refusal: &Refusal) -> u8 {
         RefusalKind::TopicInvalid | RefusalKind::NotFound => 0x8F,
         RefusalKind::QuotaExceeded => 0x97,
         RefusalKind::NotSupported => 0x83,
-        RefusalKind::PayloadInvalid | RefusalKind::Unavailable | RefusalKind::Unspecified => 0x80,
+        RefusalKind::NameInvalid
+        | RefusalKind::PayloadInvalid
+        | RefusalKind::Unavailable
+        | RefusalKind::Unspecified => 0x80,
     }
 }
 

@@ -9,7 +9,7 @@ pub fn refused(refusal: &Refusal) -> Error {
     let reason = refusal.reason.clone();
     match refusal.kind {
         RefusalKind::NotAuthorized | RefusalKind::BadCredentials => error(AmqpError::UnauthorizedAccess, reason),
-        RefusalKind::TopicInvalid => error(AmqpError::InvalidField, reason),
+        RefusalKind::NameInvalid | RefusalKind::TopicInvalid => error(AmqpError::InvalidField, reason),
         RefusalKind::NotFound => error(AmqpError::NotFound, reason),
         RefusalKind::PayloadInvalid => error(AmqpError::DecodeError, reason),
         RefusalKind::QuotaExceeded => error(AmqpError::ResourceLimitExceeded, reason),

@@ -23,7 +23,7 @@ impl From<Refusal> for Failure {
     fn from(refusal: Refusal) -> Self {
         let status = match refusal.kind {
             RefusalKind::NotAuthorized | RefusalKind::BadCredentials => 403,
-            RefusalKind::TopicInvalid | RefusalKind::PayloadInvalid => 400,
+            RefusalKind::NameInvalid | RefusalKind::TopicInvalid | RefusalKind::PayloadInvalid => 400,
             RefusalKind::NotFound => 404,
             RefusalKind::NotSupported => 501,
             RefusalKind::QuotaExceeded | RefusalKind::Unavailable => 503,
