@@ -28,6 +28,12 @@ fn drain(hall: &mut Hall, consumer: &Consumer, expected: usize) -> Vec<(String, 
             hall.dispose(consumer, one.number, Disposal::Accepted);
         }
     }
+    // The store's thread says that there is something to carry out after it has handed over the page.
+    let mailbox = consumer.link.attachment().unwrap().mailbox.clone();
+    while !mailbox.lock().told.is_empty() {
+        hall.broker.tick(&mut hall.worker, hall.now);
+        std::thread::yield_now();
+    }
     all
 }
 
