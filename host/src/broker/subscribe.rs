@@ -1,4 +1,5 @@
-//! Adding and removing filters.
+//! Adding a filter and removing one: what the trie, the groups and the mailbox have to know. Whole requests are worked off in
+//! `subscribing` and `unsubscribing`.
 
 use super::Broker;
 use super::attach::Link;

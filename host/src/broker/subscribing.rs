@@ -5,7 +5,6 @@ use super::attach::{Link, Parked};
 use super::mailbox::{Mailbox, Replay};
 use super::queued::Queued;
 use super::staged::Staged;
-
 use super::subscribe::{key, text_bytes};
 use super::unsubscribing::levels;
 use super::worker::Worker;
