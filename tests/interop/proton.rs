@@ -80,6 +80,11 @@ fn ten_megabytes_are_one_message_and_its_answer_comes_by_a_dynamic_node() {
 }
 
 #[test]
+fn a_client_of_mqtt_answers_what_one_of_amqp_asks() {
+    with_proton(|broker| play("asks", &broker, &unique("asks")));
+}
+
+#[test]
 fn a_transaction_is_committed_or_never_was() {
     with_proton(|broker| play("transactions", &broker, &unique("transactions")));
 }

@@ -12,7 +12,7 @@ from paho.mqtt.properties import Properties
 from proton import ConnectionException, Delivery, Link, Message, SSLDomain, symbol, ubyte, uint
 from proton.handlers import MessagingHandler, TransactionHandler
 from proton.reactor import AtMostOnce, Container, DurableSubscription, LinkOption
-from proton.utils import BlockingConnection, LinkDetached, SendException
+from proton.utils import BlockingConnection, LinkDetached, SendException, SyncRequestResponse
 
 PATIENCE = 20
 QOS, RETAIN = symbol("x-opt-mqtt-qos"), symbol("x-opt-retain-message")
@@ -371,6 +371,24 @@ def long():
     connection.create_sender(None).send(Message(address=asked.reply_to, body="got it"))
     assert take(replies).body == "got it"
     connection.close()
+
+
+def asks():
+    """An MQTT client answers what Proton asks, under the response topic and the correlation data that it was given."""
+    responder = Mqtt(NAME + "-responder", NAME + "/ask")
+
+    def answer(_client, _data, asked):
+        properties = Properties(PacketTypes.PUBLISH)
+        properties.CorrelationData = asked.properties.CorrelationData
+        responder.paho.publish(asked.properties.ResponseTopic, asked.payload.upper(), 1, properties=properties)
+
+    responder.paho.on_message = answer
+    requester = SyncRequestResponse(connect(), NAME + "/ask")
+    for word in ("one", "two"):
+        told = requester.call(Message(body=word))
+        assert bytes(told.body) == word.upper().encode(), told.body
+    requester.connection.close()
+    responder.leave()
 
 
 class Transaction(MessagingHandler, TransactionHandler):

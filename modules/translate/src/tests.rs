@@ -55,6 +55,23 @@ fn a_uuid_is_one_on_both_sides() {
     }
 }
 
+/// What it was asked under is known by its type too (3.2.11), and libraries ask under strings.
+#[test]
+fn an_answer_to_a_dynamic_node_is_known_by_its_text() {
+    let id = |topic: &str, data: &[u8]| {
+        there(&Envelope { correlation_data: Some(data.to_vec()), ..Envelope::new(topic) }).correlation_id
+    };
+    let urn = b"urn:uuid:0123abcd-0123-4567-89ab-0123456789ab";
+    for node in ["/temporary/0a", "/temporary/queues/0a", "tenants/one//temporary/0a"] {
+        assert!(matches!(id(node, "5\u{e9}".as_bytes()), Some(AmqpValue::Text(text)) if text == "5\u{e9}"), "{node}");
+        assert!(matches!(id(node, &[0xff]), Some(AmqpValue::Binary(bytes)) if bytes == [0xff]), "{node}");
+        assert!(matches!(id(node, urn), Some(AmqpValue::Uuid(_))), "{node}");
+    }
+    for topic in ["back/here", "temporary/0a", "a/temporary/0a"] {
+        assert!(matches!(id(topic, b"5"), Some(AmqpValue::Binary(bytes)) if bytes == b"5"), "{topic}");
+    }
+}
+
 /// Who answers over MQTT has nothing else to repeat (MQTT 5.0, 4.10.1).
 #[test]
 fn a_request_without_correlation_id_is_known_by_its_message_id() {

@@ -1,6 +1,6 @@
 //! From MQTT to AMQP.
 
-use super::{FORMAT, QOS, RETAIN, USER_PROPERTIES, encode};
+use super::{DYNAMIC, FORMAT, QOS, RETAIN, USER_PROPERTIES, encode};
 use crate::prelude::*;
 use alloc::collections::BTreeSet;
 
@@ -33,7 +33,7 @@ pub fn to_amqp(envelope: &Envelope) -> AmqpForm {
         message_annotations: annotations,
         to: Some(envelope.topic.clone()),
         reply_to: envelope.response_topic.clone(),
-        correlation_id: envelope.correlation_data.as_deref().map(correlation),
+        correlation_id: envelope.correlation_data.as_deref().map(|data| correlation(&envelope.topic, data)),
         content_type: envelope.content_type.clone().filter(|text| text.is_ascii()),
         application_properties: application,
         ..AmqpMessage::new(AmqpBody::Data(Vec::new()))
@@ -41,10 +41,18 @@ pub fn to_amqp(envelope: &Envelope) -> AmqpForm {
     AmqpForm { head, body: None }
 }
 
-fn correlation(data: &[u8]) -> AmqpValue {
-    let text = core::str::from_utf8(data).ok().and_then(|text| text.strip_prefix("urn:uuid:"));
-    match text.and_then(encode::uuid) {
-        Some(uuid) => AmqpValue::Uuid(uuid.to_vec()),
-        None => AmqpValue::Binary(data.to_vec()),
+/// Bytes, as MQTT has it. But what goes to a dynamic node answers a request of AMQP, and clients of AMQP know theirs by text:
+/// bytes with the same letters are another id (3.2.11).
+fn correlation(topic: &str, data: &[u8]) -> AmqpValue {
+    let text = core::str::from_utf8(data).ok();
+    match (text.and_then(|text| text.strip_prefix("urn:uuid:")).and_then(encode::uuid), text) {
+        (Some(uuid), _) => AmqpValue::Uuid(uuid.to_vec()),
+        (None, Some(text)) if is_dynamic(topic) => AmqpValue::Text(text.to_owned()),
+        _ => AmqpValue::Binary(data.to_vec()),
     }
+}
+
+/// Whether a topic is that of a dynamic node, also below a mount point.
+fn is_dynamic(topic: &str) -> bool {
+    topic.starts_with(DYNAMIC) || topic.contains(&format!("/{DYNAMIC}"))
 }
