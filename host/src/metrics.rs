@@ -155,6 +155,8 @@ metrics! {
     memory_alarms_total: Counter, "Times that messages took more memory than the mark on it.";
     /// Times a publisher was made to wait for a full queue.
     publishers_paused_total: Counter, "Times that a publisher had to wait for a full queue.";
+    /// Publications that went another way to slow modules.
+    publications_aside_total: Counter, "Publications about which modules that take long were asked on a thread of their own.";
     /// Clients that broke the rules of their protocol.
     protocol_violations_total: Counter, "Connections closed because the client broke its protocol.";
     /// Clients that broke the rules of TLS, WebSocket or PROXY.

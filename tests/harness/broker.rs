@@ -160,7 +160,8 @@ impl Broker {
 }
 
 fn config(adjust: &Adjust, data: &Path) -> Config {
-    let mut config = Config { data_dir: data.to_path_buf(), ..Config::default() };
+    // Two, whatever the machine has: clients of different threads meet.
+    let mut config = Config { data_dir: data.to_path_buf(), workers: 2, ..Config::default() };
     let any_port: host::config::Bind = "127.0.0.1:0".parse().expect("an address");
     config.admin.bind = any_port.clone();
     for listener in &mut config.listeners {

@@ -62,7 +62,8 @@ impl Process {
             command.args(["--set", &format!("{key}=127.0.0.1:0")]);
         }
         command.args(["--set", &format!("wasm.machine_code_dir={}", super::broker::machine_code().display())]);
-        for setting in settings {
+        // Two, whatever the machine has: clients of different threads meet.
+        for setting in ["workers=2"].iter().chain(settings) {
             command.args(["--set", setting]);
         }
         let mut child = command.stderr(Stdio::piped()).spawn().expect("pliant can be started");

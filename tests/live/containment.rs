@@ -118,3 +118,41 @@ fn others_have_their_turn_between_calls_that_take_long() {
         assert!(calls() - before >= 200);
     }
 }
+
+/// A module that takes long is asked on threads of its own. What one publisher sends keeps its order all the same, exactly-once
+/// messages come once, and what is sent last before a goodbye comes too.
+#[test]
+fn what_waits_for_a_slow_module_comes_once_and_in_order() {
+    let Some(broker) = Broker::start() else { return };
+    let (admin, at) = (broker.admin(), broker.address());
+    let config = "%7B%22mode%22%3A%22dawdles%22%7D";
+    let path = format!("/api/v1/modules/hostile?on_failure=bypass&config={config}");
+    admin.deploy(&path, &guests::component("hostile")).expect(200);
+    let mut client = connect(V5).at(at).open();
+    client.subscribe("bad/#", 2);
+    for version in [V5, V311] {
+        let mut publisher = connect(version).at(at).open();
+        let qos = |number: u16| (number % 3) as u8;
+        // More at once than is read at a time; the answers come as the protocol has them.
+        let ids: Vec<u16> =
+            (0..60).map(|n| publisher.send_publish(&Publish::new("bad/x", n.to_string(), qos(n)))).collect();
+        for number in 0..60 {
+            client.expect("bad/x", &number.to_string(), qos(number));
+            let id = ids[usize::from(number)];
+            match qos(number) {
+                0 => {}
+                1 => drop(publisher.acked(0x40, id)),
+                _ => drop(publisher.release(id)),
+            }
+        }
+        publisher.send_publish(&Publish::new("bad/x", "last", 0));
+        publisher.disconnect();
+        client.expect("bad/x", "last", 0);
+    }
+    client.expect_nothing();
+    let metrics = admin.get("/metrics").expect(200);
+    let line =
+        metrics.text().lines().find(|line| line.starts_with("pliant_publications_aside_total")).map(str::to_owned);
+    let aside: f64 = line.and_then(|line| line.split(' ').next_back()?.parse().ok()).unwrap_or_default();
+    assert!(aside > 60.0, "{aside}");
+}

@@ -1,5 +1,6 @@
 //! A client comes, finds what it left behind or begins anew, and goes.
 
+use super::detour::Awaited;
 use super::directory::Kind;
 use super::mailbox::{Mailbox, Outlet, State};
 use super::publish::Waiting;
@@ -34,6 +35,8 @@ pub struct Link {
 pub(super) enum Parked {
     /// It waits for room in somebody's queue.
     Publish(Box<Waiting>),
+    /// It waits for modules that take long.
+    Elsewhere(Box<Awaited>),
     /// Others come between.
     Subscribe(Box<Subscribing>),
     /// The same.

@@ -63,6 +63,7 @@ impl Broker {
         worker.tally.received += 1;
         worker.tally.received_bytes += publish.encoded.len() as u64;
         let guarantee = publish.bare.handover;
+        let publication = Publication { guarantee, handle: 0, since: now };
         let mut staged = worker.stage();
         let mut refused = None;
         let mut refuse = |refusal: Refusal| {
@@ -74,6 +75,11 @@ impl Broker {
         let passed = match self.route(worker, &link.scope, publish.name) {
             Ok(route) => match self.may_publish(worker, client, &mut link.permits, &route.topic) {
                 Ok(()) => match make(&route, now, publish) {
+                    Some(message) if route.wants_routing && self.takes_long(worker, link, &message) => {
+                        self.commit(worker, staged);
+                        let answer = self.send_round(worker, link, (message, route), publication);
+                        return taken(link, answer);
+                    }
                     Some(message) => self.pass(worker, now, client, message, route, &mut staged),
                     None => Passed::Taken(Routed::NoSubscriber),
                 },
@@ -81,7 +87,7 @@ impl Broker {
             },
             Err(refusal) => refuse(refusal),
         };
-        let answer = self.answer(worker, link, passed, staged, Publication { guarantee, handle: 0, since: now });
+        let answer = self.answer(worker, link, passed, staged, publication);
         match refused {
             Some(refusal) => Taken::No(refusal),
             None => taken(link, answer),

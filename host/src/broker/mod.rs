@@ -17,6 +17,7 @@ mod dead_letters;
 mod deadlines;
 mod decide;
 mod deliver;
+mod detour;
 mod directory;
 mod drain;
 mod due_wills;
@@ -83,6 +84,7 @@ pub use attach::{Link, nobody};
 pub use bare::{PublishBare, Taken};
 pub use chores::Chores;
 pub use consumers::Take;
+pub use detour::{Detour, detour_worker};
 pub use drain::Drain;
 pub use explain::{Explanation, Occasion};
 use handout::Terms;
@@ -257,6 +259,7 @@ pub struct Broker {
     reaper: Arc<reaper::Reaper>,
     leavers: unsubscribing::Leavers,
     happenings: chores::Happenings,
+    detours: detour::Detours,
     recorder: record::Recorder,
     draining: drain::Draining,
     /// The generation of modules for which consumers of queues were asked about last.

@@ -70,6 +70,7 @@ impl Broker {
             reaper: Arc::default(),
             leavers: Default::default(),
             happenings: chores::Happenings::default(),
+            detours: Default::default(),
             recorder: Default::default(),
             draining: drain::Draining::default(),
             rechecked: AtomicU64::new(0),

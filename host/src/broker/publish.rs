@@ -64,6 +64,12 @@ pub(super) struct Publication {
     pub since: Time,
 }
 
+impl Waiting {
+    pub(super) fn new(decided: Decided, publication: Publication) -> Self {
+        Self { decided: Box::new(decided), publication }
+    }
+}
+
 impl Broker {
     pub(super) fn publish(&self, worker: &mut Worker, link: &mut Link, now: Time, publish: Publish<'_>) -> Answer {
         let (Some(attachment), Some(client)) = (&link.attachment, &link.client) else {
@@ -78,12 +84,17 @@ impl Broker {
         {
             return answer;
         }
+        let publication = Publication { guarantee, handle, since: now };
         let mut staged = worker.stage();
         let passed = match self.route(worker, &link.scope, publish.name) {
             Ok(route) => match self.may_publish(worker, client, &mut link.permits, &route.topic) {
                 Ok(()) => match self.make(&route, now, attachment.mailbox.origin(), publish) {
                     Some(message) => {
                         self.recorder.note(client, name, &message, now);
+                        if route.wants_routing && self.takes_long(worker, link, &message) {
+                            self.commit(worker, staged);
+                            return self.send_round(worker, link, (message, route), publication);
+                        }
                         self.pass(worker, now, client, message, route, &mut staged)
                     }
                     None => Passed::Taken(Routed::NoSubscriber),
@@ -92,7 +103,7 @@ impl Broker {
             },
             Err(refusal) => Passed::Refused(refusal),
         };
-        self.answer(worker, link, passed, staged, Publication { guarantee, handle, since: now })
+        self.answer(worker, link, passed, staged, publication)
     }
 
     /// Notes that an exactly-once publication under this handle is being taken, so that nobody else takes it.
@@ -126,6 +137,7 @@ impl Broker {
     pub fn resume(&self, worker: &mut Worker, link: &mut Link, now: Time) -> Answer {
         match link.parked.take() {
             Some(Parked::Publish(waiting)) => self.try_again(worker, link, now, *waiting),
+            Some(Parked::Elsewhere(awaited)) => self.come_back(worker, link, now, awaited),
             Some(Parked::Subscribe(subscribing)) => self.subscribe_on(worker, link, now, subscribing),
             Some(Parked::Unsubscribe(going)) => self.unsubscribe_on(worker, link, going),
             None => Answer::None,
@@ -152,7 +164,7 @@ impl Broker {
     }
 
     /// Tries to publish again after a wait.
-    fn try_again(&self, worker: &mut Worker, link: &mut Link, now: Time, waiting: Waiting) -> Answer {
+    pub(super) fn try_again(&self, worker: &mut Worker, link: &mut Link, now: Time, waiting: Waiting) -> Answer {
         if let Some(connection) = link.outlet.connection() {
             self.waits.end(connection);
         }
@@ -259,6 +271,18 @@ impl Broker {
         Answer::Say(after, published(handle, guarantee, outcome))
     }
 
+    /// Tells a publisher that its message is refused.
+    pub(super) fn refuse(
+        &self,
+        worker: &mut Worker,
+        link: &mut Link,
+        refusal: Refusal,
+        publication: Publication,
+    ) -> Answer {
+        let staged = worker.stage();
+        self.answer(worker, link, Passed::Refused(refusal), staged, publication)
+    }
+
     /// Asks the modules about a message and carries out what they say.
     pub(super) fn pass(
         &self,
@@ -272,9 +296,7 @@ impl Broker {
         match self.judge(worker, now, publisher, message, route) {
             Decision::Refused(refusal) => Passed::Refused(refusal),
             Decision::Go(decided, route) => {
-                if !decided.beside.is_discarded()
-                    && let Err(refusal) = self.has_form(worker, &decided.message, &route)
-                {
+                if let Err(refusal) = self.check_form(worker, &decided, &route) {
                     return Passed::Refused(refusal);
                 }
                 match self.all_has_room(now, &decided, &route) {
@@ -283,6 +305,12 @@ impl Broker {
                 }
             }
         }
+    }
+
+    /// Whether a message that goes on has the forms that its receivers need.
+    #[inline(always)]
+    pub(super) fn check_form(&self, worker: &mut Worker, decided: &Decided, route: &Arc<Route>) -> Result<(), Refusal> {
+        if decided.beside.is_discarded() { Ok(()) } else { self.has_form(worker, &decided.message, route) }
     }
 
     /// Whether nothing is in the way of a message, or of what modules want published beside it.

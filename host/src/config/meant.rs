@@ -15,7 +15,7 @@ use std::str::FromStr;
 pub struct Config {
     /// Where the store and the admin token are. Default `data` in the working directory.
     pub data_dir: PathBuf,
-    /// Threads that serve connections; 0: one for each processor. Default 0.
+    /// Threads that serve connections; 0: one for each processor but one, at least one. Default 0.
     pub workers: usize,
     /// Where clients come in, by name. Default: `mqtt` and `ws`.
     pub listeners: Vec<Listener>,

@@ -11,6 +11,7 @@ mod clock;
 mod connection;
 mod context;
 mod detect;
+mod detours;
 mod ending;
 mod errands;
 mod frames;

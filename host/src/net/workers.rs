@@ -2,6 +2,7 @@
 
 use super::chores::ChoresThread;
 use super::context::Context;
+use super::detours::Detours;
 use super::errands::Errands;
 use super::gate::{Gate, connections_max};
 use super::listener::{Arrival, BindError, Entrance, Listener, ListenerConfig, accept, take};
@@ -48,6 +49,7 @@ pub struct Workers {
     threads: Vec<JoinHandle<()>>,
     chores: ChoresThread,
     patient: ChoresThread,
+    detours: Detours,
     errands: Arc<Errands>,
     addresses: Vec<(String, SocketAddr)>,
     entrances: Vec<Arc<Entrance>>,
@@ -101,6 +103,8 @@ struct Member {
 
 /// A thread may have more connections than the one with the fewest by this part of all.
 const UNEVEN: usize = 4;
+/// One slow module alone does not keep others from such a thread.
+const DETOURS_MIN: usize = 2;
 /// Longest time between two looks at the hall's deadlines.
 const TICK_MAX: Duration = Duration::from_millis(100);
 /// How long clients may take to hear that the broker goes.
@@ -208,7 +212,8 @@ impl Workers {
         }
         let chores = ChoresThread::start(broker.clone(), clock);
         let patient = ChoresThread::start_patient(broker.clone(), clock);
-        Ok(Self { threads, chores, patient, errands, addresses, entrances, stage, broker, crew })
+        let detours = Detours::start(&broker, clock, threads.len().max(DETOURS_MIN));
+        Ok(Self { threads, chores, patient, detours, errands, addresses, entrances, stage, broker, crew })
     }
 
     /// Where a listener is.
@@ -242,6 +247,7 @@ impl Workers {
             let _ = thread.join();
         }
         self.errands.stop();
+        self.detours.stop();
         self.patient.stop();
         // After the last client has gone, so that modules hear of it.
         self.chores.stop();

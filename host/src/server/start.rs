@@ -186,9 +186,10 @@ fn introduce(broker: &Arc<Broker>, store: &Store, modules: &Modules, clock: Cloc
 }
 
 fn net_config(config: &Config, identity: Identity) -> NetConfig {
-    let processors = || std::thread::available_parallelism().map_or(1, usize::from);
+    // The disk's thread, slow modules, whoever compiles, and the kernel's side of the network want one too.
+    let all_but_one = || std::thread::available_parallelism().map_or(1, |processors| processors.get().max(2) - 1);
     NetConfig {
-        workers: if config.workers == 0 { processors() } else { config.workers },
+        workers: if config.workers == 0 { all_but_one() } else { config.workers },
         listeners: config
             .listeners
             .iter()

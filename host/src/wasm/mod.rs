@@ -50,6 +50,7 @@ mod modules;
 mod nursery;
 mod open;
 mod outside;
+mod pace;
 mod pool;
 mod priority;
 mod quarantine;

@@ -270,7 +270,11 @@ impl Guests {
         let nanoseconds = u64::try_from(begun.elapsed().as_nanos()).unwrap_or(u64::MAX);
         drop(entered);
         self.spent.nanoseconds = self.spent.nanoseconds.wrapping_add(nanoseconds);
-        if nanoseconds >= SLOW {
+        let is_slow = nanoseconds >= SLOW;
+        if ask.hook == Hook::Route {
+            version.pace.note(ask.about, is_slow);
+        }
+        if is_slow {
             self.spent.slow_nanoseconds = self.spent.slow_nanoseconds.wrapping_add(nanoseconds);
         }
         if !self.rehearses {

@@ -11,6 +11,7 @@ use super::instance::{Instance, Said};
 use super::limits::{Limits, NAME_BYTES_MAX};
 use super::meter::Hook;
 use super::nursery::Spares;
+use super::pace::Pace;
 use super::services::Services;
 use super::tally::Tally;
 use crate::topic::Filter;
@@ -28,6 +29,8 @@ pub(super) struct Version {
     pub(super) config: Arc<str>,
     pub(super) manifest: Manifest,
     pub(super) breaker: Breaker,
+    /// Of what publishers wait for: routing.
+    pub(super) pace: Pace,
     pub(super) spares: Spares,
     tally: Arc<Tally>,
     /// When a failure was last told in the broker's log, in milliseconds, and how many were not since.
@@ -157,6 +160,7 @@ impl Version {
             config,
             manifest,
             breaker: Breaker::default(),
+            pace: Pace::default(),
             spares: Spares::default(),
             tally,
             told: AtomicU64::new(0),

@@ -53,6 +53,12 @@ impl Chain {
         self.closed.routing || self.routing.iter().any(|link| link.version.manifest.routing.covers(topic))
     }
 
+    /// Whether a module that is to see messages of this topic takes long, as its last calls were.
+    pub fn takes_long(&self, topic: &str) -> bool {
+        let mut routing = self.routing.iter().map(|link| &link.version);
+        routing.any(|version| version.pace.is_long(topic) && version.manifest.routing.covers(topic))
+    }
+
     /// Asks the modules in order, each about what the former made of the message.
     pub fn route(&self, guests: &mut Guests, publisher: &Client, message: Message) -> Verdict {
         if self.closed.routing {
