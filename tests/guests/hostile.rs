@@ -55,6 +55,7 @@ impl Module for Hostile {
             "configure-waits" => {
                 let turns = || state::add("turns", 0).unwrap_or(0);
                 let since = turns();
+                log::info("waits");
                 while turns() < since + 2 {
                     for n in 0..1_000_000u64 {
                         core::hint::black_box(n);

@@ -1,8 +1,10 @@
 //! What the admin API does with components, good and bad.
 
+use crate::doors::rig::until;
 use crate::harness::{Broker, V5, connect, data_dir, guests};
 use host::wasm::{key_pair, sign};
 use serde_json::json;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 #[test]
@@ -271,4 +273,42 @@ fn samples_of_what_clients_publish_are_recorded() {
     }
     admin.post("/api/v1/record?filter=a/%23/b", &json!({})).problem(400);
     admin.post("/api/v1/record?count=0", &json!({})).problem(400);
+}
+
+/// Deployments wait for each other, as each takes a processor and memory to compile. What puts an end to trouble does not wait
+/// for them.
+#[test]
+fn a_rollback_does_not_wait_behind_deployments() {
+    let Some(broker) = Broker::start_with(|config| config.wasm.configure_milliseconds_max = 20_000) else { return };
+    let admin = broker.admin();
+    let version = |version: &str| format!("/api/v1/modules/m?config=%7B%22version%22:%22{version}%22%7D");
+    for number in ["one", "two"] {
+        admin.deploy(&version(number), &guests::component("echoes-version")).expect(200);
+    }
+    let slow = |mode: &str| format!("/api/v1/modules/slow?config=%7B%22mode%22:%22configure-{mode}%22%7D");
+    admin.deploy(&slow("counts"), &guests::component("hostile")).expect(200);
+    let answered = AtomicUsize::new(0);
+    std::thread::scope(|scope| {
+        let deploys = |path: String, guest: &'static str| {
+            scope.spawn({
+                let (admin, answered) = (broker.admin(), &answered);
+                move || {
+                    drop(admin.deploy(&path, &guests::component(guest)));
+                    answered.fetch_add(1, Ordering::SeqCst);
+                }
+            })
+        };
+        // It is configured until others have been configured twice.
+        let waiting = deploys(slow("waits"), "hostile");
+        until("it is being configured", || admin.get("/api/v1/modules/slow/logs").expect(200).text().contains("waits"));
+        let behind = deploys("/api/v1/modules/behind".to_owned(), "router");
+        let back = admin.post("/api/v1/modules/m/rollback", &json!({})).expect(200).json();
+        assert_eq!((&back["version"], answered.load(Ordering::SeqCst)), (&1.into(), 0));
+        until("it has been configured", || {
+            admin.put("/api/v1/modules/slow/config", &json!({ "mode": "configure-counts" })).expect(200);
+            waiting.is_finished()
+        });
+        behind.join().expect("it has its turn then");
+    });
+    assert_eq!(admin.get("/api/v1/modules/behind").expect(200).json()["version"], 1);
 }
