@@ -162,7 +162,7 @@ pub struct Limits {
     /// are dropped and counted, publishers of others wait or are refused. Wills that are held for want of room take no more
     /// than half of it, and all others neither. Default 1 GiB.
     pub memory_bytes_max: usize,
-    /// Topics whose way is remembered by each worker thread. Default 131,072.
+    /// Topics whose way is remembered by each worker thread. Default 262,144.
     pub routes_remembered_max: usize,
     /// Bytes that these may take, in each thread. Default 64 MiB.
     pub routes_remembered_bytes_max: usize,
@@ -208,7 +208,7 @@ impl Default for Limits {
             tags_expiry_seconds: 604_800,
             publisher_wait_milliseconds_max: 10_000,
             memory_bytes_max: 1 << 30,
-            routes_remembered_max: 131_072,
+            routes_remembered_max: 262_144,
             routes_remembered_bytes_max: 64 << 20,
             permits_remembered_max: 1024,
             wishes_per_message_max: 256,
