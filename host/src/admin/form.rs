@@ -3,13 +3,12 @@
 
 use super::body::{Raw, json_text};
 use super::error::Problem;
-use axum::body::Bytes;
+use axum::body::{Body, Bytes};
 use axum::extract::{FromRequest, Request};
 use axum::http::{HeaderMap, header};
-use memchr::memmem;
+use multer::Multipart;
 
-/// Longest boundary (RFC 2046, 5.1.1).
-const BOUNDARY_BYTES_MAX: usize = 70;
+const FORM: &str = "multipart/form-data";
 
 /// What a deployment brings: a component as it is, or a form.
 #[derive(Debug)]
@@ -25,7 +24,7 @@ impl<S: Send + Sync> FromRequest<S> for Brought {
         let boundary = boundary(request.headers())?;
         let Raw(body) = Raw::from_request(request, state).await?;
         match boundary {
-            Some(boundary) => read(&boundary, &body),
+            Some(boundary) => read(boundary, body).await,
             None => Ok(Self { component: body, config: None }),
         }
     }
@@ -34,54 +33,31 @@ impl<S: Send + Sync> FromRequest<S> for Brought {
 /// What stands between the parts of a form; none: the body is none.
 fn boundary(headers: &HeaderMap) -> Result<Option<String>, Problem> {
     let kind = headers.get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
-    let mut words = kind.split(';').map(str::trim);
-    if !words.next().is_some_and(|kind| kind.eq_ignore_ascii_case("multipart/form-data")) {
+    if !kind.get(..FORM.len()).is_some_and(|begin| begin.eq_ignore_ascii_case(FORM)) {
         return Ok(None);
     }
-    let given = words.find_map(|word| {
-        let (name, value) = word.split_once('=')?;
-        name.eq_ignore_ascii_case("boundary").then(|| value.trim_matches('"').to_owned())
-    });
-    let fits = given.filter(|boundary| (1..=BOUNDARY_BYTES_MAX).contains(&boundary.len()));
-    fits.map(Some).ok_or_else(|| Problem::bad_request("multipart/form-data has a boundary of 1 to 70 characters"))
+    let boundary = multer::parse_boundary(kind).ok().filter(|boundary| !boundary.is_empty());
+    boundary.map(Some).ok_or_else(|| Problem::bad_request("multipart/form-data needs a boundary"))
 }
 
-/// Both parts; the component is not copied.
-fn read(boundary: &str, body: &Bytes) -> Result<Brought, Problem> {
-    let wrong = |why: &str| Problem::bad_request(format!("the body is not the form expected: {why}"));
-    let delimiter = format!("\r\n--{boundary}");
-    let finder = memmem::Finder::new(delimiter.as_bytes());
-    // The first one has no line before it.
-    let opening = delimiter.as_bytes()[2..].len();
-    let mut rest = match body.starts_with(&delimiter.as_bytes()[2..]) {
-        true => body.slice(opening..),
-        false => return Err(wrong("it does not begin with its boundary")),
-    };
+/// Both parts. The body is there already, within the bounds of all bodies.
+async fn read(boundary: String, body: Bytes) -> Result<Brought, Problem> {
+    let wrong = |why: String| Problem::bad_request(format!("the body is not the form expected: {why}"));
+    let mut form = Multipart::new(Body::from(body).into_data_stream(), boundary);
     let (mut component, mut config) = (None, None);
-    while !rest.starts_with(b"--") {
-        let head = memmem::find(&rest, b"\r\n\r\n").ok_or_else(|| wrong("a part has no head"))?;
-        let content = rest.slice(head + 4..);
-        let end = finder.find(&content).ok_or_else(|| wrong("a part has no end"))?;
-        let into = match name(&rest[..head]) {
+    while let Some(part) = form.next_field().await.map_err(|error| wrong(error.to_string()))? {
+        let into = match part.name() {
             Some("component") => &mut component,
             Some("config") => &mut config,
-            _ => return Err(wrong("its parts are component and config")),
+            _ => return Err(wrong("its parts are component and config".to_owned())),
         };
-        if into.replace(content.slice(..end)).is_some() {
-            return Err(wrong("a part is there twice"));
+        let content = part.bytes().await.map_err(|error| wrong(error.to_string()))?;
+        if into.replace(content).is_some() {
+            return Err(wrong("a part is there twice".to_owned()));
         }
-        rest = content.slice(end + delimiter.len()..);
     }
-    let component = component.ok_or_else(|| wrong("it has no component"))?;
+    let component = component.ok_or_else(|| wrong("it has no component".to_owned()))?;
     Ok(Brought { component, config: config.map(json_text).transpose()? })
-}
-
-/// What a part is called.
-fn name(head: &[u8]) -> Option<&str> {
-    let lines = std::str::from_utf8(head).ok()?.split("\r\n");
-    let said = lines.filter_map(|line| line.split_once(':'));
-    let (_, words) = said.into_iter().find(|(field, _)| field.eq_ignore_ascii_case("content-disposition"))?;
-    words.split(';').find_map(|word| Some(word.trim().strip_prefix("name=")?.trim_matches('"')))
 }
 
 #[cfg(test)]
@@ -93,19 +69,24 @@ mod tests {
                         Content-Type: application/wasm\r\n\r\n\0a\r\n--Y\r\n\r\n--X\r\n\
                         Content-Disposition: form-data; name=\"config\"\r\n\r\n{\"a\": 1}\r\n--X--\r\n";
 
+    fn read_all(body: impl Into<Bytes>) -> Result<Brought, Problem> {
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        runtime.block_on(read("X".to_owned(), body.into()))
+    }
+
     #[test]
     fn both_parts_are_found() {
-        let brought = read("X", &Bytes::from_static(CURL.as_bytes())).unwrap();
+        let brought = read_all(CURL).unwrap();
         assert_eq!((&*brought.component, brought.config.as_deref()), (&b"\0a\r\n--Y\r\n"[..], Some("{\"a\": 1}")));
         let alone = CURL.split_once("--X\r\nContent-Disposition: form-data; name=\"config\"").unwrap().0;
-        let brought = read("X", &Bytes::from(format!("{alone}--X--"))).unwrap();
+        let brought = read_all(format!("{alone}--X--")).unwrap();
         assert_eq!((brought.component.len(), brought.config), (9, None));
     }
 
     #[test]
     fn what_is_no_form_is_refused_wherever_it_ends() {
         for end in 0..CURL.len() - "--\r\n".len() {
-            let cut = read("X", &Bytes::from_static(&CURL.as_bytes()[..end]));
+            let cut = read_all(&CURL.as_bytes()[..end]);
             assert!(cut.is_err(), "{end}: {cut:?}");
         }
         for (from, to, why) in [
@@ -115,11 +96,11 @@ mod tests {
             ("{\"a\": 1}", "{\"a\": 1", "not the JSON expected"),
             ("Content-Disposition", "Content-Position", "its parts are component and config"),
         ] {
-            let error = read("X", &Bytes::from(CURL.replacen(from, to, if from.starts_with('C') { 1 } else { 9 })));
+            let error = read_all(CURL.replacen(from, to, if from.starts_with('C') { 1 } else { 9 }));
             assert!(format!("{error:?}").contains(why), "{from}: {error:?}");
         }
         let alone = CURL.split_once("--X\r\nContent-Disposition: form-data; name=\"config\"").unwrap().1;
-        let error = read("X", &Bytes::from(format!("--X\r\nContent-Disposition: form-data; name=\"config\"{alone}")));
+        let error = read_all(format!("--X\r\nContent-Disposition: form-data; name=\"config\"{alone}"));
         assert!(format!("{error:?}").contains("it has no component"), "{error:?}");
     }
 
