@@ -3,6 +3,7 @@
 mod bad_input;
 mod blank;
 mod canary;
+mod consumers;
 mod crossing;
 mod dead_letters;
 mod em;

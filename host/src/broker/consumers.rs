@@ -82,7 +82,7 @@ impl Consumer {
     fn passes_over(&self, queued: &Queued, holder: Option<u64>) -> bool {
         let is_for_another = holder.is_some_and(|holder| holder != self.number) && !self.browses;
         let is_new = self.resumes_only && holder.is_none();
-        is_for_another || is_new || queued.handling.as_deref().is_some_and(|it| it.not_for.contains(&self.number))
+        is_for_another || is_new || queued.is_not_for(self.number)
     }
 }
 
@@ -98,6 +98,11 @@ impl State {
         let holder = |queued: &Queued| self.promised.get(&queued.number).copied();
         let passed = |queued: &&Queued| consumer.passes_over(queued, holder(queued));
         start + self.queue.range(start..).take_while(passed).count()
+    }
+
+    /// The numbers of all who are there.
+    pub fn consumers_there(&self) -> Vec<u64> {
+        self.consumers.iter().map(|one| one.number).collect()
     }
 
     /// What ends may have stood anywhere in the queue: see `untold`.
@@ -301,7 +306,7 @@ impl Mailbox {
                 self.expire(&queued, tell_lost, &mut drained);
                 continue;
             }
-            let cleared = queued.is_cleared(delivery);
+            let cleared = queued.is_cleared_for(consumer, delivery);
             let message = match queued.content().in_form(true) {
                 _ if !cleared => Err(FormMissing::NotYet),
                 found => found,
@@ -353,7 +358,7 @@ impl Mailbox {
                 consumer.seen_to = queued.number;
                 self.leave(state, queued, holder);
             } else if settle {
-                self.end_entry(state, queued, &mut drained.changes);
+                drained.abandoned |= self.end_entry(state, queued, &mut drained.changes);
             } else {
                 state.held.insert(queued.number, Held { queued, holder: consumer.number, is_claimed: false });
             }
@@ -378,9 +383,8 @@ impl Mailbox {
         if self.is_session() || replayed {
             return queued.forget(self.id, &mut drained.changes);
         }
-        let not_for = &mut queued.handling.get_or_insert_default().not_for;
-        not_for.push(consumer.number);
-        let takes = |other: &&Consumer| !other.browses && !not_for.contains(&other.number);
+        queued.leave_to_others(consumer.number, &state.consumers_there());
+        let takes = |other: &&Consumer| !other.browses && !queued.is_not_for(other.number);
         match state.consumers.iter().find(takes) {
             Some(other) => drained.unblocked.push(other.outlet.clone()),
             None if super::queues::is_queue(&state.client) => {}
@@ -493,16 +497,19 @@ impl Mailbox {
         None
     }
 
-    /// An entry is over. If an MQTT client was sent it exactly-once, its handle is under way until that client has released it.
-    pub fn end_entry(&self, state: &mut State, queued: Queued, changes: &mut Vec<Change>) {
+    /// An entry is over. If an MQTT client was sent it exactly-once, its handle is under way until that client has released it:
+    /// true, and the release waits for the changes ([`super::window::Window::abandonment_noted`]).
+    pub fn end_entry(&self, state: &mut State, queued: Queued, changes: &mut Vec<Change>) -> bool {
         let is_known = self.is_session() && queued.under_way && queued.guarantee == Guarantee::ExactlyOnce;
         if !is_known {
-            return queued.forget(self.id, changes);
+            queued.forget(self.id, changes);
+            return false;
         }
         if queued.stored {
             changes.push(Change::QueuedReceived(self.id, queued.number));
         }
         state.window.owe(queued);
+        true
     }
 
     /// Puts an entry to its old place.
@@ -541,12 +548,12 @@ impl Mailbox {
             Disposal::Modified { failed, elsewhere, notes } => (*failed, *elsewhere, notes),
         };
         queued.duplicate = true;
-        if failed || elsewhere || notes.is_some() {
+        if elsewhere {
+            queued.leave_to_others(consumer, &state.consumers_there());
+        }
+        if failed || notes.is_some() {
             let handling = queued.handling.get_or_insert_default();
             handling.failures += u32::from(failed);
-            if elsewhere && !handling.not_for.contains(&consumer) {
-                handling.not_for.push(consumer);
-            }
             if let Some(notes) = notes {
                 handling.note(notes, notes_bytes_max);
             }

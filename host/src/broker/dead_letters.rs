@@ -85,7 +85,7 @@ impl Broker {
                 mailbox.count(&queued, true);
                 state.unburied.push_back(queued);
             } else {
-                queued.handling.get_or_insert_default().not_for.push(link.number);
+                queued.leave_to_others(link.number, &state.consumers_there());
                 mailbox.put_back(&mut state, queued);
             }
         }

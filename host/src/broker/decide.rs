@@ -20,6 +20,8 @@ use std::sync::Arc;
 
 /// Copies decided about at once, so that one client does not hold its thread for long.
 const COPIES_A_TURN: usize = 64;
+/// The same of a queue: another receiver may come first, about whom modules are asked anew.
+const ENTRIES_A_TURN: usize = 8;
 /// Nor beyond the copy at which modules had taken so long, nanoseconds.
 const TIME_A_TURN: u64 = 2_000_000;
 
@@ -43,6 +45,41 @@ struct Asked {
 impl Asked {
     fn new(place: Place, queued: &Queued) -> Self {
         Self { place, message: queued.message.clone(), guarantee: queued.guarantee, retain: queued.retain }
+    }
+}
+
+/// What modules said.
+enum Said {
+    /// It leaves: itself or another message, by a name of the receiver's own.
+    Leaves { instead: Option<Message>, name: Option<Arc<str>> },
+    /// This receiver of a queue does not get it.
+    Others,
+    /// Nobody gets it.
+    Nobodys,
+}
+
+/// Who is about to get the copies.
+struct Receiver {
+    /// Its number among the receivers of a queue; 0: the mailbox is its own.
+    number: u64,
+    client: Arc<Client>,
+    /// Where in the queue it looks.
+    start: usize,
+    copies_max: usize,
+}
+
+impl Receiver {
+    fn of(state: &State, number: u64) -> Self {
+        let start = state.begins_at(number);
+        let consumer = state.consumers.iter().find(|one| one.number == number);
+        match consumer.filter(|_| queues::is_queue(&state.client)) {
+            Some(one) => Self { number, client: one.client.clone(), start, copies_max: ENTRIES_A_TURN },
+            None => Self { number: 0, client: state.client.clone(), start, copies_max: COPIES_A_TURN },
+        }
+    }
+
+    fn is_of_queue(&self) -> bool {
+        self.number != 0
     }
 }
 
@@ -70,44 +107,45 @@ impl Broker {
             drop(state);
             return self.permit(worker, &chain, attachment, now);
         }
-        let start = state.begins_at(attachment.number);
-        let asked = undecided(&mut state, start, generation, |topic| {
+        let receiver = Receiver::of(&state, attachment.number);
+        let names = receiver.is_of_queue() && chain.renames_deliveries();
+        let asked = undecided(&mut state, &receiver, generation, |topic| {
             // What services answer is for whoever asked.
-            !super::sessions::is_private(topic) && (chain.wants_access() || chain.wants_delivery(topic.as_str()))
+            let concerns = || names || chain.wants_access() || chain.wants_delivery(topic.as_str());
+            !super::sessions::is_private(topic) && concerns()
         });
-        let client: Arc<Client> = state.client.clone();
         drop(state);
         if asked.is_empty() {
             return false;
         }
         let begun = worker.guests.spent().nanoseconds;
-        let mut answers: Vec<(Place, Leaves)> = Vec::with_capacity(asked.len());
+        let mut answers: Vec<(Place, Said)> = Vec::with_capacity(asked.len());
         let mut failed = None;
         for asked in asked {
             if worker.guests.spent().nanoseconds.wrapping_sub(begun) >= TIME_A_TURN {
                 break;
             }
-            match self.leaves(worker, &chain, mailbox, &client, &asked) {
-                Leaves::NotNow if asked.guarantee == Guarantee::AtMostOnce => {
+            match self.say(worker, &chain, mailbox, &receiver, &asked) {
+                None if asked.guarantee == Guarantee::AtMostOnce => {
                     worker.tally.dropped += 1;
-                    answers.push((asked.place, Leaves::Not));
+                    answers.push((asked.place, Said::Nobodys));
                 }
-                Leaves::NotNow if self.is_given_up(&chain, mailbox, &asked.message, now) => {
+                None if self.is_given_up(&chain, mailbox, &asked.message, now) => {
                     self.tell_given_up(&asked.message);
-                    answers.push((asked.place, Leaves::Not));
+                    answers.push((asked.place, Said::Nobodys));
                 }
-                Leaves::NotNow => {
+                None => {
                     failed = Some(asked.message);
                     break;
                 }
-                leaves => answers.push((asked.place, leaves)),
+                Some(said) => answers.push((asked.place, said)),
             }
         }
         let mut changes = Vec::new();
         let mut state = mailbox.lock();
         if state.attachment == attachment.number || consumes {
-            for (place, leaves) in answers {
-                carry_out(mailbox, &mut state, generation, place, leaves, &mut changes);
+            for (place, said) in answers {
+                carry_out(mailbox, &mut state, (generation, receiver.number), place, said, &mut changes);
             }
             mailbox.note_window(&state);
         }
@@ -123,34 +161,44 @@ impl Broker {
         true
     }
 
-    /// What the modules say about one copy.
-    fn leaves(
+    /// What the modules say about one copy; none: not now.
+    fn say(
         &self,
         worker: &mut Worker,
         chain: &Arc<Chain>,
         mailbox: &Mailbox,
-        client: &Client,
+        receiver: &Receiver,
         asked: &Asked,
-    ) -> Leaves {
+    ) -> Option<Said> {
         let Asked { message, guarantee, retain, .. } = asked;
+        let topic = message.topic().as_str();
         match self.may_receive(chain, &mut worker.guests, mailbox, message.topic()) {
             May::Yes => {}
-            May::No => return Leaves::Not,
-            May::NotNow => return Leaves::NotNow,
+            May::No => return Some(Said::Nobodys),
+            May::NotNow => return None,
         }
-        if !chain.wants_delivery(message.topic().as_str()) {
-            return Leaves::AsItIs;
+        let client = &receiver.client;
+        let name = match receiver.is_of_queue() && chain.renames_deliveries() {
+            true => chain.deliver_name(&mut worker.guests, &client.scope, topic).map(Arc::from),
+            false => None,
+        };
+        let leaves = |instead| Some(Said::Leaves { instead, name });
+        if !chain.wants_delivery(topic) {
+            return leaves(None);
         }
         let Ok(shown) = self.shown(worker, message) else {
             return match message.in_form(false) {
-                Err(FormMissing::NotYet) => Leaves::NotNow,
+                Err(FormMissing::NotYet) => None,
                 // What has no form for modules has none for them to decide about.
-                _ => Leaves::AsItIs,
+                _ => leaves(None),
             };
         };
         match chain.leaves(&mut worker.guests, client, &shown, *guarantee, *retain) {
-            Leaves::Instead(made) => Leaves::Instead(self.altered(worker, chain, message, &shown, made)),
-            leaves => leaves,
+            Leaves::Instead(made) => leaves(Some(self.altered(worker, chain, message, &shown, made))),
+            Leaves::AsItIs => leaves(None),
+            Leaves::Not if receiver.is_of_queue() => Some(Said::Others),
+            Leaves::Not => Some(Said::Nobodys),
+            Leaves::NotNow => None,
         }
     }
 
@@ -181,9 +229,9 @@ impl Broker {
     }
 }
 
-/// The next copies about which modules are to be asked, in the order in which they leave, from this place of the queue on; those that no module wants to see
-/// are cleared on the way.
-fn undecided(state: &mut State, start: usize, generation: u64, wanted: impl Fn(&Topic) -> bool) -> Vec<Asked> {
+/// The next copies about which modules are to be asked, in the order in which they leave, from where the receiver looks; those
+/// that no module wants to see are cleared on the way.
+fn undecided(state: &mut State, receiver: &Receiver, generation: u64, wanted: impl Fn(&Topic) -> bool) -> Vec<Asked> {
     let mut asked = Vec::new();
     for flight in state.window.unsent() {
         if flight.queued.cleared != generation {
@@ -193,23 +241,23 @@ fn undecided(state: &mut State, start: usize, generation: u64, wanted: impl Fn(&
                 flight.queued.cleared = generation;
             }
         }
-        if asked.len() == COPIES_A_TURN {
+        if asked.len() == receiver.copies_max {
             return asked;
         }
     }
-    for (queue, start) in [(&mut state.replayed, 0), (&mut state.queue, start), (&mut state.express, 0)] {
+    let queues = [(&mut state.replayed, 0), (&mut state.queue, receiver.start), (&mut state.express, 0)];
+    for (queue, start) in queues {
         // Each queue has its share, so that none holds up another; what is cleared at the front is bounded by it, too.
         for queued in queue.iter_mut().skip(start).take(COPIES_A_TURN * 4) {
-            if queued.cleared == generation {
+            if queued.is_cleared_for(receiver.number, generation) || queued.is_not_for(receiver.number) {
                 continue;
             }
             if wanted(queued.message.topic()) {
                 asked.push(Asked::new(Place::Waiting(queued.arrival), queued));
             } else {
-                queued.cleared = generation;
-                queued.instead = None;
+                (queued.cleared, queued.cleared_for, queued.instead) = (generation, 0, None);
             }
-            if asked.len() >= COPIES_A_TURN {
+            if asked.len() >= receiver.copies_max {
                 break;
             }
         }
@@ -220,14 +268,15 @@ fn undecided(state: &mut State, start: usize, generation: u64, wanted: impl Fn(&
 fn carry_out(
     mailbox: &Mailbox,
     state: &mut State,
-    generation: u64,
+    (generation, receiver): (u64, u64),
     place: Place,
-    leaves: Leaves,
+    said: Said,
     changes: &mut Vec<Change>,
 ) {
-    if let Leaves::Not = leaves {
+    if let Said::Nobodys = said {
         return withhold(mailbox, state, place, changes);
     }
+    let there = state.consumers_there();
     let queued = match place {
         Place::Flight(handle) => state.window.get(handle).map(|flight| &mut flight.queued),
         Place::Waiting(arrival) => {
@@ -237,11 +286,17 @@ fn carry_out(
     };
     // It may have gone meanwhile.
     let Some(queued) = queued else { return };
-    queued.cleared = generation;
-    queued.instead = match leaves {
-        Leaves::Instead(message) => Some(message),
-        Leaves::AsItIs | Leaves::Not | Leaves::NotNow => None,
-    };
+    match said {
+        Said::Leaves { instead, name } => {
+            (queued.cleared, queued.cleared_for, queued.instead) = (generation, receiver, instead);
+            if receiver != 0 {
+                queued.name = name;
+            }
+        }
+        Said::Others | Said::Nobodys => {
+            queued.leave_to_others(receiver, &there);
+        }
+    }
 }
 
 /// Above at-most-once it counts as delivered.

@@ -190,6 +190,35 @@ fn on_a_disk_that_fails_who_comes_back_without_a_new_will_gets_in() {
     disk.heal();
 }
 
+/// A client that was told to forget a delivery takes it for a new one if it comes again: after a restart it would, from a disk
+/// that had not heard that it was received (MQTT-4.3.3-4).
+#[test]
+fn on_a_disk_that_fails_who_comes_back_is_not_told_to_forget_what_the_disk_has_not_heard_of() {
+    let disk = Disk::default();
+    let mut hall = hall_on(&disk);
+    let (mut subscriber, _) = hall.attach("s", false, 9000, 10);
+    hall.subscribe(&mut subscriber, "a", EXACTLY);
+    let (mut publisher, _) = hall.attach("p", true, 0, 10);
+    hall.publish(&mut publisher, "a", EXACTLY, 1, b"x");
+    hall.commit();
+    let handle = hall.take(&subscriber)[0].0;
+    disk.fail_after(0);
+    let answer = hall.ask(&mut subscriber, Request::Received(handle));
+    let Answer::Say(after, Event::Release(..)) = answer else { panic!("{answer:?}") };
+    while hall.broker.store.is_healthy() {
+        std::thread::yield_now();
+    }
+    hall.lose(&mut subscriber);
+    let (said, again) = come(&mut hall, "s", 9000, None).unwrap();
+    assert_eq!((said, hall.take(&again)), (0, Vec::new()));
+    assert!(!hall.broker.is_committed(after));
+    disk.heal();
+    while !hall.broker.is_committed(after) {
+        std::thread::yield_now();
+    }
+    assert_eq!(hall.take(&again), [(handle, "release".to_owned(), false)]);
+}
+
 /// Of a will only the payload was weighed, and only where it was held: others took memory without a bound.
 #[test]
 fn wills_that_wait_have_a_bound_in_bytes() {

@@ -39,6 +39,8 @@ pub struct Queued {
     pub stored: bool,
     /// Under this generation of delivery modules it may leave: they were asked, or do not want to see it. 0: none.
     pub cleared: u64,
+    /// To whom: the number of a consumer; 0: to whoever gets it. Modules are asked anew for another consumer of a queue.
+    pub cleared_for: u64,
     /// What leaves in its place, as a module said.
     pub instead: Option<Message>,
     /// What consumers did with it before, if anything.
@@ -62,6 +64,7 @@ impl Queued {
             under_way: false,
             stored: false,
             cleared: 0,
+            cleared_for: 0,
             instead: None,
             handling: None,
         }
@@ -124,6 +127,24 @@ impl Queued {
     /// Whether it may leave as far as delivery modules are concerned.
     pub(super) fn is_cleared(&self, generation: u64) -> bool {
         generation == 0 || self.cleared == generation
+    }
+
+    /// The same for one of several who may get it.
+    pub(super) fn is_cleared_for(&self, consumer: u64, generation: u64) -> bool {
+        generation == 0 || self.cleared == generation && (self.cleared_for == 0 || self.cleared_for == consumer)
+    }
+
+    /// Whether a consumer is not to get it.
+    pub(super) fn is_not_for(&self, consumer: u64) -> bool {
+        self.handling.as_deref().is_some_and(|handling| handling.not_for.contains(&consumer))
+    }
+
+    /// A consumer is not to get it, like those of which that was so before and that are still `there`: the others will not come
+    /// back under their number.
+    pub(super) fn leave_to_others(&mut self, consumer: u64, there: &[u64]) {
+        let not_for = &mut self.handling.get_or_insert_default().not_for;
+        not_for.retain(|one| there.contains(one) && *one != consumer);
+        not_for.push(consumer);
     }
 
     /// Notes in `changes` that the store may forget this copy.

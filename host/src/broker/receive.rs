@@ -505,7 +505,7 @@ impl Broker {
         let mailbox = &link.mailbox;
         let mut staged = worker.stage();
         let changes = staged.changes();
-        let (mut buried, mut is_between) = (Vec::new(), false);
+        let (mut buried, mut is_between, mut owes) = (Vec::new(), false, false);
         let mut state = mailbox.lock();
         let failures_max = if buries { self.failures_max(mailbox, &state) } else { 0 };
         // Past the mark on memory nothing is written on what waits.
@@ -515,7 +515,7 @@ impl Broker {
             match mailbox.dispose(&mut state, link.number, *number, how, patience, changes) {
                 Some(Aftermath::Forget(queued)) => {
                     is_between |= state.queue.front().is_some_and(|first| first.number < queued.number);
-                    mailbox.end_entry(&mut state, queued, changes);
+                    owes |= mailbox.end_entry(&mut state, queued, changes);
                 }
                 Some(Aftermath::Bury(queued)) => buried.push(queued),
                 Some(Aftermath::Back) | None => {}
@@ -527,7 +527,7 @@ impl Broker {
             state.touched = true;
             worker.touched.extend(state.outlet.clone());
         }
-        let waits = awaited || worker.gathering.is_some() || !matches!(how, Disposal::Accepted);
+        let waits = awaited || owes || worker.gathering.is_some() || !matches!(how, Disposal::Accepted);
         // Those around it may be left to the store at any time, and it would be read again with them.
         let is_untold = (is_between && waits) || !buried.is_empty();
         if is_untold {
@@ -544,6 +544,9 @@ impl Broker {
             let after = self.commit(worker, staged);
             if is_untold {
                 mailbox.lock().untold -= 1;
+            }
+            if owes {
+                mailbox.lock().window.abandonment_noted(after);
             }
             return after;
         }

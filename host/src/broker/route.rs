@@ -4,7 +4,7 @@
 use super::Broker;
 use super::changes::Stamp;
 use super::mailbox::Mailbox;
-use super::queues::is_address_of_queue;
+use super::queues::{self, is_address_of_queue};
 use super::routes::{Key, Moment};
 use super::shared_groups::Group;
 use super::worker::Worker;
@@ -34,6 +34,15 @@ pub enum Target {
 }
 
 impl Target {
+    /// Whether it is a queue, or several of them.
+    fn is_queue(&self) -> bool {
+        let is_one = |mailbox: &Mailbox| mailbox.is_consumed() && queues::is_queue(&mailbox.lock().client);
+        match self {
+            Self::Single(single) => is_one(&single.mailbox),
+            Self::Group(group, ..) => group.mailboxes().iter().any(|mailbox| is_one(mailbox)),
+        }
+    }
+
     /// Whether a copy above at-most-once may have to be kept.
     pub fn is_durable(&self) -> bool {
         match self {
@@ -236,6 +245,8 @@ impl Broker {
         }
         targets.extend(singles.into_iter().map(Target::Single));
         let is_open = self.leave_out_denied(chain, guests, &topic, &mut targets);
+        // What a receiver of a queue calls it is known when it gets it.
+        let is_open = is_open || chain.renames_deliveries() && targets.iter().any(Target::is_queue);
         Route {
             is_queue: is_address_of_queue(topic.as_str()),
             wants_routing: chain.wants_routing(topic.as_str()),

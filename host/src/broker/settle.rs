@@ -48,14 +48,14 @@ impl Broker {
         }
         let is_new = flight.phase == Phase::Sent;
         flight.phase = Phase::Received;
-        let (stored, number) = (flight.queued.stored, flight.queued.number);
-        drop(state);
-        let after = if stored && is_new {
-            self.store.submit([Change::QueuedReceived(mailbox.id, number)])
-        } else if stored {
-            self.store.submitted()
-        } else {
-            0
+        let after = match flight.queued.stored {
+            // Whoever takes the connection's place is not told to forget it before that either.
+            true if is_new => {
+                flight.queued.after = self.store.submit([Change::QueuedReceived(mailbox.id, flight.queued.number)]);
+                flight.queued.after
+            }
+            true => self.store.submitted(),
+            false => 0,
         };
         Answer::Say(after, Event::Release(handle, true))
     }

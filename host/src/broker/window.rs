@@ -188,7 +188,10 @@ impl Window {
 
     /// Somebody else has taken a delivery that the receiver may know under the handle that follows from its number: nothing is
     /// left of it but the release. Only while no connection drains the window.
-    pub fn owe(&mut self, queued: Queued) {
+    pub fn owe(&mut self, mut queued: Queued) {
+        if queued.stored {
+            queued.after = NOT_SUBMITTED;
+        }
         let at = self.flights.partition_point(|flight| flight.queued.number < queued.number);
         let handle = handle_of(queued.number);
         self.releases = true;

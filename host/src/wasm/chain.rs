@@ -67,7 +67,7 @@ pub struct Chain {
     pub(super) wills: Vec<Arc<Link>>,
     pub(super) access: Vec<Arc<Link>>,
     pub(super) delivery: Vec<Arc<Link>>,
-    /// This side or the other has modules that want to see copies.
+    /// This side or the other has modules that want to see copies, or name them.
     any_delivery: bool,
     /// This is one of two sides.
     split: bool,
@@ -91,6 +91,10 @@ impl Chain {
         let with = |hook: &str| {
             links.iter().filter(|link| link.version.compiled.hooks.contains(&hook)).cloned().collect::<Vec<_>>()
         };
+        let concerns_copies = |link: &Arc<Link>| {
+            let (hooks, names) = (&link.version.compiled.hooks, !link.version.manifest.delivers_as_is);
+            hooks.contains(&"delivery") || names && hooks.contains(&"topic-mapping")
+        };
         Self {
             generation,
             mapping: with("topic-mapping"),
@@ -102,7 +106,7 @@ impl Chain {
             events: with("events"),
             timers: with("timers"),
             translation: with("translation").into_iter().next(),
-            any_delivery: closed.delivery || links.iter().any(|link| link.version.compiled.hooks.contains(&"delivery")),
+            any_delivery: closed.delivery || links.iter().any(concerns_copies),
             split: false,
             closed,
             plan: generation,

@@ -30,8 +30,8 @@ impl Chain {
         self.closed.delivery || self.delivery.iter().any(|link| link.version.manifest.delivery.covers(topic))
     }
 
-    /// A number that changes whenever another answer to [`Chain::wants_delivery`] or [`Chain::authorize`] is possible; 0: no
-    /// module has these hooks.
+    /// A number that changes whenever another answer to [`Chain::wants_delivery`], [`Chain::authorize`] or
+    /// [`Chain::deliver_name`] is possible; 0: no module has these hooks.
     pub fn delivery_generation(&self) -> u64 {
         if self.has_delivery() || self.wants_access() { self.plan_generation() } else { 0 }
     }
