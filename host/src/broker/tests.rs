@@ -394,6 +394,8 @@ fn what_was_under_way_is_sent_again_under_the_same_handle() {
     hall.lose(&mut subscriber);
     let (mut subscriber, resumed) = hall.attach("s", false, 100, 10);
     assert!(resumed);
+    // It may be told to forget what the disk knows that it has.
+    hall.commit();
     assert_eq!(hall.take(&subscriber), [row(1, "1", true), row(2, "release", false), row(3, "3", true)]);
     let answer = hall.ask(&mut subscriber, Request::Settle(3, Settlement::Completed));
     assert!(matches!(answer, Answer::Say(_, Event::Closed(Closed::HandleMisused))), "{answer:?}");
