@@ -8,6 +8,7 @@ mod overload;
 mod protocols;
 mod proxy;
 mod quic;
+mod revoked;
 pub mod rig;
 mod storms;
 mod tls;

@@ -4,7 +4,10 @@ use crate::harness::quic::{self, Quic};
 use crate::harness::wire::{Web, Wire, upgrade};
 use crate::harness::{Admin, Broker, data_dir};
 use host::config::{Bind, ClientCertificate, Config, Listener, Tls, Transport};
-use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
+use rcgen::{
+    BasicConstraints, CertificateParams, CertificateRevocationListParams, DnType, IsCa, Issuer, KeyIdMethod, KeyPair,
+};
+use rcgen::{RevokedCertParams, SerialNumber};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
@@ -63,13 +66,32 @@ impl Authority {
         self.sign_with(stem, name, |params| params.not_after = rcgen::date_time_ymd(1970, 1, 1) + end);
     }
 
-    fn sign_with(&self, stem: &str, name: &str, adjust: impl FnOnce(&mut CertificateParams)) {
+    pub fn sign_with(&self, stem: &str, name: &str, adjust: impl FnOnce(&mut CertificateParams)) {
         let mut params = CertificateParams::new(vec!["localhost".to_owned(), "127.0.0.1".to_owned()]).unwrap();
         params.distinguished_name.push(DnType::CommonName, name);
         adjust(&mut params);
         let key = KeyPair::generate().unwrap();
         fs::write(self.path(&format!("{stem}.pem")), params.signed_by(&key, &self.issuer).unwrap().pem()).unwrap();
         fs::write(self.path(&format!("{stem}.key")), key.serialize_pem()).unwrap();
+    }
+
+    /// Signs a list of revoked certificates, of these serial numbers, in `crl.pem`.
+    pub fn revoke(&self, serials: &[u64]) {
+        let revoked = serials.iter().map(|serial| RevokedCertParams {
+            serial_number: SerialNumber::from(*serial),
+            revocation_time: rcgen::date_time_ymd(2024, 1, 1),
+            reason_code: None,
+            invalidity_date: None,
+        });
+        let list = CertificateRevocationListParams {
+            this_update: rcgen::date_time_ymd(2024, 1, 1),
+            next_update: rcgen::date_time_ymd(2090, 1, 1),
+            crl_number: SerialNumber::from(1),
+            issuing_distribution_point: None,
+            revoked_certs: revoked.collect(),
+            key_identifier_method: KeyIdMethod::Sha256,
+        };
+        fs::write(self.path("crl.pem"), list.signed_by(&self.issuer).unwrap().pem().unwrap()).unwrap();
     }
 
     /// What a listener is told.
@@ -79,6 +101,7 @@ impl Authority {
             certificate: self.path("server.pem"),
             key: self.path("server.key"),
             client_ca: if asks { self.path("ca.pem") } else { PathBuf::new() },
+            client_crl: PathBuf::new(),
             client_certificate,
         }
     }

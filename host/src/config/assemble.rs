@@ -259,6 +259,11 @@ fn listener_problem(listener: &Listener, others: &[Listener], config: &Config) -
             "needs tls.client_ca, and tls.client_certificate = optional or required, to check clients' certificates";
         return Some(("tls.client_ca", format!("listener {name} {message}")));
     }
+    if given(&tls.client_crl) && !given(&tls.client_ca) {
+        let message =
+            format!("listener {name} has a list of revoked certificates, and no tls.client_ca to have signed any");
+        return Some(("tls.client_crl", message));
+    }
     if tls.client_certificate != ClientCertificate::None && !given(&tls.certificate) {
         let message = "asks for clients' certificates, which come in TLS only, and has no tls.certificate of its own";
         return Some(("tls.certificate", format!("listener {name} {message}")));

@@ -110,6 +110,8 @@ pub struct Tls {
     pub key: PathBuf,
     /// Roots of clients' certificates.
     pub client_ca: PathBuf,
+    /// What the authorities of clients' certificates have revoked; empty: nobody asks. Read again on a reload.
+    pub client_crl: PathBuf,
     /// Whether clients are asked for a certificate. Default `none`.
     pub client_certificate: ClientCertificate,
 }

@@ -344,6 +344,7 @@ pub(super) const LISTENER: &[Setting<Listener>] = &[
     path!("tls.certificate", tls.certificate),
     path!("tls.key", tls.key),
     path!("tls.client_ca", tls.client_ca),
+    path!("tls.client_crl", tls.client_crl),
     text!("tls.client_certificate", tls.client_certificate),
     text!("path", path),
     list!("origins", origins, "the origin of a page, as https://host or https://host:8443, or *"),

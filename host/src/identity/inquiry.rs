@@ -5,11 +5,11 @@
 //! checked, and nobody at all with a certificate that has expired.
 
 use super::failures::network;
-use super::keyring::{Keyring, Voucher};
+use super::keyring::{Grounds, Keyring, Voucher};
 use super::scram::Scram;
 use super::scram_keys::Hash;
 use super::settings::{Method, NAME_BYTES_MAX, TOKEN_BYTES_MAX};
-use super::{Identity, certificate, sasl, token};
+use super::{Certificate, Identity, certificate, sasl, token};
 use crate::message::{Refusal, RefusalKind, Time};
 use base64::prelude::{BASE64_STANDARD, Engine as _};
 use parking_lot::Mutex;
@@ -25,8 +25,8 @@ pub struct Circumstances {
     pub listener: Arc<str>,
     /// `address:port` of the peer, or `unix` and what follows.
     pub peer: Arc<str>,
-    /// The certificate that was verified in the TLS handshake, in DER.
-    pub certificate: Option<Arc<[u8]>>,
+    /// The certificate that was verified in the TLS handshake.
+    pub certificate: Option<Arc<Certificate>>,
 }
 
 /// What a client brings. Never shown.
@@ -62,13 +62,18 @@ impl fmt::Debug for Claim {
 /// Who it is.
 #[derive(Debug, Clone)]
 pub struct Identified {
-    /// The name; none: a stranger who may come in.
-    pub name: Option<Arc<str>>,
     /// When the proof runs out; none: never.
     pub expires: Option<Time>,
     /// What the client is to be told at the end of an exchange.
     pub data: Option<Box<[u8]>>,
-    pub(super) voucher: Voucher,
+    pub(super) grounds: Grounds,
+}
+
+impl Identified {
+    /// The name; none: a stranger who may come in.
+    pub fn name(&self) -> Option<Arc<str>> {
+        self.grounds.name.clone()
+    }
 }
 
 /// How far an inquiry has got.
@@ -128,6 +133,8 @@ enum State {
     Hashing(Found, usize),
     /// Modules are asked; the way after that.
     Asking(usize),
+    /// They know who it is.
+    Named(Arc<str>),
     /// A mechanism has begun and wants the client's first message.
     Empty(Mechanism),
     /// The client's answer is here.
@@ -163,7 +170,7 @@ impl Inquiry {
     pub fn new(identity: &Identity, circumstances: Circumstances, claim: Claim) -> Self {
         let keyring = identity.0.keyring.load_full();
         let source = keyring.certificate_name();
-        let certificate = circumstances.certificate.as_deref().and_then(|der| certificate::read(der, source));
+        let certificate = circumstances.certificate.as_ref().and_then(|certificate| certificate.read(source));
         let identity = identity.clone();
         let state = State::Way(0);
         let (user, password, noted, has_waited) = (None, None, None, false);
@@ -222,13 +229,10 @@ impl Inquiry {
         self.state = match (std::mem::replace(&mut self.state, State::Over), said) {
             (State::Asking(_) | State::Confirming(_), Err(refusal)) => State::Denied(refusal),
             (State::Asking(next), Ok(None)) => State::Way(next),
-            (State::Asking(_), Ok(Some(name))) if is_name(&name) => {
-                self.user = Some(name.into());
-                State::Way(usize::MAX)
-            }
+            (State::Asking(_), Ok(Some(name))) if is_name(&name) => State::Named(name.into()),
             (State::Confirming(who), Ok(None)) => State::Confirmed(who),
             (State::Confirming(mut who), Ok(Some(name))) if is_name(&name) => {
-                (who.name, who.voucher) = (Some(name.into()), Voucher::Module);
+                (who.grounds.name, who.grounds.voucher) = (Some(name.into()), Voucher::Module);
                 State::Confirmed(who)
             }
             (State::Asking(_) | State::Confirming(_), Ok(Some(_))) => State::Denied(denied()),
@@ -272,10 +276,7 @@ impl Inquiry {
     fn go_on(&mut self, now: Time, waker: WakerMaker<'_>) -> Progress {
         loop {
             let progress = match std::mem::replace(&mut self.state, State::Over) {
-                State::Way(usize::MAX) => {
-                    let name = self.user.take().map(Into::into);
-                    Some(self.admitted(name, None, Voucher::Module))
-                }
+                State::Named(name) => Some(self.admitted(Some(name), None, Voucher::Module)),
                 State::Way(at) => self.way(at, now, waker),
                 State::Hashing(found, next) => self.hashed(found, next),
                 State::Asking(next) => {
@@ -292,7 +293,8 @@ impl Inquiry {
                     Some(proved) => {
                         let voucher = Voucher::User(proved.name.clone(), proved.mark);
                         let (name, data) = (Some(proved.name), Some(proved.last));
-                        self.proved(Method::Password, Identified { name, expires: None, data, voucher })
+                        let who = self.identified(name, None, voucher);
+                        self.proved(Method::Password, Identified { data, ..who })
                     }
                     None => self.deny(),
                 }),
@@ -323,7 +325,8 @@ impl Inquiry {
             Method::Certificate => {
                 let read = self.certificate.as_ref()?;
                 let (name, expires) = (read.name.clone()?, read.expires);
-                Some(self.admitted(Some(name), Some(expires), Voucher::Certificate))
+                let source = self.keyring.certificate_name();
+                Some(self.admitted(Some(name), Some(expires), Voucher::Certificate(source)))
             }
             Method::Password => self.password(at + 1, waker),
             Method::Jwt => {
@@ -397,7 +400,7 @@ impl Inquiry {
         if !self.keyring.asks_modules_before(method) {
             return self.let_in(who);
         }
-        self.user = who.name.as_deref().map(Into::into);
+        self.user = who.grounds.name.as_deref().map(Into::into);
         self.state = State::Confirming(Box::new(who));
         Progress::AskModules
     }
@@ -426,8 +429,9 @@ impl Inquiry {
                 let Some(name) = read.name.clone() else { return Some(self.nameless()) };
                 let expires = (data.is_empty() || data == name.as_bytes()).then_some(read.expires);
                 let Some(expires) = expires else { return Some(self.deny()) };
-                let (name, expires, voucher) = (Some(name), Some(expires), Voucher::Certificate);
-                Some(self.proved(Method::Certificate, Identified { name, expires, data: None, voucher }))
+                let voucher = Voucher::Certificate(self.keyring.certificate_name());
+                let who = self.identified(Some(name), Some(expires), voucher);
+                Some(self.proved(Method::Certificate, who))
             }
             Mechanism::Bearer => Some(self.bearer(data, now)),
             Mechanism::Anonymous => {
@@ -454,7 +458,8 @@ impl Inquiry {
                 Ok(token) if bearer.authority.as_ref().is_none_or(|authority| **authority == *token.name) => {
                     let (name, expires) = (Some(token.name), Some(token.expires));
                     let voucher = Voucher::Token(token.mark, token.said);
-                    return self.proved(Method::Jwt, Identified { name, expires, data: None, voucher });
+                    let who = self.identified(name, expires, voucher);
+                    return self.proved(Method::Jwt, who);
                 }
                 Ok(_) => ("invalid_request", "the token is of another user than the one to act for"),
                 Err(why) => ("invalid_token", why),
@@ -499,18 +504,26 @@ impl Inquiry {
         self.password = None;
         self.identity.0.metrics.authentications_failed_total.add(1);
         let source = self.keyring.certificate_name().in_words();
-        let why = format!("the client certificate has no usable {source} (auth.certificate_name)");
+        let unusable = self.certificate.as_ref().and_then(|read| read.unusable);
+        let because = unusable.map(|why| format!(": {why}")).unwrap_or_default();
+        let why = format!("the client certificate has no usable {source} (auth.certificate_name){because}");
         Progress::Denied(Refusal::new(RefusalKind::NotAuthorized, why))
     }
 
     fn admitted(&mut self, name: Option<Arc<str>>, expires: Option<Time>, voucher: Voucher) -> Progress {
-        self.let_in(Identified { name, expires, data: None, voucher })
+        let who = self.identified(name, expires, voucher);
+        self.let_in(who)
+    }
+
+    fn identified(&self, name: Option<Arc<str>>, expires: Option<Time>, voucher: Voucher) -> Identified {
+        let certificate = self.circumstances.certificate.clone();
+        Identified { expires, data: None, grounds: Grounds { name, voucher, certificate } }
     }
 
     fn let_in(&mut self, who: Identified) -> Progress {
         self.state = State::Over;
         self.password = None;
-        if who.name.is_some() {
+        if who.grounds.name.is_some() {
             self.identity.0.metrics.authentications_total.add(1);
         }
         Progress::Admitted(Box::new(who))

@@ -1,6 +1,6 @@
 //! Users and keys as they were read last.
 
-use super::certificate::NameSource;
+use super::certificate::{Certificate, NameSource};
 use super::password_file::{PasswordFile, User};
 use super::settings::{Anonymous, Method, Settings, TokenSettings};
 use super::token::Tokens;
@@ -20,14 +20,23 @@ pub struct LoadError(String);
 pub(crate) enum Voucher {
     /// Nothing, by a listener and from where strangers may come in.
     Stranger(Arc<str>, Arc<str>),
-    /// A certificate.
-    Certificate,
+    /// A certificate, by this part of it.
+    Certificate(NameSource),
     /// A module's word.
     Module,
     /// The password file, with the mark of the entry.
     User(Arc<str>, [u8; 32]),
     /// A token, with the mark of the key that has signed it, and what tokens had to say then.
     Token([u8; 32], Arc<TokenSettings>),
+}
+
+/// Why somebody is in, to be looked at again when users, keys or certificates are read again.
+#[derive(Debug, Clone)]
+pub(crate) struct Grounds {
+    pub name: Option<Arc<str>>,
+    pub voucher: Voucher,
+    /// What it has shown in its TLS handshake, whether or not it came in by that.
+    pub certificate: Option<Arc<Certificate>>,
 }
 
 /// Remembered proofs; at this number all are forgotten.
@@ -78,11 +87,22 @@ impl Keyring {
         Ok(keyring)
     }
 
-    /// Whether somebody who came in by this may stay: it is there, and the way that it opened is not closed.
-    pub fn holds(&self, voucher: &Voucher) -> bool {
+    /// Whether somebody who came in by this may stay: it is there, the way that it opened is not closed, and leads to the same
+    /// name.
+    pub fn holds(&self, grounds: &Grounds) -> bool {
+        let Grounds { name, voucher, certificate } = grounds;
+        if certificate.as_ref().is_some_and(|certificate| !certificate.is_believed()) {
+            return false;
+        }
         match voucher {
-            Voucher::Stranger(listener, peer) => self.admits_anonymous(listener, peer),
-            Voucher::Certificate => self.tries(Method::Certificate),
+            Voucher::Stranger(listener, peer) => {
+                self.admits_anonymous(listener, peer) && *name == self.settings.default_user
+            }
+            Voucher::Certificate(source) => {
+                let now = self.certificate_name();
+                let read = || certificate.as_ref()?.read(now)?.name;
+                self.tries(Method::Certificate) && (now == *source || read() == *name)
+            }
             Voucher::Module => self.tries(Method::Module),
             Voucher::User(name, mark) => {
                 let users = self.users.as_ref().filter(|_| self.tries(Method::Password));

@@ -1,7 +1,7 @@
 //! Who is in by which proof, so that a proof that is withdrawn or runs out ends its connections.
 
 use super::inquiry::Identified;
-use super::keyring::Voucher;
+use super::keyring::Grounds;
 use crate::message::{Refusal, RefusalKind, Time};
 use hashbrown::HashMap;
 use parking_lot::Mutex;
@@ -11,7 +11,7 @@ use std::sync::Arc;
 /// Why somebody who was let in has to go.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Withdrawn {
-    /// User, password or key is not there any more, or nobody comes in that way any more.
+    /// User, password, key or authority is not there any more, or nobody comes in that way, or under that name, any more.
     Revoked,
     /// The proof has run out.
     Expired,
@@ -32,8 +32,7 @@ struct Book {
 }
 
 struct Entry {
-    name: Option<Arc<str>>,
-    voucher: Voucher,
+    grounds: Grounds,
     expires: Option<Time>,
     close: Close,
     /// It was closed, and takes a while to go.
@@ -56,7 +55,7 @@ impl Ledger {
     ) -> Result<Login, Refusal> {
         let mut login = Login { book: self.0.clone(), number: 0 };
         let mut book = self.0.lock();
-        if let Some(name) = &who.name {
+        if let Some(name) = &who.grounds.name {
             let count = book.by_name.entry(name.clone()).or_insert(0);
             if *count >= most {
                 let reason = "the user has as many connections as it may have";
@@ -69,19 +68,29 @@ impl Ledger {
         if let Some(at) = who.expires {
             book.by_expiry.insert((at, login.number));
         }
-        let (name, voucher, expires, close) = (who.name.clone(), who.voucher.clone(), who.expires, close.into());
-        book.logins.insert(login.number, Entry { name, voucher, expires, close, is_over: false });
+        let (grounds, expires, close) = (who.grounds.clone(), who.expires, close.into());
+        book.logins.insert(login.number, Entry { grounds, expires, close, is_over: false });
         drop(book);
         Ok(login)
     }
 
     /// Ends the connections of all whose proof is such; how many.
-    pub fn end(&self, is_over: impl Fn(&Voucher) -> bool) -> usize {
+    pub fn end(&self, is_over: impl Fn(&Grounds) -> bool) -> usize {
+        // Without the lock, for to check a certificate takes a while.
+        let logins: Vec<_> = {
+            let book = self.0.lock();
+            book.logins.iter().map(|(number, entry)| (*number, entry.grounds.clone())).collect()
+        };
+        let gone: Vec<_> = logins.iter().filter(|(_, grounds)| is_over(grounds)).map(|(number, _)| *number).collect();
         let mut over = Vec::new();
-        for entry in self.0.lock().logins.values_mut().filter(|entry| !entry.is_over && is_over(&entry.voucher)) {
-            entry.is_over = true;
-            over.push(entry.close.clone());
+        let mut book = self.0.lock();
+        for number in gone {
+            if let Some(entry) = book.logins.get_mut(&number).filter(|entry| !entry.is_over) {
+                entry.is_over = true;
+                over.push(entry.close.clone());
+            }
         }
+        drop(book);
         over.iter().for_each(|close| close(Withdrawn::Revoked));
         over.len()
     }
@@ -112,7 +121,7 @@ impl Drop for Login {
         if let Some(at) = entry.expires {
             book.by_expiry.remove(&(at, self.number));
         }
-        if let Some(name) = &entry.name
+        if let Some(name) = &entry.grounds.name
             && let Some(count) = book.by_name.get_mut(name)
         {
             *count -= 1;

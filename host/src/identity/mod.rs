@@ -11,7 +11,7 @@
 //! | `password_file`, `scram_keys` | the file of users: read, written, verified |
 //! | `scram`, `sasl` | the server's side of the mechanisms |
 //! | `token` | JSON web tokens |
-//! | `certificate` | from a verified certificate to a name |
+//! | `certificate`, `subject` | from a verified certificate to a name, and whether it would still be taken |
 //! | `hashing` | the threads that hash |
 //! | `failures` | wrong proofs by address |
 //! | `ledger` | who is in by which proof, so that a proof that is withdrawn ends its connections |
@@ -27,12 +27,15 @@ mod sasl;
 mod scram;
 mod scram_keys;
 mod settings;
+mod subject;
 mod token;
 
 #[cfg(test)]
+mod certificate_tests;
+#[cfg(test)]
 mod tests;
 
-pub use certificate::{NameSource, out_of_time};
+pub use certificate::{Authorities, Certificate, NameSource, out_of_time};
 pub use failures::network;
 pub use inquiry::{Circumstances, Claim, Identified, Inquiry, Progress, Question};
 pub use keyring::{LoadError, problems};
@@ -91,12 +94,19 @@ impl Identity {
     /// As [`Identity::open`]; then everything stays as it was.
     pub fn reload(&self, settings: Settings) -> Result<usize, LoadError> {
         let _one = self.0.reloading.lock();
-        let keyring = Arc::new(Keyring::load(settings)?);
-        self.0.keyring.store(keyring.clone());
+        let keyring = Keyring::load(settings)?;
+        self.0.keyring.store(Arc::new(keyring));
         // Who comes in between was let in by the new keys, or is found here.
-        let ended = self.0.ledger.end(|login| !keyring.holds(login));
+        Ok(self.sweep())
+    }
+
+    /// Ends the connections of those whose proof does not hold any more, as certificates may that were read again; how many
+    /// those were.
+    pub fn sweep(&self) -> usize {
+        let keyring = self.0.keyring.load();
+        let ended = self.0.ledger.end(|grounds| !keyring.holds(grounds));
         self.0.metrics.logins_withdrawn_total.add(ended as u64);
-        Ok(ended)
+        ended
     }
 
     /// Ends the connections whose proof has run out by now. To be called several times a second.
@@ -128,7 +138,7 @@ impl Identity {
         let login = self.0.ledger.enter(identified, close, most);
         let login = login.inspect_err(|_| self.0.metrics.authentications_failed_total.add(1))?;
         // A reload may have come between the proof and the entry.
-        if !self.0.keyring.load().holds(&identified.voucher) {
+        if !self.0.keyring.load().holds(&identified.grounds) {
             self.0.metrics.authentications_failed_total.add(1);
             return Err(inquiry::denied());
         }

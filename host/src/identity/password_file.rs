@@ -52,6 +52,9 @@ pub fn check_name(name: &str) -> Result<(), &'static str> {
     if name.chars().any(char::is_control) {
         return Err("a user name has no control characters");
     }
+    if name.starts_with("bridge/") {
+        return Err("user names that begin with bridge/ are those of the broker's own bridges");
+    }
     Ok(())
 }
 

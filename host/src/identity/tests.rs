@@ -1,6 +1,7 @@
 //! Rows for inquiries: what a client brings, and what comes of it.
 
-use super::keyring::Voucher;
+use super::certificate_tests::{certificate, shown};
+use super::keyring::{Grounds, Voucher};
 use super::scram_keys::{Hash, ScramKeys};
 use super::*;
 use crate::message::{Refusal, RefusalKind};
@@ -13,14 +14,14 @@ use std::sync::mpsc;
 const SECRET: &[u8] = b"a secret of at least 32 bytes, as it has to be";
 const NOW: Time = Time(1_700_000_000_000);
 
-struct Rig {
+pub(super) struct Rig {
     folder: tempfile::TempDir,
-    settings: Settings,
+    pub(super) settings: Settings,
 }
 
 impl Rig {
     /// Users ann and bob with `secret`, tokens under one secret; strangers may come in by `open` and not by `closed`.
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let tokens = TokenSettings {
             keys_file: folder.path().join("jwks.json"),
@@ -43,7 +44,7 @@ impl Rig {
         self.folder.path().join(name)
     }
 
-    fn users(&self, users: &[(&str, &str)]) {
+    pub(super) fn users(&self, users: &[(&str, &str)]) {
         let mut file = PasswordFile::default();
         for (name, password) in users {
             file.add(name, User::new(password.as_bytes(), true).unwrap()).unwrap();
@@ -55,23 +56,23 @@ impl Rig {
         std::fs::write(self.path("jwks.json"), json!({ "keys": keys }).to_string()).unwrap();
     }
 
-    fn open(&self) -> Identity {
+    pub(super) fn open(&self) -> Identity {
         // Rows of many wrong proofs from one address are not to wait.
         let limits = Limits { failure_delay_milliseconds_max: 0, ..Limits::default() };
         Identity::open(self.settings.clone(), limits, Arc::default()).unwrap()
     }
 }
 
-fn circumstances(listener: &str, peer: &str) -> Circumstances {
+pub(super) fn circumstances(listener: &str, peer: &str) -> Circumstances {
     Circumstances { listener: listener.into(), peer: peer.into(), certificate: None }
 }
 
-fn password(user: &str, password: &[u8]) -> Claim {
+pub(super) fn password(user: &str, password: &[u8]) -> Claim {
     Claim::Password { user: Some(user.into()), password: Some(password.into()) }
 }
 
 /// Goes on until there is something to tell; modules have no opinion.
-fn drive(inquiry: &mut Inquiry) -> Progress {
+pub(super) fn drive(inquiry: &mut Inquiry) -> Progress {
     drive_with(inquiry, |_| Ok(None))
 }
 
@@ -100,15 +101,20 @@ fn drive_with(
 }
 
 /// The name, `-` for a stranger, or the kind of refusal.
-fn outcome(progress: Progress) -> String {
+pub(super) fn outcome(progress: Progress) -> String {
     match progress {
-        Progress::Admitted(identified) => identified.name.as_deref().unwrap_or("-").to_owned(),
+        Progress::Admitted(identified) => identified.name().as_deref().unwrap_or("-").to_owned(),
         Progress::Denied(refusal) => format!("{:?}", refusal.kind),
         other => format!("{other:?}"),
     }
 }
 
-fn ask(identity: &Identity, listener: &str, claim: Claim) -> String {
+fn by_module(name: Option<&str>) -> Identified {
+    let grounds = Grounds { name: name.map(Into::into), voucher: Voucher::Module, certificate: None };
+    Identified { expires: None, data: None, grounds }
+}
+
+pub(super) fn ask(identity: &Identity, listener: &str, claim: Claim) -> String {
     outcome(drive(&mut Inquiry::new(identity, circumstances(listener, "127.0.0.1:5"), claim)))
 }
 
@@ -241,7 +247,7 @@ fn a_token_lets_nobody_act_for_somebody_else() {
         let claim = Claim::Mechanism { name: "OAUTHBEARER".into(), initial: Some(message) };
         let mut inquiry = Inquiry::new(&identity, circumstances("closed", "127.0.0.1:5"), claim);
         match (inquiry.advance(NOW, &|| Box::new(|| {})), expected) {
-            (Progress::Admitted(who), None) => assert_eq!(who.name.as_deref(), Some("cleo"), "{header}"),
+            (Progress::Admitted(who), None) => assert_eq!(who.name().as_deref(), Some("cleo"), "{header}"),
             (Progress::Challenge(data), Some(status)) => {
                 assert_eq!(String::from_utf8_lossy(&data), format!(r#"{{"status":"{status}"}}"#), "{header}");
                 assert_eq!(outcome(drive(&mut inquiry)), "BadCredentials", "{header}");
@@ -325,29 +331,12 @@ fn tokens_under_public_keys_are_believed() {
     }
 }
 
-fn certificate(name: &str, days: i64) -> Arc<[u8]> {
-    use rcgen::{CertificateParams, DistinguishedName, DnType, KeyPair, SanType};
-    let mut params = CertificateParams::default();
-    params.distinguished_name = DistinguishedName::new();
-    params.distinguished_name.push(DnType::CommonName, name);
-    params.distinguished_name.push(DnType::OrganizationName, "Plant");
-    params.subject_alt_names = vec![
-        SanType::DnsName("meter.example".try_into().unwrap()),
-        SanType::Rfc822Name("meter@example".try_into().unwrap()),
-        SanType::URI("urn:meter:7".try_into().unwrap()),
-    ];
-    params.not_before = rcgen::date_time_ymd(2020, 1, 1);
-    params.not_after = rcgen::date_time_ymd(if days > 0 { 2090 } else { 2021 }, 1, 1);
-    let certificate = params.self_signed(&KeyPair::generate().unwrap()).unwrap();
-    certificate.der().to_vec().into()
-}
-
 /// W06: control characters in a name are no name.
 #[test]
 fn a_certificate_is_a_name_by_the_part_that_is_configured() {
     let mut rig = Rig::new();
     let come = |identity: &Identity, certificate: &Arc<[u8]>, claim: Claim| {
-        let with = Circumstances { certificate: Some(certificate.clone()), ..circumstances("closed", "192.0.2.1:5") };
+        let with = Circumstances { certificate: Some(shown(certificate)), ..circumstances("closed", "192.0.2.1:5") };
         outcome(drive(&mut Inquiry::new(identity, with, claim)))
     };
     let good = certificate("meter-7", 1);
@@ -373,7 +362,7 @@ fn a_certificate_is_a_name_by_the_part_that_is_configured() {
     let identity = rig.open();
     for bad in [certificate("a\nb", 1), certificate("", 1)] {
         let from = circumstances("closed", "192.0.2.1:5");
-        let with = Circumstances { certificate: Some(bad.clone()), ..from };
+        let with = Circumstances { certificate: Some(shown(&bad)), ..from };
         let Progress::Denied(refusal) = drive(&mut Inquiry::new(&identity, with, Claim::Nothing)) else { panic!() };
         assert!(refusal.reason.contains("certificate has no usable common name"), "{}", refusal.reason);
     }
@@ -523,7 +512,7 @@ fn modules_that_come_before_a_mechanism_are_asked_about_its_client() {
         };
         let (by_scram, _) = scram_with(&identity, Hash::Sha256, ("ann", "secret"), |_| {}, &mut modules);
         let mut others = [("EXTERNAL", &b""[..]), ("OAUTHBEARER", &bearer)].map(|(name, initial)| {
-            let with = Circumstances { certificate: Some(good.clone()), ..circumstances("closed", "") };
+            let with = Circumstances { certificate: Some(shown(&good)), ..circumstances("closed", "") };
             let claim = Claim::Mechanism { name: name.into(), initial: Some(initial.into()) };
             outcome(drive_with(&mut Inquiry::new(&identity, with, claim), &mut modules))
         });
@@ -668,7 +657,7 @@ fn a_reload_that_closes_a_way_ends_who_came_in_by_it() {
     fn jwt(settings: &mut Settings) -> &mut TokenSettings {
         settings.tokens.as_mut().unwrap()
     }
-    let rows: [(Change, &[&str]); 12] = [
+    let rows: [(Change, &[&str]); 15] = [
         (|_| (), &[]),
         (|settings| settings.anonymous = [("open".into(), Anonymous::Never)].into(), &["far", "stranger"]),
         (|settings| settings.anonymous = [("open".into(), Anonymous::Loopback)].into(), &["far"]),
@@ -681,6 +670,10 @@ fn a_reload_that_closes_a_way_ends_who_came_in_by_it() {
         (|settings| (jwt(settings).issuer, jwt(settings).audience) = Default::default(), &[]),
         (|settings| settings.tokens = None, &["cleo"]),
         (|settings| settings.order.reverse(), &[]),
+        // The same proof, and another name.
+        (|settings| settings.default_user = Some("guest".into()), &["far", "stranger"]),
+        (|settings| jwt(settings).name_claim = "email".into(), &["cleo"]),
+        (|settings| settings.certificate_name = NameSource::Subject, &["meter-7"]),
     ];
     for (at, (change, expected)) in rows.into_iter().enumerate() {
         let mut rig = Rig::new();
@@ -701,13 +694,12 @@ fn a_reload_that_closes_a_way_ends_who_came_in_by_it() {
             ("cleo", "closed", "127.0.0.1:5", token),
             ("meter-7", "closed", "127.0.0.1:5", Claim::Nothing),
         ] {
-            let own = (name == "meter-7").then(|| certificate(name, 1));
+            let own = (name == "meter-7").then(|| shown(&certificate(name, 1)));
             let from = Circumstances { certificate: own, ..circumstances(listener, peer) };
             let Progress::Admitted(who) = drive(&mut Inquiry::new(&identity, from, claim)) else { panic!("{name}") };
             enter(name, &who);
         }
-        let name = Some("modest".into());
-        enter("modest", &Identified { name, expires: None, data: None, voucher: Voucher::Module });
+        enter("modest", &by_module(Some("modest")));
         change(&mut rig.settings);
         assert_eq!(identity.reload(rig.settings.clone()).unwrap(), expected.len(), "change {at}");
         let mut gone: Vec<_> = ended.try_iter().map(|(name, _)| name).collect();
@@ -722,13 +714,7 @@ fn connections_of_one_identity_are_counted() {
     let rig = Rig::new();
     let limits = Limits { connections_per_identity_max: 2, ..Limits::default() };
     let identity = Identity::open(rig.settings.clone(), limits, Arc::default()).unwrap();
-    let who = |name: Option<&str>| Identified {
-        name: name.map(Into::into),
-        expires: None,
-        data: None,
-        voucher: Voucher::Module,
-    };
-    let enter = |name| identity.admit(&who(name), false, Box::new(|_| {}));
+    let enter = |name| identity.admit(&by_module(name), false, Box::new(|_| {}));
     let (_first, second) = (enter(Some("ann")).unwrap(), enter(Some("ann")).unwrap());
     assert_eq!(enter(Some("ann")).err().map(|refusal| refusal.kind), Some(RefusalKind::QuotaExceeded));
     let strangers = [enter(None), enter(None), enter(None)];

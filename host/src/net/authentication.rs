@@ -179,14 +179,14 @@ impl Connection {
         let close = Box::new(move |_| outlet.close(Closed::NotAuthorized(WITHDRAWN.into())));
         let Some(mut attach) = pending.attach else {
             let login = self.context.identity.admit(&identified, false, close);
-            let is_the_same = identified.name == pending.client.scope.identity;
+            let is_the_same = identified.name() == pending.client.scope.identity;
             let refused = |why: &str| End::Closed(Closed::NotAuthorized(why.into()));
             let login = login.map_err(|refusal| refused(&refusal.reason))?;
             self.admission.login = Some(is_the_same.then_some(login).ok_or_else(|| refused(SOMEBODY_ELSE))?);
             self.answers.push_back((0, Say::Event(Event::Authenticated(identified.data))));
             return Ok(());
         };
-        attach.client.scope.identity = identified.name.clone();
+        attach.client.scope.identity = identified.name();
         // A client that has lost its network comes back before anybody knows that (MQTT-3.1.4-3).
         let occupant = self.context.broker.occupant(&attach.client);
         match self.context.identity.admit(&identified, occupant.is_some(), close) {

@@ -6,6 +6,7 @@
 mod amqp;
 mod answers;
 mod authentication;
+mod authorities;
 mod chores;
 mod clock;
 mod connection;
@@ -36,6 +37,7 @@ mod turn;
 mod websocket;
 mod workers;
 
+pub use authorities::ClientFiles;
 pub use clock::Clock;
 pub use detect::Speaks;
 pub use listener::{Address, BindError, ListenerConfig};

@@ -9,6 +9,7 @@ use super::proxy::ProxyHeader;
 use super::session::Session;
 use super::websocket::{Subprotocol, WebSocket};
 use crate::client::Protocol;
+use crate::identity::Certificate;
 use crate::message::Time;
 use crate::mqtt;
 use std::net::SocketAddr;
@@ -26,7 +27,7 @@ pub struct Newcomer {
     pub ticket: Ticket,
     /// The peer, if it has an address; of one behind a load balancer the real one, once its PROXY header was read.
     address: Option<SocketAddr>,
-    certificate: Option<Arc<[u8]>>,
+    certificate: Option<Arc<Certificate>>,
     subprotocol: Option<Subprotocol>,
     /// TLS is there or was asked for.
     encrypted: bool,
@@ -115,8 +116,8 @@ impl Newcomer {
         Ok(())
     }
 
-    /// A QUIC handshake is over; the certificate, as DER, is the one that the client proved to own.
-    pub fn comes_over_quic(&mut self, certificate: Option<Arc<[u8]>>) {
+    /// A QUIC handshake is over; the certificate is the one that the client proved to own.
+    pub fn comes_over_quic(&mut self, certificate: Option<Arc<Certificate>>) {
         self.certificate = certificate;
         (self.encrypted, self.is_open) = (true, true);
     }
@@ -140,8 +141,8 @@ impl Newcomer {
         self.opened.plus_seconds(seconds)
     }
 
-    /// The certificate that the client proved to own, as DER; it was checked against the listener's roots.
-    pub fn certificate(&self) -> Option<&Arc<[u8]>> {
+    /// The certificate that the client proved to own; it was checked against the listener's roots.
+    pub fn certificate(&self) -> Option<&Arc<Certificate>> {
         self.certificate.as_ref()
     }
 }

@@ -7,6 +7,7 @@
 use super::proxy::ProxyHeader;
 use super::tls::Tls;
 use super::websocket::{Subprotocol, WebSocket};
+use crate::identity::Certificate;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -61,8 +62,8 @@ impl Session {
         self.web.as_ref().and_then(WebSocket::subprotocol)
     }
 
-    /// The certificate that the client proved to own, as DER.
-    pub fn certificate(&self) -> Option<Arc<[u8]>> {
+    /// The certificate that the client proved to own.
+    pub fn certificate(&self) -> Option<Arc<Certificate>> {
         self.tls.as_ref().and_then(Tls::certificate)
     }
 

@@ -1,15 +1,16 @@
 //! TLS on the broker's side: what a listener offers, and one connection's part of it. Bytes in, bytes out.
 
+use super::authorities::{Authorities, Checker, ClientFiles, Trust};
 use super::clock::Clock;
 use super::session::Fault;
+use crate::identity::Certificate;
 use crate::message::Time;
 use arc_swap::ArcSwap;
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use rustls::server::WebPkiClientVerifier;
 use rustls::sign::{CertifiedKey, SingleCertAndKey};
-use rustls::{RootCertStore, ServerConfig, ServerConnection, SupportedProtocolVersion};
+use rustls::{ServerConfig, ServerConnection, SupportedProtocolVersion};
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -21,10 +22,8 @@ pub struct TlsFiles {
     pub certificate: PathBuf,
     /// PEM: the private key of the first certificate.
     pub key: PathBuf,
-    /// PEM: roots of clients' certificates; none: clients are not asked for any.
-    pub client_ca: Option<PathBuf>,
-    /// A client without a certificate is turned away.
-    pub client_required: bool,
+    /// How clients' certificates are checked; none: clients are not asked for any.
+    pub client: Option<ClientFiles>,
     /// What is spoken inside, by the names of ALPN (RFC 7301). A client that asks for others only is turned away; one that
     /// asks for nothing is not.
     pub protocols: Vec<&'static str>,
@@ -36,7 +35,8 @@ const QUIC_VERSIONS: &[&SupportedProtocolVersion] = &[&rustls::version::TLS13];
 
 const CERTIFICATE: &str = "tls.certificate";
 const KEY: &str = "tls.key";
-const CLIENT_CA: &str = "tls.client_ca";
+pub(super) const CLIENT_CA: &str = "tls.client_ca";
+pub(super) const CLIENT_CRL: &str = "tls.client_crl";
 
 /// Why TLS cannot be offered.
 #[derive(Debug, thiserror::Error)]
@@ -55,37 +55,29 @@ impl TlsFiles {
     ///
     /// # Errors
     /// Which one cannot be used, and why.
-    pub fn load(&self) -> Result<Arc<ServerConfig>, TlsError> {
+    pub(super) fn load(&self) -> Result<(Arc<ServerConfig>, Option<Trust>), TlsError> {
         let chain = certificates(CERTIFICATE, &self.certificate)?;
         let key = self.key()?;
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
         let builder = ServerConfig::builder_with_provider(provider.clone())
             .with_protocol_versions(if self.quic { QUIC_VERSIONS } else { rustls::DEFAULT_VERSIONS })
             .map_err(|error| wrong(CERTIFICATE, &self.certificate, error.to_string()))?;
-        let builder = match &self.client_ca {
+        let trust = self.client.as_ref().map(|client| client.load(&provider)).transpose()?;
+        let builder = match &trust {
             None => builder.with_no_client_auth(),
-            Some(path) => {
-                let mut roots = RootCertStore::empty();
-                for root in certificates(CLIENT_CA, path)? {
-                    roots.add(root).map_err(|error| wrong(CLIENT_CA, path, error.to_string()))?;
-                }
-                let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider.clone());
-                let verifier = if self.client_required { verifier } else { verifier.allow_unauthenticated() };
-                let verifier = verifier.build().map_err(|error| wrong(CLIENT_CA, path, error.to_string()))?;
-                builder.with_client_cert_verifier(verifier)
-            }
+            Some(trust) => builder.with_client_cert_verifier(trust.verifier.clone()),
         };
         let certified = self.certified(chain, key, &provider)?;
         let mut config = builder.with_cert_resolver(Arc::new(SingleCertAndKey::from(certified)));
         config.alpn_protocols = self.protocols.iter().map(|name| name.as_bytes().to_vec()).collect();
-        Ok(Arc::new(config))
+        Ok((Arc::new(config), trust))
     }
 
     /// What is wrong with each of the files, or else with how they go together.
     pub fn problems(&self) -> Vec<TlsError> {
         let mut found: Vec<TlsError> = certificates(CERTIFICATE, &self.certificate).err().into_iter().collect();
         found.extend(self.key().err());
-        found.extend(self.client_ca.as_ref().and_then(|path| certificates(CLIENT_CA, path).err()));
+        found.extend(self.client.iter().flat_map(ClientFiles::problems));
         if found.is_empty() { self.load().err().into_iter().collect() } else { found }
     }
 
@@ -122,18 +114,18 @@ impl TlsFiles {
     }
 }
 
-fn wrong(setting: &'static str, path: &Path, reason: String) -> TlsError {
+pub(super) fn wrong(setting: &'static str, path: &Path, reason: String) -> TlsError {
     TlsError { setting, path: path.into(), reason }
 }
 
-fn certificates(setting: &'static str, path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
+pub(super) fn certificates(setting: &'static str, path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
     let wrong = |reason: String| wrong(setting, path, reason);
     let read = CertificateDer::pem_file_iter(path).map_err(|error| wrong(explain(&error)))?;
     let found: Vec<_> = read.collect::<Result<_, _>>().map_err(|error| wrong(explain(&error)))?;
     if found.is_empty() { Err(wrong("it holds no certificate in PEM form".into())) } else { Ok(found) }
 }
 
-fn explain(error: &rustls::pki_types::pem::Error) -> String {
+pub(super) fn explain(error: &rustls::pki_types::pem::Error) -> String {
     match error {
         rustls::pki_types::pem::Error::Io(error) => error.to_string(),
         rustls::pki_types::pem::Error::NoItemsFound => "it holds no key in PEM form".into(),
@@ -145,6 +137,7 @@ fn explain(error: &rustls::pki_types::pem::Error) -> String {
 pub struct Offer {
     files: TlsFiles,
     config: ArcSwap<ServerConfig>,
+    authorities: Option<Arc<Authorities>>,
 }
 
 impl Offer {
@@ -153,18 +146,23 @@ impl Offer {
     /// # Errors
     /// As [`TlsFiles::load`].
     pub fn open(files: TlsFiles) -> Result<Self, TlsError> {
-        let config = ArcSwap::from(files.load()?);
-        let offer = Self { files, config };
+        let (config, trust) = files.load()?;
+        let offer = Self { files, config: ArcSwap::from(config), authorities: trust.map(Authorities::new) };
         offer.tell_time();
         Ok(offer)
     }
 
-    /// Reads them again. Connections that are there go on under what they agreed on.
+    /// Reads them again. Connections that are there go on under what they agreed on, until somebody asks whether their
+    /// certificates would still be taken.
     ///
     /// # Errors
     /// As [`TlsFiles::load`]; the old offer stands then.
     pub fn reload(&self) -> Result<(), TlsError> {
-        self.config.store(self.files.load()?);
+        let (config, trust) = self.files.load()?;
+        self.config.store(config);
+        if let (Some(authorities), Some(trust)) = (&self.authorities, trust) {
+            authorities.replace(trust);
+        }
         self.tell_time();
         Ok(())
     }
@@ -180,30 +178,39 @@ impl Offer {
         self.config.load_full()
     }
 
+    /// Who checks the certificate of a client whose handshake begins now; none: it is not asked for one.
+    pub(super) fn checker(&self) -> Option<Checker> {
+        self.authorities.as_ref().map(Checker::new)
+    }
+
     /// A new connection's part.
     ///
     /// # Errors
     /// What the library says.
     pub fn accept(&self) -> Result<Tls, rustls::Error> {
+        let checker = self.checker();
         let mut connection = ServerConnection::new(self.current())?;
         // What is wrapped is taken out at once, so that nothing piles up here.
         connection.set_buffer_limit(None);
-        Ok(Tls(Box::new(connection)))
+        Ok(Tls { connection: Box::new(connection), checker })
     }
 }
 
 /// One connection's part.
-pub struct Tls(Box<ServerConnection>);
+pub struct Tls {
+    connection: Box<ServerConnection>,
+    checker: Option<Checker>,
+}
 
 impl Tls {
     /// Whether keys are still being agreed on.
     pub fn is_handshaking(&self) -> bool {
-        self.0.is_handshaking()
+        self.connection.is_handshaking()
     }
 
-    /// The client's own certificate, which was checked against the roots.
-    pub fn certificate(&self) -> Option<Arc<[u8]>> {
-        self.0.peer_certificates()?.first().map(|certificate| certificate.as_ref().into())
+    /// What the client has shown, which was checked against the roots.
+    pub fn certificate(&self) -> Option<Arc<Certificate>> {
+        self.checker.as_ref()?.checked(self.connection.peer_certificates()?)
     }
 
     /// Takes bytes off the wire.
@@ -211,12 +218,12 @@ impl Tls {
         let mut ended = Ok(());
         while !wire.is_empty() && ended.is_ok() {
             // The library's buffers are empty again after each round, so that it takes some each time.
-            let taken = self.0.read_tls(&mut wire);
+            let taken = self.connection.read_tls(&mut wire);
             if !matches!(taken, Ok(1..)) {
                 ended = Err(Fault::Tls(rustls::Error::General("a record that is too long".into())));
                 break;
             }
-            match self.0.process_new_packets() {
+            match self.connection.process_new_packets() {
                 Err(error) => ended = Err(Fault::Tls(error)),
                 Ok(state) => {
                     self.take(state.plaintext_bytes_to_read(), plain);
@@ -234,13 +241,13 @@ impl Tls {
         let begin = plain.len();
         plain.resize(begin + count, 0);
         // It has just said that so much is there.
-        let read = if count == 0 { 0 } else { self.0.reader().read(&mut plain[begin..]).unwrap_or(0) };
+        let read = if count == 0 { 0 } else { self.connection.reader().read(&mut plain[begin..]).unwrap_or(0) };
         plain.truncate(begin + read);
     }
 
     fn flush(&mut self, wire: &mut Vec<u8>) {
-        while self.0.wants_write() {
-            if !matches!(self.0.write_tls(wire), Ok(1..)) {
+        while self.connection.wants_write() {
+            if !matches!(self.connection.write_tls(wire), Ok(1..)) {
                 return;
             }
         }
@@ -249,13 +256,13 @@ impl Tls {
     /// Encrypts.
     pub(super) fn wrap(&mut self, plain: &[u8], wire: &mut Vec<u8>) {
         // Memory takes everything.
-        let _ = self.0.writer().write_all(plain);
+        let _ = self.connection.writer().write_all(plain);
         self.flush(wire);
     }
 
     /// Says goodbye.
     pub(super) fn close(&mut self, wire: &mut Vec<u8>) {
-        self.0.send_close_notify();
+        self.connection.send_close_notify();
         self.flush(wire);
     }
 }
@@ -292,8 +299,7 @@ mod tests {
         let files = TlsFiles {
             certificate: file("c.pem", CERTIFICATE),
             key: file("k.pem", ITS_KEY),
-            client_ca: None,
-            client_required: false,
+            client: None,
             protocols: Vec::new(),
             quic: false,
         };

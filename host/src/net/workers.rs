@@ -63,7 +63,8 @@ pub struct Workers {
 pub struct Certificates(Vec<Arc<Entrance>>);
 
 impl Certificates {
-    /// Reads all files again. Connections that are there are not touched. What is wrong with files that cannot be used:
+    /// Reads all files again. Connections that are there are not touched: whose certificate is not taken any more, `identity`
+    /// finds. What is wrong with files that cannot be used:
     /// their listeners go on with what they had.
     pub fn reload(&self) -> Vec<String> {
         let offers = self.0.iter().filter_map(|entrance| Some((entrance, entrance.tls.as_ref()?)));

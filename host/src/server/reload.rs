@@ -26,9 +26,9 @@ pub(super) fn from_sources(
         let (new, written) = sources.load_with_origins().map_err(|error| error.to_string()).inspect_err(|error| {
             tracing::error!("the configuration is not taken over: {}", error.replace('\n', "; "));
         })?;
-        let mut reloaded = Reloaded::default();
+        // Before the connections are looked through.
+        let mut reloaded = Reloaded { failed: certificates.reload(), ..Reloaded::default() };
         users(&mut current, &new, &identity, &mut reloaded);
-        reloaded.failed.extend(certificates.reload());
         let reloaded = take_over(&mut current, new, &written, &modules, reloaded);
         tell(&reloaded);
         Ok(reloaded)
@@ -68,7 +68,10 @@ fn users(current: &mut Config, new: &Config, identity: &Identity, reloaded: &mut
             current.auth = Auth { limits, ..new.auth.clone() };
             current.listeners = listeners;
         }
-        Err(error) => reloaded.failed.push(error.to_string()),
+        Err(error) => {
+            reloaded.failed.push(error.to_string());
+            reloaded.connections_ended = identity.sweep();
+        }
     }
 }
 

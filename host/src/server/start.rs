@@ -238,8 +238,11 @@ pub(super) fn tls_files(listener: &Listener) -> Option<net::TlsFiles> {
     (!tls.certificate.as_os_str().is_empty()).then(|| net::TlsFiles {
         certificate: tls.certificate.clone(),
         key: tls.key.clone(),
-        client_ca: (tls.client_certificate != ClientCertificate::None).then(|| tls.client_ca.clone()),
-        client_required: tls.client_certificate == ClientCertificate::Required,
+        client: (tls.client_certificate != ClientCertificate::None).then(|| net::ClientFiles {
+            authorities: tls.client_ca.clone(),
+            revoked: (!tls.client_crl.as_os_str().is_empty()).then(|| tls.client_crl.clone()),
+            required: tls.client_certificate == ClientCertificate::Required,
+        }),
         protocols: match listener.protocol {
             _ if listener.transport.is_web() => vec!["http/1.1"],
             ProtocolName::Mqtt => vec!["mqtt"],

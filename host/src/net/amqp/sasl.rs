@@ -155,7 +155,7 @@ impl Side {
             Ok(login) => self.admission.login = Some(login),
             Err(refusal) => return Stop::Out(refusal),
         }
-        self.admission.name = identified.name;
+        self.admission.name = identified.name();
         self.admission.done = true;
         Stop::In(identified.data)
     }

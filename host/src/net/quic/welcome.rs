@@ -2,6 +2,8 @@
 
 use super::door::Coming;
 use super::stream::QuicWriting;
+use crate::identity::Certificate;
+use crate::net::authorities::Checker;
 use crate::net::connection::Counted;
 use crate::net::context::Context;
 use crate::net::listener::serve;
@@ -54,10 +56,11 @@ async fn open(context: &Rc<Context>, coming: Box<Coming>, newcomer: &mut Newcome
         let until = newcomer.deadline(&context.limits);
         Instant::from_std(context.clock.instant(until))
     };
+    let checker = offer.checker();
     let (connecting, place) = coming.accept(offer)?;
     let connection = timeout_at(deadline(newcomer), connecting).await.map_err(|_| Fault::TooLate)??;
     drop(place);
-    newcomer.comes_over_quic(certificate(&connection));
+    newcomer.comes_over_quic(checker.and_then(|checker| certificate(&connection, &checker)));
     let streams = timeout_at(deadline(newcomer), connection.accept_bi()).await;
     let (send, receive) = match streams {
         Ok(streams) => streams?,
@@ -68,8 +71,8 @@ async fn open(context: &Rc<Context>, coming: Box<Coming>, newcomer: &mut Newcome
     Ok((Reading::Quic(Box::new(receive)), Writing::Quic(Box::new(QuicWriting::new(connection, send, window)))))
 }
 
-/// The client's own certificate, which was checked against the roots, as DER.
-fn certificate(connection: &Connection) -> Option<Arc<[u8]>> {
+/// What the client has shown, which was checked against the roots.
+fn certificate(connection: &Connection, checker: &Checker) -> Option<Arc<Certificate>> {
     let chain = connection.peer_identity()?.downcast::<Vec<CertificateDer<'static>>>().ok()?;
-    chain.first().map(|certificate| certificate.as_ref().into())
+    checker.checked(&chain)
 }
