@@ -1,7 +1,7 @@
 //! `pliant bridge`: how the bridges of a running broker stand.
 
 use super::admin::AdminArgs;
-use super::{Outcome, output};
+use super::{Outcome, output, plain};
 use clap::{Args, Subcommand};
 use serde_json::Value as Json;
 
@@ -41,7 +41,7 @@ pub(crate) fn run(args: &BridgeArgs) -> Outcome {
 }
 
 fn row(bridge: &Json) -> String {
-    let text = |key: &str| bridge[key].as_str().unwrap_or_default();
+    let text = |key: &str| plain::word(bridge[key].as_str().unwrap_or_default());
     let number = |key: &str| bridge[key].as_u64().unwrap_or_default();
     let mut row = format!(
         "{:<16} {:<11} {:>10} {:>10} {:>8} {:>8}  {}",
@@ -58,10 +58,25 @@ fn row(bridge: &Json) -> String {
     }
     // A route that stands as its bridge does is not worth a line.
     for route in bridge["routes"].as_array().into_iter().flatten() {
-        let text = |key: &str| route[key].as_str().unwrap_or_default();
-        if matches!(text("state"), "stuck" | "broken") {
+        let text = |key: &str| plain::word(route[key].as_str().unwrap_or_default());
+        if matches!(&*text("state"), "stuck" | "broken") {
             row.push_str(&format!("\n  {} is {}: {}", text("name"), text("state"), text("reason")));
         }
     }
     row
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_another_broker_says_stays_on_its_line() {
+        let reason = "bad\x1b[2J\r\nhead-office  connected\u{9b}1A";
+        let routes = serde_json::json!([{ "name": "0", "state": "stuck", "reason": reason }]);
+        let bridge = serde_json::json!({ "name": "b", "state": "connecting", "last_error": reason, "routes": routes });
+        let shown = row(&bridge);
+        assert_eq!(shown.lines().count(), 2, "{shown:?}");
+        assert!(!shown.contains(['\x1b', '\r', '\u{9b}']), "{shown:?}");
+    }
 }

@@ -1,7 +1,7 @@
 //! The log of a broker: `tracing` to standard error, by the thread of `log_lines`.
 
-use super::Failure;
 use super::log_lines::Lines;
+use super::{Failure, plain};
 use crate::metrics::Metrics;
 use clap::{Args, ValueEnum};
 use std::backtrace::{Backtrace, BacktraceStatus};
@@ -55,7 +55,7 @@ impl Drop for Log {
 
 /// Says why a command failed, whether or not there is anybody to hear it.
 pub(crate) fn last_words(reason: &str) {
-    let reason = format!("pliant: {reason}\n");
+    let reason = format!("pliant: {}\n", plain::lines(reason));
     match LINES.get() {
         Some(lines) => {
             lines.say(reason.as_bytes());

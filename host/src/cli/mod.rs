@@ -14,6 +14,7 @@ mod log_lines;
 mod module;
 mod mqtt;
 mod output;
+mod plain;
 mod progress;
 mod publish;
 mod quic;

@@ -1,12 +1,11 @@
 //! Standard output that may be closed by its reader.
 
-use super::{Failure, Outcome};
+use super::{Failure, Outcome, plain};
 use std::io::{ErrorKind, Write};
 
-/// Writes one line.
+/// Writes one line, or several.
 pub(crate) fn line(text: &str) -> Outcome {
-    let mut out = std::io::stdout().lock();
-    bytes_to(&mut out, &[text.as_bytes(), b"\n"].concat())
+    bytes(format!("{}\n", plain::lines(text)).as_bytes())
 }
 
 /// Writes bytes as they are.
@@ -16,15 +15,26 @@ pub(crate) fn bytes(bytes: &[u8]) -> Outcome {
 
 /// Writes a JSON document on one line.
 pub(crate) fn json(document: &impl serde::Serialize) -> Outcome {
-    line(&serde_json::to_string(document).map_err(Failure::failed)?)
+    document_as(&serde_json::to_string(document).map_err(Failure::failed)?)
+}
+
+/// Writes a JSON document as people read it.
+pub(crate) fn pretty(document: &impl serde::Serialize) -> Outcome {
+    document_as(&serde_json::to_string_pretty(document).map_err(Failure::failed)?)
+}
+
+/// Writes a JSON document as it was written.
+pub(crate) fn document_as(written: &str) -> Outcome {
+    bytes(format!("{}\n", plain::json(written)).as_bytes())
 }
 
 /// Writes rows under a heading, each column as wide as it needs.
 pub(crate) fn table<const N: usize>(heading: [&str; N], rows: &[[String; N]]) -> Outcome {
     let heading = heading.map(str::to_owned);
+    let rows: Vec<_> = rows.iter().map(|row| row.each_ref().map(|cell| plain::word(cell))).collect();
     let width = |n: usize| rows.iter().chain([&heading]).map(|row| row[n].chars().count()).max().unwrap_or(0);
     let widths: Vec<_> = (0..N).map(width).collect();
-    for row in [&heading].into_iter().chain(rows) {
+    for row in [&heading].into_iter().chain(&rows) {
         let cells = row.iter().zip(&widths).map(|(cell, width)| format!("{cell:width$}"));
         line(cells.collect::<Vec<_>>().join("  ").trim_end())?;
     }

@@ -3,7 +3,7 @@
 use super::connect::{ConnectArgs, qos};
 use super::mqtt::{Connection, FAREWELL};
 use super::tunnel::Tunnel;
-use super::{Failure, Outcome, amqp, output};
+use super::{Failure, Outcome, amqp, output, plain};
 use crate::topic::{self, Limits};
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
@@ -140,7 +140,7 @@ impl Receiving<'_> {
             if matches!(error, ConnectionError::ConnectionRefused(_)) {
                 return Err(broken);
             }
-            eprintln!("{reason}; connecting again in {seconds} s");
+            eprintln!("{}; connecting again in {seconds} s", plain::lines(reason));
             tokio::time::sleep(Duration::from_secs(seconds)).await;
             wait = Some((2 * seconds).min(WAIT_SECONDS_MAX));
         }

@@ -4,7 +4,7 @@ use super::document;
 use super::limits::LimitArgs;
 use crate::cli::progress::Progress;
 use crate::cli::trial::Trial;
-use crate::cli::{Failure, Outcome, output};
+use crate::cli::{Failure, Outcome, output, plain};
 use crate::client::{Client, Departure, Protocol, Scope};
 use crate::message::{Envelope, Guarantee, Message, Will};
 use crate::sections::{Body, Sections};
@@ -79,7 +79,7 @@ pub(super) fn run(args: &BenchArgs) -> Outcome {
             let lines = modules.logs("bench").map_err(Failure::failed)?;
             let last = lines.iter().rev().find(|line| line.level == LogLevel::Error);
             let why = last.map_or("its log does not say why", |line| &line.line);
-            eprintln!("{} of {} calls failed, the last: {why}", info.failures, info.calls);
+            eprintln!("{} of {} calls failed, the last: {}", info.failures, info.calls, plain::word(why));
         }
         hooks = info.hooks;
         rows.extend(info.figures.into_iter().map(|figures| (payload, figures)));

@@ -207,5 +207,5 @@ pub(super) fn record(args: &RecordArgs) -> Outcome {
     let filter = crate::cli::admin::escape(&args.filter);
     let path = format!("/api/v1/record?filter={filter}&count={}&seconds={}", args.count, args.seconds);
     let samples = args.admin.connect()?.call("POST", &path, None)?;
-    output::line(&serde_json::to_string_pretty(&samples).map_err(Failure::failed)?)
+    output::pretty(&samples)
 }

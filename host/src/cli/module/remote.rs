@@ -2,7 +2,7 @@
 
 use super::{Remote, document};
 use crate::cli::admin::{AdminArgs, Api, Body, escape};
-use crate::cli::{Failure, Outcome, output};
+use crate::cli::{Failure, Outcome, output, plain};
 use crate::wasm::ORDER_MAX;
 use clap::{Args, Subcommand};
 use serde_json::{Value as Json, json};
@@ -269,13 +269,13 @@ fn show(api: &Api, args: &NameArgs) -> Outcome {
     if args.json {
         return output::json(&module);
     }
-    output::line(&serde_json::to_string_pretty(&module).map_err(Failure::failed)?)
+    output::pretty(&module)
 }
 
 fn configure(admin: &AdminArgs, args: &ConfigureArgs) -> Outcome {
     let path = format!("/api/v1/modules/{}", escape(&args.name));
     match &args.config {
-        None => output::line(&admin.connect()?.text(&format!("{path}/config"))?),
+        None => output::document_as(&admin.connect()?.text(&format!("{path}/config"))?),
         Some(config) => {
             let config = document(config)?;
             let body = Body { kind: "application/json", bytes: config.as_bytes() };
@@ -425,7 +425,7 @@ fn hook_name(hook: &Json) -> String {
 fn text(value: &Json) -> String {
     match value {
         Json::Null => "-".to_owned(),
-        Json::String(text) => text.clone(),
+        Json::String(text) => plain::word(text),
         Json::Array(values) => values.iter().map(text).collect::<Vec<_>>().join(", "),
         other => other.to_string(),
     }
