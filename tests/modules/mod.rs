@@ -16,5 +16,6 @@ mod meanwhile;
 mod nursery;
 mod quarantine;
 mod rig;
+mod signed;
 mod sprawl;
 mod versions;

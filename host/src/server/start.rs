@@ -73,13 +73,13 @@ fn build(config: Config, sources: Option<Sources>, attempt: &Attempt) -> Result<
         versions: loaded.module_versions,
         state: loaded.state,
         machine_code: machine_code(&config),
+        signers: super::modules::signers(&config).map_err(StartError::Signers)?,
     };
     let modules =
         Modules::open(config.wasm, store.clone(), kept, BUNDLED, bindings(&config)?, metrics.clone(), Arc::new(now))?;
     if let Some(program) = &config.program {
         modules.set_compiler(program.clone());
     }
-    modules.set_signers(super::modules::signers(&config).map_err(StartError::Signers)?);
     modules.set_grants(super::modules::grants(&config));
     let ca_file = config.http_ca_file.clone();
     let roots = move || crate::bridge::roots((!ca_file.as_os_str().is_empty()).then_some(&*ca_file));

@@ -226,6 +226,7 @@ impl<'t> Batch<'t> {
             digest: &version.digest,
             config: &version.config,
             installed: version.installed,
+            signature: version.signature.as_deref(),
         };
         self.put(Table::Versions, key.name(&version.name).then_number(version.version), &row)?;
         // An earlier version may have brought the same bytes: then a long row need not be written again.

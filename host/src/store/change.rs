@@ -156,6 +156,8 @@ pub struct ModuleVersion {
     pub config: Box<str>,
     /// When it was installed.
     pub installed: Time,
+    /// What came with the component to show who stands for it, in base64.
+    pub signature: Option<Box<str>>,
 }
 
 /// How a module is bound.

@@ -539,6 +539,7 @@ impl Loader {
                 component: Arc::from([]),
                 config: row.config.into(),
                 installed: row.installed,
+                signature: row.signature.map(Into::into),
             })
         };
         self.each(Table::Versions, version, |this, _, mut version: ModuleVersion| {

@@ -393,6 +393,7 @@ pub(super) struct VersionRow<'a> {
     pub digest: &'a str,
     pub config: &'a str,
     pub installed: Time,
+    pub signature: Option<&'a str>,
 }
 
 impl<'a> Row<'a> for VersionRow<'a> {
@@ -402,6 +403,9 @@ impl<'a> Row<'a> for VersionRow<'a> {
         text(out, self.digest);
         text(out, self.config);
         time(out, self.installed);
+        if let Some(signature) = self.signature {
+            text(out, signature);
+        }
     }
     fn decode(from: &mut Decoder<'a>) -> Result<Self, Damage> {
         Ok(Self {
@@ -410,6 +414,7 @@ impl<'a> Row<'a> for VersionRow<'a> {
             digest: from.text()?,
             config: from.text()?,
             installed: read_time(from)?,
+            signature: if from.is_empty() { None } else { Some(from.text()?) },
         })
     }
 }

@@ -20,7 +20,7 @@ pub const ORDER_MAX: i32 = 1_000_000;
 pub struct DeployOptions {
     /// `sha256:` and 64 hexadecimal digits that the component must have.
     pub digest: Option<String>,
-    /// Ed25519 over the component's bytes, in base64, by one of [`Modules::set_signers`].
+    /// Ed25519 over the component's bytes, in base64, by one of the broker's [`Signers`](super::Signers).
     pub signature: Option<String>,
     /// Modules of a hook are asked by ascending order, then by name; at most [`ORDER_MAX`] from nothing. Default 10.
     pub order: Option<i32>,
@@ -51,6 +51,9 @@ impl Tries {
     }
 }
 
+/// A component, and what came with it to show who stands for it.
+type Brought = (Arc<[u8]>, Option<Arc<str>>);
+
 /// A module as it was when its deployment began.
 struct Begun {
     entry: Entry,
@@ -70,7 +73,7 @@ impl Modules {
         if let Some(expected) = options.digest.as_deref().filter(|expected| !expected.eq_ignore_ascii_case(&digest)) {
             return Err(DeployError::Digest { expected: expected.to_owned(), actual: (*digest).into() });
         }
-        inner.check_signature(bytes, options.signature.as_deref())?;
+        inner.signers.check(bytes, options.signature.as_deref())?;
         inner.check_space()?;
         let _deploying = inner.deploying();
         let begun = inner.begin(name)?;
@@ -99,7 +102,8 @@ impl Modules {
                 if canary.is_none() {
                     entry.standing = standing;
                 }
-                return inner.add_version(entry, version, Some(bytes.into()), canary);
+                let signature = options.signature.as_deref().map(|signature| signature.trim().into());
+                return inner.add_version(entry, version, Some((bytes.into(), signature)), canary);
             }
             drop(changing);
             tries.begin(name)?;
@@ -127,12 +131,12 @@ impl Modules {
             let number = entry.next_number();
             let fits = |(version, _): &(Arc<Version>, _)| entry.rehearsed(version, number, &material.digest);
             if let Some((version, bytes)) = made.take().filter(fits) {
-                let kept = if material.component.is_some() { None } else { Some(bytes) };
+                let kept = if material.component.is_some() { None } else { Some((bytes, material.signature)) };
                 return inner.add_version(entry, version, kept, None);
             }
             drop(changing);
             tries.begin(name)?;
-            let bytes = inner.bytes(&material)?;
+            let bytes = inner.bytes_to_run(&material, None)?;
             let compiled = inner.compile_kept(&entry, &material.digest, || Ok(bytes.clone()))?;
             made = Some((inner.rehearse(&entry, number, compiled, material.digest, config.into())?, bytes));
         }
@@ -186,20 +190,21 @@ impl Inner {
     }
 
     /// Makes a rehearsed version the newest of its module, and the one that is asked or tried. Called with the right to change
-    /// something.
+    /// something. With its component and what came with that; none: it is the base's.
     fn add_version(
         &self,
         mut entry: Entry,
         version: Arc<Version>,
-        component: Option<Arc<[u8]>>,
+        component: Option<Brought>,
         canary: Option<Canary>,
     ) -> Result<Deployed, DeployError> {
         let number = version.number;
         let of_base = component.is_none();
-        let component = component.unwrap_or_default();
+        let (component, signature) = component.unwrap_or_default();
         let digest = if of_base { component::digest(&component).into() } else { version.digest.clone() };
         let config = version.config.clone();
-        entry.stored.insert(number, Arc::new(Stored { digest, of_base, config, installed: (self.clock)() }));
+        let installed = (self.clock)();
+        entry.stored.insert(number, Arc::new(Stored { digest, of_base, config, installed, signature }));
         match canary {
             Some(canary) => entry.canary = Some(canary),
             None => entry.choose(Some(version)),

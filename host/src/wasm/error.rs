@@ -63,7 +63,9 @@ pub enum DeployError {
         actual: String,
     },
     /// The operator wants every component signed.
-    #[error("the component is not signed, and this broker takes only signed ones: deploy it with --key or --signature")]
+    #[error(
+        "the component is not signed, and this broker takes only signed ones (signing.required): deploy it with --key or --signature"
+    )]
     Unsigned,
     /// No key that the broker knows made this signature of these bytes.
     #[error("the signature is not of this component by a key that the broker knows")]

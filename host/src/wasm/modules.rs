@@ -51,7 +51,7 @@ pub(super) struct Inner {
     grants: Mutex<BTreeMap<String, Vec<HostGrant>>>,
     /// The program whose child compiles components; none: this process does.
     compiler: OnceLock<PathBuf>,
-    signers: OnceLock<Signers>,
+    pub(super) signers: Signers,
     chain: ArcSwap<Chain>,
     generation: AtomicU64,
     /// Of the chain that holds now, for those who must not wait to ask it: [`Chain::delivery_generation`] and
@@ -80,7 +80,7 @@ impl Modules {
         store: Store,
         metrics: Arc<Metrics>,
         clock: Clock,
-        machine_code: Option<MachineCode>,
+        (machine_code, signers): (Option<MachineCode>, Signers),
     ) -> Result<Self, OpenError> {
         let engine = Engine::new(&limits, machine_code).map_err(|error| OpenError::Engine(format!("{error:#}")))?;
         Ok(Self(Arc::new(Inner {
@@ -94,7 +94,7 @@ impl Modules {
             messenger: MessengerSlot::default(),
             grants: Mutex::default(),
             compiler: OnceLock::new(),
-            signers: OnceLock::new(),
+            signers,
             chain: ArcSwap::new(Chain::empty()),
             generation: AtomicU64::new(0),
             delivery: AtomicU64::new(0),
@@ -160,12 +160,6 @@ impl Modules {
         if changed {
             self.0.swap(&mut registry);
         }
-    }
-
-    /// Says who may have signed what is deployed. To be called once; later calls do nothing.
-    pub fn set_signers(&self, signers: Signers) {
-        // A second one is ignored, as said.
-        let _ = self.0.signers.set(signers);
     }
 
     /// Has components that are deployed tried by a child of this program first (see [`super::COMPILE_SUBCOMMAND`]). To be
@@ -497,10 +491,6 @@ impl Inner {
     /// The program whose child compiles components that are deployed.
     pub(super) fn compiler(&self) -> Option<&PathBuf> {
         self.compiler.get()
-    }
-
-    pub(super) fn check_signature(&self, bytes: &[u8], signature: Option<&str>) -> Result<(), DeployError> {
-        self.signers.get_or_init(Signers::default).check(bytes, signature)
     }
 
     /// Grants to a module what holds now.

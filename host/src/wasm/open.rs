@@ -10,6 +10,7 @@ use super::machine_code::MachineCode;
 use super::modules::{Inner, Modules, check_name};
 use super::registry::{Base, Entry, Standing, Stored};
 use super::services::Clock;
+use super::signature::Signers;
 use crate::metrics::Metrics;
 use crate::store::{Change, Configured, Loaded, LoadedState, ModuleRecord, ModuleVersion, Store};
 use std::collections::BTreeMap;
@@ -49,6 +50,8 @@ pub struct Kept {
     pub state: Vec<LoadedState>,
     /// What their components were compiled to. None: all are compiled.
     pub machine_code: Option<MachineCode>,
+    /// Who may have signed what is deployed, and what is kept of that.
+    pub signers: Signers,
 }
 
 impl Kept {
@@ -59,6 +62,7 @@ impl Kept {
             versions: std::mem::take(&mut loaded.module_versions),
             state: std::mem::take(&mut loaded.state),
             machine_code: None,
+            signers: Signers::default(),
         }
     }
 }
@@ -66,7 +70,7 @@ impl Kept {
 impl Modules {
     /// Sets up all modules. A bundled module without a binding is known and switched off. What was deployed wins over
     /// what the configuration says of the same name; of what was switched on or off without that, the last word holds. A deployed
-    /// version that does not run any more is left out with a line in the log, and nobody may do anything while one is missing
+    /// version that does not run any more, or is not signed as it has to be, is left out with a line in the log, and nobody may do anything while one is missing
     /// that decides over access; a configured one that does not run is an error.
     pub fn open(
         limits: Limits,
@@ -77,7 +81,7 @@ impl Modules {
         metrics: Arc<Metrics>,
         clock: Clock,
     ) -> Result<Self, OpenError> {
-        let modules = Self::new(limits, store, metrics, clock, kept.machine_code)?;
+        let modules = Self::new(limits, store, metrics, clock, (kept.machine_code, kept.signers))?;
         let inner = modules.inner();
         let mut plan =
             Plan { inner, state: by_module(kept.state), entries: BTreeMap::new(), components: BTreeMap::new() };
@@ -182,6 +186,7 @@ impl Plan<'_> {
                 of_base: version.component.is_empty(),
                 config: (*version.config).into(),
                 installed: version.installed,
+                signature: version.signature.as_deref().map(Into::into),
             };
             let of_base = stored.of_base;
             match self.entry(&version.name) {

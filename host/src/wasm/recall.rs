@@ -52,6 +52,10 @@ impl Inner {
         let name = &entry.services.module;
         let missing = || DeployError::NoVersion { name: (**name).into(), version: number };
         let material = entry.material(number).ok_or_else(missing)?;
+        let bytes = match self.signers.are_required() {
+            true => Some(self.bytes_to_run(&material, bytes)?),
+            false => bytes,
+        };
         let read = || bytes.map_or_else(|| self.bytes(&material), Ok);
         let compiled = self.compile_kept(entry, &material.digest, read)?;
         self.rehearse(entry, number, compiled, material.digest, material.config)
@@ -72,6 +76,21 @@ impl Inner {
                 self.while_nothing_is_recalled(|| self.compile(&bytes))
             }
         }
+    }
+
+    /// The component of a version that is to be put to work. What was deployed before signatures were required, or under a key
+    /// that is not known any more, is not: nobody who may roll back gets past the operator's keys.
+    pub(super) fn bytes_to_run(
+        &self,
+        material: &Material,
+        at_hand: Option<Arc<[u8]>>,
+    ) -> Result<Arc<[u8]>, DeployError> {
+        let bytes = at_hand.map_or_else(|| self.bytes(material), Ok)?;
+        // What came with the broker or its configuration is the operator's own.
+        if material.component.is_none() && self.signers.are_required() {
+            self.signers.check(&bytes, material.signature.as_deref())?;
+        }
+        Ok(bytes)
     }
 
     /// The component of a version: from memory, or from the store.

@@ -72,6 +72,8 @@ pub(super) struct Material {
     pub(super) component: Option<Arc<[u8]>>,
     pub(super) digest: Arc<str>,
     pub(super) config: Arc<str>,
+    /// What came with the component when it was deployed.
+    pub(super) signature: Option<Arc<str>>,
 }
 
 /// A module that needs no deployment.
@@ -89,6 +91,7 @@ pub(super) struct Stored {
     pub(super) of_base: bool,
     pub(super) config: Arc<str>,
     pub(super) installed: Time,
+    pub(super) signature: Option<Arc<str>>,
 }
 
 impl Canary {
@@ -132,6 +135,7 @@ impl Entry {
             component: Some(base.component.clone()),
             digest: base.digest.clone(),
             config: config.clone(),
+            signature: None,
         };
         if number == 0 {
             return self.base.as_deref().map(|base| of_base(base, &base.config));
@@ -140,7 +144,8 @@ impl Entry {
         if stored.of_base {
             return self.base.as_deref().map(|base| of_base(base, &stored.config));
         }
-        Some(Material { component: None, digest: stored.digest.clone(), config: stored.config.clone() })
+        let (digest, config, signature) = (stored.digest.clone(), stored.config.clone(), stored.signature.clone());
+        Some(Material { component: None, digest, config, signature })
     }
 
     /// The number of the next version: numbers are never used twice while the newest version is kept.
@@ -268,6 +273,7 @@ impl Entry {
             component,
             config: (*stored.config).into(),
             installed: stored.installed,
+            signature: stored.signature.as_deref().map(Into::into),
         })))
     }
 

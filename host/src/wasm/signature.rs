@@ -15,7 +15,7 @@ pub struct Signers {
 
 impl Signers {
     /// From lines of `ed25519 BASE64`, each with a comment behind it if that helps; empty lines and those that begin with
-    /// `#` are left out. `required`: what is not signed is not deployed.
+    /// `#` are left out. `required`: what is not signed is not put to work.
     ///
     /// # Errors
     /// Line and reason.
@@ -37,6 +37,11 @@ impl Signers {
             return Err("signatures are required and there is no key".to_owned());
         }
         Ok(Self { keys, required })
+    }
+
+    /// Whether what is not signed is not put to work.
+    pub fn are_required(&self) -> bool {
+        self.required
     }
 
     /// Checks what came with a component.

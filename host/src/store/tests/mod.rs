@@ -138,6 +138,7 @@ fn version(name: &str, version: u64, digest: &str) -> Change {
         component: digest.as_bytes().into(),
         config: "{}".into(),
         installed: Time(9),
+        signature: (version > 1).then(|| "signed".into()),
     }))
 }
 
