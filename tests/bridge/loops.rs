@@ -4,6 +4,8 @@ use super::relay::Relay;
 use super::rig::*;
 use crate::harness::*;
 use host::bridge::Direction;
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
 
 #[test]
 fn two_bridges_that_face_each_other_bring_nothing_back() {
@@ -132,5 +134,48 @@ fn a_broker_that_is_bridged_to_itself_comes_to_rest() {
             client.expect("s/1", "round", 1);
         }
         client.expect_nothing();
+    }
+}
+
+/// A packet of the raw broker below, with its length before it.
+fn packet(first: u8, body: &[u8]) -> Vec<u8> {
+    [&[first, u8::try_from(body.len()).expect("a short packet")], body].concat()
+}
+
+/// A QoS 0 message of it.
+fn says(topic: &str, payload: &str) -> Vec<u8> {
+    let length = u16::try_from(topic.len()).expect("a short topic").to_be_bytes();
+    packet(0x30, &[&length[..], topic.as_bytes(), &[0], payload.as_bytes()].concat())
+}
+
+/// What the session of a bridge kept comes before its first question is answered. By then the bridge does not know which broker it
+/// comes from, and would bring it back there.
+#[test]
+fn what_comes_before_the_other_broker_has_said_who_it_is_bears_its_name_all_the_same() {
+    let other = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let url = mqtt(other.local_addr().expect("it is bound"));
+    let Some(here) = with(vec![bridge("b", &url, &[route(Direction::In, "l/#")])]) else { return };
+    let mut client = connect(V5).at(here.address()).open();
+    client.subscribe("l/#", 1);
+    let (mut stream, _) = other.accept().expect("the bridge comes");
+    let next = |stream: &mut TcpStream| -> Vec<u8> {
+        let mut buffer = [0; 4096];
+        let count = stream.read(&mut buffer).expect("it says something");
+        buffer[..count].to_vec()
+    };
+    // CONNECT, which is answered with a session and what it kept; then SUBSCRIBE and PINGREQ, however they are cut.
+    assert_eq!(next(&mut stream)[0], 0x10);
+    stream.write_all(&[packet(0x20, &[1, 0, 0]), says("l/1", "kept")].concat()).expect("it listens");
+    let mut asked = Vec::new();
+    while !asked.ends_with(&[0xC0, 0]) {
+        asked.extend(next(&mut stream));
+    }
+    assert_eq!(asked[0], 0x82);
+    let node = says(&format!("$SYS/broker/{}", host::bridge::NODE_TOPIC), "other-node");
+    let suback = packet(0x90, &[asked[2], asked[3], 0, 0, 0]);
+    stream.write_all(&[node, suback, packet(0xD0, &[]), says("l/2", "live")].concat()).expect("it listens");
+    for (topic, payload) in [("l/1", "kept"), ("l/2", "live")] {
+        let came = client.expect(topic, payload, 0).properties;
+        assert_eq!(came.user(), [(host::bridge::VIA, "other-node")], "{payload}");
     }
 }

@@ -6,7 +6,7 @@ use super::super::retry::Retry;
 use super::super::seat::{self, Hall, Seat};
 use super::super::settings::MqttVersion;
 use super::super::thread::Plan;
-use super::codec::{Bounds, Codec, Hello, Packet, Wanted};
+use super::codec::{Bounds, Codec, Hello, In, Packet, Wanted};
 use super::inward::Inbox;
 use super::outward::Outbox;
 use super::suspects::Cut;
@@ -71,8 +71,10 @@ pub(super) struct Connection<'a> {
     pub outbox: Outbox,
     /// The other broker's id, if it is one of ours and has told it.
     pub peer: Option<String>,
-    /// Whether it has had its time to tell: nothing goes out before.
+    /// Whether it has had its time to tell: nothing goes out before, and what comes in waits here.
     pub is_known: bool,
+    early: Vec<In>,
+    early_bytes: usize,
     /// Until that is answered, its identifier is not free for what goes out (MQTT 5.0, 2.2.1): nothing new does.
     pub is_subscribing: bool,
     /// The other broker has ended the connection.
@@ -134,6 +136,8 @@ pub async fn run(
         outbox: Outbox::new(&plan.settings),
         peer: None,
         is_known: false,
+        early: Vec::new(),
+        early_bytes: 0,
         is_subscribing: false,
         cut: None,
     };
@@ -334,7 +338,12 @@ impl Connection<'_> {
 
     fn take(&mut self, packet: Packet) -> Result<(), String> {
         match packet {
-            Packet::Publish(message) => self.publish(*message),
+            Packet::Publish(message) if self.is_known || is_its_id(&message) => self.publish(*message),
+            Packet::Publish(message) => {
+                self.early_bytes += size_of::<In>() + message.payload.len() + message.topic.len();
+                self.early.push(*message);
+                if self.early_bytes < HELD_BYTES_MAX { Ok(()) } else { self.know() }
+            }
             Packet::Pubrel(handle) => {
                 if let Answer::Say(after, _) = self.seat.ask(Request::Release(handle)) {
                     self.replies.push_back((after, Reply::Pubcomp(handle)));
@@ -352,16 +361,19 @@ impl Connection<'_> {
                 self.subscribed(refused);
                 self.subscribe()
             }
-            Packet::Pingresp => {
-                self.is_known = true;
-                Ok(())
-            }
+            Packet::Pingresp => self.know(),
             Packet::Disconnect { reason, for_good } => {
                 Err(self.is_cut(format!("it ended the connection: {reason}"), for_good))
             }
             Packet::Connack { .. } => Err("it sent a second CONNACK".to_owned()),
             Packet::Other => Ok(()),
         }
+    }
+
+    /// The other broker has told its id, or will not: what its session kept came before it was asked, and is taken now.
+    fn know(&mut self) -> Result<(), String> {
+        self.is_known = true;
+        std::mem::take(&mut self.early).into_iter().try_for_each(|message| self.publish(message))
     }
 
     /// Notes that the other broker has ended the connection.
@@ -381,6 +393,11 @@ impl Connection<'_> {
         // Nothing depends on it: whoever is slow here is not waited for.
         let _ = tokio::time::timeout(FAREWELL, said).await;
     }
+}
+
+/// Whether a message says which broker it comes from.
+pub(super) fn is_its_id(message: &In) -> bool {
+    message.topic.strip_prefix("$SYS/broker/") == Some(NODE_TOPIC)
 }
 
 /// A connection that was closed before CONNECT was answered.

@@ -7,9 +7,9 @@
 use super::super::held::{Entry, Held};
 use super::super::retry::Retry;
 use super::super::settings::Settings;
-use super::super::{NODE_TOPIC, VIA, seat};
+use super::super::{VIA, seat};
 use super::codec::In;
-use super::connection::{ANSWERS_MAX, Connection};
+use super::connection::{ANSWERS_MAX, Connection, is_its_id};
 use crate::broker::Answer;
 use crate::dialogue::{Event, Handle, Publish, Request};
 use crate::message::{Guarantee, RefusalKind};
@@ -83,7 +83,7 @@ impl Connection<'_> {
     /// A message comes in.
     pub(super) fn publish(&mut self, mut message: In) -> Result<(), String> {
         let (handle, guarantee) = (message.handle, message.guarantee);
-        if message.topic.strip_prefix("$SYS/broker/") == Some(NODE_TOPIC) {
+        if is_its_id(&message) {
             self.peer = String::from_utf8(message.payload.to_vec()).ok();
             self.inbox.enter(handle, guarantee, Some(0));
             return Ok(());
