@@ -34,8 +34,13 @@ impl Peer {
     }
 
     /// Begins that session.
-    pub fn begins(mut self) -> Self {
-        self.send(&[raw::AMQP, &raw::open("peer"), &raw::begin(0)].concat());
+    pub fn begins(self) -> Self {
+        self.begins_as("peer")
+    }
+
+    /// The same under another container id.
+    pub fn begins_as(mut self, container: &str) -> Self {
+        self.send(&[raw::AMQP, &raw::open(container), &raw::begin(0)].concat());
         self.await_header();
         self.expect(0x10);
         self.expect(0x11);

@@ -1,5 +1,6 @@
 //! On a running broker: copies decided on their way out, events told, ticks, dead letters, presence.
 
+use crate::amqp::{link::Terms, peer::Peer, raw};
 use crate::harness::{Broker, Publish, V5, V311, connect, guests};
 use serde_json::json;
 
@@ -194,6 +195,15 @@ fn presence_is_kept_for_all_clients() {
     assert_eq!(seen("c"), "offline");
     drop(connect(V5).at(broker.address()).id("dropped").open());
     assert_eq!((seen("dropped"), seen("dropped")), ("online".to_owned(), "offline".to_owned()));
+    let mut amqp = Peer::connect(broker.at("amqp")).begins_as("container");
+    assert_eq!(seen("container"), "online");
+    // The session that it attaches to is no other client, and a second connection goes on for it.
+    amqp.receiver("session", 0, &Terms { node: Some(raw::source("$mqtt.to.own.publish")), ..Terms::default() });
+    drop(Peer::connect(broker.at("amqp")).begins_as("container"));
+    assert_eq!(seen("container"), "online", "the second one");
+    drop(amqp);
+    assert_eq!(seen("container"), "offline");
     let retained = broker.admin().get("/api/v1/retained").expect(200);
+    assert!(!retained.text().contains("presence/own"), "{}", retained.text());
     assert!(retained.text().contains("presence/c"), "{}", retained.text());
 }

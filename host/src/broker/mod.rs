@@ -56,6 +56,7 @@ mod told;
 mod transact;
 mod unsubscribing;
 mod via;
+mod visits;
 mod waits;
 mod wills;
 mod window;
@@ -253,6 +254,7 @@ pub struct Broker {
     wills: wills::Wills,
     waits: waits::Waits,
     claims: claims::Claims,
+    visits: visits::Visits,
     receipts: receipts::Receipts,
     deadlines: Arc<deadlines::Deadlines>,
     memory: memory::Memory,

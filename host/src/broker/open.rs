@@ -5,7 +5,7 @@ use super::mailbox::Mailbox;
 use super::reaper::Over;
 use super::{
     Broker, Limits, chores, claims, deadlines, directory, drain, gap, mailbox, queues, receipts, retained, sessions,
-    subscribe, wills,
+    subscribe, visits, wills,
 };
 use crate::client::{Departure, Protocol};
 use crate::dialogue::Predicate;
@@ -64,6 +64,7 @@ impl Broker {
             wills: wills::Wills::default(),
             waits: Default::default(),
             claims: claims::Claims::default(),
+            visits: visits::Visits::default(),
             receipts: receipts::Receipts::default(),
             deadlines: Arc::new(deadlines::Deadlines::default()),
             memory: super::memory::Memory::default(),
@@ -169,7 +170,8 @@ impl Broker {
         let mut state = mailbox.lock();
         state.seen = seen.into_iter().collect();
         // A client that was there when the broker ended counts as gone from now on.
-        if record.detached.is_none() {
+        // Links of AMQP clients and queues are none.
+        if record.detached.is_none() && !mailbox.is_consumed() {
             let client = record.client.clone();
             self.happened(EventKinds::CLIENTS, || Happening::Disconnected(client, Departure::BrokerDown));
         }

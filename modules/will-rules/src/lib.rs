@@ -27,7 +27,8 @@
 //! (`anonymous` without one). There a retained `online` is published when a client connects and a
 //! retained `offline` when it is gone, at least once each. In the ids, `%`, `/`, `+`, `#` and what
 //! no topic may hold, such as control characters, are written as the bytes of UTF-8, `%25`, `%2F`, `%2B`,
-//! `%23` and `%09`, so an id is always one level. A client whose connection is taken over stays online.
+//! `%23` and `%09`, so an id is always one level. A client whose connection is taken over stays online. Of AMQP the
+//! container id is the client id; a container with several connections goes with the last one.
 //!
 //! A client with a will may be announced as offline twice, once when it goes and once when its will is due.
 //! Where the broker is killed, clients with a session that outlives their connection are announced as offline at its

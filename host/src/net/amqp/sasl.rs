@@ -203,8 +203,8 @@ impl Side {
             named => named.into(),
         };
         let client = Arc::new(Client { id, scope, peer: self.peer.clone() });
-        self.come_in(client);
         self.wire(|wire| wire.machine.open(now, &mut wire.front));
+        self.come_in(client);
         Ok(())
     }
 }

@@ -228,8 +228,8 @@ impl Side {
 
     pub(super) fn come_in(&mut self, client: Arc<Client>) {
         self.publisher = Link::of(self.outlet.clone(), client.clone());
+        self.context.broker.comes(&client);
         self.client = Some(client);
-        self.context.broker.metrics().clients.add(1);
     }
 
     /// What is due.
@@ -340,8 +340,8 @@ impl Side {
             });
         }
         self.let_go(now, None);
-        if self.client.take().is_some() {
-            self.context.broker.metrics().clients.add(-1);
+        if let Some(client) = self.client.take() {
+            self.context.broker.goes(&client, departure);
         }
         self.waiting = None;
         self.context.broker.give_up(&mut self.publisher);
