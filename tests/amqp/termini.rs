@@ -49,6 +49,29 @@ fn a_delivery_settled_without_a_word_has_the_default_outcome() {
     }
 }
 
+/// Azure's clients name nodes so: what they send was taken for a topic of that name, and lost.
+#[test]
+fn a_url_is_the_node_of_its_path_and_is_answered_as_it_was_written() {
+    let Some(address) = address() else { return };
+    let name = unique("url");
+    let (long, short) = (format!("amqps://host:5671//queues/{name}"), format!("amqps://host/queues/{name}"));
+    let mut peer = Peer::begun(address);
+    let answer = peer.sender("out", 0, &to(&long));
+    assert_eq!(answer.field(6).field(0).text(), long);
+    send(&mut peer, 0, 0, "first");
+    peer.sender("anonymous", 1, &to(""));
+    let says = described(0x73, &list(&[NULL, NULL, &string(&short)]));
+    peer.send(&transfer(1, Some(1), Some(b"t"), false, false, &[&says[..], &message(b"second")].concat()));
+    assert_eq!(peer.disposition().field(4).code(), ACCEPTED_CODE);
+    let answer = peer.receiver("in", 2, &from(&short));
+    assert_eq!(answer.field(5).field(0).text(), short);
+    assert_eq!([peer.delivery().text(), peer.delivery().text()], ["first", "second"]);
+    let answer = peer.receiver("topic", 3, &from(&format!("amqp://host/{name}/t")));
+    assert_eq!(answer.field(5).field(0).text(), format!("amqp://host/{name}/t"));
+    connect(V5).open().say(&format!("{name}/t"), "third", 0);
+    assert_eq!(peer.delivery().text(), "third");
+}
+
 /// 3.4.5: annotations of `modified` are merged into the message's, the bare message stays as it is.
 #[test]
 fn what_a_receiver_notes_on_a_message_is_there_when_it_comes_again() {

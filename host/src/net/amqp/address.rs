@@ -7,8 +7,24 @@ use sha2::{Digest as _, Sha256};
 /// Addresses of dynamic nodes begin like this. What they are they were made as, whatever a client that answers says.
 const TEMPORARY: &str = "/temporary/";
 
+/// Addresses of queues that are made when somebody names them.
+const QUEUES: &str = "/queues/";
+
+/// Addresses of exchanges.
+const EXCHANGES: &str = "/exchanges/";
+
 /// Bytes of the longest name of a link that stands with each of its exactly-once publications.
 const PUBLISHING_BYTES: usize = 128;
+
+/// What an address means: clients of Azure's name a node by its whole URL, `amqps://HOST/queues/NAME`.
+pub fn node(address: &str) -> &str {
+    let Some(rest) = ["amqp://", "amqps://"].into_iter().find_map(|scheme| address.strip_prefix(scheme)) else {
+        return address;
+    };
+    let path = &rest[rest.find('/').unwrap_or(rest.len())..];
+    let is_own = [QUEUES, EXCHANGES, TEMPORARY].into_iter().any(|own| path.starts_with(own));
+    if is_own { path } else { path.strip_prefix('/').unwrap_or(path) }
+}
 
 /// Whether a node is a queue: by its address, or because the client says so.
 pub fn is_queue(address: &str, capabilities: Option<&Array<Symbol>>) -> bool {
@@ -204,7 +220,28 @@ pub fn publishing(identity: Option<&str>, container: &str, link: &str) -> Box<st
 
 #[cfg(test)]
 mod tests {
-    use super::publishing;
+    use super::{node, publishing};
+
+    #[test]
+    fn a_url_means_the_node_that_its_path_names() {
+        for (address, means) in [
+            ("amqps://host/home/kitchen", "home/kitchen"),
+            ("amqp://user@host:5672/home", "home"),
+            ("amqps://host//home", "/home"),
+            ("amqps://host/queues/x", "/queues/x"),
+            ("amqps://host:5671//queues/x", "/queues/x"),
+            ("amqp://[::1]:5672/exchanges/e/k", "/exchanges/e/k"),
+            ("amqps://host/temporary/1", "/temporary/1"),
+            ("amqps://host/$management", "$management"),
+            ("amqps://host/$mqtt.to.c.publish", "$mqtt.to.c.publish"),
+            ("amqps://host/queue/x", "queue/x"),
+            ("amqps://host", ""),
+            ("home/amqp://x", "home/amqp://x"),
+            ("/queues/x", "/queues/x"),
+        ] {
+            assert_eq!(node(address), means, "{address}");
+        }
+    }
 
     /// It stands in the store with each publication that is not settled.
     #[test]

@@ -162,7 +162,7 @@ impl Side {
             Some(Sink::Coordinator(_)) => End::Coordinator { rejects: address::knows_rejected(source) },
             Some(Sink::Target(target)) => {
                 let address = target_address(target);
-                if let (Some(address), Some(Sink::Target(told))) = (&address, &mut reply.sink) {
+                if let (Some(address), true, Some(Sink::Target(told))) = (&address, target.dynamic, &mut reply.sink) {
                     told.address = Some(address.to_string());
                 }
                 let service = address.as_deref().and_then(services::service);
@@ -291,7 +291,7 @@ impl Side {
         let Some(source) = attach.source.as_deref() else { return self.find_again(now, attach, reply) };
         let address: String = match &source.address {
             None if source.dynamic => address::dynamic(source.capabilities.as_ref()),
-            Some(address) if !source.dynamic && !address.is_empty() => address.clone(),
+            Some(address) if !source.dynamic && !address::node(address).is_empty() => address::node(address).into(),
             _ => return Err(error(AmqpError::InvalidField, "the source needs an address, or to be dynamic")),
         };
         if address.starts_with("$share/") {
@@ -427,7 +427,8 @@ impl Side {
         mut reply: AttachReply,
     ) -> Result<(), Error> {
         if let Some(told) = &mut reply.source {
-            told.address = Some(address.to_owned());
+            // As the client wrote it, if it did: clients compare.
+            told.address.get_or_insert_with(|| address.to_owned());
         }
         self.check_size(attach.link, &reply)?;
         if stay.with > With::Link {
@@ -647,7 +648,7 @@ fn target_address(target: &Target) -> Option<Box<str>> {
     if target.dynamic {
         return Some(address::dynamic(target.capabilities.as_ref()).into());
     }
-    target.address.as_deref().filter(|address| !address.is_empty()).map(Into::into)
+    target.address.as_deref().map(address::node).filter(|address| !address.is_empty()).map(Into::into)
 }
 
 fn no_service() -> Error {

@@ -135,7 +135,7 @@ impl Side {
         let Some(End::Incoming(incoming)) = self.end(transfer.link) else { return Ok(()) };
         let properties = sections.properties();
         self.check_user(properties.user_id)?;
-        let name = match (&incoming.address, properties.to) {
+        let name = match (&incoming.address, properties.to.map(address::node)) {
             (Some(address), _) => address.clone(),
             (None, Some(to)) if !to.is_empty() => to.into(),
             (None, _) => {
@@ -203,7 +203,7 @@ impl Side {
         let (link, delivery) = (transfer.link, transfer.delivery);
         let Some(Some((_, End::Incoming(incoming)))) = self.links.get_mut(link.index()) else { return Ok(false) };
         let service = match (&incoming.service, &incoming.address) {
-            (None, None) => sections.properties().to.and_then(services::service),
+            (None, None) => sections.properties().to.map(address::node).and_then(services::service),
             (service, _) => service.clone(),
         };
         if service.is_some() && matches!(transfer.state.as_deref(), Some(State::Transactional { .. })) {

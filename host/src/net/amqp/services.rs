@@ -10,6 +10,7 @@
 //!
 //! Names are claims: each is held against the identity of the connection, at attach and again with each message.
 
+use super::address;
 use super::door::Rope;
 use super::management;
 use super::publish::publication;
@@ -180,7 +181,7 @@ impl Side {
             _ => return Err(error(AmqpError::DecodeError, "neither a will nor a will-clear")),
         }
         let invalid = |why: &str| error(AmqpError::DecodeError, why);
-        let to = properties.to.ok_or_else(|| invalid("a will needs a topic (`to`)"))?;
+        let to = properties.to.map(address::node).ok_or_else(|| invalid("a will needs a topic (`to`)"))?;
         let payload = match message.body() {
             Body::Nothing => Default::default(),
             Body::Value(value) if value.is_null() => Default::default(),

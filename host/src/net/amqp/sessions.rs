@@ -11,6 +11,7 @@
 //! A `subscribe` or `unsubscribe` with a `reply-to` is answered there with a map of filter to reason code (MQTT 5.0, 2.4). A
 //! `subscribe` is all or nothing, unless its link desires [`EACH`].
 
+use super::address;
 use super::services::{self, Own};
 use super::side::{End, Side};
 use super::words;
@@ -62,7 +63,7 @@ impl Side {
             return Err(error(AmqpError::NotImplemented, "the subscription service does not know this subject"));
         }
         let id = match properties.correlation_id {
-            Some(Id::String(address)) => services::own(address)
+            Some(Id::String(name)) => services::own(address::node(name))
                 .map(|own| own.id().to_owned())
                 .ok_or_else(|| wrong("correlation-id is not $mqtt.to.ID.publish"))?,
             Some(_) => return Err(wrong("correlation-id is not $mqtt.to.ID.publish")),
@@ -196,7 +197,7 @@ impl Side {
         answer: Answer,
     ) -> Result<Sequence, Error> {
         let control = format!("$mqtt.to.{}.control", client.id);
-        let to = asked.reply_to.unwrap_or(&control);
+        let to = asked.reply_to.map_or(&*control, address::node);
         let id = |id: Id<'_>| match id {
             Id::Ulong(number) => Value::Ulong(number),
             Id::Uuid(uuid) => Value::Uuid(uuid),

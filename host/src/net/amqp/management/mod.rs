@@ -29,6 +29,7 @@ mod answer;
 mod query;
 mod request;
 
+use super::address;
 use super::outcome::Told;
 use super::side::{End, Side};
 use crate::amqp::sections::{self, Properties, Sections};
@@ -78,7 +79,7 @@ impl Side {
             End::Outgoing(receiver) => receiver.replies.as_ref().filter(|(name, _)| **name == *to),
             _ => None,
         });
-        own.map_or(to, |(_, topic)| topic).to_owned()
+        own.map_or(address::node(to), |(_, topic)| topic).to_owned()
     }
 
     /// What was done is on disk. Not to be called while a publication of the client waits, whose place this would take.
