@@ -30,6 +30,11 @@ impl Time {
     pub fn since(self, earlier: Self) -> u64 {
         self.0.saturating_sub(earlier.0)
     }
+
+    /// The same in 32 bits, which is 49 days: the most for what is longer.
+    pub fn milliseconds_from(self, earlier: Self) -> u32 {
+        u32::try_from(self.since(earlier)).unwrap_or(u32::MAX)
+    }
 }
 
 /// How hard the broker tries. MQTT: QoS 0, 1, 2. AMQP: settled, unsettled, receiver settles second.

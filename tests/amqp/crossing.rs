@@ -154,6 +154,29 @@ fn what_a_module_does_not_change_of_an_amqp_message_stays() {
     assert_eq!(shown.properties.user(), [("n", "7"), ("t", "true"), ("version", "one")]);
 }
 
+/// Time, count and annotations of a delivery are not the module's to say; of the time it sees what is left.
+#[test]
+fn what_is_the_brokers_own_of_a_message_no_module_says() {
+    let Some((broker, address)) = own() else { return };
+    broker.admin().deploy("/api/v1/modules/own?order=5", &guests::component("beside")).expect(200);
+    let mut peer = Peer::begun(address);
+    peer.receiver("in", 0, &Terms { node: Some(source("there")), ..Terms::default() });
+    let mut client = connect(V5).at(broker.address()).open();
+    client.say("there", "no time", 1);
+    let got = peer.delivery();
+    assert_eq!((got.section(0x70).field(2), got.section(0x71)), (&Value::Null, Value::Null), "ttl, annotations");
+    client.publish(&Publish::new("there", "a minute", 1).with(Property::Four(id::MESSAGE_EXPIRY, 60)));
+    let ttl = peer.delivery().section(0x70).field(2).number();
+    assert!((1_000..=60_000).contains(&ttl), "{ttl}");
+    client.subscribe("back", 1);
+    peer.sender("out", 1, &Terms { node: Some(target("back")), ..Terms::default() });
+    let sections = [described(0x70, &list(&[TRUE, NULL, &uint(60_000)])), message(b"m")].concat();
+    peer.send(&transfer(1, Some(0), Some(&[1]), false, false, &sections));
+    let got = client.take();
+    let left: u32 = got.properties.user_value("ttl").and_then(|left| left.parse().ok()).expect("what is left");
+    assert!((1_000..=60_000).contains(&left), "{left}");
+}
+
 /// What was on its way when the broker went is put into the subscriber's form again (MQTT-4.4.0-1).
 #[test]
 fn a_message_from_amqp_is_sent_again_in_words_of_mqtt_after_a_restart() {

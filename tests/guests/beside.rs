@@ -77,7 +77,10 @@ impl Translation for Beside {
         }
         let head = AmqpMessage {
             durable: envelope.guarantee != Guarantee::AtMostOnce,
-            ttl: envelope.expiry_seconds.map(|seconds| seconds * 1000),
+            // None of the three is a module's to say.
+            ttl: Some(1),
+            delivery_count: 7,
+            delivery_annotations: vec![("x-opt-mine".into(), AmqpValue::Boolean(true))],
             message_annotations: vec![("x-opt-retain".into(), AmqpValue::Boolean(envelope.retain))],
             message_id: Some(AmqpValue::Uuid(vec![7; if payload.size() == 1 { 3 } else { 16 }])),
             to: Some(envelope.topic.clone()),
@@ -91,6 +94,9 @@ impl Translation for Beside {
 
     fn from_amqp(&self, topic: &str, message: AmqpMessage) -> Result<(Envelope, Vec<u8>), Refusal> {
         let mut envelope = Envelope { response_topic: message.reply_to.clone(), ..Envelope::new(topic) };
+        if let Some(ttl) = message.ttl {
+            envelope = envelope.property("ttl", ttl.to_string());
+        }
         for (name, value) in &message.application_properties {
             envelope = envelope.property(name, format!("{value:?}"));
         }

@@ -103,6 +103,7 @@ fn a_message_that_crosses_has_its_form_in_words() {
             back(json!({ "body": { "data": "refuse" } })),
             back(json!({ "body": { "data": "trap" } })),
             back(json!({})),
+            back(json!({ "ttl": 1500 })),
         ]),
     );
     let id = json!({ "uuid": "07070707-0707-0707-0707-070707070707" });
@@ -124,6 +125,7 @@ fn a_message_that_crosses_has_its_form_in_words() {
     assert_eq!(crossed[7], json!({ "refuse": { "kind": "PayloadInvalid", "reason": "as it was asked to" } }));
     assert!(crossed[8]["failed"].as_str().unwrap().starts_with("trapped"), "{}", crossed[8]);
     assert_eq!(crossed[9]["message"]["payload"], "");
+    assert_eq!(crossed[10]["message"]["user_properties"], json!([["ttl", "1500"]]));
 }
 
 /// Clock, state and retained messages are given, and what the module keeps and logs is told.

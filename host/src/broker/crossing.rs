@@ -262,6 +262,7 @@ impl Broker {
             sections.durable = bare.durable;
             sections.priority = Some(bare.priority);
         }
+        sections.ttl = envelope.expires.map(|at| at.milliseconds_from(self.modules.now()));
         let long = long_body(&mut sections.body);
         is_translatable(sections.pairs(), sections.size())?;
         if sections.body.size() > SHOWN_BYTES_MAX {

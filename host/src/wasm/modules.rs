@@ -20,6 +20,7 @@ use super::services::{Clock, RetainedLookup, RetainedSlot, Services};
 use super::signature::Signers;
 use super::tally::Tallies;
 use super::version::Version;
+use crate::message::Time;
 use crate::metrics::Metrics;
 use crate::store::{Change, Store};
 use arc_swap::ArcSwap;
@@ -134,6 +135,11 @@ impl Modules {
     /// Every bound on modules.
     pub fn limits(&self) -> &Limits {
         &self.0.limits
+    }
+
+    /// What the clock shows that modules see.
+    pub fn now(&self) -> Time {
+        (self.0.clock)()
     }
 
     /// Tells where modules find retained messages. To be called once, when the hall exists; later calls do nothing.

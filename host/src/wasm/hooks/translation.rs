@@ -42,7 +42,14 @@ impl Chain {
                 None => Ok(Ok(None)),
                 Some(Ok(form)) => {
                     let mut left = inner.limits.wish_bytes_max;
-                    let head = sections_in(form.head, &mut left)?;
+                    let given = sections_in(form.head, &mut left)?;
+                    // What these say is the broker's: the message's own time, and what befalls one delivery.
+                    let head = Sections {
+                        ttl: message.envelope().expires.map(|at| at.milliseconds_from((inner.clock)())),
+                        delivery_count: 0,
+                        delivery_annotations: Vec::new(),
+                        ..given
+                    };
                     let body = form.body.map(|body| body_in(body, &mut left)).transpose()?;
                     Ok(Ok(Some(Form { head, body })))
                 }
