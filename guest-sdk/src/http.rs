@@ -141,7 +141,11 @@ mod wasm {
         let (scheme, rest) = match request.url.split_once("://") {
             Some(("http", rest)) => (Scheme::Http, rest),
             Some(("https", rest)) => (Scheme::Https, rest),
-            _ => return Err(HttpError::BadUrl),
+            _ => {
+                // What else is wrong with a URL the broker says.
+                crate::log::warn("no request: the URL begins with neither http:// nor https://");
+                return Err(HttpError::BadUrl);
+            }
         };
         let (authority, path) = rest.split_at(rest.find(['/', '?']).unwrap_or(rest.len()));
         let headers: Vec<_> =

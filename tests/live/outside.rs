@@ -99,6 +99,28 @@ fn an_amqp_client_that_says_nothing_waits_for_modules_that_may_ask() {
     peer.expect(0x18);
 }
 
+/// A client that is nobody yet need not know, the operator does.
+#[test]
+fn the_log_says_that_a_url_is_none() {
+    let server = Server::start();
+    let Some(broker) = start(&server, |_| {}) else { return };
+    let admin = broker.admin();
+    let at = server.at;
+    for (url, why) in [
+        (format!("ftp://{at}"), "neither http:// nor https://"),
+        (format!("http://user:hidden@{at}"), "user information"),
+        (format!("http://{at}/a b"), "a blank"),
+        (format!("http://{at}/a#b"), "a fragment"),
+    ] {
+        admin.delete("/api/v1/modules/asks");
+        deploy(&admin, &json!({ "url": url }));
+        come_in(broker.address(), "ann", NOT_AUTHORIZED);
+        let log = log(&admin);
+        assert!(log.contains("no request: ") && log.contains(why) && !log.contains("hidden"), "{url}: {log}");
+    }
+    assert_eq!(figure(&admin, "module_http_requests_total"), 0);
+}
+
 /// The port counts, and so does the module's name.
 #[test]
 fn a_host_that_is_not_granted_is_an_error_that_the_module_sees() {

@@ -223,6 +223,11 @@ fn errand(cell: &mut Cell, request: &Request, timeouts: [Option<u64>; 3]) -> Res
         };
         cell.write_line(LogLevel::Warn, &format!("no request to {authority}: {why}"));
     }
+    if permitted == Err(Failure::BadRequest) {
+        // Without the authority and the path: a password may stand there.
+        let why = "its URL has no host, or has user information, a fragment, a blank or something else that none has";
+        cell.write_line(LogLevel::Warn, &format!("no request: {why}"));
+    }
     let url = permitted?;
     // Connecting and the first byte come one after the other; what comes between the bytes has no bound of its own.
     let asked = timeouts[0].zip(timeouts[1]).map(|(connect, first)| connect.saturating_add(first));
