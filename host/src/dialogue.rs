@@ -299,6 +299,50 @@ pub struct Elsewhere {
     pub permanent: bool,
 }
 
+impl Elsewhere {
+    /// Longest list of servers, in bytes.
+    const SERVER_BYTES_MAX: usize = 1024;
+    /// Longest name of a host, in bytes: AMQP's error has to fit into the shortest frame.
+    const HOST_BYTES_MAX: usize = 255;
+
+    /// Whether clients can be told these servers.
+    ///
+    /// # Errors
+    /// In words: why not.
+    pub fn check(server: &str) -> Result<(), String> {
+        if server.len() > Self::SERVER_BYTES_MAX {
+            return Err(format!("expected at most {} bytes", Self::SERVER_BYTES_MAX));
+        }
+        match server.split(' ').find(|one| !one.is_empty() && Self::host_and_port(one).is_none()) {
+            None => Ok(()),
+            Some(one) => {
+                Err(format!("expected host or host:port, several separated by spaces, and `{one}` is neither"))
+            }
+        }
+    }
+
+    /// None: it is no host, or what follows it is no port.
+    pub fn host_and_port(server: &str) -> Option<(&str, Option<u16>)> {
+        let (host, port) = match server.strip_prefix('[') {
+            Some(rest) => {
+                let (host, rest) = rest.split_once(']')?;
+                (host, if rest.is_empty() { None } else { Some(rest.strip_prefix(':')?) })
+            }
+            None => server.rsplit_once(':').map_or((server, None), |(host, port)| (host, Some(port))),
+        };
+        let is_name = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_');
+        let is_host = if server.starts_with('[') {
+            host.parse::<std::net::Ipv6Addr>().is_ok()
+        } else {
+            !host.is_empty() && host.len() <= Self::HOST_BYTES_MAX && host.chars().all(is_name)
+        };
+        let is_port = |port: &str| port.bytes().all(|c| c.is_ascii_digit());
+        let port =
+            port.map(|port| port.parse().ok().filter(|at| *at > 0 && is_port(port)).ok_or(())).transpose().ok()?;
+        is_host.then_some((host, port))
+    }
+}
+
 /// Why the broker ends a connection.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Closed {
@@ -482,4 +526,49 @@ pub struct OwnedWill {
     pub owner: Arc<Client>,
     /// What is to be published.
     pub will: Will,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Elsewhere;
+
+    #[test]
+    fn a_server_is_told_as_a_host_and_a_port_where_it_is_one() {
+        for (server, expected) in [
+            ("b.example", Some(("b.example", None))),
+            ("b.example:5672", Some(("b.example", Some(5672)))),
+            ("10.0.0.2:5672", Some(("10.0.0.2", Some(5672)))),
+            ("[2001:db8::1]:5672", Some(("2001:db8::1", Some(5672)))),
+            ("[2001:db8::1]", Some(("2001:db8::1", None))),
+            ("2001:db8::1", None),
+            ("[::1]5672", None),
+            ("[b]:1", None),
+            ("b:port", None),
+            ("b:+1", None),
+            ("b:0", None),
+            ("b:70000", None),
+            ("a:b:1", None),
+            ("a,b", None),
+            ("amqp://b", None),
+            (":5672", None),
+            ("", None),
+        ] {
+            assert_eq!(Elsewhere::host_and_port(server), expected, "{server}");
+        }
+        assert_eq!(Elsewhere::host_and_port(&"b".repeat(256)), None);
+    }
+
+    #[test]
+    fn what_is_no_list_of_servers_is_named() {
+        for right in ["", "a", "a:1 b", "[::1]:1  b.example:1883"] {
+            assert_eq!(Elsewhere::check(right), Ok(()), "{right}");
+        }
+        for (wrong, which) in
+            [("a:99999", "a:99999"), ("a mqtt://b:1883", "mqtt://b:1883"), ("a,b", "a,b"), ("a\tb", "a\tb")]
+        {
+            let why = Elsewhere::check(wrong).unwrap_err();
+            assert!(why.ends_with(&format!("and `{which}` is neither")), "{why}");
+        }
+        assert_eq!(Elsewhere::check(&"b ".repeat(513)), Err("expected at most 1024 bytes".to_owned()));
+    }
 }

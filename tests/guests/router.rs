@@ -6,7 +6,7 @@ use pliant_guest::prelude::*;
 #[serde(default, deny_unknown_fields)]
 struct Router {
     filters: Vec<String>,
-    /// `keep`, `readdress`, `replace`, `discard`, `refuse`, `measure` or `first-bytes`.
+    /// `keep`, `readdress`, `replace`, `discard`, `refuse`, `unfit`, `measure` or `first-bytes`.
     verdict: String,
     /// Of `readdress`, `replace` and what is also published.
     topic: String,
@@ -53,6 +53,7 @@ impl Routing for Router {
             "replace" => Decision::replace(self.message()),
             "discard" => Decision::discard(),
             "refuse" => Decision::refuse(Refusal { kind: RefusalKind::QuotaExceeded, reason: self.payload.clone() }),
+            "unfit" => Decision::refuse(Refusal::payload_invalid("unfit")),
             "measure" => {
                 let size = payload.size();
                 Decision::readdress(envelope.property("bytes", size.to_string()))

@@ -41,6 +41,26 @@ fn a_refused_message_is_not_acknowledged_in_3_1_1() {
     assert_eq!(publisher.expect_closed(), None);
 }
 
+/// The same rule, the other way that it has.
+#[test]
+fn a_refused_message_is_acknowledged_in_3_1_1_where_the_operator_wants_that() {
+    let Some(broker) = Broker::start_with(|config| config.mqtt.acknowledge_refused = true) else { return };
+    let admin = broker.admin();
+    let config = "%7B%22verdict%22:%22unfit%22,%22filters%22:%5B%22x%22%5D%7D";
+    admin.deploy(&format!("/api/v1/modules/m?config={config}"), &guests::component("router")).expect(200);
+    let mut reader = connect(V5).at(broker.address()).open();
+    reader.subscribe("#", 2);
+    let mut publisher = connect(V311).at(broker.address()).open();
+    for qos in [1, 2] {
+        publisher.say("x", "bad", qos);
+    }
+    reader.expect_nothing();
+    // What may be taken the next time is not.
+    admin.deploy("/api/v1/modules/traps?on_failure=refuse", &guests::component("traps")).expect(200);
+    publisher.send_publish(&Publish::new("bad", "x", 1));
+    assert_eq!(publisher.expect_closed(), None);
+}
+
 /// While one client feeds it what it fails on, others are served as if it were not there.
 #[test]
 fn others_are_served_while_a_module_fails() {

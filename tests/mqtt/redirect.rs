@@ -49,7 +49,11 @@ fn one_client_is_sent_elsewhere() {
     admin.delete("/api/v1/clients/old?server=b").expect(204);
     assert_eq!(old.expect_closed(), None);
     admin.delete("/api/v1/clients/nobody?server=b").problem(404);
-    admin.delete("/api/v1/clients/one?server=%00").problem(400);
+    for wrong in ["%00", "a:99999", "mqtt://a:1883", "a,b", "a:b:c"] {
+        admin.delete(&format!("/api/v1/clients/one?server={wrong}")).problem(400);
+    }
+    admin.put("/api/v1/drain", &json!({ "server": "a:99999" })).problem(400);
+    admin.get("/api/v1/drain").problem(404);
     admin.delete("/api/v1/clients/one?srever=b").problem(400);
 }
 

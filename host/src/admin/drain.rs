@@ -11,9 +11,6 @@ use axum::response::Response;
 use serde::Deserialize;
 use serde_json::json;
 
-/// Longest name of another server, in bytes.
-const SERVER_BYTES_MAX: usize = 1024;
-
 /// What is asked for.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -60,13 +57,8 @@ pub(super) async fn end(State(api): State<Api>, _: Ask<NoQuery>) -> Result<Statu
 
 /// Where clients are told to go.
 pub(super) fn elsewhere(server: &str, permanent: bool) -> Result<Elsewhere, Problem> {
-    let fits = server.len() <= SERVER_BYTES_MAX && !server.contains(|c: char| c.is_control());
-    match fits {
-        true => Ok(Elsewhere { server: server.into(), permanent }),
-        false => Err(Problem::bad_request(format!(
-            "server is host or host:port, several separated by spaces, of at most {SERVER_BYTES_MAX} bytes"
-        ))),
-    }
+    Elsewhere::check(server).map_err(|why| Problem::bad_request(format!("server: {why}")))?;
+    Ok(Elsewhere { server: server.into(), permanent })
 }
 
 fn nothing() -> Problem {

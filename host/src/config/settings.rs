@@ -7,6 +7,7 @@ use super::bridges;
 use super::meant::{Config, List, Listener, Module};
 use super::written::{Value, array};
 use crate::bridge;
+use crate::dialogue::Elsewhere;
 use crate::wasm::ORDER_MAX;
 use serde_json::Value as Json;
 use std::fmt::Display;
@@ -202,7 +203,17 @@ pub(super) const GLOBAL: &[Setting<Config>] = &[
     number!("net.quic_probe_seconds", net.quic_probe_seconds, 0..=86_400, "seconds"),
     number!("net.quic_unproven_max", net.quic_unproven_max, 0..=100_000_000, "handshakes"),
     number!("net.websocket_message_bytes_max", net.websocket_message_bytes_max, 1024..=1 << 40, "bytes"),
-    text!("redirect.server", redirect.server),
+    Setting {
+        key: "redirect.server",
+        live: false,
+        set: |to, value| {
+            let server: String = text(value)?;
+            Elsewhere::check(&server)?;
+            to.redirect.server = server;
+            Ok(())
+        },
+        get: |from| Json::from(from.redirect.server.as_str()),
+    },
     flag!("redirect.permanent", redirect.permanent),
     number!("sys.interval_seconds", sys.interval_seconds, 0..=86_400, "seconds"),
     number!("mqtt.packet_bytes_max", mqtt.packet_bytes_max, 1024..=268_435_460, "bytes"),
@@ -221,6 +232,7 @@ pub(super) const GLOBAL: &[Setting<Config>] = &[
     number!("mqtt.user_properties_max", mqtt.user_properties_max, 0..=1_000_000, "properties"),
     number!("mqtt.filters_per_packet_max", mqtt.filters_per_packet_max, 1..=1_000_000, "filters"),
     flag!("mqtt.acknowledge_unauthorized", mqtt.acknowledge_unauthorized),
+    flag!("mqtt.acknowledge_refused", mqtt.acknowledge_refused),
     flag!("mqtt.tell_unknown_identifiers", mqtt.tell_unknown_identifiers),
     flag!("mqtt.copy_per_subscription", mqtt.copy_per_subscription),
     text!("mqtt.response_information", mqtt.response_information),
@@ -298,7 +310,7 @@ pub(super) const GLOBAL: &[Setting<Config>] = &[
     number!("wasm.compile_memory_bytes_max", wasm.compile_memory_bytes_max, 1 << 26..=1 << 40, "bytes"),
     number!("wasm.compile_seconds_max", wasm.compile_seconds_max, 1..=3_600, "seconds"),
     number!("wasm.config_bytes_max", wasm.config_bytes_max, 2..=1 << 28, "bytes"),
-    number!("wasm.stack_bytes_max", wasm.stack_bytes_max, 65_536..=1 << 24, "bytes"),
+    number!("wasm.stack_bytes_max", wasm.stack_bytes_max, 65_536..=1 << 20, "bytes"),
     number!("wasm.table_elements_max", wasm.table_elements_max, 1..=10_000_000, "elements"),
     number!("wasm.hostcall_bytes_max", wasm.hostcall_bytes_max, 65_536..=1 << 30, "bytes"),
     number!("wasm.host_calls_max", wasm.host_calls_max, 1..=1_000_000_000, "calls"),

@@ -74,6 +74,22 @@ fn the_example_of_a_bridge_mentions_every_key_with_its_default() {
 }
 
 #[test]
+fn what_is_no_server_to_send_clients_to_and_no_stack_is_refused() {
+    for (flag, why) in [
+        ("redirect.server=a:99999", "and `a:99999` is neither"),
+        ("redirect.server=mqtt://a:1883", "and `mqtt://a:1883` is neither"),
+        ("redirect.server=a b,c", "and `b,c` is neither"),
+        ("wasm.stack_bytes_max=1048577", "expected a whole number from 65536 to 1048576 (bytes)"),
+    ] {
+        let error = load("", &[], &[flag]).unwrap_err();
+        assert!(error.contains(why), "{flag}: {error}");
+    }
+    for server in ["", "a", "a.example:1883 [::1]:1884"] {
+        assert_eq!(load("", &[], &[&format!("redirect.server={server}")]).unwrap().redirect.server, server);
+    }
+}
+
+#[test]
 fn the_environment_wins_over_the_file_and_a_flag_over_both() {
     let file = "workers = 1\n[store]\ndurability = \"relaxed\"\n[topic]\nlevels_max = 7";
     let environment = [("PLIANT__WORKERS", "2"), ("PLIANT__STORE__DURABILITY", "commit"), ("PATH", "/bin")];

@@ -43,6 +43,9 @@ pub struct Limits {
     /// Before 5.0, acknowledge a publication that its client may not make, and drop it, instead of closing the connection:
     /// there is no negative acknowledgement. Default no.
     pub acknowledge_unauthorized: bool,
+    /// The same for one that is refused for what it is, and would be each time it comes: its payload, its topic, or as not
+    /// supported. Default no.
+    pub acknowledge_refused: bool,
     /// Answer a PUBREL or PUBREC for an unknown packet identifier with reason 0x92 instead of 0x00 (5.0). Default no: the
     /// identifier is free, which is all the client wants to know, and 0x92 is no error after a lost session.
     pub tell_unknown_identifiers: bool,
@@ -76,6 +79,7 @@ impl Default for Limits {
             user_properties_max: 1000,
             filters_per_packet_max: 8192,
             acknowledge_unauthorized: false,
+            acknowledge_refused: false,
             tell_unknown_identifiers: false,
             copy_per_subscription: true,
             response_information: String::new(),

@@ -25,6 +25,7 @@ pub struct Outbound {
     wants_problem_information: bool,
     tell_unknown_identifiers: bool,
     acknowledge_unauthorized: bool,
+    acknowledge_refused: bool,
     /// The longest packet that the client takes (MQTT-3.1.2-24).
     packet_bytes_max: u32,
     topic_alias_maximum: u16,
@@ -97,6 +98,7 @@ impl Outbound {
             version,
             wants_problem_information: greeting.wants_problem_information,
             acknowledge_unauthorized: greeting.limits.acknowledge_unauthorized,
+            acknowledge_refused: greeting.limits.acknowledge_refused,
             tell_unknown_identifiers: greeting.limits.tell_unknown_identifiers && version == Version::V5,
             packet_bytes_max: greeting.packet_bytes_max,
             topic_alias_maximum: greeting.topic_alias_maximum,
@@ -128,6 +130,7 @@ impl Outbound {
             version: Version::V311,
             wants_problem_information: true,
             acknowledge_unauthorized: false,
+            acknowledge_refused: false,
             tell_unknown_identifiers: false,
             packet_bytes_max: u32::MAX,
             topic_alias_maximum: 0,
@@ -363,11 +366,7 @@ impl Outbound {
                 acknowledgement::write(out, first, handle, if nobody { 0x10 } else { 0 });
                 Outcome::Said
             }
-            Err(refusal)
-                if self.version < Version::V5
-                    && refusal.kind == RefusalKind::NotAuthorized
-                    && self.acknowledge_unauthorized =>
-            {
+            Err(refusal) if self.version < Version::V5 && self.acknowledges(refusal.kind) => {
                 if guarantee != Guarantee::ExactlyOnce {
                     self.returned.give_back();
                 }
@@ -387,6 +386,18 @@ impl Outbound {
                     None => acknowledgement::write(out, first, handle, reason),
                 })
             }
+        }
+    }
+
+    /// Whether a client that cannot be told no is told yes, and the message is dropped (3.1.1, MQTT-3.3.5-2).
+    fn acknowledges(&self, refused: RefusalKind) -> bool {
+        match refused {
+            RefusalKind::NotAuthorized => self.acknowledge_unauthorized,
+            RefusalKind::PayloadInvalid | RefusalKind::TopicInvalid | RefusalKind::NotSupported => {
+                self.acknowledge_refused
+            }
+            // It may be taken the next time.
+            _ => false,
         }
     }
 

@@ -60,7 +60,7 @@ fn config(limits: &Limits, machine_code: &Option<MachineCode>, reservation: Opti
     config.cranelift_opt_level(OptLevel::Speed);
     // Compiling happens beside a running broker; one thread of it is enough.
     config.parallel_compilation(false);
-    // A guest runs on the caller's stack, a worker's of 2 MiB: most of it stays with the host.
+    // A guest runs on the caller's stack, a worker's of 2 MiB: half of it at least stays with the host, as the configuration bounds it.
     config.max_wasm_stack(limits.stack_bytes_max);
     // Names in a trap's trace cost nothing until there is one; file and line would need debug sections.
     config.wasm_backtrace_details(WasmBacktraceDetails::Disable);

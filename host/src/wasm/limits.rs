@@ -24,7 +24,7 @@ pub struct Limits {
     pub machine_code_bytes_max: u64,
     /// Bytes of a configuration document. Default 1 MiB.
     pub config_bytes_max: usize,
-    /// Bytes of stack that a guest may use. Default 256 KiB.
+    /// Bytes of stack that a guest may use, of the 2 MiB of the thread that calls it. Default 256 KiB.
     pub stack_bytes_max: usize,
     /// Entries of one table of functions. Default 20,000.
     pub table_elements_max: usize,
