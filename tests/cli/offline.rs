@@ -21,6 +21,8 @@ fn wrong_usage_ends_with_2_and_names_what_is_wrong() {
         (&["sub", "a#"], "whole"),
         (&["module", "new", "No Name"], "is no name"),
         (&["module", "new", "self"], "is a word of Rust"),
+        (&["module", "new", "guest-sdk"], "a folder that a module needs beside it"),
+        (&["module", "new", "wit", "--lang", "c"], "a folder that a module needs beside it"),
         (&["module", "build", "nowhere"], "Cargo.toml"),
         (&["module", "test", "new.wasm", "--against", "old.wasm"], "--replay"),
         (&["module", "deploy", "m.wasm", "--order", "1000001"], "-1000000..=1000000"),
@@ -213,6 +215,17 @@ fn a_new_module_is_written_once() {
     let source = fs::read_to_string(folder.path().join("name-site/src/lib.rs")).unwrap();
     assert!(source.contains("struct NameSite;"), "{source}");
     pliant(folder.path(), &["module", "new", "name-site"], b"").expect(1, "there is a name-site here already");
+}
+
+#[test]
+fn what_is_no_sdk_is_said_at_once() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::create_dir(folder.path().join("sdk")).unwrap();
+    let new = ["module", "new", "hello", "--sdk", "sdk"];
+    pliant(folder.path(), &new, b"").expect(1, "sdk/Cargo.toml is not there");
+    fs::write(folder.path().join("sdk/Cargo.toml"), "").unwrap();
+    pliant(folder.path(), &new, b"").expect(1, "sdk/../wit/worlds.wit is not there: the contract");
+    assert!(!folder.path().join("hello").exists());
 }
 
 #[test]

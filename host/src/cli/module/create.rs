@@ -39,6 +39,11 @@ pub(super) fn run(args: &NewArgs) -> Outcome {
     if matches!(args.lang, Language::Rust) && RUST_WORDS.contains(&&**name) {
         return Err(Failure::Usage(format!("{name:?} is a word of Rust, which no crate can have for its name")));
     }
+    if CARRIED.contains(&&**name) {
+        return Err(Failure::Usage(format!(
+            "{name:?} is the name of a folder that a module needs beside it; take another one"
+        )));
+    }
     let mut files = match args.lang {
         Language::Rust => rust(args)?,
         Language::C => with_contract(template::C, name),
@@ -96,7 +101,19 @@ const COMMENT_COLUMN: usize = 50;
 fn rust(args: &NewArgs) -> Result<Files, Failure> {
     let sdk = match &args.sdk {
         Some(path) => {
-            Some(path.canonicalize().map_err(|error| Failure::Failed(format!("--sdk {}: {error}", path.display())))?)
+            let sdk = path.canonicalize();
+            let sdk = sdk.map_err(|error| Failure::Failed(format!("--sdk {}: {error}", path.display())))?;
+            for (needed, what) in
+                [("Cargo.toml", "the guest SDK"), ("../wit/worlds.wit", "the contract, beside the SDK")]
+            {
+                if !sdk.join(needed).is_file() {
+                    let path = path.display();
+                    return Err(Failure::Failed(format!(
+                        "--sdk {path}: {path}/{needed} is not there: {what} is needed"
+                    )));
+                }
+            }
+            Some(sdk)
         }
         None => find_sdk(),
     };
@@ -145,6 +162,9 @@ const RUST_WORDS: [&str; 39] = [
     "for", "gen", "if", "impl", "in", "let", "loop", "match", "mod", "move", "mut", "pub", "ref", "return", "self",
     "static", "struct", "super", "trait", "true", "type", "unsafe", "use", "where", "while", "yield",
 ];
+
+/// Folders that would be taken for the SDK, or for the contract that it looks for beside itself.
+const CARRIED: [&str; 2] = ["guest-sdk", "wit"];
 
 /// `name-site` is `NameSite`.
 fn type_name(name: &str) -> String {
