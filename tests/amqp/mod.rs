@@ -19,6 +19,7 @@ mod redirect;
 mod resume;
 mod sasl;
 mod settling;
+mod sole;
 mod termini;
 mod transactions;
 pub mod value;

@@ -11,6 +11,7 @@ use super::state::State;
 use super::{Action, sasl};
 use crate::message::Time;
 use fe2o3_amqp_types::performatives::{ChannelMax, Close, MaxFrameSize, Open};
+use serde_amqp::Value;
 use serde_amqp::primitives::Symbol;
 use std::sync::Arc;
 
@@ -251,14 +252,19 @@ impl Connection {
     /// Writes close, and open before it if that was not said (2.4.3). Below that layer there are no words.
     fn say_close(&mut self, error: Option<Error>, out: &mut Vec<u8>) {
         match &mut self.phase {
-            Phase::Open | Phase::Opening(_) => self.say_open(out),
+            Phase::Open | Phase::Opening(_) => self.say_open(true, out),
             Phase::Live(live) => live.flush(out),
             Phase::Header(_) | Phase::Tls | Phase::Sasl(_) | Phase::Proving(_) | Phase::Over => return,
         }
         write_rare(Kind::Amqp, 0, &Close { error: error.map(fitting) }, out);
     }
 
-    fn say_open(&self, out: &mut Vec<u8>) {
+    /// `fails`: close follows, which clients that wait for open only would take for an end of what was there.
+    fn say_open(&self, fails: bool, out: &mut Vec<u8>) {
+        let mut properties = self.profile.properties.clone();
+        if fails {
+            properties.insert(Symbol::from("amqp:connection-establishment-failed"), Value::Bool(true));
+        }
         let idle = self.limits.idle_milliseconds_max / 2;
         let open = Open {
             container_id: self.profile.container_id.to_string(),
@@ -270,7 +276,7 @@ impl Connection {
             incoming_locales: None,
             offered_capabilities: some_array(self.profile.offered_capabilities.clone()),
             desired_capabilities: None,
-            properties: (!self.profile.properties.is_empty()).then(|| self.profile.properties.clone()),
+            properties: (!properties.is_empty()).then_some(properties),
         };
         write_rare(Kind::Amqp, 0, &open, out);
     }
@@ -352,11 +358,16 @@ impl Connection {
         matches!(self.phase, Phase::Live(_))
     }
 
+    /// Something more that is offered to this client, to be said before [`Self::open`].
+    pub fn also_offer(&mut self, capability: &str) {
+        Arc::make_mut(&mut self.profile).offered_capabilities.push(Symbol::from(capability));
+    }
+
     /// Lets the client in.
     pub fn open(&mut self, now: Time, out: &mut Vec<u8>) {
         if let Phase::Opening(takes) = self.phase {
             self.heard = now;
-            self.say_open(out);
+            self.say_open(false, out);
             self.phase = Phase::Live(Box::new(Live::new(self.limits.clone(), takes)));
         }
     }

@@ -15,6 +15,9 @@ use std::sync::Arc;
 /// Longest challenge, in bytes: it has to fit into a frame of 512 with its header.
 const CHALLENGE_BYTES_MAX: usize = 480;
 
+/// The capability of a connection that wants no other of its container beside it (JMS: a client id is used once at a time).
+const SOLE: &str = "sole-connection-for-container";
+
 /// What a connection knows of its client's identity.
 #[derive(Default)]
 pub(super) struct Admission {
@@ -203,8 +206,17 @@ impl Side {
             named => named.into(),
         };
         let client = Arc::new(Client { id, scope, peer: self.peer.clone() });
-        self.wire(|wire| wire.machine.open(now, &mut wire.front));
-        self.come_in(client);
+        let sole = opening.desired_capabilities.iter().any(|wanted| wanted.0 == SOLE);
+        if !self.come_in(client, sole) {
+            self.wire(|wire| wire.machine.close(Some(words::container_taken()), &mut wire.front));
+            return Err(Over(Departure::ClosedByBroker));
+        }
+        self.wire(|wire| {
+            if sole {
+                wire.machine.also_offer(SOLE);
+            }
+            wire.machine.open(now, &mut wire.front);
+        });
         Ok(())
     }
 }

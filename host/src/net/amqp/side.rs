@@ -226,10 +226,14 @@ impl Side {
         Ok(())
     }
 
-    pub(super) fn come_in(&mut self, client: Arc<Client>) {
-        self.publisher = Link::of(self.outlet.clone(), client.clone());
-        self.context.broker.comes(&client);
-        self.client = Some(client);
+    /// False: it may not, beside another connection of its name.
+    pub(super) fn come_in(&mut self, client: Arc<Client>, sole: bool) -> bool {
+        let comes = self.context.broker.comes(&client, sole);
+        if comes {
+            self.publisher = Link::of(self.outlet.clone(), client.clone());
+            self.client = Some(client);
+        }
+        comes
     }
 
     /// What is due.

@@ -42,6 +42,13 @@ pub fn connection_ended(why: &Closed) -> Error {
     error(ConnectionError::ConnectionForced, reason)
 }
 
+/// Another connection of this container is there, and both want to be the only one. In the words that Qpid's clients know.
+pub fn container_taken() -> Error {
+    let info = [(Symbol::from("invalid-field"), Value::Symbol(Symbol::from("container-id")))];
+    let why = "a connection of this container-id is there, and wants to be the only one";
+    Error { info: Some(Box::new(info.into_iter().collect())), ..error(AmqpError::InvalidField, why) }
+}
+
 /// The first of the servers, as AMQP has it (2.8.16); where none is named the client may find one by itself.
 fn elsewhere(to: &Elsewhere) -> Error {
     let reason = "clients of this broker are sent elsewhere";
