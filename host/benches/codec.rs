@@ -20,7 +20,7 @@ fn open(connect: &[u8]) -> (Inbound, Outbound) {
     inbound.receive(Time(0), connect).expect("the packet is a good one");
     let mut outbound = inbound.outbound();
     let scope = Scope { listener: "mqtt".into(), protocol: Protocol::Mqtt, identity: None };
-    let client = Arc::new(Client { id: "a".into(), scope, peer: "127.0.0.1:1".into() });
+    let client = Arc::new(Client { id: "a".into(), container: None, scope, peer: "127.0.0.1:1".into() });
     let attached = Attached { client, resumed: false, assigned: false, expiry_seconds: 0, proof: None };
     let attached = Event::Attached(attached);
     let _ = outbound.event(&attached, &mut Vec::new());

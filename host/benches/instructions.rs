@@ -121,7 +121,7 @@ impl Player {
         let mut player = Self { inbound, outbound, link, sent: Vec::with_capacity(64 * 1024) };
         player.receive(broker, worker, &connect);
         player.outbound = player.inbound.outbound();
-        let client = Arc::new(Client { id: id.into(), scope, peer: "127.0.0.1:1".into() });
+        let client = Arc::new(Client { id: id.into(), container: None, scope, peer: "127.0.0.1:1".into() });
         let attached = Attached { client, resumed: false, assigned: false, expiry_seconds: 0, proof: None };
         player.event(&Event::Attached(attached));
         player

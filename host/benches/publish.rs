@@ -60,7 +60,7 @@ fn attach(broker: &Broker, worker: &mut Worker, id: &str) -> Link {
     let scope = nobody("mqtt", Protocol::Mqtt);
     let mut link = Link::new(Arc::new(Nowhere), Arc::new(scope.clone()));
     let attach = Attach {
-        client: Client { id: id.into(), scope, peer: "".into() },
+        client: Client { id: id.into(), container: None, scope, peer: "".into() },
         clean: true,
         expiry_seconds: 0,
         window: 1024,

@@ -28,7 +28,7 @@ fn message() -> Message {
 
 fn mailbox() -> Change {
     let scope = Scope { listener: "mqtt".into(), protocol: Protocol::Mqtt, identity: None };
-    let client = Arc::new(Client { id: "bench".into(), scope, peer: "".into() });
+    let client = Arc::new(Client { id: "bench".into(), container: None, scope, peer: "".into() });
     let record = MailboxRecord {
         client,
         expiry_seconds: 3600,

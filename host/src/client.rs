@@ -18,12 +18,21 @@ pub enum Protocol {
 /// The client on whose behalf something happens. Shared by all that its connection does.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Client {
-    /// MQTT client identifier, or AMQP container id.
+    /// MQTT client identifier, or AMQP container id; of a receiving link of AMQP the name of its mailbox.
     pub id: Arc<str>,
+    /// Of a receiving link of AMQP: the container id of its client.
+    pub container: Option<Arc<str>>,
     /// What topic names are relative to.
     pub scope: Scope,
     /// `address:port` of the peer; empty where there is none.
     pub peer: Arc<str>,
+}
+
+impl Client {
+    /// What modules know it by, whichever of its links it is about.
+    pub fn known_as(&self) -> &str {
+        self.container.as_deref().unwrap_or(&self.id)
+    }
 }
 
 /// What a name is relative to: two clients of equal scope mean the same topic by the same name.

@@ -519,6 +519,13 @@ pub struct Subscription {
     pub binder: Option<Arc<Client>>,
 }
 
+impl Subscription {
+    /// The filter in the words of whoever subscribed.
+    pub fn said(&self) -> &str {
+        self.name.as_deref().unwrap_or(self.filter.as_str())
+    }
+}
+
 /// A will as the hall keeps it, with its owner.
 #[derive(Debug, Clone)]
 pub struct OwnedWill {

@@ -4,6 +4,7 @@ mod amqp;
 pub(crate) mod exchange;
 mod limits;
 mod matrix;
+mod owners;
 mod passwords;
 pub mod rig;
 mod secrets;

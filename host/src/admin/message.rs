@@ -182,7 +182,7 @@ impl ClientDocument {
             protocol,
             identity: self.identity.map(Into::into),
         };
-        Ok(Client { id: self.id.into(), scope, peer: "".into() })
+        Ok(Client { id: self.id.into(), container: None, scope, peer: "".into() })
     }
 }
 
@@ -208,7 +208,7 @@ pub(super) const ADMIN: &str = "admin";
 /// The client as which the API itself acts.
 pub(super) fn admin_client() -> Client {
     let scope = Scope { listener: ADMIN.into(), protocol: Protocol::Http, identity: Some("admin".into()) };
-    Client { id: "admin".into(), scope, peer: "".into() }
+    Client { id: "admin".into(), container: None, scope, peer: "".into() }
 }
 
 /// Whether a text can be sent to clients of MQTT 5.0 (1.5.4).

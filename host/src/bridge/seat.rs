@@ -112,7 +112,7 @@ pub struct Listening {
 pub fn client(name: &str, protocol: Protocol, peer: &str) -> Client {
     let id: Arc<str> = format!("{OF_BRIDGES}{name}").into();
     let scope = Scope { listener: LISTENER.into(), protocol, identity: Some(id.clone()) };
-    Client { id, scope, peer: peer.into() }
+    Client { id, container: None, scope, peer: peer.into() }
 }
 
 /// A session of the hall that a bridge holds. It lets go when it is dropped, and the session stays.
@@ -156,7 +156,8 @@ impl Seat {
     /// # Errors
     /// What the hall refuses.
     pub fn listen(&mut self, client: &Client, wanted: &[Listening]) -> Result<(), String> {
-        let found = self.hall.broker.session(client).map_err(|refusal| refusal.reason)?;
+        let found =
+            self.hall.broker.session(&mut self.hall.worker.borrow_mut(), client).map_err(|refusal| refusal.reason)?;
         let stale: Vec<(Box<str>, Option<Box<str>>)> = (found.into_iter().flat_map(|session| session.filters))
             .filter(|(name, _)| !wanted.iter().any(|wanted| wanted.filter == *name))
             .map(|(name, _)| (name.into(), None))

@@ -4,11 +4,17 @@
 //! | Way | Asked where | Remembered with |
 //! |---|---|---|
 //! | a publication | `publish`, `bare`, before routing modules see it; again after a wait | the connection |
-//! | a subscription, a queue | `subscribe`, `receive` | nothing |
+//! | a subscription, a queue; one to which others subscribe already, of each who joins | `subscribing`, `receive` | nothing |
+//! | a session's filters that a service adds | `sessions`, before any of them is added | nothing |
 //! | a copy | `route`, when a topic's way is worked out | the route |
 //! | a copy that was queued under other modules, a retained message, one that is sent again | `decide`, before it leaves | the mailbox |
+//! | a copy for those who share a subscription of AMQP and have different rights | `decide`, of each of them | the copy |
+//! | a copy that another member of a share is to get | `deliver`, when the first one does not take it | the mailbox |
+//! | a copy by a queue's binding, of who bound it | `route`, `decide` | the route |
 //! | a consumer of a queue | `decide`, before the first entry leaves; here, for those who wait for one, when modules change | the consumer |
 //! | a will | `wills`, when it is left and when it is due | nothing |
+//! | a sending link, and the address of dead letters that a client sets | `queues` | nothing |
+//! | a request to `$management`, and a filter that is bound | `queues` | nothing |
 //! | what comes by HTTP or from a module | `publish` | nothing |
 
 use super::mailbox::Mailbox;
@@ -21,6 +27,7 @@ use crate::message::{Refusal, RefusalKind};
 use crate::topic::Topic;
 use crate::wasm::{Action, Chain, Credentials, Guests};
 use hashbrown::HashMap;
+use smallvec::SmallVec;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -65,6 +72,9 @@ impl Permits {
         self.answers.insert(topic, may);
     }
 }
+
+/// Receivers of a mailbox, by their numbers, that may not have something of it.
+pub(super) type Denied = SmallVec<[u64; 2]>;
 
 /// Whether somebody may have something.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -177,33 +187,84 @@ impl Broker {
         self.may_publish(worker, client, &mut link.permits, &topic)
     }
 
-    /// Whether the owner of a mailbox may get messages of a topic. Queues are nobody's: who bound them is asked about here, and
-    /// their consumers when they consume.
+    /// Whether whoever receives from a mailbox may get messages of a topic, else its owner. Queues are nobody's: who bound them is
+    /// asked about here, and their consumers when they consume.
     pub(super) fn may_receive(&self, chain: &Chain, guests: &mut Guests, mailbox: &Mailbox, topic: &Topic) -> May {
+        match self.who_may_receive(chain, guests, mailbox, topic) {
+            // Each copy is asked about when it leaves.
+            (May::Yes, but) if !but.is_empty() => May::NotNow,
+            (may, _) => may,
+        }
+    }
+
+    /// The same, and those receivers that share it and may not, where others may.
+    pub(super) fn who_may_receive(
+        &self,
+        chain: &Chain,
+        guests: &mut Guests,
+        mailbox: &Mailbox,
+        topic: &Topic,
+    ) -> (May, Denied) {
+        let none = Denied::new();
         if !chain.wants_access() {
-            return May::Yes;
+            return (May::Yes, none);
         }
         if chain.is_access_closed() {
-            return May::NotNow;
+            return (May::NotNow, none);
         }
         let state = mailbox.lock();
-        let client = state.client.clone();
-        let known = state.permits.as_ref().and_then(|permits| permits.get(chain.generation(), &client, topic));
-        drop(state);
-        if queues::is_queue(&client) {
-            return self.may_be_bound(chain, guests, mailbox, topic);
+        if queues::is_queue(&state.client) {
+            drop(state);
+            return (self.may_be_bound(chain, guests, mailbox, topic), none);
         }
+        if state.is_shared_by_several() {
+            let sharers: Vec<_> = state.consumers.iter().map(|one| (one.number, one.client.clone())).collect();
+            drop(state);
+            return self.which_may_receive(chain, guests, &sharers, topic);
+        }
+        let client = state.consumers.first().map_or(&state.client, |one| &one.client).clone();
+        drop(state);
+        (self.one_may_receive(chain, guests, mailbox, &client, topic), none)
+    }
+
+    fn which_may_receive(
+        &self,
+        chain: &Chain,
+        guests: &mut Guests,
+        sharers: &[(u64, Arc<Client>)],
+        topic: &Topic,
+    ) -> (May, Denied) {
+        let failures = guests.failures();
+        let may_not =
+            |(_, client): &&(u64, Arc<Client>)| !self.ask(chain, guests, client, Action::Receive, topic.as_str());
+        let denied: Denied = sharers.iter().filter(may_not).map(|(number, _)| *number).collect();
+        match guests.failures() != failures {
+            true => (May::NotNow, Denied::new()),
+            false if denied.len() == sharers.len() => (May::No, Denied::new()),
+            false => (May::Yes, denied),
+        }
+    }
+
+    fn one_may_receive(
+        &self,
+        chain: &Chain,
+        guests: &mut Guests,
+        mailbox: &Mailbox,
+        client: &Arc<Client>,
+        topic: &Topic,
+    ) -> May {
+        let known = mailbox.lock().permits.as_ref().and_then(|permits| permits.get(chain.generation(), client, topic));
         if let Some(known) = known {
             return May::said(known, false);
         }
         let failures = guests.failures();
-        let may = self.ask(chain, guests, &client, Action::Receive, topic.as_str());
+        let may = self.ask(chain, guests, client, Action::Receive, topic.as_str());
         let failed = guests.failures() != failures;
         if !failed {
             let most = self.limits.permits_remembered_max;
             let mut state = mailbox.lock();
             let permits = state.permits.get_or_insert_default();
-            permits.put(chain.generation(), &client, topic.clone(), may, most);
+            permits.put(chain.generation(), client, topic.clone(), may, most);
         }
         May::said(may, failed)
     }

@@ -89,12 +89,11 @@ pub(super) struct Leaving {
 }
 
 impl Broker {
-    pub(super) fn attach(&self, worker: &mut Worker, link: &mut Link, now: Time, attach: Attach) -> Answer {
+    pub(super) fn attach(&self, worker: &mut Worker, link: &mut Link, now: Time, mut attach: Attach) -> Answer {
         if let Some(elsewhere) = self.elsewhere() {
             return Answer::Say(0, Event::Closed(Closed::Elsewhere(elsewhere)));
         }
         worker.refresh(self);
-        let mut attach = attach;
         let proof = attach.proof.take();
         let mut client = attach.client.clone();
         let assigned = client.id.is_empty();
@@ -204,10 +203,7 @@ impl Broker {
     ) -> Result<Option<Claimed>, Refusal> {
         let old = self.directory.get(&client.id);
         if let Some(old) = &old {
-            let owner = old.lock().client.scope.identity.clone();
-            if owner != client.scope.identity {
-                return Err(Refusal::new(RefusalKind::NotAuthorized, "the client id belongs to somebody else"));
-            }
+            self.may_take(worker, old, client)?;
             if !attach.clean && old.is_durable() && !old.lock().ends_with_its_connection(now) {
                 return Ok(self.take_over(worker, link, now, attach, client, expiry_seconds, old, staged));
             }
@@ -415,7 +411,7 @@ impl Broker {
         state.gone = true;
         mailbox.keep_nothing();
         let subscriptions = std::mem::take(&mut state.subscriptions);
-        let left_behind = mailbox.clear(&mut state);
+        let mut left_behind = mailbox.clear(&mut state);
         let gap = state.gap.take();
         let client = state.client.clone();
         let record = MailboxRecord {
@@ -442,7 +438,6 @@ impl Broker {
         self.directory.remove(kind, &client.id, mailbox.id);
         self.metrics.mailboxes.add(-1);
         let subscriptions: Vec<_> = subscriptions.into_values().collect();
-        let mut left_behind = left_behind;
         self.find_groups(&mut left_behind, &subscriptions);
         if gap.is_some() || left_behind.len() > reaper::SLICE {
             // What is left is handed on and forgotten slice by slice; a restart goes on with it.

@@ -63,14 +63,12 @@ impl Broker {
     ///
     /// # Errors
     /// It may not.
-    pub fn may_claim(&self, client: &Client) -> Result<(), Refusal> {
-        let identity = &client.scope.identity;
-        let session = self.directory.get(&client.id);
-        let theirs = session.is_some_and(|mailbox| mailbox.lock().client.scope.identity != *identity);
-        if theirs || self.claims.refused(client) {
+    pub fn may_claim(&self, worker: &mut Worker, client: &Client) -> Result<(), Refusal> {
+        worker.refresh_for(self, &client.id);
+        if self.claims.refused(client) {
             return Err(Refusal::new(RefusalKind::NotAuthorized, "the client id belongs to somebody else"));
         }
-        Ok(())
+        self.directory.get(&client.id).map_or(Ok(()), |mailbox| self.may_take(worker, &mailbox, client))
     }
 
     /// A link speaks for a client's will from now on, under a number of its own ([`Broker::origin`]); `origin` is that of
@@ -88,7 +86,7 @@ impl Broker {
         origin: u64,
     ) -> Result<(), Refusal> {
         may_be_called(client)?;
-        self.may_claim(client)?;
+        self.may_claim(worker, client)?;
         let claim = Claim { owner, client: client.clone(), outlet: Some(outlet), origin };
         let old = self.claims.table.lock().insert(client.id.clone(), claim);
         self.take_over_from(worker, now, old);

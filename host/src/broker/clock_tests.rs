@@ -22,7 +22,8 @@ fn leave(directory: &std::path::Path) {
     hall.lose(&mut subscriber);
     let (mut publisher, _) = hall.attach("p", true, 0, 10);
     hall.publish(&mut publisher, "a", Guarantee::AtLeastOnce, 1, b"kept");
-    let client = Arc::new(Client { id: "w".into(), scope: nobody("amqp", Protocol::Amqp), peer: "".into() });
+    let client =
+        Arc::new(Client { id: "w".into(), container: None, scope: nobody("amqp", Protocol::Amqp), peer: "".into() });
     let will = WillRequest {
         name: "wills".into(),
         guarantee: Guarantee::AtLeastOnce,

@@ -87,6 +87,11 @@ impl Consumer {
 }
 
 impl State {
+    /// Whether receivers of several clients have it, who may have different rights.
+    pub fn is_shared_by_several(&self) -> bool {
+        self.consumers.windows(2).any(|two| two[0].client != two[1].client)
+    }
+
     /// Where in the queue a receiver begins to look: all before that it has seen, or it is for others.
     pub fn begins_at(&self, consumer: u64) -> usize {
         let Some(consumer) = self.consumers.iter().find(|one| one.number == consumer) else { return 0 };

@@ -252,7 +252,7 @@ impl Broker {
     }
 
     fn unwrap_bare(&self, worker: &mut Worker, chain: &Chain, message: &Message) -> Result<Option<Message>, Refusal> {
-        if super::sessions::is_private(message.topic()) {
+        if super::sessions::is_private(message) {
             return Err(impossible("it is of a service of the broker's own"));
         }
         let encoding = self.encoding.get().ok_or_else(|| impossible("nobody knows the encoding"))?;

@@ -219,7 +219,7 @@ impl Broker {
         let route = self.route_of(worker, topic);
         let route = self.way_to_queue(worker, now, route)?;
         let scope = Scope { listener: "".into(), protocol: Protocol::Module, identity: None };
-        let client = Client { id: "".into(), scope, peer: "".into() };
+        let client = Client { id: "".into(), container: None, scope, peer: "".into() };
         match self.pass(worker, now, &client, message, route, staged) {
             Passed::Taken(_) => Ok(()),
             Passed::Full(_, full) => Err(full.refusal()),

@@ -3,7 +3,7 @@
 //!
 //! What was promised stays where it is while a module fails ([`super::pause`]).
 
-use super::access::{May, may_not_consume};
+use super::access::{Denied, May, may_not_consume};
 use super::attach::Link;
 use super::consumers::Consumer;
 use super::mailbox::{Mailbox, State};
@@ -14,7 +14,6 @@ use crate::client::Client;
 use crate::dialogue::Handle;
 use crate::message::{FormMissing, Guarantee, Message, Time};
 use crate::store::Change;
-use crate::topic::Topic;
 use crate::wasm::{Chain, Leaves};
 use std::sync::Arc;
 
@@ -109,43 +108,44 @@ impl Broker {
         }
         let receiver = Receiver::of(&state, attachment.number);
         let names = receiver.is_of_queue() && chain.renames_deliveries();
-        let asked = undecided(&mut state, &receiver, generation, |topic| {
+        let asked = undecided(&mut state, &receiver, generation, |message| {
             // What services answer is for whoever asked.
-            let concerns = || names || chain.wants_access() || chain.wants_delivery(topic.as_str());
-            !super::sessions::is_private(topic) && concerns()
+            let concerns = || names || chain.wants_access() || chain.wants_delivery(message.topic().as_str());
+            !super::sessions::is_private(message) && concerns()
         });
         drop(state);
         if asked.is_empty() {
             return false;
         }
         let begun = worker.guests.spent().nanoseconds;
-        let mut answers: Vec<(Place, Said)> = Vec::with_capacity(asked.len());
+        let mut answers: Vec<(Place, Said, Denied)> = Vec::with_capacity(asked.len());
         let mut failed = None;
         for asked in asked {
             if worker.guests.spent().nanoseconds.wrapping_sub(begun) >= TIME_A_TURN {
                 break;
             }
-            match self.say(worker, &chain, mailbox, &receiver, &asked) {
+            let (said, denied) = self.say(worker, &chain, mailbox, &receiver, &asked);
+            match said {
                 None if asked.guarantee == Guarantee::AtMostOnce => {
                     worker.tally.dropped += 1;
-                    answers.push((asked.place, Said::Nobodys));
+                    answers.push((asked.place, Said::Nobodys, denied));
                 }
                 None if self.is_given_up(&chain, mailbox, &asked.message, now) => {
                     self.tell_given_up(&asked.message);
-                    answers.push((asked.place, Said::Nobodys));
+                    answers.push((asked.place, Said::Nobodys, denied));
                 }
                 None => {
                     failed = Some(asked.message);
                     break;
                 }
-                Some(said) => answers.push((asked.place, said)),
+                Some(said) => answers.push((asked.place, said, denied)),
             }
         }
         let mut changes = Vec::new();
         let mut state = mailbox.lock();
         if state.attachment == attachment.number || consumes {
-            for (place, said) in answers {
-                carry_out(mailbox, &mut state, (generation, receiver.number), place, said, &mut changes);
+            for (place, said, denied) in answers {
+                carry_out(mailbox, &mut state, (generation, receiver.number), place, (said, &denied), &mut changes);
             }
             mailbox.note_window(&state);
         }
@@ -161,7 +161,7 @@ impl Broker {
         true
     }
 
-    /// What the modules say about one copy; none: not now.
+    /// What the modules say about one copy (none: not now), and which of those who share it may not have it.
     fn say(
         &self,
         worker: &mut Worker,
@@ -169,14 +169,25 @@ impl Broker {
         mailbox: &Mailbox,
         receiver: &Receiver,
         asked: &Asked,
+    ) -> (Option<Said>, Denied) {
+        let (may, denied) = self.who_may_receive(chain, &mut worker.guests, mailbox, asked.message.topic());
+        let said = match may {
+            May::Yes => self.as_modules_have_it(worker, chain, receiver, asked),
+            May::No => Some(Said::Nobodys),
+            May::NotNow => None,
+        };
+        (said, denied)
+    }
+
+    fn as_modules_have_it(
+        &self,
+        worker: &mut Worker,
+        chain: &Arc<Chain>,
+        receiver: &Receiver,
+        asked: &Asked,
     ) -> Option<Said> {
         let Asked { message, guarantee, retain, .. } = asked;
         let topic = message.topic().as_str();
-        match self.may_receive(chain, &mut worker.guests, mailbox, message.topic()) {
-            May::Yes => {}
-            May::No => return Some(Said::Nobodys),
-            May::NotNow => return None,
-        }
         let client = &receiver.client;
         let name = match receiver.is_of_queue() && chain.renames_deliveries() {
             true => chain.deliver_name(&mut worker.guests, &client.scope, topic).map(Arc::from),
@@ -231,11 +242,11 @@ impl Broker {
 
 /// The next copies about which modules are to be asked, in the order in which they leave, from where the receiver looks; those
 /// that no module wants to see are cleared on the way.
-fn undecided(state: &mut State, receiver: &Receiver, generation: u64, wanted: impl Fn(&Topic) -> bool) -> Vec<Asked> {
+fn undecided(state: &mut State, receiver: &Receiver, generation: u64, wanted: impl Fn(&Message) -> bool) -> Vec<Asked> {
     let mut asked = Vec::new();
     for flight in state.window.unsent() {
         if flight.queued.cleared != generation {
-            if wanted(flight.queued.message.topic()) {
+            if wanted(&flight.queued.message) {
                 asked.push(Asked::new(Place::Flight(flight.handle), &flight.queued));
             } else {
                 flight.queued.cleared = generation;
@@ -252,7 +263,7 @@ fn undecided(state: &mut State, receiver: &Receiver, generation: u64, wanted: im
             if queued.is_cleared_for(receiver.number, generation) || queued.is_not_for(receiver.number) {
                 continue;
             }
-            if wanted(queued.message.topic()) {
+            if wanted(&queued.message) {
                 asked.push(Asked::new(Place::Waiting(queued.arrival), queued));
             } else {
                 (queued.cleared, queued.cleared_for, queued.instead) = (generation, 0, None);
@@ -270,10 +281,12 @@ fn carry_out(
     state: &mut State,
     (generation, receiver): (u64, u64),
     place: Place,
-    said: Said,
+    (said, denied): (Said, &[u64]),
     changes: &mut Vec<Change>,
 ) {
-    if let Said::Nobodys = said {
+    let is_it = |queued: &Queued| matches!(place, Place::Waiting(arrival) if queued.arrival == arrival);
+    // What is retained comes to the next one of those who share: none of them may be one that may not have it.
+    if matches!(said, Said::Nobodys) || (!denied.is_empty() && state.replayed.iter().any(is_it)) {
         return withhold(mailbox, state, place, changes);
     }
     let there = state.consumers_there();
@@ -286,6 +299,10 @@ fn carry_out(
     };
     // It may have gone meanwhile.
     let Some(queued) = queued else { return };
+    if let Some(handling) = queued.handling.as_mut().filter(|_| receiver == 0) {
+        handling.not_for.clear();
+    }
+    denied.iter().for_each(|number| queued.leave_to_others(*number, &there));
     match said {
         Said::Leaves { instead, name } => {
             (queued.cleared, queued.cleared_for, queued.instead) = (generation, receiver, instead);

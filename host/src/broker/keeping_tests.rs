@@ -65,7 +65,7 @@ fn come(hall: &mut Hall, id: &str, expiry_seconds: u32, will: Option<usize>) -> 
         delay_seconds: 50,
     });
     let attach = Attach {
-        client: Client { id: id.into(), scope: nobody("mqtt", Protocol::Mqtt), peer: "".into() },
+        client: Client { id: id.into(), container: None, scope: nobody("mqtt", Protocol::Mqtt), peer: "".into() },
         clean: false,
         expiry_seconds,
         window: 10,
@@ -158,7 +158,8 @@ fn on_a_full_disk_no_queue_is_made_nor_bound_and_no_handle_or_tag_is_kept() {
     hall.broker.own_tags("l", 5);
     let Admission::Full(refusal) = hall.broker.admit("l", b"t", 5) else { panic!("it was admitted") };
     assert_eq!(refusal.reason, "the disk is full");
-    let client = Arc::new(Client { id: "o".into(), scope: nobody("amqp", Protocol::Amqp), peer: "".into() });
+    let client =
+        Arc::new(Client { id: "o".into(), container: None, scope: nobody("amqp", Protocol::Amqp), peer: "".into() });
     let bindings = vec!["b/#".into()];
     let make = |_: Option<&QueueRecord>| Ok::<_, Refusal>(QueueRecord { bindings, ..Default::default() });
     assert!(is_full(hall.broker.change_queue(&mut hall.worker, hall.now, &client, "/queues/q", make)));

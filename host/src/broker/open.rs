@@ -4,8 +4,8 @@ use super::gap::Sent;
 use super::mailbox::Mailbox;
 use super::reaper::Over;
 use super::{
-    Broker, Limits, chores, claims, deadlines, directory, drain, gap, mailbox, queues, receipts, retained, sessions,
-    subscribe, visits, wills,
+    Broker, Limits, chores, claims, deadlines, directory, drain, gap, link_names, mailbox, queues, receipts, retained,
+    sessions, subscribe, visits, wills,
 };
 use crate::client::{Departure, Protocol};
 use crate::dialogue::Predicate;
@@ -113,7 +113,12 @@ impl Broker {
 
     /// Returns what the store has to hear, if its client was there when the broker ended: that it has gone.
     fn restore_mailbox(&self, loaded: LoadedMailbox, now: Time, compile: Option<&Compile>) -> Option<Change> {
-        let LoadedMailbox { id, record, filters, condition, queue, seen, kept_as, rest } = loaded;
+        let LoadedMailbox { id, mut record, filters, condition, queue, seen, kept_as, rest } = loaded;
+        if record.client.container.is_none() {
+            // Rows of earlier versions do not say it.
+            let container = link_names::container(&record.client.id).map(Into::into);
+            Arc::make_mut(&mut record.client).container = container;
+        }
         self.directory.reserve(id);
         // Whether entries were sent is known only if the client had gone before the broker did.
         let last = rest.map(|rest| rest.to).or(queue.last().map(|loaded| loaded.entry.number));

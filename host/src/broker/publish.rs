@@ -510,7 +510,7 @@ fn published(handle: Handle, guarantee: Guarantee, outcome: Result<Routed, Refus
 pub(super) fn module_client(module: Arc<str>) -> Client {
     let nothing = nothing();
     let scope = Scope { listener: nothing.clone(), protocol: Protocol::Module, identity: None };
-    Client { id: module, scope, peer: nothing }
+    Client { id: module, container: None, scope, peer: nothing }
 }
 
 fn nothing() -> Arc<str> {

@@ -26,7 +26,7 @@ struct Consumer {
 }
 
 fn client(id: &str) -> Client {
-    Client { id: id.into(), scope: nobody("amqp", Protocol::Amqp), peer: "".into() }
+    Client { id: id.into(), container: None, scope: nobody("amqp", Protocol::Amqp), peer: "".into() }
 }
 
 impl Hall {
@@ -529,7 +529,7 @@ fn numbers_of_entries_are_never_given_again() {
 
 /// Who sees to queues.
 fn manager() -> Arc<Client> {
-    Arc::new(Client { id: "manager".into(), scope: nobody("amqp", Protocol::Amqp), peer: "".into() })
+    Arc::new(Client { id: "manager".into(), container: None, scope: nobody("amqp", Protocol::Amqp), peer: "".into() })
 }
 
 fn declared(hall: &mut Hall, record: QueueRecord) {

@@ -101,7 +101,7 @@ pub struct Temporary(Arc<Mailbox>);
 
 fn owner(address: &str) -> Client {
     let scope = Scope { listener: "".into(), protocol: Protocol::Amqp, identity: Some(OWNER.into()) };
-    Client { id: address.into(), scope, peer: "".into() }
+    Client { id: address.into(), container: None, scope, peer: "".into() }
 }
 
 /// What a queue wants of its topics: everything, once.
@@ -276,7 +276,7 @@ impl Broker {
     }
 
     /// What a queue's settings say, or else the hall's bounds.
-    pub(super) fn failures_max(&self, _mailbox: &Mailbox, state: &State) -> u32 {
+    pub(super) fn failures_max(&self, state: &State) -> u32 {
         if !is_queue(&state.client) {
             return 0;
         }

@@ -152,8 +152,11 @@ impl Broker {
         (client, origin, predicate): (Arc<Client>, u64, Option<Predicate>),
         own: Own,
     ) -> Result<Received, Refusal> {
-        let found = self.shared_mailbox(&client, &own, predicate.as_ref())?;
+        let found = self.shared_mailbox(worker, &client, &own, predicate.as_ref())?;
         let is_joined = found.is_some();
+        if let Some(shared) = &found {
+            self.may_join(worker, shared, &client)?;
+        }
         let (mailbox, resumed) = loop {
             if let Some(found) = found {
                 break (found, true);
@@ -169,11 +172,19 @@ impl Broker {
         let mut link = Link::of(outlet.clone(), client.clone());
         let number = self.consumer_numbers.next();
         link.attachment = Some(Attachment { mailbox: mailbox.clone(), number });
-        self.start(worker, &mailbox, Consumer::new(number, client.clone(), Box::default(), outlet, origin))?;
+        self.start(worker, &mailbox, Consumer::new(number, client, Box::default(), outlet, origin))?;
+        if is_joined && worker.chain.wants_access() {
+            // What waits, and the ways that are known, were asked about for the others only.
+            let mut state = mailbox.lock();
+            state.unclear();
+            self.receiver_changed(&state);
+        }
         let mut staged = worker.stage();
         if mailbox.is_durable() {
-            let expiry_seconds = mailbox.lock().expiry_seconds;
-            staged.change(Change::Mailbox(mailbox.id, Box::new(record(&client, expiry_seconds, None))));
+            // Who joins others does not become the owner.
+            let state = mailbox.lock();
+            staged.change(Change::Mailbox(mailbox.id, Box::new(record(&state.client, state.expiry_seconds, None))));
+            drop(state);
             if !own.is_kept {
                 staged.changes().extend(mailbox.keep_condition());
             }
@@ -195,9 +206,10 @@ impl Broker {
     /// The mailbox of a shared subscription that others receive of just now.
     ///
     /// # Errors
-    /// What they subscribed to is something else.
+    /// What they subscribed to is something else, or it is somebody else's.
     fn shared_mailbox(
         &self,
+        worker: &mut Worker,
         client: &Client,
         own: &Own,
         predicate: Option<&Predicate>,
@@ -207,14 +219,13 @@ impl Broker {
         if state.consumers.is_empty() || state.gone {
             return Ok(None);
         }
-        if state.client.scope.identity != client.scope.identity {
-            return Err(Refusal::new(RefusalKind::NotAuthorized, "the name belongs to somebody else"));
-        }
-        let name = |subscription: &Subscription| {
-            subscription.name.as_deref().unwrap_or(subscription.filter.as_str()).to_owned()
-        };
-        let same =
-            own.filter.as_ref().is_none_or(|filter| state.subscriptions.values().any(|own| name(own) == *filter.name));
+        drop(state);
+        self.may_take(worker, &mailbox, client)?;
+        let state = mailbox.lock();
+        let same = own
+            .filter
+            .as_ref()
+            .is_none_or(|filter| state.subscriptions.values().any(|own| own.said() == &*filter.name));
         drop(state);
         let words = |predicate: &Predicate| predicate.words.clone();
         let same = same && (own.is_kept || mailbox.predicate().as_ref().map(words) == predicate.map(words));
@@ -225,11 +236,17 @@ impl Broker {
         Ok(Some(mailbox))
     }
 
+    /// Whether a client may have a part of what others have subscribed to.
+    fn may_join(&self, worker: &mut Worker, mailbox: &Mailbox, client: &Client) -> Result<(), Refusal> {
+        let filters: Vec<_> = mailbox.lock().subscriptions.values().map(|one| one.filter.clone()).collect();
+        filters.iter().try_for_each(|filter| self.check(worker, client, Action::Subscribe, filter.as_str()))
+    }
+
     /// A receiver that comes back may want something else: what it was subscribed to before ends.
     fn drop_others(&self, mailbox: &Arc<Mailbox>, name: &str, staged: &mut Staged) {
         let others: Vec<_> = {
             let state = mailbox.lock();
-            let is_other = |own: &&Subscription| own.name.as_deref().unwrap_or(own.filter.as_str()) != name;
+            let is_other = |own: &&Subscription| own.said() != name;
             state.subscriptions.values().filter(is_other).map(|own| (own.filter.clone(), own.share.clone())).collect()
         };
         for (filter, share) in others {
@@ -264,9 +281,7 @@ impl Broker {
     ) -> Result<Option<(Arc<Mailbox>, bool)>, Refusal> {
         let old = self.directory.get(&client.id);
         if let Some(old) = &old {
-            if old.lock().client.scope.identity != client.scope.identity {
-                return Err(Refusal::new(RefusalKind::NotAuthorized, "the name belongs to somebody else"));
-            }
+            self.may_take(worker, old, client)?;
             let leaving = Leaving { number: None, how: Departure::TakenOver, expiry_seconds: u32::MAX };
             let mut staged = worker.stage();
             self.leave(worker, now, old, leaving, &mut staged);
@@ -334,7 +349,7 @@ impl Broker {
         let is_queue = self.is_queue(mailbox);
         let mut state = mailbox.lock();
         let Some(left) = mailbox.part(&mut state, *number, kept) else { return };
-        let failures_max = self.failures_max(mailbox, &state);
+        let failures_max = self.failures_max(&state);
         let mut buried = Vec::new();
         for mut queued in left {
             if mailbox.is_session() && queued.guarantee == Guarantee::AtMostOnce {
@@ -453,13 +468,12 @@ impl Broker {
     ) -> bool {
         let mailbox = &link.mailbox;
         let mut full = false;
-        let drained = mailbox.acquire(link.number, self.terms(now), settle, &mut |mut consignment| {
+        let mut drained = mailbox.acquire(link.number, self.terms(now), settle, &mut |mut consignment| {
             self.rename(&mut consignment);
             let take = sink(consignment);
             full = take == Take::Enough;
             take
         });
-        let mut drained = drained;
         self.set_aside(now, link, std::mem::take(&mut drained.set_aside));
         if drained.sent > 0 && mailbox.has_room_again(&self.limits) {
             drained.unblocked.extend(mailbox.lock().blocked.take());
@@ -507,7 +521,7 @@ impl Broker {
         let changes = staged.changes();
         let (mut buried, mut is_between, mut owes) = (Vec::new(), false, false);
         let mut state = mailbox.lock();
-        let failures_max = if buries { self.failures_max(mailbox, &state) } else { 0 };
+        let failures_max = if buries { self.failures_max(&state) } else { 0 };
         // Past the mark on memory nothing is written on what waits.
         let notes_bytes_max = if self.is_short() { 0 } else { self.limits.notes_bytes_max };
         let patience = Patience { failures_max, notes_bytes_max };

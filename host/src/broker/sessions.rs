@@ -2,6 +2,7 @@
 //! without anybody being attached to it.
 
 use super::attach::Link;
+use super::link_names::OF_LINKS;
 use super::mailbox::{Mailbox, Outlet};
 use super::queued::Queued;
 use super::staged::Staged;
@@ -14,13 +15,12 @@ use crate::store::{Change, MailboxId, MailboxRecord, Sequence};
 use crate::topic::{Filter, Topic};
 use std::sync::Arc;
 
-/// Topics of what services put into a mailbox themselves. Nothing else is known by them: no client gets what is published
-/// there, and what is put there has no form in other protocols.
+/// Topic of what services put into a mailbox themselves. A client may use it like any other.
 const PRIVATE: &str = "$mqtt.private";
+/// The publisher of that, as nobody else is: what services say has no form in other protocols, and is for whoever asked.
+const SERVICES: u64 = u64::MAX;
 /// Seconds for which a session that is to end with its receiver waits for the first one.
 const FIRST_RECEIVER_SECONDS: u32 = 60;
-/// Mailboxes of links, and not of clients, have names that begin like this.
-pub const OF_LINKS: &str = "$amqp/";
 /// Those of this broker's bridges begin like this.
 pub const OF_BRIDGES: &str = "bridge/";
 /// The listener that bridges are seen behind; no other is called so.
@@ -48,9 +48,9 @@ pub fn may_be_called(client: &Client) -> Result<(), Refusal> {
     reserved(client).map_or(Ok(()), |why| Err(Refusal::new(RefusalKind::NotAuthorized, why)))
 }
 
-/// Whether a message of this topic was put into its mailbox by a service.
-pub fn is_private(topic: &Topic) -> bool {
-    topic.as_str() == PRIVATE
+/// Whether a message was put into its mailbox by a service.
+pub fn is_private(message: &Message) -> bool {
+    message.publisher() == SERVICES
 }
 
 /// A session as its client may see it.
@@ -82,14 +82,14 @@ impl Broker {
     ///
     /// # Errors
     /// The name is somebody else's.
-    fn session_of(&self, client: &Client) -> Result<Option<Arc<Mailbox>>, Refusal> {
-        self.may_claim(client)?;
+    fn session_of(&self, worker: &mut Worker, client: &Client) -> Result<Option<Arc<Mailbox>>, Refusal> {
+        self.may_claim(worker, client)?;
         Ok(self.directory.get(&client.id))
     }
 
     fn make_session(&self, worker: &mut Worker, now: Time, client: &Arc<Client>) -> Result<Arc<Mailbox>, Refusal> {
         loop {
-            if let Some(mailbox) = self.session_of(client)? {
+            if let Some(mailbox) = self.session_of(worker, client)? {
                 return Ok(mailbox);
             }
             if self.directory.len() >= self.limits.mailboxes_max {
@@ -139,11 +139,11 @@ impl Broker {
     ///
     /// # Errors
     /// It is somebody else's.
-    pub fn session(&self, client: &Client) -> Result<Option<SessionInfo>, Refusal> {
-        Ok(self.session_of(client)?.map(|mailbox| {
+    pub fn session(&self, worker: &mut Worker, client: &Client) -> Result<Option<SessionInfo>, Refusal> {
+        Ok(self.session_of(worker, client)?.map(|mailbox| {
             let state = mailbox.lock();
             let named = state.subscriptions.values().map(|subscription| {
-                let name = subscription.name.as_deref().unwrap_or(subscription.filter.as_str());
+                let name = subscription.said();
                 let name = match &subscription.share {
                     Some(share) => format!("$share/{share}/{name}"),
                     None => name.to_owned(),
@@ -174,7 +174,7 @@ impl Broker {
         client: &Client,
         seconds: u32,
     ) -> Result<Sequence, Refusal> {
-        let Some(mailbox) = self.session_of(client)? else { return Ok(0) };
+        let Some(mailbox) = self.session_of(worker, client)? else { return Ok(0) };
         let mut state = mailbox.lock();
         mailbox.set_expiry(&mut state, seconds.min(self.limits.expiry_seconds_max));
         if state.outlet.is_none() {
@@ -201,7 +201,7 @@ impl Broker {
         each: bool,
     ) -> Result<(Sequence, Vec<Result<Guarantee, Refusal>>), Refusal> {
         worker.refresh_for(self, &client.id);
-        self.may_claim(client)?;
+        self.may_claim(worker, client)?;
         let link = Link::of(outlet.clone(), client.clone());
         let checked: Vec<Result<(), Refusal>> =
             filters.iter().map(|filter| self.may_subscribe(worker, &link, client, &filter.name)).collect();
@@ -242,8 +242,7 @@ impl Broker {
     /// The subscription of a session by the name that its client gave it, whatever topic mapping made of it.
     fn find_subscription(&self, mailbox: &Mailbox, name: &str, share: Option<&str>) -> Option<Filter> {
         mailbox.lock().subscriptions.values().find_map(|subscription| {
-            let said = subscription.name.as_deref().unwrap_or(subscription.filter.as_str());
-            (said == name && subscription.share.as_deref() == share).then(|| subscription.filter.clone())
+            (subscription.said() == name && subscription.share.as_deref() == share).then(|| subscription.filter.clone())
         })
     }
 
@@ -267,7 +266,7 @@ impl Broker {
         client: &Client,
         filters: &[String],
     ) -> Result<Sequence, Refusal> {
-        let Some(mailbox) = self.session_of(client)? else { return Ok(0) };
+        let Some(mailbox) = self.session_of(worker, client)? else { return Ok(0) };
         let mut staged = worker.stage();
         self.drop_named(&mailbox, filters, &mut staged);
         Ok(self.commit(worker, staged))
@@ -284,7 +283,7 @@ impl Broker {
         client: &Client,
         origin: u64,
     ) -> Result<Sequence, Refusal> {
-        let Some(mailbox) = self.session_of(client)? else { return Ok(0) };
+        let Some(mailbox) = self.session_of(worker, client)? else { return Ok(0) };
         let mut staged = worker.stage();
         let state = mailbox.lock();
         let stays = state.gap.is_none()
@@ -338,7 +337,7 @@ impl Broker {
             hops: 0,
         };
         let bare = Bare { handover: Guarantee::AtLeastOnce, blank: false, durable: false, priority: 4 };
-        let message = Message::bare(envelope, bare, 0, encoded);
+        let message = Message::bare(envelope, bare, SERVICES, encoded);
         let copy = Queued { guarantee: Guarantee::AtLeastOnce, ..Queued::new(message) };
         self.queue_one(worker, &mailbox, copy, staged);
     }
@@ -355,12 +354,12 @@ impl Broker {
         is_it: &dyn Fn(Held<'_>) -> bool,
         encoded: &[u8],
     ) -> Result<Sequence, Refusal> {
-        let Some(mailbox) = self.session_of(client)? else { return Ok(0) };
+        let Some(mailbox) = self.session_of(worker, client)? else { return Ok(0) };
         let mut staged = worker.stage();
         {
             let mut state = mailbox.lock();
             let test = |queued: &Queued| {
-                let is_candidate = queued.guarantee == Guarantee::ExactlyOnce && !is_private(queued.message.topic());
+                let is_candidate = queued.guarantee == Guarantee::ExactlyOnce && !is_private(&queued.message);
                 let message = queued.content().in_form(true).unwrap_or(&queued.message);
                 is_candidate && is_it(Held { number: queued.number, message })
             };
@@ -410,7 +409,7 @@ impl Broker {
         will: &WillRequest,
     ) -> Result<Sequence, Refusal> {
         worker.refresh_for(self, &client.id);
-        self.may_claim(client)?;
+        self.may_claim(worker, client)?;
         self.may_keep_will(will)?;
         let will = self.register_will(worker, now, client, will)?;
         let mut staged = worker.stage();

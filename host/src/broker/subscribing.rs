@@ -1,6 +1,7 @@
 //! A SUBSCRIBE, worked off in slices: where much is retained, looking for what matches takes long, and others on the thread
 //! have to come between.
 
+use super::access::denied;
 use super::attach::{Link, Parked};
 use super::mailbox::{Mailbox, Replay};
 use super::queued::Queued;
@@ -173,8 +174,8 @@ impl Broker {
             return Err(Refusal::new(RefusalKind::TopicInvalid, reason));
         }
         let filter = self.broker_filter(worker, link, &wanted.name)?;
-        let client = mailbox.lock().client.clone();
-        self.check(worker, &client, Action::Subscribe, filter.as_str())?;
+        let client = link.client.as_ref().ok_or_else(denied)?;
+        self.check(worker, client, Action::Subscribe, filter.as_str())?;
         let name = (filter.as_str() != &*wanted.name).then_some(wanted.name);
         let subscription = Subscription { filter, name, share: wanted.share, options: wanted.options, binder: None };
         let key = key(&subscription.filter, subscription.share.as_deref());

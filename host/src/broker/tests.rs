@@ -87,7 +87,7 @@ impl Hall {
     pub fn attach(&mut self, id: &str, clean: bool, expiry_seconds: u32, window: u16) -> (Peer, bool) {
         let probe = Arc::new(Probe::default());
         let mut link = Link::new(probe.clone(), Arc::new(nobody("mqtt", Protocol::Mqtt)));
-        let client = Client { id: id.into(), scope: nobody("mqtt", Protocol::Mqtt), peer: "".into() };
+        let client = Client { id: id.into(), container: None, scope: nobody("mqtt", Protocol::Mqtt), peer: "".into() };
         let attach = Attach {
             client,
             clean,
@@ -481,7 +481,7 @@ fn somebody_elses_client_id_is_refused_and_nothing_happens_to_it() {
     let mut link = Link::new(probe, Arc::new(nobody("mqtt", Protocol::Mqtt)));
     let scope = Scope { identity: Some("mallory".into()), ..nobody("mqtt", Protocol::Mqtt) };
     let attach = Attach {
-        client: Client { id: "c".into(), scope, peer: "".into() },
+        client: Client { id: "c".into(), container: None, scope, peer: "".into() },
         clean: true,
         expiry_seconds: 0,
         window: 1,
@@ -547,7 +547,7 @@ fn a_will_and_its_end_are_told_at_once() {
         payload: Box::from(*b"gone"),
         delay_seconds: 0,
     };
-    let client = Client { id: "m".into(), scope: nobody("mqtt", Protocol::Mqtt), peer: "".into() };
+    let client = Client { id: "m".into(), container: None, scope: nobody("mqtt", Protocol::Mqtt), peer: "".into() };
     let attach = Attach {
         client,
         clean: true,

@@ -27,7 +27,7 @@ pub(super) fn attach_for(name: &str, payload: &str, delay_seconds: u32) -> Reque
         delay_seconds,
     };
     Request::Attach(Box::new(Attach {
-        client: Client { id: ID.into(), scope: nobody("mqtt", Protocol::Mqtt), peer: "".into() },
+        client: Client { id: ID.into(), container: None, scope: nobody("mqtt", Protocol::Mqtt), peer: "".into() },
         clean: false,
         expiry_seconds: 1000,
         window: 10,
@@ -142,7 +142,8 @@ fn a_will_left_by_message_keeps_its_delay_over_a_restart() {
     let directory = tempfile::tempdir().unwrap();
     let mut hall = hall_in(directory.path());
     let owner = hall.broker.origin();
-    let client = Arc::new(Client { id: "amqp".into(), scope: nobody("amqp", Protocol::Amqp), peer: "".into() });
+    let client =
+        Arc::new(Client { id: "amqp".into(), container: None, scope: nobody("amqp", Protocol::Amqp), peer: "".into() });
     let Request::Attach(asked) = attach("later", 60) else { unreachable!() };
     let will = asked.will.unwrap();
     hall.broker.clone().leave_will(&mut hall.worker, hall.now, owner, &client, &will).unwrap();

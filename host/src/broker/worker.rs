@@ -1,9 +1,9 @@
 //! What one thread needs to work for the broker, taken without a lock.
 
 use super::Broker;
+use super::link_names;
 use super::mailbox::Outlet;
 use super::routes::Routes;
-use super::sessions::OF_LINKS;
 use super::staged::Staged;
 use crate::message::Time;
 use crate::wasm::{Chain, Guests, Spent};
@@ -144,17 +144,10 @@ impl Worker {
     }
 }
 
-/// Whose a mailbox is: those of an AMQP client's links bear its name (`$amqp/CONTAINER/LINK`), so that what it receives follows
-/// the same version as what it sends.
+/// Whose a mailbox is: those of an AMQP client's links bear its name, so that what it receives follows the same version as what it
+/// sends.
 fn who(id: &str) -> Cow<'_, str> {
-    let Some(rest) = id.strip_prefix(OF_LINKS) else { return id.into() };
-    match rest.split_once('/') {
-        Some(("", own)) => own.into(),
-        Some((container, _)) if !matches!(container, "%shared" | "%volatile") => {
-            container.replace("%2F", "/").replace("%25", "%").into()
-        }
-        _ => id.into(),
-    }
+    link_names::container(id).map_or(id.into(), Cow::from)
 }
 
 #[cfg(test)]

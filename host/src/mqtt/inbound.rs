@@ -151,6 +151,7 @@ pub(super) fn attach(
     Attach {
         client: Client {
             id: connect.client_id.into(),
+            container: None,
             scope: Scope { listener: peer.listener, protocol: Protocol::Mqtt, identity: None },
             peer: peer.address,
         },

@@ -123,16 +123,22 @@ impl Row<'_> for MailboxRecord {
         option(out, self.detached, time);
         out.push(u8::from(self.per_subscription) | u8::from(!self.knows_options) << 1);
         number(out, self.sent_to);
+        if let Some(container) = &self.client.container {
+            text(out, container);
+        }
     }
     fn decode(from: &mut Decoder<'_>) -> Result<Self, Damage> {
-        let client = Arc::new(Client::decode(from)?);
+        let mut client = Client::decode(from)?;
         let (expiry_seconds, detached) = (from.small()?, from.option(read_time)?);
         let bits = from.byte()?;
         if bits > 3 {
             return Err(Damage("not a kind of session"));
         }
         let (per_subscription, knows_options) = (bits & 1 != 0, bits & 2 == 0);
-        Ok(Self { client, expiry_seconds, detached, per_subscription, knows_options, sent_to: from.number()? })
+        let sent_to = from.number()?;
+        // Rows of earlier versions end here, as do those of clients that are no links of AMQP.
+        client.container = if from.is_empty() { None } else { Some(from.text()?.into()) };
+        Ok(Self { client: client.into(), expiry_seconds, detached, per_subscription, knows_options, sent_to })
     }
 }
 
@@ -150,7 +156,8 @@ impl Row<'_> for Client {
         let listener = from.text()?.into();
         let protocol = read_choice(from, &PROTOCOLS)?;
         let identity = from.option(Decoder::text)?.map(Arc::from);
-        Ok(Self { id, scope: Scope { listener, protocol, identity }, peer: "".into() })
+        let scope = Scope { listener, protocol, identity };
+        Ok(Self { id, container: None, scope, peer: "".into() })
     }
 }
 

@@ -78,7 +78,7 @@ pub(super) fn refusal(refusal: wit::Refusal) -> Refusal {
 
 pub(super) fn client(client: &Client) -> wit::Client<'_> {
     wit::Client {
-        id: &client.id,
+        id: client.known_as(),
         identity: client.scope.identity.as_deref(),
         protocol: protocol(client.scope.protocol),
         listener: &client.scope.listener,

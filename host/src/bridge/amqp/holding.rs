@@ -87,7 +87,7 @@ pub fn session_id(bridge: &str, way: &Way) -> Arc<str> {
 fn session(plan: &Plan, way: &Way) -> Client {
     let id = session_id(&plan.settings.name, way);
     let scope = Scope { listener: LISTENER.into(), protocol: Protocol::Amqp, identity: Some(id.clone()) };
-    Client { id, scope, peer: plan.client.peer.clone() }
+    Client { id, container: None, scope, peer: plan.client.peer.clone() }
 }
 
 /// Whether an address names a queue, not a topic.

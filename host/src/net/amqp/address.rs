@@ -1,7 +1,7 @@
 //! What an address means, and for how long a terminus stays.
 
 use crate::amqp::{Array, Outcome, Source, Symbol, TerminusExpiryPolicy};
-use crate::broker::{self, OF_LINKS, Parting};
+use crate::broker::{self, Parting, link_names};
 use sha2::{Digest as _, Sha256};
 
 /// Addresses of dynamic nodes begin like this. What they are they were made as, whatever a client that answers says.
@@ -177,16 +177,6 @@ pub fn stay(source: &Source) -> Stay {
     }
 }
 
-/// The name of the mailbox of a receiving link. Links of one container have it for all times; `unique` sets those apart that
-/// end with their connection.
-pub fn mailbox(container: &str, link: &str, unique: Option<u64>) -> String {
-    let container = container.replace('%', "%25").replace('/', "%2F");
-    match unique {
-        None => format!("{OF_LINKS}{container}/{link}"),
-        Some(number) => format!("{OF_LINKS}{container}/{number}/{link}"),
-    }
-}
-
 /// Whether a subscription is one that several links share (the capability that JMS's clients ask for).
 pub fn is_shared(source: &Source) -> bool {
     has(source.capabilities.as_ref(), "shared") && !source.dynamic
@@ -197,15 +187,10 @@ pub fn shared_name(link: &str) -> &str {
     link.split('|').next().unwrap_or(link)
 }
 
-/// The name of the mailbox of a shared subscription: its own,
-/// within the container, or with capability `global` within the broker. One that lasts no longer than its links is another one than
-/// one of the same name that stays: JMS has both, and its clients give both the same name.
+/// The name of the mailbox of a shared subscription: its own, within the container, or with capability `global` within the broker.
 pub fn shared_mailbox(source: &Source, container: &str, link: &str, stays: bool) -> String {
-    let (name, kind) = (shared_name(link), if stays { "%shared" } else { "%volatile" });
-    match has(source.capabilities.as_ref(), "global") {
-        true => format!("{OF_LINKS}{kind}//{name}"),
-        false => format!("{OF_LINKS}{kind}/{}/{name}", container.replace('%', "%25").replace('/', "%2F")),
-    }
+    let within = (!has(source.capabilities.as_ref(), "global")).then_some(container);
+    link_names::shared(within, shared_name(link), stays)
 }
 
 /// The name under which exactly-once publications of a sending link are remembered, each of them: of a long one the digest.

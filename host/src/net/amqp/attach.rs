@@ -16,7 +16,7 @@ use crate::amqp::{
     Outcome, ReceiverSettles, SenderSettles, Sink, Source, State, Symbol, TOPICS_PROPERTY, Target, TerminusDurability,
     Unsettled, Value, error,
 };
-use crate::broker::{self, Attachment, Parting, Receive, SessionInfo, Temporary};
+use crate::broker::{self, Attachment, Parting, Receive, SessionInfo, Temporary, link_names};
 use crate::client::Client;
 use crate::dialogue::{RetainHandling, SubscribeFilter, SubscribeOptions};
 use crate::message::{Guarantee, Time};
@@ -316,7 +316,8 @@ impl Side {
         }
         let wanted = if let Some(own) = own {
             let claimed = Client { id: own.id().into(), ..(*client).clone() };
-            self.context.broker.may_claim(&claimed).map_err(|refusal| words::refused(&refusal))?;
+            let may = self.context.broker.may_claim(&mut self.context.worker.borrow_mut(), &claimed);
+            may.map_err(|refusal| words::refused(&refusal))?;
             // A session's filters are made by the subscription service, or came with the client from MQTT.
             let source = match own {
                 Own::Publish(_) => broker::Source::Session,
@@ -324,31 +325,31 @@ impl Side {
                     broker::Source::Subscription { filter: None, expiry_seconds: 0, clean: true, shared: false }
                 }
             };
-            Receive { client: Client { id: own.mailbox(), ..claimed }, origin: self.origin, source, predicate }
+            let container = Some(own.id().into());
+            let client = Client { id: own.mailbox(), container, ..claimed };
+            Receive { client, origin: self.origin, source, predicate }
         } else if is_queue {
             let browses = source.distribution_mode == Some(DistributionMode::Copy);
-            let id: Arc<str> = address::mailbox(&client.id, &attach.name, Some(self.origin)).into();
-            let link = address::mailbox(&client.id, &attach.name, None).into();
+            let id = link_names::alone(&client.id, self.origin, &attach.name);
+            let link = link_names::kept(&client.id, &attach.name).into();
             let source = broker::Source::Queue { address: address.as_str().into(), browses, link };
-            Receive { client: Client { id, ..(*client).clone() }, origin: self.origin, source, predicate }
+            Receive { client: at_link(&client, &id), origin: self.origin, source, predicate }
         } else {
             let shared = address::is_shared(source);
             if shared && address::shared_name(&attach.name).is_empty() {
                 let how = "a shared subscription has the name of its link up to `|`, which is empty";
                 return Err(error(AmqpError::InvalidField, how));
             }
-            let id: Arc<str> = match shared {
-                true => address::shared_mailbox(source, &client.id, &attach.name, policy.seconds > 0).into(),
-                false => {
-                    let unique = (policy.seconds == 0).then_some(self.origin);
-                    address::mailbox(&client.id, &attach.name, unique).into()
-                }
+            let id = match (shared, policy.seconds > 0) {
+                (true, stays) => address::shared_mailbox(source, &client.id, &attach.name, stays),
+                (false, true) => link_names::kept(&client.id, &attach.name),
+                (false, false) => link_names::alone(&client.id, self.origin, &attach.name),
             };
             let name = if address == management::ADDRESS { address::topic() } else { address.clone() };
             let filter = SubscribeFilter { name: name.into(), share: None, options };
-            let named = Client { id, ..(*client).clone() };
+            let named = at_link(&client, &id);
             // Another address under the name of a link is another subscription: what waits is of the one before.
-            let kept = self.context.broker.session(&named).ok().flatten();
+            let kept = self.session(&named).ok().flatten();
             let clean = kept.is_some_and(|kept| {
                 !kept.filters.is_empty() && kept.filters.iter().all(|(name, _)| *name != *filter.name)
             });
@@ -365,11 +366,11 @@ impl Side {
         let client = self.client.clone().ok_or_else(not_in)?;
         let unknown = || error(AmqpError::NotFound, "no subscription is kept under the name of this link");
         let wanted = Source { capabilities: some(&attach.desired_capabilities), ..Source::default() };
-        let own = address::mailbox(&client.id, &attach.name, None);
+        let own = link_names::kept(&client.id, &attach.name);
         let shared = address::shared_mailbox(&wanted, &client.id, &attach.name, true);
         for (id, shared) in [(own, false), (shared, true)] {
-            let named = Client { id: id.as_str().into(), ..(*client).clone() };
-            let session = self.context.broker.session(&named).map_err(|refusal| words::refused(&refusal))?;
+            let named = at_link(&client, &id);
+            let session = self.session(&named)?;
             let Some(kept) = session.filter(|kept| kept.until.is_none_or(|until| now < until)) else { continue };
             let Some((address, _)) = kept.filters.first() else { continue };
             // Of one that lasts as long as a session or a connection, that one knows it.
@@ -521,7 +522,7 @@ impl Side {
 
     /// A session stays, unless it was made by attaching to it and nothing was ever asked of it.
     fn parting(&self, receiver: &Receiver) -> Parting {
-        let info = receiver.link.client().and_then(|client| self.context.broker.session(client).ok().flatten());
+        let info = receiver.link.client().and_then(|client| self.session(client).ok().flatten());
         match receiver.made_session && info.is_some_and(|info| info.is_empty) {
             true => Parting::Closed,
             false => Parting::Session,
@@ -641,6 +642,11 @@ impl Side {
         self.end_node(now, made);
         true
     }
+}
+
+/// A client as the owner of the mailbox of one of its links.
+fn at_link(client: &Client, mailbox: &str) -> Client {
+    Client { id: mailbox.into(), container: Some(client.id.clone()), ..client.clone() }
 }
 
 /// Where a sender sends to; none: each message says it.

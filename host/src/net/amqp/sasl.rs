@@ -115,7 +115,7 @@ impl Side {
                     let Question { user, password, certificate_subject } = inquiry.question();
                     let proof = Proof { user, password, certificate_subject };
                     let scope = Scope { listener: self.listener.clone(), protocol: Protocol::Amqp, identity: None };
-                    let client = Client { id: "".into(), scope, peer: self.peer.clone() };
+                    let client = Client { id: "".into(), container: None, scope, peer: self.peer.clone() };
                     let context = self.context.clone();
                     let said = match &self.admission.asked {
                         Some(asked) => asked.answer(),
@@ -205,7 +205,7 @@ impl Side {
             "" => format!("pliant-{:032x}", rand::random::<u128>()).into(),
             named => named.into(),
         };
-        let client = Arc::new(Client { id, scope, peer: self.peer.clone() });
+        let client = Arc::new(Client { id, container: None, scope, peer: self.peer.clone() });
         let sole = opening.desired_capabilities.iter().any(|wanted| wanted.0 == SOLE);
         if !self.come_in(client, sole) {
             self.wire(|wire| wire.machine.close(Some(words::container_taken()), &mut wire.front));

@@ -18,7 +18,7 @@ use super::side::Side;
 use super::words;
 use crate::amqp::sections::{Body, Id, Sections};
 use crate::amqp::{self, AmqpError, Attach, Error, Symbol, Value, error};
-use crate::broker::{OF_LINKS, Outlet};
+use crate::broker::{Outlet, link_names};
 use crate::client::{Client, Departure};
 use crate::dialogue::WillRequest;
 use crate::message::{Guarantee, Time};
@@ -95,11 +95,11 @@ impl Own<'_> {
         }
     }
 
-    /// The mailbox behind the address. No container has an empty name, so no link's mailbox is called like this.
+    /// The mailbox behind the address.
     pub(super) fn mailbox(&self) -> Arc<str> {
         match self {
             Self::Publish(id) => (*id).into(),
-            Self::Control(id) => format!("{OF_LINKS}/{id}").into(),
+            Self::Control(id) => link_names::answers(id).into(),
         }
     }
 }
@@ -140,7 +140,8 @@ impl Side {
         match service {
             Service::Sessions | Service::Management => Ok(None),
             Service::Releases(id) => {
-                broker.may_claim(&*self.named(id).ok_or_else(not_in)?).map_err(refused)?;
+                let client = self.named(id).ok_or_else(not_in)?;
+                broker.may_claim(&mut self.context.worker.borrow_mut(), &client).map_err(refused)?;
                 Ok(None)
             }
             Service::Wills => {

@@ -17,7 +17,7 @@ use super::side::{End, Side};
 use super::words;
 use crate::amqp::sections::{Body, Id, Properties, RawValue, Sections};
 use crate::amqp::{AmqpError, Error, Wording, error};
-use crate::broker::{PublishBare, may_be_called};
+use crate::broker::{PublishBare, SessionInfo, may_be_called};
 use crate::client::Client;
 use crate::dialogue::{RetainHandling, SubscribeFilter, SubscribeOptions};
 use crate::message::{Bare, Guarantee, Refusal, RefusalKind, Time};
@@ -93,7 +93,7 @@ impl Side {
         asked: &Properties<'_>,
     ) -> Result<Sequence, Error> {
         let context = self.context.clone();
-        let found = context.broker.session(client).map_err(refused)?;
+        let found = self.session(client)?;
         let mut after = 0;
         if let Some(seconds) = number(message, "x-opt-mqtt-session-expiry") {
             let mut worker = context.worker.borrow_mut();
@@ -166,7 +166,7 @@ impl Side {
     ) -> Result<Sequence, Error> {
         let names = unwanted(message).ok_or_else(|| wrong("the body names no filters"))?;
         let context = self.context.clone();
-        let before = context.broker.session(client).map_err(refused)?.map(|info| info.filters).unwrap_or_default();
+        let before = self.session(client)?.map(|info| info.filters).unwrap_or_default();
         let mut after = {
             let mut worker = context.worker.borrow_mut();
             context.broker.session_unsubscribe(&mut worker, client, &names).map_err(refused)?
@@ -178,6 +178,11 @@ impl Side {
             after = after.max(self.answer(now, client, asked, answer)?);
         }
         Ok(after)
+    }
+
+    /// What is known of a session of the client's, or of the mailbox of one of its links.
+    pub(super) fn session(&self, client: &Client) -> Result<Option<SessionInfo>, Error> {
+        self.context.broker.session(&mut self.context.worker.borrow_mut(), client).map_err(refused)
     }
 
     /// Whether this connection attached to a session that was not there.
@@ -240,10 +245,8 @@ impl Side {
 
     fn answer_own(&mut self, client: &Arc<Client>, own: Own<'_>, encoded: &[u8]) -> Result<Sequence, Error> {
         let context = self.context.clone();
-        context
-            .broker
-            .may_claim(&*self.named(own.id()).ok_or_else(|| wrong("the connection is not open"))?)
-            .map_err(refused)?;
+        let named = self.named(own.id()).ok_or_else(|| wrong("the connection is not open"))?;
+        context.broker.may_claim(&mut context.worker.borrow_mut(), &named).map_err(refused)?;
         let name = own.mailbox();
         let after = context.broker.hand(&mut context.worker.borrow_mut(), client, &name, encoded);
         // Before anything that comes later in this batch: the answer leaves ahead of what the session gets.

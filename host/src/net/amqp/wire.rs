@@ -214,7 +214,7 @@ fn deliver(
         first_acquirer: !consignment.duplicate && consignment.failures == 0,
         delivery_count: consignment.failures,
     };
-    if sender.is_session && !broker::is_private(message.topic()) {
+    if sender.is_session && !broker::is_private(message) {
         let published = Published {
             topic: consignment.name.as_deref().unwrap_or(message.topic().as_str()),
             level: message.envelope().guarantee.min(consignment.guarantee).level(),

@@ -142,7 +142,7 @@ impl ExampleClient {
             Protocol::Module => "module",
         };
         Self {
-            id: (*client.id).into(),
+            id: client.known_as().into(),
             identity: client.scope.identity.as_deref().map(str::to_owned),
             protocol: protocol.into(),
             listener: (*client.scope.listener).into(),
@@ -160,7 +160,7 @@ impl ExampleClient {
         };
         let identity = self.identity.as_deref().map(Into::into);
         let scope = Scope { listener: self.listener.as_str().into(), protocol, identity };
-        Ok(Client { id: self.id.as_str().into(), scope, peer: self.peer.as_str().into() })
+        Ok(Client { id: self.id.as_str().into(), container: None, scope, peer: self.peer.as_str().into() })
     }
 }
 

@@ -81,7 +81,7 @@ impl Happening {
 
     /// Bytes of its texts.
     fn size(&self) -> usize {
-        let of = |client: &Client| client.id.len() + client.scope.identity.as_deref().map_or(0, str::len);
+        let of = |client: &Client| client.known_as().len() + client.scope.identity.as_deref().map_or(0, str::len);
         match self {
             Self::Connected(client) | Self::Disconnected(client, _) => of(client),
             Self::Subscribed(client, filter) | Self::Unsubscribed(client, filter) => of(client) + filter.as_str().len(),
