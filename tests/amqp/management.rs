@@ -19,7 +19,10 @@ struct Manager {
 
 impl Manager {
     fn new(address: SocketAddr) -> Self {
-        let mut peer = Peer::begun(address);
+        Self::on(Peer::begun(address))
+    }
+
+    fn on(mut peer: Peer) -> Self {
         let dynamic = performative(0x28, &[NULL, NULL, NULL, NULL, TRUE]);
         let answer = peer.receiver("answers", 0, &Terms { node: Some(dynamic), settles: (1, 0), ..Terms::default() });
         let reply_to = answer.field(5).field(0).text().to_owned();
@@ -507,4 +510,33 @@ fn a_binding_brings_nobody_what_a_subscription_would_not() {
     admin.put("/api/v1/modules/access-list/config", &rules(&[&managed])).expect(200);
     assert_eq!(manager.binding("CREATE", "mine", "other/#"), 403);
     assert_eq!(manager.binding("DELETE", "mine", "corp/#"), 204);
+}
+
+/// A binding stands on the right of whoever asked for it last: 200 means that what is published there comes.
+#[test]
+fn who_binds_what_is_bound_already_lends_it_its_own_right() {
+    let allow =
+        json!({ "allow": ["publish", "subscribe"], "topics": ["#", "$management", "/queues/#", "/temporary/#"] });
+    let deny = json!({ "deny": ["subscribe", "receive"], "clients": ["ann"], "topics": ["hr/#"] });
+    let (before, after) = (json!({ "rules": [allow] }), json!({ "rules": [deny, allow] }));
+    let Some(broker) = Broker::start_with(move |config| {
+        let list = config.modules.iter_mut().find(|module| module.name == "access-list").expect("it is bundled");
+        (list.enabled, list.config) = (true, before.clone());
+    }) else {
+        return;
+    };
+    let mut ann = Manager::on(Peer::of(broker.at("amqp"), "ann"));
+    assert_eq!(ann.queue("CREATE", "pay", &[]).0, 201);
+    assert_eq!(ann.binding("CREATE", "pay", "hr/#"), 201);
+    broker.admin().put("/api/v1/modules/access-list/config", &after).expect(200);
+    let mut publisher = connect(V5).at(broker.address()).open();
+    publisher.say("hr/1", "nobody's", 1);
+    let mut bob = Manager::on(Peer::of(broker.at("amqp"), "bob"));
+    assert_eq!(bob.binding("CREATE", "pay", "hr/#"), 200);
+    publisher.say("hr/2", "bob's", 1);
+    let broker = broker.restart();
+    connect(V5).at(broker.address()).open().say("hr/3", "still", 1);
+    let mut peer = Peer::of(broker.at("amqp"), "bob");
+    peer.receiver("in", 0, &Terms { node: Some(source("/queues/pay")), ..Terms::default() });
+    assert_eq!((peer.delivery().text(), peer.delivery().text()), ("bob's".to_owned(), "still".to_owned()));
 }

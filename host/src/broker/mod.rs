@@ -7,6 +7,7 @@ mod access;
 mod alter;
 mod attach;
 mod bare;
+mod bindings;
 mod blocked;
 mod changes;
 mod chores;

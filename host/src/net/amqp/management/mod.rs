@@ -23,7 +23,8 @@
 //!
 //! An answer has `statusCode` (an int, HTTP's) and `statusDescription`, and the request's correlation-id, else its message-id. It
 //! leaves when what was done is on disk. Whoever may publish to `$management` may do all of this, but bind only filters that it
-//! may subscribe to, and name only such addresses for dead letters as it may publish to.
+//! may subscribe to, and name only such addresses for dead letters as it may publish to. A binding brings in what the client may
+//! receive that asked for it last.
 
 mod answer;
 mod query;
@@ -246,7 +247,12 @@ impl Side {
             Ok(record)
         })?;
         let (status, what) = if changed.how == How::Changed { (201, "Created") } else { (200, "OK") };
-        Ok(Answer { after: changed.after, ..done(status, what, string_map(of_binding(&address, &filter))) })
+        let mut after = changed.after;
+        if let (How::NotAtAll, Some(client)) = (changed.how, &self.client) {
+            let mut worker = self.context.worker.borrow_mut();
+            after = after.max(self.context.broker.answer_for_binding(&mut worker, client, &address, &filter)?);
+        }
+        Ok(Answer { after, ..done(status, what, string_map(of_binding(&address, &filter))) })
     }
 
     fn unbind(&mut self, now: Time, request: &Request<'_>) -> Answered {
