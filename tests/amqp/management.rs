@@ -540,3 +540,45 @@ fn who_binds_what_is_bound_already_lends_it_its_own_right() {
     peer.receiver("in", 0, &Terms { node: Some(source("/queues/pay")), ..Terms::default() });
     assert_eq!((peer.delivery().text(), peer.delivery().text()), ("bob's".to_owned(), "still".to_owned()));
 }
+
+/// Under a mount point there is what lies below it, by the names that clients have for it.
+#[test]
+fn a_query_under_a_mount_point_tells_what_is_below_it_and_in_its_names() {
+    let mounts = json!({ "mounts": [{ "prefix": "t1/", "listener": "amqp" }] });
+    let Some(broker) = Broker::start_with(move |config| {
+        let mut listener = config.listeners.iter().find(|one| one.name == "amqp").expect("it is there").clone();
+        listener.name = "outside".to_owned();
+        config.listeners.push(listener);
+        let rules = config.modules.iter_mut().find(|module| module.name == "topic-rules").expect("it is bundled");
+        rules.config = mounts.clone();
+    }) else {
+        return;
+    };
+    let mut outside = Manager::new(broker.at("outside"));
+    assert_eq!(outside.queue("CREATE", "theirs", &[]).0, 201);
+    assert_eq!(outside.binding("CREATE", "theirs", "hr/#"), 201);
+    let mut inside = Manager::new(broker.at("amqp"));
+    let dead: [&[u8]; 2] = [&string("dead-letters"), &string("dead")];
+    assert_eq!(inside.queue("CREATE", "/jobs", &dead).0, 201);
+    for filter in ["hr/#", "+/up"] {
+        assert_eq!(inside.binding("CREATE", "/jobs", filter), 201);
+        assert_eq!(inside.binding("READ", "/jobs", filter), 200);
+    }
+    // By another tenant's hand something is bound that has no name here.
+    assert_eq!(outside.binding("CREATE", "t1//jobs", "t2/#"), 201);
+    let rows = |manager: &mut Manager, of: &str, name: &str| -> Vec<String> {
+        let names: [&[u8]; 2] = [&string("attributeNames"), &list(&[&string(name)])];
+        let (status, body) = manager.ask(&[("operation", "QUERY"), ("entityType", of)], &names);
+        assert_eq!(status, 200);
+        let results = body.get("results");
+        (0..usize::try_from(body.get("count").number()).expect("a count"))
+            .map(|at| results.field(at).field(0).text().to_owned())
+            .collect()
+    };
+    assert_eq!(rows(&mut inside, "queue", "identity"), ["/jobs"]);
+    assert_eq!(rows(&mut inside, "queue", "dead-letters"), ["dead"]);
+    assert_eq!(rows(&mut inside, "binding", "filter"), ["hr/#", "+/up"]);
+    assert_eq!(inside.ask(&[("operation", "READ"), ("type", "queue"), ("identity", "/jobs")], &[]).0, 200);
+    assert_eq!(rows(&mut outside, "queue", "identity"), ["/queues/theirs", "t1//jobs"]);
+    assert_eq!(rows(&mut outside, "binding", "filter"), ["hr/#", "t1/hr/#", "t1/+/up", "t2/#"]);
+}

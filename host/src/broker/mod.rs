@@ -27,6 +27,7 @@ mod gap;
 mod handout;
 mod inspect;
 mod keeping;
+mod known_names;
 pub mod link_names;
 mod mailbox;
 mod memory;

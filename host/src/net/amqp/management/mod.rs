@@ -25,6 +25,9 @@
 //! leaves when what was done is on disk. Whoever may publish to `$management` may do all of this, but bind only filters that it
 //! may subscribe to, and name only such addresses for dead letters as it may publish to. A binding brings in what the client may
 //! receive that asked for it last.
+//!
+//! Where modules map names, all of this is in the client's own, and what it has no name for, such as what lies outside of its
+//! mount point, it is not shown.
 
 mod answer;
 mod query;
@@ -115,7 +118,7 @@ impl Side {
             ("CREATE", Some("binding")) => self.bind(now, request),
             ("READ", Some("binding")) => self.read_binding(request),
             ("DELETE", Some("binding")) => self.unbind(now, request),
-            ("QUERY", _) => query::query(&context.broker, request),
+            ("QUERY", _) => query::query(&context.broker, &mut context.worker.borrow_mut(), &client.scope, request),
             // Neither type extends another, nor has annotations.
             ("GET-TYPES" | "GET-ANNOTATIONS", _) => types(request, [&[], &[]]),
             ("GET-OPERATIONS", _) => {
@@ -152,6 +155,13 @@ impl Side {
 
     fn found(&self, address: &str) -> Result<QueueInfo, Failure> {
         self.find(address)?.ok_or_else(|| gone(address))
+    }
+
+    /// A queue in the client's words, under the address that it said.
+    fn told(&self, info: QueueInfo, address: &str) -> Value {
+        let mut worker = self.context.worker.borrow_mut();
+        let known = self.context.broker.as_known_to(&mut worker, &self.publisher_scope(), info, Some(address));
+        known.map_or(Value::Null, |info| string_map(of_queue(&info)))
     }
 
     fn publisher_scope(&self) -> crate::client::Scope {
@@ -196,11 +206,12 @@ impl Side {
             }
         })?;
         let (status, what) = if changed.how == How::Made { (201, "Created") } else { (200, "OK") };
-        Ok(Answer { after: changed.after, ..done(status, what, string_map(of_queue(&changed.info))) })
+        Ok(Answer { after: changed.after, ..done(status, what, self.told(changed.info, &address)) })
     }
 
     fn read(&mut self, request: &Request<'_>) -> Answered {
-        Ok(done(200, "OK", string_map(of_queue(&self.found(&self.queue(request)?)?))))
+        let address = self.queue(request)?;
+        Ok(done(200, "OK", self.told(self.found(&address)?, &address)))
     }
 
     fn update(&mut self, now: Time, request: &Request<'_>) -> Answered {
@@ -210,7 +221,7 @@ impl Side {
             let before = before.ok_or_else(|| gone(&address))?;
             Ok(settings.over(before, &dead_letters))
         })?;
-        Ok(Answer { after: changed.after, ..done(200, "OK", string_map(of_queue(&changed.info))) })
+        Ok(Answer { after: changed.after, ..done(200, "OK", self.told(changed.info, &address)) })
     }
 
     fn delete(&mut self, now: Time, request: &Request<'_>) -> Answered {
@@ -252,7 +263,7 @@ impl Side {
             let mut worker = self.context.worker.borrow_mut();
             after = after.max(self.context.broker.answer_for_binding(&mut worker, client, &address, &filter)?);
         }
-        Ok(Answer { after, ..done(status, what, string_map(of_binding(&address, &filter))) })
+        Ok(Answer { after, ..done(status, what, string_map(of_binding(&address, request.filter()?))) })
     }
 
     fn unbind(&mut self, now: Time, request: &Request<'_>) -> Answered {
@@ -270,9 +281,9 @@ impl Side {
 
     fn read_binding(&mut self, request: &Request<'_>) -> Answered {
         let (address, filter) = (self.queue(request)?, request.filter()?);
-        let info = self.found(&address)?;
-        match info.record.bindings.iter().any(|bound| **bound == *filter) {
-            true => Ok(done(200, "OK", string_map(of_binding(&info.address, filter)))),
+        let (info, bound_as) = (self.found(&address)?, self.bound_filter(filter)?);
+        match info.record.bindings.iter().any(|bound| **bound == *bound_as) {
+            true => Ok(done(200, "OK", string_map(of_binding(&address, filter)))),
             false => Err(Failure(404, format!("{filter} is not bound to queue {address}"))),
         }
     }

@@ -4,34 +4,36 @@
 use super::answer::{Answered, BINDING_FIELDS, QUEUE_FIELDS, bad, done, of_binding, of_queue, string_map};
 use super::request::{Request, Type};
 use crate::amqp::Value;
-use crate::broker::{Broker, QueueInfo};
+use crate::broker::{Broker, QueueInfo, Worker};
+use crate::client::Scope;
 
 /// Most rows of an answer.
 const ROWS_MAX: usize = 1000;
 /// No row follows when those before it have so many bytes.
 const BYTES_MAX: usize = 1 << 20;
 
-/// Answers a query.
-pub fn query(broker: &Broker, request: &Request<'_>) -> Answered {
+/// Answers a query: with what clients of this scope have names for.
+pub fn query(broker: &Broker, worker: &mut Worker, scope: &Scope, request: &Request<'_>) -> Answered {
     let (offset, count) = (request.number("offset")?.unwrap_or(0), request.number("count")?.unwrap_or(ROWS_MAX));
+    let known = broker.queues().filter_map(|info| broker.as_known_to(worker, scope, info, None));
     match request.entity_type()? {
         None | Some(Type::Queue) => {
             let names = names(request, QUEUE_FIELDS)?;
-            let queues = broker.queues().skip(offset);
+            let queues = known.skip(offset);
             answer(&names, queues.map(|info| row(&names, &of_queue(&info))).take(count))
         }
         Some(Type::Binding) => {
             let names = names(request, BINDING_FIELDS)?;
             let told =
                 |(info, at): (QueueInfo, usize)| row(&names, &of_binding(&info.address, &info.record.bindings[at]));
-            answer(&names, bindings(broker, offset).map(told).take(count))
+            answer(&names, bindings(known, offset).map(told).take(count))
         }
     }
 }
 
-/// Bindings of all queues behind so many of them.
-fn bindings(broker: &Broker, mut offset: usize) -> impl Iterator<Item = (QueueInfo, usize)> {
-    broker.queues().flat_map(move |info| {
+/// Bindings of queues behind so many of them.
+fn bindings(queues: impl Iterator<Item = QueueInfo>, mut offset: usize) -> impl Iterator<Item = (QueueInfo, usize)> {
+    queues.flat_map(move |info| {
         let count = info.record.bindings.len();
         let from = offset.min(count);
         offset -= from;
