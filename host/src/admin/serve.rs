@@ -48,7 +48,7 @@ impl Server {
             .build()?;
         let (stop, stopped) = oneshot::channel::<()>();
         let limits = api.limits().clone();
-        let routes = router(api, Guard::new(token, reader, address, limits.wrong_tokens_per_minute));
+        let routes = router(api, Guard::new(token, reader, limits.wrong_tokens_per_minute));
         let serve = async move {
             let listener = tokio::net::TcpListener::from_std(listener)?;
             // Ended by the sender's word, or by its end.
