@@ -289,7 +289,8 @@ fn carry_out(
     if matches!(said, Said::Nobodys) || (!denied.is_empty() && state.replayed.iter().any(is_it)) {
         return withhold(mailbox, state, place, changes);
     }
-    let there = state.consumers_there();
+    let is_kept_from_some = matches!(said, Said::Others) || !denied.is_empty();
+    let there = if is_kept_from_some { state.consumers_there() } else { Vec::new() };
     let queued = match place {
         Place::Flight(handle) => state.window.get(handle).map(|flight| &mut flight.queued),
         Place::Waiting(arrival) => {

@@ -1,4 +1,6 @@
-//! One message from its arrival to the mailboxes. Every path takes this one: clients, wills, HTTP and modules' wishes.
+//! One message from its arrival to the mailboxes, as MQTT clients and HTTP send it. What AMQP clients send comes by [`super::bare`],
+//! in transactions by [`super::transact`], wills that are due by [`super::due_wills`], and what modules want published beside it by
+//! [`super::wishes`]: modules are asked, and copies handed out, by the functions here.
 //!
 //! Topic mapping and matching are one look-up for a name seen before ([`super::route`]). Then routing modules decide, then
 //! the retain policy, then copies go to mailboxes ([`super::deliver`]). What the publisher hears waits for the disk where
