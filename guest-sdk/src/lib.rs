@@ -47,8 +47,12 @@
 //! `wit/`; the traits here carry the same names and repeat what an author needs most.
 #![cfg_attr(target_family = "wasm", no_std)]
 extern crate alloc;
+#[cfg(all(target_family = "wasm", feature = "allocator", not(feature = "no-std")))]
+extern crate std;
 
 pub mod access;
+#[cfg(any(all(target_family = "wasm", any(feature = "allocator", feature = "no-std")), test))]
+mod allocator;
 pub mod clock;
 pub mod config;
 pub mod delivery;

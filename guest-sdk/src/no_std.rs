@@ -1,13 +1,10 @@
-//! What a module without the standard library lacks: an allocator, the function by which the
+//! What a module without the standard library lacks: the function by which the
 //! host reserves memory for arguments, `memcpy` and its like, and what happens on a panic.
 #![allow(unsafe_code, reason = "the host writes into memory that `cabi_realloc` hands out")]
 
 use alloc::alloc::{Layout, alloc, realloc};
 use core::panic::PanicInfo;
 use core::sync::atomic::{AtomicBool, Ordering};
-
-#[global_allocator]
-static ALLOCATOR: dlmalloc::GlobalDlmalloc = dlmalloc::GlobalDlmalloc;
 
 // The compiler takes `memcpy` and its like for granted. The library comes with the target, and
 // only what is called is linked.

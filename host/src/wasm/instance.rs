@@ -9,6 +9,7 @@ use super::imports::http::desk::Desk;
 use super::imports::log::plain;
 use super::limits::Limits;
 use super::outside::{Share, Wait};
+use super::priority;
 use super::services::Services;
 use crate::message::Message;
 use std::collections::VecDeque;
@@ -224,7 +225,11 @@ impl Instance {
         let waker = engine.ticker.waker();
         store.epoch_deadline_callback(move |mut store| {
             let cell = store.data_mut();
-            Ok(if cell.deadline.is_over(&waker) { UpdateDeadline::Interrupt } else { UpdateDeadline::Continue(1) })
+            if cell.deadline.is_over(&waker) {
+                return Ok(UpdateDeadline::Interrupt);
+            }
+            priority::offer();
+            Ok(UpdateDeadline::Continue(1))
         });
         store.set_epoch_deadline(1);
         engine.ticker.touch();

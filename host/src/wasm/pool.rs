@@ -53,6 +53,10 @@ pub struct Guests {
     strays: bool,
     failures: u64,
     spent: Spent,
+    /// When the last call ended.
+    ended: Option<Instant>,
+    /// The same, where the next call begins just then: the clock need not be asked again.
+    begins: Option<Instant>,
     /// Counts the thread among those that serve clients.
     serving: Option<Serving>,
     /// The thread may wait for servers outside, and so may the hooks for which somebody waits that long.
@@ -155,6 +159,8 @@ impl Guests {
             strays: false,
             failures: 0,
             spent: Spent::default(),
+            ended: None,
+            begins: None,
             serving: None,
             patient: false,
             rehearses: false,
@@ -214,6 +220,12 @@ impl Guests {
         self.spent
     }
 
+    /// The next call comes right after the last one, which was about the same message.
+    #[inline]
+    pub(super) fn goes_on(&mut self) {
+        self.begins = self.ended;
+    }
+
     /// Live instances here.
     pub fn instances(&self) -> usize {
         self.slots.iter().filter(|slot| slot.instance.is_some()).count()
@@ -233,6 +245,7 @@ impl Guests {
         judge: impl FnOnce(&Inner, R) -> Result<A, String>,
         show: impl FnOnce(&A) -> String,
     ) -> Option<A> {
+        let begins = self.begins.take();
         self.meet(ask.chain);
         let index = self.slot(&ask.link.version);
         let wait = match ask.hook.may_wait() {
@@ -254,7 +267,7 @@ impl Guests {
         }
         let span = ask.span();
         let entered = span.enter();
-        let begun = Instant::now();
+        let begun = begins.unwrap_or_else(Instant::now);
         let made = match slot.instance {
             Some(_) => Ok(()),
             None => self.supply.instance(&self.inner, version).map(|made| slot.instance = Some(made)),
@@ -267,7 +280,9 @@ impl Guests {
             (None, Ok(())) => Err(Fault::NotMade("there is none".to_owned())),
         };
         let answer = answer.and_then(|answer| judge(inner, answer).map_err(Fault::Answer));
-        let nanoseconds = u64::try_from(begun.elapsed().as_nanos()).unwrap_or(u64::MAX);
+        let ended = Instant::now();
+        self.ended = Some(ended);
+        let nanoseconds = u64::try_from(ended.duration_since(begun).as_nanos()).unwrap_or(u64::MAX);
         drop(entered);
         self.spent.nanoseconds = self.spent.nanoseconds.wrapping_add(nanoseconds);
         let is_slow = nanoseconds >= SLOW;

@@ -1,5 +1,7 @@
 //! Which threads the system is asked to run first, and later. Where it does not allow that, or is no Linux, they are like the others.
 
+use std::cell::Cell;
+use std::thread;
 #[cfg(target_os = "linux")]
 use thread_priority::unix::{set_thread_priority_and_policy as set, thread_native_id};
 #[cfg(target_os = "linux")]
@@ -29,10 +31,27 @@ pub(super) fn come_first() -> bool {
     is_first
 }
 
+thread_local! {
+    static STANDS_BACK: Cell<bool> = const { Cell::new(false) };
+}
+
 /// Of whoever compiles, and of threads that call modules for what nobody waits for: threads that serve clients come before them.
-/// On a busy machine they still get a quarter of a processor, so that what takes 8 s of one is done in time.
-#[cfg(target_os = "linux")]
+/// On a busy machine they still get a part of a processor, so that what takes 8 s of one is done in time.
 pub fn stand_back() {
+    STANDS_BACK.set(true);
+    lower();
+}
+
+/// A guest runs on here and is seen at a tick. The system lets a thread that it has chosen run for longer than a tick whoever
+/// else comes to want the processor, so one that stands back offers it.
+pub(super) fn offer() {
+    if STANDS_BACK.get() {
+        thread::yield_now();
+    }
+}
+
+#[cfg(target_os = "linux")]
+fn lower() {
     // Of 0 to 99: nice 5.
     let priority = ThreadPriorityValue::try_from(35).map(ThreadPriority::Crossplatform);
     if let Ok(priority) = priority {
@@ -48,4 +67,4 @@ pub(super) fn come_first() -> bool {
 
 /// Nothing can be asked for here.
 #[cfg(not(target_os = "linux"))]
-pub fn stand_back() {}
+fn lower() {}

@@ -66,9 +66,13 @@ impl Chain {
         }
         let mut current = message;
         let mut wishes = Vec::new();
+        let mut is_first = true;
         for link in &self.routing {
             if !link.version.manifest.routing.covers(current.topic().as_str()) {
                 continue;
+            }
+            if !std::mem::take(&mut is_first) {
+                guests.goes_on();
             }
             let ask =
                 Ask { chain: self, link, hook: Hook::Route, message: Some(&current), about: current.topic().as_str() };
