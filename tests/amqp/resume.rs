@@ -243,6 +243,27 @@ fn a_delivery_that_is_resumed_to_be_settled_is_never_taken_again() {
     drop(broker);
 }
 
+/// 2.6.12: a delivery-tag is unique among what either end could take for unsettled. A second delivery under it is no resumption of
+/// the first: to acknowledge it would lose it.
+#[test]
+fn a_second_delivery_under_a_tag_that_is_not_settled_ends_its_link() {
+    let Some((broker, address)) = own() else { return };
+    let (node, container) = (format!("/queues/{}", unique("twice")), unique("container"));
+    let mut peer = Peer::of(address, &container);
+    peer.sender("out", 0, &sends_to(&node, None));
+    peer.send(&transfer(0, Some(0), Some(b"tag"), false, false, &message(b"first")));
+    assert_eq!(peer.disposition().field(4).code(), 0x24);
+    peer.send(&disposition(false, 0, 0, true, ACCEPTED));
+    peer.send(&transfer(0, Some(1), Some(b"tag"), false, false, &message(b"second")));
+    assert_eq!(peer.disposition().field(4).code(), 0x24);
+    peer.send(&transfer(0, Some(2), Some(b"tag"), false, false, &message(b"third")));
+    assert_eq!(peer.refusal(), "amqp:not-allowed");
+    peer.send(&close());
+    peer.find(0x18);
+    assert_eq!(waiting(address, &node), ["first", "second"]);
+    drop(broker);
+}
+
 /// The same on a link to the anonymous terminus: what settles says no more where it was for.
 #[test]
 fn a_relay_stays_when_a_delivery_is_resumed_to_be_settled() {

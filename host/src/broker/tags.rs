@@ -20,6 +20,8 @@ pub(super) struct Ledger {
     /// How many those are.
     count: usize,
     owners: HashMap<Box<str>, Owner>,
+    /// The last number of an attach.
+    attached: u64,
     /// Connections that wait for a publication to be over.
     waiting: usize,
 }
@@ -27,9 +29,17 @@ pub(super) struct Ledger {
 /// Publications of one link.
 #[derive(Debug, Default)]
 struct Taken {
-    tags: HashMap<Box<[u8]>, Weight>,
+    tags: HashMap<Box<[u8]>, Tag>,
     /// Since then nobody publishes on the link.
     left: Option<Time>,
+}
+
+/// One of them.
+#[derive(Debug)]
+struct Tag {
+    /// The number of the attach after which it came; 0: before the broker started.
+    attach: u64,
+    _weight: Weight,
 }
 
 /// Who publishes on a link now.
@@ -37,14 +47,21 @@ struct Taken {
 struct Owner {
     /// The number of its connection ([`Broker::origin`]).
     origin: u64,
+    /// The number of its attach.
+    attach: u64,
     /// Publications between [`Broker::admit`] and their end.
     publishing: usize,
 }
 
 impl Ledger {
+    /// A publication that was taken before the broker started.
     pub(super) fn restore(&mut self, link: Box<str>, tag: Box<[u8]>) {
-        let weight = Weight::new(link.len() + tag.len());
-        if self.taken.entry(link).or_default().tags.insert(tag, weight).is_none() {
+        self.keep(link, tag, 0);
+    }
+
+    fn keep(&mut self, link: Box<str>, tag: Box<[u8]>, attach: u64) {
+        let kept = Tag { attach, _weight: Weight::new(link.len() + tag.len()) };
+        if self.taken.entry(link).or_default().tags.insert(tag, kept).is_none() {
             self.count += 1;
         }
     }
@@ -80,6 +97,8 @@ pub enum Admission<'a> {
     New(Slot<'a>),
     /// It came before; what came of it is on disk after that.
     Known(Sequence),
+    /// The same, and it came since its link was attached: two deliveries that are not settled have one tag.
+    Repeated(Sequence),
     /// The link goes on over another connection.
     Stolen,
     /// Its link has too many of them.
@@ -94,10 +113,12 @@ impl Broker {
         let Ledger { taken, owners, count, .. } = &mut *ledger;
         let Some(owner) = owners.get_mut(link).filter(|owner| owner.origin == origin) else { return Admission::Stolen };
         // Tags of a link count like a client's unreleased publications, all together like mailboxes.
-        let of_link = match taken.get(link) {
-            Some(of_link) if of_link.tags.contains_key(tag) => return Admission::Known(self.store.submitted()),
-            of_link => of_link.map_or(0, |of_link| of_link.tags.len()) + owner.publishing,
-        };
+        let of_link = taken.get(link);
+        if let Some(known) = of_link.and_then(|of_link| of_link.tags.get(tag)) {
+            let is_repeated = known.attach == owner.attach;
+            return if is_repeated { Admission::Repeated } else { Admission::Known }(self.store.submitted());
+        }
+        let of_link = of_link.map_or(0, |of_link| of_link.tags.len()) + owner.publishing;
         let is_closed_for_more = self.is_short() && of_link > 0;
         if of_link >= self.limits.unreleased_max || *count >= self.limits.mailboxes_max || is_closed_for_more {
             return Admission::Full(Refusal::new(RefusalKind::QuotaExceeded, "too many messages are not settled"));
@@ -123,7 +144,7 @@ impl Broker {
                     continue;
                 }
                 Admission::Full(refusal) => refusal,
-                Admission::Known(_) => refused("one of its messages has come before"),
+                Admission::Known(_) | Admission::Repeated(_) => refused("one of its messages has come before"),
                 Admission::Stolen => refused("a link of it goes on over another connection"),
             };
             self.end_slots(&slots, false);
@@ -140,7 +161,8 @@ impl Broker {
         let mut ledger = self.tags.lock();
         for Slot { link, tag } in slots {
             if are_taken {
-                ledger.restore((*link).into(), (*tag).into());
+                let attach = ledger.owners.get(*link).map_or(0, |owner| owner.attach);
+                ledger.keep((*link).into(), (*tag).into(), attach);
             }
             if let Some(owner) = ledger.owners.get_mut(*link) {
                 owner.publishing = owner.publishing.saturating_sub(1);
@@ -179,7 +201,9 @@ impl Broker {
         let is_publishing = |ledger: &mut Ledger| ledger.owners.get(link).is_some_and(|owner| owner.publishing > 0);
         self.tag_ended.wait_while_for(&mut ledger, is_publishing, UNDER_WAY_MAX);
         ledger.waiting -= 1;
-        ledger.owners.insert(link.into(), Owner { origin, publishing: 0 });
+        ledger.attached += 1;
+        let attach = ledger.attached;
+        ledger.owners.insert(link.into(), Owner { origin, attach, publishing: 0 });
     }
 
     /// The link of this connection is over. If nobody takes it over for long, what is known of it is forgotten.

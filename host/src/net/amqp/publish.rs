@@ -38,6 +38,16 @@ impl From<Error> for Refused {
     }
 }
 
+/// Why nothing is published under a tag.
+enum NotNew {
+    /// There is an answer already.
+    Answered(Taken),
+    /// The same, to a delivery of this attach.
+    Repeated(Taken),
+    /// The link is another connection's.
+    Stolen,
+}
+
 fn no_way(why: Error) -> Refused {
     Refused { why, is_address: true }
 }
@@ -168,16 +178,19 @@ impl Side {
         let waiting = Waiting { link, delivery, handover, tag, delivery_tag };
         let slot = match self.slot(&context, &waiting) {
             Ok(slot) => slot,
-            Err(Some(answer)) => {
+            Err(NotNew::Repeated(_)) if !transfer.resume => {
+                // To take it for the other one would lose it (2.6.12).
+                let why = "the delivery-tag is that of another delivery which is not settled";
+                self.end_link(now, transfer.link, &error(AmqpError::NotAllowed, why));
+                return Ok(());
+            }
+            Err(NotNew::Answered(answer) | NotNew::Repeated(answer)) => {
                 self.answer_publication(now, &waiting, answer);
                 return Ok(());
             }
-            Err(None) => {
-                self.end_link(
-                    now,
-                    transfer.link,
-                    &error(LinkError::Stolen, "the link goes on over another connection"),
-                );
+            Err(NotNew::Stolen) => {
+                let why = "the link goes on over another connection";
+                self.end_link(now, transfer.link, &error(LinkError::Stolen, why));
                 return Ok(());
             }
         };
@@ -254,16 +267,16 @@ impl Side {
         }
     }
 
-    /// The right to publish under a tag, if there is one. Otherwise what to answer instead; none: the link is another
-    /// connection's.
-    fn slot<'a>(&self, context: &Context, waiting: &'a Waiting) -> Result<Option<Slot<'a>>, Option<Taken>> {
+    /// The right to publish under a tag, if there is one.
+    fn slot<'a>(&self, context: &Context, waiting: &'a Waiting) -> Result<Option<Slot<'a>>, NotNew> {
         let Some((name, tag)) = &waiting.tag else { return Ok(None) };
         match context.broker.admit(name, tag, self.origin) {
             Admission::New(slot) => Ok(Some(slot)),
             // Its publisher has not heard of it.
-            Admission::Known(after) => Err(Some(Taken::Yes(after, Routed::Matched))),
-            Admission::Full(refusal) => Err(Some(Taken::No(refusal))),
-            Admission::Stolen => Err(None),
+            Admission::Known(after) => Err(NotNew::Answered(Taken::Yes(after, Routed::Matched))),
+            Admission::Repeated(after) => Err(NotNew::Repeated(Taken::Yes(after, Routed::Matched))),
+            Admission::Full(refusal) => Err(NotNew::Answered(Taken::No(refusal))),
+            Admission::Stolen => Err(NotNew::Stolen),
         }
     }
 
@@ -290,7 +303,7 @@ impl Side {
             Ok(slot) => slot,
             Err(answer) => {
                 context.broker.give_up(&mut self.publisher);
-                if let Some(answer) = answer {
+                if let NotNew::Answered(answer) | NotNew::Repeated(answer) = answer {
                     self.answer_publication(now, &waiting, answer);
                 }
                 return;
