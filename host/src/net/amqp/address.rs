@@ -18,9 +18,10 @@ const PUBLISHING_BYTES: usize = 128;
 
 /// What an address means: clients of Azure's name a node by its whole URL, `amqps://HOST/queues/NAME`.
 pub fn node(address: &str) -> &str {
-    let Some(rest) = ["amqp://", "amqps://"].into_iter().find_map(|scheme| address.strip_prefix(scheme)) else {
+    let (scheme, rest) = address.split_once("://").unwrap_or_default();
+    if !["amqp", "amqps"].into_iter().any(|own| scheme.eq_ignore_ascii_case(own)) {
         return address;
-    };
+    }
     let path = &rest[rest.find('/').unwrap_or(rest.len())..];
     let is_own = [QUEUES, EXCHANGES, TEMPORARY].into_iter().any(|own| path.starts_with(own));
     if is_own { path } else { path.strip_prefix('/').unwrap_or(path) }
@@ -207,6 +208,7 @@ pub fn publishing(identity: Option<&str>, container: &str, link: &str) -> Box<st
 mod tests {
     use super::{node, publishing};
 
+    /// RFC 3986, 3.1: schemes are written in either case.
     #[test]
     fn a_url_means_the_node_that_its_path_names() {
         for (address, means) in [
@@ -220,6 +222,8 @@ mod tests {
             ("amqps://host/$management", "$management"),
             ("amqps://host/$mqtt.to.c.publish", "$mqtt.to.c.publish"),
             ("amqps://host/queue/x", "queue/x"),
+            ("AMQPS://Host/queues/x", "/queues/x"),
+            ("Amqp://host/home", "home"),
             ("amqps://host", ""),
             ("home/amqp://x", "home/amqp://x"),
             ("/queues/x", "/queues/x"),
