@@ -8,7 +8,7 @@ use super::route::Route;
 use super::worker::Worker;
 use super::{Answer, Broker, Outlet};
 use crate::client::Client;
-use crate::message::{Guarantee, Message, Time};
+use crate::message::{Guarantee, Message, Refusal, RefusalKind, Time};
 use crate::wasm::{Chain, stand_back};
 use parking_lot::Mutex;
 use std::sync::{Arc, OnceLock};
@@ -20,8 +20,28 @@ pub struct Detour {
     route: Arc<Route>,
     /// The plan that the message began with.
     chain: Arc<Chain>,
+    answer: Owed,
+}
+
+/// The answer that a publisher waits for: where nobody gives it, its message is refused.
+struct Owed {
     outlet: Arc<dyn Outlet>,
     said: Said,
+}
+
+impl Owed {
+    fn give(self, decision: Decision) {
+        *self.said.lock() = Some(decision);
+    }
+}
+
+impl Drop for Owed {
+    fn drop(&mut self) {
+        self.said.lock().get_or_insert_with(|| {
+            Decision::Refused(Refusal::new(RefusalKind::Unavailable, "nobody could ask the modules about it"))
+        });
+        self.outlet.wake();
+    }
 }
 
 /// What the modules said, once they did.
@@ -77,16 +97,16 @@ impl Broker {
             attachment.mailbox.lock().seen.remove(&publication.handle);
         }
         let said = Said::default();
-        let (chain, outlet) = (worker.chain.clone(), link.outlet.clone());
+        let answer = Owed { outlet: link.outlet.clone(), said: said.clone() };
         self.metrics.publications_aside_total.add(1);
-        take(Detour { client: client.clone(), message, route, chain, outlet, said: said.clone() });
+        take(Detour { client: client.clone(), message, route, chain: worker.chain.clone(), answer });
         link.parked = Some(Parked::Elsewhere(Box::new(Awaited { publication, said })));
         Answer::Parked
     }
 
     /// Asks the modules, on a thread that has the time, and wakes the publisher.
     pub fn go_round(&self, worker: &mut Worker, now: Time, detour: Detour) {
-        let Detour { client, message, route, chain, outlet, said } = detour;
+        let Detour { client, message, route, chain, answer } = detour;
         worker.refresh_for(self, &client.id);
         worker.chain = chain;
         let decision = match self.judge(worker, now, &client, message, route) {
@@ -97,8 +117,7 @@ impl Broker {
             refused => refused,
         };
         worker.flush(self, now);
-        *said.lock() = Some(decision);
-        outlet.wake();
+        answer.give(decision);
     }
 
     /// Goes on with a publication, if the modules have said what becomes of it.
@@ -111,9 +130,75 @@ impl Broker {
             }
             Some(Decision::Refused(refusal)) => self.refuse(worker, link, refusal, awaited.publication),
             Some(Decision::Go(decided, _)) => {
-                let waiting = Waiting::new(decided, awaited.publication);
+                // It has not waited for room yet.
+                let waiting = Waiting::new(decided, Publication { since: now, ..awaited.publication });
                 self.try_again(worker, link, now, waiting)
             }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::{Hall, Peer, hall};
+    use super::*;
+    use crate::broker::Limits;
+    use crate::dialogue::Event;
+    use crate::message::Envelope;
+    use crate::topic::Topic;
+    use std::sync::mpsc::{Receiver, channel};
+
+    const LEAST: Guarantee = Guarantee::AtLeastOnce;
+
+    /// A hall whose slow messages come out at the other end.
+    fn with_detours(limits: Limits) -> (Hall, Receiver<Detour>) {
+        let hall = hall(limits);
+        let (give, take) = channel();
+        hall.broker.on_detour(Box::new(move |detour| give.send(detour).unwrap()));
+        (hall, take)
+    }
+
+    /// Publishes to `a` as if modules took long.
+    fn publish_aside(hall: &mut Hall, peer: &mut Peer, handle: u16) {
+        let topic = Topic::new("a", &Default::default()).unwrap();
+        let route = hall.broker.route_of(&mut hall.worker, &topic);
+        let envelope = Envelope { topic, guarantee: LEAST, retain: false, expires: None, properties: None, hops: 0 };
+        let publication = Publication { guarantee: LEAST, handle, since: hall.now };
+        let message = (Message::new(envelope, 0, b"x"), route);
+        let answer = hall.broker.send_round(&mut hall.worker, &mut peer.link, message, publication);
+        assert!(matches!(answer, Answer::Parked));
+    }
+
+    fn is_refused(answer: &Answer) -> bool {
+        matches!(answer, Answer::Say(_, Event::Published { outcome: Err(_), .. }))
+    }
+
+    #[test]
+    fn a_message_that_nobody_answers_about_is_refused() {
+        let (mut hall, taken) = with_detours(Limits::default());
+        let (mut publisher, _) = hall.attach("p", true, 0, 10);
+        publish_aside(&mut hall, &mut publisher, 1);
+        drop(taken.recv().unwrap());
+        assert_eq!(publisher.probe.wakes.load(std::sync::atomic::Ordering::Relaxed), 1);
+        let answer = hall.broker.resume(&mut hall.worker, &mut publisher.link, hall.now);
+        assert!(is_refused(&answer), "{answer:?}");
+    }
+
+    #[test]
+    fn the_time_that_modules_took_is_no_time_of_a_wait_for_room() {
+        let limits = Limits { queue_messages_max: 1, publisher_wait_milliseconds_max: 10_000, ..Default::default() };
+        let (mut hall, taken) = with_detours(limits);
+        let (mut subscriber, _) = hall.attach("s", true, 0, 1);
+        hall.subscribe(&mut subscriber, "a", LEAST);
+        let (mut publisher, _) = hall.attach("p", true, 0, 10);
+        hall.publish(&mut publisher, "a", LEAST, 1, b"x");
+        publish_aside(&mut hall, &mut publisher, 2);
+        for (seconds, refused) in [(11, false), (9, false), (2, true)] {
+            hall.now = hall.now.plus_seconds(seconds);
+            let detours: Vec<Detour> = taken.try_iter().collect();
+            detours.into_iter().for_each(|detour| hall.broker.go_round(&mut hall.worker, hall.now, detour));
+            let answer = hall.broker.resume(&mut hall.worker, &mut publisher.link, hall.now);
+            assert_eq!(is_refused(&answer), refused, "{seconds}: {answer:?}");
         }
     }
 }

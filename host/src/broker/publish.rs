@@ -62,7 +62,7 @@ pub(super) struct Publication {
     pub guarantee: Guarantee,
     /// 0: its publisher names it in another way.
     pub handle: Handle,
-    /// When it came.
+    /// When it came, or came back from modules that took long.
     pub since: Time,
 }
 

@@ -3,6 +3,7 @@
 use super::Clock;
 use crate::broker::{Broker, Detour, detour_worker};
 use parking_lot::Mutex;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::mpsc::{Sender, channel};
 use std::thread::JoinHandle;
@@ -25,9 +26,14 @@ impl Detours {
                 let next = || take.lock().recv().ok().flatten();
                 // Made when it is first needed: most brokers have no such module.
                 let mut worker = None;
+                let mut ask = |detour| {
+                    // After a panic nobody knows what state the one at hand is in.
+                    let mut asks = worker.take().unwrap_or_else(|| detour_worker(&broker));
+                    broker.go_round(&mut asks, clock.now(), detour);
+                    worker = Some(asks);
+                };
                 while let Some(detour) = next() {
-                    let worker = worker.get_or_insert_with(|| detour_worker(&broker));
-                    broker.go_round(worker, clock.now(), detour);
+                    survive(|| ask(detour));
                 }
             };
             let thread = std::thread::Builder::new().name(format!("slow-modules-{number}")).spawn(body);
@@ -50,5 +56,28 @@ impl Detours {
             // A panic in it was printed; there is nothing more to do about it.
             let _ = thread.join();
         }
+    }
+}
+
+/// A panic, which was printed, costs what it was about and not the thread.
+fn survive(act: impl FnOnce()) {
+    let _ = catch_unwind(AssertUnwindSafe(act));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The publisher of that message hears a refusal, as the message is dropped.
+    #[test]
+    fn a_thread_that_panics_over_one_message_goes_on_with_the_next() {
+        let mut done = Vec::new();
+        for number in 0..3 {
+            survive(|| {
+                assert_ne!(number, 1, "as it was asked to");
+                done.push(number);
+            });
+        }
+        assert_eq!(done, [0, 2]);
     }
 }
