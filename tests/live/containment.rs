@@ -1,6 +1,10 @@
 //! A module that loops, one that traps and one that eats memory cost their own messages and nobody else's.
 
-use crate::harness::{Broker, Publish, V5, V311, connect, guests};
+use crate::harness::property;
+use crate::harness::{
+    Broker, Client, Packet, Properties, Property, Publish, Subscription, V5, V311, Version, Will, connect, guests,
+    writer,
+};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 const HOSTILE: [(&str, &str); 3] = [("loops-forever", "deadline"), ("traps", "trapped"), ("eats-memory", "memory")];
@@ -120,9 +124,7 @@ fn metrics_and_log_say_which_module_failed() {
 fn others_have_their_turn_between_calls_that_take_long() {
     let Some(broker) = Broker::start_with(|config| config.workers = 1) else { return };
     let (admin, at) = (broker.admin(), broker.address());
-    let config = "%7B%22mode%22%3A%22dawdles%22%7D";
-    let path = format!("/api/v1/modules/hostile?on_failure=bypass&config={config}");
-    admin.deploy(&path, &guests::component("hostile")).expect(200);
+    admin.deploy(DAWDLES, &guests::component("hostile")).expect(200);
     let mut client = connect(V5).at(at).open();
     client.subscribe("good/#", 1);
     for dawdler in [V5, V311] {
@@ -139,15 +141,16 @@ fn others_have_their_turn_between_calls_that_take_long() {
     }
 }
 
+/// A module that takes 3 ms over each message that is not `good`.
+const DAWDLES: &str = "/api/v1/modules/hostile?on_failure=bypass&config=%7B%22mode%22%3A%22dawdles%22%7D";
+
 /// A module that takes long is asked on threads of its own. What one publisher sends keeps its order all the same, exactly-once
 /// messages come once, and what is sent last before a goodbye comes too.
 #[test]
 fn what_waits_for_a_slow_module_comes_once_and_in_order() {
     let Some(broker) = Broker::start() else { return };
     let (admin, at) = (broker.admin(), broker.address());
-    let config = "%7B%22mode%22%3A%22dawdles%22%7D";
-    let path = format!("/api/v1/modules/hostile?on_failure=bypass&config={config}");
-    admin.deploy(&path, &guests::component("hostile")).expect(200);
+    admin.deploy(DAWDLES, &guests::component("hostile")).expect(200);
     let mut client = connect(V5).at(at).open();
     client.subscribe("bad/#", 2);
     for version in [V5, V311] {
@@ -175,4 +178,79 @@ fn what_waits_for_a_slow_module_comes_once_and_in_order() {
         metrics.text().lines().find(|line| line.starts_with("pliant_publications_aside_total")).map(str::to_owned);
     let aside: f64 = line.and_then(|line| line.split(' ').next_back()?.parse().ok()).unwrap_or_default();
     assert!(aside > 60.0, "{aside}");
+}
+
+/// A client's messages to `topic`, and its goodbye.
+fn messages_and_goodbye(version: Version, topic: &str, count: u16, qos: u8) -> Vec<u8> {
+    let publish = |n: u16| writer::publish(version, &Publish::new(topic, n.to_string(), qos).id(n + 1));
+    (0..count).flat_map(publish).chain(writer::disconnect(version, 0, &Properties::default())).collect()
+}
+
+/// [MQTT-3.14.4-3], [MQTT-3.1.2-10]: also where the client is back, or cannot be written to any more, before modules have answered
+/// about what it sent before its goodbye.
+#[test]
+fn what_waits_for_a_slow_module_comes_before_the_end_of_its_connection() {
+    let Some(broker) = Broker::start() else { return };
+    let at = broker.address();
+    broker.admin().deploy(DAWDLES, &guests::component("hostile")).expect(200);
+    let mut watcher = connect(V5).at(at).open();
+    watcher.subscribe("bad/#", 0);
+    watcher.subscribe("will", 0);
+    let mut warm = connect(V5).at(at).open();
+    for _ in 0..8 {
+        warm.say("bad/x", "warm", 1);
+        watcher.expect("bad/x", "warm", 0);
+    }
+    for version in [V5, V311] {
+        for (qos, is_back) in [(0, true), (1, true), (2, true), (1, false)] {
+            let connects = || connect(version).at(at).id("hasty").will(Will::new("will", "never"));
+            let mut hasty = connects().open();
+            // What it was sent and has not read makes its end a reset.
+            hasty.send(
+                &[
+                    writer::subscribe(version, 1, &Properties::default(), &[Subscription::new("bad/x", 0)]),
+                    messages_and_goodbye(version, "bad/x", 20, qos),
+                ]
+                .concat(),
+            );
+            let again = is_back.then(|| connects().open());
+            drop(hasty);
+            for number in 0..20 {
+                watcher.expect("bad/x", &number.to_string(), 0);
+            }
+            again.inspect(|_| ()).into_iter().for_each(Client::disconnect);
+            watcher.expect_nothing();
+        }
+    }
+}
+
+/// The same of a message that waits for room in somebody's queue: it is taken when there is room soon. If there is none its client
+/// comes in all the same, and its goodbye counts.
+#[test]
+fn what_waits_for_room_holds_up_neither_a_goodbye_nor_who_comes_back() {
+    let Some(broker) = Broker::start_with(|config| config.broker.queue_messages_max = 2) else { return };
+    let at = broker.address();
+    let mut watcher = connect(V5).at(at).open();
+    watcher.subscribe("will", 0);
+    for version in [V5, V311] {
+        for has_room in [true, false] {
+            let mut slow = connect(V5).at(at).with(Property::Two(property::RECEIVE_MAXIMUM, 1)).open();
+            slow.subscribe("full", 1);
+            let connects = || connect(version).at(at).id("hasty").will(Will::new("will", "never"));
+            let mut hasty = connects().open();
+            hasty.send(&messages_and_goodbye(version, "full", 5, 1));
+            let first = slow.delivery();
+            let mut again = connects().sent();
+            if has_room {
+                slow.ack(0x40, first.id);
+                for number in 1..5 {
+                    slow.expect("full", &number.to_string(), 1);
+                }
+            }
+            again.wait_for("CONNACK", |packet| matches!(packet, Packet::Connack(_)).then_some(()));
+            again.disconnect();
+            slow.disconnect();
+            watcher.expect_nothing();
+        }
+    }
 }

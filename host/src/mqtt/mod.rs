@@ -33,4 +33,5 @@ pub use connection::{Action, Inbound, Step};
 pub use limits::Limits;
 pub use outbound::{Outbound, Outcome, Written};
 pub use packet::Version;
+pub use packet::header::find_goodbye;
 pub use violation::Violation;

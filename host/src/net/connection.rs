@@ -27,8 +27,6 @@ use tokio::time::{Instant, Sleep};
 
 /// How often a connection looks whether the disk has caught up.
 const DISK_RETRY: Duration = Duration::from_millis(20);
-/// How often a connection that is to end reads on, for what its client had sent.
-const READS_ON_MAX: usize = 64;
 /// A deadline that is noticed so much later shows that this process did not run meanwhile.
 const LATE_MILLISECONDS: u64 = 250;
 /// How often a connection looks at its socket then: the runtime gets to 1,024 of them each time.
@@ -68,7 +66,7 @@ pub struct Connection {
 }
 
 /// Why the task runs.
-enum Turn {
+pub(super) enum Turn {
     Bytes(usize),
     EndOfFile,
     Fault,
@@ -219,7 +217,7 @@ impl Connection {
         self.poll_timer(task)
     }
 
-    fn poll_socket(&mut self, task: &mut TaskContext<'_>) -> Poll<Turn> {
+    pub(super) fn poll_socket(&mut self, task: &mut TaskContext<'_>) -> Poll<Turn> {
         let context = self.context.clone();
         let mut buffer = context.read_buffer.borrow_mut();
         let mut into = ReadBuf::new(&mut buffer);
@@ -314,15 +312,13 @@ impl Connection {
     async fn signal(&mut self, now: Time) -> Result<(), End> {
         let signals = self.outlet.signals();
         if signals.broken {
-            // The system still has what the client had sent before, its goodbye perhaps (MQTT-3.14.4-3).
-            Box::pin(self.read_on(now)).await?;
-            return Err(End::Lost);
+            return Err(Box::pin(self.last_words()).await);
         }
         if let Some(why) = signals.close {
             return Err(End::Closed(why));
         }
         if signals.make_way {
-            Box::pin(self.make_way(now)).await?;
+            Box::pin(self.make_way()).await?;
         }
         if signals.wake && matches!(self.machine, Machine::Amqp(_)) {
             self.amqp_woken(now)?;
@@ -374,42 +370,6 @@ impl Connection {
         Err(End::Silent)
     }
 
-    /// Somebody comes with the same client id: what this client had sent before that counts, its goodbye above all.
-    async fn make_way(&mut self, now: Time) -> Result<(), End> {
-        self.way = self.outlet.waiting_for_way();
-        self.read_on(now).await?;
-        self.way.clear();
-        Ok(())
-    }
-
-    /// Works off what the client has sent so far.
-    async fn read_on(&mut self, now: Time) -> Result<(), End> {
-        let mut found = true;
-        for _ in 0..READS_ON_MAX {
-            // The runtime looks at the socket before it comes back here; what was read made room for more.
-            tokio::task::yield_now().await;
-            self.context.begin_turn(now);
-            if !self.reads() || self.fault.is_some() {
-                break;
-            }
-            if self.held_back {
-                self.go_on(now)?;
-                found = true;
-                continue;
-            }
-            match poll_fn(|task| Poll::Ready(self.poll_socket(task))).await {
-                Poll::Ready(Turn::Bytes(count)) => {
-                    self.bytes(now, count)?;
-                    found = true;
-                }
-                Poll::Ready(_) => return Err(End::Lost),
-                Poll::Pending if found => found = false,
-                Poll::Pending => break,
-            }
-        }
-        Ok(())
-    }
-
     /// An AMQP connection has to look at what it waits for.
     pub(super) fn amqp_woken(&mut self, now: Time) -> Result<(), End> {
         self.held_back |= !self.reads() && !self.partial.is_empty();
@@ -424,7 +384,7 @@ impl Connection {
     }
 
     /// Works off what was read before nothing more was to be read.
-    fn go_on(&mut self, now: Time) -> Result<(), End> {
+    pub(super) fn go_on(&mut self, now: Time) -> Result<(), End> {
         if !self.held_back || !self.reads() {
             return Ok(());
         }

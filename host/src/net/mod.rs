@@ -18,6 +18,7 @@ mod errands;
 mod frames;
 mod gate;
 mod intake;
+mod last_words;
 mod linger;
 mod listener;
 mod machine;

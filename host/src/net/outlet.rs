@@ -18,6 +18,7 @@ use std::cell::RefCell;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::task::{Context as TaskContext, Poll};
 
 /// Somebody came to write while another one did.
 const AGAIN: u8 = 1;
@@ -162,6 +163,15 @@ impl Outlet {
     /// has failed.
     pub fn is_congested(&self) -> bool {
         self.flags.load(Ordering::Relaxed) & (CONGESTED | BROKEN) == CONGESTED
+    }
+
+    /// Waits for a signal that comes anew: that writing failed stays.
+    pub fn poll_woken(&self, task: &TaskContext<'_>) -> Poll<()> {
+        self.waker.register(task.waker());
+        match self.flags.load(Ordering::Acquire) & (WAKE | CLOSE | MAKE_WAY) {
+            0 => Poll::Pending,
+            _ => Poll::Ready(()),
+        }
     }
 
     /// Takes the signals.

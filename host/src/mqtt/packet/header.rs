@@ -45,6 +45,18 @@ fn read_long(bytes: &[u8]) -> Result<Option<Header>, Violation> {
     if bytes.len() >= 5 { Err(Violation::LengthTooLong) } else { Ok(None) }
 }
 
+/// Where a DISCONNECT begins, among whole packets or behind them.
+pub fn find_goodbye(bytes: &[u8]) -> Option<usize> {
+    let mut at = 0;
+    while let Some(first) = bytes.get(at) {
+        if first >> 4 == kind::DISCONNECT {
+            return Some(at);
+        }
+        at += read(&bytes[at..]).ok()??.total();
+    }
+    None
+}
+
 /// Checks the first byte of a packet after CONNECT: type and flags (MQTT-2.1.3-1). Known before the length is, so that
 /// nothing is read on behalf of a packet that cannot be.
 ///
@@ -74,6 +86,21 @@ pub fn check_first(first: u8, version: Version) -> Result<(), Violation> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_goodbye_is_found_where_a_packet_begins_and_nowhere_else() {
+        for (bytes, at) in [
+            (&[0xE0, 0][..], Some(0)),
+            (&[0x30, 3, 0xE0, 0, 0, 0xE0, 2, 0, 0], Some(5)),
+            (&[0x30, 3, 0xE0, 0, 0], None),
+            (&[0x30, 0x83], None),
+            (&[0x30, 9, 0xE0, 0], None),
+            (&[0x30, 0x80, 0x80, 0x80, 0x80, 0xE0], None),
+            (&[], None),
+        ] {
+            assert_eq!(find_goodbye(bytes), at, "{bytes:02X?}");
+        }
+    }
 
     #[test]
     fn remaining_lengths_are_read() {
