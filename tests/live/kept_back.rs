@@ -1,5 +1,7 @@
 //! What was acknowledged stays where it is while a module fails on its way out, and comes when the module works again or is gone.
 
+use crate::amqp::{link::Terms, peer::Peer, raw};
+use crate::doors::rig::until;
 use crate::harness::{Admin, Broker, Client, Publish, V5, connect, guests};
 use fe2o3_amqp::connection::ConnectionHandle;
 use fe2o3_amqp::session::SessionHandle;
@@ -223,4 +225,27 @@ fn what_is_accepted_over_amqp_comes_when_it_can_be_translated() {
         let outcome = sender.send(durable("good")).await.expect("an outcome");
         assert!(matches!(outcome, Outcome::Rejected(_)), "{outcome:?}");
     });
+}
+
+/// What a module keeps from a receiver of a queue it keeps as long as it is asked.
+#[test]
+fn what_was_withheld_from_a_receiver_of_a_queue_comes_once_the_module_is_gone() {
+    let Some(broker) = Broker::start() else { return };
+    let admin = broker.admin();
+    let path = "/api/v1/modules/beside?config=%7B%22filters%22:%5B%22/queues/%23%22%5D%7D";
+    admin.deploy(path, &guests::component("beside")).expect(200);
+    let mut blind = Peer::of(broker.at("amqp"), "blind");
+    blind.receiver("in", 0, &Terms { node: Some(raw::source("/queues/w")), ..Terms::default() });
+    let mut publisher = connect(V5).at(broker.address()).open();
+    for text in ["one", "two"] {
+        publisher.say("/queues/w", text, 1);
+    }
+    let asked = || {
+        let info = admin.get("/api/v1/modules/beside").expect(200).json();
+        let figures = info["figures"].as_array().unwrap().clone();
+        figures.iter().any(|one| one["hook"] == "delivery.on-deliver" && one["calls"].as_u64() >= Some(2))
+    };
+    until("modules were asked", asked);
+    admin.delete("/api/v1/modules/beside").expect(200);
+    assert_eq!([blind.delivery().text(), blind.delivery().text()], ["one", "two"]);
 }

@@ -7,11 +7,12 @@
 use super::Attachment;
 use super::handout::{Drained, Terms};
 use super::mailbox::{Mailbox, Outlet, State};
+use super::pause::Pause;
 use super::queued::{NOT_SUBMITTED, Queued};
 use crate::client::Client;
 use crate::dialogue::{Closed, Consignment, Disposal, Notes, Predicate};
 use crate::message::{FormMissing, Guarantee, Message, Time};
-use crate::store::{Change, MailboxId, Sequence};
+use crate::store::{Change, MailboxId};
 use parking_lot::Mutex;
 use smallvec::SmallVec;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -59,17 +60,22 @@ pub struct Consumer {
     pub resumes_only: bool,
     /// Of a queue: under this generation of delivery modules it may have what is in it.
     pub permitted: u64,
+    /// Of a queue: modules have failed on what is next for it.
+    pub pause: Option<Pause>,
 }
 
 impl Consumer {
     /// One that takes whatever is next.
     pub fn new(number: u64, client: Arc<Client>, name: Box<str>, outlet: Arc<dyn Outlet>, origin: u64) -> Self {
-        let (browses, predicate, seen_to, resumes_only, permitted) = (false, None, 0, false, 0);
-        Self { number, client, name, outlet, origin, browses, predicate, seen_to, resumes_only, permitted }
+        let (browses, predicate, seen_to, resumes_only, permitted, pause) = (false, None, 0, false, 0, None);
+        Self { number, client, name, outlet, origin, browses, predicate, seen_to, resumes_only, permitted, pause }
     }
 
     /// Whether what is in its mailbox may go to it. Of a queue, which is nobody's, it is asked for each consumer.
-    fn is_permitted(&self, owner: &Client, generation: u64) -> bool {
+    fn is_permitted(&mut self, owner: &Client, generation: u64) -> bool {
+        if generation == 0 {
+            self.permit(0);
+        }
         generation == 0 || self.permitted == generation || !super::queues::is_queue(owner)
     }
 
@@ -78,11 +84,18 @@ impl Consumer {
         !self.browses && self.predicate.is_none()
     }
 
+    /// Under this generation of delivery modules it may have what is in its queue. What others kept from it, it looks at anew.
+    pub fn permit(&mut self, generation: u64) {
+        if std::mem::replace(&mut self.permitted, generation) != generation && !self.browses {
+            self.seen_to = 0;
+        }
+    }
+
     /// Whether an entry is none of its business, promised to `holder`.
-    fn passes_over(&self, queued: &Queued, holder: Option<u64>) -> bool {
+    fn passes_over(&self, queued: &Queued, holder: Option<u64>, generation: u64) -> bool {
         let is_for_another = holder.is_some_and(|holder| holder != self.number) && !self.browses;
         let is_new = self.resumes_only && holder.is_none();
-        is_for_another || is_new || queued.is_not_for(self.number)
+        is_for_another || is_new || queued.is_not_for(self.number, generation)
     }
 }
 
@@ -93,7 +106,7 @@ impl State {
     }
 
     /// Where in the queue a receiver begins to look: all before that it has seen, or it is for others.
-    pub fn begins_at(&self, consumer: u64) -> usize {
+    pub fn begins_at(&self, consumer: u64, generation: u64) -> usize {
         let Some(consumer) = self.consumers.iter().find(|one| one.number == consumer) else { return 0 };
         // It need not be told so by each entry of a long queue.
         if consumer.resumes_only && !self.promised.values().any(|holder| *holder == consumer.number) {
@@ -101,8 +114,13 @@ impl State {
         }
         let start = self.seen_by(consumer);
         let holder = |queued: &Queued| self.promised.get(&queued.number).copied();
-        let passed = |queued: &&Queued| consumer.passes_over(queued, holder(queued));
+        let passed = |queued: &&Queued| consumer.passes_over(queued, holder(queued), generation);
         start + self.queue.range(start..).take_while(passed).count()
+    }
+
+    /// A receiver that may have this entry, beside those that only look.
+    pub fn taker_of(&self, queued: &Queued, generation: u64) -> Option<&Consumer> {
+        self.consumers.iter().find(|one| !one.browses && !queued.is_not_for(one.number, generation))
     }
 
     /// The numbers of all who are there.
@@ -142,6 +160,8 @@ pub struct Handling {
     pub failures: u32,
     /// Consumers that are not to get it again.
     pub not_for: SmallVec<[u64; 2]>,
+    /// Consumers from whom modules keep it, under this generation of them.
+    pub withheld: (u64, SmallVec<[u64; 2]>),
     /// Members of its share for which it is too large.
     pub too_large_for: SmallVec<[MailboxId; 2]>,
     /// What they wrote on it, one after the other.
@@ -297,7 +317,7 @@ impl Mailbox {
         if state.awaited <= committed {
             state.awaited = 0;
         }
-        let is_paused = state.is_paused(delivery, now);
+        let is_paused = state.is_paused_for(consumer, delivery, now);
         if !state.consumers[at].is_permitted(&state.client, delivery) {
             // Its own thread asks whether it is.
             drained.goes_on = (!is_paused).then(|| state.consumers[at].outlet.clone());
@@ -305,7 +325,7 @@ impl Mailbox {
         }
         let mut looks = Looks(LOOKS);
         loop {
-            let next = self.next_for(state, at, committed, &mut looks, &mut drained);
+            let next = self.next_for(state, at, terms, &mut looks, &mut drained);
             let Some(Next { mut queued, replayed, tested, holder }) = next else { break };
             if queued.is_expired(now) {
                 self.expire(&queued, tell_lost, &mut drained);
@@ -350,7 +370,7 @@ impl Mailbox {
             let take = sink(consignment(&queued, message));
             if take == Take::Not {
                 drained.oversize += 1;
-                self.leave_to_others(state, at, queued, replayed, &mut drained);
+                self.leave_to_others(state, (at, delivery), queued, replayed, &mut drained);
                 if drained.ends.is_some() {
                     break;
                 }
@@ -382,15 +402,21 @@ impl Mailbox {
 
     /// An entry is longer than a consumer takes (2.7.3). It was promised to its publisher, and stays for others; where there is
     /// none, and nobody but receivers of this kind will come, its link ends.
-    fn leave_to_others(&self, state: &mut State, at: usize, mut queued: Queued, replayed: bool, drained: &mut Drained) {
+    fn leave_to_others(
+        &self,
+        state: &mut State,
+        (at, generation): (usize, u64),
+        mut queued: Queued,
+        replayed: bool,
+        drained: &mut Drained,
+    ) {
         let consumer = &state.consumers[at];
         // For a client of MQTT it counts as delivered (MQTT-3.1.2-25); what is retained is no entry.
         if self.is_session() || replayed {
             return queued.forget(self.id, &mut drained.changes);
         }
         queued.leave_to_others(consumer.number, &state.consumers_there());
-        let takes = |other: &&Consumer| !other.browses && !queued.is_not_for(other.number);
-        match state.consumers.iter().find(takes) {
+        match state.taker_of(&queued, generation) {
             Some(other) => drained.unblocked.push(other.outlet.clone()),
             None if super::queues::is_queue(&state.client) => {}
             None => drained.ends = Some(consumer.outlet.clone()),
@@ -425,7 +451,7 @@ impl Mailbox {
         &self,
         state: &mut State,
         at: usize,
-        committed: Sequence,
+        terms: Terms,
         looks: &mut Looks,
         drained: &mut Drained,
     ) -> Option<Next> {
@@ -440,8 +466,11 @@ impl Mailbox {
             drained.wants_replay = true;
             return None;
         }
-        let (from, tested) = self.first_for(state, at, committed, looks, drained)?;
-        let queued = state.queue.remove(from)?;
+        let (from, tested) = self.first_for(state, at, terms, looks, drained)?;
+        let mut queued = state.queue.remove(from)?;
+        if terms.delivery == 0 {
+            queued.forget_answer();
+        }
         let holder = state.promised.remove(&queued.number);
         self.count(&queued, false);
         Some(Next { queued, replayed: false, tested, holder })
@@ -459,10 +488,11 @@ impl Mailbox {
         &self,
         state: &mut State,
         at: usize,
-        committed: Sequence,
+        terms: Terms,
         looks: &mut Looks,
         drained: &mut Drained,
     ) -> Option<(usize, bool)> {
+        let Terms { committed, delivery, .. } = terms;
         let consumer = &state.consumers[at];
         let start = state.seen_by(consumer);
         // What it has seen and does not want may be in the store again: that is no gap to it.
@@ -480,7 +510,7 @@ impl Mailbox {
                 }
                 return None;
             }
-            if consumer.passes_over(queued, state.promised.get(&queued.number).copied()) {
+            if consumer.passes_over(queued, state.promised.get(&queued.number).copied(), delivery) {
                 continue;
             }
             let Some(predicate) = &consumer.predicate else { return Some((place, true)) };

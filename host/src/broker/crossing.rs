@@ -102,7 +102,7 @@ impl Broker {
             let missing = |message: &&Message| matches!(message.in_form(bare), Err(FormMissing::NotYet));
             let under_way = state.window.unsent().take(PAGE).map(|flight| flight.queued.content());
             let mut found: Vec<Message> = under_way.filter(missing).cloned().collect();
-            let queue = state.queue.range(state.begins_at(receiver)..);
+            let queue = state.queue.range(state.begins_at(receiver, chain.delivery_generation())..);
             let waiting = state.replayed.iter().chain(queue).chain(&state.express);
             found.extend(waiting.take(PAGE).map(Queued::content).filter(missing).cloned());
             found
@@ -115,13 +115,13 @@ impl Broker {
             if !matches!(message.in_form(bare), Err(FormMissing::NotYet)) {
                 continue;
             }
-            if self.is_given_up(&chain, mailbox, &message, now) {
+            if self.is_given_up(&chain, mailbox, 0, &message, now) {
                 message.set_crossed(None);
                 continue;
             }
             let mut state = mailbox.lock();
             self.drop_formless(mailbox, &mut state, bare);
-            return self.pause(&chain, mailbox, &mut state, Some(message), now);
+            return self.pause(&chain, mailbox, (&mut state, 0), Some(message), now);
         }
         mailbox.lock().pause = None;
     }

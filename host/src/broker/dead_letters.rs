@@ -68,8 +68,8 @@ impl Broker {
     }
 
     /// Entries of a queue that have no form for those who receive from it: the dead letters get them. Where there are none they stay
-    /// where they are, and this receiver goes on behind them.
-    pub(super) fn set_aside(&self, now: Time, link: &Attachment, entries: Vec<Queued>) {
+    /// where they are, and this receiver goes on behind them. So it is with those on which modules `failed` for all who are there.
+    pub(super) fn set_aside(&self, now: Time, link: &Attachment, entries: Vec<Queued>, failed: bool) {
         if entries.is_empty() {
             return;
         }
@@ -85,7 +85,10 @@ impl Broker {
                 mailbox.count(&queued, true);
                 state.unburied.push_back(queued);
             } else {
-                queued.leave_to_others(link.number, &state.consumers_there());
+                // From whom modules withhold it, that is noted.
+                if !failed {
+                    queued.leave_to_others(link.number, &state.consumers_there());
+                }
                 mailbox.put_back(&mut state, queued);
             }
         }
@@ -98,11 +101,11 @@ impl Broker {
             self.store.submit(changes);
         }
         let what = if is_buried { "they go to the dead letters" } else { "they stay" };
-        tracing::warn!(
-            queue = &*queue,
-            count,
-            "entries have no form for AMQP receivers, says the module that translates: {what}"
-        );
+        let why = match failed {
+            true => "modules fail on entries for all receivers that are there",
+            false => "entries have no form for AMQP receivers, says the module that translates",
+        };
+        tracing::warn!(queue = &*queue, count, "{why}: {what}");
     }
 
     /// It waits in its own queue.

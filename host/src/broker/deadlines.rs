@@ -27,6 +27,8 @@ pub enum Due {
     Tags(Box<str>),
     /// Copies that modules failed on.
     Decision(MailboxId),
+    /// Entries of a queue that modules keep from a receiver.
+    Withheld(MailboxId),
     /// A long queue whose end the store has by then.
     Long(MailboxId),
 }
@@ -116,6 +118,11 @@ impl Deadlines {
     /// Modules are asked again about copies that they failed on.
     pub fn decision(&self, at: Time, id: MailboxId) {
         self.add(at, Due::Decision(id));
+    }
+
+    /// It is looked whether others are asked.
+    pub fn withheld(&self, at: Time, id: MailboxId) {
+        self.add(at, Due::Withheld(id));
     }
 
     /// The end of a long queue is left to the store.

@@ -53,8 +53,20 @@ enum Said {
     Leaves { instead: Option<Message>, name: Option<Arc<str>> },
     /// This receiver of a queue does not get it.
     Others,
+    /// They have failed on it for this receiver for too long, and answer about others.
+    GivenUp,
     /// Nobody gets it.
     Nobodys,
+}
+
+/// What comes of what they said.
+#[derive(Default)]
+struct Effects {
+    changes: Vec<Change>,
+    /// Entries of a queue that nobody who is there may have, as modules fail on them.
+    failed: Vec<Queued>,
+    /// Something is kept from a receiver, whom others may get it.
+    withholds: bool,
 }
 
 /// Who is about to get the copies.
@@ -68,8 +80,8 @@ struct Receiver {
 }
 
 impl Receiver {
-    fn of(state: &State, number: u64) -> Self {
-        let start = state.begins_at(number);
+    fn of(state: &State, number: u64, generation: u64) -> Self {
+        let start = state.begins_at(number, generation);
         let consumer = state.consumers.iter().find(|one| one.number == number);
         match consumer.filter(|_| queues::is_queue(&state.client)) {
             Some(one) => Self { number, client: one.client.clone(), start, copies_max: ENTRIES_A_TURN },
@@ -97,7 +109,9 @@ impl Broker {
         }
         let mut state = mailbox.lock();
         let consumes = state.consumers.iter().any(|consumer| consumer.number == attachment.number);
-        if (state.attachment != attachment.number && !consumes) || state.is_paused(generation, now) {
+        if (state.attachment != attachment.number && !consumes)
+            || state.is_paused_for(attachment.number, generation, now)
+        {
             return false;
         }
         let is_permitted =
@@ -106,7 +120,7 @@ impl Broker {
             drop(state);
             return self.permit(worker, &chain, attachment, now);
         }
-        let receiver = Receiver::of(&state, attachment.number);
+        let receiver = Receiver::of(&state, attachment.number, generation);
         let names = receiver.is_of_queue() && chain.renames_deliveries();
         let asked = undecided(&mut state, &receiver, generation, |message| {
             // What services answer is for whoever asked.
@@ -130,9 +144,11 @@ impl Broker {
                     worker.tally.dropped += 1;
                     answers.push((asked.place, Said::Nobodys, denied));
                 }
-                None if self.is_given_up(&chain, mailbox, &asked.message, now) => {
-                    self.tell_given_up(&asked.message);
-                    answers.push((asked.place, Said::Nobodys, denied));
+                None if self.is_given_up(&chain, mailbox, receiver.number, &asked.message, now) => {
+                    if !receiver.is_of_queue() {
+                        self.tell_given_up(&asked.message);
+                    }
+                    answers.push((asked.place, Said::GivenUp, denied));
                 }
                 None => {
                     failed = Some(asked.message);
@@ -141,22 +157,32 @@ impl Broker {
                 Some(said) => answers.push((asked.place, said, denied)),
             }
         }
-        let mut changes = Vec::new();
         let mut state = mailbox.lock();
+        let mut effects = Effects::default();
         if state.attachment == attachment.number || consumes {
             for (place, said, denied) in answers {
-                carry_out(mailbox, &mut state, (generation, receiver.number), place, (said, &denied), &mut changes);
+                carry_out(mailbox, &mut state, (generation, receiver.number), place, (said, &denied), &mut effects);
             }
             mailbox.note_window(&state);
         }
         if failed.is_some() {
-            self.pause(&chain, mailbox, &mut state, failed, now);
-        } else {
-            state.pause = None;
+            self.pause(&chain, mailbox, (&mut state, receiver.number), failed, now);
+        } else if let Some(pause) = state.pause_of(receiver.number) {
+            *pause = None;
         }
-        if !changes.is_empty() {
-            let after = self.store.submit(changes);
+        if effects.withholds {
+            self.watch_withheld(mailbox, &mut state, generation, now);
+        }
+        if !effects.changes.is_empty() {
+            let after = self.store.submit(effects.changes);
             state.window.abandonment_noted(after);
+        }
+        if !effects.failed.is_empty() {
+            // Meanwhile they are neither in the queue nor set aside.
+            state.untold += 1;
+            drop(state);
+            self.set_aside(now, attachment, effects.failed, true);
+            mailbox.lock().untold -= 1;
         }
         true
     }
@@ -226,7 +252,7 @@ impl Broker {
         match may {
             May::Yes => {
                 if let Some(consumer) = state.consumers.iter_mut().find(is_it) {
-                    consumer.permitted = chain.delivery_generation();
+                    consumer.permit(chain.delivery_generation());
                 }
             }
             May::No => {
@@ -234,7 +260,7 @@ impl Broker {
                 drop(state);
                 outlet.inspect(|outlet| outlet.close(may_not_consume()));
             }
-            May::NotNow => self.pause(chain, mailbox, &mut state, None, now),
+            May::NotNow => self.pause(chain, mailbox, (&mut state, attachment.number), None, now),
         }
         true
     }
@@ -260,12 +286,13 @@ fn undecided(state: &mut State, receiver: &Receiver, generation: u64, wanted: im
     for (queue, start) in queues {
         // Each queue has its share, so that none holds up another; what is cleared at the front is bounded by it, too.
         for queued in queue.iter_mut().skip(start).take(COPIES_A_TURN * 4) {
-            if queued.is_cleared_for(receiver.number, generation) || queued.is_not_for(receiver.number) {
+            if queued.is_cleared_for(receiver.number, generation) || queued.is_not_for(receiver.number, generation) {
                 continue;
             }
             if wanted(&queued.message) {
                 asked.push(Asked::new(Place::Waiting(queued.arrival), queued));
             } else {
+                queued.forget_answer();
                 (queued.cleared, queued.cleared_for, queued.instead) = (generation, 0, None);
             }
             if asked.len() >= receiver.copies_max {
@@ -282,14 +309,16 @@ fn carry_out(
     (generation, receiver): (u64, u64),
     place: Place,
     (said, denied): (Said, &[u64]),
-    changes: &mut Vec<Change>,
+    effects: &mut Effects,
 ) {
     let is_it = |queued: &Queued| matches!(place, Place::Waiting(arrival) if queued.arrival == arrival);
     // What is retained comes to the next one of those who share: none of them may be one that may not have it.
-    if matches!(said, Said::Nobodys) || (!denied.is_empty() && state.replayed.iter().any(is_it)) {
-        return withhold(mailbox, state, place, changes);
+    let is_over = matches!(said, Said::Nobodys) || (matches!(said, Said::GivenUp) && receiver == 0);
+    if is_over || (!denied.is_empty() && state.replayed.iter().any(is_it)) {
+        return withhold(mailbox, state, place, &mut effects.changes);
     }
-    let is_kept_from_some = matches!(said, Said::Others) || !denied.is_empty();
+    let is_kept_from_some = matches!(said, Said::Others | Said::GivenUp) || !denied.is_empty();
+    effects.withholds |= is_kept_from_some;
     let there = if is_kept_from_some { state.consumers_there() } else { Vec::new() };
     let queued = match place {
         Place::Flight(handle) => state.window.get(handle).map(|flight| &mut flight.queued),
@@ -301,9 +330,9 @@ fn carry_out(
     // It may have gone meanwhile.
     let Some(queued) = queued else { return };
     if let Some(handling) = queued.handling.as_mut().filter(|_| receiver == 0) {
-        handling.not_for.clear();
+        handling.withheld.1.clear();
     }
-    denied.iter().for_each(|number| queued.leave_to_others(*number, &there));
+    denied.iter().for_each(|number| queued.withhold_from(*number, generation, &there));
     match said {
         Said::Leaves { instead, name } => {
             (queued.cleared, queued.cleared_for, queued.instead) = (generation, receiver, instead);
@@ -311,9 +340,17 @@ fn carry_out(
                 queued.name = name;
             }
         }
-        Said::Others | Said::Nobodys => {
-            queued.leave_to_others(receiver, &there);
+        Said::Others => queued.withhold_from(receiver, generation, &there),
+        Said::GivenUp => {
+            queued.withhold_from(receiver, generation, &there);
+            let untaken = |queued: &Queued| is_it(queued) && state.taker_of(queued, generation).is_none();
+            if let Some(queued) = state.queue.iter().position(untaken).and_then(|at| state.queue.remove(at)) {
+                mailbox.count(&queued, false);
+                effects.failed.push(queued);
+            }
         }
+        // See above.
+        Said::Nobodys => {}
     }
 }
 
@@ -337,5 +374,106 @@ fn withhold(mailbox: &Mailbox, state: &mut State, place: Place, changes: &mut Ve
     };
     if let Some(queued) = gone {
         queued.forget(mailbox.id, changes);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::queue_tests::{Consumer, dead_letters, texts};
+    use super::super::tests::{Hall, hall};
+    use super::*;
+
+    /// Modules of which these rows tell.
+    const GENERATION: u64 = 7;
+
+    fn number(of: &Consumer) -> u64 {
+        of.link.attachment().unwrap().number
+    }
+
+    /// A queue with one entry, and two receivers.
+    fn one_for_two() -> (Hall, Consumer, Consumer, Arc<Mailbox>) {
+        let mut hall = hall(Default::default());
+        let (a, b) = (hall.at_queue(false), hall.at_queue(false));
+        hall.fill(1);
+        let mailbox = a.link.attachment().unwrap().mailbox.clone();
+        (hall, a, b, mailbox)
+    }
+
+    /// Modules say this of the first entry, for a receiver and of others.
+    fn say(mailbox: &Mailbox, receiver: u64, said: Said, denied: &[u64]) -> Effects {
+        let (mut state, mut effects) = (mailbox.lock(), Effects::default());
+        let place = Place::Waiting(state.queue[0].arrival);
+        carry_out(mailbox, &mut state, (GENERATION, receiver), place, (said, denied), &mut effects);
+        assert!(effects.changes.is_empty() && effects.withholds);
+        effects
+    }
+
+    fn is_kept_from(mailbox: &Mailbox, receiver: &Consumer, generation: u64) -> bool {
+        mailbox.lock().queue[0].is_not_for(number(receiver), generation)
+    }
+
+    #[test]
+    fn what_modules_fail_on_for_one_receiver_of_a_queue_stays_for_others_and_is_a_dead_letter_without_them() {
+        let (mut hall, a, b, mailbox) = one_for_two();
+        assert!(say(&mailbox, number(&a), Said::GivenUp, &[]).failed.is_empty());
+        assert_eq!([&a, &b].map(|one| is_kept_from(&mailbox, one, GENERATION)), [true, false]);
+        let failed = say(&mailbox, number(&b), Said::GivenUp, &[]).failed;
+        assert_eq!((failed.len(), mailbox.depth()), (1, 0));
+        hall.broker.set_aside(hall.now, b.link.attachment().unwrap(), failed, true);
+        hall.broker.tick(&mut hall.worker, hall.now);
+        let letters = dead_letters(&mut hall);
+        assert_eq!(texts(&hall.consume(&letters, 9)), ["0"]);
+    }
+
+    /// What a receiver said itself, that the entry is for others, holds whatever modules say.
+    #[test]
+    fn what_modules_keep_from_a_receiver_they_keep_as_long_as_they_are_asked() {
+        let (_hall, a, b, mailbox) = one_for_two();
+        mailbox.lock().queue[0].leave_to_others(number(&b), &[number(&a), number(&b)]);
+        // For a queue, and for a subscription that is shared.
+        for (receiver, said, denied) in
+            [(number(&a), Said::Others, None), (0, Said::Leaves { instead: None, name: None }, Some(number(&a)))]
+        {
+            say(&mailbox, receiver, said, denied.as_slice());
+            for (generation, kept) in [(GENERATION, true), (GENERATION + 1, false), (0, false)] {
+                assert_eq!(is_kept_from(&mailbox, &a, generation), kept, "{generation}");
+                assert!(is_kept_from(&mailbox, &b, generation));
+            }
+        }
+    }
+
+    #[test]
+    fn a_name_that_one_receiver_of_a_queue_has_for_a_topic_is_not_told_to_the_next() {
+        let (hall, a, b, mailbox) = one_for_two();
+        let said = |generation| {
+            let mut state = mailbox.lock();
+            let entry = &mut state.queue[0];
+            (entry.cleared, entry.cleared_for, entry.name) = (GENERATION, number(&a), Some("of/a".into()));
+            entry.instead = Some(entry.message.clone());
+            if generation != 0 {
+                let receiver = Receiver::of(&state, number(&b), generation);
+                assert!(undecided(&mut state, &receiver, generation, |_| false).is_empty());
+            }
+        };
+        said(GENERATION + 1);
+        assert!(mailbox.lock().queue[0].name.is_none() && mailbox.lock().queue[0].instead.is_none());
+        // Without any module nobody is asked.
+        said(0);
+        assert_eq!(hall.consume(&b, 1)[0].name, None);
+    }
+
+    #[test]
+    fn what_modules_fail_on_for_one_receiver_of_a_queue_holds_up_no_other() {
+        let (hall, a, b, mailbox) = one_for_two();
+        let chain = hall.worker.chain.clone();
+        let is_paused =
+            |one: &Consumer| mailbox.lock().is_paused_for(number(one), chain.delivery_generation(), hall.now);
+        let mut state = mailbox.lock();
+        let message = state.queue[0].message.clone();
+        hall.broker.pause(&chain, &mailbox, (&mut state, number(&a)), Some(message.clone()), hall.now);
+        drop(state);
+        assert_eq!([&a, &b].map(is_paused), [true, false]);
+        hall.broker.pause(&chain, &mailbox, (&mut mailbox.lock(), 0), Some(message), hall.now);
+        assert_eq!([&a, &b].map(is_paused), [true, true], "what has no form has none for anybody");
     }
 }

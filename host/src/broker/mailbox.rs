@@ -154,6 +154,8 @@ pub struct State {
     pub permits: Option<Box<Permits>>,
     /// A module has failed on what is next.
     pub pause: Option<Pause>,
+    /// Of a queue: the generation of modules that keep something from a receiver; 0: none does.
+    pub withheld_under: u64,
     /// Publishers that wait for room.
     pub blocked: Blocked,
     /// Seconds it outlives its connection.
@@ -253,6 +255,7 @@ impl Mailbox {
                 subscription_bytes: 0,
                 permits: None,
                 pause: None,
+                withheld_under: 0,
                 blocked: Blocked::default(),
                 expiry_seconds,
                 detached: None,

@@ -3,6 +3,7 @@
 //! after a while: whoever sent it is not to hold up its receiver, and everybody who sends to that one, for ever.
 
 use super::Broker;
+use super::consumers::Consumer;
 use super::mailbox::{Mailbox, State};
 use crate::message::{Message, Time};
 use crate::store::MailboxId;
@@ -15,7 +16,7 @@ const ONE_MESSAGE_SECONDS: u32 = 60;
 /// How many of those.
 const OTHERS: u64 = 60;
 
-/// What holds up a mailbox.
+/// What holds up a mailbox, or one receiver of a queue.
 pub struct Pause {
     /// Of the delivery modules under which it began: under others it is over.
     generation: u64,
@@ -30,11 +31,30 @@ pub struct Pause {
 impl State {
     /// Whether modules have just failed on what is next, and are not to be asked now.
     pub fn is_paused(&self, generation: u64, now: Time) -> bool {
-        self.pause.as_ref().is_some_and(|pause| pause.generation == generation && now < pause.until)
+        self.pause.as_ref().is_some_and(|pause| pause.holds(generation, now))
+    }
+
+    /// The same for one receiver.
+    pub fn is_paused_for(&self, receiver: u64, generation: u64, now: Time) -> bool {
+        let is_it = |one: &&Consumer| one.number == receiver;
+        let own = self.consumers.iter().find(is_it).and_then(|one| one.pause.as_ref());
+        self.is_paused(generation, now) || own.is_some_and(|pause| pause.holds(generation, now))
+    }
+
+    /// The pause of a receiver of a queue, or, for 0, that of the mailbox; none: the receiver has gone.
+    pub fn pause_of(&mut self, receiver: u64) -> Option<&mut Option<Pause>> {
+        match receiver {
+            0 => Some(&mut self.pause),
+            _ => self.consumers.iter_mut().find(|one| one.number == receiver).map(|one| &mut one.pause),
+        }
     }
 }
 
 impl Pause {
+    fn holds(&self, generation: u64, now: Time) -> bool {
+        self.generation == generation && now < self.until
+    }
+
     fn is_about(&self, message: &Message) -> bool {
         self.about.as_ref().is_some_and(|about| about.is(message))
     }
@@ -49,24 +69,41 @@ impl Pause {
 
 impl Broker {
     /// Modules have failed on a message, or on whether a consumer may have any.
-    pub(super) fn pause(&self, chain: &Chain, mailbox: &Mailbox, state: &mut State, about: Option<Message>, now: Time) {
+    pub(super) fn pause(
+        &self,
+        chain: &Chain,
+        mailbox: &Mailbox,
+        (state, receiver): (&mut State, u64),
+        about: Option<Message>,
+        now: Time,
+    ) {
         let until = now.plus_seconds(PAUSE_SECONDS);
-        let before = state.pause.take().filter(|before| about.as_ref().is_some_and(|about| before.is_about(about)));
+        let Some(pause) = state.pause_of(receiver) else { return };
+        let before = pause.take().filter(|before| about.as_ref().is_some_and(|about| before.is_about(about)));
         let (since, answered) =
             before.map_or_else(|| (now, chain.answered()), |before| (before.since, before.answered));
         let generation = chain.delivery_generation();
-        state.pause = Some(Pause { generation, until, about, since, answered });
+        *pause = Some(Pause { generation, until, about, since, answered });
         self.metrics.deliveries_paused_total.add(1);
         self.deadlines.decision(until, mailbox.id);
     }
 
     /// Whether one message has held up what is behind it for too long, and others were answered about meanwhile.
-    pub(super) fn is_given_up(&self, chain: &Chain, mailbox: &Mailbox, message: &Message, now: Time) -> bool {
-        let state = mailbox.lock();
-        if !state.pause.as_ref().is_some_and(|pause| pause.gives_up(message, now, chain.answered())) {
+    pub(super) fn is_given_up(
+        &self,
+        chain: &Chain,
+        mailbox: &Mailbox,
+        receiver: u64,
+        message: &Message,
+        now: Time,
+    ) -> bool {
+        let mut state = mailbox.lock();
+        let pause = state.pause_of(receiver).and_then(|pause| pause.as_ref());
+        if !pause.is_some_and(|pause| pause.gives_up(message, now, chain.answered())) {
             return false;
         }
-        let client = state.client.id.clone();
+        let consumer = state.consumers.iter().find(|one| one.number == receiver);
+        let client = consumer.map_or(&state.client, |one| &one.client).id.clone();
         drop(state);
         tracing::warn!(
             client = %client.escape_debug(),
@@ -80,6 +117,27 @@ impl Broker {
     pub(super) fn tell_given_up(&self, message: &Message) {
         self.metrics.messages_dropped_total.add(1);
         self.happened(EventKinds::LOST, || Happening::Lost(message.clone(), Loss::Rejected));
+    }
+
+    /// Modules keep something from a receiver of a queue: once others are asked, it looks again.
+    pub(super) fn watch_withheld(&self, mailbox: &Mailbox, state: &mut State, generation: u64, now: Time) {
+        if std::mem::replace(&mut state.withheld_under, generation) == 0 {
+            self.deadlines.withheld(now.plus_seconds(PAUSE_SECONDS), mailbox.id);
+        }
+    }
+
+    /// Whether that is so.
+    pub(super) fn look_at_withheld(&self, id: MailboxId, now: Time) {
+        let Some(mailbox) = self.directory.by_id(id) else { return };
+        let mut state = mailbox.lock();
+        let under = std::mem::take(&mut state.withheld_under);
+        if under != self.modules.delivery_generation() {
+            drop(state);
+            return self.decide_again(id);
+        }
+        if !state.queue.is_empty() || !state.held.is_empty() {
+            self.watch_withheld(&mailbox, &mut state, under, now);
+        }
     }
 
     /// Modules may be asked again about what waits in a mailbox.

@@ -20,8 +20,8 @@ mod told;
 
 const QUEUE: &str = "/queues/q";
 
-struct Consumer {
-    link: Link,
+pub(super) struct Consumer {
+    pub link: Link,
     probe: Arc<Probe>,
 }
 
@@ -41,7 +41,7 @@ impl Hall {
         Consumer { link: received.link, probe }
     }
 
-    fn at_queue(&mut self, browses: bool) -> Consumer {
+    pub(super) fn at_queue(&mut self, browses: bool) -> Consumer {
         self.consumer(Source::Queue { address: QUEUE.into(), browses, link: "".into() }, 77, None)
     }
 
@@ -72,7 +72,7 @@ impl Hall {
         taken
     }
 
-    fn fill(&mut self, count: usize) {
+    pub(super) fn fill(&mut self, count: usize) {
         for n in 0..count {
             assert!(
                 matches!(self.send(QUEUE, Guarantee::AtLeastOnce, &n.to_string()), Taken::Yes(after, _) if after > 0)
@@ -80,7 +80,7 @@ impl Hall {
         }
     }
 
-    fn consume(&self, consumer: &Consumer, most: usize) -> Vec<Consignment> {
+    pub(super) fn consume(&self, consumer: &Consumer, most: usize) -> Vec<Consignment> {
         let mut got = Vec::new();
         self.broker.consume(consumer.link.attachment().unwrap(), self.now, false, &mut |consignment| {
             got.push(consignment);
@@ -101,7 +101,7 @@ impl Hall {
     }
 }
 
-fn texts(got: &[Consignment]) -> Vec<String> {
+pub(super) fn texts(got: &[Consignment]) -> Vec<String> {
     got.iter().map(|one| String::from_utf8(one.message.payload().to_vec()).unwrap()).collect()
 }
 
@@ -211,7 +211,7 @@ fn an_entry_that_failed_too_often_goes_to_the_dead_letters_and_so_does_a_rejecte
     assert_eq!(texts(&hall.consume(&dead, 9)), ["1", "0"]);
 }
 
-fn dead_letters(hall: &mut Hall) -> Consumer {
+pub(super) fn dead_letters(hall: &mut Hall) -> Consumer {
     let address = "/queues/dead-letters".into();
     hall.consumer(Source::Queue { address, browses: false, link: "".into() }, 1, None)
 }

@@ -5,6 +5,7 @@ use super::shared_groups::Group;
 use crate::dialogue::{self, Delivery, Handle, Identifiers};
 use crate::message::{Guarantee, Message, Time};
 use crate::store::{Change, MailboxId, Sequence};
+use smallvec::SmallVec;
 use std::sync::Arc;
 
 /// A sequence number for what is not submitted yet: later than every real one.
@@ -134,17 +135,34 @@ impl Queued {
         generation == 0 || self.cleared == generation && (self.cleared_for == 0 || self.cleared_for == consumer)
     }
 
-    /// Whether a consumer is not to get it.
-    pub(super) fn is_not_for(&self, consumer: u64) -> bool {
-        self.handling.as_deref().is_some_and(|handling| handling.not_for.contains(&consumer))
+    /// Whether a consumer is not to get it, under this generation of delivery modules.
+    pub(super) fn is_not_for(&self, consumer: u64, generation: u64) -> bool {
+        self.handling.as_deref().is_some_and(|handling| {
+            let (under, withheld) = &handling.withheld;
+            handling.not_for.contains(&consumer) || (*under == generation && withheld.contains(&consumer))
+        })
+    }
+
+    /// What modules said of one receiver of a queue does not hold any more.
+    pub(super) fn forget_answer(&mut self) {
+        if self.cleared_for != 0 {
+            (self.cleared, self.cleared_for, self.instead, self.name) = (0, 0, None, None);
+        }
     }
 
     /// A consumer is not to get it, like those of which that was so before and that are still `there`: the others will not come
     /// back under their number.
     pub(super) fn leave_to_others(&mut self, consumer: u64, there: &[u64]) {
-        let not_for = &mut self.handling.get_or_insert_default().not_for;
-        not_for.retain(|one| there.contains(one) && *one != consumer);
-        not_for.push(consumer);
+        note(&mut self.handling.get_or_insert_default().not_for, consumer, there);
+    }
+
+    /// The same by the word of modules, which holds as long as these are asked.
+    pub(super) fn withhold_from(&mut self, consumer: u64, generation: u64, there: &[u64]) {
+        let (under, withheld) = &mut self.handling.get_or_insert_default().withheld;
+        if std::mem::replace(under, generation) != generation {
+            withheld.clear();
+        }
+        note(withheld, consumer, there);
     }
 
     /// Notes in `changes` that the store may forget this copy.
@@ -156,4 +174,9 @@ impl Queued {
             }
         }
     }
+}
+
+fn note(consumers: &mut SmallVec<[u64; 2]>, consumer: u64, there: &[u64]) {
+    consumers.retain(|one| there.contains(one) && *one != consumer);
+    consumers.push(consumer);
 }

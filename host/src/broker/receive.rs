@@ -474,7 +474,7 @@ impl Broker {
             full = take == Take::Enough;
             take
         });
-        self.set_aside(now, link, std::mem::take(&mut drained.set_aside));
+        self.set_aside(now, link, std::mem::take(&mut drained.set_aside), false);
         if drained.sent > 0 && mailbox.has_room_again(&self.limits) {
             drained.unblocked.extend(mailbox.lock().blocked.take());
         }

@@ -247,6 +247,7 @@ impl Broker {
                 Some(Due::Told(id)) => self.carry_out_told(worker, now, id),
                 Some(Due::Tags(link)) => self.expire_tags(now, &link),
                 Some(Due::Decision(id)) => self.decide_again(id),
+                Some(Due::Withheld(id)) => self.look_at_withheld(id, now),
                 Some(Due::Long(id)) => self.page_out_again(now, id),
                 None => break,
             }
@@ -263,9 +264,12 @@ impl Broker {
             Due::Will(id) => self.due(*id).is_some(),
             Due::Retained(topic) => self.retained.expires(topic) == Some(at),
             Due::Tags(link) => self.knows_tags(link),
-            Due::Mailbox(id) | Due::DeadLetters(id) | Due::Told(id) | Due::Decision(id) | Due::Long(id) => {
-                self.directory.by_id(*id).is_some()
-            }
+            Due::Mailbox(id)
+            | Due::DeadLetters(id)
+            | Due::Told(id)
+            | Due::Decision(id)
+            | Due::Withheld(id)
+            | Due::Long(id) => self.directory.by_id(*id).is_some(),
         }
     }
 }
