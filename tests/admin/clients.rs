@@ -31,6 +31,47 @@ fn an_id_with_special_characters_is_found_and_shown_escaped() {
     assert_eq!(admin.get(&format!("/api/v1/clients/{path}")).expect(200).json()["id"], id);
 }
 
+fn escaped(name: &str) -> String {
+    name.bytes().map(|byte| format!("%{byte:02X}")).collect()
+}
+
+/// What the entries of a list are called, page by page.
+fn paged(admin: &Admin, list: &str, name: &str) -> Vec<String> {
+    let (mut found, mut after) = (Vec::new(), String::new());
+    loop {
+        let page = admin.get(&format!("/api/v1/{list}?limit=1{after}")).expect(200).json();
+        found.extend(page["items"].as_array().unwrap().iter().map(|item| item[name].as_str().unwrap().to_owned()));
+        let Some(next) = page["next"].as_str() else { return found };
+        after = format!("&after={}", escaped(next));
+    }
+}
+
+/// MQTT 5.0, 1.5.4: a name has up to 65,535 bytes; escaped they are more than an address may have.
+#[test]
+fn names_of_any_length_are_paged_shown_and_deleted() {
+    let Some(broker) = Broker::start() else { return };
+    let admin = broker.admin();
+    let named = |last: &str| format!("{}{last}", "ü".repeat(10_000));
+    let names = ["a".to_owned(), named("1"), named("2"), "ý".to_owned()];
+    let mut clients: Vec<_> = names.iter().map(|name| connect(V5).at(broker.address()).id(name).open()).collect();
+    for (client, name) in clients.iter_mut().zip(&names) {
+        client.subscribe("s", 1);
+        client.publish(&Publish::new(name, "x", 1).retained());
+    }
+    for (list, name) in [("clients", "id"), ("subscriptions", "client"), ("retained", "topic")] {
+        assert!(paged(&admin, list, name) == names, "{list}");
+    }
+    for (list, name) in [("clients", "id"), ("retained", "topic")] {
+        let entries = admin.get(&format!("/api/v1/{list}")).expect(200).json();
+        assert!(entries["items"][0]["handle"].is_null(), "a short name stands for itself");
+        let path = format!("/api/v1/{list}/{}", escaped(entries["items"][2]["handle"].as_str().unwrap()));
+        assert!(admin.get(&path).expect(200).json()[name] == names[2], "{list}");
+        admin.delete(&path).expect(204);
+        admin.get(&path).problem(404);
+        assert_eq!(paged(&admin, list, name).len(), 3, "{list}");
+    }
+}
+
 #[test]
 fn a_session_can_be_ended_whether_its_client_is_there_or_not() {
     let Some(admin) = admin() else { return };

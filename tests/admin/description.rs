@@ -131,7 +131,7 @@ fn answers_are_what_the_description_says() {
         ("post", "/api/v1/record", "/api/v1/record?count=0", &none, 400),
         ("post", "/api/v1/publish", "", &json!({ "topic": "kept2", "payload": "x", "retain": true }), 200),
         ("post", "/api/v1/publish", "", &json!({ "topic": "a/#" }), 422),
-        ("get", "/api/v1/bridges", "", &none, 200),
+        ("get", "/api/v1/bridges", "?limit=2", &none, 200),
         ("get", "/api/v1/clients", "", &none, 200),
         ("get", "/api/v1/clients/{id}", "/api/v1/clients/c", &none, 200),
         ("get", "/api/v1/clients/{id}", "/api/v1/clients/none", &none, 404),

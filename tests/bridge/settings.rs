@@ -46,6 +46,11 @@ fn a_bridge_trusts_its_authority_only_and_says_who_it_is() {
     };
     says("stranger", "TLS");
     says("liar", "refuses the connection");
+    let page = here.admin().get("/api/v1/bridges?limit=1&after=good").expect(200).json();
+    assert_eq!(
+        (&page["items"][0]["name"], &page["items"][1], &page["next"]),
+        (&"liar".into(), &serde_json::Value::Null, &"liar".into())
+    );
     assert_eq!(standing(&here, "good")["remote"], url.as_str());
 }
 

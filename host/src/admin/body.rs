@@ -1,6 +1,7 @@
 //! What requests carry: bounded bodies, JSON documents, queries and pages of lists, with errors that are problems.
 
 use super::error::Problem;
+use super::handle::{handle, key_after};
 use crate::metrics::Metrics;
 use axum::body::Bytes;
 use axum::extract::rejection::BytesRejection;
@@ -216,6 +217,11 @@ impl PageQuery {
     pub(super) fn after(&self) -> Option<&str> {
         self.after.as_deref()
     }
+
+    /// The same where keys are names that may be long: those of the list after another one, so many.
+    pub(super) fn after_name(&self, names_after: impl Fn(&str, usize) -> Vec<String>) -> Option<String> {
+        self.after().map(|given| key_after(given, names_after))
+    }
 }
 
 /// One page of a list: `{"items": […], "next": key}`; without `next` it is the last one.
@@ -223,7 +229,7 @@ pub(super) fn page<T: Serialize>(mut items: Vec<T>, limit: usize, key: impl Fn(&
     // One more than was asked for was looked up, to know whether anything follows.
     let next = (items.len() > limit).then(|| {
         items.truncate(limit);
-        items.last().map(key)
+        items.last().map(|last| handle(&key(last)).into_owned())
     });
     json(&serde_json::json!({ "items": items, "next": next.flatten() }))
 }

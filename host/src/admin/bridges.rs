@@ -1,17 +1,22 @@
 //! `GET /api/v1/bridges`: how the bridges to other brokers stand.
 
 use super::api::Api;
-use super::body::{Ask, NoQuery, json};
+use super::body::{Ask, PageQuery, page};
 use super::exposition::Exposition;
 use crate::metrics::{BridgeFigures, BridgeState, Counter, RouteFigures, RouteState};
 use axum::extract::State;
 use axum::response::Response;
 use serde_json::{Value as Json, json};
+use std::sync::Arc;
 
-/// All bridges that run, by name. There are as many as are configured, so it is one page.
-pub(super) async fn list(State(api): State<Api>, _: Ask<NoQuery>) -> Response {
-    let bridges: Vec<Json> = api.bridges().iter().map(|bridge| shown(&api, bridge)).collect();
-    json(&json!({ "items": bridges, "next": null }))
+/// The bridges that run, by name.
+pub(super) async fn list(State(api): State<Api>, Ask(query): Ask<PageQuery>) -> Response {
+    let limit = query.limit(api.limits().page_max);
+    let mut bridges: Vec<_> = api.bridges().iter().collect();
+    bridges.sort_by(|a, b| a.name.cmp(&b.name));
+    let after = |bridge: &&&Arc<BridgeFigures>| query.after().is_none_or(|after| *bridge.name > *after);
+    let bridges = bridges.iter().filter(after).take(limit + 1).map(|bridge| shown(&api, bridge)).collect();
+    page(bridges, limit, |bridge| bridge["name"].as_str().unwrap_or_default().to_owned())
 }
 
 fn shown(api: &Api, bridge: &BridgeFigures) -> Json {

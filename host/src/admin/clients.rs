@@ -4,6 +4,7 @@ use super::api::Api;
 use super::body::{Ask, Name, NoQuery, PageQuery, json, page};
 use super::drain::elsewhere;
 use super::error::Problem;
+use super::handle::{handle, named, tell};
 use crate::broker::{ClientInfo, SubscriptionInfo};
 use crate::client::Protocol;
 use crate::dialogue::RetainHandling;
@@ -15,14 +16,20 @@ use serde_json::{Value as Json, json};
 /// Who is connected or expected back, by client id.
 pub(super) async fn list(State(api): State<Api>, Ask(query): Ask<PageQuery>) -> Response {
     let limit = query.limit(api.limits().page_max);
-    let clients = api.broker().clients(query.after(), limit + 1);
+    let after = query.after_name(ids_after(&api));
+    let clients = api.broker().clients(after.as_deref(), limit + 1);
     page(clients.iter().map(shown).collect(), limit, |client| client["id"].as_str().unwrap_or_default().to_owned())
 }
 
 /// One client.
 pub(super) async fn show(State(api): State<Api>, Name(id): Name, _: Ask<NoQuery>) -> Result<Response, Problem> {
-    let client = api.broker().client(&id).ok_or_else(|| Problem::not_found("there is no such client"))?;
-    Ok(json(&shown(&client)))
+    let client = named(&id, ids_after(&api)).and_then(|id| api.broker().client(&id));
+    Ok(json(&shown(&client.ok_or_else(|| Problem::not_found("there is no such client"))?)))
+}
+
+/// Ids in their order.
+fn ids_after(api: &Api) -> impl Fn(&str, usize) -> Vec<String> {
+    |after, most| api.broker().clients(Some(after), most).iter().map(|client| client.id.to_string()).collect()
 }
 
 /// `?server=` and `?permanent=` of a client that is to go elsewhere, `?session=` of one that nothing is to be kept for.
@@ -43,6 +50,7 @@ pub(super) async fn disconnect(
     Name(id): Name,
     Ask(query): Ask<DisconnectQuery>,
 ) -> Result<StatusCode, Problem> {
+    let id = named(&id, ids_after(&api)).unwrap_or(id);
     if query.session {
         if query.server.is_some() {
             return Err(Problem::bad_request(
@@ -66,14 +74,15 @@ pub(super) async fn disconnect(
 /// What is subscribed, by client id; the page is counted in clients.
 pub(super) async fn subscriptions(State(api): State<Api>, Ask(query): Ask<PageQuery>) -> Response {
     let limit = query.limit(api.limits().page_max);
-    let clients = api.broker().clients(query.after(), limit + 1);
-    let next = (clients.len() > limit).then(|| clients[limit - 1].id.to_string());
-    let subscriptions = api.broker().subscriptions(query.after(), limit);
+    let after = query.after_name(ids_after(&api));
+    let clients = api.broker().clients(after.as_deref(), limit + 1);
+    let next = (clients.len() > limit).then(|| handle(&clients[limit - 1].id).into_owned());
+    let subscriptions = api.broker().subscriptions(after.as_deref(), limit);
     json(&json!({ "items": subscriptions.iter().map(subscription).collect::<Vec<_>>(), "next": next }))
 }
 
 fn shown(client: &ClientInfo) -> Json {
-    json!({
+    let mut shown = json!({
         "id": *client.id,
         "identity": client.identity.as_deref(),
         "protocol": protocol(client.protocol),
@@ -84,7 +93,11 @@ fn shown(client: &ClientInfo) -> Json {
         "queued": client.queued,
         "in_flight": client.in_flight,
         "expiry_seconds": (client.expiry_seconds != u32::MAX).then_some(client.expiry_seconds),
-    })
+    });
+    if let Some(entry) = shown.as_object_mut() {
+        tell(&client.id, entry);
+    }
+    shown
 }
 
 fn subscription(found: &SubscriptionInfo) -> Json {

@@ -27,6 +27,7 @@ mod error;
 mod exposition;
 mod form;
 mod guard;
+mod handle;
 mod health;
 mod logs;
 mod message;

@@ -10,7 +10,11 @@ use serde_json::{Value as Json, json};
 /// What queues there are, by address.
 pub(super) async fn list(State(api): State<Api>, Ask(query): Ask<PageQuery>) -> Response {
     let limit = query.limit(api.limits().page_max);
-    let queues = api.broker().queues_after(query.after(), limit + 1);
+    let addresses = |after: &str, most| {
+        api.broker().queues_after(Some(after), most).iter().map(|queue| queue.address.to_string()).collect()
+    };
+    let after = query.after_name(addresses);
+    let queues = api.broker().queues_after(after.as_deref(), limit + 1);
     page(queues.iter().map(shown).collect(), limit, |queue| queue["address"].as_str().unwrap_or_default().to_owned())
 }
 

@@ -3,6 +3,7 @@
 use super::api::Api;
 use super::body::{Ask, Name, NoQuery, PageQuery, json, page};
 use super::error::Problem;
+use super::handle::{named, tell};
 use super::message::shown_payload;
 use crate::message::{Message, Time};
 use axum::extract::State;
@@ -17,7 +18,8 @@ const LISTED_PAYLOAD_BYTES_MAX: usize = 1024;
 pub(super) async fn list(State(api): State<Api>, Ask(query): Ask<PageQuery>) -> Response {
     let limit = query.limit(api.limits().page_max);
     let now = api.now();
-    let kept = api.broker().retained(query.after(), limit + 1);
+    let after = query.after_name(topics_after(&api));
+    let kept = api.broker().retained(after.as_deref(), limit + 1);
     let show = |(message, stored): &(Message, Time)| shown(message, Some(*stored), now, LISTED_PAYLOAD_BYTES_MAX);
     page(kept.iter().map(show).collect(), limit, |kept| kept["topic"].as_str().unwrap_or_default().to_owned())
 }
@@ -25,12 +27,20 @@ pub(super) async fn list(State(api): State<Api>, Ask(query): Ask<PageQuery>) -> 
 /// What is kept of one topic.
 pub(super) async fn show(State(api): State<Api>, Name(topic): Name, _: Ask<NoQuery>) -> Result<Response, Problem> {
     let now = api.now();
+    let topic = named(&topic, topics_after(&api)).ok_or_else(nothing)?;
     let message = api.broker().retained_message(&topic, now).ok_or_else(nothing)?;
     Ok(json(&shown(&message, None, now, usize::MAX)))
 }
 
+/// Topics in their order.
+fn topics_after(api: &Api) -> impl Fn(&str, usize) -> Vec<String> {
+    let topic = |(message, _): &(Message, Time)| message.topic().as_str().to_owned();
+    move |after, most| api.broker().retained(Some(after), most).iter().map(topic).collect()
+}
+
 /// Forgets what is kept of one topic. On disk when it answers.
 pub(super) async fn remove(State(api): State<Api>, Name(topic): Name, _: Ask<NoQuery>) -> Result<StatusCode, Problem> {
+    let topic = named(&topic, topics_after(&api)).ok_or_else(nothing)?;
     let removed = api.with_worker(move |broker, worker, _| broker.retained_remove(worker, &topic)).await?;
     api.committed(removed.ok_or_else(nothing)?).await?;
     Ok(StatusCode::NO_CONTENT)
@@ -55,5 +65,6 @@ fn shown(message: &Message, stored: Option<Time>, now: Time, payload_bytes_max: 
         put("stored_milliseconds", stored.0.into());
     }
     put("expiry_seconds", message.expiry_seconds(now).into());
+    tell(envelope.topic.as_str(), &mut document);
     document.into()
 }

@@ -216,7 +216,7 @@ pub(super) const ENDPOINTS: &[Endpoint] = &[
     change("post", "/api/v1/publish", "Publish a message; on disk when it answers", Answer::Of("Published"))
         .taking(Body::Of("Message"))
         .failing(&[422, 501, 503]),
-    get("/api/v1/bridges", "How the bridges to other brokers stand, and what they count", Answer::Page("Bridge"), &[]),
+    list("/api/v1/bridges", "How the bridges to other brokers stand, and what they count", "Bridge", &[]),
     list("/api/v1/clients", "Who is connected or expected back", "Client", &[]),
     get("/api/v1/clients/{id}", "One client", Answer::Of("Client"), &[404]),
     change("delete", "/api/v1/clients/{id}", "End a client's connection", Answer::Nothing)

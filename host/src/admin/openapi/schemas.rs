@@ -214,8 +214,13 @@ fn log_line() -> Json {
     ])
 }
 
+/// Of what has a name that is too long for a path.
+fn handle() -> (&'static str, Json) {
+    ("handle", typed("string", "stands for a name of more than 1,024 bytes in paths, as next stands for it in ?after="))
+}
+
 fn client() -> Json {
-    object(&[
+    let properties = [
         ("id", text()),
         ("identity", or_null("string", "its authenticated name")),
         ("protocol", json!({ "enum": ["mqtt", "amqp", "http", "module"] })),
@@ -226,7 +231,8 @@ fn client() -> Json {
         ("queued", typed("integer", "copies that wait")),
         ("in_flight", typed("integer", "copies that were sent and are not settled")),
         ("expiry_seconds", or_null("integer", "how long its session outlives its connection; null: for ever")),
-    ])
+    ];
+    object_with(&properties, &[handle()])
 }
 
 fn subscription() -> Json {
@@ -277,6 +283,7 @@ fn retained() -> Json {
             ("payload", typed("string", "where it is UTF-8 text")),
             ("payload_base64", typed("string", "where it is none")),
             ("stored_milliseconds", typed("integer", "since 1970; in lists")),
+            handle(),
         ],
     )
 }
