@@ -136,7 +136,7 @@ metrics! {
     /// Copies that expired while they waited.
     messages_expired_total: Counter, "Message copies that expired in a queue.";
     /// Copies and messages that were given up.
-    messages_dropped_total: Counter, "Copies and messages given up: at QoS 0 at a full queue, modules' wishes without room, what has no form for its receiver, what a module failed on for too long.";
+    messages_dropped_total: Counter, "Copies and messages given up: at QoS 0 at a full queue or for an MQTT bridge whose other broker is away, modules' wishes without room, what has no form for its receiver, what a module failed on for too long.";
     /// Wills that found no room when they were due.
     wills_held_total: Counter, "Wills that found no room when they were due, and are tried again.";
     /// Wills that were lost.

@@ -75,7 +75,9 @@ fn subscribed(body: &[u8], is_5: bool) -> Option<Vec<u8>> {
         rest = &behind[1..];
     }
     let properties: &[u8] = if is_5 { &[0] } else { &[] };
-    let codes = vec![0; filters.len()];
+    // Of these it says nothing, against MQTT-3.8.4-6.
+    let answered = filters.iter().filter(|filter| !filter.starts_with(b"unanswered/"));
+    let codes = vec![0; answered.count()];
     let length = [(2 + properties.len() + codes.len()) as u8];
     let mut answer = [&[0x90], &length[..], &body[..2], properties, &codes].concat();
     for filter in &filters {

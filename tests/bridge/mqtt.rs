@@ -2,6 +2,7 @@
 
 use super::relay::Relay;
 use super::rig::*;
+use crate::doors::rig::until as until_it_is;
 use crate::harness::*;
 use host::bridge::{Direction, MqttVersion, Route};
 use std::collections::BTreeMap;
@@ -54,6 +55,27 @@ fn every_property_crosses_with_the_name_of_the_broker_it_left() {
     assert_eq!(came.binary(property::CORRELATION_DATA), Some(&b"7"[..]));
     let left = came.number(property::MESSAGE_EXPIRY);
     assert!(left.is_some_and(|seconds| (1..=100).contains(&seconds)), "{left:?}");
+}
+
+/// Over MQTT nothing of QoS 0 is kept for who is away, a bridge neither (4.3.1).
+#[test]
+fn what_a_bridge_misses_at_qos_0_is_counted() {
+    let Some(there) = Broker::start() else { return };
+    let relay = Relay::to(there.address());
+    let routes = [Route { qos: 0, ..route(Direction::Out, "low/#") }, route(Direction::Out, "high/#")];
+    let Some(here) = with(vec![bridge("b", &mqtt(relay.address()), &routes)]) else { return };
+    until_up(&here, "b");
+    relay.cut();
+    until(&here, "b", |bridge| bridge["state"] != "connected");
+    let mut publisher = connect(V5).at(here.address()).open();
+    for (topic, qos) in [("low/a", 0), ("low/b", 1), ("high/a", 0), ("high/b", 1), ("nobody", 0)] {
+        publisher.say(topic, "x", qos);
+    }
+    let admin = here.admin();
+    until_it_is("three of them are counted", || {
+        admin.get("/metrics").expect(200).text().contains("\npliant_messages_dropped_total 3\n")
+    });
+    assert_eq!(standing(&here, "b")["waiting"], 1);
 }
 
 #[test]

@@ -33,6 +33,21 @@ fn a_reason_that_is_not_in_the_standards_table_is_an_answer_like_others() {
     }
 }
 
+/// [MQTT-3.8.4-6]: who leaves codes out may have left anything out.
+#[test]
+fn an_answer_that_is_not_to_all_subscriptions_ends_the_connection() {
+    for version in [MqttVersion::V5, MqttVersion::V311] {
+        let there = mosquitto::start(1000, Refusal::Close);
+        let routes = ["unanswered/#", "a/#"].map(|filter| route(Direction::In, filter));
+        let settings = Settings { version: Some(version), ..bridge("b", &mqtt(there), &routes) };
+        let Some(here) = with(vec![settings]) else { return };
+        let says = |error: &str| error.contains("subscriptions with") && error.contains("codes");
+        until(&here, "b", |bridge| {
+            bridge["connections"].as_u64() >= Some(2) && bridge["last_error"].as_str().is_some_and(says)
+        });
+    }
+}
+
 #[test]
 fn the_log_names_topic_and_route_of_what_is_refused_for_good() {
     let foreign = Foreign::start();

@@ -52,6 +52,17 @@ impl Token {
         Ok(Self(token.to_owned()))
     }
 
+    /// Whether [`Token::open`] could use this file, which is left as it is.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn look(path: &Path) -> io::Result<()> {
+        match std::fs::metadata(path) {
+            Ok(found) if found.is_file() && found.len() == 0 => Ok(()),
+            _ => Self::load(path).map(drop).map_err(replaceable),
+        }
+    }
+
     /// Its value, for whoever has to send it.
     pub fn secret(&self) -> &str {
         &self.0
@@ -76,7 +87,17 @@ impl Token {
             tracing::warn!(path = %path.display(), "the admin token could be read by others; its mode is set to 0600");
             std::fs::set_permissions(path, Permissions::from_mode(0o600))?;
         }
-        Self::load(path)
+        Self::load(path).map_err(replaceable)
+    }
+}
+
+/// Of the broker's own token, what to do about it.
+fn replaceable(error: io::Error) -> io::Error {
+    match error.kind() {
+        ErrorKind::InvalidData => {
+            io::Error::new(error.kind(), format!("{error}; delete it, and a start makes a new one"))
+        }
+        _ => error,
     }
 }
 

@@ -22,7 +22,7 @@ impl Settings {
     fn unusable_for_tls(&self) -> Vec<(&'static str, String)> {
         let ca_file = (!self.ca_file.as_os_str().is_empty()).then_some(self.ca_file.as_path());
         let mut found = Vec::new();
-        found.extend(trust::roots(ca_file).err().map(|why| ("tls.ca_file", why)));
+        found.extend(trust::verifier(ca_file).err().map(|why| ("tls.ca_file", why)));
         if !self.certificate.as_os_str().is_empty() {
             found.extend(trust::certificates(&self.certificate).err().map(|why| ("tls.certificate", why)));
             let key = PrivateKeyDer::from_pem_file(&self.key);

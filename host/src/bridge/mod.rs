@@ -19,14 +19,14 @@ mod thread;
 mod trust;
 
 pub use crate::broker::VIA;
-pub use amqp::{opening, receiving, sending};
+pub use amqp::{beginning, disposing, opening, received, receiving, sending, sent};
 pub use dial::{Stream, dial, unsecured};
 pub use identity::NodeId;
 pub use mqtt::{NO_ANSWER, other_protocol};
 pub use settings::{Direction, MqttVersion, Released, Route, Settings};
 pub use target::{Scheme, Target, without_secrets};
 pub use thread::{BridgeError, Bridges, Clock};
-pub use trust::{certificates, roots};
+pub use trust::{certificates, verifier};
 
 /// The retained topic, below `$SYS/broker/`, under which a broker tells its id, so that bridges do not bring a message back
 /// to where it came from.

@@ -169,6 +169,7 @@ impl Broker {
                     worker.tally.dropped += 1;
                     self.happened(EventKinds::LOST, || Happening::Lost(message.clone(), Loss::QueueFull));
                 }
+                Some(Offered::Missed) => worker.tally.dropped += 1,
                 Some(Offered::Nobody) | None => {}
             }
         }
@@ -323,7 +324,7 @@ impl Broker {
         staged: &mut Staged,
     ) -> bool {
         let offered = self.offer(mailbox, copy, staged);
-        let is_there = !matches!(offered, Offered::Nobody);
+        let is_there = !matches!(offered, Offered::Nobody | Offered::Missed);
         if let Offered::Queued(_, outlet) = offered {
             worker.touched.extend(outlet);
         }

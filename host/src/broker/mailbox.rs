@@ -196,6 +196,8 @@ pub enum Offered {
     Queued(u64, Option<Arc<dyn Outlet>>),
     /// An at-most-once copy met a full queue.
     Dropped,
+    /// An at-most-once copy is for a bridge whose other broker is away: nothing is kept, and it counts as dropped.
+    Missed,
     /// Nobody is there and nothing is kept.
     Nobody,
 }
@@ -503,7 +505,8 @@ impl Mailbox {
         let mut number = 0;
         if queued.guarantee == Guarantee::AtMostOnce {
             if state.outlet.is_none() {
-                return Offered::Nobody;
+                let is_bridge = *state.client.scope.listener == *super::BRIDGES;
+                return if is_bridge { Offered::Missed } else { Offered::Nobody };
             }
             if self.is_full(limits) {
                 return Offered::Dropped;

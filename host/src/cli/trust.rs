@@ -1,7 +1,7 @@
 //! Whom `pliant pub` and `pliant sub` trust over TLS, and how they say who they are.
 
 use super::Failure;
-use crate::bridge::{certificates, roots};
+use crate::bridge::{certificates, verifier};
 use clap::Args;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
@@ -35,12 +35,12 @@ impl TlsArgs {
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
         let builder = ClientConfig::builder_with_provider(provider.clone());
         let builder = builder.with_safe_default_protocol_versions().map_err(Failure::failed)?;
-        let builder = if self.insecure {
-            builder.dangerous().with_custom_certificate_verifier(Arc::new(Anybody(provider)))
+        let verifier = if self.insecure {
+            Arc::new(Anybody(provider))
         } else {
-            let found = roots(self.ca_file.as_deref());
-            builder.with_root_certificates(found.map_err(Failure::Failed)?)
+            verifier(self.ca_file.as_deref()).map_err(Failure::Failed)?
         };
+        let builder = builder.dangerous().with_custom_certificate_verifier(verifier);
         let config = match (&self.cert, &self.key) {
             (Some(cert), Some(key)) => {
                 let key = PrivateKeyDer::from_pem_file(key).map_err(|error| unreadable(key, &error))?;

@@ -5,7 +5,7 @@
 use super::modules::signers;
 use super::start::{tls_files, token_path};
 use crate::admin::Token;
-use crate::config::{Config, Listener, Origins, Problem};
+use crate::config::{Bind, Config, Listener, Origins, Problem};
 use crate::identity;
 use std::io;
 use std::path::Path;
@@ -39,11 +39,16 @@ pub fn unreadable(config: &Config, origins: &Origins) -> Vec<Problem> {
     }
     let http = &config.http_ca_file;
     if !http.as_os_str().is_empty()
-        && let Err(reason) = crate::bridge::roots(Some(http))
+        && let Err(reason) = crate::bridge::verifier(Some(http))
     {
         say("wasm.http_ca_file", reason);
     }
     for listener in config.listeners.iter().filter(|listener| listener.enabled) {
+        if let Bind::Path(path) = &listener.bind
+            && let Err(error) = directory_of(path)
+        {
+            say(&format!("listener.{}.bind", listener.name), format!("{}: its directory: {error}", path.display()));
+        }
         for error in tls_files(listener).iter().flat_map(|files| files.problems()) {
             let key = format!("listener.{}.{}", listener.name, error.setting);
             say(&key, format!("{}: {}", error.path.display(), error.reason));
@@ -67,10 +72,15 @@ pub fn doubtful(config: &Config) -> Vec<String> {
 
 /// One that is not there yet is made at the start, in a directory that has to be there.
 fn token(path: &Path) -> io::Result<()> {
-    let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty());
     match path.as_os_str().is_empty() {
         true => Ok(()),
-        false if path.exists() => Token::load(path).map(drop),
-        false => directory.map_or(Ok(()), |directory| std::fs::read_dir(directory).map(drop)),
+        false if path.exists() => Token::look(path),
+        false => directory_of(path),
     }
+}
+
+/// Whether there is a directory to make a file in.
+fn directory_of(path: &Path) -> io::Result<()> {
+    let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+    directory.map_or(Ok(()), |directory| std::fs::read_dir(directory).map(drop))
 }

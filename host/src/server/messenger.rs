@@ -2,7 +2,8 @@
 //! as they lead where nobody granted anything; proxies of the environment are not used.
 
 use crate::wasm::{Errand, ErrandFailure as Failure, Messenger, Reply};
-use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
+use rustls::client::danger::ServerCertVerifier;
+use rustls::{ClientConfig, ClientConnection, StreamOwned};
 use std::fmt;
 use std::io::{ErrorKind, Read, Write};
 use std::sync::{Arc, OnceLock};
@@ -14,7 +15,7 @@ use ureq::unversioned::transport::{
 };
 
 /// Finds whom to trust, when that is first needed.
-pub(super) type Roots = Box<dyn Fn() -> Result<RootCertStore, String> + Send + Sync>;
+pub(super) type Trust = Box<dyn Fn() -> Result<Arc<dyn ServerCertVerifier>, String> + Send + Sync>;
 
 /// Connections that wait for another request, of all servers and of one, and for how long.
 const IDLE_MAX: usize = 16;
@@ -24,7 +25,7 @@ const IDLE: Duration = Duration::from_secs(15);
 const HEADER_BYTES_MAX: usize = 32 << 10;
 
 /// What a room is given to reach servers outside.
-pub(super) fn messenger(roots: Roots) -> Messenger {
+pub(super) fn messenger(trust: Trust) -> Messenger {
     let config = Agent::config_builder()
         .http_status_as_error(false)
         .proxy(None)
@@ -37,7 +38,7 @@ pub(super) fn messenger(roots: Roots) -> Messenger {
         .max_idle_connections_per_host(IDLE_PER_HOST_MAX)
         .max_idle_age(IDLE)
         .build();
-    let tls = Tls { roots, config: OnceLock::new() };
+    let tls = Tls { trust, config: OnceLock::new() };
     let connector = ().chain(TcpConnector::default()).chain(tls);
     let agent = Agent::with_parts(config, connector, DefaultResolver::default());
     Arc::new(move |errand| carry(&agent, errand))
@@ -90,7 +91,7 @@ fn failure(error: &ureq::Error, limit: usize) -> Failure {
 
 /// Puts TLS on a connection where the URL asks for it.
 struct Tls {
-    roots: Roots,
+    trust: Trust,
     config: OnceLock<Arc<ClientConfig>>,
 }
 
@@ -105,14 +106,14 @@ impl Tls {
         if let Some(config) = self.config.get() {
             return Ok(config.clone());
         }
-        let roots = (self.roots)().map_err(|why| {
+        let trust = (self.trust)().map_err(|why| {
             tracing::error!(why, "modules cannot use https");
             ureq::Error::Tls("no certificates to trust")
         })?;
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
         let builder = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
         let builder = builder.map_err(|_| ureq::Error::Tls("no version of TLS to speak"))?;
-        let config = Arc::new(builder.with_root_certificates(roots).with_no_client_auth());
+        let config = Arc::new(builder.dangerous().with_custom_certificate_verifier(trust).with_no_client_auth());
         Ok(self.config.get_or_init(|| config).clone())
     }
 }

@@ -82,8 +82,8 @@ fn build(config: Config, sources: Option<Sources>, attempt: &Attempt) -> Result<
     }
     modules.set_grants(super::modules::grants(&config));
     let ca_file = config.http_ca_file.clone();
-    let roots = move || crate::bridge::roots((!ca_file.as_os_str().is_empty()).then_some(&*ca_file));
-    modules.set_messenger(messenger(Box::new(roots)));
+    let trust = move || crate::bridge::verifier((!ca_file.as_os_str().is_empty()).then_some(&*ca_file));
+    modules.set_messenger(messenger(Box::new(trust)));
     let limits = Arc::new(config.amqp.clone());
     let compile: Compile = Arc::new(move |words| Filters::kept(words, &limits));
     let restored = Restored {

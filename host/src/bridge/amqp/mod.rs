@@ -16,4 +16,4 @@ mod words;
 
 pub use connection::run;
 pub use holding::{Holding, session_id};
-pub use words::{opening, receiving, sending};
+pub use words::{beginning, disposing, opening, received, receiving, sending, sent};

@@ -178,7 +178,7 @@ pub fn detached(error: DetachError) -> String {
 fn stopped(why: &SessionStopReason) -> String {
     match why {
         SessionStopReason::Ended => "the session is over".to_owned(),
-        SessionStopReason::EndedWithError(error) => format!("this bridge ended the session: {}", said(error)),
+        SessionStopReason::EndedWithError(error) => format!("this side ended the session: {}", said(error)),
         SessionStopReason::RemoteEnded => "it ended the session".to_owned(),
         SessionStopReason::RemoteEndedWithError(error) => format!("it ended the session: {}", said(error)),
         SessionStopReason::ConnectionStopped(why) => over(why),
@@ -188,7 +188,7 @@ fn stopped(why: &SessionStopReason) -> String {
 fn over(why: &ConnectionStopReason) -> String {
     match why {
         ConnectionStopReason::Closed => "the connection is over".to_owned(),
-        ConnectionStopReason::ClosedWithError(error) => format!("this bridge closed the connection: {}", said(error)),
+        ConnectionStopReason::ClosedWithError(error) => format!("this side closed the connection: {}", said(error)),
         ConnectionStopReason::RemoteClosed => CLOSED.to_owned(),
         ConnectionStopReason::RemoteClosedWithError(error) => format!("{CLOSED}: {}", said(error)),
     }

@@ -357,6 +357,10 @@ impl Connection<'_> {
                 self.plan.figures.sent_total.add(1);
                 Ok(())
             }
+            // MQTT-3.8.4-6; its session may have what nobody asked for.
+            Packet::Suback(refused) if refused.len() != self.asked.len() => {
+                Err(format!("it answers {} subscriptions with {} codes", self.asked.len(), refused.len()))
+            }
             Packet::Suback(refused) => {
                 self.subscribed(refused);
                 self.subscribe()
