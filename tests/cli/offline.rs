@@ -2,10 +2,11 @@
 
 use super::pliant;
 use crate::doors::rig::Authority;
-use crate::harness::{Process, Publish, V5, connect, guests};
+use crate::harness::{Process, Publish, V5, binary, connect, guests};
 use std::fs;
 use std::io::{BufRead, BufReader};
 use std::net::TcpListener;
+use std::process::Command;
 
 #[test]
 fn wrong_usage_ends_with_2_and_names_what_is_wrong() {
@@ -17,10 +18,13 @@ fn wrong_usage_ends_with_2_and_names_what_is_wrong() {
         (&["check", "--set", "workers"], "key.path=value"),
         (&["bench", "--url", "wss://localhost"], "mqtt://, amqp:// and amqps://"),
         (&["pub", "a/#", "x"], "wildcard"),
+        (&["pub", "a", "x", "--response-topic", "b/+"], "--response-topic \"b/+\": "),
         (&["pub", "a", "x", "--url", "udp://localhost"], "unknown"),
         (&["sub", "a#"], "whole"),
         (&["module", "new", "No Name"], "is no name"),
         (&["module", "new", "self"], "is a word of Rust"),
+        (&["module", "new", "core"], "is a crate that a module needs"),
+        (&["module", "new", "pliant-guest"], "is a crate that a module needs"),
         (&["module", "new", "guest-sdk"], "a folder that a module needs beside it"),
         (&["module", "new", "wit", "--lang", "c"], "a folder that a module needs beside it"),
         (&["module", "build", "nowhere"], "Cargo.toml"),
@@ -107,6 +111,7 @@ fn files_that_cannot_be_used_are_said_with_their_keys() {
     authority.sign("two", "localhost");
     let folder = tempfile::tempdir().unwrap();
     fs::write(folder.path().join("text"), "nothing of its kind").unwrap();
+    fs::write(folder.path().join("blank"), "\n").unwrap();
     let pem = |file: &str| authority.path(file).display().to_string();
     let listener = |certificate: &str, key: &str, ca: &str| {
         format!(
@@ -128,6 +133,15 @@ fn files_that_cannot_be_used_are_said_with_their_keys() {
         ("auth.jwt.keys_file = \"none\"".to_owned(), &["c.toml:1: auth.jwt.keys_file: "]),
         ("auth.jwt.keys_file = \"text\"".to_owned(), &["c.toml:1: auth.jwt.keys_file: "]),
         ("signing.keys_file = \"none\"".to_owned(), &["c.toml:1: signing.keys_file: none: "]),
+        (
+            "signing.required = true".to_owned(),
+            &["c.toml:1: signing.keys_file: signatures are required and there is no key"],
+        ),
+        (
+            "listener.u = { transport = \"unix\", bind = \"none/socket\" }".to_owned(),
+            &["c.toml:1: listener.u.bind: none/socket: its directory: "],
+        ),
+        ("admin.token_file = \"blank\"".to_owned(), &["delete it, and a start makes a new one"]),
         ("wasm.http_ca_file = \"none\"".to_owned(), &["c.toml:1: wasm.http_ca_file: cannot use none: "]),
         ("admin.token_file = \"none/token\"".to_owned(), &["c.toml:1: admin.token_file: none/token: "]),
         ("admin.read_token_file = \"none\"".to_owned(), &["c.toml:1: admin.read_token_file: none: "]),
@@ -197,7 +211,7 @@ fn a_broker_that_cannot_start_says_why_in_one_line() {
     for (set, code, says) in [
         (bind.as_str(), 1, "another program uses that port"),
         ("data_dir=file", 1, "data directory: "),
-        ("auth.password_file=none", 1, "--set auth.password_file: auth.password_file: "),
+        ("auth.password_file=none", 1, "--set auth.password_file: cannot read none: "),
         ("listener.mqtt.bind=0.0.0.0:0", 1, "allow_anonymous"),
         ("listner.mqtt.bind=x", 1, "the nearest is"),
         ("workers", 2, "key.path=value"),
@@ -270,6 +284,8 @@ fn a_broker_that_is_not_there_is_said() {
     ended.expect(1, "cannot reach the broker's admin API at http://127.0.0.1:1");
     ended.expect(1, "if the broker runs, name its --data-dir, or where the API is with --admin");
     pliant(folder.path(), &["pub", "a", "b", "--url", "mqtt://127.0.0.1:1"], b"").expect(1, "mqtt://127.0.0.1:1");
+    let without_scheme = ["module", "list", "--token-file", "token", "--admin", "127.0.0.1:1"];
+    pliant(folder.path(), &without_scheme, b"").expect(2, "say http://127.0.0.1:1");
 }
 
 /// Whoever is cut off after the request is told that it may have been carried out, and where to look.
@@ -436,6 +452,24 @@ fn hooks_that_are_not_timed_are_named() {
     assert!(
         pliant(folder.path(), &["module", "bench", "--help"], b"").out.contains("Never timed: access.authenticate")
     );
+}
+
+/// A secret key whose public part nobody has seen is no use, and would stand in the way.
+#[test]
+fn a_key_that_cannot_be_told_is_not_kept() {
+    let folder = tempfile::tempdir().unwrap();
+    let full = fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+    let mut keygen = Command::new(binary());
+    let ended = keygen.current_dir(folder.path()).args(["module", "keygen", "release.key"]).stdout(full).output();
+    assert_eq!(ended.unwrap().status.code(), Some(1));
+    assert!(!folder.path().join("release.key").exists());
+}
+
+/// More may not be deployed than the bound says; what comes with the broker starts in any case.
+#[test]
+fn check_takes_as_many_modules_as_a_start_does() {
+    let folder = tempfile::tempdir().unwrap();
+    pliant(folder.path(), &["check", "--set", "wasm.modules_max=1"], b"").expect(0, "the configuration is right");
 }
 
 #[test]

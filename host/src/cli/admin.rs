@@ -65,6 +65,9 @@ impl AdminArgs {
         let written = std::fs::read_to_string(self.data_dir.join("admin.url")).ok();
         let url = self.admin.clone().or(written).unwrap_or_else(|| URL_DEFAULT.to_owned());
         let url = url.trim().trim_end_matches('/').to_owned();
+        if !url.starts_with("http://") && !url.starts_with("https://") {
+            return Err(Failure::Usage(format!("--admin {url}: say http://{url}")));
+        }
         let config = ureq::Agent::config_builder().http_status_as_error(false).timeout_connect(Some(WAIT)).proxy(None);
         Ok(Api { url, token, agent: config.build().into() })
     }

@@ -2,7 +2,7 @@
 
 use super::{Failure, Outcome, output};
 use crate::wasm::{self, MachineCode};
-use clap::Args;
+use clap::Parser;
 use rlimit::Resource;
 use std::io::Read;
 use std::path::PathBuf;
@@ -10,7 +10,7 @@ use std::path::PathBuf;
 /// Where the child's address space ends, beyond the memory that it may fill: reservations cost nothing.
 const ADDRESS_SPACE: u64 = 16 << 30;
 
-#[derive(Debug, Clone, Args)]
+#[derive(Debug, Clone, Parser)]
 pub(crate) struct CompileArgs {
     /// Bytes of memory that compiling may take
     #[arg(long)]

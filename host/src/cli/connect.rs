@@ -8,6 +8,7 @@ use clap::Args;
 use rumqttc::Transport;
 use rumqttc::v5::mqttbytes::QoS;
 use rumqttc::v5::{ConnectionError, MqttOptions, StateError};
+use std::fmt::Debug;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -120,6 +121,14 @@ impl ConnectArgs {
                 };
                 format!("what it answers is no MQTT{others}")
             }
+            ConnectionError::MqttState(StateError::ServerDisconnect { reason_code, reason_string }) => {
+                format!("the broker ended the connection: {}", words(reason_code, reason_string.as_ref()))
+            }
+            ConnectionError::MqttState(StateError::Io(error)) => error.to_string(),
+            ConnectionError::MqttState(error) => error.to_string(),
+            ConnectionError::ConnectionRefused(code) => {
+                format!("the broker refused the connection: {}", words(code, None))
+            }
             error => error.to_string(),
         };
         let reason = tunnel.map_or_else(|| reason.clone(), |tunnel| tunnel.explain(&reason));
@@ -195,6 +204,19 @@ impl Target {
     }
 }
 
+/// A reason of MQTT, which the library calls as `NotAuthorized`, with what the broker said about it.
+pub(super) fn words(reason: impl Debug, said: Option<&String>) -> String {
+    let mut words = String::new();
+    for c in format!("{reason:?}").replace("QoS", "Qos").chars() {
+        if c.is_uppercase() && !words.is_empty() {
+            words.push(' ');
+        }
+        words.push(c);
+    }
+    let words = words.to_lowercase().replace("qos", "QoS");
+    said.map_or_else(|| words.clone(), |said| format!("{words}: {said}"))
+}
+
 /// From 0, 1 or 2; the argument parser lets nothing else through.
 pub(crate) fn qos(level: u8) -> QoS {
     match level {
@@ -207,6 +229,29 @@ pub(crate) fn qos(level: u8) -> QoS {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use clap::Parser;
+
+    #[test]
+    fn reasons_are_told_in_words() {
+        use rumqttc::v5::mqttbytes::v5::DisconnectReasonCode as Code;
+        for (reason, said, expected) in [
+            (Code::NotAuthorized, None, "not authorized"),
+            (Code::QoSNotSupported, None, "QoS not supported"),
+            (Code::AdministrativeAction, Some("bye".to_owned()), "administrative action: bye"),
+        ] {
+            let error = StateError::ServerDisconnect { reason_code: reason, reason_string: said.clone() };
+            assert_eq!(words(reason, said.as_ref()), expected);
+            let parsed = Arguments::parse_from(["pub", "--url", "mqtt://h"]);
+            let Failure::Failed(told) = parsed.connect.broken(None, &error.into(), true) else { panic!("failed") };
+            assert_eq!(told, format!("mqtt://h: the broker ended the connection: {expected}"));
+        }
+    }
+
+    #[derive(clap::Parser)]
+    struct Arguments {
+        #[command(flatten)]
+        connect: ConnectArgs,
+    }
 
     #[test]
     fn urls_are_read() {

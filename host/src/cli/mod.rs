@@ -108,9 +108,6 @@ enum Command {
         after_help = "Examples:\n  pliant user --file users add ann\n  printf %s \"$PASSWORD\" | pliant user --file users add meter-7\n  pliant user --file users list\n  pliant user --file users remove ann\n\nThe broker reads the file with auth.password_file = \"users\", and again on SIGHUP or POST /api/v1/reload."
     )]
     User(user::UserArgs),
-    /// What a broker starts to try a component on
-    #[command(name = crate::wasm::COMPILE_SUBCOMMAND, hide = true)]
-    Compile(compile::CompileArgs),
 }
 
 /// Where the configuration comes from.
@@ -145,6 +142,10 @@ mod tests;
 
 /// Runs the command line of this process.
 pub fn main() -> ExitCode {
+    // No command of the others, which would be proposed to who mistypes one.
+    if std::env::args_os().nth(1).is_some_and(|first| first == crate::wasm::COMPILE_SUBCOMMAND) {
+        return code(compile::run(&compile::CompileArgs::parse_from(std::env::args_os().skip(1))));
+    }
     let command = Cli::command().mut_subcommand("bench", bench::with_own_help);
     let cli = Cli::from_arg_matches(&command.get_matches()).unwrap_or_else(|error| error.exit());
     let outcome = match cli.command {
@@ -158,8 +159,12 @@ pub fn main() -> ExitCode {
         Some(Command::Bridge(args)) => bridge::run(&args),
         Some(Command::Store(args)) => store::run(&args),
         Some(Command::User(args)) => user::run(&args),
-        Some(Command::Compile(args)) => compile::run(&args),
     };
+    code(outcome)
+}
+
+/// Says why a command has failed, if it has.
+fn code(outcome: Outcome) -> ExitCode {
     match outcome {
         Ok(()) | Err(Failure::OutputClosed) => ExitCode::SUCCESS,
         Err(Failure::Failed(reason)) => {

@@ -1,6 +1,7 @@
 //! `pliant pub`: send messages, and know that they arrived.
 
-use super::connect::{ConnectArgs, qos};
+use super::connect::{ConnectArgs, qos, words};
+use super::progress::Progress;
 use super::tunnel::Tunnel;
 use super::{Failure, Outcome, amqp, output};
 use crate::topic::{Limits, Topic};
@@ -10,6 +11,8 @@ use rumqttc::v5::mqttbytes::v5::{Packet, PubAckReason, PubCompReason, PubRecReas
 use rumqttc::v5::{AsyncClient, ConnectionError, Event, EventLoop};
 use std::io::{BufRead, Read};
 use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
@@ -54,7 +57,7 @@ pub(crate) struct PublishArgs {
     /// A user property; may be given more than once
     #[arg(long = "property", short, value_name = "NAME=VALUE")]
     properties: Vec<String>,
-    /// Give up after so many seconds
+    /// Give up after so many seconds without an answer
     #[arg(long, value_name = "SECONDS", default_value_t = 30, value_parser = clap::value_parser!(u64).range(1..))]
     pub(super) timeout: u64,
     /// Print what came of it as JSON
@@ -79,6 +82,11 @@ pub(crate) fn run(args: &PublishArgs) -> Outcome {
     let properties = args.properties()?;
     Topic::new(&args.topic, &Limits::default())
         .map_err(|error| Failure::Usage(format!("{:?}: {error}", args.topic)))?;
+    // Over AMQP it is an address.
+    if let Some(topic) = args.response_topic.as_ref().filter(|_| !args.connect.is_amqp()) {
+        Topic::new(topic, &Limits::default())
+            .map_err(|error| Failure::Usage(format!("--response-topic {topic:?}: {error}")))?;
+    }
     args.connect.check_session()?;
     if args.connect.is_amqp() {
         return amqp::publish(args, properties.user_properties);
@@ -188,6 +196,7 @@ async fn send(
     let mut connected = false;
     let patience = Duration::from_secs(args.timeout);
     let mut last = Instant::now();
+    let (_progress, told_done) = progress();
     while open || sent.done < sent.handed {
         let waiting = !connected || sent.done < sent.handed;
         let until = if waiting { last + patience } else { Instant::now() + patience };
@@ -198,6 +207,7 @@ async fn send(
                 connected |= matches!(event, Event::Incoming(Packet::ConnAck(_)));
                 if sent.see(&event, args.qos)? {
                     last = Instant::now();
+                    told_done.store(sent.done, Ordering::Relaxed);
                 }
             }
             payload = more.recv(), if open && connected && sent.handed - sent.done < AHEAD as u64 => match payload {
@@ -231,6 +241,13 @@ async fn send(
         tunnel.finish().await;
     }
     Ok(sent)
+}
+
+/// Tells on a terminal how many messages are done, which it is told.
+pub(super) fn progress() -> (Progress, Arc<AtomicU64>) {
+    let done = Arc::new(AtomicU64::new(0));
+    let seen = done.clone();
+    (Progress::telling(move || format!("publishing … {} messages", seen.load(Ordering::Relaxed))), done)
 }
 
 /// Polls the connection without a break, as long as somebody listens: a poll that is given up leaves bytes behind that
@@ -276,7 +293,7 @@ impl Sent {
             }
             Event::Incoming(Packet::PubComp(comp)) => {
                 if comp.reason != PubCompReason::Success {
-                    return refused(format!("{:?}", comp.reason));
+                    return refused(words(comp.reason, None));
                 }
             }
             Event::Incoming(Packet::Disconnect(farewell)) => {
@@ -289,9 +306,4 @@ impl Sent {
         self.done += 1;
         Ok(true)
     }
-}
-
-/// A reason, with what the broker said about it.
-fn words(reason: impl std::fmt::Debug, said: Option<&String>) -> String {
-    said.map_or_else(|| format!("{reason:?}"), |said| format!("{reason:?}: {said}"))
 }

@@ -1,16 +1,22 @@
 //! `pliant store export`: all that is in a store, one JSON document a line, oldest of each kind first.
 
+use super::progress::Progress;
 use super::{Failure, Outcome, output};
 use crate::message::Message;
 use crate::store::{self, Limits, LoadedMailbox};
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use serde_json::{Map, Value, json};
+use std::io::IsTerminal;
 use std::path::Path;
 
 /// Writes everything that is not damaged to standard output. Fails at the end if something is.
 pub(super) fn export(directory: &Path) -> Outcome {
+    let progress = Progress::start("reading the store");
     let loaded = &store::salvage(directory, &Limits::default()).map_err(Failure::failed)?;
+    drop(progress);
+    // Lines would go through it on a terminal.
+    let _progress = (!std::io::stdout().is_terminal()).then(|| Progress::start("writing"));
     for mailbox in &loaded.mailboxes {
         session(mailbox)?;
     }

@@ -1,6 +1,6 @@
 //! `pliant sub`: print what arrives.
 
-use super::connect::{ConnectArgs, qos};
+use super::connect::{ConnectArgs, qos, words};
 use super::mqtt::{Connection, FAREWELL};
 use super::tunnel::Tunnel;
 use super::{Failure, Outcome, amqp, output, plain};
@@ -183,7 +183,7 @@ impl Receiving<'_> {
                     return Err(ConnectionError::from(lost).into());
                 }
                 Packet::Disconnect(farewell) => {
-                    let reason = format!("the broker ended the connection: {:?}", farewell.reason_code);
+                    let reason = format!("the broker ended the connection: {}", words(farewell.reason_code, None));
                     return Err(Failure::Failed(reason).into());
                 }
                 _ => {}
@@ -249,7 +249,10 @@ impl SubscribeArgs {
     fn granted(&self, answer: &SubAck) -> Outcome {
         for (filter, code) in self.filters.iter().zip(&answer.return_codes) {
             if !matches!(code, SubscribeReasonCode::Success(_)) {
-                return Err(Failure::Failed(format!("the broker refused the subscription {filter}: {code:?}")));
+                return Err(Failure::Failed(format!(
+                    "the broker refused the subscription {filter}: {}",
+                    words(code, None)
+                )));
             }
         }
         Ok(())

@@ -13,6 +13,12 @@ fn the_definition_is_sound() {
     Cli::command().debug_assert();
 }
 
+/// Who mistypes a command is told those that are like it, hidden ones, too.
+#[test]
+fn no_command_is_hidden() {
+    assert!(Cli::command().get_subcommands().all(|command| !command.is_hide_set()));
+}
+
 #[test]
 fn what_the_guide_says_is_understood() {
     for line in [

@@ -146,8 +146,12 @@ impl Assembly {
         let mut found = Vec::new();
         for (n, listener) in self.config.listeners.iter().enumerate().filter(|(_, listener)| listener.enabled) {
             let others = &self.config.listeners[..n];
-            if let Some((key, message)) = listener_problem(listener, others, &self.config) {
+            if let Some((key, message)) = listener_problem(listener, &self.config) {
                 found.push((format!("listener.{}.{key}", listener.name), message));
+            } else if let Some((other, message)) = clash(listener, others, &self.config) {
+                // What is a default stands nowhere.
+                let own = format!("listener.{}.bind", listener.name);
+                found.push((if self.origins.has(&own) { own } else { other }, message));
             }
         }
         for bridge in self.config.bridges.iter().filter(|bridge| bridge.enabled) {
@@ -235,7 +239,7 @@ fn is_address(name: &str, limits: &topic::Limits) -> bool {
 }
 
 /// What is wrong with a listener as a whole, and under which key.
-fn listener_problem(listener: &Listener, others: &[Listener], config: &Config) -> Option<(&'static str, String)> {
+fn listener_problem(listener: &Listener, config: &Config) -> Option<(&'static str, String)> {
     let name = &listener.name;
     let (tls, transport) = (&listener.tls, listener.transport);
     if name == BRIDGES {
@@ -298,23 +302,36 @@ fn listener_problem(listener: &Listener, others: &[Listener], config: &Config) -
     if !listener.bind.is_loopback() && listener.allow_anonymous.0 != Anonymous::Always && !asks {
         let message = format!(
             "listener {name} binds {}, which other machines reach, and nothing would ask them who they are; \
-             bind a loopback address, name auth.password_file, or say allow_anonymous = true in its section",
-            listener.bind
+             bind a loopback address, name auth.password_file, {}or say allow_anonymous = true in its section",
+            listener.bind,
+            match tls.client_certificate {
+                ClientCertificate::Optional => "say client_certificate = \"required\" in its tls, ",
+                _ => "",
+            }
         );
         return Some(("bind", message));
     }
+    None
+}
+
+/// Who has the address of a listener already, as a key, and what to say of it.
+fn clash(listener: &Listener, others: &[Listener], config: &Config) -> Option<(String, String)> {
     // UDP has ports of its own.
     let is_udp = |listener: &Listener| listener.transport == Transport::Quic;
+    let name = &listener.name;
     let same = others
         .iter()
         .filter(|other| other.enabled && is_udp(other) == is_udp(listener))
-        .find(|other| other.bind == listener.bind);
-    let taken = same
-        .map(|other| format!("listener {}", other.name))
-        .or_else(|| (config.admin.bind == listener.bind && !is_udp(listener)).then(|| "the admin API".to_owned()));
-    let any = matches!(listener.bind, Bind::Address(address) if address.port() == 0);
-    let other = taken.filter(|_| !any)?;
-    Some(("bind", format!("listener {name} binds {} like {other}", listener.bind)))
+        .find(|other| other.bind.meets(&listener.bind));
+    let (key, other, bind) = match same {
+        Some(other) => (format!("listener.{}.bind", other.name), format!("listener {}", other.name), &other.bind),
+        None if config.admin.bind.meets(&listener.bind) && !is_udp(listener) => {
+            ("admin.bind".to_owned(), "the admin API".to_owned(), &config.admin.bind)
+        }
+        None => return None,
+    };
+    let how = if *bind == listener.bind { format!("like {other}") } else { format!("and {other} {bind}: one port") };
+    Some((key, format!("listener {name} binds {} {how}", listener.bind)))
 }
 
 /// Sets one key; none if it does not exist.
@@ -375,6 +392,9 @@ fn unknown(path: &[&str]) -> String {
                 _ => MODULE.iter().map(|setting| setting.key).collect(),
             };
             nearest(&rest.join("."), keys.into_iter()).map(|key| format!("{list}.{name}.{key}"))
+        }
+        _ if GLOBAL.iter().any(|setting| belongs(setting.key, &key)) => {
+            return format!("{key} is a section: name one of its keys");
         }
         _ => nearest(&key, GLOBAL.iter().map(|setting| setting.key).chain(written::LISTS)).map(str::to_owned),
     };

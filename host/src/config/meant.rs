@@ -374,6 +374,19 @@ impl Bind {
         }
     }
 
+    /// Whether the system gives only one of both: it is the same address and port, or one takes a port of all addresses.
+    pub fn meets(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Address(a), Self::Address(b)) => {
+                // The unspecified one of IPv6 is for IPv4, too.
+                let takes =
+                    |all: &SocketAddr, one: &SocketAddr| all.ip().is_unspecified() && (all.is_ipv6() || one.is_ipv4());
+                a.port() == b.port() && a.port() != 0 && (a.ip() == b.ip() || takes(a, b) || takes(b, a))
+            }
+            (a, b) => a == b && matches!(a, Self::Path(_)),
+        }
+    }
+
     /// Whether only this machine can reach it. True for none.
     pub fn is_loopback(&self) -> bool {
         match self {

@@ -39,6 +39,12 @@ pub struct Problem {
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.origin {
+            Some(Origin::Flag(flag)) => {
+                // It names the key already.
+                let key = flag.strip_prefix("--set ").unwrap_or_default();
+                let rest = self.message.strip_prefix(key).and_then(|rest| rest.strip_prefix(": "));
+                write!(f, "{flag}: {}", rest.unwrap_or(&self.message))
+            }
             Some(origin) => write!(f, "{origin}: {}", self.message),
             None => f.write_str(&self.message),
         }

@@ -217,12 +217,12 @@ fn what_is_wrong_is_said_with_its_place() {
             &["listener.ws.tls={ ke = \"k\" }"],
             "--set listener.ws.tls: unknown key listener.ws.tls.ke; the nearest",
         ),
-        ("", &[], &["listener.ws.tls={ key = }"], "--set listener.ws.tls: listener.ws.tls: expected a table, as in"),
+        ("", &[], &["listener.ws.tls={ key = }"], "--set listener.ws.tls: expected a table, as in"),
         ("", &[], &["auth.jwt={}\nworkers = 1"], "something stands behind it"),
         ("", &[], &["no.such={ a = 1 }"], "--set no.such: unknown key no.such.a; the nearest"),
         ("a = [", &[], &[], "c.toml:1: "),
         ("\n\nworkers = \"x\"", &[], &[], "c.toml:3: workers: expected a whole number from 0 to 1024 (threads)"),
-        ("", &[], &["workers=-1"], "--set workers: workers: expected a whole number from 0 to 1024 (threads)"),
+        ("", &[], &["workers=-1"], "--set workers: expected a whole number from 0 to 1024 (threads)"),
         ("store.durability = \"never\"", &[], &[], "c.toml:1: store.durability: expected one of commit, relaxed"),
         ("listener.mqtt.bind = \"1883\"", &[], &[], "c.toml:1: listener.mqtt.bind: expected address:port"),
         ("listener.mqtt.enabled = 1", &[], &[], "c.toml:1: listener.mqtt.enabled: expected true or false"),
@@ -283,8 +283,47 @@ fn what_is_wrong_is_said_with_its_place() {
             "c.toml:2: listener mqtt binds 0.0.0.0:1883, which other machines reach",
         ),
         ("", &[], &["admin.bind=0.0.0.0:1"], "--set admin.bind: the admin API has no TLS yet"),
-        ("", &[], &["listener.b.bind=127.0.0.1:1883"], "listener mqtt binds 127.0.0.1:1883 like listener b"),
+        ("", &[], &["store=3"], "--set store: store is a section: name one of its keys"),
+    ]);
+}
+
+/// The line that was written is named, not the default beside it.
+#[test]
+fn listeners_that_cannot_be_as_they_are_are_said() {
+    are_said([
+        (
+            "",
+            &[][..],
+            &["listener.b.bind=127.0.0.1:1883"][..],
+            "--set listener.b.bind: listener mqtt binds 127.0.0.1:1883 like listener b",
+        ),
         ("", &[], &["listener.b.bind=127.0.0.1:9880"], "listener b binds 127.0.0.1:9880 like the admin API"),
+        (
+            "",
+            &[],
+            &["admin.bind=127.0.0.1:1883"],
+            "--set admin.bind: listener mqtt binds 127.0.0.1:1883 like the admin API",
+        ),
+        (
+            "",
+            &[],
+            &["listener.z={ bind = \"0.0.0.0:1883\", allow_anonymous = true }"],
+            "--set listener.z: listener z binds 0.0.0.0:1883 and listener mqtt 127.0.0.1:1883: one port",
+        ),
+        (
+            "",
+            &[],
+            &["listener.a={ bind = \"[::]:9880\", allow_anonymous = true }"],
+            "--set listener.a: listener a binds [::]:9880 and the admin API 127.0.0.1:9880: one port",
+        ),
+        (
+            "",
+            &[],
+            &[
+                "listener.t={ bind = \"0.0.0.0:1\", transport = \"tls\", tls = { certificate = \"c\", key = \"k\", client_ca = \"a\", client_certificate = \"optional\" } }",
+            ],
+            "name auth.password_file, say client_certificate = \"required\" in its tls, or say allow_anonymous = true",
+        ),
     ]);
 }
 
@@ -361,7 +400,7 @@ fn what_is_wrong_in_a_list_or_a_path_is_said_too() {
         ("", &[("PLIANT__LISTENER__WS__ORIGINS", "https://a.example/x")], &[], "got https://a.example/x"),
         ("", &[], &["auth.order=[\"jwt\", 1]"], "auth.order: expected a list of texts in quotes"),
         ("data_dir = \"\"", &[], &[], "c.toml:1: data_dir: expected a path"),
-        ("", &[], &["data_dir="], "--set data_dir: data_dir: expected a path"),
+        ("", &[], &["data_dir="], "--set data_dir: expected a path"),
         ("listener.mqtt.origins = \"x\"", &[], &[], "c.toml:1: listener.mqtt.origins: expected a list"),
         (
             "module.x.http_hosts = [\"http://a/b\"]",

@@ -64,7 +64,10 @@ pub fn component(module: &Module, bytes_max: usize) -> Result<Cow<'static, [u8]>
 /// The file of keys cannot be read, or holds something else.
 pub(super) fn signers(config: &Config) -> Result<Signers, String> {
     let path = &config.signing.keys_file;
-    let failed = |reason: String| format!("{}: {reason}", path.display());
+    let failed = |reason: String| match path.as_os_str().is_empty() {
+        true => reason,
+        false => format!("{}: {reason}", path.display()),
+    };
     let text = match path.as_os_str().is_empty() {
         true => String::new(),
         false => std::fs::read_to_string(path).map_err(|error| failed(error.to_string()))?,

@@ -44,7 +44,7 @@ impl Opened {
             let builder = builder.scheme("amqp").sasl_profile(profile).idle_time_out(idle);
             let opened = builder.open_with_stream(stream).await;
             let mut connection = opened.map_err(|error| failed(bridge::opening(&error, has_user)))?;
-            let session = Session::begin(&mut connection).await.map_err(|error| failed(error.to_string()))?;
+            let session = Session::begin(&mut connection).await.map_err(|error| failed(bridge::beginning(&error)))?;
             Ok(Self { connection, session, container, session_expiry })
         };
         let opened = tokio::time::timeout(OPENING, opening).await;

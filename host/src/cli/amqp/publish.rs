@@ -2,7 +2,7 @@
 
 use super::{Opened, PUBLISHING, run, settling, taken};
 use crate::bridge;
-use crate::cli::publish::{AHEAD, PublishArgs};
+use crate::cli::publish::{AHEAD, PublishArgs, progress};
 use crate::cli::{Failure, Outcome, output};
 use fe2o3_amqp::link::SendError;
 use fe2o3_amqp::types::messaging::{
@@ -10,6 +10,7 @@ use fe2o3_amqp::types::messaging::{
 };
 use fe2o3_amqp::types::primitives::{SimpleValue, Symbol, Value};
 use fe2o3_amqp::{Sendable, Sender};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 use tokio::task::JoinSet;
 
@@ -39,6 +40,7 @@ async fn send(args: &PublishArgs, properties: Vec<(String, String)>) -> Result<u
     let mut sender = attached.map_err(|error| failed(bridge::sending(&error)))?;
     let mut under_way: JoinSet<Result<Said, SendError>> = JoinSet::new();
     let mut sent = 0;
+    let (_progress, told_done) = progress();
     loop {
         let payload = match under_way.len() < AHEAD {
             true => payloads.recv().await,
@@ -48,15 +50,16 @@ async fn send(args: &PublishArgs, properties: Vec<(String, String)>) -> Result<u
             let message = message(args, &properties, payload.map_err(Failure::Failed)?);
             let sendable = Sendable::builder().message(message).settled(args.qos == 0).build();
             let handed = tokio::time::timeout(patience, sender.send_batchable(sendable)).await;
-            under_way.spawn(handed.map_err(|_| late())?.map_err(|error| failed(error.to_string()))?);
+            under_way.spawn(handed.map_err(|_| late())?.map_err(|error| failed(bridge::sent(error)))?);
             if under_way.len() < AHEAD {
                 continue;
             }
         }
         let said = tokio::time::timeout(patience, under_way.join_next()).await.map_err(|_| late())?;
         let Some(said) = said else { break };
-        taken(said.map_err(Failure::failed)?.map_err(|error| failed(error.to_string()))?)?;
+        taken(said.map_err(Failure::failed)?.map_err(|error| failed(bridge::sent(error)))?)?;
         sent += 1;
+        told_done.store(sent, Ordering::Relaxed);
     }
     // The goodbye of the connection ends the link, too, if this takes too long.
     let _ = tokio::time::timeout(super::FAREWELL, sender.close()).await;

@@ -2,7 +2,7 @@
 
 use super::{Opened, run, settling};
 use crate::amqp::{TOPIC_ANNOTATION, TOPICS_PROPERTY};
-use crate::bridge::receiving;
+use crate::bridge::{self, disposing, receiving};
 use crate::cli::subscribe::SubscribeArgs;
 use crate::cli::{Failure, Outcome, output};
 use base64::Engine;
@@ -112,12 +112,12 @@ async fn listen(
                     break;
                 }
                 if let Err(error) = receiver.accept(info).await {
-                    let _ = tell.send((at, Err(error.to_string()), oneshot::channel().0)).await;
+                    let _ = tell.send((at, Err(disposing(&error)), oneshot::channel().0)).await;
                     break;
                 }
             }
             Err(error) => {
-                let _ = tell.send((at, Err(error.to_string()), done)).await;
+                let _ = tell.send((at, Err(bridge::received(&error)), done)).await;
                 break;
             }
         }

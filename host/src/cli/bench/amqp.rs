@@ -4,8 +4,10 @@
 use super::LOOK;
 use super::heard::Heard;
 use super::play::Run;
+use crate::bridge;
 use crate::cli::Failure;
 use crate::cli::amqp::{Opened, PUBLISHING, settling, taken};
+use fe2o3_amqp::link::SendError;
 use fe2o3_amqp::link::receiver::CreditMode;
 use fe2o3_amqp::types::messaging::{
     Body, Data, Header, Message, Outcome as Said, Properties, Source, Target, TerminusDurability, TerminusExpiryPolicy,
@@ -42,7 +44,7 @@ pub(super) fn publisher(
             .sender_settle_mode(sender_settles)
             .receiver_settle_mode(PUBLISHING)
             .attach(&mut opened.session);
-        let sender = attaching.await.map_err(Failure::failed)?;
+        let sender = attaching.await.map_err(|error| Failure::Failed(bridge::sending(&error)))?;
         Ok::<_, Failure>((opened, sender))
     })?;
     Ok(move || runtime.block_on(publish(&run, number, opened, sender)))
@@ -68,7 +70,7 @@ async fn publish(run: &Run, number: u32, opened: Opened, mut sender: Sender) -> 
         let mut message = Message::from(body);
         (message.header, message.properties) = (Some(header), to);
         let sendable = Sendable::builder().message(message).settled(is_settled).build();
-        let outcome = sender.send_batchable(sendable).await.map_err(Failure::failed)?;
+        let outcome = sender.send_batchable(sendable).await.map_err(|error| Failure::Failed(bridge::sent(error)))?;
         run.sent.fetch_add(1, Ordering::Relaxed);
         if is_settled {
             continue;
@@ -87,11 +89,11 @@ async fn publish(run: &Run, number: u32, opened: Opened, mut sender: Sender) -> 
     Ok(())
 }
 
-type Joined<E> = Option<Result<Result<Said, E>, tokio::task::JoinError>>;
+type Joined = Option<Result<Result<Said, SendError>, tokio::task::JoinError>>;
 
-fn accepted<E: std::fmt::Display>(said: Joined<E>) -> Result<(), Failure> {
+fn accepted(said: Joined) -> Result<(), Failure> {
     let Some(said) = said else { return Ok(()) };
-    taken(said.map_err(Failure::failed)?.map_err(|error| Failure::Failed(error.to_string()))?)
+    taken(said.map_err(Failure::failed)?.map_err(|error| Failure::Failed(bridge::sent(error)))?)
 }
 
 /// Attaches; what it gives back listens until the run is stopped.
@@ -125,7 +127,7 @@ pub(super) fn subscriber(
             .receiver_settle_mode(receiver_settles)
             .credit_mode(CreditMode::Auto(CREDIT))
             .attach(&mut opened.session);
-        let receiver = attaching.await.map_err(Failure::failed)?;
+        let receiver = attaching.await.map_err(|error| Failure::Failed(bridge::receiving(&error)))?;
         Ok::<_, Failure>((opened, receiver))
     })?;
     Ok(move || runtime.block_on(listen(&run, opened, receiver)))
@@ -144,7 +146,7 @@ async fn listen(run: &Run, opened: Opened, mut receiver: Receiver) -> Result<Hea
             received = receiver.recv() => received,
             () = &mut stopped => break,
         };
-        let delivery = received.map_err(Failure::failed)?;
+        let delivery = received.map_err(|error| Failure::Failed(bridge::received(&error)))?;
         let now = run.micros();
         let payload = match delivery.body() {
             Body::Data(parts) => parts.iter().next().map_or(&[][..], |part| &part.0[..]),
@@ -152,7 +154,7 @@ async fn listen(run: &Run, opened: Opened, mut receiver: Receiver) -> Result<Hea
         };
         let noted = heard.note(run, payload, now);
         noted.map_err(|()| Failure::Failed("a message that is not of this run".to_owned()))?;
-        receiver.accept(&delivery).await.map_err(Failure::failed)?;
+        receiver.accept(&delivery).await.map_err(|error| Failure::Failed(bridge::disposing(&error)))?;
     }
     // What outlives its link is taken away with it.
     let _ = receiver.close().await;

@@ -39,6 +39,9 @@ pub(super) fn run(args: &NewArgs) -> Outcome {
     if matches!(args.lang, Language::Rust) && RUST_WORDS.contains(&&**name) {
         return Err(Failure::Usage(format!("{name:?} is a word of Rust, which no crate can have for its name")));
     }
+    if matches!(args.lang, Language::Rust) && CRATES.contains(&&**name) {
+        return Err(Failure::Usage(format!("{name:?} is a crate that a module needs; take another name")));
+    }
     if CARRIED.contains(&&**name) {
         return Err(Failure::Usage(format!(
             "{name:?} is the name of a folder that a module needs beside it; take another one"
@@ -162,6 +165,9 @@ const RUST_WORDS: [&str; 39] = [
     "for", "gen", "if", "impl", "in", "let", "loop", "match", "mod", "move", "mut", "pub", "ref", "return", "self",
     "static", "struct", "super", "trait", "true", "type", "unsafe", "use", "where", "while", "yield",
 ];
+
+/// Crates that the template's own would hide or clash with: Rust's, and the SDK.
+const CRATES: [&str; 5] = ["alloc", "core", "pliant-guest", "std", "test"];
 
 /// Folders that would be taken for the SDK, or for the contract that it looks for beside itself.
 const CARRIED: [&str; 2] = ["guest-sdk", "wit"];

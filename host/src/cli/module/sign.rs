@@ -28,7 +28,10 @@ pub(super) fn keygen(args: &KeygenArgs) -> Outcome {
     let failed = |error| Failure::Failed(format!("cannot write {}: {error}", args.file.display()));
     let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&args.file).map_err(failed)?;
     writeln!(file, "{secret}").map_err(failed)?;
-    output::line(&public)
+    output::line(&public).inspect_err(|_| {
+        // Without the public key nobody can use it.
+        let _ = std::fs::remove_file(&args.file);
+    })
 }
 
 /// Prints a signature.
