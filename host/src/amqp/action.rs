@@ -29,6 +29,12 @@ pub struct LinkId {
 }
 
 impl LinkId {
+    /// Of no connection.
+    #[cfg(test)]
+    pub fn of_nothing() -> Self {
+        Self { index: 0, generation: 0 }
+    }
+
     /// A small number, for tables beside the machine's: two links that live at the same time have different ones.
     pub fn index(self) -> usize {
         self.index as usize

@@ -14,6 +14,7 @@ use super::staged::Staged;
 use super::wills::{Place, Touched, left_by};
 use super::worker::Worker;
 use crate::client::{Client, Departure};
+use crate::dialogue::Routed;
 use crate::message::{Envelope, Message, Time, Will};
 use crate::store::{MailboxId, WillRecord};
 use crate::wasm::Action;
@@ -117,8 +118,13 @@ impl Broker {
         }
         for (decided, route) in go {
             // Somebody may have filled a queue since it was looked at: its bound is exceeded, and nothing is lost.
-            self.metrics.wills_published_total.add(u64::from(!decided.beside.is_discarded()));
-            self.hand_out_all(worker, now, decided, &route, staged);
+            if !decided.beside.is_discarded() {
+                self.metrics.wills_published_total.add(1);
+                worker.tally.received += 1;
+                worker.tally.received_bytes += decided.message.payload().len() as u64;
+            }
+            let routed = self.hand_out_all(worker, now, decided, &route, staged);
+            worker.tally.unroutable += u64::from(routed == Routed::NoSubscriber);
         }
         Ok(())
     }

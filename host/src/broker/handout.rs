@@ -88,9 +88,38 @@ impl Mailbox {
             self.count(&queued, false);
             self.expire(&queued, tell, drained);
         }
+        Self::look_into_store(&mut state, drained);
+    }
+
+    /// The same behind what lasts longer. It looks at every entry that is in memory, so once a second.
+    #[cold]
+    pub fn drop_all_expired(&self, now: Time, tell: bool, drained: &mut Drained) {
+        let mut state = self.lock();
+        if now < state.looked_through_next {
+            return;
+        }
+        state.looked_through_next = now.plus_seconds(1);
+        let is_over = |queued: &Queued| queued.is_too_late(now) && queued.after != NOT_SUBMITTED;
+        if !state.queue.iter().any(is_over) {
+            return;
+        }
+        let (over, stay): (VecDeque<_>, VecDeque<_>) = std::mem::take(&mut state.queue).into_iter().partition(is_over);
+        state.queue = stay;
+        for queued in over {
+            state.promised.remove(&queued.number);
+            self.count(&queued, false);
+            self.expire(&queued, tell, drained);
+        }
+        // Those around them may be left to the store at any time, and they would be read again with them.
+        state.untold += 1;
+        drained.untold = true;
+        Self::look_into_store(&mut state, drained);
+    }
+
+    /// What is next may be in the store, and have expired, too.
+    fn look_into_store(state: &mut State, drained: &mut Drained) {
         let gap = state.gap_begins_after();
         if gap != u64::MAX && state.queue.front().is_none_or(|first| first.number > gap) {
-            // What is next is in the store, and has perhaps expired, too.
             drained.page = state.next_page(true);
         }
     }
@@ -292,7 +321,11 @@ fn resend(
         let Some(flight) = state.window.resend(room) else { return !state.window.has_resend() };
         let outgoing = match flight.phase {
             Phase::Received => Outgoing::Release(flight.handle),
-            _ => Outgoing::Deliver(Delivery { duplicate: true, ..flight.queued.delivery(flight.handle) }),
+            _ => {
+                drained.sent += 1;
+                drained.sent_bytes += flight.queued.message.payload().len() as u64;
+                Outgoing::Deliver(Delivery { duplicate: true, ..flight.queued.delivery(flight.handle) })
+            }
         };
         if !sink(outgoing) {
             return false;

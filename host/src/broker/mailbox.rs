@@ -158,6 +158,8 @@ pub struct State {
     pub withheld_under: u64,
     /// Publishers that wait for room.
     pub blocked: Blocked,
+    /// From then on, if it is full, what waits is looked through again for what has expired.
+    pub looked_through_next: Time,
     /// Seconds it outlives its connection.
     pub expiry_seconds: u32,
     /// When its client went.
@@ -259,6 +261,7 @@ impl Mailbox {
                 pause: None,
                 withheld_under: 0,
                 blocked: Blocked::default(),
+                looked_through_next: Time(0),
                 expiry_seconds,
                 detached: None,
                 held_by: None,

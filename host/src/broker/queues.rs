@@ -433,10 +433,15 @@ impl Broker {
         Ok(self.find_queue(&topic).map(|mailbox| info(&mailbox)))
     }
 
-    /// Gives up what has expired at the front of a queue that is full, so that what nobody fetches keeps nobody out.
+    /// Gives up what has expired at the front of a queue, and everywhere in one that is full then, so that what nobody fetches
+    /// keeps nobody out.
     pub(super) fn drop_expired(&self, mailbox: &Arc<Mailbox>, now: Time) {
+        let tell = self.modules.wants_events(EventKinds::LOST);
         let mut drained = Drained::default();
-        mailbox.drop_expired(now, self.modules.wants_events(EventKinds::LOST), &mut drained);
+        mailbox.drop_expired(now, tell, &mut drained);
+        if mailbox.is_full(&self.limits) {
+            mailbox.drop_all_expired(now, tell, &mut drained);
+        }
         self.drained(mailbox, drained, true);
     }
 

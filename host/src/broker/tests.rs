@@ -396,7 +396,9 @@ fn what_was_under_way_is_sent_again_under_the_same_handle() {
     assert!(resumed);
     // It may be told to forget what the disk knows that it has.
     hall.commit();
+    let sent = hall.broker.metrics().messages_sent_total.get();
     assert_eq!(hall.take(&subscriber), [row(1, "1", true), row(2, "release", false), row(3, "3", true)]);
+    assert_eq!(hall.broker.metrics().messages_sent_total.get() - sent, 2, "what is sent again counts again");
     let answer = hall.ask(&mut subscriber, Request::Settle(3, Settlement::Completed));
     assert!(matches!(answer, Answer::Say(_, Event::Closed(Closed::HandleMisused))), "{answer:?}");
     hall.ask(&mut subscriber, Request::Settle(2, Settlement::Completed));

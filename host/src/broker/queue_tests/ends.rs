@@ -81,6 +81,38 @@ fn what_has_expired_in_the_queues_of_a_share_keeps_nobody_out() {
     assert!(send(&mut hall, 4));
 }
 
+/// MQTT-3.3.2-5: also of a session.
+#[test]
+fn what_has_expired_behind_what_lasts_keeps_nobody_out() {
+    let mut hall = hall(Limits { queue_messages_max: 100, ..Limits::default() });
+    hall.away("one");
+    let (mut publisher, _) = hall.attach("p", true, 0, 10);
+    let mut send = |hall: &mut Hall, handle: u16, expiry_seconds| {
+        let publish = Publish {
+            name: "t",
+            guarantee: LEAST,
+            retain: false,
+            handle,
+            expiry_seconds,
+            properties: None,
+            payload: b"m",
+        };
+        let answer = hall.ask(&mut publisher, Request::Publish(publish));
+        hall.commit();
+        matches!(answer, Answer::Say(_, Event::Published { outcome: Ok(_), .. }))
+    };
+    for handle in 1..=100 {
+        assert!(send(&mut hall, handle, (handle % 10 != 1).then_some(1)));
+    }
+    assert!(!send(&mut hall, 101, None));
+    hall.now = hall.now.plus_milliseconds(2_500);
+    assert!(send(&mut hall, 102, None));
+    assert_eq!(
+        (hall.broker.client("one").unwrap().queued, hall.broker.metrics().messages_expired_total.get()),
+        (11, 90)
+    );
+}
+
 /// Of a long queue only the first part is in memory.
 #[test]
 fn what_has_expired_in_the_store_keeps_nobody_out_for_long() {

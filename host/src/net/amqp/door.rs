@@ -9,9 +9,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 /// What the links of one connection tell it, from any thread.
-#[derive(Default)]
 pub struct Bell {
-    ready: Mutex<Vec<Arc<Door>>>,
+    /// None: nobody will look again. A door holds the outlet in which this bell is, so what stood here then would keep the socket.
+    ready: Mutex<Option<Vec<Arc<Door>>>>,
     ended: Mutex<Vec<(LinkId, Closed)>>,
 }
 
@@ -25,6 +25,12 @@ pub struct Door {
     outlet: Arc<dyn broker::Outlet>,
 }
 
+impl Default for Bell {
+    fn default() -> Self {
+        Self { ready: Mutex::new(Some(Vec::new())), ended: Mutex::default() }
+    }
+}
+
 impl Bell {
     /// A link's way.
     pub fn door(self: &Arc<Self>, link: LinkId, outlet: Arc<dyn broker::Outlet>) -> Arc<Door> {
@@ -33,8 +39,15 @@ impl Bell {
 
     /// The links that have something to send, since the last time.
     pub fn ready(&self) -> Vec<Arc<Door>> {
-        let mut ready = self.ready.lock();
-        if ready.is_empty() { Vec::new() } else { std::mem::take(&mut *ready) }
+        match &mut *self.ready.lock() {
+            Some(ready) if !ready.is_empty() => std::mem::take(ready),
+            _ => Vec::new(),
+        }
+    }
+
+    /// The connection is over: whatever comes to a mailbox now, nobody looks.
+    pub fn take_down(&self) {
+        *self.ready.lock() = None;
     }
 
     /// The links that were ended by the hall, since the last time.
@@ -46,8 +59,10 @@ impl Bell {
 impl Door {
     /// Notes that there may be something to send.
     pub fn ring(self: &Arc<Self>) {
-        if !self.rung.swap(true, Ordering::AcqRel) {
-            self.bell.ready.lock().push(self.clone());
+        if !self.rung.swap(true, Ordering::AcqRel)
+            && let Some(ready) = &mut *self.bell.ready.lock()
+        {
+            ready.push(self.clone());
         }
     }
 
@@ -82,5 +97,35 @@ impl broker::Outlet for Rope {
         }
         self.0.bell.ended.lock().push((self.0.link, why));
         self.0.outlet.wake();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use broker::Outlet as _;
+
+    struct Socket;
+
+    impl broker::Outlet for Socket {
+        fn flush(&self, _: Time) {}
+
+        fn wake(&self) {}
+
+        fn close(&self, _: Closed) {}
+    }
+
+    /// What a transaction gives back to its queue while the connection ends rings once more, of a receiver that has just left.
+    #[test]
+    fn who_rings_after_the_end_keeps_no_socket() {
+        let (bell, socket) = (Arc::new(Bell::default()), Arc::new(Socket));
+        let rope = Rope(bell.door(LinkId::of_nothing(), socket.clone()));
+        rope.flush(Time(1));
+        assert_eq!(bell.ready().len(), 1);
+        rope.0.answered();
+        bell.take_down();
+        rope.flush(Time(1));
+        drop(rope);
+        assert_eq!(Arc::strong_count(&socket), 1);
     }
 }

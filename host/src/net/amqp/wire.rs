@@ -98,7 +98,7 @@ impl Wire {
     /// Lets go of everything that holds on to the connection.
     pub fn leave_all(&mut self) {
         self.links.clear();
-        self.bell.ready();
+        self.bell.take_down();
     }
 
     /// A link, or all of them, may have got room.
