@@ -49,6 +49,7 @@ impl Connection {
     pub(super) async fn finish(mut self, end: End) {
         // Others may need the room while this one waits for its client.
         self.partial_weight = Partial::default();
+        self.newcomer.ticket.give_back();
         self.admission.give_up();
         if let Machine::Amqp(side) = &mut self.machine {
             side.give_up_place();

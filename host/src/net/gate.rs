@@ -154,8 +154,13 @@ impl Ticket {
     pub fn let_in(&mut self) {
         if std::mem::take(&mut self.outside) {
             self.gate.unauthenticated.fetch_sub(1, Ordering::Relaxed);
-            self.gate.lent.fetch_sub(std::mem::take(&mut self.lent), Ordering::Relaxed);
+            self.give_back();
         }
+    }
+
+    /// What it had of the common reserve is there for others.
+    pub fn give_back(&mut self) {
+        self.gate.lent.fetch_sub(std::mem::take(&mut self.lent), Ordering::Relaxed);
     }
 
     /// Counts bytes of one that has not said who it is. What is more than each may send comes out of a reserve for all.
