@@ -1,5 +1,6 @@
 //! Endpoints about clients and subscriptions.
 
+use crate::doors::rig::until;
 use crate::harness::*;
 
 #[test]
@@ -67,7 +68,8 @@ fn names_of_any_length_are_paged_shown_and_deleted() {
         let path = format!("/api/v1/{list}/{}", escaped(entries["items"][2]["handle"].as_str().unwrap()));
         assert!(admin.get(&path).expect(200).json()[name] == names[2], "{list}");
         admin.delete(&path).expect(204);
-        admin.get(&path).problem(404);
+        // Who is connected hears it first.
+        until("it is gone", || admin.get(&path).status == 404);
         assert_eq!(paged(&admin, list, name).len(), 3, "{list}");
     }
 }
