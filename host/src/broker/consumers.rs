@@ -129,7 +129,7 @@ impl State {
     }
 
     /// What ends may have stood anywhere in the queue: see `untold`.
-    fn note_untold(&mut self, drained: &mut Drained) {
+    pub fn note_untold(&mut self, drained: &mut Drained) {
         let ends_any = !drained.changes.is_empty() || !drained.set_aside.is_empty();
         drained.untold = ends_any && !self.queue.is_empty();
         self.untold += u32::from(drained.untold);

@@ -110,9 +110,7 @@ impl Mailbox {
             self.count(&queued, false);
             self.expire(&queued, tell, drained);
         }
-        // Those around them may be left to the store at any time, and they would be read again with them.
-        state.untold += 1;
-        drained.untold = true;
+        state.note_untold(drained);
         Self::look_into_store(&mut state, drained);
     }
 
