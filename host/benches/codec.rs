@@ -19,7 +19,7 @@ fn open(connect: &[u8]) -> (Inbound, Outbound) {
     let mut inbound = Inbound::new(Arc::new(Limits::default()), "mqtt".into(), "127.0.0.1:1".into(), Time(0));
     inbound.receive(Time(0), connect).expect("the packet is a good one");
     let mut outbound = inbound.outbound();
-    let scope = Scope { listener: "mqtt".into(), protocol: Protocol::Mqtt, identity: None };
+    let scope = Scope { listener: "mqtt".into(), protocol: Protocol::Mqtt, identity: None }.into();
     let client = Arc::new(Client { id: "a".into(), container: None, scope, peer: "127.0.0.1:1".into() });
     let attached = Attached { client, resumed: false, assigned: false, expiry_seconds: 0, proof: None };
     let attached = Event::Attached(attached);

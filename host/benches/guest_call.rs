@@ -29,7 +29,7 @@ fn modules(deployed: &[(&str, &str)]) -> Modules {
 }
 
 fn client() -> Client {
-    let scope = Scope { listener: "mqtt".into(), protocol: Protocol::Mqtt, identity: Some("ann".into()) };
+    let scope = Scope { listener: "mqtt".into(), protocol: Protocol::Mqtt, identity: Some("ann".into()) }.into();
     Client { id: "sensor-4711".into(), container: None, scope, peer: "127.0.0.1:50123".into() }
 }
 

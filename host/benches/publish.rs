@@ -58,7 +58,7 @@ fn binding(name: &str, config: &str) -> Binding {
 
 fn attach(broker: &Broker, worker: &mut Worker, id: &str) -> Link {
     let scope = nobody("mqtt", Protocol::Mqtt);
-    let mut link = Link::new(Arc::new(Nowhere), Arc::new(scope.clone()));
+    let mut link = Link::new(Arc::new(Nowhere), scope.clone());
     let attach = Attach {
         client: Client { id: id.into(), container: None, scope, peer: "".into() },
         clean: true,

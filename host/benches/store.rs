@@ -27,7 +27,7 @@ fn message() -> Message {
 }
 
 fn mailbox() -> Change {
-    let scope = Scope { listener: "mqtt".into(), protocol: Protocol::Mqtt, identity: None };
+    let scope = Scope { listener: "mqtt".into(), protocol: Protocol::Mqtt, identity: None }.into();
     let client = Arc::new(Client { id: "bench".into(), container: None, scope, peer: "".into() });
     let record = MailboxRecord {
         client,

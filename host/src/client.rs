@@ -23,7 +23,7 @@ pub struct Client {
     /// Of a receiving link of AMQP: the container id of its client.
     pub container: Option<Arc<str>>,
     /// What topic names are relative to.
-    pub scope: Scope,
+    pub scope: Arc<Scope>,
     /// `address:port` of the peer; empty where there is none.
     pub peer: Arc<str>,
 }

@@ -3,6 +3,7 @@
 pub mod client;
 pub mod message;
 pub mod metrics;
+pub mod rare;
 pub mod sections;
 pub mod topic;
 

@@ -181,7 +181,8 @@ impl ClientDocument {
             listener: self.listener.unwrap_or_else(mqtt).into(),
             protocol,
             identity: self.identity.map(Into::into),
-        };
+        }
+        .into();
         Ok(Client { id: self.id.into(), container: None, scope, peer: "".into() })
     }
 }
@@ -207,7 +208,7 @@ pub(super) const ADMIN: &str = "admin";
 
 /// The client as which the API itself acts.
 pub(super) fn admin_client() -> Client {
-    let scope = Scope { listener: ADMIN.into(), protocol: Protocol::Http, identity: Some("admin".into()) };
+    let scope = Scope { listener: ADMIN.into(), protocol: Protocol::Http, identity: Some("admin".into()) }.into();
     Client { id: "admin".into(), container: None, scope, peer: "".into() }
 }
 

@@ -111,7 +111,7 @@ pub struct Listening {
 /// Under which name a bridge, or one of its routes, is a client of the hall.
 pub fn client(name: &str, protocol: Protocol, peer: &str) -> Client {
     let id: Arc<str> = format!("{OF_BRIDGES}{name}").into();
-    let scope = Scope { listener: LISTENER.into(), protocol, identity: Some(id.clone()) };
+    let scope = Scope { listener: LISTENER.into(), protocol, identity: Some(id.clone()) }.into();
     Client { id, container: None, scope, peer: peer.into() }
 }
 
@@ -129,7 +129,7 @@ impl Seat {
     /// Why the hall does not let the bridge in.
     pub fn take(hall: &Hall, client: &Client, window: u16) -> Result<Self, String> {
         let bell = Arc::new(Bell::default());
-        let link = Link::new(bell.clone(), Arc::new(client.scope.clone()));
+        let link = Link::new(bell.clone(), client.scope.clone());
         let mut seat = Self { hall: hall.clone(), bell, link };
         let attach = Attach {
             client: client.clone(),

@@ -218,11 +218,12 @@ impl Broker {
             return (self.may_be_bound(chain, guests, mailbox, topic), none);
         }
         if state.is_shared_by_several() {
-            let sharers: Vec<_> = state.consumers.iter().map(|one| (one.number, one.client.clone())).collect();
+            let sharers: Vec<_> =
+                state.consuming.consumers.iter().map(|one| (one.number, one.client.clone())).collect();
             drop(state);
             return self.which_may_receive(chain, guests, &sharers, topic);
         }
-        let client = state.consumers.first().map_or(&state.client, |one| &one.client).clone();
+        let client = state.consuming.consumers.first().map_or(&state.client, |one| &one.client).clone();
         drop(state);
         (self.one_may_receive(chain, guests, mailbox, &client, topic), none)
     }
@@ -335,12 +336,16 @@ impl Broker {
         }
         for mailbox in self.directory.all() {
             let state = mailbox.lock();
-            if !queues::is_queue(&state.client) || state.consumers.is_empty() {
+            if !queues::is_queue(&state.client) || state.consuming.consumers.is_empty() {
                 continue;
             }
             let address = state.client.id.clone();
-            let consumers: Vec<_> =
-                state.consumers.iter().map(|consumer| (consumer.client.clone(), consumer.outlet.clone())).collect();
+            let consumers: Vec<_> = state
+                .consuming
+                .consumers
+                .iter()
+                .map(|consumer| (consumer.client.clone(), consumer.outlet.clone()))
+                .collect();
             drop(state);
             for (client, outlet) in consumers {
                 let chain = worker.chain_for(&client.id);

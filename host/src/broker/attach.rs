@@ -51,7 +51,7 @@ impl Link {
 
     /// A connection, or a part of one, of a client that is in already.
     pub fn of(outlet: Arc<dyn Outlet>, client: Arc<Client>) -> Self {
-        let scope = Arc::new(client.scope.clone());
+        let scope = client.scope.clone();
         Self { outlet, client: Some(client), scope, attachment: None, parked: None, permits: None }
     }
 
@@ -127,7 +127,7 @@ impl Broker {
         };
         let keeps = |state: &State| record(&client, &attach, expiry_seconds, state);
         let after = self.settle_in(worker, now, &claimed.attachment, &client, keeps, will, staged);
-        link.scope = Arc::new(client.scope.clone());
+        link.scope = client.scope.clone();
         link.client = Some(client.clone());
         link.attachment = Some(claimed.attachment);
         self.metrics.clients.add(1);
@@ -313,8 +313,8 @@ impl Broker {
         mailbox.drop_at_most_once(&mut state);
         self.owner_leaves(now, mailbox.id, how, expiry_seconds);
         let client = state.client.clone();
-        let blocked = state.blocked.take();
-        let unfit = std::mem::take(&mut state.unfit);
+        let blocked = state.take_blocked();
+        let unfit = state.unfit.take();
         drop(state);
         self.pass_on(worker, mailbox, unfit, staged);
         if !mailbox.is_consumed() {
@@ -423,7 +423,7 @@ impl Broker {
             sent_to: 0,
         };
         // A connection that took the mailbox over in this very moment has to come again.
-        state.consumers.clear();
+        state.consuming.changed().into_iter().for_each(|consuming| consuming.consumers.clear());
         self.numbers_begin.fetch_max(mailbox.numbers_end(&state), Ordering::Relaxed);
         let outlet = mailbox.set_outlet(&mut state, None);
         drop(state);
@@ -480,6 +480,6 @@ fn record(client: &Arc<Client>, attach: &Attach, expiry_seconds: u32, state: &St
 }
 
 /// The scope of a connection that has not said who it is.
-pub fn nobody(listener: &str, protocol: Protocol) -> Scope {
-    Scope { listener: listener.into(), protocol, identity: None }
+pub fn nobody(listener: &str, protocol: Protocol) -> Arc<Scope> {
+    Arc::new(Scope { listener: listener.into(), protocol, identity: None })
 }

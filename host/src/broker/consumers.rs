@@ -5,6 +5,7 @@
 //! order holds for whoever comes next.
 
 use super::Attachment;
+use super::consuming::Consuming;
 use super::handout::{Drained, Terms};
 use super::mailbox::{Mailbox, Outlet, State};
 use super::pause::Pause;
@@ -61,7 +62,7 @@ pub struct Consumer {
     /// Of a queue: under this generation of delivery modules it may have what is in it.
     pub permitted: u64,
     /// Of a queue: modules have failed on what is next for it.
-    pub pause: Option<Pause>,
+    pub pause: Option<Box<Pause>>,
 }
 
 impl Consumer {
@@ -102,30 +103,30 @@ impl Consumer {
 impl State {
     /// Whether receivers of several clients have it, who may have different rights.
     pub fn is_shared_by_several(&self) -> bool {
-        self.consumers.windows(2).any(|two| two[0].client != two[1].client)
+        self.consuming.consumers.windows(2).any(|two| two[0].client != two[1].client)
     }
 
     /// Where in the queue a receiver begins to look: all before that it has seen, or it is for others.
     pub fn begins_at(&self, consumer: u64, generation: u64) -> usize {
-        let Some(consumer) = self.consumers.iter().find(|one| one.number == consumer) else { return 0 };
+        let Some(consumer) = self.consuming.consumers.iter().find(|one| one.number == consumer) else { return 0 };
         // It need not be told so by each entry of a long queue.
-        if consumer.resumes_only && !self.promised.values().any(|holder| *holder == consumer.number) {
+        if consumer.resumes_only && !self.consuming.promised.values().any(|holder| *holder == consumer.number) {
             return self.queue.len();
         }
         let start = self.seen_by(consumer);
-        let holder = |queued: &Queued| self.promised.get(&queued.number).copied();
+        let holder = |queued: &Queued| self.consuming.promised.get(&queued.number).copied();
         let passed = |queued: &&Queued| consumer.passes_over(queued, holder(queued), generation);
         start + self.queue.range(start..).take_while(passed).count()
     }
 
     /// A receiver that may have this entry, beside those that only look.
     pub fn taker_of(&self, queued: &Queued, generation: u64) -> Option<&Consumer> {
-        self.consumers.iter().find(|one| !one.browses && !queued.is_not_for(one.number, generation))
+        self.consuming.consumers.iter().find(|one| !one.browses && !queued.is_not_for(one.number, generation))
     }
 
     /// The numbers of all who are there.
     pub fn consumers_there(&self) -> Vec<u64> {
-        self.consumers.iter().map(|one| one.number).collect()
+        self.consuming.consumers.iter().map(|one| one.number).collect()
     }
 
     /// What ends may have stood anywhere in the queue: see `untold`.
@@ -228,18 +229,20 @@ pub enum Aftermath {
 impl Mailbox {
     /// Adds a receiver.
     pub fn join(self: &Arc<Self>, state: &mut State, consumer: Consumer) {
-        state.consumers.push(consumer);
+        state.consuming.change().consumers.push(consumer);
         self.reconnect(state);
     }
 
     /// Takes a receiver out; what it held comes back, oldest first, but for entries (their numbers in order) that stay held in its name. None: it was
     /// not there.
     pub fn part(self: &Arc<Self>, state: &mut State, number: u64, kept: &[u64]) -> Option<Vec<Queued>> {
-        let at = state.consumers.iter().position(|consumer| consumer.number == number)?;
-        state.consumers.remove(at);
+        let consuming = state.consuming.changed()?;
+        let at = consuming.consumers.iter().position(|consumer| consumer.number == number)?;
+        consuming.consumers.remove(at);
         self.reconnect(state);
         self.take_back_promises(state, number);
-        let mut left: Vec<Queued> = state
+        let consuming = state.consuming.changed()?;
+        let mut left: Vec<Queued> = consuming
             .held
             .extract_if(|at, held| held.holder == number && !held.is_claimed && kept.binary_search(at).is_err())
             .map(|(_, held)| held.queued)
@@ -250,19 +253,20 @@ impl Mailbox {
 
     /// What a receiver was promised is anybody's.
     pub fn take_back_promises(&self, state: &mut State, number: u64) {
-        if let Some(first) = state.promised.iter().find(|(_, holder)| **holder == number).map(|(first, _)| *first) {
-            state.promised.retain(|_, holder| *holder != number);
-            let passed_by = state.consumers.iter_mut().filter(|consumer| !consumer.browses);
+        let Some(Consuming { promised, consumers, .. }) = state.consuming.changed() else { return };
+        if let Some(first) = promised.iter().find(|(_, holder)| **holder == number).map(|(first, _)| *first) {
+            promised.retain(|_, holder| *holder != number);
+            let passed_by = consumers.iter_mut().filter(|consumer| !consumer.browses);
             passed_by.for_each(|consumer| consumer.seen_to = consumer.seen_to.min(first.saturating_sub(1)));
         }
     }
 
     /// Takes all receivers out; what they held goes back.
     pub fn dismiss(&self, state: &mut State) {
-        state.consumers.clear();
-        state.promised.clear();
-        let held: Vec<Queued> =
-            state.held.extract_if(|_, held| !held.is_claimed).map(|(_, held)| held.queued).collect();
+        let Some(Consuming { consumers, promised, held, .. }) = state.consuming.changed() else { return };
+        consumers.clear();
+        promised.clear();
+        let held: Vec<Queued> = held.extract_if(|_, held| !held.is_claimed).map(|(_, held)| held.queued).collect();
         for queued in held {
             self.put_back(state, Queued { duplicate: true, ..queued });
         }
@@ -270,23 +274,23 @@ impl Mailbox {
 
     /// A consumer's entry is about to end with a transaction. False: the consumer does not have it any more.
     pub fn claim(&self, state: &mut State, consumer: u64, number: u64) -> bool {
-        let held = state.held.get_mut(&number).filter(|held| held.holder == consumer && !held.is_claimed);
+        let held = state.held_mut(number).filter(|held| held.holder == consumer && !held.is_claimed);
         held.map(|held| held.is_claimed = true).is_some()
     }
 
     /// It does not: it is the consumer's as before, or waits if that has gone.
     pub fn unclaim(&self, state: &mut State, consumer: u64, number: u64) {
-        if state.consumers.iter().any(|one| one.number == consumer) {
-            if let Some(held) = state.held.get_mut(&number) {
+        if state.consuming.consumers.iter().any(|one| one.number == consumer) {
+            if let Some(held) = state.held_mut(number) {
                 held.is_claimed = false;
             }
-        } else if let Some(Held { queued, .. }) = state.held.remove(&number) {
+        } else if let Some(Held { queued, .. }) = state.take_held(number) {
             self.put_back(state, Queued { duplicate: true, ..queued });
         }
     }
 
     fn reconnect(self: &Arc<Self>, state: &mut State) {
-        let outlet: Option<Arc<dyn Outlet>> = match &state.consumers[..] {
+        let outlet: Option<Arc<dyn Outlet>> = match &state.consuming.consumers[..] {
             [] => None,
             [one] => Some(one.outlet.clone()),
             many => Some(Arc::new(Several {
@@ -312,15 +316,15 @@ impl Mailbox {
         let recheck = self.rechecked();
         let mut guard = self.lock();
         let state = &mut *guard;
-        let Some(at) = state.consumers.iter().position(|one| one.number == consumer) else { return drained };
+        let Some(at) = state.consuming.consumers.iter().position(|one| one.number == consumer) else { return drained };
         state.touched = false;
         if state.awaited <= committed {
             state.awaited = 0;
         }
         let is_paused = state.is_paused_for(consumer, delivery, now);
-        if !state.consumers[at].is_permitted(&state.client, delivery) {
+        if !state.consuming.change().consumers[at].is_permitted(&state.client, delivery) {
             // Its own thread asks whether it is.
-            drained.goes_on = (!is_paused).then(|| state.consumers[at].outlet.clone());
+            drained.goes_on = (!is_paused).then(|| state.consuming.consumers[at].outlet.clone());
             return drained;
         }
         let mut looks = Looks(LOOKS);
@@ -351,7 +355,7 @@ impl Mailbox {
                     drained.wants_form = cleared && !is_paused;
                     drained.wants_decision = !cleared && !is_paused;
                     if replayed {
-                        state.replayed.push_front(queued);
+                        state.replaying.change().replayed.push_front(queued);
                     } else {
                         self.leave(state, queued, holder);
                     }
@@ -378,14 +382,15 @@ impl Mailbox {
             }
             drained.sent += 1;
             drained.sent_bytes += bytes;
-            let consumer = &mut state.consumers[at];
+            let Consuming { consumers, held, .. } = state.consuming.change();
+            let consumer = &mut consumers[at];
             if consumer.browses {
                 consumer.seen_to = queued.number;
                 self.leave(state, queued, holder);
             } else if settle {
                 drained.abandoned |= self.end_entry(state, queued, &mut drained.changes);
             } else {
-                state.held.insert(queued.number, Held { queued, holder: consumer.number, is_claimed: false });
+                held.insert(queued.number, Held { queued, holder: consumer.number, is_claimed: false });
             }
             if take == Take::Enough {
                 break;
@@ -410,7 +415,7 @@ impl Mailbox {
         replayed: bool,
         drained: &mut Drained,
     ) {
-        let consumer = &state.consumers[at];
+        let consumer = &state.consuming.consumers[at];
         // For a client of MQTT it counts as delivered (MQTT-3.1.2-25); what is retained is no entry.
         if self.is_session() || replayed {
             return queued.forget(self.id, &mut drained.changes);
@@ -435,8 +440,8 @@ impl Mailbox {
         tell_lost: bool,
         drained: &mut Drained,
     ) {
-        if state.consumers[at].browses {
-            state.consumers[at].seen_to = queued.number;
+        if state.consuming.consumers[at].browses {
+            state.consuming.change().consumers[at].seen_to = queued.number;
             self.leave(state, queued, holder);
         } else if super::queues::is_queue(&state.client) {
             drained.set_aside.push(queued);
@@ -456,13 +461,13 @@ impl Mailbox {
         drained: &mut Drained,
     ) -> Option<Next> {
         if looks.are_over() {
-            drained.goes_on = Some(state.consumers[at].outlet.clone());
+            drained.goes_on = Some(state.consuming.consumers[at].outlet.clone());
             return None;
         }
-        if let Some(queued) = state.replayed.pop_front() {
+        if let Some(queued) = state.replaying.changed().and_then(|replaying| replaying.replayed.pop_front()) {
             return Some(Next { queued, replayed: true, tested: true, holder: None });
         }
-        if !state.replays.is_empty() {
+        if !state.replaying.replays.is_empty() {
             drained.wants_replay = true;
             return None;
         }
@@ -471,14 +476,14 @@ impl Mailbox {
         if terms.delivery == 0 {
             queued.forget_answer();
         }
-        let holder = state.promised.remove(&queued.number);
+        let holder = state.consuming.change().promised.remove(&queued.number);
         self.count(&queued, false);
         Some(Next { queued, replayed: false, tested, holder })
     }
 
     /// Puts an entry that was only looked at to its place; it stays promised to whom it was, and seen by those who have seen it.
     fn leave(&self, state: &mut State, queued: Queued, holder: Option<u64>) {
-        state.promised.extend(holder.map(|holder| (queued.number, holder)));
+        state.consuming.change().promised.extend(holder.map(|holder| (queued.number, holder)));
         self.put_in_place(state, queued);
     }
 
@@ -493,12 +498,13 @@ impl Mailbox {
         drained: &mut Drained,
     ) -> Option<(usize, bool)> {
         let Terms { committed, delivery, .. } = terms;
-        let consumer = &state.consumers[at];
+        let consumer = &state.consuming.consumers[at];
         let start = state.seen_by(consumer);
         // What it has seen and does not want may be in the store again: that is no gap to it.
         let is_past = !consumer.takes_any() && state.is_behind_gap(consumer.seen_to);
         let gap = if is_past { u64::MAX } else { state.gap_begins_after() };
-        let consumer = &mut state.consumers[at];
+        let Consuming { consumers, promised, .. } = state.consuming.change();
+        let consumer = &mut consumers[at];
         for (place, queued) in state.queue.iter().enumerate().skip(start) {
             if queued.number > gap {
                 break;
@@ -510,7 +516,7 @@ impl Mailbox {
                 }
                 return None;
             }
-            if consumer.passes_over(queued, state.promised.get(&queued.number).copied(), delivery) {
+            if consumer.passes_over(queued, promised.get(&queued.number).copied(), delivery) {
                 continue;
             }
             let Some(predicate) = &consumer.predicate else { return Some((place, true)) };
@@ -549,7 +555,8 @@ impl Mailbox {
 
     /// Puts an entry to its old place.
     pub fn put_back(&self, state: &mut State, queued: Queued) {
-        for consumer in state.consumers.iter_mut().filter(|consumer| !consumer.browses) {
+        let consumers = state.consuming.changed().into_iter().flat_map(|consuming| &mut consuming.consumers);
+        for consumer in consumers.filter(|consumer| !consumer.browses) {
             consumer.seen_to = consumer.seen_to.min(queued.number.saturating_sub(1));
         }
         self.put_in_place(state, queued);
@@ -572,10 +579,10 @@ impl Mailbox {
         changes: &mut Vec<Change>,
     ) -> Option<Aftermath> {
         let Patience { failures_max, notes_bytes_max } = patience;
-        if state.held.get(&number)?.holder != consumer {
+        if state.consuming.held.get(&number)?.holder != consumer {
             return None;
         }
-        let Held { mut queued, .. } = state.held.remove(&number)?;
+        let Held { mut queued, .. } = state.take_held(number)?;
         let (failed, elsewhere, notes) = match how {
             Disposal::Accepted => return Some(Aftermath::Forget(queued)),
             Disposal::Rejected => return Some(Aftermath::Bury(queued)),
@@ -613,9 +620,10 @@ impl Attachment {
     /// Entries that wait for it: at most so many, where it takes only some of them.
     pub fn waiting(&self) -> u32 {
         let state = self.mailbox.lock();
-        let browses = state.consumers.iter().find(|consumer| consumer.number == self.number && consumer.browses);
+        let browses =
+            state.consuming.consumers.iter().find(|consumer| consumer.number == self.number && consumer.browses);
         let seen = browses.map_or(0, |consumer| state.queue.partition_point(|one| one.number <= consumer.seen_to));
-        self.depth().saturating_sub(u32::try_from(seen + state.unburied.len()).unwrap_or(u32::MAX))
+        self.depth().saturating_sub(u32::try_from(seen + state.consuming.unburied.len()).unwrap_or(u32::MAX))
     }
 }
 

@@ -103,7 +103,7 @@ impl Broker {
             let under_way = state.window.unsent().take(PAGE).map(|flight| flight.queued.content());
             let mut found: Vec<Message> = under_way.filter(missing).cloned().collect();
             let queue = state.queue.range(state.begins_at(receiver, chain.delivery_generation())..);
-            let waiting = state.replayed.iter().chain(queue).chain(&state.express);
+            let waiting = state.replaying.replayed.iter().chain(queue).chain(&state.express);
             found.extend(waiting.take(PAGE).map(Queued::content).filter(missing).cloned());
             found
         };
@@ -141,7 +141,7 @@ impl Broker {
             }
             is_left
         });
-        state.replayed.retain(is_left);
+        state.replaying.changed().into_iter().for_each(|replaying| replaying.replayed.retain(is_left));
         self.metrics.messages_dropped_total.add(dropped);
     }
 

@@ -11,7 +11,7 @@ use super::queued::Queued;
 use super::staged::Staged;
 use super::worker::Worker;
 use super::{Attachment, Broker, queues};
-use crate::client::{Client, Protocol, Scope};
+use crate::client::Client;
 use crate::message::{Envelope, Message, Refusal, RefusalKind, Time};
 use crate::store::MailboxId;
 use crate::topic::Topic;
@@ -46,7 +46,7 @@ impl Broker {
         staged: &mut Staged,
     ) {
         // Behind those that wait, and at no cost.
-        let waits = !mailbox.lock().unburied.is_empty();
+        let waits = !mailbox.lock().consuming.unburied.is_empty();
         let kept = match waits {
             true => Err(Box::new(Unburied { queued, refusal: None })),
             false => self.try_to_bury(worker, now, mailbox, queued, staged),
@@ -83,7 +83,7 @@ impl Broker {
                 queued.forget(mailbox.id, &mut changes);
             } else if is_buried {
                 mailbox.count(&queued, true);
-                state.unburied.push_back(queued);
+                state.consuming.change().unburied.push_back(queued);
             } else {
                 // From whom modules withhold it, that is noted.
                 if !failed {
@@ -92,7 +92,7 @@ impl Broker {
                 mailbox.put_back(&mut state, queued);
             }
         }
-        let is_due = !state.unburied.is_empty() && !std::mem::replace(&mut state.is_burial_due, true);
+        let is_due = state.burial_falls_due();
         drop(state);
         if is_due {
             self.deadlines.dead_letters(now, mailbox.id);
@@ -116,10 +116,10 @@ impl Broker {
         }
         mailbox.count(&queued, true);
         match place {
-            Place::First => state.unburied.push_front(queued),
-            Place::Last => state.unburied.push_back(queued),
+            Place::First => state.consuming.change().unburied.push_front(queued),
+            Place::Last => state.consuming.change().unburied.push_back(queued),
         }
-        if !std::mem::replace(&mut state.is_burial_due, true) {
+        if state.burial_falls_due() {
             self.deadlines.dead_letters(now.plus_seconds(PAUSE_SECONDS), mailbox.id);
         }
     }
@@ -129,12 +129,14 @@ impl Broker {
         let Some(mailbox) = self.directory.by_id(id) else { return };
         let waiting = {
             let mut state = mailbox.lock();
-            state.is_burial_due = false;
-            state.unburied.len()
+            let Some(consuming) = state.consuming.changed() else { return };
+            consuming.is_burial_due = false;
+            consuming.unburied.len()
         };
         for _ in 0..waiting.min(SLICE) {
             let mut state = mailbox.lock();
-            let Some(queued) = state.unburied.pop_front() else { break };
+            let next = state.consuming.changed().and_then(|consuming| consuming.unburied.pop_front());
+            let Some(queued) = next else { break };
             mailbox.count(&queued, false);
             state.untold += 1;
             drop(state);
@@ -153,10 +155,10 @@ impl Broker {
             }
         }
         let mut state = mailbox.lock();
-        if !state.unburied.is_empty() && !std::mem::replace(&mut state.is_burial_due, true) {
+        if state.burial_falls_due() {
             self.deadlines.dead_letters(now, id);
         }
-        let blocked = mailbox.has_room_again(&self.limits).then(|| state.blocked.take());
+        let blocked = mailbox.has_room_again(&self.limits).then(|| state.take_blocked());
         drop(state);
         blocked.into_iter().flatten().for_each(|outlet| outlet.wake());
     }
@@ -186,7 +188,7 @@ impl Broker {
     /// Where the dead letters of a queue go; none: nowhere.
     fn dead_letters_of(&self, mailbox: &Mailbox) -> Option<Topic> {
         let state = mailbox.lock();
-        let own = state.kept_as.as_ref().and_then(|record| record.dead_letters.as_deref());
+        let own = state.consuming.kept_as.as_ref().and_then(|record| record.dead_letters.as_deref());
         let topic = Topic::new(own.unwrap_or(&self.limits.dead_letters), &self.limits.topic).ok()?;
         (queues::is_queue(&state.client) && *state.client.id != *topic.as_str()).then_some(topic)
     }
@@ -221,7 +223,7 @@ impl Broker {
         let message = self.with_notes(queued, envelope);
         let route = self.route_of(worker, topic);
         let route = self.way_to_queue(worker, now, route)?;
-        let scope = Scope { listener: "".into(), protocol: Protocol::Module, identity: None };
+        let scope = self.own_scope.clone();
         let client = Client { id: "".into(), container: None, scope, peer: "".into() };
         match self.pass(worker, now, &client, message, route, staged) {
             Passed::Taken(_) => Ok(()),

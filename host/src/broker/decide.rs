@@ -5,7 +5,6 @@
 
 use super::access::{Denied, May, may_not_consume};
 use super::attach::Link;
-use super::consumers::Consumer;
 use super::mailbox::{Mailbox, State};
 use super::queued::Queued;
 use super::worker::Worker;
@@ -82,7 +81,7 @@ struct Receiver {
 impl Receiver {
     fn of(state: &State, number: u64, generation: u64) -> Self {
         let start = state.begins_at(number, generation);
-        let consumer = state.consumers.iter().find(|one| one.number == number);
+        let consumer = state.consuming.consumers.iter().find(|one| one.number == number);
         match consumer.filter(|_| queues::is_queue(&state.client)) {
             Some(one) => Self { number, client: one.client.clone(), start, copies_max: ENTRIES_A_TURN },
             None => Self { number: 0, client: state.client.clone(), start, copies_max: COPIES_A_TURN },
@@ -108,14 +107,14 @@ impl Broker {
             return false;
         }
         let mut state = mailbox.lock();
-        let consumes = state.consumers.iter().any(|consumer| consumer.number == attachment.number);
+        let consumes = state.consuming.consumers.iter().any(|consumer| consumer.number == attachment.number);
         if (state.attachment != attachment.number && !consumes)
             || state.is_paused_for(attachment.number, generation, now)
         {
             return false;
         }
         let is_permitted =
-            state.consumers.iter().all(|one| one.number != attachment.number || one.permitted == generation);
+            state.consuming.consumers.iter().all(|one| one.number != attachment.number || one.permitted == generation);
         if !is_permitted && queues::is_queue(&state.client) {
             drop(state);
             return self.permit(worker, &chain, attachment, now);
@@ -242,21 +241,20 @@ impl Broker {
     /// Asks whether a consumer may have what is in a queue. Whoever may not loses its link.
     fn permit(&self, worker: &mut Worker, chain: &Chain, attachment: &Attachment, now: Time) -> bool {
         let mailbox = &attachment.mailbox;
-        let is_it = |consumer: &&mut Consumer| consumer.number == attachment.number;
         let mut state = mailbox.lock();
         let address = state.client.id.clone();
-        let Some(client) = state.consumers.iter_mut().find(is_it).map(|one| one.client.clone()) else { return false };
+        let Some(client) = state.consumer_mut(attachment.number).map(|one| one.client.clone()) else { return false };
         drop(state);
         let may = self.may_consume(chain, &mut worker.guests, &client, &address);
         let mut state = mailbox.lock();
         match may {
             May::Yes => {
-                if let Some(consumer) = state.consumers.iter_mut().find(is_it) {
+                if let Some(consumer) = state.consumer_mut(attachment.number) {
                     consumer.permit(chain.delivery_generation());
                 }
             }
             May::No => {
-                let outlet = state.consumers.iter_mut().find(is_it).map(|consumer| consumer.outlet.clone());
+                let outlet = state.consumer_mut(attachment.number).map(|consumer| consumer.outlet.clone());
                 drop(state);
                 outlet.inspect(|outlet| outlet.close(may_not_consume()));
             }
@@ -282,8 +280,9 @@ fn undecided(state: &mut State, receiver: &Receiver, generation: u64, wanted: im
             return asked;
         }
     }
-    let queues = [(&mut state.replayed, 0), (&mut state.queue, receiver.start), (&mut state.express, 0)];
-    for (queue, start) in queues {
+    let replayed = state.replaying.changed().map(|replaying| (&mut replaying.replayed, 0));
+    let queues = [(&mut state.queue, receiver.start), (&mut state.express, 0)];
+    for (queue, start) in replayed.into_iter().chain(queues) {
         // Each queue has its share, so that none holds up another; what is cleared at the front is bounded by it, too.
         for queued in queue.iter_mut().skip(start).take(COPIES_A_TURN * 4) {
             if queued.is_cleared_for(receiver.number, generation) || queued.is_not_for(receiver.number, generation) {
@@ -314,7 +313,7 @@ fn carry_out(
     let is_it = |queued: &Queued| matches!(place, Place::Waiting(arrival) if queued.arrival == arrival);
     // What is retained comes to the next one of those who share: none of them may be one that may not have it.
     let is_over = matches!(said, Said::Nobodys) || (matches!(said, Said::GivenUp) && receiver == 0);
-    if is_over || (!denied.is_empty() && state.replayed.iter().any(is_it)) {
+    if is_over || (!denied.is_empty() && state.replaying.replayed.iter().any(is_it)) {
         return withhold(mailbox, state, place, &mut effects.changes);
     }
     let is_kept_from_some = matches!(said, Said::Others | Said::GivenUp) || !denied.is_empty();
@@ -323,8 +322,9 @@ fn carry_out(
     let queued = match place {
         Place::Flight(handle) => state.window.get(handle).map(|flight| &mut flight.queued),
         Place::Waiting(arrival) => {
-            let queues = [&mut state.replayed, &mut state.queue, &mut state.express];
-            queues.into_iter().flatten().find(|queued| queued.arrival == arrival)
+            let replayed = state.replaying.changed().map(|replaying| &mut replaying.replayed);
+            let queues = replayed.into_iter().chain([&mut state.queue, &mut state.express]);
+            queues.flatten().find(|queued| queued.arrival == arrival)
         }
     };
     // It may have gone meanwhile.
@@ -360,8 +360,8 @@ fn withhold(mailbox: &Mailbox, state: &mut State, place: Place, changes: &mut Ve
         Place::Flight(handle) => state.window.abandon(handle, mailbox.id, changes),
         Place::Waiting(arrival) => {
             let is_it = |queued: &Queued| queued.arrival == arrival;
-            if let Some(at) = state.replayed.iter().position(is_it) {
-                state.replayed.remove(at)
+            if let Some(at) = state.replaying.replayed.iter().position(is_it) {
+                state.replaying.change().replayed.remove(at)
             } else {
                 let waiting = [&mut state.queue, &mut state.express];
                 let found = waiting.into_iter().find_map(|queue| {

@@ -17,6 +17,7 @@ use super::worker::Worker;
 use super::{Attachment, Broker};
 use crate::dialogue::{self, Routed, Subscription};
 use crate::message::{Envelope, FormMissing, Guarantee, Message, Refusal, RefusalKind, Time};
+use crate::rare::Rare;
 use crate::store::{Change, MailboxId, QueueEntry};
 use crate::wasm::{EventKinds, Happening, Loss};
 use std::sync::Arc;
@@ -49,7 +50,7 @@ impl Full {
         match self {
             Self::Queue(mailbox) | Self::Memory(mailbox) => match mailbox.is_consumed() {
                 false => mailbox.is_attached() && mailbox.origin() != publisher,
-                true => mailbox.lock().consumers.iter().any(|consumer| consumer.origin != publisher),
+                true => mailbox.lock().consuming.consumers.iter().any(|consumer| consumer.origin != publisher),
             },
             Self::Disk => true,
             Self::Space | Self::Broken | Self::Wish(_) => false,
@@ -409,15 +410,16 @@ impl Broker {
         let Some(Attachment { mailbox, .. }) = &link.attachment else { return };
         let unfit = {
             let mut state = mailbox.lock();
-            if state.unfit.is_empty() {
+            if state.unfit.is_blank() {
                 return;
             }
-            let count = state.unfit.len().min(PASSED_ON_AT_ONCE);
-            let later = state.unfit.split_off(count);
+            let mut unfit = state.unfit.take();
+            let later = unfit.split_off(unfit.len().min(PASSED_ON_AT_ONCE));
             if !later.is_empty() {
+                state.unfit = Rare::new(later);
                 state.outlet.iter().for_each(|outlet| outlet.wake());
             }
-            std::mem::replace(&mut state.unfit, later)
+            unfit
         };
         worker.refresh(self);
         let mut staged = worker.stage();

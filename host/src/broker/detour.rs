@@ -94,7 +94,7 @@ impl Broker {
             && let Some(attachment) = &link.attachment
         {
             // Taken anew by whoever goes on.
-            attachment.mailbox.lock().seen.remove(&publication.handle);
+            attachment.mailbox.lock().forget_seen(publication.handle);
         }
         let said = Said::default();
         let answer = Owed { outlet: link.outlet.clone(), said: said.clone() };

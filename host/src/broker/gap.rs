@@ -125,7 +125,7 @@ impl Mailbox {
         let mut state = self.lock();
         state.next_number = state.next_number.max(rest.to + 1);
         self.count_unread(rest.entries);
-        state.gap = Some(Gap::new(rest, sent));
+        state.gap = Some(Box::new(Gap::new(rest, sent)));
     }
 
     /// Fills a part of the gap; whoever waits for it has to be woken.
@@ -159,8 +159,9 @@ impl Mailbox {
             // Nobody gets it before that is carried out.
             if let Some(told) = said.remove(&entry.number) {
                 let held = Held { holder: told.receiver, queued: entry, is_claimed: false };
-                state.told.push((held.queued.number, told));
-                state.held.insert(held.queued.number, held);
+                let consuming = state.consuming.change();
+                consuming.told.push((held.queued.number, told));
+                consuming.held.insert(held.queued.number, held);
                 continue;
             }
             self.count(&entry, true);
@@ -213,8 +214,9 @@ impl Mailbox {
             None => start.checked_sub(1).and_then(|at| state.queue.get(at)).map_or(first - 1, |last| last.number),
         };
         // What is under way would be read again with the rest.
-        let under_way = state.held.keys().copied().chain(state.window.iter().map(|flight| flight.queued.number));
-        let under_way = under_way.chain(state.unburied.iter().map(|queued| queued.number));
+        let under_way =
+            state.consuming.held.keys().copied().chain(state.window.iter().map(|flight| flight.queued.number));
+        let under_way = under_way.chain(state.consuming.unburied.iter().map(|queued| queued.number));
         if under_way.max().is_some_and(|last| last > before) {
             return false;
         }
@@ -236,7 +238,7 @@ impl Mailbox {
         }
         state.queue.drain(start..start + entries);
         let rest = Rest { after: before, to: before, entries: 0 };
-        let gap = state.gap.get_or_insert_with(|| Gap::new(rest, Sent::default()));
+        let gap = state.gap.get_or_insert_with(|| Box::new(Gap::new(rest, Sent::default())));
         gap.rest = Rest { to, entries: gap.rest.entries + entries, ..gap.rest };
         gap.bytes += left;
         true
@@ -273,7 +275,7 @@ impl Broker {
         let (id, deadlines) = (mailbox.id, self.deadlines.clone());
         let then = move |page| {
             let outlet = mailbox.take_page(page);
-            if !mailbox.lock().told.is_empty() {
+            if !mailbox.lock().consuming.told.is_empty() {
                 deadlines.told(Time(0), id);
             }
             if let Some(outlet) = outlet {

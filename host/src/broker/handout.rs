@@ -3,6 +3,7 @@
 
 use super::mailbox::{Mailbox, Outlet, State};
 use super::queued::{NOT_SUBMITTED, Queued};
+use super::replaying::Replaying;
 use super::spares::{WAITING, shed};
 use super::window::{InFlight, Phase};
 use crate::dialogue::{Delivery, Outgoing};
@@ -106,7 +107,7 @@ impl Mailbox {
         let (over, stay): (VecDeque<_>, VecDeque<_>) = std::mem::take(&mut state.queue).into_iter().partition(is_over);
         state.queue = stay;
         for queued in over {
-            state.promised.remove(&queued.number);
+            state.consuming.changed().and_then(|consuming| consuming.promised.remove(&queued.number));
             self.count(&queued, false);
             self.expire(&queued, tell, drained);
         }
@@ -205,8 +206,8 @@ impl Mailbox {
             return drained;
         }
         loop {
-            let replaying = !state.replayed.is_empty();
-            if !replaying && !state.replays.is_empty() {
+            let replaying = !state.replaying.replayed.is_empty();
+            if !replaying && !state.replaying.replays.is_empty() {
                 drained.wants_replay = true;
                 break;
             }
@@ -249,8 +250,11 @@ impl Mailbox {
         shed(&mut state.queue, &WAITING);
         shed(&mut state.express, &WAITING);
         self.note_window(state);
-        if !state.blocked.is_empty() && self.has_room_again(limits) {
-            drained.unblocked.extend(state.blocked.take());
+        if state.replaying.get().is_some_and(Replaying::is_over) {
+            state.replaying.clear();
+        }
+        if !state.blocked.is_blank() && self.has_room_again(limits) {
+            drained.unblocked.extend(state.take_blocked());
         }
         drained
     }
@@ -261,8 +265,8 @@ impl State {
     /// for the window or the disk (MQTT 5.0, 4.6 and 4.9).
     fn next_source(&mut self, room: bool, committed: Sequence) -> Option<&mut VecDeque<Queued>> {
         let ready = |queued: &Queued| queued.guarantee == Guarantee::AtMostOnce || (room && queued.after <= committed);
-        if let Some(next) = self.replayed.front() {
-            return ready(next).then_some(&mut self.replayed);
+        if let Some(next) = self.replaying.replayed.front() {
+            return ready(next).then(|| &mut self.replaying.change().replayed);
         }
         let gap = self.gap_begins_after();
         let waiting = self.queue.front().filter(|queued| ready(queued) && queued.number <= gap);

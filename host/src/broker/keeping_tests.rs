@@ -54,7 +54,7 @@ fn outcome(answer: Answer) -> Result<Routed, Refusal> {
 /// Comes with a will of so many bytes, or without one.
 fn come(hall: &mut Hall, id: &str, expiry_seconds: u32, will: Option<usize>) -> Result<(Sequence, Peer), Refusal> {
     let probe = Arc::new(Probe::default());
-    let mut link = Link::new(probe.clone(), Arc::new(nobody("mqtt", Protocol::Mqtt)));
+    let mut link = Link::new(probe.clone(), nobody("mqtt", Protocol::Mqtt));
     let will = will.map(|bytes| WillRequest {
         name: "w".into(),
         guarantee: LEAST,

@@ -7,21 +7,22 @@
 
 use super::access::Permits;
 use super::blocked::Blocked;
-use super::consumers::{Consumer, Held};
+use super::consuming::Consuming;
 use super::gap::Gap;
 use super::pause::Pause;
 use super::publisher;
 use super::queued::{NOT_SUBMITTED, Queued};
+use super::replaying::Replaying;
 use super::spares::{self, WAITING};
-use super::told::Told;
 use super::window::{Here, InFlight, Phase, Window};
 use crate::client::Client;
 use crate::dialogue::{Closed, Handle, Predicate, Subscription};
 use crate::message::{Guarantee, Message, Time};
-use crate::store::{Change, MailboxId, QueueRecord, Sequence};
+use crate::rare::Rare;
+use crate::store::{Change, MailboxId, Sequence};
 use hashbrown::{HashMap, HashSet};
 use parking_lot::Mutex;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
@@ -41,25 +42,6 @@ pub trait Outlet: Send + Sync {
     fn connection(&self) -> Option<u64> {
         None
     }
-}
-
-/// Retained messages still to be sent for one new subscription.
-#[derive(Debug, Clone)]
-pub struct Replay {
-    /// For which.
-    pub subscription: Subscription,
-    /// The last topic that was sent.
-    pub after: Option<crate::topic::Topic>,
-    /// Values up to this number are left out.
-    pub since: u64,
-    /// Number of the value that was stored last when the client subscribed: later ones come live.
-    pub until: u64,
-    /// Only what is at-most-once here: the rest is in the queue.
-    pub others_only: bool,
-    /// If given: exactly these, instead of a walk through the store.
-    pub chosen: Option<VecDeque<Message>>,
-    /// Somebody is fetching the next ones: nothing leaves before they are there.
-    pub is_asked: bool,
 }
 
 /// Copies that may wait for a receiver that keeps up.
@@ -95,11 +77,8 @@ pub struct Mailbox {
     expiry_milliseconds: AtomicU64,
     /// Publications with this number as their publisher come from this mailbox's client.
     origin: AtomicU64,
-    /// What its receiver wants of what its filters match.
-    predicate: Mutex<Option<Predicate>>,
+    condition: Mutex<Rare<Condition>>,
     has_predicate: AtomicBool,
-    /// The words of the one that the store has.
-    condition: Mutex<Option<Arc<[u8]>>>,
     /// What waits may have come in under another predicate.
     rechecks: AtomicBool,
     /// The count of connections, to be read without the lock.
@@ -113,6 +92,14 @@ pub struct Mailbox {
     depth: AtomicUsize,
     bytes: AtomicUsize,
     state: Mutex<State>,
+}
+
+/// What the receiver wants of what its filters match.
+#[derive(Default)]
+struct Condition {
+    predicate: Option<Predicate>,
+    /// The words of the one that the store has.
+    kept: Option<Arc<[u8]>>,
 }
 
 /// What the lock guards.
@@ -130,22 +117,18 @@ pub struct State {
     /// Waiting to be sent, above at-most-once.
     pub queue: VecDeque<Queued>,
     /// What of the queue is in the store only.
-    pub gap: Option<Gap>,
+    pub gap: Option<Box<Gap>>,
     /// Waiting to be sent, at-most-once: these need no window, so a full one does not hold them up.
     pub express: VecDeque<Queued>,
     /// Counts what was put into either, so that they leave in the order in which they came.
     pub arrivals: u64,
-    /// Retained messages on their way, before all that waits.
-    pub replayed: VecDeque<Queued>,
-    /// Retained messages to be fetched when `replayed` is empty.
-    pub replays: VecDeque<Replay>,
     /// Copies of shares that its client does not take because they are too large for it: for others, as soon as somebody who
     /// may ask modules comes by.
-    pub unfit: Vec<Queued>,
+    pub unfit: Rare<Vec<Queued>>,
     /// For the next entry above at-most-once.
     pub next_number: u64,
     /// Exactly-once publications of this client that it has not released.
-    pub seen: HashSet<Handle>,
+    pub seen: Rare<HashSet<Handle>>,
     /// By their filter in the broker's words, with the share before it.
     pub subscriptions: HashMap<Arc<str>, Subscription>,
     /// Bytes of their texts.
@@ -153,43 +136,29 @@ pub struct State {
     /// What modules said of the topics that its client may get.
     pub permits: Option<Box<Permits>>,
     /// A module has failed on what is next.
-    pub pause: Option<Pause>,
-    /// Of a queue: the generation of modules that keep something from a receiver; 0: none does.
-    pub withheld_under: u64,
+    pub pause: Option<Box<Pause>>,
     /// Publishers that wait for room.
-    pub blocked: Blocked,
+    pub blocked: Rare<Blocked>,
     /// From then on, if it is full, what waits is looked through again for what has expired.
     pub looked_through_next: Time,
     /// Seconds it outlives its connection.
     pub expiry_seconds: u32,
     /// When its client went.
     pub detached: Option<Time>,
-    /// The last receiver, if the mailbox lasts as long as something that receiver came with, and its seconds from then on.
-    pub held_by: Option<(u64, u32)>,
     /// The client is gone for good and so is this mailbox.
     pub gone: bool,
     /// Somebody has promised to flush.
     pub touched: bool,
     /// The outlet will be woken when so much is on disk; 0: it will not.
     pub awaited: Sequence,
-    /// Receivers that take entries one by one.
-    pub consumers: Vec<Consumer>,
-    /// Entries that they have.
-    pub held: HashMap<u64, Held>,
-    /// Entries that nobody could deal with, and for which there is no room where they are to go. They count as waiting.
-    pub unburied: VecDeque<Queued>,
-    /// Somebody will look at those.
-    pub is_burial_due: bool,
     /// How often it was, or is about to be, tried again to leave its end to the store; 0: nobody is going to.
     pub paged_again: u8,
     /// How many threads have ended entries and not told the store yet: meanwhile nothing more is left there.
     pub untold: u32,
-    /// What receivers said of entries that have come back from the store since: each is held in the name of whoever said it.
-    pub told: Vec<(u64, Told)>,
-    /// Entries that wait for one consumer, which was told on its return that it gets them again.
-    pub promised: BTreeMap<u64, u64>,
-    /// If this is a queue: its settings.
-    pub kept_as: Option<Arc<QueueRecord>>,
+    /// Of one whose entries are taken one by one.
+    pub consuming: Rare<Consuming>,
+    /// Retained messages that are to come before all that waits.
+    pub replaying: Rare<Replaying>,
 }
 
 /// What became of a copy that was offered.
@@ -230,9 +199,8 @@ impl Mailbox {
             bytes_max: AtomicUsize::new(usize::MAX),
             expiry_milliseconds: AtomicU64::new(u64::MAX),
             origin: AtomicU64::new(publisher::number(&client.id)),
-            predicate: Mutex::new(None),
+            condition: Mutex::default(),
             has_predicate: AtomicBool::new(false),
-            condition: Mutex::new(None),
             rechecks: AtomicBool::new(false),
             current: AtomicU64::new(0),
             told_full: AtomicBool::new(false),
@@ -250,33 +218,24 @@ impl Mailbox {
                 gap: None,
                 express: VecDeque::new(),
                 arrivals: 0,
-                replayed: VecDeque::new(),
-                replays: VecDeque::new(),
-                unfit: Vec::new(),
+                unfit: Rare::default(),
                 next_number: 1,
-                seen: HashSet::new(),
+                seen: Rare::default(),
                 subscriptions: HashMap::new(),
                 subscription_bytes: 0,
                 permits: None,
                 pause: None,
-                withheld_under: 0,
-                blocked: Blocked::default(),
+                blocked: Rare::default(),
                 looked_through_next: Time(0),
                 expiry_seconds,
                 detached: None,
-                held_by: None,
                 gone: false,
                 touched: false,
                 awaited: 0,
-                consumers: Vec::new(),
-                held: HashMap::new(),
-                unburied: VecDeque::new(),
-                told: Vec::new(),
-                is_burial_due: false,
                 paged_again: 0,
                 untold: 0,
-                promised: BTreeMap::new(),
-                kept_as: None,
+                consuming: Rare::default(),
+                replaying: Rare::default(),
             }),
         }
     }
@@ -458,7 +417,7 @@ impl Mailbox {
 
     /// The condition on what comes in.
     pub fn predicate(&self) -> Option<Predicate> {
-        if self.has_predicate.load(Ordering::Acquire) { self.predicate.lock().clone() } else { None }
+        if self.has_predicate.load(Ordering::Acquire) { self.condition.lock().get()?.predicate.clone() } else { None }
     }
 
     /// Sets the condition on what comes in. `resumed`: it holds for what is there already, too, and that may have come in
@@ -466,7 +425,10 @@ impl Mailbox {
     pub fn set_predicate(&self, predicate: Option<Predicate>, resumed: bool) {
         self.rechecks.store(resumed && predicate.is_some(), Ordering::Release);
         self.has_predicate.store(predicate.is_some(), Ordering::Release);
-        *self.predicate.lock() = predicate;
+        let mut condition = self.condition.lock();
+        if predicate.is_some() || !condition.is_blank() {
+            condition.change().predicate = predicate;
+        }
     }
 
     /// What the store has to hear for a restart to know the condition.
@@ -474,8 +436,9 @@ impl Mailbox {
         if !self.is_durable() {
             return None;
         }
-        let words = self.predicate().map(|predicate| predicate.words);
-        let mut kept = self.condition.lock();
+        let mut condition = self.condition.lock();
+        let Condition { predicate, kept } = condition.changed()?;
+        let words = predicate.as_ref().map(|predicate| predicate.words.clone());
         if *kept == words {
             return None;
         }
@@ -485,7 +448,7 @@ impl Mailbox {
 
     /// The store has a condition in these words.
     pub fn restore_condition(&self, words: Arc<[u8]>) {
-        *self.condition.lock() = Some(words);
+        self.condition.lock().change().kept = Some(words);
     }
 
     /// The condition that what waits has to be held against again.
@@ -639,12 +602,14 @@ impl Mailbox {
             _ => queued,
         };
         let mut all: Vec<Queued> = state.window.drain().map(|flight| begun(flight.queued)).collect();
-        all.append(&mut state.unfit);
-        all.extend(state.held.drain().map(|(_, held)| held.queued));
-        state.replayed.clear();
-        state.replays.clear();
+        all.append(&mut state.unfit.take());
+        let mut unburied = VecDeque::new();
+        if let Some(consuming) = state.consuming.changed() {
+            all.extend(consuming.held.drain().map(|(_, held)| held.queued));
+            unburied = std::mem::take(&mut consuming.unburied);
+        }
         self.drop_at_most_once(state);
-        for queued in std::mem::take(&mut state.unburied).into_iter().chain(std::mem::take(&mut state.queue)) {
+        for queued in unburied.into_iter().chain(std::mem::take(&mut state.queue)) {
             self.count(&queued, false);
             all.push(queued);
         }
@@ -653,8 +618,7 @@ impl Mailbox {
 
     /// Forgets the at-most-once copies: nobody is there any more.
     pub fn drop_at_most_once(&self, state: &mut State) {
-        state.replayed.clear();
-        state.replays.clear();
+        state.replaying.clear();
         for queued in std::mem::take(&mut state.express) {
             self.count(&queued, false);
         }
@@ -681,6 +645,21 @@ impl Mailbox {
 }
 
 impl State {
+    /// There is room: those who wait for it, to be woken.
+    pub fn take_blocked(&mut self) -> impl Iterator<Item = Arc<dyn Outlet>> + use<> {
+        self.blocked.take().into_outlets()
+    }
+
+    /// See [`Blocked::give_up`].
+    pub fn is_waited_for_in_vain(&self) -> bool {
+        self.blocked.get().is_some_and(Blocked::is_in_vain)
+    }
+
+    /// An exactly-once publication of this client was released, or is not being taken any more; whether it was there.
+    pub fn forget_seen(&mut self, handle: Handle) -> bool {
+        self.seen.changed().is_some_and(|seen| seen.remove(&handle))
+    }
+
     /// `consumed`: receivers take entries one by one, at-most-once ones in line with the others.
     #[inline(always)]
     fn push(&mut self, mut queued: Queued, consumed: bool) {
@@ -705,7 +684,7 @@ impl State {
 
     /// Seconds for which it outlives its receiver, or what it lasts as long as.
     pub fn stays(&self) -> u32 {
-        self.held_by.map_or(self.expiry_seconds, |(_, seconds)| seconds)
+        self.consuming.held_by.map_or(self.expiry_seconds, |(_, seconds)| seconds)
     }
 
     /// Whether nobody can take it over: it is over, or is to end with the connection that is cut for the new one
@@ -717,16 +696,16 @@ impl State {
     /// The client is another one, or the same by another way: modules have to be asked again about all that waits.
     pub fn unclear(&mut self) {
         self.permits = None;
-        let waiting = [&mut self.queue, &mut self.express, &mut self.replayed];
-        waiting.into_iter().flatten().for_each(|queued| queued.cleared = 0);
+        let replayed = self.replaying.changed().map(|replaying| &mut replaying.replayed);
+        let waiting = [&mut self.queue, &mut self.express].into_iter().chain(replayed);
+        waiting.flatten().for_each(|queued| queued.cleared = 0);
     }
 
     /// Whether nothing waits.
     pub fn has_nothing(&self) -> bool {
         self.queue.is_empty()
             && self.express.is_empty()
-            && self.replayed.is_empty()
-            && self.replays.is_empty()
+            && self.replaying.is_over()
             && self.gap.is_none()
             && !self.window.has_resend()
     }

@@ -11,6 +11,7 @@ use crate::client::{Departure, Protocol};
 use crate::dialogue::Predicate;
 use crate::message::{Message, Time};
 use crate::metrics::Metrics;
+use crate::rare::Rare;
 use crate::store::{Change, LoadedMailbox, MailboxId, MailboxRecord, Store, WillRecord};
 use crate::wasm::{EventKinds, Happening, Modules};
 use std::sync::Arc;
@@ -56,7 +57,7 @@ impl Broker {
             modules,
             metrics,
             directory: directory::Directory::default(),
-            own_scope: Arc::new(super::attach::nobody("", Protocol::Module)),
+            own_scope: super::attach::nobody("", Protocol::Module),
             trie: Default::default(),
             changes: Default::default(),
             groups: Default::default(),
@@ -173,7 +174,9 @@ impl Broker {
         }
         self.begin_numbers(&mailbox);
         let mut state = mailbox.lock();
-        state.seen = seen.into_iter().collect();
+        if !seen.is_empty() {
+            state.seen = Rare::new(seen.into_iter().collect());
+        }
         // A client that was there when the broker ended counts as gone from now on.
         // Links of AMQP clients and queues are none.
         if record.detached.is_none() && !mailbox.is_consumed() {

@@ -37,15 +37,15 @@ impl State {
     /// The same for one receiver.
     pub fn is_paused_for(&self, receiver: u64, generation: u64, now: Time) -> bool {
         let is_it = |one: &&Consumer| one.number == receiver;
-        let own = self.consumers.iter().find(is_it).and_then(|one| one.pause.as_ref());
+        let own = self.consuming.consumers.iter().find(is_it).and_then(|one| one.pause.as_ref());
         self.is_paused(generation, now) || own.is_some_and(|pause| pause.holds(generation, now))
     }
 
     /// The pause of a receiver of a queue, or, for 0, that of the mailbox; none: the receiver has gone.
-    pub fn pause_of(&mut self, receiver: u64) -> Option<&mut Option<Pause>> {
+    pub fn pause_of(&mut self, receiver: u64) -> Option<&mut Option<Box<Pause>>> {
         match receiver {
             0 => Some(&mut self.pause),
-            _ => self.consumers.iter_mut().find(|one| one.number == receiver).map(|one| &mut one.pause),
+            _ => self.consumer_mut(receiver).map(|one| &mut one.pause),
         }
     }
 }
@@ -83,7 +83,7 @@ impl Broker {
         let (since, answered) =
             before.map_or_else(|| (now, chain.answered()), |before| (before.since, before.answered));
         let generation = chain.delivery_generation();
-        *pause = Some(Pause { generation, until, about, since, answered });
+        *pause = Some(Box::new(Pause { generation, until, about, since, answered }));
         self.metrics.deliveries_paused_total.add(1);
         self.deadlines.decision(until, mailbox.id);
     }
@@ -102,7 +102,7 @@ impl Broker {
         if !pause.is_some_and(|pause| pause.gives_up(message, now, chain.answered())) {
             return false;
         }
-        let consumer = state.consumers.iter().find(|one| one.number == receiver);
+        let consumer = state.consuming.consumers.iter().find(|one| one.number == receiver);
         let client = consumer.map_or(&state.client, |one| &one.client).id.clone();
         drop(state);
         tracing::warn!(
@@ -121,7 +121,7 @@ impl Broker {
 
     /// Modules keep something from a receiver of a queue: once others are asked, it looks again.
     pub(super) fn watch_withheld(&self, mailbox: &Mailbox, state: &mut State, generation: u64, now: Time) {
-        if std::mem::replace(&mut state.withheld_under, generation) == 0 {
+        if std::mem::replace(&mut state.consuming.change().withheld_under, generation) == 0 {
             self.deadlines.withheld(now.plus_seconds(PAUSE_SECONDS), mailbox.id);
         }
     }
@@ -130,12 +130,12 @@ impl Broker {
     pub(super) fn look_at_withheld(&self, id: MailboxId, now: Time) {
         let Some(mailbox) = self.directory.by_id(id) else { return };
         let mut state = mailbox.lock();
-        let under = std::mem::take(&mut state.withheld_under);
+        let under = state.consuming.changed().map_or(0, |consuming| std::mem::take(&mut consuming.withheld_under));
         if under != self.modules.delivery_generation() {
             drop(state);
             return self.decide_again(id);
         }
-        if !state.queue.is_empty() || !state.held.is_empty() {
+        if !state.queue.is_empty() || !state.consuming.held.is_empty() {
             self.watch_withheld(&mailbox, &mut state, under, now);
         }
     }
@@ -144,7 +144,7 @@ impl Broker {
     pub(super) fn decide_again(&self, id: MailboxId) {
         let Some(mailbox) = self.directory.by_id(id) else { return };
         let state = mailbox.lock();
-        let consumers = state.consumers.iter().map(|consumer| consumer.outlet.clone());
+        let consumers = state.consuming.consumers.iter().map(|consumer| consumer.outlet.clone());
         let outlets: Vec<_> = state.outlet.iter().cloned().chain(consumers).collect();
         drop(state);
         outlets.iter().for_each(|outlet| outlet.wake());

@@ -15,7 +15,7 @@ use super::staged::Staged;
 use super::wishes::{Beside, Wanted, promised};
 use super::worker::Worker;
 use super::{Answer, Attachment, Broker};
-use crate::client::{Client, Protocol, Scope};
+use crate::client::{Client, Scope};
 use crate::dialogue::{Event, Handle, Publish, Routed};
 use crate::message::{Envelope, Guarantee, Message, Refusal, RefusalKind, Time};
 use crate::store::{Change, Sequence};
@@ -115,12 +115,12 @@ impl Broker {
             return Err(Answer::None);
         }
         let say = |after, outcome| Err(Answer::Say(after, published(handle, Guarantee::ExactlyOnce, outcome)));
-        if state.seen.contains(&handle) {
+        if state.seen.get().is_some_and(|seen| seen.contains(&handle)) {
             drop(state);
             // The first copy may still be on its way to the disk.
             return say(self.store.submitted(), Ok(Routed::Matched));
         }
-        if state.seen.len() >= self.limits.unreleased_max {
+        if state.seen.get().map_or(0, |seen| seen.len()) >= self.limits.unreleased_max {
             return say(0, Err(Refusal::new(RefusalKind::QuotaExceeded, "too many publications are not released")));
         }
         if attachment.mailbox.is_durable() && !self.store.is_healthy() {
@@ -131,7 +131,7 @@ impl Broker {
         {
             return say(0, Err(refusal));
         }
-        state.seen.insert(handle);
+        state.seen.change().insert(handle);
         Ok(())
     }
 
@@ -149,7 +149,7 @@ impl Broker {
     /// Whether a connection may wait for room: not for those who wait for it themselves.
     fn may_wait(&self, link: &Link, full: &Full) -> bool {
         match (full, link.outlet.connection()) {
-            (Full::Queue(mailbox) | Full::Memory(mailbox), _) if mailbox.lock().blocked.is_in_vain() => false,
+            (Full::Queue(mailbox) | Full::Memory(mailbox), _) if mailbox.lock().is_waited_for_in_vain() => false,
             (Full::Queue(mailbox) | Full::Memory(mailbox), Some(connection)) => self.waits.begin(connection, mailbox),
             (Full::Disk, _) => !self.waits.is_disk_stuck(self.store.committed()),
             _ => true,
@@ -187,7 +187,7 @@ impl Broker {
         let passed = match passed {
             Passed::Full(_, full) if now.since(publication.since) > self.limits.publisher_wait_milliseconds_max => {
                 match &full {
-                    Full::Queue(mailbox) | Full::Memory(mailbox) => mailbox.lock().blocked.give_up(),
+                    Full::Queue(mailbox) | Full::Memory(mailbox) => mailbox.lock().blocked.change().give_up(),
                     Full::Disk => self.waits.give_up_on_disk(self.store.committed()),
                     Full::Space | Full::Broken | Full::Wish(_) => {}
                 }
@@ -246,7 +246,7 @@ impl Broker {
             {
                 self.metrics.publishers_paused_total.add(1);
                 match full {
-                    Full::Queue(mailbox) | Full::Memory(mailbox) => mailbox.lock().blocked.add(&link.outlet),
+                    Full::Queue(mailbox) | Full::Memory(mailbox) => mailbox.lock().blocked.change().add(&link.outlet),
                     Full::Disk | Full::Space | Full::Broken | Full::Wish(_) => {
                         self.await_answer(self.store.committed() + 1, link.outlet.clone())
                     }
@@ -254,7 +254,7 @@ impl Broker {
                 link.parked = Some(Parked::Publish(Box::new(Waiting { decided, publication })));
                 self.commit(worker, staged);
                 if let Some(mailbox) = exactly_once {
-                    mailbox.lock().seen.remove(&handle);
+                    mailbox.lock().forget_seen(handle);
                 }
                 return Answer::Parked;
             }
@@ -264,7 +264,7 @@ impl Broker {
         if outcome.is_err() {
             self.metrics.messages_refused_total.add(1);
             if let Some(mailbox) = exactly_once {
-                mailbox.lock().seen.remove(&handle);
+                mailbox.lock().forget_seen(handle);
             }
         }
         if guarantee == Guarantee::AtMostOnce {
@@ -458,8 +458,7 @@ impl Broker {
         worker.refresh_for(self, &client.id);
         worker.tally.received += 1;
         worker.tally.received_bytes += publish.payload.len() as u64;
-        let scope = Arc::new(client.scope.clone());
-        let route = self.route(worker, &scope, publish.name)?;
+        let route = self.route(worker, &client.scope, publish.name)?;
         self.check(worker, client, Action::Publish, route.topic.as_str())?;
         let Some(message) = self.make(&route, now, 0, publish) else { return Ok((0, Routed::NoSubscriber)) };
         let mut staged = worker.stage();
@@ -509,10 +508,8 @@ fn published(handle: Handle, guarantee: Guarantee, outcome: Result<Routed, Refus
 }
 
 /// The publisher of what a module wishes for.
-pub(super) fn module_client(module: Arc<str>) -> Client {
-    let nothing = nothing();
-    let scope = Scope { listener: nothing.clone(), protocol: Protocol::Module, identity: None };
-    Client { id: module, container: None, scope, peer: nothing }
+pub(super) fn module_client(module: Arc<str>, scope: Arc<Scope>) -> Client {
+    Client { id: module, container: None, scope, peer: nothing() }
 }
 
 fn nothing() -> Arc<str> {

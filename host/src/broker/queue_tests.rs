@@ -670,7 +670,7 @@ fn a_receiver_does_not_take_the_place_of_another_as_a_session() {
 #[test]
 fn who_finds_a_queue_that_was_made_meanwhile_sends_by_a_way_that_leads_there() {
     let mut hall = hall(Limits::default());
-    let (broker, scope) = (hall.broker.clone(), Arc::new(nobody("amqp", Protocol::Amqp)));
+    let (broker, scope) = (hall.broker.clone(), nobody("amqp", Protocol::Amqp));
     let before = broker.route(&mut hall.worker, &scope, QUEUE).unwrap();
     let topic = before.topic.clone();
     let (queue, _) = broker.queue(hall.now, &topic).unwrap();

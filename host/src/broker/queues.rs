@@ -100,7 +100,7 @@ pub struct QueueInfo {
 pub struct Temporary(Arc<Mailbox>);
 
 fn owner(address: &str) -> Client {
-    let scope = Scope { listener: "".into(), protocol: Protocol::Amqp, identity: Some(OWNER.into()) };
+    let scope = Scope { listener: "".into(), protocol: Protocol::Amqp, identity: Some(OWNER.into()) }.into();
     Client { id: address.into(), container: None, scope, peer: "".into() }
 }
 
@@ -280,7 +280,7 @@ impl Broker {
         if !is_queue(&state.client) {
             return 0;
         }
-        let own = state.kept_as.as_ref().and_then(|record| record.failures_max);
+        let own = state.consuming.kept_as.as_ref().and_then(|record| record.failures_max);
         own.unwrap_or(self.limits.queue_failures_max)
     }
 
@@ -302,7 +302,7 @@ impl Broker {
         let topic = self.mapped(&chain, &mut worker.guests, &client.scope, address)?;
         let _only = self.queues.lock();
         let found = self.find_queue(&topic);
-        let before = found.as_ref().and_then(|queue| queue.lock().kept_as.clone());
+        let before = found.as_ref().and_then(|queue| queue.lock().consuming.kept_as.clone());
         let mut record = change(before.as_deref())?;
         // What is sent to its own address it gets as long as it is there.
         record.bindings.retain(|filter| **filter != *topic.as_str());
@@ -466,10 +466,10 @@ fn info(mailbox: &Mailbox) -> QueueInfo {
     let state = mailbox.lock();
     QueueInfo {
         address: state.client.id.clone(),
-        record: state.kept_as.clone().unwrap_or_default(),
+        record: state.consuming.kept_as.clone().unwrap_or_default(),
         waiting: mailbox.depth(),
-        held: state.held.len(),
-        consumers: state.consumers.len(),
+        held: state.consuming.held.len(),
+        consumers: state.consuming.consumers.len(),
     }
 }
 
@@ -478,5 +478,5 @@ pub(super) fn set_up(mailbox: &Mailbox, record: Arc<QueueRecord>) {
     let bound = |bound: Option<u64>| bound.map_or(usize::MAX, |bound| usize::try_from(bound).unwrap_or(usize::MAX));
     mailbox.set_bounds(bound(record.messages_max), bound(record.bytes_max));
     mailbox.set_message_expiry(record.expiry_milliseconds);
-    mailbox.lock().kept_as = Some(record);
+    mailbox.lock().consuming.change().kept_as = Some(record);
 }

@@ -2,6 +2,7 @@
 
 use super::attach::{Leaving, Link};
 use super::consumers::{Aftermath, Consumer, Patience, Take};
+use super::consuming::Consuming;
 use super::mailbox::{Mailbox, Outlet};
 use super::queued::Queued;
 use super::staged::Staged;
@@ -216,7 +217,7 @@ impl Broker {
     ) -> Result<Option<Arc<Mailbox>>, Refusal> {
         let Some(mailbox) = self.directory.get(&client.id).filter(|_| own.shared) else { return Ok(None) };
         let state = mailbox.lock();
-        if state.consumers.is_empty() || state.gone {
+        if state.consuming.consumers.is_empty() || state.gone {
             return Ok(None);
         }
         drop(state);
@@ -264,7 +265,7 @@ impl Broker {
             return Err(just_ended());
         }
         mailbox.join(&mut state, consumer);
-        (state.detached, state.held_by) = (None, None);
+        (state.detached, state.consuming.change().held_by) = (None, None);
         // What waits is sent at the end of this batch, behind the answer.
         state.touched = true;
         worker.touched.extend(state.outlet.clone());
@@ -379,7 +380,7 @@ impl Broker {
         }
         let is_untold = !buried.is_empty();
         state.untold += u32::from(is_untold);
-        let blocked = others.is_none().then(|| state.blocked.take());
+        let blocked = others.is_none().then(|| state.take_blocked());
         drop(state);
         blocked.into_iter().flatten().for_each(|outlet| outlet.wake());
         let mut staged = worker.stage();
@@ -405,12 +406,12 @@ impl Broker {
     /// A mailbox stays while something lasts that a crash would end: the store has it as one whose receiver is there.
     fn hold(&self, worker: &mut Worker, now: Time, mailbox: &Arc<Mailbox>, number: u64, expiry_seconds: u32) {
         let mut state = mailbox.lock();
-        if state.gone || !state.consumers.is_empty() {
+        if state.gone || !state.consuming.consumers.is_empty() {
             return;
         }
         mailbox.set_expiry(&mut state, u32::MAX);
         let expiry_seconds = expiry_seconds.min(self.limits.expiry_seconds_max);
-        (state.held_by, state.detached) = (Some((number, expiry_seconds)), Some(now));
+        (state.consuming.change().held_by, state.detached) = (Some((number, expiry_seconds)), Some(now));
         let record = record(&state.client, expiry_seconds, None);
         let mut staged = worker.stage();
         staged.change(Change::Mailbox(mailbox.id, Box::new(record)));
@@ -423,7 +424,8 @@ impl Broker {
     /// What a mailbox was held for is over: its time begins, unless a receiver has come meanwhile.
     pub fn let_go(&self, worker: &mut Worker, now: Time, link: &Attachment, expiry_seconds: u32) {
         let Attachment { mailbox, number } = link;
-        let is_held = mailbox.lock().held_by.take_if(|(by, _)| *by == *number).is_some();
+        let let_go = |consuming: &mut Consuming| consuming.held_by.take_if(|(by, _)| *by == *number);
+        let is_held = mailbox.lock().consuming.changed().and_then(let_go).is_some();
         if is_held {
             self.leave_behind(worker, now, mailbox, expiry_seconds);
         }
@@ -434,7 +436,7 @@ impl Broker {
         let expiry_seconds = expiry_seconds.min(self.limits.expiry_seconds_max);
         let mut state = mailbox.lock();
         // Somebody may have come in this very moment.
-        if state.gone || !state.consumers.is_empty() {
+        if state.gone || !state.consuming.consumers.is_empty() {
             return;
         }
         let mut staged = worker.stage();
@@ -476,7 +478,7 @@ impl Broker {
         });
         self.set_aside(now, link, std::mem::take(&mut drained.set_aside), false);
         if drained.sent > 0 && mailbox.has_room_again(&self.limits) {
-            drained.unblocked.extend(mailbox.lock().blocked.take());
+            drained.unblocked.extend(mailbox.lock().take_blocked());
         }
         let later = drained.waits_for_page
             || drained.wants_replay
@@ -535,8 +537,8 @@ impl Broker {
                 Some(Aftermath::Back) | None => {}
             }
         }
-        let room = !state.blocked.is_empty() && mailbox.has_room_again(&self.limits);
-        let blocked = room.then(|| state.blocked.take());
+        let room = !state.blocked.is_blank() && mailbox.has_room_again(&self.limits);
+        let blocked = room.then(|| state.take_blocked());
         if !state.touched && !state.queue.is_empty() {
             state.touched = true;
             worker.touched.extend(state.outlet.clone());
@@ -574,13 +576,15 @@ impl Broker {
     pub fn steal(&self, worker: &mut Worker, now: Time, link: &Attachment) {
         let former = {
             let state = link.mailbox.lock();
-            let Some(new) = state.consumers.iter().find(|consumer| consumer.number == link.number) else { return };
+            let Some(new) = state.consuming.consumers.iter().find(|consumer| consumer.number == link.number) else {
+                return;
+            };
             let is_former = |other: &&Consumer| {
                 let same_user = other.client.scope.identity == new.client.scope.identity;
                 other.number != new.number && !new.name.is_empty() && other.name == new.name && same_user
             };
             let known = |old: &Consumer| (old.number, old.outlet.clone(), old.client.clone());
-            state.consumers.iter().filter(is_former).map(known).collect::<Vec<_>>()
+            state.consuming.consumers.iter().filter(is_former).map(known).collect::<Vec<_>>()
         };
         for (number, outlet, client) in former {
             let mut old = Link::of(outlet.clone(), client);
@@ -595,7 +599,7 @@ impl Broker {
     /// more.
     pub fn still_waiting(&self, link: &Attachment, numbers: &[u64]) -> Vec<u64> {
         let mut state = link.mailbox.lock();
-        let consumer = state.consumers.iter().find(|consumer| consumer.number == link.number);
+        let consumer = state.consuming.consumers.iter().find(|consumer| consumer.number == link.number);
         let is_wanted = |queued: &Queued| match consumer.and_then(|consumer| consumer.predicate.as_ref()) {
             None => true,
             Some(predicate) => {
@@ -604,7 +608,7 @@ impl Broker {
             }
         };
         let has = |number: &u64| {
-            !state.promised.contains_key(number)
+            !state.consuming.promised.contains_key(number)
                 && match state.queue.binary_search_by_key(number, |queued| queued.number) {
                     Ok(at) => state.queue.get(at).is_some_and(is_wanted),
                     Err(_) => state.is_in_gap(*number),
@@ -612,7 +616,7 @@ impl Broker {
         };
         let waiting: Vec<u64> = numbers.iter().copied().filter(has).collect();
         if consumer.is_some() {
-            state.promised.extend(waiting.iter().map(|number| (*number, link.number)));
+            state.consuming.change().promised.extend(waiting.iter().map(|number| (*number, link.number)));
         }
         waiting
     }
@@ -620,7 +624,7 @@ impl Broker {
     /// A receiver takes nothing more, and keeps what it has.
     pub fn rest(&self, worker: &mut Worker, link: &Attachment) {
         let mut state = link.mailbox.lock();
-        if let Some(consumer) = state.consumers.iter_mut().find(|consumer| consumer.number == link.number) {
+        if let Some(consumer) = state.consumer_mut(link.number) {
             consumer.resumes_only = true;
         }
         link.mailbox.take_back_promises(&mut state, link.number);
@@ -634,7 +638,8 @@ impl Broker {
     pub fn held_by(&self, link: &Attachment, but: &[u64]) -> Vec<u64> {
         let state = link.mailbox.lock();
         let is_its = |held: &super::consumers::Held| held.holder == link.number && !held.is_claimed;
-        let held = state.held.iter().filter(|(number, held)| is_its(held) && but.binary_search(number).is_err());
+        let held =
+            state.consuming.held.iter().filter(|(number, held)| is_its(held) && but.binary_search(number).is_err());
         let mut numbers: Vec<u64> = held.map(|(number, _)| *number).collect();
         numbers.sort_unstable();
         numbers
@@ -643,7 +648,7 @@ impl Broker {
     /// A receiver that came back could not say all that it has: from now on it gets what it is promised, and nothing new.
     pub fn resume_only(&self, link: &Attachment) {
         let mut state = link.mailbox.lock();
-        if let Some(consumer) = state.consumers.iter_mut().find(|consumer| consumer.number == link.number) {
+        if let Some(consumer) = state.consumer_mut(link.number) {
             consumer.resumes_only = true;
         }
     }

@@ -3,8 +3,9 @@
 use super::Broker;
 use super::attach::Link;
 use super::deliver::Full;
-use super::mailbox::{Mailbox, Replay};
+use super::mailbox::{Mailbox, State};
 use super::queued::Queued;
+use super::replaying::{Replay, Replaying};
 use super::route::Route;
 use super::staged::Staged;
 use super::subscribing::Found;
@@ -195,7 +196,7 @@ impl Broker {
             return Some(replay);
         }
         if !self.retained.is_empty() {
-            mailbox.lock().replays.push_back(replay);
+            mailbox.lock().replaying.change().replays.push_back(replay);
         }
         None
     }
@@ -204,8 +205,9 @@ impl Broker {
     /// after that and not before, so that a value stored in between comes twice rather than never.
     pub(super) fn end_replay_here(&self, mailbox: &Mailbox) {
         let last = self.retained.last();
-        for replay in mailbox.lock().replays.iter_mut().filter(|replay| replay.until == u64::MAX) {
-            replay.until = last;
+        if let Some(Replaying { replays, .. }) = mailbox.lock().replaying.changed() {
+            let begun = replays.iter_mut().filter(|replay| replay.until == u64::MAX);
+            begun.for_each(|replay| replay.until = last);
         }
     }
 
@@ -260,12 +262,13 @@ impl Broker {
         let mailbox = &attachment.mailbox;
         self.make_forms(worker, mailbox, attachment.number, now);
         let mut state = mailbox.lock();
-        let consumes = state.consumers.iter().any(|consumer| consumer.number == attachment.number);
-        if (state.attachment != attachment.number && !consumes) || !state.replayed.is_empty() {
+        let consumes = state.consuming.consumers.iter().any(|consumer| consumer.number == attachment.number);
+        if (state.attachment != attachment.number && !consumes) || !state.replaying.replayed.is_empty() {
             return false;
         }
         // It stays in its place, so that nothing overtakes what is fetched now.
-        let Some(front) = state.replays.front_mut().filter(|front| !front.is_asked) else { return false };
+        let front = state.replaying.changed().and_then(|replaying| replaying.replays.front_mut());
+        let Some(front) = front.filter(|front| !front.is_asked) else { return false };
         front.is_asked = true;
         let page_of = |chosen: &mut VecDeque<Message>| chosen.drain(..chosen.len().min(PAGE)).collect();
         let chosen = front.chosen.as_mut().map(page_of);
@@ -290,20 +293,22 @@ impl Broker {
         }
         let mut state = mailbox.lock();
         let is_same = |front: &&mut Replay| front.is_asked && front.subscription.filter == replay.subscription.filter;
-        let Some(front) = state.replays.front_mut().filter(is_same) else { return true };
+        let State { replaying, arrivals, .. } = &mut *state;
+        let Some(Replaying { replays, replayed }) = replaying.changed() else { return true };
+        let Some(front) = replays.front_mut().filter(is_same) else { return true };
         front.is_asked = false;
         let until = front.until;
         if done && front.chosen.as_ref().is_none_or(VecDeque::is_empty) {
-            state.replays.pop_front();
+            replays.pop_front();
         } else {
             front.after = replay.after;
         }
         // What was stored meanwhile comes live.
         let is_early = |(number, _): &(u64, Queued)| *number <= until;
         for (_, mut copy) in copies.into_iter().filter(is_early) {
-            state.arrivals += 1;
-            copy.arrival = state.arrivals;
-            state.replayed.push_back(copy);
+            *arrivals += 1;
+            copy.arrival = *arrivals;
+            replayed.push_back(copy);
         }
         true
     }
@@ -399,7 +404,7 @@ impl Broker {
         let (after, since, chosen) = (None, 0, None);
         let subscription = subscription.clone();
         let replay = Replay { subscription, after, since, until, others_only: true, chosen, is_asked: false };
-        mailbox.lock().replays.push_back(replay);
+        mailbox.lock().replaying.change().replays.push_back(replay);
     }
 
     /// Queues what was found, looking after `steps`; false: there is more.

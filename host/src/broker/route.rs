@@ -218,7 +218,7 @@ impl Broker {
         });
         merge(&mut singles);
         // Names are asked for after the trie is free again: guests run under no lock.
-        let mut known: Vec<(Scope, Option<Arc<str>>)> = Vec::new();
+        let mut known: Vec<(Arc<Scope>, Option<Arc<str>>)> = Vec::new();
         let mut name_for = |mailbox: &Arc<Mailbox>| -> Option<Arc<str>> {
             if !chain.renames_deliveries() {
                 return None;

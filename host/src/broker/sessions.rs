@@ -151,7 +151,7 @@ impl Broker {
                 (name, subscription.options.guarantee)
             });
             let filters: Vec<_> = named.collect();
-            let is_empty = filters.is_empty() && state.has_nothing() && state.held.is_empty();
+            let is_empty = filters.is_empty() && state.has_nothing() && state.consuming.held.is_empty();
             SessionInfo {
                 filters,
                 is_empty,
@@ -287,8 +287,8 @@ impl Broker {
         let mut staged = worker.stage();
         let state = mailbox.lock();
         let stays = state.gap.is_none()
-            && !state.consumers.is_empty()
-            && state.consumers.iter().all(|consumer| consumer.origin == origin);
+            && !state.consuming.consumers.is_empty()
+            && state.consuming.consumers.iter().all(|consumer| consumer.origin == origin);
         drop(state);
         if stays && mailbox.depth() <= super::reaper::SLICE {
             self.empty_session(&mailbox, &mut staged);
@@ -363,8 +363,9 @@ impl Broker {
                 let message = queued.content().in_form(true).unwrap_or(&queued.message);
                 is_candidate && is_it(Held { number: queued.number, message })
             };
-            let held = state.held.values().filter(|held| test(&held.queued)).map(|held| held.queued.number).min();
-            if let Some(held) = held.and_then(|number| state.held.remove(&number)) {
+            let held =
+                state.consuming.held.values().filter(|held| test(&held.queued)).map(|held| held.queued.number).min();
+            if let Some(held) = held.and_then(|number| state.take_held(number)) {
                 held.queued.forget(mailbox.id, staged.changes());
             } else if let Some(at) = state.queue.iter().position(|queued| queued.duplicate && test(queued))
                 && let Some(queued) = state.queue.remove(at)

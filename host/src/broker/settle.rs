@@ -65,7 +65,7 @@ impl Broker {
     pub(super) fn release(&self, link: &Link, handle: Handle) -> Answer {
         let Some(attachment) = &link.attachment else { return Answer::None };
         let mailbox = &attachment.mailbox;
-        let known = mailbox.lock().seen.remove(&handle);
+        let known = mailbox.lock().forget_seen(handle);
         let after = match mailbox.is_durable() {
             true if known => self.store.submit([Change::SeenGone(mailbox.id, handle)]),
             // An earlier connection may have released it, and that may still be on its way to the disk.
@@ -84,7 +84,7 @@ impl Broker {
     /// The client's peer begins anew and knows nothing of earlier exactly-once publications: their handles are free.
     pub fn forget_unreleased(&self, attachment: &Attachment) {
         let mailbox = &attachment.mailbox;
-        let handles = std::mem::take(&mut mailbox.lock().seen);
+        let handles = mailbox.lock().seen.take();
         if mailbox.is_durable() && !handles.is_empty() {
             self.store.submit(handles.into_iter().map(|handle| Change::SeenGone(mailbox.id, handle)));
         }
@@ -107,7 +107,7 @@ impl Broker {
         if let Some(queued) = over {
             if queued.group.is_some() {
                 // Somebody else of its share may take it, but the one who sends asks no modules.
-                state.unfit.push(queued);
+                state.unfit.change().push(queued);
                 state.outlet.iter().for_each(|outlet| outlet.wake());
             } else {
                 queued.forget(mailbox.id, &mut changes);

@@ -113,7 +113,11 @@ impl Broker {
         state.subscription_bytes -= text_bytes(&old);
         // What is retained goes to subscriptions that are not shared (MQTT 5.0, 4.8.2).
         if share.is_none() {
-            state.replays.retain(|replay| &replay.subscription.filter != filter);
+            state
+                .replaying
+                .changed()
+                .into_iter()
+                .for_each(|it| it.replays.retain(|one| &one.subscription.filter != filter));
         }
         drop(state);
         self.metrics.subscriptions.add(-1);

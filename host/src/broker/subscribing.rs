@@ -3,8 +3,9 @@
 
 use super::access::denied;
 use super::attach::{Link, Parked};
-use super::mailbox::{Mailbox, Replay};
+use super::mailbox::Mailbox;
 use super::queued::Queued;
+use super::replaying::Replay;
 use super::staged::Staged;
 use super::subscribe::{key, text_bytes};
 use super::unsubscribing::levels;

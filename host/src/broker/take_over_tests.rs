@@ -68,7 +68,7 @@ fn one_that_comes_in_the_middle_of_a_take_over_has_its_will_published() {
             come_by(&broker, &mut broker.worker(), now, asked("between", delay_seconds, false));
         });
         let meddler = Arc::new(Meddler(Mutex::new(Some(errand))));
-        let mut first = Link::new(meddler, Arc::new(nobody("mqtt", Protocol::Mqtt)));
+        let mut first = Link::new(meddler, nobody("mqtt", Protocol::Mqtt));
         let come = asked("first", delay_seconds, false);
         let answer = hall.broker.handle(&mut hall.worker, &mut first, now, come);
         assert!(matches!(answer, Answer::Say(_, Event::Attached(_))), "{answer:?}");

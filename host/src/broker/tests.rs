@@ -86,7 +86,7 @@ fn opened_at(limits: Limits, metrics: Arc<Metrics>, store: Store, mut loaded: cr
 impl Hall {
     pub fn attach(&mut self, id: &str, clean: bool, expiry_seconds: u32, window: u16) -> (Peer, bool) {
         let probe = Arc::new(Probe::default());
-        let mut link = Link::new(probe.clone(), Arc::new(nobody("mqtt", Protocol::Mqtt)));
+        let mut link = Link::new(probe.clone(), nobody("mqtt", Protocol::Mqtt));
         let client = Client { id: id.into(), container: None, scope: nobody("mqtt", Protocol::Mqtt), peer: "".into() };
         let attach = Attach {
             client,
@@ -480,8 +480,8 @@ fn somebody_elses_client_id_is_refused_and_nothing_happens_to_it() {
     let mut hall = hall(Limits::default());
     let (_first, _) = hall.attach("c", false, 100, 10);
     let probe = Arc::new(Probe::default());
-    let mut link = Link::new(probe, Arc::new(nobody("mqtt", Protocol::Mqtt)));
-    let scope = Scope { identity: Some("mallory".into()), ..nobody("mqtt", Protocol::Mqtt) };
+    let mut link = Link::new(probe, nobody("mqtt", Protocol::Mqtt));
+    let scope = Scope { identity: Some("mallory".into()), ..Scope::clone(&nobody("mqtt", Protocol::Mqtt)) }.into();
     let attach = Attach {
         client: Client { id: "c".into(), container: None, scope, peer: "".into() },
         clean: true,
@@ -539,7 +539,7 @@ fn a_will_and_its_end_are_told_at_once() {
     let (mut watcher, _) = hall.attach("w", false, 100, 10);
     hall.subscribe(&mut watcher, "will", LEAST);
     let probe = Arc::new(Probe::default());
-    let mut link = Link::new(probe.clone(), Arc::new(nobody("mqtt", Protocol::Mqtt)));
+    let mut link = Link::new(probe.clone(), nobody("mqtt", Protocol::Mqtt));
     let will = WillRequest {
         name: "will".into(),
         guarantee: LEAST,

@@ -36,7 +36,7 @@ impl Broker {
         let mailbox = &link.mailbox;
         for (number, how) in outcomes {
             let mut state = mailbox.lock();
-            let is_for_another = state.promised.get(number).is_some_and(|holder| *holder != link.number);
+            let is_for_another = state.consuming.promised.get(number).is_some_and(|holder| *holder != link.number);
             if is_for_another {
                 continue;
             }
@@ -44,7 +44,11 @@ impl Broker {
             match found.and_then(|at| state.queue.remove(at)) {
                 Some(queued) => {
                     mailbox.count(&queued, false);
-                    state.held.insert(*number, Held { queued, holder: link.number, is_claimed: false });
+                    state
+                        .consuming
+                        .change()
+                        .held
+                        .insert(*number, Held { queued, holder: link.number, is_claimed: false });
                     drop(state);
                     self.dispose(worker, now, link, &[*number], how, true);
                 }
@@ -77,8 +81,8 @@ impl Broker {
     /// Entries have come back of which something was said before.
     pub(super) fn carry_out_told(&self, worker: &mut Worker, now: Time, id: MailboxId) {
         let Some(mailbox) = self.directory.by_id(id) else { return };
-        let told = std::mem::take(&mut mailbox.lock().told);
-        for (number, Told { receiver, how }) in told {
+        let told = mailbox.lock().consuming.changed().map(|consuming| std::mem::take(&mut consuming.told));
+        for (number, Told { receiver, how }) in told.into_iter().flatten() {
             let link = Attachment { mailbox: mailbox.clone(), number: receiver };
             self.dispose(worker, now, &link, &[number], &how, true);
         }

@@ -46,7 +46,7 @@ fn come(broker: &Broker, worker: &mut Worker, now: Time, payload: &str, delay_se
 }
 
 pub(super) fn come_by(broker: &Broker, worker: &mut Worker, now: Time, attach: Request<'_>) -> (Link, Sequence) {
-    let mut link = Link::new(Arc::new(Probe::default()), Arc::new(nobody("mqtt", Protocol::Mqtt)));
+    let mut link = Link::new(Arc::new(Probe::default()), nobody("mqtt", Protocol::Mqtt));
     let answer = broker.handle(worker, &mut link, now, attach);
     let Answer::Say(after, Event::Attached(_)) = answer else { panic!("{answer:?}") };
     (link, after)

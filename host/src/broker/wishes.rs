@@ -115,7 +115,7 @@ impl Broker {
         if wish.message.topic().is_reserved() {
             return Err((wish, Unmet::Reserved, "only the broker itself publishes there".to_owned()));
         }
-        let publisher = publish::module_client(wish.module().clone());
+        let publisher = publish::module_client(wish.module().clone(), self.own_scope.clone());
         if let Err(refusal) = self.check(worker, &publisher, Action::Publish, wish.message.topic().as_str()) {
             return Err((wish, Unmet::Denied, refusal.reason));
         }

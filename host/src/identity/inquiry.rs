@@ -291,7 +291,7 @@ impl Inquiry {
                 State::Scram(_) => Some(self.deny()),
                 State::ScramAnswered(scram, data) => Some(match scram.end(&data) {
                     Some(proved) => {
-                        let voucher = Voucher::User(proved.name.clone(), proved.mark);
+                        let voucher = Voucher::User(proved.name.clone(), Box::new(proved.mark));
                         let (name, data) = (Some(proved.name), Some(proved.last));
                         let who = self.identified(name, None, voucher);
                         self.proved(Method::Password, Identified { data, ..who })
@@ -353,7 +353,7 @@ impl Inquiry {
         if let Some(name) = &known
             && self.keyring.was_proved(name, password)
         {
-            return Some(self.admitted(known.clone(), None, Voucher::User(name.clone(), user.mark)));
+            return Some(self.admitted(known.clone(), None, Voucher::User(name.clone(), Box::new(user.mark))));
         }
         let found = Found::default();
         let (result, keyring, password, wake) = (found.clone(), self.keyring.clone(), password.clone(), waker());
@@ -385,7 +385,9 @@ impl Inquiry {
                 self.state = State::Hashing(found, next);
                 Some(Progress::Waiting)
             }
-            Some(Hashed::Right(name, mark)) => Some(self.admitted(Some(name.clone()), None, Voucher::User(name, mark))),
+            Some(Hashed::Right(name, mark)) => {
+                Some(self.admitted(Some(name.clone()), None, Voucher::User(name, Box::new(mark))))
+            }
             Some(Hashed::Wrong) => Some(self.deny()),
             Some(Hashed::Unknown) => {
                 self.state = State::Way(next);
@@ -407,7 +409,9 @@ impl Inquiry {
 
     fn token(&mut self, found: Result<token::Token, &'static str>) -> Progress {
         match found {
-            Ok(token) => self.admitted(Some(token.name), Some(token.expires), Voucher::Token(token.mark, token.said)),
+            Ok(token) => {
+                self.admitted(Some(token.name), Some(token.expires), Voucher::Token(Box::new(token.mark), token.said))
+            }
             Err(why) => {
                 tracing::debug!(why, peer = &*self.circumstances.peer, "a token was refused");
                 self.deny()
@@ -457,7 +461,7 @@ impl Inquiry {
                 // Nobody acts for somebody else.
                 Ok(token) if bearer.authority.as_ref().is_none_or(|authority| **authority == *token.name) => {
                     let (name, expires) = (Some(token.name), Some(token.expires));
-                    let voucher = Voucher::Token(token.mark, token.said);
+                    let voucher = Voucher::Token(Box::new(token.mark), token.said);
                     let who = self.identified(name, expires, voucher);
                     return self.proved(Method::Jwt, who);
                 }

@@ -25,9 +25,9 @@ pub(crate) enum Voucher {
     /// A module's word.
     Module,
     /// The password file, with the mark of the entry.
-    User(Arc<str>, [u8; 32]),
+    User(Arc<str>, Box<[u8; 32]>),
     /// A token, with the mark of the key that has signed it, and what tokens had to say then.
-    Token([u8; 32], Arc<TokenSettings>),
+    Token(Box<[u8; 32]>, Arc<TokenSettings>),
 }
 
 /// Why somebody is in, to be looked at again when users, keys or certificates are read again.
@@ -106,7 +106,7 @@ impl Keyring {
             Voucher::Module => self.tries(Method::Module),
             Voucher::User(name, mark) => {
                 let users = self.users.as_ref().filter(|_| self.tries(Method::Password));
-                users.and_then(|users| users.get(name)).is_some_and(|(_, user)| user.mark == *mark)
+                users.and_then(|users| users.get(name)).is_some_and(|(_, user)| user.mark == **mark)
             }
             Voucher::Token(mark, said) => {
                 let tokens = self.tokens.as_ref().filter(|_| self.tries(Method::Jwt));

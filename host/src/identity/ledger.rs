@@ -26,7 +26,8 @@ pub(super) struct Ledger(Arc<Mutex<Book>>);
 #[derive(Default)]
 struct Book {
     last: u64,
-    logins: HashMap<u64, Entry>,
+    /// In boxes: a table has room for up to twice as many as are in it.
+    logins: HashMap<u64, Box<Entry>>,
     by_name: HashMap<Arc<str>, usize>,
     by_expiry: BTreeSet<(Time, u64)>,
 }
@@ -34,9 +35,8 @@ struct Book {
 struct Entry {
     grounds: Grounds,
     expires: Option<Time>,
-    close: Close,
-    /// It was closed, and takes a while to go.
-    is_over: bool,
+    /// None: it was closed, and takes a while to go.
+    close: Option<Close>,
 }
 
 /// An entry, until it is dropped.
@@ -68,8 +68,8 @@ impl Ledger {
         if let Some(at) = who.expires {
             book.by_expiry.insert((at, login.number));
         }
-        let (grounds, expires, close) = (who.grounds.clone(), who.expires, close.into());
-        book.logins.insert(login.number, Entry { grounds, expires, close, is_over: false });
+        let (grounds, expires, close) = (who.grounds.clone(), who.expires, Some(close.into()));
+        book.logins.insert(login.number, Box::new(Entry { grounds, expires, close }));
         drop(book);
         Ok(login)
     }
@@ -85,10 +85,7 @@ impl Ledger {
         let mut over = Vec::new();
         let mut book = self.0.lock();
         for number in gone {
-            if let Some(entry) = book.logins.get_mut(&number).filter(|entry| !entry.is_over) {
-                entry.is_over = true;
-                over.push(entry.close.clone());
-            }
+            over.extend(book.logins.get_mut(&number).and_then(|entry| entry.close.take()));
         }
         drop(book);
         over.iter().for_each(|close| close(Withdrawn::Revoked));
@@ -103,7 +100,7 @@ impl Ledger {
             && at <= now
         {
             book.by_expiry.pop_first();
-            over.extend(book.logins.get(&number).map(|entry| entry.close.clone()));
+            over.extend(book.logins.get(&number).and_then(|entry| entry.close.clone()));
         }
         drop(book);
         over.iter().for_each(|close| close(Withdrawn::Expired));

@@ -152,7 +152,7 @@ pub(super) fn attach(
         client: Client {
             id: connect.client_id.into(),
             container: None,
-            scope: Scope { listener: peer.listener, protocol: Protocol::Mqtt, identity: None },
+            scope: Scope { listener: peer.listener, protocol: Protocol::Mqtt, identity: None }.into(),
             peer: peer.address,
         },
         clean: connect.clean,

@@ -7,6 +7,7 @@ use crate::client::Departure;
 use crate::dialogue::Event;
 use crate::message::{Guarantee, Time};
 use crate::store::Sequence;
+use std::collections::VecDeque;
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -51,7 +52,7 @@ impl Connection {
     /// publication, as clients know it from other brokers.
     fn answer(&mut self, now: Time) -> Result<(), End> {
         let Self { answers, machine, newcomer, outlet, context, link, .. } = self;
-        let (mut ended, mut said_so_far, mut has_said_receipt) = (Ok(()), 0, false);
+        let (mut ended, mut said_so_far, mut has_said_receipt, mut rests) = (Ok(()), 0, false, false);
         outlet.send(now, |out, bytes| {
             let mut filled = false;
             // A client hears that its exactly-once publication was taken before it gets a copy of it.
@@ -75,6 +76,7 @@ impl Connection {
                 // A refusal has a word in most protocols, though the connection ends with it.
                 said_so_far += u64::from(said || bytes.len() > before);
                 has_said_receipt |= is_exactly_once(&say);
+                rests |= matches!(&say, Say::Pong | Say::Event(Event::Attached(_)));
                 match &say {
                     _ if !said => ended = Err(End::Refused(Departure::ClosedByBroker)),
                     Say::Event(Event::Attached(_)) => {
@@ -101,6 +103,10 @@ impl Connection {
             }
             out.holding = holding;
         });
+        if rests && answers.is_empty() {
+            // Who has just come, or shows that it is there, may have nothing to say for long.
+            *answers = VecDeque::new();
+        }
         context.broker.metrics().answers_sent_total.add(said_so_far);
         ended
     }

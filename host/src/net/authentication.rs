@@ -186,7 +186,7 @@ impl Connection {
             self.answers.push_back((0, Say::Event(Event::Authenticated(identified.data))));
             return Ok(());
         };
-        attach.client.scope.identity = identified.name();
+        Arc::make_mut(&mut attach.client.scope).identity = identified.name();
         // A client that has lost its network comes back before anybody knows that (MQTT-3.1.4-3).
         let occupant = self.context.broker.occupant(&attach.client);
         match self.context.identity.admit(&identified, occupant.is_some(), close) {

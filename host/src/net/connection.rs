@@ -13,6 +13,7 @@ use super::transport::{Halves, Reading};
 use crate::broker::{Link, nobody};
 use crate::client::Protocol;
 use crate::message::Time;
+use crate::rare::Rare;
 use crate::store::Sequence;
 use std::collections::VecDeque;
 use std::future::{Future, poll_fn};
@@ -46,14 +47,14 @@ pub struct Connection {
     /// Something lies between socket and protocol.
     pub(super) layered: bool,
     /// What happened on the way from the socket, to be acted on when all that came before is worked off.
-    pub(super) fault: Option<Fault>,
+    pub(super) fault: Option<Box<Fault>>,
     /// The beginning of a packet that is not yet whole, and what follows a publication that waits for room.
     pub(super) partial: Vec<u8>,
     pub(super) partial_weight: Partial,
     /// Whole packets may stand in `partial`: they were left there because nothing more was to be read.
     pub(super) held_back: bool,
     /// Whoever waits until what this client has sent is worked off, because it wants to take this connection's place.
-    pub(super) way: Vec<WayMade>,
+    pub(super) way: Rare<Vec<WayMade>>,
     /// Answers that wait for the disk, in the order of their requests.
     pub(super) answers: VecDeque<(Sequence, Say)>,
     /// For which of them the hall will wake this connection.
@@ -61,7 +62,7 @@ pub struct Connection {
     /// When a publication that waits for room is looked at again, even if nobody wakes this connection.
     pub(super) retry: Option<Instant>,
     /// The client takes nothing: until when it may, and how much it had taken when that began.
-    stalled: Option<(Instant, u64)>,
+    stalled: Option<Box<(Instant, u64)>>,
     timer: Option<Pin<Box<Sleep>>>,
 }
 
@@ -75,6 +76,15 @@ pub(super) enum Turn {
     Deadline,
     /// What was held back may be worked off.
     GoOn,
+}
+
+/// What comes after a turn.
+enum Then<'a> {
+    Nothing,
+    /// Others come first.
+    Yield,
+    /// What seldom happens waits in a box of its own: an idle connection takes no room for it.
+    Later(Pin<Box<dyn Future<Output = Result<(), End>> + 'a>>),
 }
 
 /// One connection in the counts of its worker and of the metrics, while it lives.
@@ -107,7 +117,7 @@ pub fn open(context: Rc<Context>, (read, write): Halves, newcomer: Newcomer) -> 
     };
     let layered = session.is_some();
     let outlet = Arc::new(Outlet::new(write, session, context.broker.clone(), &context.limits));
-    let link = Link::new(outlet.clone(), Arc::new(nobody(&newcomer.entrance.name, Protocol::Mqtt)));
+    let link = Link::new(outlet.clone(), nobody(&newcomer.entrance.name, Protocol::Mqtt));
     let machine = match newcomer.entrance.only() {
         Some(protocol) if !layered => newcomer.machine(protocol, &context.mqtt).unwrap_or(Machine::Unknown),
         _ => Machine::Unknown,
@@ -126,7 +136,7 @@ pub fn open(context: Rc<Context>, (read, write): Halves, newcomer: Newcomer) -> 
         partial: Vec::new(),
         partial_weight: Partial::default(),
         held_back: false,
-        way: Vec::new(),
+        way: Rare::default(),
         answers: VecDeque::new(),
         awaited: 0,
         retry: None,
@@ -136,50 +146,63 @@ pub fn open(context: Rc<Context>, (read, write): Halves, newcomer: Newcomer) -> 
 }
 
 impl Connection {
-    /// Serves the connection to its end. What seldom happens waits in a box of its own: an idle connection takes no room
-    /// for it.
+    /// Serves the connection to its end. What seldom happens waits in boxes of its own, and nothing else is kept over an
+    /// `await`: an idle connection takes no room for it.
     // An `async fn` would keep the room for its argument beside that of the connection.
     #[expect(clippy::manual_async_fn)]
     pub fn serve(mut self) -> impl Future<Output = ()> {
         async move {
             let end = loop {
-                if let Err(end) = self.turn().await {
-                    break end;
+                let turn = poll_fn(|task| self.poll_turn(task)).await;
+                {
+                    let then = match self.act(turn) {
+                        Ok(then) => then,
+                        Err(end) => break end,
+                    };
+                    match then {
+                        Then::Nothing => {}
+                        Then::Yield => tokio::task::yield_now().await,
+                        Then::Later(rest) => {
+                            if let Err(end) = rest.await {
+                                break end;
+                            }
+                        }
+                    }
+                }
+                if let Some(pause) = self.context.pause() {
+                    Box::pin(pause.pass()).await;
                 }
             };
             Box::pin(self.finish(end)).await;
         }
     }
 
-    async fn turn(&mut self) -> Result<(), End> {
-        let turn = poll_fn(|task| self.poll_turn(task)).await;
+    fn act(&mut self, turn: Turn) -> Result<Then<'_>, End> {
         let now = self.context.clock.now();
         self.context.begin_turn(now);
         match turn {
-            Turn::Bytes(count) => self.bytes(now, count),
-            Turn::EndOfFile => Err(End::Lost),
-            Turn::Fault => {
-                let fault = self.fault.take();
-                // What came before it was taken, and whoever says goodbye may wait for the answer.
-                Box::pin(self.last_answers()).await;
-                Err(fault.filter(|fault| *fault != Fault::Closed).map_or(End::Lost, End::Fault))
-            }
-            Turn::Signal => self.signal(now).await,
+            Turn::Bytes(count) => self.bytes(now, count)?,
+            Turn::EndOfFile => return Err(End::Lost),
+            Turn::Fault => return Ok(Then::Later(Box::pin(self.fail()))),
+            Turn::Signal => return self.signal(now),
             Turn::Writable => {
                 crate::broker::Outlet::flush(&*self.outlet, now);
-                self.go_on(now)
+                self.go_on(now)?;
             }
             Turn::Deadline => match self.deadline(now) {
-                Err(End::Silent) => Box::pin(self.look_again(now)).await,
-                ended => ended,
+                Err(End::Silent) => return Ok(Then::Later(Box::pin(self.look_again(now)))),
+                ended => ended?,
             },
-            Turn::GoOn => self.go_on(now),
-        }?;
-        // In a box, for a connection that is idle has no use for it.
-        if let Some(pause) = self.context.pause() {
-            Box::pin(pause.pass()).await;
+            Turn::GoOn => self.go_on(now)?,
         }
-        Ok(())
+        Ok(Then::Nothing)
+    }
+
+    /// The transport has failed. What came before that was taken, and whoever says goodbye may wait for the answer.
+    async fn fail(&mut self) -> Result<(), End> {
+        let fault = self.fault.take();
+        self.last_answers().await;
+        Err(fault.filter(|fault| **fault != Fault::Closed).map_or(End::Lost, |fault| End::Fault(*fault)))
     }
 
     fn poll_turn(&mut self, task: &mut TaskContext<'_>) -> Poll<Turn> {
@@ -191,7 +214,7 @@ impl Connection {
             if self.outlet.socket().poll_ready(task).is_ready() {
                 return Poll::Ready(Turn::Writable);
             }
-            self.stalled.get_or_insert_with(|| self.context.until_stalled(self.outlet.taken()));
+            self.stalled.get_or_insert_with(|| Box::new(self.context.until_stalled(self.outlet.taken())));
         } else {
             self.stalled = None;
         }
@@ -271,7 +294,7 @@ impl Connection {
             _ if self.admission.waits() => None,
             (keep_alive, None) => keep_alive,
         };
-        let stalled = self.stalled.map(|(until, _)| until);
+        let stalled = self.stalled.as_ref().map(|stalled| stalled.0);
         next.into_iter().chain(stalled).min()
     }
 
@@ -286,9 +309,9 @@ impl Connection {
     }
 
     fn deadline(&mut self, now: Time) -> Result<(), End> {
-        if let Some((_, taken)) = self.stalled.take_if(|(until, _)| *until <= Instant::now())
+        if let Some(stalled) = self.stalled.take_if(|stalled| stalled.0 <= Instant::now())
             && self.outlet.is_blocked()
-            && self.outlet.taken() == taken
+            && self.outlet.taken() == stalled.1
         {
             return Err(End::Stalled);
         }
@@ -309,47 +332,52 @@ impl Connection {
         }
     }
 
-    async fn signal(&mut self, now: Time) -> Result<(), End> {
+    fn signal(&mut self, now: Time) -> Result<Then<'_>, End> {
         let signals = self.outlet.signals();
         if signals.broken {
-            return Err(Box::pin(self.last_words()).await);
+            return Ok(Then::Later(Box::pin(async { Err(self.last_words().await) })));
         }
         if let Some(why) = signals.close {
             return Err(End::Closed(why));
         }
         if signals.make_way {
-            Box::pin(self.make_way()).await?;
+            // Wakes this connection in the end, whatever else it was woken for.
+            return Ok(Then::Later(Box::pin(self.make_way())));
         }
-        if signals.wake && matches!(self.machine, Machine::Amqp(_)) {
+        if !signals.wake {
+            return Ok(Then::Nothing);
+        }
+        if matches!(self.machine, Machine::Amqp(_)) {
             self.amqp_woken(now)?;
-            if self.outlet.has_signals() {
-                // What is long is done in parts, each of which wakes the connection for the next; others come between.
-                tokio::task::yield_now().await;
-            }
-            return Ok(());
+            // What is long is done in parts, each of which wakes the connection for the next; others come between.
+            return Ok(if self.outlet.has_signals() { Then::Yield } else { Then::Nothing });
         }
-        if signals.wake {
-            if self.admission.waits() {
-                let context = self.context.clone();
-                self.inquire(&mut context.worker.borrow_mut(), now)?;
-                self.flush(now)?;
-                let ended = self.partial_packets(now);
-                self.flush(now)?;
-                return ended;
-            }
-            let fetched = self.context.broker.refill(&mut self.context.worker.borrow_mut(), &self.link, now);
-            if fetched || self.link.is_parked() {
-                // What is retained is looked through in parts, and others come between them.
-                tokio::task::yield_now().await;
-            }
-            if self.link.is_parked() {
-                return self.resume(now);
-            }
-            crate::broker::Outlet::flush(&*self.outlet, now);
+        if self.admission.waits() {
+            let context = self.context.clone();
+            self.inquire(&mut context.worker.borrow_mut(), now)?;
             self.flush(now)?;
-            return self.go_on(now);
+            let ended = self.partial_packets(now);
+            self.flush(now)?;
+            return ended.map(|()| Then::Nothing);
         }
-        Ok(())
+        let fetched = self.context.broker.refill(&mut self.context.worker.borrow_mut(), &self.link, now);
+        if fetched || self.link.is_parked() {
+            // What is retained is looked through in parts, and others come between them.
+            return Ok(Then::Later(Box::pin(async move {
+                tokio::task::yield_now().await;
+                self.woken(now)
+            })));
+        }
+        self.woken(now).map(|()| Then::Nothing)
+    }
+
+    fn woken(&mut self, now: Time) -> Result<(), End> {
+        if self.link.is_parked() {
+            return self.resume(now);
+        }
+        crate::broker::Outlet::flush(&*self.outlet, now);
+        self.flush(now)?;
+        self.go_on(now)
     }
 
     /// A client seems to be silent, but it may be this process that was (stopped, or kept from running): what has come counts.
@@ -405,6 +433,6 @@ mod tests {
     #[test]
     fn an_idle_connection_pays_only_for_itself() {
         let (task, itself) = (bytes_of(Connection::serve), size_of::<Connection>());
-        assert!(task <= itself + 128 && itself <= 640, "a task of {task} bytes for a connection of {itself}");
+        assert!(task <= itself + 48 && itself <= 472, "a task of {task} bytes for a connection of {itself}");
     }
 }

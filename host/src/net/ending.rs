@@ -120,8 +120,8 @@ impl Connection {
             self.context.broker.detach(&mut worker, &mut self.link, now, detach);
         }
         self.context.worker.borrow_mut().flush(&self.context.broker, now);
-        self.way.append(&mut self.outlet.waiting_for_way());
         self.way.clear();
+        drop(self.outlet.waiting_for_way());
         // Whoever said goodbye, and nothing after that, hears all that was said before: closing alone resets nothing.
         let is_over =
             matches!(end, End::Detached(_)) && !self.layered && self.partial.is_empty() && !self.outlet.is_blocked();

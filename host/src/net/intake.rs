@@ -28,7 +28,7 @@ impl Connection {
         }
         let mut plain = context.plain_buffer.borrow_mut();
         plain.clear();
-        self.fault = self.outlet.receive(now, bytes, &mut plain).err();
+        self.fault = self.outlet.receive(now, bytes, &mut plain).err().map(Box::new);
         if matches!(self.machine, Machine::Unknown) {
             self.learn()?;
         }
@@ -99,7 +99,7 @@ impl Connection {
                 self.layered = true;
                 // What came behind the header is the handshake's; a protocol cannot have begun yet.
                 let mut plain = Vec::new();
-                self.fault = self.outlet.receive(now, &bytes[AMQP_TLS.len()..], &mut plain).err();
+                self.fault = self.outlet.receive(now, &bytes[AMQP_TLS.len()..], &mut plain).err().map(Box::new);
                 Ok(bytes.len())
             }
         }

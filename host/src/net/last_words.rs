@@ -23,7 +23,7 @@ const HELD_UP_ALONE_MAX: Duration = Duration::from_secs(10);
 impl Connection {
     /// Somebody comes with the same client id.
     pub(super) async fn make_way(&mut self) -> Result<(), End> {
-        self.way = self.outlet.waiting_for_way();
+        *self.way.change() = self.outlet.waiting_for_way();
         self.read_on(Instant::now() + HELD_UP_MAX).await?;
         self.way.clear();
         // Whoever waited may be gone, and what woke this meanwhile was not for what was read only.
@@ -88,7 +88,7 @@ impl Connection {
                 return Err(End::Closed(why));
             }
             if signals.make_way {
-                self.way.append(&mut self.outlet.waiting_for_way());
+                self.way.change().append(&mut self.outlet.waiting_for_way());
                 *until = (*until).min(Instant::now() + HELD_UP_MAX);
             }
         }

@@ -25,12 +25,12 @@ pub struct Newcomer {
     pub opened: Time,
     /// Its place among all connections.
     pub ticket: Ticket,
-    /// The peer, if it has an address; of one behind a load balancer the real one, once its PROXY header was read.
-    address: Option<SocketAddr>,
     certificate: Option<Arc<Certificate>>,
     subprotocol: Option<Subprotocol>,
     /// TLS is there or was asked for.
     encrypted: bool,
+    /// `peer` is an address; of one behind a load balancer the real one, once its PROXY header was read.
+    has_address: bool,
     /// Nothing but the protocol itself is still to come.
     is_open: bool,
 }
@@ -44,23 +44,23 @@ impl Newcomer {
             peer: "unix".into(),
             opened,
             ticket,
-            address: None,
             certificate: None,
             subprotocol: None,
             encrypted,
+            has_address: false,
             is_open: false,
         };
         if let Some(address) = address {
             newcomer.comes_from(address);
         }
         if !newcomer.entrance.proxies.is_empty() {
-            newcomer.address = None;
+            newcomer.has_address = false;
         }
         newcomer
     }
 
     fn comes_from(&mut self, address: SocketAddr) {
-        self.address = Some(address);
+        self.has_address = true;
         self.peer = address.to_string().into();
     }
 
@@ -100,12 +100,12 @@ impl Newcomer {
     /// # Errors
     /// There are too many connections from the real address.
     pub fn learn(&mut self, session: &Session) -> Result<(), Crowded> {
-        if let Some(peer) = session.peer.filter(|peer| self.address != Some(*peer)) {
+        if let Some(peer) = session.peer.filter(|peer| !self.has_address || *self.peer != *peer.to_string()) {
             self.comes_from(peer);
             self.ticket.comes_from(peer.ip())?;
         }
         // A session that was made for AMQP's own layer of TLS comes behind the header, and knows nothing of it.
-        let is_unknown = self.address.is_none() && session.peer.is_none();
+        let is_unknown = !self.has_address && session.peer.is_none();
         if is_unknown && !self.entrance.proxies.is_empty() && session.proxy.is_none() {
             // Not the balancer's own address, which may have privileges.
             self.peer = "unknown".into();

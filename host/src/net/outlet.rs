@@ -11,6 +11,7 @@ use super::transport::Writing;
 use crate::broker::{Attachment, Broker};
 use crate::dialogue::Closed;
 use crate::message::{Time, Weight};
+use crate::rare::Rare;
 use crate::{broker, mqtt};
 use atomic_waker::AtomicWaker;
 use parking_lot::{Mutex, MutexGuard};
@@ -46,9 +47,7 @@ pub struct Outlet {
     broker: Arc<Broker>,
     batch_bytes: usize,
     flags: AtomicU8,
-    closed: Mutex<Option<Closed>>,
-    /// Who waits to take the client's place: connections that have not come in yet, whose number is bounded.
-    way: Mutex<Vec<WayMade>>,
+    orders: Mutex<Rare<Orders>>,
     /// Of the task that reads this connection.
     pub waker: AtomicWaker,
     out: Mutex<Out>,
@@ -64,13 +63,27 @@ pub struct Out {
     pub holding: bool,
     /// What lies between the protocol and the socket; none: nothing does.
     pub session: Option<Box<Session>>,
-    /// What the socket did not take, as it goes to the socket.
-    unsent: Vec<u8>,
-    sent: usize,
-    /// Of that, where it is much: it counts as messages do.
-    _weight: Option<Weight>,
+    unsent: Rare<Unsent>,
     /// Bytes that the socket took since the connection was opened.
     taken: u64,
+}
+
+/// What the socket did not take, as it goes to the socket.
+#[derive(Default)]
+struct Unsent {
+    bytes: Vec<u8>,
+    /// Of those, what it has taken since.
+    sent: usize,
+    /// Where it is much: it counts as messages do.
+    _weight: Option<Weight>,
+}
+
+/// What the task is to do.
+#[derive(Default)]
+struct Orders {
+    closed: Option<Closed>,
+    /// Who waits to take the client's place: connections that have not come in yet, whose number is bounded.
+    way: Vec<WayMade>,
 }
 
 /// Tells whoever waits to take a client's place, at the latest when it is dropped.
@@ -121,24 +134,14 @@ impl Outlet {
     /// For a connection that has said nothing yet.
     pub fn new(socket: Writing, session: Option<Box<Session>>, broker: Arc<Broker>, limits: &Limits) -> Self {
         let writer = Writer::Silent;
-        let out = Out {
-            writer,
-            attachment: None,
-            holding: false,
-            session,
-            unsent: Vec::new(),
-            sent: 0,
-            _weight: None,
-            taken: 0,
-        };
+        let out = Out { writer, attachment: None, holding: false, session, unsent: Rare::default(), taken: 0 };
         Self {
             number: CONNECTIONS.fetch_add(1, Ordering::Relaxed),
             socket,
             broker,
             batch_bytes: limits.batch_bytes,
             flags: AtomicU8::new(0),
-            closed: Mutex::new(None),
-            way: Mutex::default(),
+            orders: Mutex::default(),
             waker: AtomicWaker::new(),
             out: Mutex::new(out),
         }
@@ -177,14 +180,14 @@ impl Outlet {
     /// Takes the signals.
     pub fn signals(&self) -> Signals {
         let flags = self.flags.fetch_and(!(WAKE | CLOSE | MAKE_WAY), Ordering::AcqRel);
-        let close = if flags & CLOSE != 0 { self.closed.lock().take() } else { None };
+        let close = if flags & CLOSE != 0 { self.orders.lock().change().closed.take() } else { None };
         let make_way = flags & MAKE_WAY != 0;
         Signals { make_way, wake: flags & WAKE != 0, close, broken: flags & BROKEN != 0 }
     }
 
     /// Takes those who wait for the client's place.
     pub fn waiting_for_way(&self) -> Vec<WayMade> {
-        std::mem::take(&mut self.way.lock())
+        self.orders.lock().changed().map_or_else(Vec::new, |orders| std::mem::take(&mut orders.way))
     }
 
     fn signal(&self, flag: u8) {
@@ -219,7 +222,7 @@ impl Outlet {
             let mut out = self.out.lock();
             scratch.clear();
             first(&mut out, scratch);
-            if out.unsent.is_empty() {
+            if out.unsent.is_blank() {
                 self.pump(&mut out, scratch, now);
             } else {
                 // What was said meanwhile counts as waiting, too: a client that does not read is not read from in the end.
@@ -278,18 +281,15 @@ impl Outlet {
     }
 
     fn pump_unsent(&self, out: &mut Out, scratch: &mut Vec<u8>, now: Time) {
-        if !out.unsent.is_empty() {
-            match self.try_write(&out.unsent[out.sent..]) {
-                Some(count) => {
-                    out.sent += count;
-                    out.taken += count as u64;
-                }
-                None => return,
-            }
-            if out.sent < out.unsent.len() {
+        let Out { unsent, taken, .. } = out;
+        if let Some(Unsent { bytes, sent, .. }) = unsent.changed() {
+            let Some(count) = self.try_write(&bytes[*sent..]) else { return };
+            *sent += count;
+            *taken += count as u64;
+            if *sent < bytes.len() {
                 return self.signal(BLOCKED);
             }
-            (out.unsent, out.sent, out._weight) = (Vec::new(), 0, None);
+            unsent.clear();
         }
         if self.flags.fetch_and(!(BLOCKED | CONGESTED), Ordering::AcqRel) & CONGESTED != 0 {
             // Its task may read again.
@@ -343,7 +343,7 @@ impl Outlet {
 
     /// Writes to the socket, behind what it has not taken yet; false: it has had enough, or is dead.
     fn write(&self, out: &mut Out, wire: &[u8]) -> bool {
-        let count = match out.unsent.is_empty() {
+        let count = match out.unsent.is_blank() {
             true if wire.is_empty() => return true,
             true => self.try_write(wire),
             false => Some(0),
@@ -351,17 +351,18 @@ impl Outlet {
         let Some(count) = count else { return false };
         out.taken += count as u64;
         if count == wire.len() {
-            return out.unsent.is_empty();
+            return out.unsent.is_blank();
         }
-        if out.sent > out.unsent.len() / 2 {
+        let Unsent { bytes, sent, _weight } = out.unsent.change();
+        if *sent > bytes.len() / 2 {
             // Whoever always leaves a little is not to make it grow.
-            out.unsent.drain(..out.sent);
-            out.sent = 0;
+            bytes.drain(..*sent);
+            *sent = 0;
         }
-        out.unsent.extend_from_slice(&wire[count..]);
-        let waits = out.unsent.len() - out.sent;
+        bytes.extend_from_slice(&wire[count..]);
+        let waits = bytes.len() - *sent;
         if waits > WEIGHED {
-            out._weight = Some(Weight::new(waits));
+            *_weight = Some(Weight::new(waits));
         }
         let congested = waits > 4 * self.batch_bytes || out.writer.is_amid();
         self.signal(if congested { BLOCKED | CONGESTED } else { BLOCKED });
@@ -446,7 +447,7 @@ impl broker::Outlet for Outlet {
     }
 
     fn make_way(&self, then: Box<dyn FnOnce() + Send>) {
-        self.way.lock().push(WayMade(Some(then)));
+        self.orders.lock().change().way.push(WayMade(Some(then)));
         self.signal(MAKE_WAY);
     }
 
@@ -455,7 +456,7 @@ impl broker::Outlet for Outlet {
     }
 
     fn close(&self, why: Closed) {
-        *self.closed.lock() = Some(why);
+        self.orders.lock().change().closed = Some(why);
         self.signal(CLOSE);
     }
 }

@@ -156,7 +156,7 @@ impl Row<'_> for Client {
         let listener = from.text()?.into();
         let protocol = read_choice(from, &PROTOCOLS)?;
         let identity = from.option(Decoder::text)?.map(Arc::from);
-        let scope = Scope { listener, protocol, identity };
+        let scope = Arc::new(Scope { listener, protocol, identity });
         Ok(Self { id, container: None, scope, peer: "".into() })
     }
 }

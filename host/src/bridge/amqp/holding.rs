@@ -86,7 +86,7 @@ pub fn session_id(bridge: &str, way: &Way) -> Arc<str> {
 
 fn session(plan: &Plan, way: &Way) -> Client {
     let id = session_id(&plan.settings.name, way);
-    let scope = Scope { listener: LISTENER.into(), protocol: Protocol::Amqp, identity: Some(id.clone()) };
+    let scope = Scope { listener: LISTENER.into(), protocol: Protocol::Amqp, identity: Some(id.clone()) }.into();
     Client { id, container: None, scope, peer: plan.client.peer.clone() }
 }
 

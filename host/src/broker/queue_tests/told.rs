@@ -30,7 +30,7 @@ fn drain(hall: &mut Hall, consumer: &Consumer, expected: usize) -> Vec<(String, 
     }
     // The store's thread says that there is something to carry out after it has handed over the page.
     let mailbox = consumer.link.attachment().unwrap().mailbox.clone();
-    while !mailbox.lock().told.is_empty() {
+    while !mailbox.lock().consuming.told.is_empty() {
         hall.broker.tick(&mut hall.worker, hall.now);
         std::thread::yield_now();
     }

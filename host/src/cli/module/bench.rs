@@ -139,7 +139,7 @@ struct Bench {
 
 impl Bench {
     fn new(chain: std::sync::Arc<Chain>, guests: Guests, topic: &Topic, payload: usize) -> Self {
-        let scope = Scope { listener: "mqtt".into(), protocol: Protocol::Mqtt, identity: Some("bench".into()) };
+        let scope = Scope { listener: "mqtt".into(), protocol: Protocol::Mqtt, identity: Some("bench".into()) }.into();
         let client = Client { id: "bench".into(), container: None, scope, peer: "127.0.0.1:1".into() };
         let envelope = Envelope {
             topic: topic.clone(),

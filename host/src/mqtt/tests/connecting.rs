@@ -32,7 +32,7 @@ fn a_client_is_described() {
         let attach = attach(bytes, Limits::default());
         let found = (attach.clean, attach.expiry_seconds, attach.window, attach.per_subscription);
         assert_eq!(found, (clean, expiry_seconds, window, per_subscription), "{bytes:02X?}");
-        let scope = Scope { listener: "mqtt".into(), protocol: Protocol::Mqtt, identity: None };
+        let scope = Scope { listener: "mqtt".into(), protocol: Protocol::Mqtt, identity: None }.into();
         assert_eq!(attach.client, Client { id: "a".into(), container: None, scope, peer: "127.0.0.1:1".into() });
         assert!(attach.will.is_none() && attach.credentials.is_none());
     }
@@ -213,7 +213,7 @@ fn a_second_connect_ends_the_connection() {
 }
 
 fn attached(resumed: bool, assigned: bool, expiry_seconds: u32) -> Event {
-    let scope = Scope { listener: "mqtt".into(), protocol: Protocol::Mqtt, identity: None };
+    let scope = Scope { listener: "mqtt".into(), protocol: Protocol::Mqtt, identity: None }.into();
     let client = Arc::new(Client { id: "made-up".into(), container: None, scope, peer: "p".into() });
     Event::Attached(Attached { client, resumed, assigned, expiry_seconds, proof: None })
 }

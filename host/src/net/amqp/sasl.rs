@@ -114,7 +114,8 @@ impl Side {
                 Progress::AskModules => {
                     let Question { user, password, certificate_subject } = inquiry.question();
                     let proof = Proof { user, password, certificate_subject };
-                    let scope = Scope { listener: self.listener.clone(), protocol: Protocol::Amqp, identity: None };
+                    let scope =
+                        Scope { listener: self.listener.clone(), protocol: Protocol::Amqp, identity: None }.into();
                     let client = Client { id: "".into(), container: None, scope, peer: self.peer.clone() };
                     let context = self.context.clone();
                     let said = match &self.admission.asked {
@@ -199,7 +200,7 @@ impl Side {
             return Err(Over(Departure::ClosedByBroker));
         }
         let identity = self.admission.name.clone();
-        let scope = Scope { listener: self.listener.clone(), protocol: Protocol::Amqp, identity };
+        let scope = Scope { listener: self.listener.clone(), protocol: Protocol::Amqp, identity }.into();
         // Some libraries send an empty name unless they are told one: it is nobody's, and one is made up for it.
         let id = match &*opening.container_id {
             "" => format!("pliant-{:032x}", rand::random::<u128>()).into(),

@@ -88,7 +88,7 @@ impl Side {
         let machine = amqp::Connection::new(context.amqp.clone(), profile(&mechanisms), opened);
         outlet.lock().writer = Writer::Amqp(Box::new(Wire::new(machine, bell.clone(), context.amqp.clone())));
         let nobody = broker::nobody(&listener, Protocol::Amqp);
-        let publisher = Link::new(outlet.clone(), Arc::new(nobody));
+        let publisher = Link::new(outlet.clone(), nobody);
         Self {
             origin: context.broker.origin(),
             context,

@@ -85,7 +85,7 @@ fn rich_message() -> Message {
 }
 
 fn client(id: &str) -> Arc<Client> {
-    let scope = Scope { listener: "mqtt".into(), protocol: Protocol::Mqtt, identity: Some("alice".into()) };
+    let scope = Scope { listener: "mqtt".into(), protocol: Protocol::Mqtt, identity: Some("alice".into()) }.into();
     Arc::new(Client { id: id.into(), container: None, scope, peer: "127.0.0.1:1".into() })
 }
 

@@ -159,7 +159,7 @@ impl ExampleClient {
             other => return Err(format!("client.protocol: `{other}` is none of mqtt, amqp, http, module")),
         };
         let identity = self.identity.as_deref().map(Into::into);
-        let scope = Scope { listener: self.listener.as_str().into(), protocol, identity };
+        let scope = Scope { listener: self.listener.as_str().into(), protocol, identity }.into();
         Ok(Client { id: self.id.as_str().into(), container: None, scope, peer: self.peer.as_str().into() })
     }
 }

@@ -164,7 +164,7 @@ impl Side {
         known.map_or(Value::Null, |info| string_map(of_queue(&info)))
     }
 
-    fn publisher_scope(&self) -> crate::client::Scope {
+    fn publisher_scope(&self) -> std::sync::Arc<crate::client::Scope> {
         let nobody = || crate::broker::nobody(&self.listener, crate::client::Protocol::Amqp);
         self.client.as_ref().map_or_else(nobody, |client| client.scope.clone())
     }
