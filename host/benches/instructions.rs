@@ -111,7 +111,7 @@ impl Player {
     fn new(broker: &Broker, worker: &mut Worker, id: &str) -> Self {
         let limits = Arc::new(MqttLimits::default());
         let mut inbound = Inbound::new(limits, "mqtt".into(), "127.0.0.1:1".into(), NOW);
-        let scope = Scope { listener: "mqtt".into(), protocol: Protocol::Mqtt, identity: None }.into();
+        let scope = Arc::new(Scope { listener: "mqtt".into(), protocol: Protocol::Mqtt, identity: None });
         let link = Link::new(Arc::new(Nowhere), scope.clone());
         let mut connect = b"\x10\0\0\x04MQTT\x04\x02\0\x3C\0".to_vec();
         connect.push(id.len() as u8);
