@@ -71,3 +71,30 @@ impl<T: Blank> Deref for Rare<T> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Default)]
+    struct Count(u32);
+
+    impl Blank for Count {
+        fn blank() -> &'static Self {
+            &Self(0)
+        }
+    }
+
+    #[test]
+    fn it_takes_room_only_between_its_change_and_its_end() {
+        let mut count = Rare::<Count>::default();
+        assert_eq!((size_of_val(&count), count.0.is_none(), (*count).0), (size_of::<usize>(), true, 0));
+        assert!(count.changed().is_none() && count.is_blank(), "who looks changes nothing");
+        count.change().0 += 2;
+        assert_eq!((count.get().map(|count| count.0), (*count).0), (Some(2), 2));
+        assert_eq!((count.take().0, count.is_blank()), (2, true));
+        count.change();
+        count.clear();
+        assert!(count.is_blank());
+    }
+}

@@ -111,7 +111,7 @@ fn leave_session(data: &std::path::Path, id: &str) {
     use host::store::{Change, Durability, Limits, MailboxRecord, Store};
     let scope = Scope { listener: "mqtt".into(), protocol: Protocol::Mqtt, identity: None };
     let record = MailboxRecord {
-        client: std::sync::Arc::new(Client { id: id.into(), container: None, scope, peer: "".into() }),
+        client: std::sync::Arc::new(Client { id: id.into(), container: None, scope: scope.into(), peer: "".into() }),
         expiry_seconds: u32::MAX,
         detached: Some(Time(1)),
         per_subscription: false,

@@ -16,7 +16,7 @@ fn scope(identity: Option<&str>) -> Scope {
 }
 
 fn client() -> Client {
-    Client { id: "c1".into(), container: None, scope: scope(None), peer: "".into() }
+    Client { id: "c1".into(), container: None, scope: scope(None).into(), peer: "".into() }
 }
 
 fn message(topic: &str, retain: bool, payload: &[u8]) -> Message {

@@ -103,7 +103,7 @@ pub fn scope() -> Scope {
 }
 
 pub fn client() -> Client {
-    Client { id: "c1".into(), container: None, scope: scope(), peer: "127.0.0.1:5".into() }
+    Client { id: "c1".into(), container: None, scope: scope().into(), peer: "127.0.0.1:5".into() }
 }
 
 pub fn envelope(topic: &str) -> Envelope {

@@ -499,6 +499,30 @@ fn somebody_elses_client_id_is_refused_and_nothing_happens_to_it() {
     assert!(hall.broker.client("c").unwrap().attached);
 }
 
+/// What a session of MQTT takes while nothing happens: 100,000 of them are to find room.
+#[test]
+fn an_idle_session_has_no_room_for_what_it_seldom_uses() {
+    assert!(size_of::<Mailbox>() <= 432, "a mailbox takes {} bytes", size_of::<Mailbox>());
+    let mut hall = hall(Limits::default());
+    let (mut publisher, _) = hall.attach("p", true, 0, 10);
+    retain(&mut hall, &mut publisher, 1, b"x");
+    let (mut peer, _) = hall.attach("a", false, 60, 10);
+    hall.subscribe(&mut peer, "#", LEAST);
+    let is_blank = |hall: &Hall| {
+        let mailbox = hall.broker.directory.get("a").unwrap();
+        let state = mailbox.lock();
+        [state.consuming.is_blank(), state.replaying.is_blank(), state.blocked.is_blank(), state.seen.is_blank()]
+    };
+    assert_eq!(is_blank(&hall), [true, false, true, true], "what is retained is on its way");
+    hall.broker.refill(&mut hall.worker, &peer.link, hall.now);
+    assert_eq!(hall.take(&peer).len(), 1);
+    assert_eq!(is_blank(&hall), [true; 4]);
+    hall.publish(&mut publisher, "t", LEAST, 2, b"y");
+    assert_eq!(hall.take(&peer).len(), 1);
+    hall.lose(&mut peer);
+    assert_eq!(is_blank(&hall), [true; 4], "nor does it when its client has gone");
+}
+
 fn retain(hall: &mut Hall, peer: &mut Peer, handle: u16, payload: &[u8]) -> Sequence {
     let publish =
         Publish { name: "r", guarantee: LEAST, retain: true, handle, expiry_seconds: None, properties: None, payload };
