@@ -14,6 +14,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("client", &[]),
     ("topic", &[]),
     ("metrics", &[]),
+    ("rare", &[]),
     ("message", &["client", "topic", "metrics"]),
     ("sections", &[]),
     ("dialogue", &["client", "message", "topic"]),
@@ -25,13 +26,13 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("amqp", &["client", "dialogue", "message", "sections", "topic"]),
     ("wasm", &["client", "message", "sections", "topic", "metrics", "store"]),
     // Hall: who gets which message.
-    ("broker", &["client", "dialogue", "message", "sections", "topic", "metrics", "store", "wasm"]),
+    ("broker", &["client", "dialogue", "message", "sections", "topic", "metrics", "rare", "store", "wasm"]),
     // Doors: sockets, HTTP, clocks, tasks. Of the store `net` knows the word for how far the disk has got.
     (
         "net",
         &[
             "client", "dialogue", "message", "sections", "topic", "identity", "mqtt", "amqp", "broker", "metrics",
-            "store",
+            "rare", "store",
         ],
     ),
     ("admin", &["client", "dialogue", "message", "topic", "broker", "wasm", "metrics", "store"]),

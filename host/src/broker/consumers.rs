@@ -354,11 +354,7 @@ impl Mailbox {
                 Err(FormMissing::NotYet) => {
                     drained.wants_form = cleared && !is_paused;
                     drained.wants_decision = !cleared && !is_paused;
-                    if replayed {
-                        state.replaying.change().replayed.push_front(queued);
-                    } else {
-                        self.leave(state, queued, holder);
-                    }
+                    self.leave_next(state, Next { queued, replayed, tested, holder });
                     break;
                 }
             };
@@ -398,6 +394,7 @@ impl Mailbox {
         }
         state.note_untold(&mut drained);
         drained.page = drained.page.or_else(|| state.next_page(false));
+        state.end_replaying();
         drained.waits_for_page = state.gap.is_some();
         if state.queue.is_empty() && state.queue.capacity() > 64 {
             state.queue = Default::default();
@@ -479,6 +476,15 @@ impl Mailbox {
         let holder = state.consuming.change().promised.remove(&queued.number);
         self.count(&queued, false);
         Some(Next { queued, replayed: false, tested, holder })
+    }
+
+    /// What was to come next comes next again.
+    fn leave_next(&self, state: &mut State, next: Next) {
+        if next.replayed {
+            state.replaying.change().replayed.push_front(next.queued);
+        } else {
+            self.leave(state, next.queued, next.holder);
+        }
     }
 
     /// Puts an entry that was only looked at to its place; it stays promised to whom it was, and seen by those who have seen it.

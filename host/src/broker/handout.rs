@@ -3,7 +3,6 @@
 
 use super::mailbox::{Mailbox, Outlet, State};
 use super::queued::{NOT_SUBMITTED, Queued};
-use super::replaying::Replaying;
 use super::spares::{WAITING, shed};
 use super::window::{InFlight, Phase};
 use crate::dialogue::{Delivery, Outgoing};
@@ -250,9 +249,7 @@ impl Mailbox {
         shed(&mut state.queue, &WAITING);
         shed(&mut state.express, &WAITING);
         self.note_window(state);
-        if state.replaying.get().is_some_and(Replaying::is_over) {
-            state.replaying.clear();
-        }
+        state.end_replaying();
         if !state.blocked.is_blank() && self.has_room_again(limits) {
             drained.unblocked.extend(state.take_blocked());
         }

@@ -1,5 +1,6 @@
 //! Retained messages on their way to new subscriptions of a mailbox, while there are such.
 
+use super::mailbox::State;
 use super::queued::Queued;
 use crate::dialogue::Subscription;
 use crate::message::Message;
@@ -45,5 +46,14 @@ impl Blank for Replaying {
     fn blank() -> &'static Self {
         static BLANK: Replaying = Replaying { replayed: VecDeque::new(), replays: VecDeque::new() };
         &BLANK
+    }
+}
+
+impl State {
+    /// Nothing is kept for it once all of it has left.
+    pub fn end_replaying(&mut self) {
+        if self.replaying.get().is_some_and(Replaying::is_over) {
+            self.replaying.clear();
+        }
     }
 }

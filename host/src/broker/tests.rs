@@ -506,21 +506,23 @@ fn an_idle_session_has_no_room_for_what_it_seldom_uses() {
     let mut hall = hall(Limits::default());
     let (mut publisher, _) = hall.attach("p", true, 0, 10);
     retain(&mut hall, &mut publisher, 1, b"x");
-    let (mut peer, _) = hall.attach("a", false, 60, 10);
+    let (mut peer, _) = hall.attach("a", true, 0, 10);
+    let (mut kept, _) = hall.attach("kept", false, 60, 10);
     hall.subscribe(&mut peer, "#", LEAST);
-    let is_blank = |hall: &Hall| {
-        let mailbox = hall.broker.directory.get("a").unwrap();
+    hall.subscribe(&mut kept, "#", LEAST);
+    let is_blank = |hall: &Hall, client: &str| {
+        let mailbox = hall.broker.directory.get(client).unwrap();
         let state = mailbox.lock();
         [state.consuming.is_blank(), state.replaying.is_blank(), state.blocked.is_blank(), state.seen.is_blank()]
     };
-    assert_eq!(is_blank(&hall), [true, false, true, true], "what is retained is on its way");
+    assert_eq!(is_blank(&hall, "a"), [true, false, true, true], "what is retained is on its way");
     hall.broker.refill(&mut hall.worker, &peer.link, hall.now);
-    assert_eq!(hall.take(&peer).len(), 1);
-    assert_eq!(is_blank(&hall), [true; 4]);
     hall.publish(&mut publisher, "t", LEAST, 2, b"y");
-    assert_eq!(hall.take(&peer).len(), 1);
-    hall.lose(&mut peer);
-    assert_eq!(is_blank(&hall), [true; 4], "nor does it when its client has gone");
+    hall.commit();
+    assert_eq!((hall.take(&peer).len(), hall.take(&kept).len()), (2, 2));
+    assert_eq!((is_blank(&hall, "a"), is_blank(&hall, "kept")), ([true; 4], [true; 4]));
+    hall.lose(&mut kept);
+    assert_eq!(is_blank(&hall, "kept"), [true; 4], "nor has it when its client has gone");
 }
 
 fn retain(hall: &mut Hall, peer: &mut Peer, handle: u16, payload: &[u8]) -> Sequence {
