@@ -290,7 +290,8 @@ impl Broker {
         if self.is_short() && mailbox.depth() > 0 && may_drop() {
             return Offered::Dropped;
         }
-        if copy.guarantee == Guarantee::AtMostOnce || !mailbox.is_durable() {
+        let is_kept = || mailbox.is_durable() || (copy.group.is_some() && self.lends(mailbox, &copy));
+        if copy.guarantee == Guarantee::AtMostOnce || !is_kept() {
             return mailbox.offer(copy, &self.limits);
         }
         let message = copy.message.clone();

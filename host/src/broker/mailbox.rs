@@ -279,6 +279,11 @@ impl Mailbox {
         self.durable.store(false, Ordering::Release);
     }
 
+    /// What is in it is to outlive the process, though it does not outlive its connection.
+    pub fn keep_on_disk(&self) {
+        self.durable.store(true, Ordering::Release);
+    }
+
     /// Sets for how long it outlives its connection. One that is to end with it stays as durable as what is in it.
     pub fn set_expiry(&self, state: &mut State, seconds: u32) {
         state.expiry_seconds = seconds;

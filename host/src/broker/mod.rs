@@ -29,6 +29,7 @@ mod handout;
 mod inspect;
 mod keeping;
 mod known_names;
+mod lending;
 pub mod link_names;
 mod mailbox;
 mod memory;

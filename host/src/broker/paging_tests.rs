@@ -240,6 +240,51 @@ fn what_waits_for_a_member_of_a_share_goes_to_others_after_a_restart() {
     assert_eq!(take_all(&mut hall, &mut heir, 5), ["1", "2", "3", "4", "5"]);
 }
 
+/// The same of one whose session ends with its connection: for others of the share are kept.
+#[test]
+fn what_went_to_a_member_of_a_share_that_is_not_kept_goes_to_those_who_are_after_a_crash() {
+    for guarantee in [LEAST, ONCE] {
+        let directory = tempfile::tempdir().unwrap();
+        let mut hall = hall_in(directory.path());
+        let (mut kept, _) = hall.attach("kept", false, 5000, 10);
+        hall.subscribe(&mut kept, "$share/g/a", guarantee);
+        hall.lose(&mut kept);
+        let (mut brief, _) = hall.attach("brief", true, 0, 2);
+        hall.subscribe(&mut brief, "$share/g/a", guarantee);
+        hall.subscribe(&mut brief, "own", guarantee);
+        let (mut publisher, _) = hall.attach("p", true, 0, 10);
+        for number in 1..=4u16 {
+            hall.publish(&mut publisher, "a", guarantee, number, number.to_string().as_bytes());
+        }
+        hall.commit();
+        assert_eq!((hall.take(&brief).len(), waiting(&hall, "kept")), (2, 0));
+        assert!(hall.broker.store.close());
+        let mut hall = hall_in(directory.path());
+        assert!(hall.broker.client("brief").is_none());
+        while hall.broker.reap(&mut hall.worker, hall.now).is_some() {
+            hall.commit();
+        }
+        let (mut kept, resumed) = hall.attach("kept", false, 5000, 10);
+        assert!(resumed);
+        // What was sent exactly once is nobody else's (MQTT-4.8.2-5).
+        let left: &[&str] = if guarantee == ONCE { &["3", "4"] } else { &["1", "2", "3", "4"] };
+        assert_eq!(take_all(&mut hall, &mut kept, left.len()), left);
+    }
+}
+
+/// Where nobody of a share is kept nothing of it is.
+#[test]
+fn a_share_of_sessions_that_end_with_their_connections_is_not_in_the_store() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut hall = hall_in(directory.path());
+    let (mut brief, _) = hall.attach("brief", true, 0, 2);
+    hall.subscribe(&mut brief, "$share/g/a", LEAST);
+    let before = hall.broker.store.submitted();
+    let (mut publisher, _) = hall.attach("p", true, 0, 10);
+    hall.publish(&mut publisher, "a", LEAST, 1, b"1");
+    assert_eq!((hall.take(&brief).len(), hall.broker.store.submitted()), (1, before));
+}
+
 /// The same of more than is read at the start, and where the broker ends in the middle of it.
 #[test]
 fn all_that_waits_for_a_member_of_a_share_goes_to_others_after_a_restart() {

@@ -47,7 +47,7 @@ impl Target {
     pub fn is_durable(&self) -> bool {
         match self {
             Self::Single(single) => single.guarantee != Guarantee::AtMostOnce && single.mailbox.is_durable(),
-            Self::Group(group, ..) => group.mailboxes().iter().any(|mailbox| mailbox.is_durable()),
+            Self::Group(group, ..) => group.is_kept(),
         }
     }
 }

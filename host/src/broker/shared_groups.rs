@@ -121,6 +121,11 @@ impl Group {
         self.members.lock().all.iter().map(|member| member.mailbox.clone()).collect()
     }
 
+    /// Whether somebody shares whose session is kept.
+    pub fn is_kept(&self) -> bool {
+        self.members.lock().all.iter().any(|member| member.mailbox.is_durable())
+    }
+
     /// How many share.
     pub fn len(&self) -> usize {
         self.members.lock().all.len()
