@@ -82,8 +82,8 @@ impl fmt::Debug for Exchange {
 
 /// A step of an exchange.
 pub struct Authenticate {
-    /// What the client sent; never shown.
-    pub data: Box<[u8]>,
+    /// What the client sent; never shown. None: nothing, and it is the broker's turn.
+    pub data: Option<Box<[u8]>>,
     /// A new exchange begins, by a client that is in.
     pub again: Option<Box<str>>,
 }

@@ -81,8 +81,13 @@ fn connecting(rig: &Rig, user: &str) -> Connect {
 
 /// AUTH as a client sends it.
 fn auth(reason: u8, method: &str, data: &[u8]) -> Vec<u8> {
+    auth_with(reason, method, Some(data))
+}
+
+fn auth_with(reason: u8, method: &str, data: Option<&[u8]>) -> Vec<u8> {
     let text = |id: u8, value: &[u8]| [&[id][..], &(value.len() as u16).to_be_bytes(), value].concat();
-    let properties = [text(AUTHENTICATION_METHOD, method.as_bytes()), text(AUTHENTICATION_DATA, data)].concat();
+    let data = data.map(|data| text(AUTHENTICATION_DATA, data)).unwrap_or_default();
+    let properties = [text(AUTHENTICATION_METHOD, method.as_bytes()), data].concat();
     assert!(properties.len() < 256);
     let length = properties.len();
     let count = if length < 128 { vec![length as u8] } else { vec![(length % 128) as u8 | 128, (length / 128) as u8] };
@@ -126,6 +131,22 @@ fn both_sides_prove_who_they_are() {
     assert_eq!(rig.admin().get("/api/v1/clients/ann").expect(200).json()["identity"], "ann");
     // The session is hers, whichever way she comes in.
     rig.as_user(V5, "bob").id("ann").refused(0x87);
+}
+
+/// MQTT 5.0, 4.12.1: as with CONNECT, whoever sends no data lets the broker begin.
+#[test]
+fn a_client_that_is_in_may_let_the_broker_begin() {
+    let Some(rig) = start() else { return };
+    let mut ann = let_in(&rig, "ann");
+    ann.send(&auth_with(0x19, METHOD, None));
+    let Packet::Auth(empty) = ann.receive() else { panic!("expected AUTH") };
+    assert_eq!(empty.code, 0x18);
+    ann.send(&auth(0x18, METHOD, &first("ann")));
+    let challenge = challenged(&mut ann);
+    let (last_words, proof) = last("ann", &challenge, PASSWORD);
+    ann.send(&auth(0x18, METHOD, &last_words));
+    let Packet::Auth(done) = ann.receive() else { panic!("expected AUTH") };
+    assert_eq!((done.code, data(&done.properties)), (0x00, proof));
 }
 
 /// MQTT 5.0, 4.12.1

@@ -232,12 +232,13 @@ impl Broker {
             .message_expires(now, message)
             .map(|at| message.with_envelope(Envelope { expires: Some(at), ..message.envelope().clone() }));
         let message = sooner.as_ref().unwrap_or(message);
+        let terms = single.terms_for(message);
         let copy = Queued {
             name: single.name.clone(),
             cleared,
-            identifiers: dialogue::copied(&single.identifiers),
-            guarantee: Self::granted(&single.mailbox, message, single.guarantee),
-            retain: message.envelope().retain && single.retain_as_published,
+            identifiers: dialogue::copied(&terms.identifiers),
+            guarantee: Self::granted(&single.mailbox, message, terms.guarantee),
+            retain: message.envelope().retain && terms.retain_as_published,
             ..Queued::new(message.clone())
         };
         Some(self.offer(&single.mailbox, copy, staged))
@@ -348,8 +349,8 @@ impl Broker {
             Target::Single(single) if single.leaves_out(message) => None,
             Target::Single(single) => {
                 let mailbox = &single.mailbox;
-                let takes =
-                    mailbox.takes() && Self::granted(mailbox, message, single.guarantee) != Guarantee::AtMostOnce;
+                let takes = mailbox.takes()
+                    && Self::granted(mailbox, message, single.terms_for(message).guarantee) != Guarantee::AtMostOnce;
                 if takes {
                     self.drop_expired(mailbox, now);
                 }

@@ -215,8 +215,8 @@ fn explain_copy(worker: &mut Worker, message: &Message, single: &Single) -> Opti
         return None;
     }
     let envelope = message.envelope();
-    let retain = single.retain_as_published && envelope.retain;
-    let guarantee = envelope.guarantee.min(single.guarantee);
+    let retain = single.terms.retain_as_published && envelope.retain;
+    let guarantee = envelope.guarantee.min(single.terms.guarantee);
     let outcome = match chain.leaves(&mut worker.guests, &client, message, guarantee, retain) {
         Leaves::AsItIs => "delivered as it is".to_owned(),
         Leaves::Instead(made) => format!("delivered with {} other bytes", made.payload().len()),

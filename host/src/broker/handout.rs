@@ -317,7 +317,8 @@ fn resend(
             }
             return false;
         }
-        let Some(flight) = state.window.resend(room) else { return !state.window.has_resend() };
+        // Without room what needs none may pass.
+        let Some(flight) = state.window.resend(room) else { return !room || !state.window.has_resend() };
         let outgoing = match flight.phase {
             Phase::Received => Outgoing::Release(flight.handle),
             _ => {

@@ -147,7 +147,12 @@ impl Broker {
             self.reaper.add(over.with_rest(rest, Some(sent)));
             return None;
         }
-        let mailbox = Arc::new(Mailbox::new(id, record.client.clone(), record.per_subscription, record.expiry_seconds));
+        // The store keeps what was asked for: the bound may be raised again.
+        let expiry_seconds = match queues::is_queue(&record.client) {
+            true => record.expiry_seconds,
+            false => self.granted_expiry(record.expiry_seconds),
+        };
+        let mailbox = Arc::new(Mailbox::new(id, record.client.clone(), record.per_subscription, expiry_seconds));
         mailbox.set_consumed(record.client.scope.protocol == Protocol::Amqp);
         mailbox.set_session(is_session);
         mailbox.set_knows_options(record.knows_options);
@@ -192,8 +197,8 @@ impl Broker {
             self.put_subscription(&mailbox, key, subscription);
             self.metrics.subscriptions.add(1);
         }
-        if record.expiry_seconds != u32::MAX {
-            self.deadlines.mailbox(detached.plus_seconds(record.expiry_seconds), id);
+        if expiry_seconds != u32::MAX {
+            self.deadlines.mailbox(detached.plus_seconds(expiry_seconds), id);
         }
         if record.detached.is_some() || is_queue {
             return None;

@@ -1,10 +1,13 @@
 //! Rows for long queues: read back page by page after a restart, and forgotten in slices.
 
-use super::Answer;
-use super::tests::{Hall, Peer, hall_at, hall_in};
+use super::tests::{Hall, Peer, hall_at, hall_in, opened};
+use super::{Answer, Limits, Store};
 use crate::dialogue::{Publish, Request, Subscribe, SubscribeFilter, SubscribeOptions};
 use crate::message::Guarantee;
+use crate::metrics::Metrics;
+use crate::store::Durability;
 use std::path::Path;
+use std::sync::Arc;
 
 const LEAST: Guarantee = Guarantee::AtLeastOnce;
 const ONCE: Guarantee = Guarantee::ExactlyOnce;
@@ -270,6 +273,30 @@ fn what_went_to_a_member_of_a_share_that_is_not_kept_goes_to_those_who_are_after
         let left: &[&str] = if guarantee == ONCE { &["3", "4"] } else { &["1", "2", "3", "4"] };
         assert_eq!(take_all(&mut hall, &mut kept, left.len()), left);
     }
+}
+
+#[test]
+fn a_bound_on_how_long_sessions_are_kept_holds_for_those_that_are_there_but_not_for_queues() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut hall = hall_in(directory.path());
+    let (mut for_ever, _) = hall.attach("s", false, u32::MAX, 10);
+    hall.subscribe(&mut for_ever, "a", LEAST);
+    hall.lose(&mut for_ever);
+    let (mut publisher, _) = hall.attach("p", true, 0, 10);
+    hall.publish(&mut publisher, "/queues/q", LEAST, 1, b"x");
+    hall.commit();
+    let began = hall.now;
+    assert!(hall.broker.store.close());
+    let (limits, metrics) = (Limits { expiry_seconds_max: 2, ..Limits::default() }, Arc::new(Metrics::default()));
+    let (store, loaded) =
+        Store::open(directory.path(), &Default::default(), Durability::Commit, metrics.clone(), began).unwrap();
+    let mut hall = opened(limits, metrics, store, loaded);
+    assert!(hall.broker.client("s").is_some());
+    hall.broker.tick(&mut hall.worker, began.plus_seconds(3));
+    hall.commit();
+    assert!(hall.broker.client("s").is_none());
+    let topic = crate::topic::Topic::new("/queues/q", &Default::default()).unwrap();
+    assert!(hall.broker.find_queue(&topic).is_some());
 }
 
 /// Where nobody of a share is kept nothing of it is.

@@ -46,7 +46,7 @@ impl Target {
     /// Whether a copy above at-most-once may have to be kept.
     pub fn is_durable(&self) -> bool {
         match self {
-            Self::Single(single) => single.guarantee != Guarantee::AtMostOnce && single.mailbox.is_durable(),
+            Self::Single(single) => single.terms.guarantee != Guarantee::AtMostOnce && single.mailbox.is_durable(),
             Self::Group(group, ..) => group.is_kept(),
         }
     }
@@ -56,22 +56,67 @@ impl Target {
 pub struct Single {
     /// Where to.
     pub mailbox: Arc<Mailbox>,
-    /// The most that is wanted.
-    pub guarantee: Guarantee,
+    /// What its subscriptions say.
+    pub terms: Terms,
     /// Not what it published itself.
     pub no_local: bool,
+    /// The topic in the client's words, if that differs.
+    pub name: Option<Arc<str>>,
+    /// Of a message that it published itself: what those of the subscriptions say that want such messages, if not all do.
+    pub own: Option<Box<Terms>>,
+}
+
+/// What subscriptions say together.
+#[derive(Clone)]
+pub struct Terms {
+    /// The most that is wanted.
+    pub guarantee: Guarantee,
     /// With the publisher's retain flag.
     pub retain_as_published: bool,
     /// Subscriptions that matched.
     pub identifiers: Identifiers,
-    /// The topic in the client's words, if that differs.
-    pub name: Option<Arc<str>>,
+}
+
+impl Terms {
+    fn add(&mut self, other: &Self) {
+        self.guarantee = self.guarantee.max(other.guarantee);
+        self.retain_as_published |= other.retain_as_published;
+        self.identifiers.extend(other.identifiers.iter().copied());
+    }
 }
 
 impl Single {
     /// It published the message itself, and does not want that (MQTT 5.0, 3.8.3.1).
     pub(super) fn leaves_out(&self, message: &Message) -> bool {
-        self.no_local && message.publisher() == self.mailbox.origin()
+        self.no_local && self.is_own(message)
+    }
+
+    fn is_own(&self, message: &Message) -> bool {
+        message.publisher() == self.mailbox.origin()
+    }
+
+    /// What holds of a message.
+    #[inline]
+    pub(super) fn terms_for(&self, message: &Message) -> &Terms {
+        self.own.as_deref().filter(|_| self.is_own(message)).unwrap_or(&self.terms)
+    }
+
+    /// One copy for what both say.
+    fn add(&mut self, other: &Self) {
+        if self.no_local != other.no_local || self.own.is_some() {
+            let wants =
+                |single: &Self| (!single.no_local).then(|| single.own.as_deref().unwrap_or(&single.terms).clone());
+            let own = match (wants(self), wants(other)) {
+                (Some(mut own), Some(other)) => {
+                    own.add(&other);
+                    Some(own)
+                }
+                (own, other) => own.or(other),
+            };
+            self.own = own.map(Box::new);
+        }
+        self.terms.add(&other.terms);
+        self.no_local &= other.no_local;
     }
 }
 
@@ -297,11 +342,14 @@ fn single(mailbox: &Arc<Mailbox>, options: &SubscribeOptions) -> Single {
     let knows_options = mailbox.knows_options();
     Single {
         mailbox: mailbox.clone(),
-        guarantee: options.guarantee,
+        terms: Terms {
+            guarantee: options.guarantee,
+            retain_as_published: options.retain_as_published && knows_options,
+            identifiers: options.identifier.into_iter().collect(),
+        },
         no_local: options.no_local && knows_options,
-        retain_as_published: options.retain_as_published && knows_options,
-        identifiers: options.identifier.into_iter().collect(),
         name: None,
+        own: None,
     }
 }
 
@@ -314,10 +362,7 @@ fn merge(singles: &mut Vec<Single>) {
     singles.dedup_by(|next, first| {
         let same = next.mailbox.id == first.mailbox.id && !separate(first);
         if same {
-            first.guarantee = first.guarantee.max(next.guarantee);
-            first.no_local &= next.no_local;
-            first.retain_as_published |= next.retain_as_published;
-            first.identifiers.extend(next.identifiers.iter().copied());
+            first.add(next);
         }
         same
     });

@@ -525,6 +525,65 @@ fn an_idle_session_has_no_room_for_what_it_seldom_uses() {
     assert_eq!(is_blank(&hall, "kept"), [true; 4], "nor has it when its client has gone");
 }
 
+/// A subscription that does not want what its client publishes says nothing about that (MQTT-3.8.3-3), where one copy goes out for all.
+#[test]
+fn a_clients_own_message_comes_as_the_subscriptions_say_that_want_it() {
+    let mut hall = hall(Limits::default());
+    let (mut peer, _) = hall.attach("a", true, 0, 10);
+    let wanted = |guarantee, no_local, identifier| SubscribeOptions {
+        guarantee,
+        no_local,
+        retain_as_published: no_local,
+        identifier: Some(identifier),
+        ..Default::default()
+    };
+    let filters = [("t", wanted(EXACTLY, true, 1)), ("+", wanted(ONCE, false, 2)), ("#", wanted(LEAST, false, 3))];
+    for (name, options) in filters {
+        let filters = vec![SubscribeFilter { name: name.into(), share: None, options }];
+        hall.ask(&mut peer, Request::Subscribe(Subscribe { handle: 1, filters }));
+    }
+    let (mut other, _) = hall.attach("b", true, 0, 10);
+    let attachment = peer.link.attachment().unwrap().clone();
+    let mut came = |from: &mut Peer| {
+        let (guarantee, properties) = (EXACTLY, None);
+        let publish =
+            Publish { name: "t", guarantee, retain: true, handle: 7, expiry_seconds: None, properties, payload: b"x" };
+        hall.ask(from, Request::Publish(publish));
+        hall.commit();
+        let mut came = Vec::new();
+        hall.broker.drain(&attachment, hall.now, &mut |outgoing| {
+            let Outgoing::Deliver(delivery) = outgoing else { return true };
+            let mut identifiers = delivery.identifiers.to_vec();
+            identifiers.sort_unstable();
+            came.push((delivery.guarantee, delivery.retain, identifiers));
+            true
+        });
+        came
+    };
+    assert_eq!(came(&mut peer), [(LEAST, false, vec![2, 3])]);
+    assert_eq!(came(&mut other), [(EXACTLY, true, vec![1, 2, 3])]);
+}
+
+/// What needs no place in the window waits for none, though something is to be sent again (ours: MQTT 5.0, 4.9 lets it pass).
+#[test]
+fn at_most_once_copies_pass_what_is_to_be_sent_again_while_the_window_is_full() {
+    let mut hall = hall(Limits::default());
+    let (mut peer, _) = hall.attach("a", false, 60, 10);
+    hall.subscribe(&mut peer, "t", LEAST);
+    let (mut publisher, _) = hall.attach("p", true, 0, 10);
+    for handle in 1..=4 {
+        hall.publish(&mut publisher, "t", LEAST, handle, b"kept");
+    }
+    hall.commit();
+    assert_eq!(hall.take(&peer).len(), 4);
+    hall.lose(&mut peer);
+    let (peer, resumed) = hall.attach("a", false, 60, 2);
+    assert!(resumed);
+    hall.publish(&mut publisher, "t", ONCE, 0, b"brief");
+    let texts: Vec<_> = hall.take(&peer).into_iter().map(|(_, text, _)| text).collect();
+    assert_eq!(texts, ["kept", "kept", "brief"]);
+}
+
 fn retain(hall: &mut Hall, peer: &mut Peer, handle: u16, payload: &[u8]) -> Sequence {
     let publish =
         Publish { name: "r", guarantee: LEAST, retain: true, handle, expiry_seconds: None, properties: None, payload };

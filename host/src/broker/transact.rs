@@ -3,7 +3,7 @@
 use super::attach::Link;
 use super::bare::{PublishBare, make};
 use super::publish::{Decided, Decision};
-use super::route::{Route, Single, Target};
+use super::route::{Route, Single, Target, Terms};
 use super::staged::Staged;
 use super::tags::Tagged;
 use super::worker::Worker;
@@ -88,7 +88,7 @@ impl Broker {
     /// Whether a message has room behind those before it, wherever it goes.
     fn joins(&self, now: Time, crowd: &mut Crowd, message: &Message, route: &Route) -> Result<(), Refusal> {
         for target in &route.targets {
-            let Target::Single(Single { mailbox, guarantee, .. }) = target else { continue };
+            let Target::Single(Single { mailbox, terms: Terms { guarantee, .. }, .. }) = target else { continue };
             if !mailbox.takes() || Self::granted(mailbox, message, *guarantee) == Guarantee::AtMostOnce {
                 continue;
             }

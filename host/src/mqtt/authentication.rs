@@ -58,7 +58,7 @@ impl Authentication {
         if method != Some(&*self.method) {
             return Err(Violation::NoAuthentication);
         }
-        let data: Box<[u8]> = data.unwrap_or_default().into();
+        let data = data.map(Into::into);
         match (reason, self.stage) {
             (0x18, Stage::Connecting | Stage::Again) => Ok(Authenticate { data, again: None }),
             (0x19, Stage::In) => {

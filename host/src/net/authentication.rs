@@ -89,13 +89,13 @@ impl Connection {
     pub(super) fn step(&mut self, worker: &mut Worker, now: Time, step: Authenticate) -> Result<(), End> {
         let Authenticate { data, again } = step;
         match (again, &mut self.admission.pending) {
-            (None, Some(pending)) => pending.inquiry.respond(&data),
+            (None, Some(pending)) => pending.inquiry.respond(data.as_deref().unwrap_or_default()),
             (Some(mechanism), None) => {
                 let Some(client) = self.link.client().cloned() else {
                     return Err(End::Violation(Violation::NoAuthentication));
                 };
                 let circumstances = self.circumstances(&client);
-                let claim = Claim::Mechanism { name: mechanism, initial: Some(data) };
+                let claim = Claim::Mechanism { name: mechanism, initial: data };
                 let inquiry = Inquiry::new(&self.context.identity, circumstances.clone(), claim);
                 let pending = Pending { inquiry, attach: None, client, circumstances, waits: false, asked: None };
                 self.admission.pending = Some(Box::new(pending));

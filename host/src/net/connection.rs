@@ -51,6 +51,8 @@ pub struct Connection {
     /// The beginning of a packet that is not yet whole, and what follows a publication that waits for room.
     pub(super) partial: Vec<u8>,
     pub(super) partial_weight: Partial,
+    /// The next turn is the one before, for its socket has more: nobody else had the thread meanwhile.
+    pub(super) goes_on: bool,
     /// Whole packets may stand in `partial`: they were left there because nothing more was to be read.
     pub(super) held_back: bool,
     /// Whoever waits until what this client has sent is worked off, because it wants to take this connection's place.
@@ -135,6 +137,7 @@ pub fn open(context: Rc<Context>, (read, write): Halves, newcomer: Newcomer) -> 
         fault: None,
         partial: Vec::new(),
         partial_weight: Partial::default(),
+        goes_on: false,
         held_back: false,
         way: Rare::default(),
         answers: VecDeque::new(),
@@ -153,23 +156,32 @@ impl Connection {
     pub fn serve(mut self) -> impl Future<Output = ()> {
         async move {
             let end = loop {
-                let turn = poll_fn(|task| self.poll_turn(task)).await;
-                {
+                let turn = poll_fn(|task| {
+                    let polled = self.poll_turn(task);
+                    self.goes_on &= polled.is_ready();
+                    polled
+                })
+                .await;
+                let others_came = {
                     let then = match self.act(turn) {
                         Ok(then) => then,
                         Err(end) => break end,
                     };
                     match then {
-                        Then::Nothing => {}
-                        Then::Yield => tokio::task::yield_now().await,
-                        Then::Later(rest) => {
-                            if let Err(end) = rest.await {
-                                break end;
-                            }
+                        Then::Nothing => false,
+                        Then::Yield => {
+                            tokio::task::yield_now().await;
+                            true
                         }
+                        Then::Later(rest) => match rest.await {
+                            Ok(()) => true,
+                            Err(end) => break end,
+                        },
                     }
-                }
+                };
+                self.goes_on &= !others_came;
                 if let Some(pause) = self.context.pause() {
+                    self.goes_on = false;
                     Box::pin(pause.pass()).await;
                 }
             };
@@ -179,23 +191,27 @@ impl Connection {
 
     fn act(&mut self, turn: Turn) -> Result<Then<'_>, End> {
         let now = self.context.clock.now();
-        self.context.begin_turn(now);
-        match turn {
-            Turn::Bytes(count) => self.bytes(now, count)?,
-            Turn::EndOfFile => return Err(End::Lost),
-            Turn::Fault => return Ok(Then::Later(Box::pin(self.fail()))),
-            Turn::Signal => return self.signal(now),
+        let has_had_it = self.goes_on && self.context.has_had_its_turn(now);
+        if !self.goes_on {
+            self.context.begin_turn(now);
+        }
+        self.goes_on = true;
+        let then = match turn {
+            Turn::Bytes(count) => self.bytes(now, count).map(|()| Then::Nothing),
+            Turn::EndOfFile => Err(End::Lost),
+            Turn::Fault => Ok(Then::Later(Box::pin(self.fail()))),
+            Turn::Signal => self.signal(now),
             Turn::Writable => {
                 crate::broker::Outlet::flush(&*self.outlet, now);
-                self.go_on(now)?;
+                self.go_on(now).map(|()| Then::Nothing)
             }
             Turn::Deadline => match self.deadline(now) {
-                Err(End::Silent) => return Ok(Then::Later(Box::pin(self.look_again(now)))),
-                ended => ended?,
+                Err(End::Silent) => Ok(Then::Later(Box::pin(self.look_again(now)))),
+                ended => ended.map(|()| Then::Nothing),
             },
-            Turn::GoOn => self.go_on(now)?,
-        }
-        Ok(Then::Nothing)
+            Turn::GoOn => self.go_on(now).map(|()| Then::Nothing),
+        }?;
+        Ok(if has_had_it && matches!(then, Then::Nothing) { Then::Yield } else { then })
     }
 
     /// The transport has failed. What came before that was taken, and whoever says goodbye may wait for the answer.

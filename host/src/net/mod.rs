@@ -67,8 +67,8 @@ pub struct Limits {
     pub unauthenticated_reserve_bytes: usize,
     /// Seconds after which a client that takes nothing of what waits for it is cut off. Default 30.
     pub write_seconds_max: u32,
-    /// Milliseconds that modules may take over what one connection sent, or gets, before the others of its thread have their
-    /// turn. Calls that take a millisecond or more have half of the thread's time; whose messages they are waits. Default 2.
+    /// Milliseconds for which one connection has its thread with what it sends without a pause, and that modules may take over
+    /// what it sent, or gets, before the others of the thread have their turn. Calls that take a millisecond or more have half of the thread's time; whose messages they are waits. Default 2.
     pub turn_milliseconds_max: u32,
     /// Milliseconds that one connection keeps its thread with what it sent, where a message has very many receivers or filters
     /// to be held against, before the others have their turn. Looked at after some thousand copies. Default 10.

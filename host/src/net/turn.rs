@@ -1,5 +1,5 @@
-//! For how long one connection may have its thread while modules take long over what it sent, or over what it gets, or while
-//! the hall does: then the others have theirs. Slow calls of all connections of a thread may take half of its time; whose
+//! For how long one connection may have its thread with what it sends without a pause, and while modules take long over that, or
+//! over what it gets, or while the hall does: then the others have theirs. Slow calls of all connections of a thread may take half of its time; whose
 //! messages they are waits.
 
 use super::context::Context;
@@ -50,12 +50,18 @@ impl Turns {
         if work.wrapping_sub(self.looked.get()) < WORK_A_LOOK {
             return false;
         }
-        let is_over = clock().since(self.began_at.get()) >= u64::from(most);
+        let is_over = self.lasts(clock()) >= u64::from(most);
         // A turn that is over stays so.
         if !is_over {
             self.looked.set(work);
         }
         is_over
+    }
+
+    /// Milliseconds since it began.
+    #[inline]
+    fn lasts(&self, now: Time) -> u64 {
+        now.since(self.began_at.get())
     }
 
     /// Whether modules have taken so long in this turn.
@@ -82,6 +88,12 @@ impl Context {
     pub fn begin_turn(&self, now: Time) {
         let worker = self.worker.borrow();
         self.turns.begin(worker.spent(), worker.work(), now);
+    }
+
+    /// Whether a connection that goes on, for its socket has more, has had its thread for as long as modules may have it.
+    #[inline]
+    pub fn has_had_its_turn(&self, now: Time) -> bool {
+        self.turns.lasts(now) >= u64::from(self.limits.turn_milliseconds_max)
     }
 
     /// Whether modules, or the hall, have taken so long that it is over.
