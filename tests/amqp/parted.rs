@@ -67,6 +67,63 @@ fn what_a_receiver_says_after_a_detach_counts_and_at_once_with_it() {
     }
 }
 
+/// 3.4.5: an attempt that failed counts, and what was written on the message stays, also where the receiver settles second or
+/// what it says is of the last deliveries of its link.
+#[test]
+fn an_attempt_that_failed_counts_after_a_detach_too() {
+    let Some(address) = address() else { return };
+    for settled in [true, false] {
+        let node = format!("/queues/{}", unique("failed"));
+        let mut peer = with_two(address, &unique("container"), &node, 0);
+        peer.send(&detach(0, false));
+        peer.find(0x16);
+        let failed = performative(0x27, &[TRUE, NULL, &map(&[&symbol("x-opt-why"), &string("broken")])]);
+        peer.send(&disposition(true, 0, 1, settled, &failed));
+        if !settled {
+            for id in 0..2 {
+                let told = peer.disposition();
+                assert_eq!((told.field(1).number(), told.field(3)), (id, &Value::Bool(true)));
+            }
+        }
+        ends(peer);
+        let mut next = Peer::begun(address);
+        next.receiver("next", 0, &Terms { node: Some(source(&node)), ..Terms::default() });
+        for _ in 0..2 {
+            let got = next.delivery();
+            let why = got.section(0x72).get("x-opt-why").clone();
+            assert_eq!(
+                (got.section(0x70).field(4), &why),
+                (&Value::Number(1), &Value::Text("broken".into())),
+                "{settled}"
+            );
+        }
+    }
+}
+
+/// 2.6.3 to 2.6.6: a link that came up and went down in one write was up, and is told so with its termini.
+#[test]
+fn an_attach_and_a_detach_in_one_write_are_answered_as_what_they_are() {
+    let Some(address) = address() else { return };
+    let (node, container) = (unique("once"), unique("container"));
+    let asked = || Terms { node: Some(source_with(&node, 2, "never", None, &[])), ..Terms::default() };
+    let mut peer = Peer::of(address, &container);
+    peer.send(&[attach("in", 0, true, &asked()), detach(0, false)].concat());
+    let answer = Value::read(&peer.find(0x12)).0;
+    assert_eq!(answer.field(5).field(0).text(), node);
+    let gone = Value::read(&peer.find(0x16)).0;
+    assert!(*gone.field(1) != Value::Bool(true) && *gone.field(2) == Value::Null, "{gone:?}");
+    let out = Terms { node: Some(target(&node)), ..Terms::default() };
+    peer.send(&[attach("out", 0, false, &out), detach(0, true)].concat());
+    let answer = Value::read(&peer.expect(0x12)).0;
+    assert_eq!(answer.field(6).field(0).text(), node);
+    peer.find(0x16);
+    peer.sender("out", 0, &out);
+    peer.send(&transfer(0, Some(0), Some(b"t"), false, false, &message(b"kept")));
+    peer.disposition();
+    peer.receiver("in", 1, &asked());
+    assert_eq!(peer.delivery().text(), "kept");
+}
+
 /// Each of them as its receiver says, and the rest goes back with the session.
 #[test]
 fn what_a_detached_receiver_holds_is_nobody_elses_until_its_session_ends() {

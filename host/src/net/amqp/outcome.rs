@@ -41,12 +41,15 @@ impl Side {
             Told::Ended { link, now, why } => return self.end_link(now, link, &why),
             told => told,
         };
-        // A link that went meanwhile has nobody left to tell.
-        if let Told::Attached { link, .. } = &told
-            && self.end(*link).is_none()
-        {
-            return;
-        }
+        // Its client may have taken a link down before it hears that the link was up, and hears so all the same.
+        let is_up = |link| self.end(link).is_some();
+        let told = match told {
+            Told::Attached { link, mut reply, .. } if !is_up(link) => {
+                reply.credit = Some(0);
+                Told::Attached { link, reply, serving: None }
+            }
+            told => told,
+        };
         let ended = if self.parted > 0 { told.may_end() } else { None };
         self.wire(|wire| match told {
             Told::Attached { link, reply, serving } => {
@@ -107,7 +110,12 @@ impl Side {
         // open at a time (2.6.12).
         let comes_again = matches!(outcome, Outcome::Released | Outcome::Modified(_));
         if comes_again && !first.settled {
-            all.iter().for_each(|one| self.tell(Told::Outgoing { link: one.link, delivery: one.delivery }));
+            // Nobody looks after the link before its entries are disposed of: it may be there for them only.
+            self.wire(|wire| {
+                for one in all {
+                    wire.machine.settle_outgoing(one.link, one.delivery, None, &mut wire.front);
+                }
+            });
         }
         let after = self.dispose(now, (&attachment, waits), &numbers, &disposal(outcome), !first.settled);
         if !first.settled && !comes_again {

@@ -2,7 +2,8 @@
 //! (2.7.6), or until the source goes, which settles them as it has said before (3.5.3).
 //!
 //! A receiver at a queue stays there meanwhile, without credit: what it holds is nobody else's, and whoever takes its place
-//! takes that with it. What the receiver of a subscription held waits in its mailbox, where no one else comes.
+//! takes that with it. What the receiver of a subscription held waits in its mailbox, where no one else comes; if the subscription
+//! is shared it goes to the others at once, and what is said of it later counts for nothing.
 
 use super::address::{Stay, With};
 use super::attach::Receiver;
