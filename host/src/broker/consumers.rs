@@ -10,14 +10,14 @@ use super::handout::{Drained, Terms};
 use super::mailbox::{Mailbox, Outlet, State};
 use super::pause::Pause;
 use super::queued::{NOT_SUBMITTED, Queued};
+use super::several::Several;
 use crate::client::Client;
-use crate::dialogue::{Closed, Consignment, Disposal, Notes, Predicate};
-use crate::message::{FormMissing, Guarantee, Message, Time};
+use crate::dialogue::{Consignment, Disposal, Notes, Predicate};
+use crate::message::{FormMissing, Guarantee, Message};
 use crate::store::{Change, MailboxId};
-use parking_lot::Mutex;
 use smallvec::SmallVec;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Weak};
 
 /// For how much a receiver's condition is held against entries in one go, in bytes of its words times bytes of a message: about
 /// a millisecond, during which nobody else comes to the queue.
@@ -59,6 +59,8 @@ pub struct Consumer {
     pub seen_to: u64,
     /// It gets what it is promised, and nothing else.
     pub resumes_only: bool,
+    /// What it may still take of what is being shared out.
+    pub part: usize,
     /// Of a queue: under this generation of delivery modules it may have what is in it.
     pub permitted: u64,
     /// Of a queue: modules have failed on what is next for it.
@@ -68,8 +70,8 @@ pub struct Consumer {
 impl Consumer {
     /// One that takes whatever is next.
     pub fn new(number: u64, client: Arc<Client>, name: Box<str>, outlet: Arc<dyn Outlet>, origin: u64) -> Self {
-        let (browses, predicate, seen_to, resumes_only, permitted, pause) = (false, None, 0, false, 0, None);
-        Self { number, client, name, outlet, origin, browses, predicate, seen_to, resumes_only, permitted, pause }
+        let (browses, predicate, seen_to, resumes_only, part, permitted, pause) = (false, None, 0, false, 0, 0, None);
+        Self { number, client, name, outlet, origin, browses, predicate, seen_to, resumes_only, part, permitted, pause }
     }
 
     /// Whether what is in its mailbox may go to it. Of a queue, which is nobody's, it is asked for each consumer.
@@ -83,6 +85,11 @@ impl Consumer {
     /// Whether it takes what is next, whatever it is.
     fn takes_any(&self) -> bool {
         !self.browses && self.predicate.is_none()
+    }
+
+    /// Whether anything is taken away by it.
+    pub fn takes(&self) -> bool {
+        !self.browses && !self.resumes_only
     }
 
     /// Under this generation of delivery modules it may have what is in its queue. What others kept from it, it looks at anew.
@@ -293,11 +300,10 @@ impl Mailbox {
         let outlet: Option<Arc<dyn Outlet>> = match &state.consuming.consumers[..] {
             [] => None,
             [one] => Some(one.outlet.clone()),
-            many => Some(Arc::new(Several {
-                outlets: many.iter().map(|consumer| consumer.outlet.clone()).collect(),
-                turn: Mutex::new(0),
-                mailbox: Arc::downgrade(self),
-            })),
+            many => {
+                let outlets = many.iter().map(|consumer| consumer.outlet.clone()).collect();
+                Some(Arc::new(Several::new(outlets, Arc::downgrade(self))))
+            }
         };
         self.set_outlet(state, outlet);
     }
@@ -388,7 +394,7 @@ impl Mailbox {
             } else {
                 held.insert(queued.number, Held { queued, holder: consumer.number, is_claimed: false });
             }
-            if take == Take::Enough {
+            if state.has_its_part(at, &mut drained) || take == Take::Enough {
                 break;
             }
         }
@@ -646,45 +652,6 @@ fn consignment(queued: &Queued, message: crate::message::Message) -> Consignment
         failures: queued.failures(),
         notes: handling.and_then(|handling| handling.notes.clone()),
         identifiers: queued.identifiers.clone(),
-    }
-}
-
-/// The way from a queue to its consumers. Each time another one comes first.
-struct Several {
-    outlets: Vec<Arc<dyn Outlet>>,
-    turn: Mutex<usize>,
-    mailbox: Weak<Mailbox>,
-}
-
-impl Several {
-    fn in_turn(&self) -> impl Iterator<Item = &Arc<dyn Outlet>> {
-        let first = {
-            let mut turn = self.turn.lock();
-            *turn = (*turn + 1) % self.outlets.len().max(1);
-            *turn
-        };
-        self.outlets[first..].iter().chain(&self.outlets[..first])
-    }
-}
-
-impl Outlet for Several {
-    fn flush(&self, now: Time) {
-        let Some(mailbox) = self.mailbox.upgrade() else { return };
-        for outlet in self.in_turn() {
-            outlet.flush(now);
-            // Whoever comes behind would find nothing.
-            if mailbox.lock().has_nothing() {
-                return;
-            }
-        }
-    }
-
-    fn wake(&self) {
-        self.in_turn().for_each(|outlet| outlet.wake());
-    }
-
-    fn close(&self, why: Closed) {
-        self.outlets.iter().for_each(|outlet| outlet.close(why.clone()));
     }
 }
 

@@ -3,6 +3,7 @@
 use super::consumers::{Consumer, Held};
 use super::mailbox::State;
 use super::queued::Queued;
+use super::several::Sharing;
 use super::told::Told;
 use crate::rare::Blank;
 use crate::store::QueueRecord;
@@ -29,6 +30,8 @@ pub struct Consuming {
     pub unburied: VecDeque<Queued>,
     /// Somebody will look at those.
     pub is_burial_due: bool,
+    /// What waits is being shared out.
+    pub sharing: Sharing,
     /// If this is a queue: its settings.
     pub kept_as: Option<Arc<QueueRecord>>,
 }

@@ -5,7 +5,7 @@
 
 use super::access::May;
 use super::attach::Link;
-use super::consumers::Handling;
+use super::consumers::{Consumer, Handling};
 use super::mailbox::{Mailbox, Offered};
 use super::queued::Queued;
 use super::retain::Keep;
@@ -50,7 +50,10 @@ impl Full {
         match self {
             Self::Queue(mailbox) | Self::Memory(mailbox) => match mailbox.is_consumed() {
                 false => mailbox.is_attached() && mailbox.origin() != publisher,
-                true => mailbox.lock().consuming.consumers.iter().any(|consumer| consumer.origin != publisher),
+                true => {
+                    let makes_room = |one: &Consumer| one.takes() && one.origin != publisher;
+                    mailbox.lock().consuming.consumers.iter().any(makes_room)
+                }
             },
             Self::Disk => true,
             Self::Space | Self::Broken | Self::Wish(_) => false,

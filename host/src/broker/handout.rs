@@ -51,6 +51,8 @@ pub struct Drained {
     pub ends: Option<Arc<dyn Outlet>>,
     /// Modules have to be asked about the next copy.
     pub wants_decision: bool,
+    /// A receiver had its part of what is shared out, and gets more with the next round.
+    pub has_its_part: bool,
     /// A delivery is not sent again, and its handle is still to be released.
     pub abandoned: bool,
 }

@@ -51,6 +51,7 @@ mod route;
 mod routes;
 mod sessions;
 mod settle;
+mod several;
 mod shared_groups;
 mod spares;
 mod staged;

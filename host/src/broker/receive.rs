@@ -485,6 +485,7 @@ impl Broker {
             || drained.wants_decision
             || drained.wants_form
             || drained.goes_on.is_some()
+            || drained.has_its_part
             || drained.awaits != 0;
         self.drained(mailbox, drained, full);
         !full && !later

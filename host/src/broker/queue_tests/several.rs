@@ -1,0 +1,112 @@
+//! Rows for receivers that compete for a queue.
+
+use super::*;
+use parking_lot::Mutex;
+use std::sync::OnceLock;
+use std::sync::atomic::AtomicUsize;
+
+/// So many are written at once.
+const BATCH: usize = 7;
+
+/// A connection that takes what its credit allows.
+struct Taker {
+    broker: Arc<Broker>,
+    at: OnceLock<Attachment>,
+    credit: AtomicUsize,
+    got: Mutex<Vec<usize>>,
+}
+
+impl Outlet for Taker {
+    fn flush(&self, now: Time) {
+        let Some(at) = self.at.get() else { return };
+        let mut is_full = true;
+        while std::mem::take(&mut is_full) && self.credit.load(Ordering::Relaxed) > 0 {
+            let mut batch = 0;
+            self.broker.consume(at, now, false, &mut |one| {
+                self.got.lock().push(String::from_utf8(one.message.payload().to_vec()).unwrap().parse().unwrap());
+                batch += 1;
+                is_full = batch == BATCH;
+                if self.credit.fetch_sub(1, Ordering::Relaxed) > 1 && !is_full { Take::More } else { Take::Enough }
+            });
+        }
+    }
+
+    fn wake(&self) {}
+
+    fn close(&self, _: Closed) {}
+}
+
+impl Hall {
+    fn taker(&mut self, credit: usize) -> (Arc<Taker>, Link) {
+        let (broker, credit) = (self.broker.clone(), AtomicUsize::new(credit));
+        let taker = Arc::new(Taker { broker, at: OnceLock::new(), credit, got: Mutex::default() });
+        let source = Source::Queue { address: QUEUE.into(), browses: false, link: "".into() };
+        let receive = Receive { client: client("c"), origin: 77, source, predicate: None };
+        let received = self.broker.receive(&mut self.worker, self.now, taker.clone(), receive);
+        let received = received.unwrap_or_else(|refusal| panic!("{refusal:?}"));
+        self.worker.flush(&self.broker, self.now);
+        let at = received.link.attachment().unwrap();
+        assert!(taker.at.set(at.clone()).is_ok());
+        // It has looked, and found nothing.
+        self.broker.consume(at, self.now, false, &mut |_| Take::Enough);
+        (taker, received.link)
+    }
+
+    fn publish_one(&mut self, text: &str) -> Taken {
+        let mut link = Link::of(Arc::new(Probe::default()), Arc::new(client("p")));
+        let publish = PublishBare {
+            name: QUEUE,
+            guarantee: Guarantee::AtMostOnce,
+            retain: false,
+            expiry_milliseconds: None,
+            bare: Bare { handover: Guarantee::AtLeastOnce, blank: false, durable: false, priority: 4 },
+            origin: 5,
+            encoded: text.as_bytes(),
+        };
+        self.broker.publish_bare(&mut self.worker, &mut link, self.now, publish, None)
+    }
+}
+
+/// Each in its order.
+#[test]
+fn a_burst_is_shared_by_all_receivers_that_have_credit() {
+    for (credits, count, expected) in [
+        (&[1000, 1000][..], 400, &[200, 200][..]),
+        (&[1000, 10], 400, &[390, 10]),
+        (&[0, 1000], 400, &[0, 400]),
+        (&[10, 10, 10], 400, &[10, 10, 10]),
+        (&[1000, 0, 1000, 1000], 300, &[100, 0, 100, 100]),
+        (&[1000, 1000], 2, &[1, 1]),
+        (&[1000], 400, &[400]),
+    ] {
+        let mut hall = hall(Limits::default());
+        let takers: Vec<_> = credits.iter().map(|credit| hall.taker(*credit)).collect();
+        for number in 0..count {
+            assert!(matches!(hall.publish_one(&number.to_string()), Taken::Yes(..)));
+        }
+        hall.worker.flush(&hall.broker, hall.now);
+        let got: Vec<_> = takers.iter().map(|(taker, _)| taker.got.lock().clone()).collect();
+        assert!(got.iter().all(|one| one.is_sorted()));
+        let got: Vec<usize> = got.iter().map(Vec::len).collect();
+        // What does not divide is somebody's.
+        let is_near = got.iter().zip(expected).all(|(got, expected)| got.abs_diff(*expected) <= 2);
+        assert!(is_near, "{credits:?}: {got:?}");
+        assert_eq!(got.iter().sum::<usize>(), count.min(credits.iter().sum()));
+    }
+}
+
+/// Who only looks, or is detached, makes no room: the publisher need not wait.
+#[test]
+fn a_full_queue_is_waited_for_only_where_somebody_takes() {
+    for (browses, rests, waits) in [(false, false, true), (true, false, false), (false, true, false)] {
+        let mut hall = hall(Limits { queue_messages_max: 2, ..Limits::default() });
+        let one = hall.at_queue(browses);
+        if rests {
+            hall.broker.rest(&mut hall.worker, one.link.attachment().unwrap());
+        }
+        hall.fill(2);
+        let taken = hall.publish_one("x");
+        assert_eq!(matches!(taken, Taken::Parked), waits, "{taken:?}");
+        assert_eq!(matches!(taken, Taken::No(_)), !waits, "{taken:?}");
+    }
+}
