@@ -634,3 +634,102 @@ fn a_post_is_not_taken_behind_the_back_of_a_sender_that_came_back() {
         }
     }
 }
+
+/// 3.2.1: a message lives from when it came, and not from when its transaction ended.
+#[test]
+fn a_message_in_a_transaction_is_worthless_when_it_would_be_without() {
+    let Some(address) = address() else { return };
+    let mut peer = Peer::begun(address);
+    let (node, beside) = (format!("/queues/{}", unique("ttl")), format!("/queues/{}", unique("beside")));
+    peer.sender("out", 0, &Terms { node: Some(target(&node)), ..Terms::default() });
+    peer.sender("beside", 1, &Terms { node: Some(target(&beside)), ..Terms::default() });
+    peer.receiver("in", 2, &Terms { node: Some(source(&node)), ..Terms::default() });
+    let mut coordinator = Coordinator::attach(&mut peer, 100);
+    let txn = coordinator.declare(&mut peer).field(0).bytes().to_vec();
+    let text = [&performative(0x70, &[TRUE, NULL, &uint(200)])[..], &message(b"short")].concat();
+    let state = under(&txn, NULL);
+    let fields: [&[u8]; 8] = [&uint(0), &uint(200), &binary(b"in"), &uint(0), FALSE, FALSE, NULL, &state];
+    peer.send(&frame(0, &[&performative(0x14, &fields)[..], &text].concat()));
+    peer.disposition();
+    // One that came later tells when its time is over.
+    peer.send(&transfer(1, Some(201), Some(b"beside"), false, false, &text));
+    peer.disposition();
+    let mut other = Peer::begun(address);
+    let mut round = 0;
+    loop {
+        let name = format!("look{round}");
+        let copies = performative(0x28, &[&string(&beside), NULL, NULL, NULL, NULL, NULL, &symbol("copy")]);
+        other.link(&name, round, true, &Terms { node: Some(copies), ..Terms::default() });
+        if other.is_drained(round, 0) {
+            break;
+        }
+        other.find(0x13);
+        other.send(&detach(round, true));
+        other.find(0x16);
+        round += 1;
+    }
+    coordinator.sent = 300;
+    assert_eq!(coordinator.discharge(&mut peer, &txn, false).code(), 0x24);
+    assert!(peer.is_drained(2, 0));
+}
+
+/// 2.7.6: what is live of a detached subscription may end with a transaction, too.
+#[test]
+fn a_delivery_of_a_detached_subscription_is_retired() {
+    let Some(address) = address() else { return };
+    let (node, container) = (unique("sub"), unique("container"));
+    let asked = || Terms { node: Some(source_with(&node, 2, "never", None, &[])), ..Terms::default() };
+    for settled in [true, false] {
+        let mut peer = Peer::of(address, &container);
+        peer.receiver("in", 1, &asked());
+        peer.sender("out", 0, &Terms { node: Some(target(&node)), ..Terms::default() });
+        for id in 0..2 {
+            post_plain(&mut peer, 0, id);
+        }
+        let mut coordinator = Coordinator::attach(&mut peer, 100);
+        let txn = coordinator.declare(&mut peer).field(0).bytes().to_vec();
+        peer.send(&detach(1, false));
+        peer.find(0x16);
+        peer.send(&disposition(true, 0, 1, settled, &under(&txn, ACCEPTED)));
+        assert_eq!(coordinator.discharge(&mut peer, &txn, false).code(), 0x24, "settled {settled}");
+        peer.send(&close());
+        peer.find(0x18);
+        let mut peer = Peer::of(address, &container);
+        peer.receiver("in", 1, &asked());
+        assert!(peer.is_drained(1, 0), "settled {settled}");
+        peer.send(&close());
+        peer.find(0x18);
+    }
+}
+
+/// 4.2: a transaction that cannot be begun is refused by the outcome of its message, if the client knows that outcome: others go on.
+#[test]
+fn a_global_transaction_is_refused_and_others_go_on() {
+    let Some(address) = address() else { return };
+    let global = || performative(0x31, &[&binary(b"global")]);
+    let mut peer = Peer::begun(address);
+    let node = format!("/queues/{}", unique("global"));
+    peer.sender("out", 0, &Terms { node: Some(target(&node)), ..Terms::default() });
+    let outcomes = super::link::symbols(&["amqp:accepted:list", "amqp:rejected:list"]);
+    let knows = performative(0x28, &[NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, &outcomes]);
+    let fields: [&[u8]; 10] =
+        [&string("txn"), &uint(9), FALSE, NULL, NULL, &knows, &performative(0x30, &[]), NULL, NULL, &uint(0)];
+    peer.send(&frame(0, &performative(0x12, &fields)));
+    peer.find(0x13);
+    let mut coordinator = Coordinator { handle: 9, sent: 100 };
+    let txn = coordinator.declare(&mut peer).field(0).bytes().to_vec();
+    post(&mut peer, 0, 200, &txn, false, "kept");
+    coordinator.sent = 200;
+    assert_eq!(condition(&coordinator.tell(&mut peer, global())), "amqp:not-implemented");
+    assert_eq!(coordinator.discharge(&mut peer, &txn, false).code(), 0x24);
+    assert_eq!(waiting(address, &node), ["kept"]);
+    // Who knows the outcome accepted only hears it with the end of the link.
+    let accepted = super::link::symbols(&["amqp:accepted:list"]);
+    let knows = performative(0x28, &[NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, &accepted]);
+    let fields: [&[u8]; 10] =
+        [&string("less"), &uint(8), FALSE, NULL, NULL, &knows, &performative(0x30, &[]), NULL, NULL, &uint(0)];
+    peer.send(&frame(0, &performative(0x12, &fields)));
+    peer.find(0x13);
+    peer.send(&transfer(8, Some(400), Some(b"g"), false, false, &described(0x77, &global())));
+    assert_eq!(peer.refusal(), "amqp:not-implemented");
+}

@@ -90,6 +90,8 @@ pub enum Action<'b> {
         link: LinkId,
         /// What to settle.
         delivery: DeliveryId,
+        /// It is part of one that others know, too (`global-id`).
+        is_global: bool,
     },
     /// A transaction is to end (4.3). To be answered with [`Connection::settle`](super::Connection::settle): accepted, or
     /// rejected with a [`TransactionError`](super::TransactionError).

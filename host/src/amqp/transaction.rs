@@ -20,10 +20,7 @@ pub fn read<'b>(transfer: &Transfer<'_>, limits: &Limits) -> Found<Action<'b>> {
     let mut fields = list.list().ok_or_else(|| wrong(link))?;
     match descriptor {
         Descriptor::Code(0x31) | Descriptor::Name("amqp:declare:list") => {
-            if fields.field().is_some() {
-                return Err(Trouble::link(link, AmqpError::NotImplemented, "global transactions are not offered"));
-            }
-            Ok(Action::Declare { link, delivery })
+            Ok(Action::Declare { link, delivery, is_global: fields.field().is_some() })
         }
         Descriptor::Code(0x32) | Descriptor::Name("amqp:discharge:list") => {
             let txn = fields.field().and_then(|value| value.as_binary()).ok_or_else(|| wrong(link))?;

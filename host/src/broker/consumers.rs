@@ -285,6 +285,20 @@ impl Mailbox {
         held.map(|held| held.is_claimed = true).is_some()
     }
 
+    /// The same of one that is in nobody's hands: what the receiver of a subscription had when it was detached waits there, and
+    /// may end all the same. In a queue it is anybody's by then.
+    pub fn claim_waiting(&self, state: &mut State, consumer: u64, number: u64) -> bool {
+        let is_for_another = state.consuming.promised.get(&number).is_some_and(|holder| *holder != consumer);
+        if is_for_another || super::queues::is_queue(&state.client) {
+            return false;
+        }
+        let found = state.queue.binary_search_by_key(&number, |queued| queued.number).ok();
+        let Some(queued) = found.and_then(|at| state.queue.remove(at)) else { return false };
+        self.count(&queued, false);
+        state.consuming.change().held.insert(number, Held { queued, holder: consumer, is_claimed: true });
+        true
+    }
+
     /// It does not: it is the consumer's as before, or waits if that has gone.
     pub fn unclaim(&self, state: &mut State, consumer: u64, number: u64) {
         if state.consuming.consumers.iter().any(|one| one.number == consumer) {

@@ -114,7 +114,9 @@ impl Broker {
             let Attachment { mailbox, number } = one.attachment;
             let mut state = mailbox.lock();
             // Of one that has gone nobody gets anything any more.
-            state.gone || mailbox.claim(&mut state, *number, one.number)
+            state.gone
+                || mailbox.claim(&mut state, *number, one.number)
+                || mailbox.claim_waiting(&mut state, *number, one.number)
         };
         let Some(lost) = retired.iter().position(|one| !claims(one)) else { return Ok(()) };
         for Retired { attachment: Attachment { mailbox, number }, number: entry, .. } in &retired[..lost] {

@@ -597,7 +597,7 @@ fn a_coordinator_hears_of_transactions() {
         if matches!(attach.target.as_deref(), Some(TargetArchetype::Coordinator(_)))));
     let declare = described(0x77, &performative(0x31, &[]));
     let action = rig.one(&transfer(0, Some(0), Some(b"d"), false, false, &declare));
-    assert!(matches!(action, Action::Declare { link, delivery: 0 } if link == attach.link));
+    assert!(matches!(action, Action::Declare { link, delivery: 0, is_global: false } if link == attach.link));
     rig.machine.settle(attach.link, 0, &State::Declared(Tag::from_slice(b"txn")), true, &mut rig.out);
     assert!(matches!(&dispositions(&mut rig)[0].state, Some(DeliveryState::Declared(d)) if &d.txn_id[..] == b"txn"));
     let discharge = described(0x77, &performative(0x32, &[&binary(b"txn"), TRUE]));

@@ -205,7 +205,7 @@ fn owned(action: Action<'_>) -> Action<'static> {
         Action::SaslResponse(bytes) => Action::SaslResponse(bytes),
         Action::Open(opening) => Action::Open(opening),
         Action::Attach(attach) => Action::Attach(attach),
-        Action::Declare { link, delivery } => Action::Declare { link, delivery },
+        Action::Declare { link, delivery, is_global } => Action::Declare { link, delivery, is_global },
         Action::Discharge { link, delivery, txn, fail } => Action::Discharge { link, delivery, txn, fail },
         Action::Outcomes(outcomes) => Action::Outcomes(outcomes),
         Action::Forgotten(forgotten) => Action::Forgotten(forgotten),

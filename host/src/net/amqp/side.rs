@@ -219,7 +219,7 @@ impl Side {
             Action::Authenticate(asked) => return self.authenticate(now, asked),
             Action::SaslResponse(response) => return self.respond(now, &response),
             Action::StartTls => return Err(Over(Departure::ProtocolViolation)),
-            Action::Declare { link, delivery } => self.declare(now, link, delivery),
+            Action::Declare { link, delivery, is_global } => self.declare(now, link, delivery, is_global),
             Action::Discharge { link, delivery, txn, fail } => self.discharge(now, link, delivery, &txn, fail),
             Action::Closed { .. } => return Err(Over(Departure::Clean)),
         }

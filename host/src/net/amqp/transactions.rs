@@ -84,7 +84,8 @@ struct Posted {
     name: Box<str>,
     guarantee: Guarantee,
     retain: bool,
-    expiry_milliseconds: Option<u64>,
+    /// Its time runs from when it came (3.2.1).
+    expires: Option<Time>,
     bare: Bare,
     encoded: Box<[u8]>,
     /// Under which it is known until its sender settles it, as that settles second.
@@ -104,7 +105,11 @@ struct Retiral {
 }
 
 impl Side {
-    pub(super) fn declare(&mut self, now: Time, link: LinkId, delivery: DeliveryId) {
+    pub(super) fn declare(&mut self, now: Time, link: LinkId, delivery: DeliveryId, is_global: bool) {
+        if is_global {
+            let why = error(AmqpError::NotImplemented, "global transactions are not offered");
+            return self.refuse(now, link, delivery, why);
+        }
         let transactions = &mut self.transactions;
         if transactions.open.len() >= self.context.amqp.transactions_max {
             let why = error(AmqpError::ResourceLimitExceeded, "too many transactions are open");
@@ -179,7 +184,8 @@ impl Side {
         if let Some((link, tag)) = tag.clone() {
             transactions.posted.entry(link).or_default().insert(tag, (txn.clone(), transaction.posted.len()));
         }
-        let posted = Posted { name, guarantee, retain, expiry_milliseconds, bare, encoded, tag, _weight };
+        let expires = expiry_milliseconds.map(|left| now.plus_milliseconds(left));
+        let posted = Posted { name, guarantee, retain, expires, bare, encoded, tag, _weight };
         transaction.posted.push(posted);
         Ok(())
     }
@@ -287,7 +293,7 @@ impl Side {
                 name: &posted.name,
                 guarantee: posted.guarantee,
                 retain: posted.retain,
-                expiry_milliseconds: posted.expiry_milliseconds,
+                expiry_milliseconds: posted.expires.map(|at| at.since(now)),
                 bare: posted.bare,
                 origin,
                 encoded: &posted.encoded,
