@@ -47,10 +47,13 @@ impl Live {
         if used.is_some() {
             return Err(Trouble::session(SessionError::HandleInUse, "another link is attached under this handle"));
         }
-        if self.links.len() - self.lingering as usize >= self.limits.links_max as usize {
+        let (there, most) = (self.links.len() - self.lingering as usize, self.limits.links_max as usize);
+        let is_too_many = there >= most;
+        // What was refused is there until its client has detached it, too.
+        if there >= most + (most / 4).max(1) {
             return Err(Trouble::session(AmqpError::ResourceLimitExceeded, "too many links"));
         }
-        let stolen = self.steal(&frame.name, direction, out);
+        let stolen = if is_too_many { None } else { self.steal(&frame.name, direction, out) };
         let Some(session) = self.sessions.at(at) else { return Ok(None) };
         let Some(handle_out) = session.take_handle() else {
             return Err(Trouble::session(AmqpError::ResourceLimitExceeded, "no handle is left below your handle-max"));
@@ -71,7 +74,12 @@ impl Live {
         if let Some(session) = self.sessions.at(at) {
             session.set_link(handle, id.index);
         }
-        if let Err(error) = unknown.map_or_else(|| self.check_attach(&frame, direction), |why| Err(*why)) {
+        let checked = match unknown {
+            _ if is_too_many => Err(error(AmqpError::ResourceLimitExceeded, "too many links")),
+            Some(why) => Err(*why),
+            None => self.check_attach(&frame, direction),
+        };
+        if let Err(error) = checked {
             self.refuse(id, error, out);
             // However long it is.
             if let Some(link) = self.links.get(id) {

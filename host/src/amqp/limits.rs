@@ -15,7 +15,7 @@ pub struct Limits {
     pub channel_max: u16,
     /// Highest link handle of a session (handle-max): one less than its links in one direction. Default 1,023.
     pub handle_max: u32,
-    /// Links of a connection, over all its sessions. Default 1,024.
+    /// Links of a connection, over all its sessions. More are refused, and a quarter as many may wait for their detach. Default 1,024.
     pub links_max: u32,
     /// Milliseconds of silence after which a client is given up (twice what it is told as idle-time-out, 2.4.5); 0: never.
     /// Default 120,000.

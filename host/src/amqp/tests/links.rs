@@ -505,6 +505,27 @@ fn a_refused_link_comes_up_empty_and_goes() {
     assert!(rig.feed(&detach(0, true)).unwrap().is_empty());
 }
 
+/// 2.6.3: one link too many costs nobody else anything, but for a client that never detaches what was refused.
+#[test]
+fn a_link_too_many_is_refused_and_the_others_stay() {
+    let mut rig = Rig::begun_with(Limits { links_max: 4, ..Limits::default() });
+    let links: Vec<_> = (0..4).map(|at| rig.attached(&attach_sender(&format!("s{at}"), at, (0, 0)), Some(1))).collect();
+    rig.said();
+    for _ in 0..3 {
+        assert!(rig.feed(&attach_receiver("one more", 9, (0, 0))).unwrap().is_empty(), "the hall hears nothing of it");
+        assert_eq!(rig.condition(), "amqp:resource-limit-exceeded");
+        assert!(rig.feed(&detach(9, true)).unwrap().is_empty());
+    }
+    // A name that is taken is not taken away by what is refused.
+    assert!(rig.feed(&attach_sender("s0", 9, (0, 0))).unwrap().is_empty());
+    let said = rig.performatives();
+    assert!(matches!(&said[..], [Performative::Attach(_), Performative::Detach(_)]), "{said:?}");
+    let Action::Transfer(came) = rig.one(&transfer(0, Some(0), Some(b"t"), true, false, b"m")) else { panic!() };
+    assert_eq!(came.link, links[0]);
+    assert!(matches!(rig.one(&attach_receiver("another", 10, (0, 0))), Action::Ended { .. }));
+    assert_eq!(rig.condition(), "amqp:resource-limit-exceeded");
+}
+
 /// 2.6.3, 3.5: termini and states are open to what others add; who uses it is refused the link, and nothing but it.
 #[test]
 fn a_terminus_that_is_not_known_is_refused_and_harms_nothing_else() {
