@@ -128,6 +128,26 @@ fn a_flow_says_how_many_messages_wait() {
     assert_eq!(available(&mut peer), 0, "a drain that finds the end");
 }
 
+/// 2.6.7: the answer to a drain needs no window.
+#[test]
+fn a_drain_that_finds_the_end_of_queue_and_window_together_is_answered() {
+    let Some(address) = address() else { return };
+    for count in 1..=2 {
+        let node = format!("/queues/{}", unique("window"));
+        let mut peer = Peer::begun(address);
+        peer.sender("out", 0, &Terms { node: Some(raw::target(&node)), ..Terms::default() });
+        for id in 0..count {
+            peer.send(&raw::transfer(0, Some(id), Some(&[id as u8]), false, false, &raw::message(b"m")));
+            peer.find(0x15);
+        }
+        peer.link("in", 1, true, &Terms { node: Some(raw::source(&node)), ..Terms::default() });
+        peer.send(&raw::flow(0, 2, Some((1, 0, 5, true, false))));
+        (0..count).for_each(|_| drop(peer.delivery()));
+        let told = Value::read(&peer.find(0x13)).0;
+        assert_eq!((told.field(5).number(), told.field(6).number(), told.field(7).number()), (5, 0, 0), "{count}");
+    }
+}
+
 /// 2.6.12: of deliveries that are not settled no two have one tag. What is given back is settled before it comes again.
 #[test]
 fn what_is_given_back_is_settled_before_it_comes_again() {

@@ -157,12 +157,8 @@ impl Wire {
         let mut room = machine.room(door.link);
         let drains = machine.drains(door.link);
         if room == 0 {
-            // A flow needs no window (2.6.7).
             if drains {
-                let waiting = sender.attachment.waiting();
-                if waiting == 0 || machine.waits_for_outcomes(door.link) {
-                    machine.drained(door.link, waiting, out);
-                }
+                drained_without_room(machine, sender, out);
             }
             return true;
         }
@@ -185,10 +181,19 @@ impl Wire {
         });
         if drains && done && room > 0 {
             machine.drained(door.link, 0, out);
-        } else if drains && machine.waits_for_outcomes(door.link) {
-            machine.drained(door.link, sender.attachment.waiting(), out);
+        } else if drains && room == 0 {
+            drained_without_room(machine, sender, out);
         }
         !(full && room > 0)
+    }
+}
+
+/// Nothing more can be sent now, and whoever drains is told so if it finds the end, or has to settle something first: a flow
+/// needs no window (2.6.7).
+fn drained_without_room(machine: &mut amqp::Connection, sender: &Sender, out: &mut Vec<u8>) {
+    let (link, waiting) = (sender.door.link, sender.attachment.waiting());
+    if waiting == 0 || machine.waits_for_outcomes(link) {
+        machine.drained(link, waiting, out);
     }
 }
 
