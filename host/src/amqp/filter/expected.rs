@@ -1,5 +1,6 @@
 //! Property filters of "AMQP Filter Expressions": fields and the values that they must have. A string may ask for a
-//! beginning (`&p:`) or an end (`&s:`); `&&` at its start is one `&`.
+//! beginning (`&p:`) or an end (`&s:`); `&&` at its start is one `&`. Null asks for any value: of the application's properties the
+//! field has to be there.
 
 use super::subject::{Known, Subject};
 use crate::amqp::sections::RawReader;
@@ -16,7 +17,9 @@ pub struct Expected {
 
 #[derive(Debug)]
 enum Wanted {
-    /// This value, encoded; null: none.
+    /// Whatever is there.
+    Any,
+    /// This value, encoded.
     Value(Box<[u8]>),
     Text(Box<str>),
     Beginning(Box<str>),
@@ -63,16 +66,12 @@ impl Expected {
         let mut found = 0;
         for (key, value) in subject.sections.application_properties() {
             let Some(wanted) = key.as_str().and_then(|key| self.fields.get(key)) else { continue };
-            let value = Known::of(&value);
-            if value != Known::Absent {
-                if !wanted.fits(value) {
-                    return false;
-                }
-                found += 1;
+            if !wanted.fits(Known::of(&value)) {
+                return false;
             }
+            found += 1;
         }
-        let absent = self.fields.values().filter(|wanted| wanted.fits(Known::Absent)).count();
-        found + absent == self.fields.len()
+        found == self.fields.len()
     }
 }
 
@@ -99,6 +98,9 @@ fn standard<'m>(subject: &Subject<'m>, name: &str) -> Known<'m> {
 
 impl Wanted {
     fn new(value: &Value) -> Result<Self, &'static str> {
+        if *value == Value::Null {
+            return Ok(Self::Any);
+        }
         if let Some(text) = super::text(value) {
             let Some(rest) = text.strip_prefix('&') else { return Ok(Self::Text(text.into())) };
             return match (rest.strip_prefix("p:"), rest.strip_prefix("s:")) {
@@ -114,15 +116,13 @@ impl Wanted {
 
     fn fits(&self, found: Known<'_>) -> bool {
         match (self, found) {
+            (Self::Any, _) => true,
             (Self::Text(text), Known::Text(found)) => **text == *found,
             (Self::Beginning(text), Known::Text(found)) => found.starts_with(&**text),
             (Self::End(text), Known::Text(found)) => found.ends_with(&**text),
             (Self::Value(encoded), found) => {
                 let wanted = RawReader::new(encoded).next().map_or(Known::Other, |value| Known::of(&value));
-                match (wanted, found) {
-                    (Known::Absent, found) => found == Known::Absent,
-                    (wanted, found) => wanted.equals(&found) == Some(true),
-                }
+                wanted.equals(&found) == Some(true)
             }
             _ => false,
         }

@@ -268,6 +268,7 @@ fn topic_bindings_take_words() {
     assert!(filters("apache.org:legacy-amqp-topic-binding:string", Value::String(many)).is_err());
 }
 
+/// AMQP Filter Expressions, WD09, 4.1: null matches whatever is there; a property of the application's has to be there.
 #[test]
 fn property_filters_want_values() {
     let wants = |kind: &str, pairs: &[(&str, Value)]| {
@@ -283,12 +284,13 @@ fn property_filters_want_values() {
     assert_eq!(wants(standard, &[("subject", text("&p:a.")), ("to", Value::Null)]), Ok(true));
     assert_eq!(wants(standard, &[("subject", text("&s:.c"))]), Ok(true));
     assert_eq!(wants(standard, &[("subject", text("&&p:a."))]), Ok(false));
-    assert_eq!(wants(standard, &[("subject", Value::Null)]), Ok(false));
+    assert_eq!(wants(standard, &[("subject", Value::Null)]), Ok(true));
     assert!(wants(standard, &[("colour", text("red"))]).is_err());
     assert!(wants(standard, &[("subject", text("&x:"))]).is_err());
     assert_eq!(wants(application, &[("colour", text("red")), ("size", Value::Ubyte(7))]), Ok(true));
     assert_eq!(wants(application, &[("colour", text("red")), ("missing", text("x"))]), Ok(false));
-    assert_eq!(wants(application, &[("missing", Value::Null), ("nothing", Value::Null)]), Ok(true));
+    assert_eq!(wants(application, &[("colour", Value::Null), ("nothing", Value::Null)]), Ok(true));
+    assert_eq!(wants(application, &[("missing", Value::Null)]), Ok(false));
     assert_eq!(wants(application, &[("fragile", Value::Bool(false))]), Ok(false));
 }
 
