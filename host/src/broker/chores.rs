@@ -4,7 +4,7 @@
 use super::Broker;
 use super::worker::Worker;
 use crate::message::Time;
-use crate::wasm::{EventKinds, Happening, Pulses, Wish, stand_back};
+use crate::wasm::{Back, EventKinds, Happening, Pulses, Wish, stand_back};
 use parking_lot::Mutex;
 use std::collections::VecDeque;
 use std::sync::OnceLock;
@@ -32,14 +32,14 @@ pub struct Chores {
 impl Chores {
     /// For the thread that makes it, and no other: threads that serve clients come before it from now on.
     pub fn new(broker: &Broker) -> Self {
-        stand_back();
+        stand_back(Back::Far);
         Self { worker: broker.worker(), pulses: Pulses::default() }
     }
 
     /// The same for a thread that does nothing but call timers of modules that may speak to servers outside, and may wait for
     /// them.
     pub fn patient(broker: &Broker) -> Self {
-        stand_back();
+        stand_back(Back::Far);
         Self { worker: broker.patient_worker(), pulses: Pulses::default() }
     }
 }

@@ -9,7 +9,7 @@ use super::worker::Worker;
 use super::{Answer, Broker, Outlet};
 use crate::client::Client;
 use crate::message::{Guarantee, Message, Refusal, RefusalKind, Time};
-use crate::wasm::{Chain, stand_back};
+use crate::wasm::{Back, Chain, stand_back};
 use parking_lot::Mutex;
 use std::sync::{Arc, OnceLock};
 
@@ -62,7 +62,7 @@ pub(super) struct Awaited {
 
 /// For a thread that asks modules which take long: threads that serve clients come before it.
 pub fn detour_worker(broker: &Broker) -> Worker {
-    stand_back();
+    stand_back(Back::ALittle);
     broker.worker()
 }
 

@@ -37,7 +37,7 @@ const LOOK_EVERY: Duration = Duration::from_millis(5);
 /// # Errors
 /// Why the component cannot be deployed.
 pub fn try_to_compile(limits: &Limits, keep: Option<MachineCode>, bytes: &[u8]) -> Result<(), DeployError> {
-    priority::stand_back();
+    priority::stand_back(priority::Back::ALittle);
     let engine = Engine::for_compiling(limits, keep).map_err(|error| DeployError::Invalid(format!("{error:#}")))?;
     component::compile(&engine, limits, bytes).map(drop)
 }

@@ -88,7 +88,7 @@ pub use modules::{Modules, NAME_RULE, is_name};
 pub use open::{Binding, Kept};
 pub use outside::{Errand, Failure as ErrandFailure, Fields, HostGrant, Messenger, Reply};
 pub use pool::{Decision, Guests, Spent};
-pub use priority::stand_back;
+pub use priority::{Back, stand_back};
 pub use report::{CanaryInfo, Deployed, ModuleInfo, ModuleState, VersionInfo};
 pub use services::{Clock, RetainedLookup};
 pub use signature::{Signers, key_pair, sign};

@@ -35,11 +35,19 @@ thread_local! {
     static STANDS_BACK: Cell<bool> = const { Cell::new(false) };
 }
 
-/// Of whoever compiles, and of threads that call modules for what nobody waits for: threads that serve clients come before them.
-/// On a busy machine they still get a part of a processor, so that what takes 8 s of one is done in time.
-pub fn stand_back() {
+/// How far a thread stands back behind those that serve clients.
+#[derive(Debug, Clone, Copy)]
+pub enum Back {
+    /// Somebody waits for it, or it has to be done in bounded time: beside others it gets a quarter of a processor. Nice 5.
+    ALittle,
+    /// Nobody waits for it: beside others it gets a tenth of a processor. Nice 10.
+    Far,
+}
+
+/// Of whoever compiles, and of threads that call modules beside those that serve clients: the latter come before them.
+pub fn stand_back(how: Back) {
     STANDS_BACK.set(true);
-    lower();
+    lower(how);
 }
 
 /// A guest runs on here and is seen at a tick. The system lets a thread that it has chosen run for longer than a tick whoever
@@ -51,9 +59,13 @@ pub(super) fn offer() {
 }
 
 #[cfg(target_os = "linux")]
-fn lower() {
-    // Of 0 to 99: nice 5.
-    let priority = ThreadPriorityValue::try_from(35).map(ThreadPriority::Crossplatform);
+fn lower(how: Back) {
+    // Of 0 to 99, where 99 is nice -20.
+    let value: u8 = match how {
+        Back::ALittle => 35,
+        Back::Far => 22,
+    };
+    let priority = ThreadPriorityValue::try_from(value).map(ThreadPriority::Crossplatform);
     if let Ok(priority) = priority {
         // Otherwise it is like the others, as said.
         let _ = set(thread_native_id(), priority, NORMAL);
@@ -67,4 +79,4 @@ pub(super) fn come_first() -> bool {
 
 /// Nothing can be asked for here.
 #[cfg(not(target_os = "linux"))]
-fn lower() {}
+fn lower(_: Back) {}
