@@ -155,3 +155,22 @@ fn what_ends_a_canary_says_so() {
     let other = rig.deploy("other", "echoes-version", 1, Refuse, r#"{"version": "all"}"#);
     assert_eq!((other.canary_ended, rig.modules.confirm("m").unwrap().version), (None, Some(2)));
 }
+
+/// As another upload would be: with a salt of its own, and the active version's configuration.
+#[test]
+fn a_canary_that_is_widened_keeps_its_version_and_its_clients() {
+    let mut rig = rig(20);
+    let followers = |rig: &mut Rig| -> Vec<String> {
+        (0..300).map(|n| format!("client-{n}")).filter(|id| version(rig, id) == "new").collect()
+    };
+    let few = followers(&mut rig);
+    let wide = rig.modules.widen("m", 60).unwrap();
+    assert_eq!((wide.version, wide.canary, wide.canary_ended), (Some(1), Some(2), None));
+    let many = followers(&mut rig);
+    assert!(many.len() > few.len() && few.iter().all(|id| many.contains(id)));
+    rig.modules.widen("m", 20).unwrap();
+    assert_eq!(followers(&mut rig), few);
+    assert_eq!(rig.modules.widen("m", 0), Err(DeployError::CanaryPercent(0)));
+    rig.modules.confirm("m").unwrap();
+    assert_eq!(rig.modules.widen("m", 20), Err(DeployError::NoCanary("m".into())));
+}

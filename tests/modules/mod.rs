@@ -7,6 +7,7 @@ mod canary;
 mod components;
 mod examples;
 mod failures;
+mod going_back;
 mod hooks;
 mod hostile;
 mod imports;

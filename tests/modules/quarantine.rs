@@ -164,7 +164,7 @@ fn a_version_that_decides_over_access_is_replaced_by_hand_only() {
     let mut rig = Rig::new();
     rig.deploy("m", "echoes-version", 1, Refuse, r#"{"version": "one"}"#);
     rig.deploy("m", "guards", 1, Bypass, "{}");
-    rig.deploy("m", "guards", 1, Bypass, "{}");
+    rig.deploy("m", "guards", 2, Bypass, "{}");
     let may = |rig: &mut Rig, topic| {
         rig.chain().authorize(&mut rig.guests, &super::rig::client(), host::wasm::Action::Publish, topic)
     };

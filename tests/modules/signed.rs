@@ -48,7 +48,7 @@ fn a_version_that_is_not_signed_is_not_put_to_work_where_signatures_are_required
     deploy(&rig, "router", true);
     assert!(rig.modules.closed_by().is_none());
     assert_eq!(refused(rig.modules.rollback("m", None)), DeployError::Unsigned);
-    rig.modules.configure("m", "{}").unwrap();
+    rig.modules.configure("m", "{ }").unwrap();
     rig.modules.rollback("m", None).unwrap();
     rig.modules.set_enabled("m", false).unwrap();
     drop((rig, store));
@@ -75,5 +75,5 @@ fn where_signatures_are_not_required_and_of_bundled_modules_none_is_asked_for() 
     drop((rig, store));
     let (rig, _store) = start_with(directory.path(), Vec::new(), required).unwrap();
     assert_eq!(rig.modules.show("renames").unwrap().state, ModuleState::Active);
-    rig.modules.rollback("renames", None).unwrap();
+    rig.modules.rollback("renames", Some(0)).unwrap();
 }

@@ -227,6 +227,7 @@ impl<'t> Batch<'t> {
             config: &version.config,
             installed: version.installed,
             signature: version.signature.as_deref(),
+            standing: version.standing.as_ref().map(|(order, on_failure)| (*order, &**on_failure)),
         };
         self.put(Table::Versions, key.name(&version.name).then_number(version.version), &row)?;
         // An earlier version may have brought the same bytes: then a long row need not be written again.

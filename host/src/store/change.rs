@@ -158,6 +158,8 @@ pub struct ModuleVersion {
     pub installed: Time,
     /// What came with the component to show who stands for it, in base64.
     pub signature: Option<Box<str>>,
+    /// Its order and its policy, as in [`ModuleRecord`]. Rows of older brokers do not tell.
+    pub standing: Option<(i32, Box<str>)>,
 }
 
 /// How a module is bound.
@@ -175,6 +177,10 @@ pub struct ModuleRecord {
     pub on_failure: Box<str>,
     /// Told when this was recorded: what the configuration says later is new only where it differs.
     pub configured: Configured,
+    /// What was active before, the last one last. Records of older brokers do not tell.
+    pub former: Option<Vec<u64>>,
+    /// The version on trial, and for how many of a hundred clients.
+    pub canary: Option<(u64, u8)>,
 }
 
 /// Whether the configuration switches a module on.

@@ -540,6 +540,7 @@ impl Loader {
                 config: row.config.into(),
                 installed: row.installed,
                 signature: row.signature.map(Into::into),
+                standing: row.standing.map(|(order, on_failure)| (order, on_failure.into())),
             })
         };
         self.each(Table::Versions, version, |this, _, mut version: ModuleVersion| {

@@ -393,7 +393,7 @@ impl Row<'_> for WillRecord {
 }
 
 /// A version of a module without its component, which stands in a row of its own.
-#[derive(Debug)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct VersionRow<'a> {
     pub name: &'a str,
     pub version: u64,
@@ -401,6 +401,7 @@ pub(super) struct VersionRow<'a> {
     pub config: &'a str,
     pub installed: Time,
     pub signature: Option<&'a str>,
+    pub standing: Option<(i32, &'a str)>,
 }
 
 impl<'a> Row<'a> for VersionRow<'a> {
@@ -410,8 +411,12 @@ impl<'a> Row<'a> for VersionRow<'a> {
         text(out, self.digest);
         text(out, self.config);
         time(out, self.installed);
-        if let Some(signature) = self.signature {
-            text(out, signature);
+        if self.signature.is_some() || self.standing.is_some() {
+            text(out, self.signature.unwrap_or_default());
+        }
+        if let Some((order, on_failure)) = self.standing {
+            out.extend_from_slice(&order.to_le_bytes());
+            text(out, on_failure);
         }
     }
     fn decode(from: &mut Decoder<'a>) -> Result<Self, Damage> {
@@ -421,7 +426,9 @@ impl<'a> Row<'a> for VersionRow<'a> {
             digest: from.text()?,
             config: from.text()?,
             installed: read_time(from)?,
-            signature: if from.is_empty() { None } else { Some(from.text()?) },
+            // Rows of older brokers end here, or behind the signature.
+            signature: if from.is_empty() { None } else { Some(from.text()?).filter(|text| !text.is_empty()) },
+            standing: if from.is_empty() { None } else { Some((read_order(from)?, from.text()?)) },
         })
     }
 }
@@ -436,16 +443,26 @@ impl Row<'_> for ModuleRecord {
         text(out, &self.on_failure);
         option(out, self.resting, number);
         choice(out, &CONFIGURED, self.configured);
+        if let Some(former) = &self.former {
+            number(out, former.len() as u64);
+            former.iter().for_each(|version| number(out, *version));
+            option(out, self.canary, |out, (version, percent)| {
+                number(out, version);
+                out.push(percent);
+            });
+        }
     }
     fn decode(from: &mut Decoder<'_>) -> Result<Self, Damage> {
         Ok(Self {
             name: from.text()?.into(),
             active: from.option(Decoder::number)?,
-            order: from.take(4)?.first_chunk().map(|bytes| i32::from_le_bytes(*bytes)).ok_or(Damage("no order"))?,
+            order: read_order(from)?,
             on_failure: from.text()?.into(),
-            // Rows of older brokers end here, or behind the next one.
+            // Rows of older brokers end here, or behind the next ones.
             resting: if from.is_empty() { None } else { from.option(Decoder::number)? },
             configured: if from.is_empty() { Configured::Unknown } else { read_choice(from, &CONFIGURED)? },
+            former: if from.is_empty() { None } else { Some(from.list(Decoder::number)?) },
+            canary: if from.is_empty() { None } else { from.option(|from| Ok((from.number()?, from.byte()?)))? },
         })
     }
 }
@@ -469,6 +486,10 @@ impl<'a> Row<'a> for StateRow<'a> {
     fn decode(from: &mut Decoder<'a>) -> Result<Self, Damage> {
         Ok(Self { module: from.text()?, key: from.text()?, value: from.bytes()?, expires: from.option(read_time)? })
     }
+}
+
+fn read_order(from: &mut Decoder<'_>) -> Result<i32, Damage> {
+    from.take(4)?.first_chunk().map(|bytes| i32::from_le_bytes(*bytes)).ok_or(Damage("no order"))
 }
 
 fn time(out: &mut Vec<u8>, value: Time) {

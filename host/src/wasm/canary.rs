@@ -2,6 +2,9 @@
 //! order of one client's messages holds.
 
 use super::chain::Chain;
+use super::error::DeployError;
+use super::modules::Modules;
+use super::report::Deployed;
 use std::sync::Arc;
 
 /// The other side of a plan while a canary runs.
@@ -17,6 +20,33 @@ pub(super) struct Side {
 impl Side {
     fn takes(&self, client: &str) -> bool {
         xxhash_rust::xxh3::xxh3_64_with_seed(client.as_bytes(), self.salt) % 100 < u64::from(self.percent)
+    }
+}
+
+impl Modules {
+    /// Ends a canary: every client follows it from now on.
+    pub fn confirm(&self, name: &str) -> Result<Deployed, DeployError> {
+        let inner = self.inner();
+        let _changing = inner.changing();
+        let mut entry = inner.registry().lock().entry(name)?.clone();
+        self.check(name, Some(&entry))?;
+        let canary = entry.canary.take().ok_or_else(|| DeployError::NoCanary(name.to_owned()))?;
+        entry.choose(Some(canary.version));
+        inner.commit(entry, Vec::new())
+    }
+
+    /// Has more or fewer clients follow a canary. Of those who do, none leaves it where they become more, nor does anybody come to it
+    /// where they become fewer.
+    pub fn widen(&self, name: &str, percent: u8) -> Result<Deployed, DeployError> {
+        let inner = self.inner();
+        let _changing = inner.changing();
+        let mut entry = inner.registry().lock().entry(name)?.clone();
+        self.check(name, Some(&entry))?;
+        if !(1..=100).contains(&percent) {
+            return Err(DeployError::CanaryPercent(percent));
+        }
+        entry.canary.as_mut().ok_or_else(|| DeployError::NoCanary(name.to_owned()))?.percent = percent;
+        inner.commit(entry, Vec::new())
     }
 }
 

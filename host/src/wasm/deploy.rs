@@ -7,7 +7,7 @@ use super::component::{self, Compiled};
 use super::error::DeployError;
 use super::modules::{Inner, Modules, check_name};
 use super::registry::{Canary, Entry, Standing, Stored};
-use super::report::Deployed;
+use super::report::{Deployed, ModuleInfo};
 use super::version::Version;
 use crate::store::Change;
 use std::sync::Arc;
@@ -74,9 +74,13 @@ impl Modules {
             return Err(DeployError::Digest { expected: expected.to_owned(), actual: (*digest).into() });
         }
         inner.signers.check(bytes, options.signature.as_deref())?;
-        inner.check_space()?;
         let _deploying = inner.deploying();
         let begun = inner.begin(name)?;
+        self.check(name, begun.known())?;
+        if let Some(unchanged) = inner.is_so_already(&begun.entry, &digest, &options) {
+            return Ok(unchanged);
+        }
+        inner.check_space()?;
         if let Some(percent) = options.canary {
             inner.check_canary(&begun.entry, percent)?;
         }
@@ -85,7 +89,8 @@ impl Modules {
         let (mut made, mut tries): (Option<Arc<Version>>, _) = (None, Tries::new());
         loop {
             let changing = inner.changing();
-            let mut entry = inner.as_it_is_now(&begun)?;
+            let entry = inner.as_it_is_now(&begun)?;
+            self.check(name, Some(&entry).filter(|_| !begun.is_new))?;
             let number = entry.next_number();
             let config = options.config.as_deref().map(Arc::from).unwrap_or_else(|| entry.info().config);
             let config: Arc<str> = if config.is_empty() { "{}".into() } else { config };
@@ -94,16 +99,10 @@ impl Modules {
                 if let Some(percent) = options.canary {
                     inner.check_canary(&entry, percent)?;
                 }
-                let standing = Standing {
-                    order: options.order.unwrap_or(entry.standing.order),
-                    on_failure: options.on_failure.unwrap_or(entry.standing.on_failure),
-                };
+                let standing = options.standing(&entry);
                 let canary = options.canary.map(|percent| Canary { version: version.clone(), percent, standing });
-                if canary.is_none() {
-                    entry.standing = standing;
-                }
                 let signature = options.signature.as_deref().map(|signature| signature.trim().into());
-                return inner.add_version(entry, version, Some((bytes.into(), signature)), canary);
+                return inner.add_version(entry, (version, standing), Some((bytes.into(), signature)), canary);
             }
             drop(changing);
             tries.begin(name)?;
@@ -120,19 +119,24 @@ impl Modules {
     /// is asked, or that was asked last. One that was off is on then.
     pub fn configure(&self, name: &str, config: &str) -> Result<Deployed, DeployError> {
         let inner = self.inner();
-        inner.check_space()?;
         let (mut made, mut tries) = (None, Tries::new());
         loop {
             let changing = inner.changing();
             let entry = inner.registry().lock().entry(name)?.clone();
+            self.check(name, Some(&entry))?;
             let from = entry.at_work().unwrap_or(0);
             let missing = || DeployError::NoVersion { name: name.to_owned(), version: from };
             let material = entry.material(from).ok_or_else(missing)?;
+            if entry.is_sound() && *material.config == *config {
+                return Ok(inner.unchanged(&entry));
+            }
+            inner.check_space()?;
             let number = entry.next_number();
             let fits = |(version, _): &(Arc<Version>, _)| entry.rehearsed(version, number, &material.digest);
             if let Some((version, bytes)) = made.take().filter(fits) {
                 let kept = if material.component.is_some() { None } else { Some((bytes, material.signature)) };
-                return inner.add_version(entry, version, kept, None);
+                let standing = entry.standing_of(from);
+                return inner.add_version(entry, (version, standing), kept, None);
             }
             drop(changing);
             tries.begin(name)?;
@@ -143,7 +147,49 @@ impl Modules {
     }
 }
 
+impl DeployOptions {
+    /// What it says of order and policy; the rest is as it is.
+    fn standing(&self, entry: &Entry) -> Standing {
+        Standing {
+            order: self.order.unwrap_or(entry.standing.order),
+            on_failure: self.on_failure.unwrap_or(entry.standing.on_failure),
+        }
+    }
+}
+
+impl Begun {
+    fn known(&self) -> Option<&Entry> {
+        Some(&self.entry).filter(|_| !self.is_new)
+    }
+}
+
+impl Entry {
+    /// The version that is to be asked is, about everything.
+    fn is_sound(&self) -> bool {
+        self.running.as_ref().is_some_and(|running| Some(running.number) == self.chosen && !running.breaker.is_open())
+    }
+}
+
 impl Inner {
+    /// What comes of a deployment for everybody of what is active already, without compiling or storing anything; none: it is another.
+    fn is_so_already(&self, entry: &Entry, digest: &str, options: &DeployOptions) -> Option<Deployed> {
+        let active = entry.chosen.filter(|_| entry.is_sound() && options.canary.is_none())?;
+        let material = entry.material(active)?;
+        let is_same = *material.digest == *digest
+            && options.config.as_deref().is_none_or(|config| *config == *material.config)
+            && options.signature.as_deref().is_none_or(|given| material.signature.as_deref() == Some(given.trim()))
+            && options.standing(entry) == entry.standing;
+        is_same.then(|| self.unchanged(entry))
+    }
+
+    /// What came of a change that was none.
+    fn unchanged(&self, entry: &Entry) -> Deployed {
+        let ModuleInfo { name, digest, version, tag, canary, .. } = entry.info();
+        let canary = canary.map(|canary| canary.version);
+        let deployed = Deployed::new(name, version, digest, self.generation());
+        Deployed { unchanged: true, canary, tag: Some(tag), ..deployed }
+    }
+
     /// A version is kept; on a full disk it would take what is there for emptying queues.
     fn check_space(&self) -> Result<(), DeployError> {
         if self.store().is_out_of_space() { Err(DeployError::DiskFull) } else { Ok(()) }
@@ -194,7 +240,7 @@ impl Inner {
     fn add_version(
         &self,
         mut entry: Entry,
-        version: Arc<Version>,
+        (version, standing): (Arc<Version>, Standing),
         component: Option<Brought>,
         canary: Option<Canary>,
     ) -> Result<Deployed, DeployError> {
@@ -204,9 +250,9 @@ impl Inner {
         let digest = if of_base { component::digest(&component).into() } else { version.digest.clone() };
         let config = version.config.clone();
         let installed = (self.clock)();
-        entry.stored.insert(number, Arc::new(Stored { digest, of_base, config, installed, signature }));
+        entry.stored.insert(number, Arc::new(Stored { digest, of_base, config, installed, signature, standing }));
         match canary {
-            Some(canary) => entry.canary = Some(canary),
+            Some(canary) => (entry.canary, entry.canary_lost) = (Some(canary), None),
             None => entry.choose(Some(version)),
         }
         let changes: Vec<Change> = entry.version_change(number, component).into_iter().collect();

@@ -20,6 +20,44 @@ pub enum DeployError {
     /// Nothing older is kept.
     #[error("there is no older version of `{0}` to go back to")]
     NothingOlder(String),
+    /// What was active before is in quarantine.
+    #[error("of what `{name}` was before nothing is fit to go back to by itself ({versions}): say which with `to`")]
+    OlderUnfit {
+        /// Of the module.
+        name: String,
+        /// Those that are passed over.
+        versions: String,
+    },
+    /// Not without being asked for.
+    #[error(
+        "before this version `{name}` was what the broker's configuration says{says}: say `to=0` if that is meant",
+        says = if *off { ", and that is off" } else { "" }
+    )]
+    ToConfiguration {
+        /// The module.
+        name: String,
+        /// The configuration has it off.
+        off: bool,
+    },
+    /// Somebody else, or the same request before, has changed it.
+    #[error("`{name}` is not at the version to go back from: {}", at(*active))]
+    NotFrom {
+        /// The module.
+        name: String,
+        /// What is asked instead.
+        active: Option<u64>,
+    },
+    /// Whoever changes it has seen another one.
+    #[error("`{name}` is not as it was seen when this was asked for: {}; look at it anew", at(*active))]
+    Changed {
+        /// The module.
+        name: String,
+        /// What is asked.
+        active: Option<u64>,
+    },
+    /// Whoever changes it has seen one.
+    #[error("there is no module `{0}` any more")]
+    NotThere(String),
     /// There is none to confirm.
     #[error("no canary of `{0}` is on trial")]
     NoCanary(String),
@@ -167,7 +205,17 @@ pub enum DeployError {
     NotRead,
 }
 
+/// What is active, for a sentence.
+fn at(active: Option<u64>) -> String {
+    active.map_or_else(|| "it is switched off".to_owned(), |version| format!("version {version} is active"))
+}
+
 impl DeployError {
+    /// Whether the module is not what the caller took it to be.
+    pub fn is_unexpected(&self) -> bool {
+        matches!(self, Self::Changed { .. } | Self::NotThere(_))
+    }
+
     /// Whether what was asked about is not there, rather than wrong.
     pub fn is_not_found(&self) -> bool {
         matches!(self, Self::NoModule(_) | Self::NoVersion { .. })

@@ -4,7 +4,8 @@
 //! | File | Job |
 //! |---|---|
 //! | `limits` | every bound |
-//! | `modules`, `deploy`, `recall` | install, configure, go back, remove |
+//! | `modules`, `deploy`, `recall`, `rollback` | install, configure, go back, remove |
+//! | `expected` | what somebody takes a module to be who changes it |
 //! | `open`, `rebind` | what holds at start, and after a reload |
 //! | `registry` | name to versions; builds the next chain |
 //! | `chain`, `hooks/` | an immutable plan: which versions see which messages, in which order; what each is asked |
@@ -39,6 +40,7 @@ mod deploy;
 mod engine;
 mod error;
 mod examples;
+mod expected;
 mod fault;
 mod hooks;
 mod imports;
@@ -59,6 +61,7 @@ mod rebind;
 mod recall;
 mod registry;
 mod report;
+mod rollback;
 mod services;
 mod signature;
 mod tally;
@@ -75,6 +78,7 @@ pub use examples::{
     Example, ExampleAnswer, ExampleBody, ExampleClient, ExampleMessage, ExampleRun, ExampleSections, ExampleValue,
     Examples, attach as attach_examples, differences, find as find_examples,
 };
+pub use expected::{Expected, Tags};
 pub use hooks::{
     Action, Credentials, EventKinds, Happening, Leaves, Loss, Outcome, Pulses, Replay, RetainAsk, Retention, Unmet,
     Verdict, Wish,
@@ -90,5 +94,6 @@ pub use outside::{Errand, Failure as ErrandFailure, Fields, HostGrant, Messenger
 pub use pool::{Decision, Guests, Spent};
 pub use priority::{Back, stand_back};
 pub use report::{CanaryInfo, Deployed, ModuleInfo, ModuleState, VersionInfo};
+pub use rollback::Rollback;
 pub use services::{Clock, RetainedLookup};
 pub use signature::{Signers, key_pair, sign};

@@ -4,6 +4,7 @@ use super::chain::Chain;
 use super::component::{self, Compiled};
 use super::engine::Engine;
 use super::error::{DeployError, OpenError};
+use super::expected::Expected;
 use super::hooks::{EventKinds, UnmetWishes};
 use super::imports::log::{Log, LogLine};
 use super::imports::metrics::{Figure, Figures};
@@ -37,7 +38,11 @@ use std::time::Duration;
 /// chain is built and one pointer swapped. An error at any of these steps leaves everything as it was. One change comes after
 /// the other from the look at what there is, after compiling, to the swap.
 #[derive(Clone)]
-pub struct Modules(Arc<Inner>);
+pub struct Modules {
+    pub(super) inner: Arc<Inner>,
+    /// Of a module that is changed by way of this.
+    pub(super) expected: Option<Arc<Expected>>,
+}
 
 pub(super) struct Inner {
     pub(super) engine: Engine,
@@ -84,7 +89,7 @@ impl Modules {
         (machine_code, signers): (Option<MachineCode>, Signers),
     ) -> Result<Self, OpenError> {
         let engine = Engine::new(&limits, machine_code).map_err(|error| OpenError::Engine(format!("{error:#}")))?;
-        Ok(Self(Arc::new(Inner {
+        let inner = Inner {
             engine,
             limits,
             clock,
@@ -104,67 +109,68 @@ impl Modules {
             changing: Mutex::new(()),
             deploying: Mutex::new(()),
             recalling: Mutex::new(()),
-        })))
+        };
+        Ok(Self { inner: Arc::new(inner), expected: None })
     }
 
     pub(super) fn inner(&self) -> &Arc<Inner> {
-        &self.0
+        &self.inner
     }
 
     /// The plan that holds now.
     pub fn chain(&self) -> Arc<Chain> {
-        self.0.chain.load_full()
+        self.inner.chain.load_full()
     }
 
     /// The generation of that plan: one load, so that a worker sees whether the plan it holds is still the one.
     pub fn generation(&self) -> u64 {
-        self.0.generation.load(Ordering::Acquire)
+        self.inner.generation()
     }
 
     /// As [`Chain::delivery_generation`] of that plan.
     pub fn delivery_generation(&self) -> u64 {
-        self.0.delivery.load(Ordering::Acquire)
+        self.inner.delivery.load(Ordering::Acquire)
     }
 
     /// Whether any module wants to be told of such things.
     #[inline]
     pub fn wants_events(&self, kinds: EventKinds) -> bool {
-        EventKinds(self.0.events.load(Ordering::Relaxed)).has(kinds)
+        EventKinds(self.inner.events.load(Ordering::Relaxed)).has(kinds)
     }
 
     /// Every bound on modules.
     pub fn limits(&self) -> &Limits {
-        &self.0.limits
+        &self.inner.limits
     }
 
     /// What the clock shows that modules see.
     pub fn now(&self) -> Time {
-        (self.0.clock)()
+        (self.inner.clock)()
     }
 
     /// Tells where modules find retained messages. To be called once, when the hall exists; later calls do nothing.
     pub fn set_retained(&self, lookup: RetainedLookup) {
         // A second lookup is ignored, as said.
-        let _ = self.0.retained.set(lookup);
+        let _ = self.inner.retained.set(lookup);
     }
 
     /// Says who carries modules' requests to servers outside. To be called once; later calls do nothing.
     pub fn set_messenger(&self, messenger: Messenger) {
         // A second one is ignored, as said.
-        let _ = self.0.messenger.set(messenger);
+        let _ = self.inner.messenger.set(messenger);
     }
 
     /// Says anew which hosts outside modules may speak to, by the modules' names; who is not named may speak to none.
     pub fn set_grants(&self, grants: BTreeMap<String, Vec<HostGrant>>) {
-        let _changing = self.0.changing.lock();
-        let mut registry = self.0.registry.lock();
+        let _changing = self.inner.changing.lock();
+        let mut registry = self.inner.registry.lock();
         let mut changed = false;
         for (name, entry) in &registry.entries {
             changed |= entry.services.outside.grant(grants.get(&**name).cloned().unwrap_or_default());
         }
-        *self.0.grants.lock() = grants;
+        *self.inner.grants.lock() = grants;
         if changed {
-            self.0.swap(&mut registry);
+            self.inner.swap(&mut registry);
         }
     }
 
@@ -172,59 +178,24 @@ impl Modules {
     /// called once; later calls do nothing. Without it they are compiled without bounds on memory and time.
     pub fn set_compiler(&self, program: PathBuf) {
         // A second one is ignored, as said.
-        let _ = self.0.compiler.set(program);
-    }
-
-    /// Ends a canary: every client follows it from now on.
-    pub fn confirm(&self, name: &str) -> Result<Deployed, DeployError> {
-        let _changing = self.0.changing.lock();
-        let mut entry = self.0.registry.lock().entry(name)?.clone();
-        let canary = entry.canary.take().ok_or_else(|| DeployError::NoCanary(name.to_owned()))?;
-        entry.standing = canary.standing;
-        entry.choose(Some(canary.version));
-        self.0.commit(entry, Vec::new())
-    }
-
-    /// Goes back to a version that is kept, with its configuration: to this one, or to the newest older one. Without a
-    /// number, a canary is taken back and nothing else changes. Back to what the broker's configuration says is off, where that
-    /// says so: version 0 may have no rules, and with those nobody may do anything.
-    pub fn rollback(&self, name: &str, to: Option<u64>) -> Result<Deployed, DeployError> {
-        let target = |entry: &Entry| match to {
-            Some(number) => Ok(Some(number)),
-            None if entry.canary.is_some() => Ok(None),
-            None => entry.older().map(Some).ok_or_else(|| DeployError::NothingOlder(name.to_owned())),
-        };
-        let mut at_hand = self.0.at_hand(name, |entry| {
-            let version = target(entry)?;
-            Ok(version.filter(|number| *number != 0 || !entry.is_configured_off()))
-        })?;
-        let mut entry = at_hand.entry;
-        match at_hand.version.take() {
-            Some(version) => self.0.activate(entry, version),
-            None if target(&entry)?.is_some() => {
-                entry.follow_configuration();
-                let off = self.0.commit(entry, Vec::new())?;
-                Ok(Deployed { off_as_configured: true, ..off })
-            }
-            None => {
-                entry.canary = None;
-                self.0.commit(entry, Vec::new())
-            }
-        }
+        let _ = self.inner.compiler.set(program);
     }
 
     /// Switches a module off, or on again with the version that was asked before.
     pub fn set_enabled(&self, name: &str, enabled: bool) -> Result<Deployed, DeployError> {
-        let at_hand = self.0.at_hand(name, |entry| match enabled {
-            true => entry.at_work().map(Some).ok_or_else(|| DeployError::NoModule(name.to_owned())),
-            false => Ok(None),
+        let at_hand = self.inner.at_hand(name, |entry| {
+            self.check(name, Some(entry))?;
+            match enabled {
+                true => entry.at_work().map(Some).ok_or_else(|| DeployError::NoModule(name.to_owned())),
+                false => Ok(None),
+            }
         })?;
         match at_hand.version {
-            Some(version) => self.0.activate(at_hand.entry, version),
+            Some(version) => self.inner.activate(at_hand.entry, version),
             None => {
                 let mut entry = at_hand.entry;
                 entry.choose(None);
-                self.0.commit(entry, Vec::new())
+                self.inner.commit(entry, Vec::new())
             }
         }
     }
@@ -232,58 +203,59 @@ impl Modules {
     /// Takes a module out, with its versions and its state. One that came with the broker or its configuration is only
     /// switched off.
     pub fn remove(&self, name: &str) -> Result<Deployed, DeployError> {
-        let _changing = self.0.changing.lock();
-        let mut entry = self.0.registry.lock().entry(name)?.clone();
+        let _changing = self.inner.changing.lock();
+        let mut entry = self.inner.registry.lock().entry(name)?.clone();
+        self.check(name, Some(&entry))?;
         if entry.base.is_some() {
             entry.choose(None);
-            return self.0.commit(entry, Vec::new());
+            return self.inner.commit(entry, Vec::new());
         }
         let digest = entry.info().digest;
         let canary_ended = entry.canary.as_ref().map(|canary| canary.version.number);
-        let mut undo = self.0.whole(&entry)?;
+        let mut undo = self.inner.whole(&entry)?;
         // Calls under way go on to their end; what they write from here on would outlive the module.
         entry.services.state.close();
         undo.extend(entry.services.state.rows());
-        if let Err(error) = self.0.persist(vec![Change::ModuleGone(name.into())], || undo) {
+        if let Err(error) = self.inner.persist(vec![Change::ModuleGone(name.into())], || undo) {
             entry.services.state.reopen();
             return Err(error);
         }
         entry.services.state.clear();
         let module = entry.services.module.clone();
-        let mut registry = self.0.registry.lock();
+        let mut registry = self.inner.registry.lock();
         registry.entries.remove(name);
-        let generation = self.0.swap(&mut registry);
+        let generation = self.inner.swap(&mut registry);
         tracing::info!(module = name, generation, "module removed");
         Ok(Deployed { canary_ended, ..Deployed::new(module, None, digest, generation) })
     }
 
     /// All modules, by name.
     pub fn list(&self) -> Vec<ModuleInfo> {
-        let entries: Vec<Entry> = self.0.looked_at().entries.values().cloned().collect();
+        let entries: Vec<Entry> = self.inner.looked_at().entries.values().cloned().collect();
         entries.iter().map(Entry::info).collect()
     }
 
     /// One module.
     pub fn show(&self, name: &str) -> Result<ModuleInfo, DeployError> {
-        let entry = self.0.looked_at().entry(name)?.clone();
+        let entry = self.inner.looked_at().entry(name)?.clone();
         Ok(entry.info())
     }
 
     /// The version that is asked, or that would be if the module were switched on; none: it has none.
     pub fn at_work(&self, name: &str) -> Result<Option<u64>, DeployError> {
-        Ok(self.0.registry.lock().entry(name)?.at_work())
+        Ok(self.inner.registry.lock().entry(name)?.at_work())
     }
 
     /// The first module that is to be asked, does not run, and without which something is refused to everybody (`on_failure` is
     /// `refuse`, or it decides over access); and the hooks that are closed.
     pub fn closed_by(&self) -> Option<(Arc<str>, String)> {
-        let found = self.0.registry.lock().closed_by();
+        let found = self.inner.registry.lock().closed_by();
         found.map(|(module, closes)| (module, closes.to_string()))
     }
 
     /// What the versions of all modules have been asked that are kept: module, version, figures.
     pub fn version_figures(&self) -> Vec<(Arc<str>, u64, Vec<HookFigures>)> {
-        let entries: Vec<Entry> = self.0.registry.lock().entries.values().cloned().collect();
+        let entries: Vec<Entry> = self.inner.registry.lock().entries.values().cloned().collect();
         let of_one = |entry: &Entry| {
             let module = entry.services.module.clone();
             entry.versions().into_iter().map(move |it| (module.clone(), it.version, it.figures))
@@ -293,18 +265,18 @@ impl Modules {
 
     /// The versions that are kept, oldest first.
     pub fn versions(&self, name: &str) -> Result<Vec<VersionInfo>, DeployError> {
-        Ok(self.0.looked_at().entry(name)?.versions())
+        Ok(self.inner.looked_at().entry(name)?.versions())
     }
 
     /// Recent log lines of a module, oldest first.
     pub fn logs(&self, name: &str) -> Result<Vec<LogLine>, DeployError> {
-        let services = self.0.registry.lock().entry(name)?.services.clone();
+        let services = self.inner.registry.lock().entry(name)?.services.clone();
         Ok(services.log.list())
     }
 
     /// How often services gave modules less than they wanted, for all modules: module, service, how often.
     pub fn refusals(&self) -> Vec<(Arc<str>, &'static str, u64)> {
-        let registry = self.0.registry.lock();
+        let registry = self.inner.registry.lock();
         let of_one = |services: &Arc<Services>| {
             let module = services.module.clone();
             services.refusals.list().map(move |(service, count)| (module.clone(), service, count))
@@ -314,7 +286,7 @@ impl Modules {
 
     /// How many wishes of modules came to nothing: module, reason, how many.
     pub fn unmet_wishes(&self) -> Vec<(Arc<str>, &'static str, u64)> {
-        let registry = self.0.registry.lock();
+        let registry = self.inner.registry.lock();
         let of_one = |services: &Arc<Services>| {
             let module = services.module.clone();
             services.unmet_wishes.list().map(move |(reason, count)| (module.clone(), reason, count))
@@ -325,7 +297,7 @@ impl Modules {
     /// The figures that modules export: module, name, value.
     pub fn figures(&self) -> Vec<(Arc<str>, Box<str>, Figure)> {
         let services: Vec<Arc<Services>> =
-            self.0.registry.lock().entries.values().map(|entry| entry.services.clone()).collect();
+            self.inner.registry.lock().entries.values().map(|entry| entry.services.clone()).collect();
         let of_one = |services: Arc<Services>| {
             let module = services.module.clone();
             services.figures.list().into_iter().map(move |(name, figure)| (module.clone(), name, figure))
@@ -389,18 +361,10 @@ impl Inner {
         Ok(version)
     }
 
-    fn activate(&self, mut entry: Entry, version: Arc<Version>) -> Result<Deployed, DeployError> {
+    pub(super) fn activate(&self, mut entry: Entry, version: Arc<Version>) -> Result<Deployed, DeployError> {
         // Whoever asks for it by name wants it asked, whatever it did before.
         version.breaker.reset();
         entry.quarantined.remove(&version.number);
-        // Of the configuration all that it says of a module holds.
-        if version.number == 0 {
-            entry.stand_as_configured();
-        }
-        // As if it were confirmed.
-        if let Some(canary) = entry.canary.as_ref().filter(|canary| canary.version.number == version.number) {
-            entry.standing = canary.standing;
-        }
         entry.choose(Some(version));
         self.commit(entry, Vec::new())
     }
@@ -411,13 +375,13 @@ impl Inner {
         let name = entry.services.module.clone();
         changes.push(entry.record());
         self.persist(changes, || self.undo(&name))?;
-        let digest = entry.info().digest;
-        let version = entry.chosen;
+        let ModuleInfo { digest, version, tag, .. } = entry.info();
+        let tag = Some(tag);
         let canary = entry.canary.as_ref().map(|canary| canary.version.number);
         let (canary_ended, switched_on) = self.registry.lock().outcome(&entry);
         let generation = self.put(entry);
         tracing::info!(module = &*name, version, canary, canary_ended, digest = &*digest, generation, "module changed");
-        Ok(Deployed { canary, canary_ended, switched_on, ..Deployed::new(name, version, digest, generation) })
+        Ok(Deployed { canary, canary_ended, switched_on, tag, ..Deployed::new(name, version, digest, generation) })
     }
 
     /// What there is, for people.
@@ -476,6 +440,11 @@ impl Inner {
         }
         changes.push(entry.record());
         Ok(changes)
+    }
+
+    /// See [`Modules::generation`].
+    pub(super) fn generation(&self) -> u64 {
+        self.generation.load(Ordering::Acquire)
     }
 
     /// The right to change something; one at a time.

@@ -180,8 +180,13 @@ impl Plan<'_> {
 
     /// Lays what was deployed over what was configured.
     fn restore(&mut self, records: Vec<ModuleRecord>, versions: Vec<ModuleVersion>) {
+        let of_module: BTreeMap<Box<str>, Standing> =
+            records.iter().map(|record| (record.name.clone(), standing(record.order, &record.on_failure))).collect();
         for version in versions {
+            let own = version.standing.as_ref().map(|(order, on_failure)| standing(*order, on_failure));
             let stored = Stored {
+                // An older broker kept that of the module only.
+                standing: own.or_else(|| of_module.get(&version.name).copied()).unwrap_or_default(),
                 digest: (*version.digest).into(),
                 of_base: version.component.is_empty(),
                 config: (*version.config).into(),
@@ -250,13 +255,34 @@ impl Plan<'_> {
         }
         // What was deployed by hand keeps what was said with it; the configuration's own version follows the configuration.
         if of_nothing || (!is_over && record.active.or(record.resting) != Some(0)) {
-            let on_failure = OnFailure::from_name(&record.on_failure).unwrap_or_default();
-            entry.standing = Standing { order: record.order, on_failure };
+            entry.standing = standing(record.order, &record.on_failure);
+        }
+        entry.former = former(&record, entry);
+        if let Some((version, percent)) = record.canary {
+            let lost = format!(
+                "the canary, version {version} for {percent} of 100 clients, is over: a restart of the broker has ended it"
+            );
+            tracing::warn!(module, version, percent, "a restart has ended the canary");
+            entry.canary_lost = Some(lost);
         }
         if was != is {
             self.inner.store().submit([entry.record()]);
         }
     }
+}
+
+fn standing(order: i32, on_failure: &str) -> Standing {
+    Standing { order, on_failure: OnFailure::from_name(on_failure).unwrap_or_default() }
+}
+
+/// What was active before; where an older broker has recorded it, all that has a lower number may have been.
+fn former(record: &ModuleRecord, entry: &Entry) -> Vec<u64> {
+    let lower = || {
+        let active = entry.chosen.or(entry.resting).unwrap_or(0);
+        let base = (active > 0 && entry.base.is_some()).then_some(0);
+        base.into_iter().chain(entry.stored.range(..active).map(|(number, _)| *number)).collect()
+    };
+    record.former.clone().unwrap_or_else(lower)
 }
 
 /// As it is recorded.
@@ -271,7 +297,9 @@ fn start(inner: &Arc<Inner>, entry: &mut Entry, configured: bool, components: &C
     let bytes = components.get(&((*name).into(), number)).cloned();
     match inner.load_version(entry, number, bytes.clone()) {
         Ok(version) => {
+            let canary_lost = entry.canary_lost.take();
             entry.choose(Some(version));
+            entry.canary_lost = canary_lost;
             if configured && number != 0 {
                 tracing::info!(module = &*name, version = number, "deployed version in place of the configured one");
             }

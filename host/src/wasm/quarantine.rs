@@ -88,6 +88,10 @@ impl Inner {
         entry.quarantined.insert(failed.number, why.into());
         if entry.canary.as_ref().is_some_and(|canary| canary.version.id == failed.id) {
             entry.canary = None;
+            entry.canary_lost =
+                Some(format!("the canary, version {}, is over: it was put into quarantine: {why}", failed.number));
+            // Nobody waits for the disk: a start after a crash says that there was one.
+            self.store().submit([entry.record()]);
             self.put(entry);
             tracing::warn!(module = name, version = failed.number, "the canary is over");
             return None;
@@ -120,8 +124,11 @@ impl Inner {
             }
         };
         let number = older.number;
+        let canary =
+            entry.canary.as_ref().map(|canary| format!("; the canary, version {}, is over", canary.version.number));
         entry.choose(Some(older));
-        entry.problem = Some(format!("version {} was put into quarantine: {why}", failed.number));
+        let canary = canary.unwrap_or_default();
+        entry.problem = Some(format!("version {} was put into quarantine: {why}{canary}", failed.number));
         // Nobody waits for the disk: a crash before it finds the failing version again, which fails again.
         entry.is_recorded = true;
         self.store().submit([entry.record()]);
@@ -167,21 +174,19 @@ enum Older {
     None,
 }
 
-/// The one that was asked before, or else the newest older one, unless it is in quarantine.
+/// The one that was active before, unless it is in quarantine.
 fn older_version(entry: &Entry, tried: &Tried) -> Older {
     let Some(chosen) = entry.chosen else { return Older::None };
-    let fit = |number: &u64| {
-        !entry.quarantined.contains_key(number) && !tried.unfit.contains(number) && !is_bare(entry, chosen, *number)
-    };
-    let warm = entry.warm.as_ref().filter(|warm| warm.number < chosen && fit(&warm.number));
-    if let Some(warm) = warm.filter(|warm| !warm.decides_over_access()) {
-        return Older::Ready(warm.clone());
+    let fit = |number: &u64| !tried.unfit.contains(number) && !is_bare(entry, chosen, *number);
+    for number in entry.active_before().filter(fit) {
+        let made = tried.made.clone().filter(|version| entry.is_made_of(version, number));
+        match entry.ready(number).or(made) {
+            Some(version) if version.decides_over_access() => {}
+            Some(version) => return Older::Ready(version),
+            None => return Older::Kept(number),
+        }
     }
-    let stored = entry.stored.range(..chosen).rev().map(|(number, _)| *number);
-    let older = stored.chain((chosen > 0 && entry.base.is_some()).then_some(0)).find(fit);
-    let Some(number) = older else { return Older::None };
-    let made = tried.made.as_ref().filter(|version| entry.is_made_of(version, number));
-    made.map_or(Older::Kept(number), |version| Older::Ready(version.clone()))
+    Older::None
 }
 
 /// Whether an older version is the bundled component as it came, without the rules that the newer one has: it would fail no less, and

@@ -51,13 +51,13 @@ impl Modules {
         }
         // Made of the former binding: it must not be taken for the new one.
         entry.warm = entry.warm.take().filter(|version| version.number != 0);
-        let (digest, version) = (entry.info().digest, entry.chosen);
+        let (digest, version, tag) = (entry.info().digest, entry.chosen, Some(entry.tag()));
         let name = entry.services.module.clone();
         let mut registry = inner.registry().lock();
         let (canary_ended, switched_on) = registry.outcome(&entry);
         registry.entries.insert((*name).into(), entry);
         let generation = inner.swap(&mut registry);
         tracing::info!(module = &*name, version, canary_ended, digest = &*digest, generation, "module bound anew");
-        Ok(Deployed { canary_ended, switched_on, ..Deployed::new(name, version, digest, generation) })
+        Ok(Deployed { canary_ended, switched_on, tag, ..Deployed::new(name, version, digest, generation) })
     }
 }

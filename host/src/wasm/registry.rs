@@ -34,9 +34,13 @@ pub(super) struct Entry {
     pub(super) running: Option<Arc<Version>>,
     /// The one that was asked before, ready to be asked again.
     pub(super) warm: Option<Arc<Version>>,
+    /// What was chosen before, the last one last; each version once.
+    pub(super) former: Vec<u64>,
     pub(super) problem: Option<String>,
     /// A newer version that some of the clients follow.
     pub(super) canary: Option<Canary>,
+    /// What became of a canary that nobody ended, until somebody changes the module.
+    pub(super) canary_lost: Option<String>,
     /// The version to ask when the module is switched on again.
     pub(super) resting: Option<u64>,
     /// What the configuration says of it.
@@ -60,7 +64,7 @@ pub(super) struct Canary {
 }
 
 /// Where a module stands among the others, and what becomes of messages on which it fails.
-#[derive(Clone, Copy, Default)]
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Standing {
     pub(super) order: i32,
     pub(super) on_failure: OnFailure,
@@ -92,6 +96,8 @@ pub(super) struct Stored {
     pub(super) config: Arc<str>,
     pub(super) installed: Time,
     pub(super) signature: Option<Arc<str>>,
+    /// Goes and comes with it.
+    pub(super) standing: Standing,
 }
 
 impl Canary {
@@ -119,7 +125,9 @@ impl Entry {
             chosen: None,
             running: None,
             warm: None,
+            former: Vec::new(),
             problem: None,
+            canary_lost: None,
             claims: Vec::new(),
             canary: None,
             resting: None,
@@ -153,11 +161,13 @@ impl Entry {
         self.stored.keys().next_back().map_or(1, |last| last + 1)
     }
 
-    /// The newest version that is older than the chosen one.
-    pub(super) fn older(&self) -> Option<u64> {
-        let chosen = self.chosen?;
-        let stored = self.stored.range(..chosen).next_back().map(|(number, _)| *number);
-        stored.or_else(|| (chosen > 0 && self.base.is_some()).then_some(0))
+    /// What was said of a version's order and policy.
+    pub(super) fn standing_of(&self, number: u64) -> Standing {
+        let said = match number {
+            0 => self.base.as_ref().map(|base| base.standing),
+            _ => self.stored.get(&number).map(|stored| stored.standing),
+        };
+        said.unwrap_or(self.standing)
     }
 
     /// What is closed because the version that is to be asked does not run.
@@ -194,12 +204,17 @@ impl Entry {
         self.stored.keys().next_back().copied().or_else(|| self.base.is_some().then_some(0))
     }
 
-    /// What this number means for the entry: chosen, running, and the former one kept warm.
+    /// What this number means for the entry: chosen, running as it stood, and the former one kept warm.
     pub(super) fn choose(&mut self, version: Option<Arc<Version>>) {
-        if version.is_none() {
-            self.resting = self.chosen.or(self.resting);
+        match &version {
+            Some(version) => {
+                self.note_former(version.number);
+                self.standing = self.standing_of(version.number);
+            }
+            None => self.resting = self.chosen.or(self.resting),
         }
         self.canary = None;
+        self.canary_lost = None;
         self.chosen = version.as_ref().map(|version| version.number);
         self.claims = version.as_ref().map(|version| version.compiled.hooks.clone()).unwrap_or_default();
         self.problem = None;
@@ -226,16 +241,18 @@ impl Entry {
         self.standing = self.base.as_ref().map_or(self.standing, |base| base.standing);
     }
 
-    /// Forgets the oldest versions beyond `kept`, never the chosen one; returns their numbers.
+    /// Forgets the oldest versions beyond `kept`, never the chosen one, nor the one to go back to; returns their numbers.
     pub(super) fn prune(&mut self, kept: usize) -> Vec<u64> {
         let surplus = self.stored.len().saturating_sub(kept.max(2));
         let chosen = self.chosen.or(self.resting);
         let newest = self.stored.keys().next_back().copied();
-        let may_go = |number: &&u64| Some(**number) != chosen && Some(**number) != newest;
+        let before = self.active_before().next();
+        let may_go = |number: &&u64| ![chosen, newest, before].contains(&Some(**number));
         let gone: Vec<u64> = self.stored.keys().filter(may_go).take(surplus).copied().collect();
         for number in &gone {
             self.stored.remove(number);
         }
+        self.former.retain(|number| !gone.contains(number));
         gone
     }
 
@@ -260,6 +277,8 @@ impl Entry {
             order: self.standing.order,
             on_failure: self.standing.on_failure.as_str().into(),
             configured: self.configured,
+            former: Some(self.former.clone()),
+            canary: self.canary.as_ref().map(|canary| (canary.version.number, canary.percent)),
         }))
     }
 
@@ -274,6 +293,7 @@ impl Entry {
             config: (*stored.config).into(),
             installed: stored.installed,
             signature: stored.signature.as_deref().map(Into::into),
+            standing: Some((stored.standing.order, stored.standing.on_failure.as_str().into())),
         })))
     }
 
@@ -295,10 +315,13 @@ impl Entry {
         installed_milliseconds: Option<u64>,
     ) -> VersionInfo {
         let figures = self.services.tallies.figures(number);
+        let Standing { order, on_failure } = self.standing_of(number);
         VersionInfo {
             version: number,
             digest,
             config,
+            order,
+            on_failure,
             installed_milliseconds,
             active: self.chosen == Some(number),
             canary_percent: self.canary.as_ref().filter(|it| it.version.number == number).map(|it| it.percent),
@@ -330,7 +353,8 @@ impl Entry {
                 (Some(_), Some(_)) => ModuleState::Active,
                 (Some(_), None) => ModuleState::Broken,
             },
-            problem: self.problem.clone(),
+            problem: self.problem.clone().or_else(|| self.canary_lost.clone()),
+            tag: self.tag(),
             canary: self.canary.as_ref().map(|canary| canary.info()),
             quarantined: self.quarantined.keys().copied().collect(),
             bundled: self.base.is_some(),

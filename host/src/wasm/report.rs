@@ -36,7 +36,7 @@ pub struct ModuleInfo {
     pub hooks: Vec<&'static str>,
     /// What it does.
     pub state: ModuleState,
-    /// What is wrong: why it is broken, or which version went into quarantine and why.
+    /// What is wrong: why it is broken, which version went into quarantine and why, or what ended a canary that nobody ended.
     pub problem: Option<String>,
     /// A newer version that some of the clients follow.
     pub canary: Option<CanaryInfo>,
@@ -62,6 +62,9 @@ pub struct ModuleInfo {
     pub config: Arc<str>,
     /// Hosts outside that the operator lets it speak to.
     pub http_hosts: Vec<String>,
+    /// Stands for what operators have made of it: another one after each change.
+    #[serde(skip)]
+    pub tag: String,
 }
 
 /// One version of a module.
@@ -73,6 +76,10 @@ pub struct VersionInfo {
     pub digest: Arc<str>,
     /// Its configuration, a JSON document.
     pub config: Arc<str>,
+    /// As [`ModuleInfo::order`], while it is asked.
+    pub order: i32,
+    /// As [`ModuleInfo::on_failure`], likewise.
+    pub on_failure: OnFailure,
     /// When it was installed, in milliseconds since 1970; none for version 0.
     pub installed_milliseconds: Option<u64>,
     /// It is asked.
@@ -131,12 +138,32 @@ pub struct Deployed {
     /// It was taken back to what the broker's configuration says of it, and that is that it is off.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub off_as_configured: bool,
+    /// It was so already, and nothing was stored.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub unchanged: bool,
+    /// On the way back these versions were passed over: they are in quarantine, or what is asked now was active after them.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub skipped: Vec<u64>,
+    /// [`ModuleInfo::tag`] after the change; none: the module is gone.
+    #[serde(skip)]
+    pub tag: Option<String>,
 }
 
 impl Deployed {
     /// What a change came to that did nothing else.
     pub(super) fn new(name: Arc<str>, version: Option<u64>, digest: Arc<str>, generation: u64) -> Self {
-        let (canary, canary_ended, switched_on, off_as_configured) = (None, None, false, false);
-        Self { name, version, digest, generation, canary, canary_ended, switched_on, off_as_configured }
+        Self {
+            name,
+            version,
+            digest,
+            generation,
+            canary: None,
+            canary_ended: None,
+            switched_on: false,
+            off_as_configured: false,
+            unchanged: false,
+            skipped: Vec::new(),
+            tag: None,
+        }
     }
 }

@@ -250,16 +250,41 @@ fn rows_that_go_in_one_run_are_those_that_go_one_by_one() {
     }
 }
 
-/// What the configuration said stands behind all that a row had before.
+/// What came later stands behind all that a row had before.
 #[test]
 fn a_module_of_an_older_broker_is_read() {
     let Change::Module(record) = module("m", Some(3)) else { panic!("another change") };
     let mut bytes = Vec::new();
     record.encode(&mut bytes);
     assert_eq!(ModuleRecord::decode(&mut Decoder::new(&bytes)).unwrap(), *record);
-    bytes.pop();
-    let older = ModuleRecord { configured: Configured::Unknown, ..*record };
+    let older = ModuleRecord { former: None, canary: None, ..*record };
+    bytes.clear();
+    older.encode(&mut bytes);
     assert_eq!(ModuleRecord::decode(&mut Decoder::new(&bytes)).unwrap(), older);
+    bytes.pop();
+    let oldest = ModuleRecord { configured: Configured::Unknown, ..older };
+    assert_eq!(ModuleRecord::decode(&mut Decoder::new(&bytes)).unwrap(), oldest);
+}
+
+#[test]
+fn a_version_of_an_older_broker_is_read() {
+    let newest = VersionRow {
+        name: "m",
+        version: 3,
+        digest: "sha256:1",
+        config: "{}",
+        installed: Time(9),
+        signature: None,
+        standing: Some((-7, "bypass")),
+    };
+    let signed = VersionRow { signature: Some("signed"), standing: None, ..newest };
+    for row in [newest, signed, VersionRow { signature: None, ..signed }] {
+        let mut bytes = Vec::new();
+        row.encode(&mut bytes);
+        let mut from = Decoder::new(&bytes);
+        assert_eq!(VersionRow::decode(&mut from).unwrap(), row);
+        assert!(from.is_empty());
+    }
 }
 
 proptest! {

@@ -139,6 +139,7 @@ fn version(name: &str, version: u64, digest: &str) -> Change {
         config: "{}".into(),
         installed: Time(9),
         signature: (version > 1).then(|| "signed".into()),
+        standing: (version != 2).then(|| (-7, "bypass".into())),
     }))
 }
 
@@ -150,6 +151,8 @@ fn module(name: &str, active: Option<u64>) -> Change {
         order: -5,
         on_failure: "bypass".into(),
         configured: Configured::On,
+        former: Some(vec![0, 300]),
+        canary: Some((4, 50)),
     }))
 }
 
