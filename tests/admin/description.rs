@@ -120,6 +120,8 @@ fn answers_are_what_the_description_says() {
         ("put", "/api/v1/modules/{name}/config", "/api/v1/modules/m/config", &empty, 422),
         ("post", "/api/v1/modules/{name}/rollback", "/api/v1/modules/m/rollback", &json!({ "to": 1 }), 200),
         ("post", "/api/v1/modules/{name}/rollback", "/api/v1/modules/m/rollback", &json!({ "to": 99 }), 404),
+        ("post", "/api/v1/modules/{name}/rollback", "/api/v1/modules/m/rollback?from=7", &none, 409),
+        ("post", "/api/v1/modules/{name}/canary", "/api/v1/modules/m/canary?percent=7", &none, 422),
         ("post", "/api/v1/modules/{name}/confirm", "/api/v1/modules/m/confirm", &none, 422),
         ("post", "/api/v1/modules/{name}/disable", "/api/v1/modules/m/disable", &none, 200),
         ("post", "/api/v1/modules/{name}/enable", "/api/v1/modules/m/enable", &none, 200),

@@ -172,3 +172,44 @@ fn logs_of_a_module_are_shown() {
     let Some(admin) = admin() else { return };
     admin.get("/api/v1/modules/topic-rules/logs").expect(200).json();
 }
+
+/// RFC 9110, 13.1.1 and 13.1.2: of two operators the one who comes second hears it.
+#[test]
+fn who_changes_a_module_that_is_another_by_now_is_refused() {
+    let Some(broker) = Broker::start() else { return };
+    let admin = broker.admin();
+    let (path, echo) = ("/api/v1/modules/m", guests::component("echoes-version"));
+    let deploy = |header: &str, version: &str| {
+        admin.send("PUT", &format!("{path}?config=%7B%22version%22:%22{version}%22%7D"), &[header], &echo)
+    };
+    let tag = |answer: Answer| {
+        let line = answer.head.lines().find_map(|line| line.strip_prefix("etag: ").map(str::to_owned));
+        line.unwrap_or_else(|| panic!("no ETag: {}", answer.head))
+    };
+    let first = tag(deploy("If-None-Match: *", "1").expect(200));
+    assert_eq!(tag(admin.get(path).expect(200)), first);
+    deploy("If-None-Match: *", "2").problem(412);
+    let second = tag(deploy(&format!("If-Match: \"x\", {first}"), "2").expect(200));
+    let late = format!("If-Match: {first}");
+    let config = br#"{"version": "3"}"#;
+    for (method, what) in [
+        ("PUT", "/config"),
+        ("POST", "/rollback"),
+        ("POST", "/rollback?to=1"),
+        ("POST", "/confirm"),
+        ("POST", "/canary?percent=5"),
+        ("POST", "/enable"),
+        ("POST", "/disable"),
+        ("DELETE", ""),
+    ] {
+        let body = if method == "PUT" { &config[..] } else { b"" };
+        let why = admin.send(method, &format!("{path}{what}"), &[&late], body).problem(412);
+        assert!(why.contains("version 2 is active"), "{what}: {why}");
+    }
+    admin.send("POST", &format!("{path}/disable"), &["If-Match: m"], b"").problem(400);
+    admin.send("POST", &format!("{path}/rollback"), &[&format!("If-Match: {second}")], b"").expect(200);
+    // Without a header: by the version that is gone back from.
+    admin.send("POST", &format!("{path}/rollback?from=2"), &[], b"").problem(409);
+    admin.send("POST", &format!("{path}/rollback?to=1&canary=true"), &[], b"").problem(400);
+    admin.send("POST", &format!("{path}/rollback?canary=true"), &[], b"").problem(422);
+}

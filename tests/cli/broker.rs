@@ -233,7 +233,9 @@ fn modules_are_managed_by_data_directory_alone() {
         (&["config", "topic-rules", "{\"x\":1}"], 1, "refuses its configuration"),
         (&["config", "topic-rules", "{"], 1, "no JSON document"),
         (&["explain", "in/x"], 0, "topic: out/x"),
-        (&["rollback", "topic-rules"], 0, "version 0"),
+        (&["rollback", "topic-rules"], 1, "say `to=0` (--to 0) if that is meant"),
+        (&["rollback", "topic-rules", "--canary"], 1, "no canary of `topic-rules` is on trial"),
+        (&["rollback", "topic-rules", "--to", "0"], 0, "version 0"),
         (&["explain", "in/x"], 0, "topic: in/x"),
         (&["rollback", "topic-rules", "--to", "7"], 1, "no version 7"),
         (&["disable", "topic-rules"], 0, "switched off"),
@@ -275,13 +277,22 @@ fn a_canary_that_is_over_is_said() {
         (&canary, "m is on trial: version 8"),
         (&["config", "m", one, "--json"], "\"canary_ended\":8"),
         (&canary, "m is on trial: version 10"),
-        (&["confirm", "m"], "m is confirmed: version 10"),
+        (&["rollback", "m", "--canary"], "the canary, version 10, is over"),
+        (&["config", "m", one], "m is configured: version 9, "),
+        (&canary, "m is on trial: version 11"),
+        (&["canary", "m", "--percent", "50"], "m: version 11 for 50 of 100 clients, version 9 for the others"),
+        (&["confirm", "m"], "m is confirmed: version 11"),
     ] {
         let ended = module(arguments);
         ended.expect(0, says);
         assert!(arguments[0] != "confirm" || !ended.out.contains("is over"), "{}", ended.out);
     }
     module(&["confirm", "m"]).expect(1, "no canary of `m` is on trial");
+    // What is no trial any more is none to end, and the active version stays.
+    module(&["rollback", "m", "--canary"]).expect(1, "no canary of `m` is on trial");
+    module(&["deploy", "m.wasm"]).expect(0, "m is live: version 11");
+    assert!(module(&["deploy", "m.wasm"]).out.contains("; it was so already"));
+    module(&["rollback", "m"]).expect(0, "m went back: version 9");
 }
 
 /// `access-list` without rules denies everything, so that back to what the configuration says must be off.
@@ -296,11 +307,14 @@ fn a_module_that_the_configuration_has_off_is_off_after_a_rollback() {
         let url = format!("mqtt://{}", broker.address());
         pliant(folder.path(), &["pub", "a", "x", "--qos", "1", "--url", &url], b"")
     };
-    for back in [&["rollback", "access-list"][..], &["rollback", "access-list", "--to", "0"]] {
+    for _ in 0..2 {
         let rules = r#"{"rules": [{"allow": ["subscribe"], "topics": ["news/#"]}]}"#;
         module(&["config", "access-list", rules]).expect(0, "access-list is configured");
         publish(&broker).expect(1, "");
-        module(back).expect(0, "access-list is off, as the configuration says");
+        // It opens what the rules have closed: not without being named.
+        module(&["rollback", "access-list"]).expect(1, "and that is off: say `to=0` (--to 0) if that is meant");
+        publish(&broker).expect(1, "");
+        module(&["rollback", "access-list", "--to", "0"]).expect(0, "access-list is off, as the configuration says");
         publish(&broker).expect(0, "");
         module(&["rollback", "access-list", "--to", "1"]).expect(0, "access-list was switched: version 1");
         publish(&broker).expect(1, "");

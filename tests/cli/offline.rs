@@ -351,6 +351,16 @@ fn examples_of_a_module_are_run_and_told() {
     let crosses = test(&["beside.wasm", "--replay", "samples.json", "--against", "router.wasm"]);
     crosses.expect(0, "1 decisions differ over 1 samples");
     assert!(crosses.out.contains("sample 1, x, translation.to-amqp:"), "{}", crosses.out);
+    // Of another configuration.
+    fs::write(folder.path().join("plain.json"), samples.replace("\"config\": {},", "")).unwrap();
+    let configured = |old: &str| {
+        let old = format!("{{\"version\": \"{old}\"}}");
+        let new =
+            ["echoes.wasm", "--replay", "plain.json", "--against", "echoes.wasm", "--config", r#"{"version": "1"}"#];
+        test(&[&new[..], &["--against-config", &old]].concat())
+    };
+    configured("1").expect(0, "0 decisions differ");
+    configured("2").expect(0, "1 decisions differ");
     // That they decide alike about nothing proves nothing.
     fs::write(folder.path().join("guards.wasm"), guests::component("guards")).unwrap();
     let others = ["guards.wasm", "--replay", "samples.json", "--against", "guards.wasm"];
@@ -428,6 +438,12 @@ fn hooks_are_timed() {
     let timed = pliant(folder.path(), &["module", "bench", "m.wasm", "--calls", "5"], b"");
     timed.expect(0, "translation.to-amqp");
     timed.expect(0, "translation.from-amqp");
+    // What fails each time was not timed.
+    fs::write(folder.path().join("m.wasm"), guests::component("fickle")).unwrap();
+    let bench = ["module", "bench", "m.wasm", "--calls", "5", "--config"];
+    pliant(folder.path(), &[&bench[..], &[r##"{"version": "1", "fails": ["#"]}"##]].concat(), b"")
+        .expect(1, "all calls failed");
+    pliant(folder.path(), &[&bench[..], &[r#"{"version": "1"}"#]].concat(), b"").expect(0, "routing.on-publish");
 }
 
 /// What has no figure says why.

@@ -3,7 +3,7 @@
 use super::api::{Api, Follower};
 use super::body::{Ask, Name, PageQuery, page};
 use super::error::Problem;
-use crate::wasm::LogLine;
+use crate::wasm::{LogLine, LogOwner};
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::sse::{Event, KeepAlive, Sse};
@@ -35,7 +35,7 @@ pub(super) async fn logs(
         };
         let mut interval = tokio::time::interval(INTERVAL);
         interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let lines = Lines { api, name, seen: 0, waiting: VecDeque::new(), interval, _follower: follower };
+        let lines = Lines { api, name, owner: None, seen: 0, waiting: VecDeque::new(), interval, _follower: follower };
         return Ok(Sse::new(lines).keep_alive(KeepAlive::default()).into_response());
     }
     let limit = query.limit(api.limits().page_max);
@@ -49,7 +49,9 @@ pub(super) async fn logs(
 struct Lines {
     api: Api,
     name: String,
-    /// The number of the last line that was handed out.
+    /// Whose line was seen last.
+    owner: Option<LogOwner>,
+    /// Its number.
     seen: u64,
     waiting: VecDeque<LogLine>,
     interval: Interval,
@@ -62,14 +64,15 @@ impl Stream for Lines {
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         loop {
             if let Some(line) = self.waiting.pop_front() {
-                self.seen = line.number;
                 return Poll::Ready(Some(Ok(Event::default()
                     .id(line.number.to_string())
                     .data(shown(&line).to_string()))));
             }
             ready!(self.interval.poll_tick(context));
-            let Ok(lines) = self.api.modules().logs(&self.name) else { return Poll::Ready(None) };
-            let seen = self.seen;
+            let Ok((owner, lines)) = self.api.modules().logs_of(&self.name) else { return Poll::Ready(None) };
+            let seen = if self.owner.as_ref() == Some(&owner) { self.seen } else { 0 };
+            self.seen = lines.last().map_or(seen, |line| line.number);
+            self.owner = Some(owner);
             self.waiting.extend(lines.into_iter().filter(|line| line.number > seen));
         }
     }

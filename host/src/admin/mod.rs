@@ -5,8 +5,8 @@
 //! | `GET /healthz`, `/readyz` (open; all others need the token) | `health` |
 //! | `GET /metrics` | `metrics`, `exposition` |
 //! | `GET /api/v1/modules` | `modules` |
-//! | `GET`, `PUT`, `DELETE /api/v1/modules/{name}`; `GET …/versions` | `modules`, `form` |
-//! | `PUT …/config`; `POST …/rollback?to=N`, `…/confirm`, `…/enable`, `…/disable` | `modules` |
+//! | `GET`, `PUT`, `DELETE /api/v1/modules/{name}`; `GET …/versions` | `modules`, `form`, `precondition` |
+//! | `PUT …/config`; `POST …/rollback?to=N`, `…/confirm`, `…/canary?percent=N`, `…/enable`, `…/disable` | `modules` |
 //! | `GET /api/v1/modules/{name}/logs` | `logs` |
 //! | `GET /api/v1/bridges` | `bridges` |
 //! | `GET /api/v1/clients`; `GET`, `DELETE /api/v1/clients/{id}`; `GET /api/v1/subscriptions` | `clients` |
@@ -35,6 +35,7 @@ mod metrics;
 mod modules;
 mod openapi;
 mod patience;
+mod precondition;
 mod publish;
 mod queues;
 mod record;

@@ -2,10 +2,11 @@
 //! come one after the other, without waiting for what is compiled for another one, and an error leaves everything as it was.
 
 use super::api::Api;
-use super::body::{Ask, JsonText, Name, NoQuery, PageQuery, Perhaps, json, json_text, page};
+use super::body::{Ask, JsonText, Name, NoQuery, PageQuery, Perhaps, json_text, page};
 use super::error::Problem;
 use super::form::Brought;
-use crate::wasm::{DeployError, DeployOptions, Deployed, ModuleInfo, OnFailure};
+use super::precondition::{Given, tagged};
+use crate::wasm::{DeployError, DeployOptions, Deployed, Expected, ModuleInfo, Modules, OnFailure, Rollback};
 use axum::extract::State;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -29,12 +30,45 @@ pub(super) struct DeployQuery {
 #[serde(deny_unknown_fields)]
 pub(super) struct RollbackQuery {
     to: Option<u64>,
+    from: Option<u64>,
+    canary: Option<bool>,
+}
+
+impl RollbackQuery {
+    /// With what the body says.
+    fn and(self, body: Self) -> Result<Rollback, Problem> {
+        fn one<T: PartialEq>(query: Option<T>, body: Option<T>) -> Result<Option<T>, Problem> {
+            match (query, body) {
+                (Some(one), Some(other)) if one != other => {
+                    Err(Problem::bad_request("query and body say different things"))
+                }
+                (one, other) => Ok(one.or(other)),
+            }
+        }
+        let (to, from) = (one(self.to, body.to)?, one(self.from, body.from)?);
+        let canary = one(self.canary, body.canary)?.unwrap_or_default();
+        match to {
+            Some(_) if canary => {
+                Err(Problem::bad_request("a canary is ended, or another version put to work: not both"))
+            }
+            to => Ok(Rollback { to, from, canary }),
+        }
+    }
+}
+
+/// For how many of a hundred clients a canary is.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct CanaryQuery {
+    percent: u8,
 }
 
 impl From<DeployError> for Problem {
     fn from(error: DeployError) -> Self {
         let status = match &error {
             error if error.is_not_found() => StatusCode::NOT_FOUND,
+            error if error.is_unexpected() => StatusCode::PRECONDITION_FAILED,
+            DeployError::NotFrom { .. } => StatusCode::CONFLICT,
             error if error.is_temporary() => StatusCode::SERVICE_UNAVAILABLE,
             error if error.is_too_large() => StatusCode::PAYLOAD_TOO_LARGE,
             _ => StatusCode::UNPROCESSABLE_ENTITY,
@@ -53,7 +87,8 @@ pub(super) async fn list(State(api): State<Api>, Ask(query): Ask<PageQuery>) -> 
 
 /// One module.
 pub(super) async fn show(State(api): State<Api>, Name(name): Name, _: Ask<NoQuery>) -> Result<Response, Problem> {
-    Ok(json(&shown(&api.modules().show(&name)?)))
+    let module = api.modules().show(&name)?;
+    Ok(tagged(&shown(&module), Some(&module.tag)))
 }
 
 /// Its versions, oldest first.
@@ -76,6 +111,7 @@ pub(super) async fn deploy(
     State(api): State<Api>,
     Name(name): Name,
     Ask(query): Ask<DeployQuery>,
+    Given(expected): Given,
     Brought { component, config: brought }: Brought,
 ) -> Result<Response, Problem> {
     let DeployQuery { digest, order, on_failure, config, canary, signature } = query;
@@ -85,7 +121,8 @@ pub(super) async fn deploy(
         (None, brought) => brought,
     };
     let options = DeployOptions { digest, signature, order, on_failure, config, canary };
-    Ok(json(&api.blocking_in_turn(move |api| api.modules().deploy(&name, &component, options)).await??))
+    let deploy = move |api: &Api| api.modules().expecting(expected).deploy(&name, &component, options);
+    Ok(done(&api.blocking_in_turn(deploy).await??))
 }
 
 /// The configuration of the active version, byte for byte as it was given.
@@ -99,9 +136,10 @@ pub(super) async fn configure(
     State(api): State<Api>,
     Name(name): Name,
     _: Ask<NoQuery>,
+    Given(expected): Given,
     JsonText(config): JsonText,
 ) -> Result<Response, Problem> {
-    change(&api, move |api| api.modules().configure(&name, &config)).await
+    change(&api, expected, move |modules| modules.configure(&name, &config)).await
 }
 
 /// Back to an earlier version.
@@ -109,46 +147,78 @@ pub(super) async fn rollback(
     State(api): State<Api>,
     Name(name): Name,
     Ask(query): Ask<RollbackQuery>,
+    Given(expected): Given,
     Perhaps(body): Perhaps<RollbackQuery>,
 ) -> Result<Response, Problem> {
-    let to = match (query.to, body.to) {
-        (Some(one), Some(other)) if one != other => {
-            return Err(Problem::bad_request("query and body name different versions"));
-        }
-        (one, other) => one.or(other),
-    };
-    change(&api, move |api| api.modules().rollback(&name, to)).await
+    let back = query.and(body)?;
+    change(&api, expected, move |modules| modules.rollback(&name, back)).await
 }
 
 /// Ends a canary: every client follows it.
-pub(super) async fn confirm(State(api): State<Api>, Name(name): Name, _: Ask<NoQuery>) -> Result<Response, Problem> {
-    change(&api, move |api| api.modules().confirm(&name)).await
+pub(super) async fn confirm(
+    State(api): State<Api>,
+    Name(name): Name,
+    _: Ask<NoQuery>,
+    Given(expected): Given,
+) -> Result<Response, Problem> {
+    change(&api, expected, move |modules| modules.confirm(&name)).await
+}
+
+/// More or fewer clients follow a canary.
+pub(super) async fn widen(
+    State(api): State<Api>,
+    Name(name): Name,
+    Ask(query): Ask<CanaryQuery>,
+    Given(expected): Given,
+) -> Result<Response, Problem> {
+    change(&api, expected, move |modules| modules.widen(&name, query.percent)).await
 }
 
 /// On again.
-pub(super) async fn enable(State(api): State<Api>, Name(name): Name, _: Ask<NoQuery>) -> Result<Response, Problem> {
-    change(&api, move |api| api.modules().set_enabled(&name, true)).await
+pub(super) async fn enable(
+    State(api): State<Api>,
+    Name(name): Name,
+    _: Ask<NoQuery>,
+    Given(expected): Given,
+) -> Result<Response, Problem> {
+    change(&api, expected, move |modules| modules.set_enabled(&name, true)).await
 }
 
 /// Off, with its versions kept.
-pub(super) async fn disable(State(api): State<Api>, Name(name): Name, _: Ask<NoQuery>) -> Result<Response, Problem> {
-    change(&api, move |api| api.modules().set_enabled(&name, false)).await
+pub(super) async fn disable(
+    State(api): State<Api>,
+    Name(name): Name,
+    _: Ask<NoQuery>,
+    Given(expected): Given,
+) -> Result<Response, Problem> {
+    change(&api, expected, move |modules| modules.set_enabled(&name, false)).await
 }
 
 /// Out, with its versions and its state; one that came with the broker or its configuration is switched off.
-pub(super) async fn remove(State(api): State<Api>, Name(name): Name, _: Ask<NoQuery>) -> Result<Response, Problem> {
-    change(&api, move |api| match api.modules().show(&name)?.bundled {
-        true => api.modules().set_enabled(&name, false),
-        false => api.modules().remove(&name),
+pub(super) async fn remove(
+    State(api): State<Api>,
+    Name(name): Name,
+    _: Ask<NoQuery>,
+    Given(expected): Given,
+) -> Result<Response, Problem> {
+    change(&api, expected, move |modules| match modules.show(&name)?.bundled {
+        true => modules.set_enabled(&name, false),
+        false => modules.remove(&name),
     })
     .await
 }
 
 async fn change(
     api: &Api,
-    change: impl FnOnce(&Api) -> Result<Deployed, DeployError> + Send + 'static,
+    expected: Expected,
+    change: impl FnOnce(&Modules) -> Result<Deployed, DeployError> + Send + 'static,
 ) -> Result<Response, Problem> {
-    Ok(json(&api.blocking(change).await??))
+    Ok(done(&api.blocking(move |api| change(&api.modules().expecting(expected))).await??))
+}
+
+/// What a change came to.
+fn done(deployed: &Deployed) -> Response {
+    tagged(deployed, deployed.tag.as_deref())
 }
 
 /// A module as the API shows it: its configuration as a document, not as text.

@@ -46,6 +46,7 @@ pub(super) fn router(api: Api, guard: Guard) -> Router {
         .route("/api/v1/modules/{name}/config", put(modules::configure).get(modules::config))
         .route("/api/v1/modules/{name}/rollback", post(modules::rollback))
         .route("/api/v1/modules/{name}/confirm", post(modules::confirm))
+        .route("/api/v1/modules/{name}/canary", post(modules::widen))
         .route("/api/v1/modules/{name}/enable", post(modules::enable))
         .route("/api/v1/modules/{name}/disable", post(modules::disable))
         .route("/api/v1/modules/{name}/logs", get(logs::logs))

@@ -164,9 +164,13 @@ impl Begun {
 }
 
 impl Entry {
-    /// The version that is to be asked is, about everything.
+    /// The version that is to be asked is, about everything and by everybody.
     fn is_sound(&self) -> bool {
-        self.running.as_ref().is_some_and(|running| Some(running.number) == self.chosen && !running.breaker.is_open())
+        self.canary.is_none()
+            && self
+                .running
+                .as_ref()
+                .is_some_and(|running| Some(running.number) == self.chosen && !running.breaker.is_open())
     }
 }
 
@@ -184,10 +188,9 @@ impl Inner {
 
     /// What came of a change that was none.
     fn unchanged(&self, entry: &Entry) -> Deployed {
-        let ModuleInfo { name, digest, version, tag, canary, .. } = entry.info();
-        let canary = canary.map(|canary| canary.version);
+        let ModuleInfo { name, digest, version, tag, .. } = entry.info();
         let deployed = Deployed::new(name, version, digest, self.generation());
-        Deployed { unchanged: true, canary, tag: Some(tag), ..deployed }
+        Deployed { unchanged: true, tag: Some(tag), ..deployed }
     }
 
     /// A version is kept; on a full disk it would take what is there for emptying queues.

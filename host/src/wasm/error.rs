@@ -21,7 +21,9 @@ pub enum DeployError {
     #[error("there is no older version of `{0}` to go back to")]
     NothingOlder(String),
     /// What was active before is in quarantine.
-    #[error("of what `{name}` was before nothing is fit to go back to by itself ({versions}): say which with `to`")]
+    #[error(
+        "of what `{name}` was before nothing is fit to go back to by itself ({versions}): say which with `to` (--to)"
+    )]
     OlderUnfit {
         /// Of the module.
         name: String,
@@ -30,7 +32,7 @@ pub enum DeployError {
     },
     /// Not without being asked for.
     #[error(
-        "before this version `{name}` was what the broker's configuration says{says}: say `to=0` if that is meant",
+        "before this version `{name}` was what the broker's configuration says{says}: say `to=0` (--to 0) if that is meant",
         says = if *off { ", and that is off" } else { "" }
     )]
     ToConfiguration {

@@ -95,5 +95,5 @@ pub use pool::{Decision, Guests, Spent};
 pub use priority::{Back, stand_back};
 pub use report::{CanaryInfo, Deployed, ModuleInfo, ModuleState, VersionInfo};
 pub use rollback::Rollback;
-pub use services::{Clock, RetainedLookup};
+pub use services::{Clock, LogOwner, RetainedLookup};
 pub use signature::{Signers, key_pair, sign};

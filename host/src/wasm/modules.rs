@@ -17,7 +17,7 @@ use super::outside::{HostGrant, Messenger, MessengerSlot, Outside};
 use super::quota::Refusals;
 use super::registry::{Entry, Registry};
 use super::report::{Deployed, ModuleInfo, VersionInfo};
-use super::services::{Clock, RetainedLookup, RetainedSlot, Services};
+use super::services::{Clock, LogOwner, RetainedLookup, RetainedSlot, Services};
 use super::signature::Signers;
 use super::tally::Tallies;
 use super::version::Version;
@@ -270,8 +270,15 @@ impl Modules {
 
     /// Recent log lines of a module, oldest first.
     pub fn logs(&self, name: &str) -> Result<Vec<LogLine>, DeployError> {
+        self.logs_of(name).map(|(_, lines)| lines)
+    }
+
+    /// The same, and whose they are: a module of the same name that is deployed after it was removed is another one, and counts its
+    /// lines anew.
+    pub fn logs_of(&self, name: &str) -> Result<(LogOwner, Vec<LogLine>), DeployError> {
         let services = self.inner.registry.lock().entry(name)?.services.clone();
-        Ok(services.log.list())
+        let lines = services.log.list();
+        Ok((LogOwner(services), lines))
     }
 
     /// How often services gave modules less than they wanted, for all modules: module, service, how often.

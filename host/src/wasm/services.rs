@@ -36,6 +36,15 @@ pub(super) struct Services {
     pub(super) tallies: Tallies,
 }
 
+/// A module from its deployment to its removal, as the owner of what it logs.
+pub struct LogOwner(pub(super) Arc<Services>);
+
+impl PartialEq for LogOwner {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+}
+
 impl Services {
     /// Whether one more request to a server outside fits into this second; it is taken off it.
     pub(super) fn may_send(&self) -> bool {

@@ -92,7 +92,7 @@ const DEPLOY: &[Parameter] = &[
         "config",
         Kind::Text,
         "a JSON document, where it is short (admin.head_bytes_max): otherwise it comes with the component, as a part of a form; \
-         that of the version before if left out",
+         that of the active version if left out",
     ),
     parameter(
         "canary",
@@ -113,10 +113,21 @@ const RECORD: &[Parameter] = &[
     parameter("seconds", Kind::Whole(1, Some(60)), "for so long at most; 10 if left out"),
 ];
 
-const ROLLBACK: &[Parameter] = &[parameter(
-    "to",
-    Kind::Whole(0, None),
-    "which, here or in the body; otherwise a canary is taken back, or the version before is put to work",
+const ROLLBACK: &[Parameter] = &[
+    parameter(
+        "to",
+        Kind::Whole(0, None),
+        "which, here or in the body; otherwise a canary is taken back, or, where there is none, what was active before and is not in \
+         quarantine is put to work, but for version 0: that has to be named",
+    ),
+    parameter("from", Kind::Whole(0, None), "the version that has to be active, or 409: the same twice goes back once"),
+    parameter("canary", Kind::Flag, "a canary is taken back, and nothing else happens; 422 if there is none"),
+];
+
+const WIDEN: &[Parameter] = &[parameter(
+    "percent",
+    Kind::Whole(1, Some(100)),
+    "so many of a hundred clients follow it from now on; those who do stay, where they become more",
 )];
 
 /// A `GET` without a query.
@@ -131,7 +142,7 @@ const fn list(path: &'static str, summary: &'static str, of: &'static str, probl
 
 /// A change without a query or a body.
 const fn change(method: &'static str, path: &'static str, summary: &'static str, answer: Answer) -> Endpoint {
-    Endpoint { path, method, summary, query: &[], body: None, answer, problems: &[404, 422, 503] }
+    Endpoint { path, method, summary, query: &[], body: None, answer, problems: &[404, 412, 422, 503] }
 }
 
 impl Endpoint {
@@ -162,7 +173,7 @@ pub(super) const ENDPOINTS: &[Endpoint] = &[
     )
     .asking(DEPLOY)
     .taking(Body::Component)
-    .failing(&[422, 503]),
+    .failing(&[412, 422, 503]),
     change(
         "delete",
         "/api/v1/modules/{name}",
@@ -180,8 +191,11 @@ pub(super) const ENDPOINTS: &[Endpoint] = &[
     .taking(Body::Of("Config")),
     change("post", "/api/v1/modules/{name}/rollback", "Back to an earlier version", Answer::Of("Deployed"))
         .asking(ROLLBACK)
-        .taking(Body::Perhaps("Rollback")),
+        .taking(Body::Perhaps("Rollback"))
+        .failing(&[404, 409, 412, 422, 503]),
     change("post", "/api/v1/modules/{name}/confirm", "End a canary: every client follows it", Answer::Of("Deployed")),
+    change("post", "/api/v1/modules/{name}/canary", "More or fewer clients follow a canary", Answer::Of("Deployed"))
+        .asking(WIDEN),
     change("post", "/api/v1/modules/{name}/enable", "On again", Answer::Of("Deployed")),
     change(
         "post",

@@ -107,7 +107,13 @@ fn module() -> Json {
         ("on_failure", json!({ "enum": ["refuse", "bypass", "discard"] })),
         ("hooks", list(text())),
         ("state", json!({ "enum": ["active", "off", "quarantined", "broken"] })),
-        ("problem", or_null("string", "why it is broken, or which version went into quarantine and why")),
+        (
+            "problem",
+            or_null(
+                "string",
+                "why it is broken, which version went into quarantine and why, or what ended a canary that nobody ended",
+            ),
+        ),
         ("canary", json!({ "oneOf": [of("Canary"), { "type": "null" }] })),
         ("quarantined", list(whole())),
         ("bundled", typed("boolean", "it came with the broker or its configuration: it is switched off, not removed")),
@@ -129,6 +135,8 @@ fn version() -> Json {
         ("digest", digest()),
         ("config", json!({})),
         ("installed_milliseconds", or_null("integer", "since 1970; null for version 0")),
+        ("order", typed("integer", "as of a module, while it is asked")),
+        ("on_failure", json!({ "enum": ["refuse", "bypass", "discard"] })),
         ("active", typed("boolean", "it is asked")),
         ("canary_percent", or_null("integer", "on trial: so many of a hundred clients follow it")),
         ("quarantined", or_null("string", "it failed too often since it was last put to work; how")),
@@ -174,6 +182,14 @@ fn deployed() -> Json {
             ("canary", typed("integer", "the version that is on trial beside it")),
             ("canary_ended", typed("integer", "the version that was on trial and that nobody follows any more")),
             ("switched_on", typed("boolean", "true: the module was off, and is on now")),
+            ("unchanged", typed("boolean", "true: it was so already, and nothing was stored")),
+            (
+                "skipped",
+                json!({
+                    "type": "array", "items": whole(),
+                    "description": "versions that were passed over on the way back: in quarantine, or not active before",
+                }),
+            ),
             (
                 "off_as_configured",
                 typed(
@@ -201,7 +217,11 @@ fn rollback() -> Json {
     json!({
         "type": "object",
         "additionalProperties": false,
-        "properties": { "to": { "type": ["integer", "null"], "minimum": 0, "description": "the version; as in the query" } },
+        "properties": {
+            "to": { "type": ["integer", "null"], "minimum": 0, "description": "the version; as in the query" },
+            "from": { "type": ["integer", "null"], "minimum": 0, "description": "as in the query" },
+            "canary": { "type": ["boolean", "null"], "description": "as in the query" },
+        },
     })
 }
 

@@ -65,6 +65,7 @@ pub(super) fn run(args: &BenchArgs) -> Outcome {
     let topic = Topic::new(&args.topic, &topic::Limits::default());
     let topic = topic.map_err(|error| Failure::Usage(format!("--topic: {error}")))?;
     let (mut rows, mut hooks) = (Vec::new(), Vec::new());
+    let mut works = false;
     for payload in PAYLOADS {
         let progress = Progress::start("compiling and calling");
         // A failing module is to be timed, too, rather than put into quarantine.
@@ -81,6 +82,7 @@ pub(super) fn run(args: &BenchArgs) -> Outcome {
             let why = last.map_or("its log does not say why", |line| &line.line);
             eprintln!("{} of {} calls failed, the last: {}", info.failures, info.calls, plain::word(why));
         }
+        works |= info.calls > info.failures;
         hooks = info.hooks;
         rows.extend(info.figures.into_iter().map(|figures| (payload, figures)));
     }
@@ -88,6 +90,9 @@ pub(super) fn run(args: &BenchArgs) -> Outcome {
     if rows.is_empty() {
         let why = if silent.is_empty() { "it has no hook".to_owned() } else { silent.join("; ") };
         return Err(Failure::Failed(format!("{file}: nothing was timed: {why}")));
+    }
+    if !works {
+        return Err(Failure::Failed(format!("{file}: nothing was timed: all calls failed")));
     }
     silent.iter().for_each(|why| eprintln!("{why}"));
     if args.json {

@@ -27,6 +27,9 @@ pub(super) struct TestArgs {
     /// The component to compare with
     #[arg(long, value_name = "FILE", requires = "replay")]
     against: Option<PathBuf>,
+    /// Its configuration; otherwise that of --config
+    #[arg(long, value_name = "FILE|JSON", requires = "against")]
+    against_config: Option<String>,
     #[command(flatten)]
     limits: LimitArgs,
     /// Print every decision, a JSON document a line
@@ -105,6 +108,8 @@ fn reasons(decision: &Json) -> Vec<String> {
 
 fn replay(args: &TestArgs, against: &Path, samples: &Path, config: &str) -> Outcome {
     let (file, limits) = (&args.file, args.limits.limits()?);
+    let other = args.against_config.as_deref().map(document).transpose()?;
+    let other = other.as_deref().unwrap_or(config);
     let samples = match read(samples)? {
         none if none.examples.is_empty() => return Err(failed(samples, "there is no sample in it")),
         samples => samples,
@@ -125,7 +130,7 @@ fn replay(args: &TestArgs, against: &Path, samples: &Path, config: &str) -> Outc
     for part in examples.chunks(limits.examples_max.max(1)) {
         let document = Examples { config: samples.config.clone(), examples: part.to_vec() };
         let new = run(limits, file, &bytes(file)?, &document, config)?;
-        let old = run(limits, against, &bytes(against)?, &document, config)?;
+        let old = run(limits, against, &bytes(against)?, &document, other)?;
         for ((new, old), example) in new.iter().zip(&old).zip(part) {
             at += 1;
             is_comparison |= new.has_hook || old.has_hook;

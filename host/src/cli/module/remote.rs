@@ -33,8 +33,13 @@ pub(super) enum RemoteCommand {
     #[command(after_help = "Example:\n  pliant module disable topic-rules")]
     Disable(Remote<NameArgs>),
     /// Go back to an earlier version
-    #[command(after_help = "Examples:\n  pliant module rollback name-site\n  pliant module rollback name-site --to 3")]
+    #[command(
+        after_help = "Examples:\n  pliant module rollback name-site\n  pliant module rollback name-site --to 3\n  pliant module rollback name-site --canary"
+    )]
     Rollback(Remote<RollbackArgs>),
+    /// Have more or fewer clients follow a canary; those who do stay with it
+    #[command(after_help = "Example:\n  pliant module canary name-site --percent 50")]
+    Canary(Remote<CanaryArgs>),
     /// End a canary: every client follows it
     #[command(after_help = "Example:\n  pliant module confirm name-site")]
     Confirm(Remote<NameArgs>),
@@ -108,9 +113,23 @@ pub(super) struct ConfigureArgs {
 pub(super) struct RollbackArgs {
     /// The module's name
     name: String,
-    /// The version to go back to; otherwise the one before
+    /// The version to go back to; otherwise a canary is ended, or, where there is none, the module goes back to what was active before
     #[arg(long, value_name = "VERSION")]
     to: Option<u64>,
+    /// End a canary, and nothing else
+    #[arg(long, conflicts_with = "to")]
+    canary: bool,
+    #[arg(long, help = JSON_HELP)]
+    json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct CanaryArgs {
+    /// The module's name
+    name: String,
+    /// So many of a hundred clients
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(1..=100))]
+    percent: u8,
     #[arg(long, help = JSON_HELP)]
     json: bool,
 }
@@ -168,6 +187,7 @@ pub(super) fn run(command: &RemoteCommand) -> Outcome {
         RemoteCommand::Disable(Remote { admin, what }) => switch(&admin.connect()?, what, "disable", "is switched off"),
         RemoteCommand::Confirm(Remote { admin, what }) => switch(&admin.connect()?, what, "confirm", "is confirmed"),
         RemoteCommand::Rollback(Remote { admin, what }) => rollback(&admin.connect()?, what),
+        RemoteCommand::Canary(Remote { admin, what }) => widen(&admin.connect()?, what),
         RemoteCommand::Remove(Remote { admin, what }) => remove(&admin.connect()?, what),
         RemoteCommand::Logs(Remote { admin, what }) => logs(&admin.connect()?, what),
         RemoteCommand::Explain(Remote { admin, what }) => explain(&admin.connect()?, what),
@@ -286,15 +306,38 @@ fn configure(admin: &AdminArgs, args: &ConfigureArgs) -> Outcome {
 }
 
 fn rollback(api: &Api, args: &RollbackArgs) -> Outcome {
-    let to = args.to.map(|to| format!("?to={to}")).unwrap_or_default();
-    let answer = api.call("POST", &format!("/api/v1/modules/{}/rollback{to}", escape(&args.name)), None)?;
+    let path = format!("/api/v1/modules/{}", escape(&args.name));
+    let back = match args.to {
+        Some(to) => format!("to={to}"),
+        None if args.canary => "canary=true".to_owned(),
+        // What is seen now is what is gone back from: whatever others do meanwhile, it is one step.
+        None => match api.get(&path)? {
+            module if module["canary"].is_object() => "canary=true".to_owned(),
+            module => module["version"].as_u64().map(|version| format!("from={version}")).unwrap_or_default(),
+        },
+    };
+    let answer = api.call("POST", &format!("{path}/rollback?{back}"), None)?;
     // A number may be that of a newer version.
     let done = match args.to {
         _ if answer["off_as_configured"] == true => "is off, as the configuration says",
         Some(_) => "was switched",
+        None if !answer["canary_ended"].is_null() => "is what it was before the trial",
         None => "went back",
     };
     said(&answer, &format!("{} {done}", args.name), args.json)
+}
+
+fn widen(api: &Api, args: &CanaryArgs) -> Outcome {
+    let path = format!("/api/v1/modules/{}/canary?percent={}", escape(&args.name), args.percent);
+    let answer = api.call("POST", &path, None)?;
+    if args.json {
+        return output::json(&answer);
+    }
+    let (tried, others) = (text(&answer["canary"]), text(&answer["version"]));
+    output::line(&format!(
+        "{}: version {tried} for {} of 100 clients, version {others} for the others",
+        args.name, args.percent
+    ))
 }
 
 fn switch(api: &Api, args: &NameArgs, verb: &str, done: &str) -> Outcome {
@@ -392,12 +435,22 @@ fn said(answer: &Json, sentence: &str, json: bool) -> Outcome {
         true => sentence.to_owned(),
         false => format!("{sentence}: version {}, {}", text(&answer["version"]), text(&answer["digest"])),
     };
-    output::line(&format!("{now}{}{}", switched_on(answer), canary_ended(answer)))
+    output::line(&format!("{now}{}{}{}", switched_on(answer), canary_ended(answer), remarks(answer)))
 }
 
 /// A module that was off before the change, as the end of a sentence.
 fn switched_on(answer: &Json) -> &'static str {
     if answer["switched_on"] == true { "; it was off, and is on now" } else { "" }
+}
+
+/// What was passed over, and that nothing was done, as the end of a sentence.
+fn remarks(answer: &Json) -> String {
+    let unchanged = if answer["unchanged"] == true { "; it was so already" } else { "" };
+    let skipped = match &answer["skipped"] {
+        Json::Null => String::new(),
+        skipped => format!("; passed over: version {}", text(skipped)),
+    };
+    format!("{unchanged}{skipped}")
 }
 
 /// A canary that the change has ended, as the end of a sentence.
