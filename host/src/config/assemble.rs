@@ -99,7 +99,11 @@ impl Assembly {
             }
             ["module", name, key @ ..] => {
                 match entry(&mut self.config.modules, name, given, module_name, |m| &m.name, Module::named) {
-                    Ok(module) => set(MODULE, module, &key.join("."), given),
+                    Ok(module) => {
+                        let key = key.join(".");
+                        module.says_more |= !matches!(&*key, "" | "name" | "http_hosts");
+                        set(MODULE, module, &key, given)
+                    }
                     Err(message) => return self.misnamed(&path, given, message),
                 }
             }
@@ -178,10 +182,14 @@ impl Assembly {
             if module.path.as_os_str().is_empty() && !bundled.iter().any(|b| b.name == module.name) {
                 let names: Vec<_> = bundled.iter().map(|b| b.name.as_str()).collect();
                 let nearest = nearest(&module.name, names.iter().copied()).unwrap_or_default();
+                let deployed = match module.http_hosts.0.is_empty() {
+                    true => "",
+                    false => "; what is said here of a module that is deployed by hand is http_hosts and nothing else",
+                };
                 found.push((
                     format!("module.{}.path", module.name),
                     format!(
-                        "module {} has no path, and no bundled module has that name; the nearest is {nearest}",
+                        "module {} has no path, and no bundled module has that name; the nearest is {nearest}{deployed}",
                         module.name
                     ),
                 ));

@@ -249,9 +249,11 @@ pub struct Module {
     pub on_failure: OnFailure,
     /// What the module is given. Default an empty table.
     pub config: Json,
-    /// Hosts outside that it may speak to by HTTP. Default none. An entry with these and without a path is about a module
+    /// Hosts outside that it may speak to by HTTP. Default none. An entry with these and nothing else is about a module
     /// that is deployed while the broker runs.
     pub http_hosts: List<HostGrant>,
+    /// Whether anything but its name and its hosts was written; no setting.
+    pub says_more: bool,
 }
 
 /// What happens to a message on which a module fails.
@@ -355,13 +357,14 @@ impl Module {
             on_failure: OnFailure::Refuse,
             config: Json::Object(serde_json::Map::new()),
             http_hosts: List::default(),
+            says_more: false,
         }
     }
 
     /// Whether it is about nothing but the hosts of a module that is deployed while the broker runs.
     pub fn only_grants(&self) -> bool {
         let bundled = Config::default().modules.iter().any(|bundled| bundled.name == self.name);
-        self.path.as_os_str().is_empty() && !bundled && !self.http_hosts.0.is_empty()
+        !self.says_more && self.path.as_os_str().is_empty() && !bundled && !self.http_hosts.0.is_empty()
     }
 }
 

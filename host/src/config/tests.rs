@@ -177,6 +177,23 @@ fn names_of_modules_are_those_that_can_be_deployed() {
     }
 }
 
+/// A name that is misspelt would leave the broker without what the entry is about.
+#[test]
+fn hosts_beside_anything_else_do_not_make_a_module_one_that_is_deployed() {
+    let entry = |more: &str| format!("[[module]]\nname = \"acces-list\"\nhttp_hosts = [\"a.example\"]\n{more}");
+    assert!(load(&entry(""), &[], &[]).unwrap().modules.iter().any(Module::only_grants));
+    let said = "module acces-list has no path, and no bundled module has that name; the nearest is access-list; what is \
+                said here of a module that is deployed by hand is http_hosts and nothing else";
+    for more in ["enabled = true", "config = { rules = [] }", "order = 10", "on_failure = \"bypass\"", "path = \"\""] {
+        let error = load(&entry(more), &[], &[]).expect_err(more);
+        assert!(error.contains(said) && error.lines().count() == 1, "{more}: {error}");
+    }
+    let error = load(&entry(""), &[("PLIANT__MODULE__ACCES_LIST__ORDER", "5")], &[]).expect_err("by the environment");
+    assert!(error.contains(said), "{error}");
+    let error = load(&entry(""), &[], &["module.acces-list.enabled=true"]).expect_err("by a flag");
+    assert!(error.contains(said), "{error}");
+}
+
 /// A file, variables, flags, and what is said of them.
 type Wrong = (&'static str, &'static [(&'static str, &'static str)], &'static [&'static str], &'static str);
 
