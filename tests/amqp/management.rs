@@ -582,3 +582,22 @@ fn a_query_under_a_mount_point_tells_what_is_below_it_and_in_its_names() {
     assert_eq!(rows(&mut outside, "queue", "identity"), ["/queues/theirs", "t1//jobs"]);
     assert_eq!(rows(&mut outside, "binding", "filter"), ["hr/#", "t1/hr/#", "t1/+/up", "t2/#"]);
 }
+
+/// A version of a mapping that is on trial for all is asked about the names of queues, and the one beside it about nothing.
+#[test]
+fn queues_are_made_looked_at_and_deleted_by_the_version_that_their_client_follows() {
+    let Some((broker, address)) = own() else { return };
+    let admin = broker.admin();
+    for more in ["", "&canary=100"] {
+        let path = format!("/api/v1/modules/m?config=%7B%22prefix%22:%22%22%7D{more}");
+        admin.deploy(&path, &crate::harness::guests::component("renames")).expect(200);
+    }
+    let mut manager = Manager::new(address);
+    for (operation, status) in [("CREATE", 201), ("READ", 200), ("UPDATE", 200), ("DELETE", 204), ("DELETE", 404)] {
+        assert_eq!(manager.queue(operation, "trial", &[]).0, status, "{operation}");
+    }
+    let versions = admin.get("/api/v1/modules/m/versions").expect(200).json();
+    let calls: Vec<_> = versions["items"].as_array().unwrap().iter().map(|version| version["calls"].clone()).collect();
+    assert_eq!(calls[0], 0, "{versions}");
+    assert_ne!(calls[1], 0, "{versions}");
+}

@@ -1,6 +1,7 @@
 //! Modules on a running broker, with clients on sockets: replaced under load, failing beside others, explained.
 
 mod beside;
+mod canary;
 mod containment;
 mod deployment;
 mod hostile;

@@ -109,7 +109,11 @@ pub(super) fn may_not_consume() -> Closed {
 impl Broker {
     /// Asks the modules who this is. None: one of them may wait for servers outside, so a patient worker is to ask.
     pub fn authenticate(&self, worker: &mut Worker, client: &Client, proof: Proof<'_>) -> Option<Said> {
-        worker.refresh(self);
+        match client.id.is_empty() {
+            // It has not said yet who it is, or is to be given an id: what runs beside a canary is asked.
+            true => worker.refresh(self),
+            false => worker.refresh_for(self, &client.id),
+        }
         let chain = worker.chain.clone();
         if chain.waits_to_authenticate() && !worker.guests.is_patient() {
             return None;

@@ -98,8 +98,24 @@ impl Broker {
         }
     }
 
-    /// Publishes all that comes of a will; nothing of it while there is no room for all.
+    /// Publishes all that comes of a will, as the modules say that its owner follows, whoever's departure or thread this is.
     fn publish_will(
+        &self,
+        worker: &mut Worker,
+        now: Time,
+        record: &WillRecord,
+        how: Departure,
+        staged: &mut Staged,
+    ) -> Result<(), Full> {
+        let own = worker.chain_for(&record.owner.id);
+        let at_hand = std::mem::replace(&mut worker.chain, own);
+        let published = self.publish_all_of_will(worker, now, record, how, staged);
+        worker.chain = at_hand;
+        published
+    }
+
+    /// Nothing of it while there is no room for all.
+    fn publish_all_of_will(
         &self,
         worker: &mut Worker,
         now: Time,

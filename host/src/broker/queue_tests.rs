@@ -263,7 +263,6 @@ fn a_dead_letter_waits_in_its_queue_until_there_is_room_for_it() {
 fn a_dead_letter_that_waits_goes_with_its_queue() {
     let directory = tempfile::tempdir().unwrap();
     let mut hall = hall_in(directory.path());
-    let scope = nobody("amqp", Protocol::Amqp);
     let full = QueueRecord { messages_max: Some(0), ..QueueRecord::default() };
     declared_at(&mut hall, "/queues/dead-letters", full);
     let one = hall.at_queue(false);
@@ -271,7 +270,7 @@ fn a_dead_letter_that_waits_goes_with_its_queue() {
     let got = hall.consume(&one, 9);
     got.iter().for_each(|entry| hall.dispose(&one, entry.number, Disposal::Rejected));
     assert_eq!(hall.broker.directory.queue(QUEUE).unwrap().depth(), 2);
-    hall.broker.delete_queue(&mut hall.worker, hall.now, &scope, QUEUE).unwrap();
+    hall.broker.delete_queue(&mut hall.worker, hall.now, &manager(), QUEUE).unwrap();
     hall.now = hall.now.plus_seconds(1);
     hall.broker.tick(&mut hall.worker, hall.now);
     hall.commit();
@@ -399,8 +398,7 @@ fn a_queue_that_is_removed_tells_its_consumers_and_is_empty_when_it_comes_again(
     let mut hall = hall(Limits::default());
     let one = hall.at_queue(false);
     hall.fill(2);
-    let scope = nobody("amqp", Protocol::Amqp);
-    assert!(hall.broker.delete_queue(&mut hall.worker, hall.now, &scope, QUEUE).unwrap().is_some());
+    assert!(hall.broker.delete_queue(&mut hall.worker, hall.now, &manager(), QUEUE).unwrap().is_some());
     assert!(one.probe.closed.lock().is_some());
     let one = hall.at_queue(false);
     assert_eq!(hall.consume(&one, 9).len(), 0);
@@ -515,7 +513,7 @@ fn numbers_of_entries_are_never_given_again() {
         hall.dispose(&one, got[0].number, Disposal::Accepted);
         // A queue that is deleted and made again begins behind the old one.
         let client = client("c");
-        hall.broker.delete_queue(&mut hall.worker, hall.now, &client.scope, QUEUE).unwrap();
+        hall.broker.delete_queue(&mut hall.worker, hall.now, &client, QUEUE).unwrap();
         let one = hall.at_queue(false);
         hall.send(QUEUE, Guarantee::ExactlyOnce, "again");
         hall.commit();
@@ -572,12 +570,11 @@ fn a_queue_has_a_bound_in_bytes_of_its_own() {
 #[test]
 fn queues_are_bounded_and_there_is_room_again_once_one_is_removed() {
     let mut hall = hall(Limits { queues_max: 1, ..Default::default() });
-    let scope = nobody("amqp", Protocol::Amqp);
     hall.fill(0);
     drop(hall.at_queue(false));
     let other = Topic::new("/queues/other", &Default::default()).unwrap();
     assert!(hall.broker.queue(hall.now, &other).is_err());
-    hall.broker.delete_queue(&mut hall.worker, hall.now, &scope, QUEUE).unwrap();
+    hall.broker.delete_queue(&mut hall.worker, hall.now, &manager(), QUEUE).unwrap();
     assert!(hall.broker.queue(hall.now, &other).is_ok());
 }
 
@@ -684,7 +681,6 @@ fn who_finds_a_queue_that_was_made_meanwhile_sends_by_a_way_that_leads_there() {
 fn what_is_bound_to_a_queue_while_it_goes_goes_with_it() {
     let hall = hall(Limits::default());
     let (broker, now) = (&hall.broker, hall.now);
-    let scope = nobody("amqp", Protocol::Amqp);
     std::thread::scope(|threads| {
         threads.spawn(|| {
             let mut worker = broker.worker();
@@ -700,11 +696,11 @@ fn what_is_bound_to_a_queue_while_it_goes_goes_with_it() {
         threads.spawn(|| {
             let mut worker = broker.worker();
             for _ in 0..500 {
-                broker.delete_queue(&mut worker, now, &scope, QUEUE).unwrap();
+                broker.delete_queue(&mut worker, now, &manager(), QUEUE).unwrap();
             }
         });
     });
-    broker.delete_queue(&mut broker.worker(), now, &scope, QUEUE).unwrap();
+    broker.delete_queue(&mut broker.worker(), now, &manager(), QUEUE).unwrap();
     assert!(broker.trie.read().is_empty(), "somebody is bound who is not there");
     assert_eq!((broker.metrics.subscriptions.get(), broker.queues().count()), (0, 0));
 }

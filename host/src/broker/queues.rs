@@ -136,7 +136,7 @@ impl Broker {
         now: Time,
         address: &str,
     ) -> Result<Temporary, Refusal> {
-        worker.refresh(self);
+        worker.refresh_for(self, link.client.as_ref().map_or("", |client| &client.id));
         let chain = worker.chain.clone();
         let topic = self.mapped(&chain, &mut worker.guests, &link.scope, address)?;
         let _only = self.queues.lock();
@@ -297,7 +297,7 @@ impl Broker {
         address: &str,
         change: impl FnOnce(Option<&QueueRecord>) -> Result<QueueRecord, E>,
     ) -> Result<Changed, E> {
-        worker.refresh(self);
+        worker.refresh_for(self, &client.id);
         let chain = worker.chain.clone();
         let topic = self.mapped(&chain, &mut worker.guests, &client.scope, address)?;
         let _only = self.queues.lock();
@@ -357,12 +357,12 @@ impl Broker {
         &self,
         worker: &mut Worker,
         now: Time,
-        scope: &Scope,
+        client: &Client,
         address: &str,
     ) -> Result<Option<Sequence>, Refusal> {
-        worker.refresh(self);
+        worker.refresh_for(self, &client.id);
         let chain = worker.chain.clone();
-        let topic = self.mapped(&chain, &mut worker.guests, scope, address)?;
+        let topic = self.mapped(&chain, &mut worker.guests, &client.scope, address)?;
         let _only = self.queues.lock();
         let Some(mailbox) = self.find_queue(&topic) else { return Ok(None) };
         Ok(Some(self.end_queue(worker, now, &mailbox)))
@@ -426,10 +426,15 @@ impl Broker {
     }
 
     /// A queue as others see it.
-    pub fn queue_info(&self, worker: &mut Worker, scope: &Scope, address: &str) -> Result<Option<QueueInfo>, Refusal> {
-        worker.refresh(self);
+    pub fn queue_info(
+        &self,
+        worker: &mut Worker,
+        client: &Client,
+        address: &str,
+    ) -> Result<Option<QueueInfo>, Refusal> {
+        worker.refresh_for(self, &client.id);
         let chain = worker.chain.clone();
-        let topic = self.mapped(&chain, &mut worker.guests, scope, address)?;
+        let topic = self.mapped(&chain, &mut worker.guests, &client.scope, address)?;
         Ok(self.find_queue(&topic).map(|mailbox| info(&mailbox)))
     }
 

@@ -282,7 +282,7 @@ impl Broker {
             is_asked: true,
         };
         drop(state);
-        worker.refresh(self);
+        worker.refresh_for(self, link.client.as_ref().map_or("", |client| &client.id));
         let Next { found, done, .. } = self.next_page(mailbox, &mut replay, now, PAGE);
         let mut copies = Vec::with_capacity(found.len());
         for (number, message) in found {

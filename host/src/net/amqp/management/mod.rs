@@ -149,8 +149,9 @@ impl Side {
     }
 
     fn find(&self, address: &str) -> Result<Option<QueueInfo>, Failure> {
+        let client = self.client.as_ref().ok_or_else(|| bad("the connection is not open"))?;
         let mut worker = self.context.worker.borrow_mut();
-        Ok(self.context.broker.queue_info(&mut worker, &self.publisher_scope(), address)?)
+        Ok(self.context.broker.queue_info(&mut worker, client, address)?)
     }
 
     fn found(&self, address: &str) -> Result<QueueInfo, Failure> {
@@ -226,9 +227,9 @@ impl Side {
 
     fn delete(&mut self, now: Time, request: &Request<'_>) -> Answered {
         let address = self.queue(request)?;
-        let context = self.context.clone();
-        let mut worker = context.worker.borrow_mut();
-        let deleted = context.broker.delete_queue(&mut worker, now, &self.publisher_scope(), &address)?;
+        let client = self.client.as_ref().ok_or_else(|| bad("the connection is not open"))?;
+        let mut worker = self.context.worker.borrow_mut();
+        let deleted = self.context.broker.delete_queue(&mut worker, now, client, &address)?;
         let after = deleted.ok_or_else(|| gone(&address))?;
         Ok(Answer { after, ..done(204, "No Content", Value::Map(OrderedMap::new())) })
     }
