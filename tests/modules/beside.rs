@@ -136,6 +136,39 @@ fn ticks_come_when_they_are_due_and_missed_ones_are_left_out() {
     assert_eq!(ticks(5_010).0, ["hasty"]);
 }
 
+/// A tool that says the same configuration each second is not to keep a timer from ever ticking.
+#[test]
+fn a_timer_goes_on_over_versions_and_configurations() {
+    let mut rig = rig(Refuse, r#"{"tick_milliseconds": 1000}"#);
+    let mut pulses = Pulses::default();
+    let mut ticks = |rig: &mut Rig, now: u64| {
+        let (wishes, next) = rig.chain().tick(&mut rig.guests, &mut pulses, Time(now));
+        (wishes.len(), next.map(|at| at.0))
+    };
+    let every = |rig: &Rig, milliseconds: u64| {
+        rig.modules.configure("beside", &format!(r#"{{"tick_milliseconds": {milliseconds}}}"#)).unwrap();
+    };
+    assert_eq!(ticks(&mut rig, 0), (0, Some(1_000)));
+    for now in [600, 900] {
+        every(&rig, 1_000);
+        assert_eq!(ticks(&mut rig, now), (0, Some(1_000)));
+    }
+    every(&rig, 1_000);
+    assert_eq!(ticks(&mut rig, 1_100), (1, Some(2_100)));
+    // Another pulse counts from the last tick, and one that is over comes at once.
+    every(&rig, 3_000);
+    assert_eq!(ticks(&mut rig, 1_200), (0, Some(4_100)));
+    every(&rig, 500);
+    assert_eq!(ticks(&mut rig, 1_300), (0, Some(1_600)));
+    every(&rig, 100);
+    assert_eq!(ticks(&mut rig, 1_400), (1, Some(1_500)));
+    // Switched off and on it begins anew.
+    rig.modules.set_enabled("beside", false).unwrap();
+    assert_eq!(ticks(&mut rig, 1_450), (0, None));
+    rig.modules.set_enabled("beside", true).unwrap();
+    assert_eq!(ticks(&mut rig, 9_000), (0, Some(9_100)));
+}
+
 #[test]
 fn messages_cross_to_amqp_and_back() {
     let mut rig = rig(Refuse, "{}");

@@ -9,11 +9,26 @@ use crate::message::Time;
 use hashbrown::HashMap;
 use std::sync::Arc;
 
-/// When which module is to be called next. Belongs to the one thread that calls.
+/// When which module is to be called next, whichever version of it. Belongs to the one thread that calls.
 #[derive(Default)]
-pub struct Pulses {
-    /// By what names a version in this process.
-    next: HashMap<u64, Time>,
+pub struct Pulses(HashMap<Arc<str>, Pulse>);
+
+/// Of one module.
+struct Pulse {
+    every_milliseconds: u64,
+    next: Time,
+}
+
+impl Pulse {
+    fn new(every_milliseconds: u64, now: Time) -> Self {
+        Self { every_milliseconds, next: now.plus_milliseconds(every_milliseconds) }
+    }
+
+    /// Another version may want another pulse: it counts from the last time, so that no number of versions puts it off.
+    fn beats_every(&mut self, milliseconds: u64) {
+        let before = std::mem::replace(&mut self.every_milliseconds, milliseconds);
+        self.next = Time(self.next.0.saturating_sub(before)).plus_milliseconds(milliseconds);
+    }
 }
 
 impl Chain {
@@ -24,19 +39,25 @@ impl Chain {
         let mut wishes = Vec::new();
         let patient = guests.is_patient();
         let ours = || self.timers.iter().filter(|link| link.goes_out == patient);
-        pulses.next.retain(|id, _| ours().any(|link| link.version.id == *id));
+        let Pulses(pulses) = pulses;
+        let beats = |link: &Link| link.version.manifest.tick_milliseconds.is_some();
+        pulses.retain(|module, _| ours().any(|link| beats(link) && link.version.services.module == *module));
         for link in ours() {
             let Some(milliseconds) = link.version.manifest.tick_milliseconds else { continue };
             let milliseconds = u64::from(milliseconds).max(guests.inner().limits.tick_milliseconds_min);
-            let next = pulses.next.entry(link.version.id).or_insert_with(|| now.plus_milliseconds(milliseconds));
-            if *next > now {
+            let module = link.version.services.module.clone();
+            let pulse = pulses.entry(module).or_insert_with(|| Pulse::new(milliseconds, now));
+            if pulse.every_milliseconds != milliseconds {
+                pulse.beats_every(milliseconds);
+            }
+            if pulse.next > now {
                 continue;
             }
-            *next = now.plus_milliseconds(milliseconds);
+            *pulse = Pulse::new(milliseconds, now);
             wishes.extend(self.tick_one(guests, link, now));
         }
         Wish::within_bounds(guests, &mut wishes);
-        (wishes, pulses.next.values().min().copied())
+        (wishes, pulses.values().map(|pulse| pulse.next).min())
     }
 
     /// Calls every module now, whatever it asked for.
