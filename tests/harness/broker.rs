@@ -150,7 +150,7 @@ impl Broker {
     /// Its admin API.
     pub fn admin(&self) -> Admin {
         let address = self.runs().admin_address().expect("an admin API");
-        Admin { address, token: self.runs().admin_token().to_owned() }
+        Admin { address, token: self.runs().admin_token() }
     }
 
     /// Its data directory.

@@ -116,12 +116,17 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Document<T> {
 
     async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
         let Raw(bytes) = Raw::from_request(request, state).await?;
-        // Fields in an array, without their names, are nothing that anybody wrote on purpose.
-        if bytes.trim_ascii_start().first() == Some(&b'[') {
-            return Err(Problem::bad_request("the body is not the JSON expected: an object is, not an array"));
-        }
-        parse(&bytes).map(Self)
+        object(&bytes).map(Self)
     }
+}
+
+/// A JSON object. A field that is there twice is an error, as long as `T` has it.
+pub(super) fn object<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
+    // Fields in an array, without their names, are nothing that anybody wrote on purpose.
+    if bytes.trim_ascii_start().first() == Some(&b'[') {
+        return Err(Problem::bad_request("the body is not the JSON expected: an object is, not an array"));
+    }
+    parse(bytes)
 }
 
 /// A body that is a JSON object, or none: then what stands for an empty one.
@@ -195,6 +200,11 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Ask<T> {
 #[derive(Debug, serde::Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct NoQuery {}
+
+/// No body, or an empty object: what would be ignored is refused.
+#[derive(Debug, Default, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct NoBody {}
 
 /// `?limit=` and `?after=` of a list. A limit that is less or more than can be is taken as the nearest that can.
 #[derive(Debug, Default, serde::Deserialize)]

@@ -5,7 +5,7 @@
 //! points to this machine (DNS rebinding), and from sending requests across sites.
 
 use super::error::Problem;
-use super::token::Token;
+use super::token::{May, Tokens};
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderName, Method, StatusCode, Uri, header};
 use axum::middleware::Next;
@@ -17,9 +17,7 @@ use std::time::{Duration, Instant};
 
 /// What the guard knows.
 pub(super) struct Guard {
-    pub token: Token,
-    /// For those who may only look.
-    pub reader: Option<Token>,
+    tokens: Tokens,
     wrong: Mutex<Wrong>,
 }
 
@@ -51,8 +49,8 @@ pub(super) async fn check(State(guard): State<Arc<Guard>>, request: Request, nex
 
 impl Guard {
     /// For tokens, and so many others in a minute.
-    pub(super) fn new(token: Token, reader: Option<Token>, wrong_per_minute: u32) -> Self {
-        Self { token, reader, wrong: Mutex::new(Wrong { most: wrong_per_minute, count: 0, since: Instant::now() }) }
+    pub(super) fn new(tokens: Tokens, wrong_per_minute: u32) -> Self {
+        Self { tokens, wrong: Mutex::new(Wrong { most: wrong_per_minute, count: 0, since: Instant::now() }) }
     }
 
     fn admits(&self, method: &Method, headers: &HeaderMap, uri: &Uri) -> Result<(), Problem> {
@@ -77,15 +75,14 @@ impl Guard {
             let (scheme, token) = value.split_once(' ')?;
             scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
         });
-        match given {
-            Some(token) if self.token.is(token.as_bytes()) => Ok(()),
-            Some(token) if self.reader.as_ref().is_some_and(|reader| reader.is(token.as_bytes())) => {
-                if method.is_safe() { Ok(()) } else { Err(forbidden("this token may only look")) }
-            }
-            Some(_) if self.wrong.lock().is_too_much(Instant::now()) => {
+        match given.map(|token| self.tokens.allow(token.as_bytes())) {
+            Some(Some(May::Everything)) => Ok(()),
+            Some(Some(May::Look)) if method.is_safe() => Ok(()),
+            Some(Some(May::Look)) => Err(forbidden("this token may only look")),
+            Some(None) if self.wrong.lock().is_too_much(Instant::now()) => {
                 Err(Problem::new(StatusCode::TOO_MANY_REQUESTS, "too many wrong tokens; try again in a minute"))
             }
-            Some(_) => Err(Problem::new(StatusCode::UNAUTHORIZED, "the token is not right")),
+            Some(None) => Err(Problem::new(StatusCode::UNAUTHORIZED, "the token is not right")),
             None => Err(Problem::new(StatusCode::UNAUTHORIZED, "a token is needed: Authorization: Bearer …")),
         }
     }
@@ -110,6 +107,7 @@ fn text<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::token::Token;
     use super::*;
 
     const TOKEN: &str = "0123456789abcdef";
@@ -126,7 +124,7 @@ mod tests {
         let token = Token::load(&path).unwrap();
         std::fs::write(&path, READS).unwrap();
         let reader = Some(Token::load(&path).unwrap());
-        let guard = Guard::new(token, reader, 60);
+        let guard = Guard::new(Tokens::new(token, reader), 60);
         let mut headers = HeaderMap::new();
         for (name, value) in rows {
             headers.insert(*name, value.parse().unwrap());

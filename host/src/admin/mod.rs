@@ -48,7 +48,7 @@ mod token;
 pub use api::Api;
 pub use reload::{Reload, Reloaded};
 pub use serve::{Server, bind};
-pub use token::Token;
+pub use token::{Token, Tokens};
 
 /// Bounds of the admin API.
 #[derive(Debug, Clone, PartialEq, Eq)]

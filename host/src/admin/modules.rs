@@ -2,7 +2,7 @@
 //! come one after the other, without waiting for what is compiled for another one, and an error leaves everything as it was.
 
 use super::api::Api;
-use super::body::{Ask, JsonText, Name, NoQuery, PageQuery, Perhaps, json_text, page};
+use super::body::{Ask, JsonText, Name, NoBody, NoQuery, PageQuery, Perhaps, json_text, page};
 use super::error::Problem;
 use super::form::Brought;
 use super::precondition::{Given, tagged};
@@ -160,6 +160,7 @@ pub(super) async fn confirm(
     Name(name): Name,
     _: Ask<NoQuery>,
     Given(expected): Given,
+    _: Perhaps<NoBody>,
 ) -> Result<Response, Problem> {
     change(&api, expected, move |modules| modules.confirm(&name)).await
 }
@@ -180,6 +181,7 @@ pub(super) async fn enable(
     Name(name): Name,
     _: Ask<NoQuery>,
     Given(expected): Given,
+    _: Perhaps<NoBody>,
 ) -> Result<Response, Problem> {
     change(&api, expected, move |modules| modules.set_enabled(&name, true)).await
 }
@@ -190,6 +192,7 @@ pub(super) async fn disable(
     Name(name): Name,
     _: Ask<NoQuery>,
     Given(expected): Given,
+    _: Perhaps<NoBody>,
 ) -> Result<Response, Problem> {
     change(&api, expected, move |modules| modules.set_enabled(&name, false)).await
 }

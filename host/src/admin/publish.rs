@@ -1,7 +1,7 @@
 //! `POST /api/v1/publish` and `/api/v1/explain`: a message takes the whole way, or is shown it.
 
 use super::api::Api;
-use super::body::{Ask, Document, NoQuery, json};
+use super::body::{Ask, Document, NoQuery, Raw, json, object};
 use super::error::Problem;
 use super::message::{EventDocument, MessageDocument, admin_client};
 use crate::dialogue::Routed;
@@ -27,16 +27,12 @@ pub(super) async fn publish(
 }
 
 /// Tells what would become of a message, or what modules would make of an event. Nothing is published, and nothing is kept.
-pub(super) async fn explain(
-    State(api): State<Api>,
-    _: Ask<NoQuery>,
-    Document(document): Document<Json>,
-) -> Result<Response, Problem> {
-    let wrong = |error| Problem::bad_request(format!("the body is not the JSON expected: {error}"));
-    if document.get("event").is_some() {
-        return explain_event(api, serde_json::from_value(document).map_err(wrong)?).await;
+pub(super) async fn explain(State(api): State<Api>, _: Ask<NoQuery>, Raw(body): Raw) -> Result<Response, Problem> {
+    // Read again as what it is: a document would have only the last of two fields of a name.
+    if object::<Json>(&body)?.get("event").is_some() {
+        return explain_event(api, object(&body)?).await;
     }
-    let mut message: MessageDocument = serde_json::from_value(document).map_err(wrong)?;
+    let mut message: MessageDocument = object(&body)?;
     let client = message
         .client
         .take()

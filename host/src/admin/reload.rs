@@ -1,7 +1,7 @@
 //! `POST /api/v1/reload`: the configuration is read again; the roof knows how.
 
 use super::api::Api;
-use super::body::{Ask, NoQuery, json};
+use super::body::{Ask, NoBody, NoQuery, Perhaps, json};
 use super::error::Problem;
 use axum::extract::State;
 use axum::response::Response;
@@ -29,7 +29,7 @@ pub struct Reloaded {
 }
 
 /// Reads the configuration again.
-pub(super) async fn reload(State(api): State<Api>, _: Ask<NoQuery>) -> Result<Response, Problem> {
+pub(super) async fn reload(State(api): State<Api>, _: Ask<NoQuery>, _: Perhaps<NoBody>) -> Result<Response, Problem> {
     let reloaded = api.blocking(|api| (api.reload())()).await?;
     Ok(json(&reloaded.map_err(Problem::refused)?))
 }

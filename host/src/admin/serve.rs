@@ -4,7 +4,7 @@ use super::api::Api;
 use super::guard::Guard;
 use super::patience::{PatientListener, Work};
 use super::routes::router;
-use super::token::Token;
+use super::token::Tokens;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::thread::JoinHandle;
@@ -39,7 +39,7 @@ impl Server {
     ///
     /// # Errors
     /// The thread cannot be started.
-    pub fn start(listener: TcpListener, api: Api, token: Token, reader: Option<Token>) -> io::Result<Self> {
+    pub fn start(listener: TcpListener, api: Api, tokens: Tokens) -> io::Result<Self> {
         let address = listener.local_addr()?;
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
@@ -48,7 +48,7 @@ impl Server {
             .build()?;
         let (stop, stopped) = oneshot::channel::<()>();
         let limits = api.limits().clone();
-        let routes = router(api, Guard::new(token, reader, limits.wrong_tokens_per_minute));
+        let routes = router(api, Guard::new(tokens, limits.wrong_tokens_per_minute));
         let serve = async move {
             let listener = tokio::net::TcpListener::from_std(listener)?;
             // Ended by the sender's word, or by its end.

@@ -1,10 +1,12 @@
 //! The bearer token: made once, kept in a file that only its owner reads, compared in constant time.
 
+use parking_lot::RwLock;
 use sha2::{Digest, Sha256};
 use std::fs::{File, OpenOptions, Permissions};
 use std::io::{self, ErrorKind, Read, Write};
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::Path;
+use std::sync::Arc;
 
 /// Greatest token file, in bytes.
 const BYTES_MAX: u64 = 4096;
@@ -98,6 +100,47 @@ fn replaceable(error: io::Error) -> io::Error {
             io::Error::new(error.kind(), format!("{error}; delete it, and a start makes a new one"))
         }
         _ => error,
+    }
+}
+
+/// The tokens that open the API now. A clone is about the same ones.
+#[derive(Clone)]
+pub struct Tokens(Arc<RwLock<Pair>>);
+
+/// Of those who may do everything, and of those who may only look.
+type Pair = (Token, Option<Token>);
+
+/// What a caller with a right token may do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum May {
+    Everything,
+    Look,
+}
+
+impl Tokens {
+    /// One for everything, and one for looking, if there is to be one.
+    pub fn new(token: Token, reader: Option<Token>) -> Self {
+        Self(Arc::new(RwLock::new((token, reader))))
+    }
+
+    /// Puts others in their place, for all that comes from here on.
+    pub fn replace(&self, other: &Self) {
+        let others = other.0.read().clone();
+        *self.0.write() = others;
+    }
+
+    /// The value of the one for everything.
+    pub fn secret(&self) -> String {
+        self.0.read().0.secret().to_owned()
+    }
+
+    /// What whoever brings this may do; none: it is no token.
+    pub(super) fn allow(&self, given: &[u8]) -> Option<May> {
+        let (token, reader) = &*self.0.read();
+        match token.is(given) {
+            true => Some(May::Everything),
+            false => reader.as_ref().is_some_and(|reader| reader.is(given)).then_some(May::Look),
+        }
     }
 }
 

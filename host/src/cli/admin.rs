@@ -100,7 +100,10 @@ impl Api {
         let document: Json = serde_json::from_slice(&answer).unwrap_or(Json::Null);
         let detail = document["detail"].as_str().unwrap_or("no reason was given");
         Err(Failure::Failed(match status {
-            401 => format!("the broker at {} does not take the token: {detail}", self.url),
+            401 => format!(
+                "the broker at {} does not take the token: {detail}; one that was replaced is read again on SIGHUP, or at a start",
+                self.url
+            ),
             _ => detail.to_owned(),
         }))
     }

@@ -14,8 +14,8 @@ mod written;
 pub use assemble::{Origins, Sources};
 pub use auth::{AllowAnonymous, Auth, Order};
 pub use meant::{
-    Admin, Bind, ClientCertificate, Config, DurabilityName, List, Listener, Module, OnFailure, ProtocolName, Tls,
-    Transport,
+    Admin, Bind, ClientCertificate, Config, DurabilityName, List, Listener, Module, OnFailure, ProtocolName, Signing,
+    Tls, Transport,
 };
 pub use problem::{ConfigError, Origin, Problem};
 pub use settings::{Change, differences, effective};

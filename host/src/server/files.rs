@@ -2,8 +2,8 @@
 //!
 //! Components of modules are left out: they are more than read (`cli/check.rs`).
 
-use super::modules::signers;
-use super::start::{tls_files, token_path};
+use super::secrets::{signers, token_path};
+use super::start::tls_files;
 use crate::admin::Token;
 use crate::config::{Bind, Config, Listener, Origins, Problem};
 use crate::identity;
@@ -24,7 +24,7 @@ pub fn unreadable(config: &Config, origins: &Origins) -> Vec<Problem> {
     }
     let read_token = &config.admin.read_token_file;
     if !read_token.as_os_str().is_empty() {
-        match (Token::load(read_token), Token::load(&token_path(config))) {
+        match (Token::load(read_token), Token::load(&token_path(&config.data_dir, &config.admin))) {
             (Err(error), _) => say("admin.read_token_file", format!("{}: {error}", read_token.display())),
             // By whatever names: it is the token that counts.
             (Ok(reader), Ok(own)) if reader.is(own.secret().as_bytes()) => {
@@ -34,7 +34,7 @@ pub fn unreadable(config: &Config, origins: &Origins) -> Vec<Problem> {
             _ => {}
         }
     }
-    if let Err(reason) = signers(config) {
+    if let Err(reason) = signers(&config.signing) {
         say("signing.keys_file", reason);
     }
     let http = &config.http_ca_file;

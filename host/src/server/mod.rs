@@ -7,6 +7,7 @@ mod files;
 mod messenger;
 mod modules;
 mod reload;
+mod secrets;
 mod start;
 mod waiting;
 

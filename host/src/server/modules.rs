@@ -3,7 +3,7 @@
 use super::BUNDLED;
 use super::error::StartError;
 use crate::config::{Config, Module, OnFailure};
-use crate::wasm::{self, Binding, HostGrant, Signers};
+use crate::wasm::{self, Binding, HostGrant};
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::io::{self, ErrorKind, Read};
@@ -56,23 +56,6 @@ pub fn component(module: &Module, bytes_max: usize) -> Result<Cow<'static, [u8]>
     }
     let failed = |error| StartError::ModuleFile { name: module.name.clone(), path: module.path.clone(), error };
     read(&module.path, bytes_max).map(Cow::Owned).map_err(failed)
-}
-
-/// Who may have signed components.
-///
-/// # Errors
-/// The file of keys cannot be read, or holds something else.
-pub(super) fn signers(config: &Config) -> Result<Signers, String> {
-    let path = &config.signing.keys_file;
-    let failed = |reason: String| match path.as_os_str().is_empty() {
-        true => reason,
-        false => format!("{}: {reason}", path.display()),
-    };
-    let text = match path.as_os_str().is_empty() {
-        true => String::new(),
-        false => std::fs::read_to_string(path).map_err(|error| failed(error.to_string()))?,
-    };
-    Signers::read(&text, config.signing.required).map_err(failed)
 }
 
 fn read(path: &Path, bytes_max: usize) -> io::Result<Vec<u8>> {

@@ -1,22 +1,23 @@
 //! Reading the configuration again while the broker runs.
 
 use super::modules::{binding, grants};
+use super::secrets::Secrets;
 use super::waiting;
 use crate::admin::{Reload, Reloaded};
 use crate::config::{Auth, Config, Module, Origins, Sources, differences};
 use crate::identity::Identity;
 use crate::net::Certificates;
-use crate::wasm::Modules;
+use crate::wasm::{Binding, DeployError, Modules};
 use parking_lot::Mutex;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
 /// Compares what the sources say now with what they said last, and takes over what can be taken over: modules, users and
-/// keys. Certificates are read again in any case.
+/// keys. Certificates, keys and tokens are read again in any case.
 pub(super) fn from_sources(
     sources: Sources,
     config: Config,
-    modules: Modules,
+    secrets: Secrets,
     identity: Identity,
     certificates: Certificates,
 ) -> Reload {
@@ -26,13 +27,52 @@ pub(super) fn from_sources(
         let (new, written) = sources.load_with_origins().map_err(|error| error.to_string()).inspect_err(|error| {
             tracing::error!("the configuration is not taken over: {}", error.replace('\n', "; "));
         })?;
+        let refused = refused(&current, &new, &secrets.modules);
+        if !refused.is_empty() {
+            tracing::error!("the configuration is not taken over: {}", refused.join("; "));
+            return Err(refused.join("\n"));
+        }
         // Before the connections are looked through.
         let mut reloaded = Reloaded { failed: certificates.reload(), ..Reloaded::default() };
         users(&mut current, &new, &identity, &mut reloaded);
-        let reloaded = take_over(&mut current, new, &written, &modules, reloaded);
+        secrets.reload(&mut current, &new, &mut reloaded);
+        let reloaded = take_over(&mut current, new, &written, &secrets.modules, reloaded);
         tell(&reloaded);
         Ok(reloaded)
     })
+}
+
+/// Why modules would not take what is said of them now, before anything is changed.
+fn refused(current: &Config, new: &Config, modules: &Modules) -> Vec<String> {
+    let changes = differences(current, new);
+    let mut refused = Vec::new();
+    for module in new.modules.iter().filter(|module| !module.only_grants()) {
+        let Some(known) = current.modules.iter().find(|known| known.name == module.name) else { continue };
+        let concerns = |key: &str| module_of(key) == Some(&module.name) && !key.ends_with(".http_hosts");
+        if known.only_grants() || !changes.iter().any(|change| change.live && concerns(&change.key)) {
+            continue;
+        }
+        let module = Module { path: known.path.clone(), ..module.clone() };
+        refused.extend(
+            rebind(&module, known, current.wasm.component_bytes_max, |binding, switched| {
+                modules.try_binding(&binding, switched)
+            })
+            .err(),
+        );
+    }
+    refused
+}
+
+/// Has `bind` bind a module anew, or try to; with whether it is switched.
+fn rebind<T>(
+    module: &Module,
+    known: &Module,
+    bytes_max: usize,
+    bind: impl FnOnce(Binding, bool) -> Result<T, DeployError>,
+) -> Result<T, String> {
+    let binding = binding(module, bytes_max).map_err(|error| error.to_string())?;
+    let switched = module.enabled != known.enabled;
+    bind(binding, switched).map_err(|error| format!("module {}: {error}", module.name))
 }
 
 /// Whoever asked for it: the log is where somebody else finds it.
@@ -116,17 +156,14 @@ fn take_over(
     let rest = rest.into_iter().map(|change| change.key);
     // Whom a module may speak to that is not named any more is settled.
     reloaded.restart_needed = rest.filter(|key| !is_grant_of_nobody(key, &new)).collect();
+    let bytes_max = current.wasm.component_bytes_max;
     for module in new.modules.iter().filter(|module| !module.only_grants()) {
         let Some(known) = current.modules.iter_mut().find(|known| known.name == module.name) else { continue };
         let mut changed: Vec<_> = live.iter().map(|change| change.key.as_str()).collect();
         changed.retain(|key| module_of(key) == Some(&module.name));
         let module = Module { path: known.path.clone(), ..module.clone() };
         if !changed.is_empty() {
-            let switched = module.enabled != known.enabled;
-            let bound = binding(&module, current.wasm.component_bytes_max).map_err(|error| error.to_string());
-            let bound = bound.and_then(|binding| {
-                modules.rebind(binding, switched).map_err(|error| format!("module {}: {error}", module.name))
-            });
+            let bound = rebind(&module, known, bytes_max, |binding, switched| modules.rebind(binding, switched));
             match bound {
                 Ok(done) => {
                     let ended = done.canary_ended.map(|version| format!("{}: version {version}", module.name));

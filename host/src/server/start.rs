@@ -3,8 +3,9 @@
 use super::attempt::Attempt;
 use super::error::StartError;
 use super::messenger::messenger;
+use super::secrets::{self, Secrets};
 use super::{BUNDLED, bindings, reload};
-use crate::admin::{self, Api, Reload, Reloaded, Token};
+use crate::admin::{self, Api, Reload, Reloaded, Tokens};
 use crate::amqp::Filters;
 use crate::bridge::Bridges;
 use crate::broker::{Broker, Compile, Drain, Restored};
@@ -29,7 +30,7 @@ pub struct Running {
     api: Api,
     broker: Arc<Broker>,
     store: Store,
-    token: Token,
+    tokens: Tokens,
     reload: Reload,
     url_file: PathBuf,
 }
@@ -67,13 +68,13 @@ fn build(config: Config, sources: Option<Sources>, attempt: &Attempt) -> Result<
     attempt.has_store(&store)?;
     let auth = config.auth.settings(&config.listeners);
     let identity = Identity::open(auth, config.auth.limits.clone(), metrics.clone())?;
-    let (token, reader) = tokens(&config)?;
+    let tokens = secrets::tokens(&config.data_dir, &config.admin)?;
     let kept = Kept {
         modules: loaded.modules,
         versions: loaded.module_versions,
         state: loaded.state,
         machine_code: machine_code(&config),
-        signers: super::modules::signers(&config).map_err(StartError::Signers)?,
+        signers: secrets::signers(&config.signing).map_err(StartError::Signers)?,
     };
     let modules =
         Modules::open(config.wasm, store.clone(), kept, BUNDLED, bindings(&config)?, metrics.clone(), Arc::new(now))?;
@@ -116,7 +117,8 @@ fn build(config: Config, sources: Option<Sources>, attempt: &Attempt) -> Result<
     let sys = (!interval.is_zero()).then(|| SysClock::start(broker.clone(), clock, interval));
     let reload = match sources {
         Some(sources) => {
-            reload::from_sources(sources, config.clone(), modules.clone(), identity, workers.certificates())
+            let secrets = Secrets { modules: modules.clone(), tokens: tokens.clone() };
+            reload::from_sources(sources, config.clone(), secrets, identity, workers.certificates())
         }
         None => Arc::new(|| Ok(Reloaded::default())) as Reload,
     };
@@ -124,7 +126,7 @@ fn build(config: Config, sources: Option<Sources>, attempt: &Attempt) -> Result<
     api.set_bridges(bridges.figures());
     let open = config.listeners.iter().filter(|listener| listener.enabled);
     api.set_listeners(open.map(|listener| listener.name.clone()).collect());
-    let admin = admin::Server::start(admin_listener, api.clone(), token.clone(), reader)
+    let admin = admin::Server::start(admin_listener, api.clone(), tokens.clone())
         .map_err(|error| StartError::admin(address, &error))?;
     let url_file = config.data_dir.join("admin.url");
     let running = Running {
@@ -135,7 +137,7 @@ fn build(config: Config, sources: Option<Sources>, attempt: &Attempt) -> Result<
         api,
         broker,
         store,
-        token,
+        tokens,
         reload,
         url_file,
     };
@@ -149,27 +151,6 @@ fn machine_code(config: &Config) -> Option<MachineCode> {
     match config.machine_code_dir.as_os_str().is_empty() {
         true => MachineCode::open(&config.data_dir.join("compiled"), bytes_max),
         false => MachineCode::open(&config.machine_code_dir, bytes_max),
-    }
-}
-
-/// The token of the admin API, made if it is not there, and that of those who may only look.
-fn tokens(config: &Config) -> Result<(Token, Option<Token>), StartError> {
-    let own = token_path(config);
-    let token = Token::open(&own).map_err(|error| StartError::Token { path: own, error })?;
-    let path = config.admin.read_token_file.clone();
-    let reader = (!path.as_os_str().is_empty()).then(|| Token::load(&path)).transpose();
-    let reader = reader.map_err(|error| StartError::Token { path, error })?;
-    match reader.as_ref().is_some_and(|reader| reader.is(token.secret().as_bytes())) {
-        true => Err(StartError::SameToken),
-        false => Ok((token, reader)),
-    }
-}
-
-/// Where the token is that may do everything.
-pub(super) fn token_path(config: &Config) -> PathBuf {
-    match config.admin.token_file.as_os_str().is_empty() {
-        true => config.data_dir.join("admin.token"),
-        false => config.admin.token_file.clone(),
     }
 }
 
@@ -265,8 +246,8 @@ impl Running {
     }
 
     /// What a caller of the admin API has to send.
-    pub fn admin_token(&self) -> &str {
-        self.token.secret()
+    pub fn admin_token(&self) -> String {
+        self.tokens.secret()
     }
 
     /// The hall.

@@ -247,9 +247,59 @@ fn a_reload_takes_over_modules_and_says_what_needs_a_restart() {
     let answer = caller.post("/api/v1/reload", json!({}));
     assert_eq!(answer.status, 422);
     assert!(answer.text.contains("c.toml:1: unknown key nonsense"), "{}", answer.text);
-    std::fs::write(&file, "[module.topic-rules.config]\nnonsense = 1").unwrap();
-    assert!(running.reload().unwrap().failed[0].contains("topic-rules"), "a module may refuse");
-    assert_eq!(topic(), "home/x");
+}
+
+/// Half of a configuration is what nobody has written.
+#[test]
+fn a_reload_in_which_a_module_refuses_its_part_changes_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let users = dir.path().join("users");
+    std::fs::write(&users, "").unwrap();
+    let text = |to: &str, retain: &str, users: &str| {
+        format!(
+            "[auth]\npassword_file = \"{users}\"\n[module.topic-rules]\nconfig = {{ rules = [{{ from = \"home\", to = \
+             \"{to}\" }}] }}\n[module.will-rules]\nconfig = {retain}\n"
+        )
+    };
+    let reloading = Reloading::start(dir.path(), &text("a", "{}", ""));
+    let caller = Caller(&reloading.running);
+    let topic = || caller.post("/api/v1/explain", json!({ "topic": "home" })).json()["topic"].clone();
+    std::fs::write(&reloading.file, text("b", "{ nonsense = 1 }", &users.display().to_string())).unwrap();
+    let answer = caller.post("/api/v1/reload", json!({}));
+    assert_eq!(answer.status, 422, "{}", answer.text);
+    assert!(answer.text.contains("module will-rules: it refuses its configuration"), "{}", answer.text);
+    assert_eq!(topic(), "a");
+    let applied = reloading.reload(&text("b", "{}", &users.display().to_string())).applied;
+    assert_eq!((applied, topic()), (vec!["auth.password_file".into(), "module.topic-rules.config".into()], json!("b")));
+    // What is not asked is not tried.
+    let off = text("b", "{ nonsense = 1 }\nenabled = false", &users.display().to_string());
+    assert_eq!(reloading.reload(&off).failed, [""; 0]);
+}
+
+#[test]
+fn what_a_body_says_twice_or_for_nothing_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let reloading = Reloading::start(dir.path(), "");
+    let caller = Caller(&reloading.running);
+    for (path, body, expected) in [
+        ("explain", r#"{"topic": "a", "topic": "b"}"#, 400),
+        ("explain", r#"{"event": "timer", "event": "timer"}"#, 400),
+        ("explain", r#"{"topic": "a", "client": {"id": "a", "id": "b"}}"#, 400),
+        ("explain", r#"["a"]"#, 400),
+        ("explain", r#"{"topic": "a"}"#, 200),
+        ("publish", r#"{"topic": "a", "topic": "b"}"#, 400),
+        ("reload", "garbage", 400),
+        ("reload", r#"{"dry_run": true}"#, 400),
+        ("reload", "{}", 200),
+        ("reload", "", 200),
+        ("modules/topic-rules/enable", "garbage", 400),
+        ("modules/topic-rules/disable", r#"{"x": 1}"#, 400),
+        ("modules/topic-rules/confirm", "[]", 400),
+        ("modules/topic-rules/enable", "", 200),
+    ] {
+        let answer = caller.call("POST", &format!("/api/v1/{path}"), body.as_bytes());
+        assert_eq!(answer.status, expected, "{path} {body}: {}", answer.text);
+    }
 }
 
 /// A broker with this file, and what a reload of another one says.
@@ -345,6 +395,58 @@ fn a_reload_says_what_waits_behind_what_was_done_by_hand() {
         ["module.topic-rules.enabled: waits as it was switched on by hand; pliant module disable topic-rules \
                     switches it off"];
     assert_eq!(reloading.reload(&text(false, "c")).waiting, waiting);
+}
+
+/// A key that was revoked signs nothing any more, and a token that was replaced opens nothing.
+#[test]
+fn a_reload_reads_signers_and_tokens_again_and_says_what_it_could_not() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = |name: &str| dir.path().join(name);
+    let (secret, public) = crate::wasm::key_pair([7; 32]);
+    let (other, other_public) = crate::wasm::key_pair([8; 32]);
+    std::fs::write(path("signers"), format!("{public}\n{other_public}\n")).unwrap();
+    let text =
+        |more: &str| format!("[signing]\nkeys_file = \"{}\"\nrequired = true\n{more}", path("signers").display());
+    let reloading = Reloading::start(dir.path(), &text(""));
+    let rules = super::BUNDLED.iter().find(|(name, _)| *name == "topic-rules").unwrap().1;
+    let deploy = |secret: &str| {
+        let signature: String =
+            crate::wasm::sign(secret, rules).unwrap().bytes().map(|b| format!("%{b:02X}")).collect();
+        Caller(&reloading.running).call("PUT", &format!("/api/v1/modules/m?signature={signature}"), rules).status
+    };
+    assert_eq!((deploy(&other), deploy(&secret), deploy(&other), deploy(&secret)), (200, 200, 200, 200));
+    std::fs::write(path("signers"), &public).unwrap();
+    assert_eq!(reloading.reload(&text("")), Reloaded::default());
+    assert_eq!((deploy(&other), deploy(&secret)), (422, 200));
+    // What was at hand, signed with it, is not put to work either.
+    let back =
+        |to: u64| Caller(&reloading.running).post(&format!("/api/v1/modules/m/rollback?to={to}"), json!({})).status;
+    assert_eq!((back(2), back(3), back(4), back(1)), (200, 422, 200, 422));
+    std::fs::write(path("signers"), "rsa x").unwrap();
+    let failed = reloading.reload(&text("")).failed;
+    assert!(failed.len() == 1 && failed[0].contains("line 1: expected `ed25519`"), "{failed:?}");
+    assert_eq!(deploy(&secret), 200, "what held before holds");
+    std::fs::write(path("signers"), &public).unwrap();
+    let status = |token: &str| {
+        let bearer = format!("Bearer {token}");
+        Caller(&reloading.running).send("GET", "/api/v1/modules", &[("authorization", &bearer)], b"").status
+    };
+    let (old, new, reads) = (reloading.running.admin_token(), "0123456789abcdef", "fedcba9876543210");
+    let own = dir.path().join("data/admin.token");
+    std::fs::write(&own, new).unwrap();
+    std::fs::write(path("reads"), reads).unwrap();
+    assert_eq!((status(&old), status(new)), (200, 401));
+    let reader = text(&format!("[admin]\nread_token_file = \"{}\"\n", path("reads").display()));
+    assert_eq!(reloading.reload(&reader).applied, ["admin.read_token_file"]);
+    assert_eq!((status(&old), status(new), status(reads)), (401, 200, 200));
+    std::fs::write(&own, "short").unwrap();
+    assert!(reloading.reload(&reader).failed[0].contains("holds no token"));
+    std::fs::write(&own, reads).unwrap();
+    assert!(reloading.reload(&reader).failed[0].contains("it holds the token that may do everything"));
+    assert_eq!((status(new), status(reads)), (200, 200));
+    std::fs::write(&own, new).unwrap();
+    assert_eq!(reloading.reload(&text("")).applied, ["admin.read_token_file"]);
+    assert_eq!((status(new), status(reads)), (200, 401));
 }
 
 /// What is said last of a module holds, and a restart says nothing; the rows for all orders are among those of modules.

@@ -31,6 +31,9 @@ impl Modules {
         let mut entry = inner.registry().lock().entry(name)?.clone();
         self.check(name, Some(&entry))?;
         let canary = entry.canary.take().ok_or_else(|| DeployError::NoCanary(name.to_owned()))?;
+        if let Some(material) = entry.material(canary.version.number).filter(|_| inner.signers().are_required()) {
+            inner.bytes_to_run(&material, None)?;
+        }
         entry.choose(Some(canary.version));
         inner.commit(entry, Vec::new())
     }

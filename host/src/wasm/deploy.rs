@@ -73,7 +73,7 @@ impl Modules {
         if let Some(expected) = options.digest.as_deref().filter(|expected| !expected.eq_ignore_ascii_case(&digest)) {
             return Err(DeployError::Digest { expected: expected.to_owned(), actual: (*digest).into() });
         }
-        inner.signers.check(bytes, options.signature.as_deref())?;
+        inner.signers().check(bytes, options.signature.as_deref())?;
         let _deploying = inner.deploying();
         let begun = inner.begin(name)?;
         self.check(name, begun.known())?;

@@ -25,7 +25,7 @@ use crate::message::Time;
 use crate::metrics::Metrics;
 use crate::store::{Change, Store};
 use arc_swap::ArcSwap;
-use parking_lot::Mutex;
+use parking_lot::{Mutex, RwLock};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
@@ -57,7 +57,7 @@ pub(super) struct Inner {
     grants: Mutex<BTreeMap<String, Vec<HostGrant>>>,
     /// The program whose child compiles components; none: this process does.
     compiler: OnceLock<PathBuf>,
-    pub(super) signers: Signers,
+    signers: RwLock<Arc<Signers>>,
     chain: ArcSwap<Chain>,
     generation: AtomicU64,
     /// Of the chain that holds now, for those who must not wait to ask it: [`Chain::delivery_generation`] and
@@ -100,7 +100,7 @@ impl Modules {
             messenger: MessengerSlot::default(),
             grants: Mutex::default(),
             compiler: OnceLock::new(),
-            signers,
+            signers: RwLock::new(Arc::new(signers)),
             chain: ArcSwap::new(Chain::empty()),
             generation: AtomicU64::new(0),
             delivery: AtomicU64::new(0),
@@ -158,6 +158,11 @@ impl Modules {
     pub fn set_messenger(&self, messenger: Messenger) {
         // A second one is ignored, as said.
         let _ = self.inner.messenger.set(messenger);
+    }
+
+    /// Says anew who may have signed what is deployed, or put to work again. What runs already runs on.
+    pub fn set_signers(&self, signers: Signers) {
+        *self.inner.signers.write() = Arc::new(signers);
     }
 
     /// Says anew which hosts outside modules may speak to, by the modules' names; who is not named may speak to none.
@@ -314,6 +319,11 @@ impl Modules {
 }
 
 impl Inner {
+    /// Who may have signed components.
+    pub(super) fn signers(&self) -> Arc<Signers> {
+        self.signers.read().clone()
+    }
+
     fn outside(&self, name: &str) -> Outside {
         let hosts = self.grants.lock().get(name).cloned().unwrap_or_default();
         Outside::new(hosts, self.messenger.clone(), self.metrics.clone(), self.engine.ticker.waker())

@@ -4,12 +4,38 @@ use super::component;
 use super::error::DeployError;
 use super::modules::Modules;
 use super::open::{Binding, configured};
-use super::registry::{Base, Standing};
+use super::registry::{Base, Entry, Standing};
 use super::report::Deployed;
 use super::version::Version;
 use std::sync::Arc;
 
+impl Entry {
+    /// Takes over what the configuration says of it. Whether that is to be asked; none: a deployed version stands before it.
+    fn bind(&mut self, binding: &Binding, switched: bool) -> Result<Option<bool>, DeployError> {
+        let former = self.base.clone().ok_or_else(|| DeployError::NoModule(binding.name.clone()))?;
+        let (component, digest) = match &binding.component {
+            Some(bytes) => (bytes.clone(), component::digest(bytes).into()),
+            None => (former.component.clone(), former.digest.clone()),
+        };
+        let standing = Standing { order: binding.order, on_failure: binding.on_failure };
+        self.base = Some(Arc::new(Base { component, digest, config: binding.config.as_str().into(), standing }));
+        self.configured = configured(binding.enabled);
+        let asked = if switched { binding.enabled } else { self.chosen.is_some() };
+        Ok(self.chosen.is_none_or(|number| number == 0).then_some(asked))
+    }
+}
+
 impl Modules {
+    /// Whether [`Modules::rebind`] would take this: rehearses it, and changes nothing.
+    pub fn try_binding(&self, binding: &Binding, switched: bool) -> Result<(), DeployError> {
+        let inner = self.inner();
+        let mut entry = inner.registry().lock().entry(&binding.name)?.clone();
+        match entry.bind(binding, switched)? {
+            Some(true) => inner.load_version(&entry, 0, None).map(drop),
+            _ => Ok(()),
+        }
+    }
+
     /// Binds a bundled or configured module anew: its configuration, order, policy, and whether it is asked, if `switched` says
     /// that the configuration has changed in this: otherwise it stays on or off, whoever has switched it. Nothing is written to
     /// disk, as the configuration is not kept there either, but for a module of which the store has a record: the next start is not
@@ -18,31 +44,19 @@ impl Modules {
     /// Where a deployed version stands in its place, that goes on, and the new binding waits behind it.
     pub fn rebind(&self, binding: Binding, switched: bool) -> Result<Deployed, DeployError> {
         let inner = self.inner();
-        let missing = || DeployError::NoModule(binding.name.clone());
-        let digest: Option<Arc<str>> = binding.component.as_deref().map(|bytes| component::digest(bytes).into());
-        let config: Arc<str> = binding.config.as_str().into();
         let mut made: Option<Arc<Version>> = None;
         // Compiled, where it has to be, before anybody is kept from changing anything.
         let (_changing, mut entry) = loop {
             let changing = inner.changing();
             let mut entry = inner.registry().lock().entry(&binding.name)?.clone();
-            let former = entry.base.clone().ok_or_else(missing)?;
-            let component = binding.component.clone().unwrap_or_else(|| former.component.clone());
-            let digest = digest.clone().unwrap_or_else(|| former.digest.clone());
-            let standing = Standing { order: binding.order, on_failure: binding.on_failure };
-            entry.base = Some(Arc::new(Base { component, digest, config: config.clone(), standing }));
-            entry.configured = configured(binding.enabled);
-            if entry.chosen.is_some_and(|number| number != 0) {
-                break (changing, entry);
-            }
-            let asked = if switched { binding.enabled } else { entry.chosen.is_some() };
+            let Some(asked) = entry.bind(&binding, switched)? else { break (changing, entry) };
             let version = made.take().filter(|version| asked && entry.is_made_of(version, 0));
             if asked && version.is_none() {
                 drop(changing);
                 made = Some(inner.load_version(&entry, 0, None)?);
                 continue;
             }
-            entry.standing = standing;
+            entry.stand_as_configured();
             entry.choose(version);
             break (changing, entry);
         };

@@ -32,7 +32,9 @@ impl Inner {
             let entry = self.registry().lock().entry(name)?.clone();
             let Some(number) = pick(&entry)? else { return Ok(AtHand { entry, version: None, _changing }) };
             let made_now = made.take().filter(|version| entry.is_made_of(version, number));
-            if let Some(version) = entry.ready(number).or(made_now) {
+            // What is at hand was signed by keys that may be gone since, and is looked at with those of now.
+            let at_hand = || entry.ready(number).filter(|_| !self.signers().are_required());
+            if let Some(version) = made_now.or_else(at_hand) {
                 return Ok(AtHand { entry, version: Some(version), _changing });
             }
             drop(_changing);
@@ -52,7 +54,7 @@ impl Inner {
         let name = &entry.services.module;
         let missing = || DeployError::NoVersion { name: (**name).into(), version: number };
         let material = entry.material(number).ok_or_else(missing)?;
-        let bytes = match self.signers.are_required() {
+        let bytes = match self.signers().are_required() {
             true => Some(self.bytes_to_run(&material, bytes)?),
             false => bytes,
         };
@@ -87,8 +89,8 @@ impl Inner {
     ) -> Result<Arc<[u8]>, DeployError> {
         let bytes = at_hand.map_or_else(|| self.bytes(material), Ok)?;
         // What came with the broker or its configuration is the operator's own.
-        if material.component.is_none() && self.signers.are_required() {
-            self.signers.check(&bytes, material.signature.as_deref())?;
+        if material.component.is_none() && self.signers().are_required() {
+            self.signers().check(&bytes, material.signature.as_deref())?;
         }
         Ok(bytes)
     }

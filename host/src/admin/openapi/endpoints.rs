@@ -255,7 +255,8 @@ pub(super) const ENDPOINTS: &[Endpoint] = &[
     change(
         "post",
         "/api/v1/reload",
-        "Read the configuration again; 422 with what is wrong with it, and nothing changed",
+        "Read the configuration again; 422 with what is wrong with it, or what a module does not take of it, and nothing \
+         changed",
         Answer::Of("Reloaded"),
     )
     .failing(&[422, 503]),
