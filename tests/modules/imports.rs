@@ -1,6 +1,7 @@
 //! What a module may call, and what it finds when it looks for more.
 
 use super::rig::{Rig, limits, message, property};
+use OnFailure::Refuse;
 use host::wasm::{Figure, Limits, LogLevel, OnFailure};
 use std::sync::Arc;
 
@@ -69,4 +70,20 @@ fn wasi_is_there_and_empty_and_nobody_sleeps() {
     let last: Vec<_> = lines[lines.len() - 2..].iter().map(|line| (line.level, &*line.line)).collect();
     assert_eq!(last, [(LogLevel::Info, "half a line of 3 bytes"), (LogLevel::Warn, "something is wrong")]);
     assert_eq!(rig.routed("exit"), "refuse Unavailable");
+}
+
+/// They would take the places of those of the next version, and show what is long over.
+#[test]
+fn figures_go_with_the_version_that_wrote_them() {
+    let mut rig = Rig::new();
+    rig.deploy("m", "remembers", 1, Refuse, "{}");
+    rig.route("t", b"");
+    let names = |rig: &Rig| rig.modules.figures().into_iter().map(|(_, name, _)| name.to_string()).collect::<Vec<_>>();
+    assert_eq!(names(&rig), ["seen", "topic_bytes"]);
+    rig.deploy("m", "echoes-version", 1, Refuse, r#"{"version": "two"}"#);
+    assert_eq!(names(&rig), [""; 0]);
+    rig.modules.rollback("m", None).unwrap();
+    rig.route("t", b"");
+    let seen = rig.modules.figures().into_iter().find(|(_, name, _)| &**name == "seen").map(|(.., figure)| figure);
+    assert_eq!(seen, Some(host::wasm::Figure::Count(2)), "it counts on");
 }

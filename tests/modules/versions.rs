@@ -382,6 +382,19 @@ fn the_version_of_the_configuration_is_bound_as_that_says() {
     assert_eq!(bound(&rig), (8, Refuse));
 }
 
+/// Refused means that nothing changed.
+#[test]
+fn what_a_version_wrote_while_it_was_tried_is_forgotten() {
+    let mut rig = Rig::new();
+    rig.deploy("m", "echoes-version", 1, Refuse, r#"{"version": "one"}"#);
+    let kept = |rig: &Rig| rig.modules.show("m").unwrap().state_bytes;
+    assert!(rig.modules.configure("m", r#"{"version": "two", "last_start": 0}"#).is_err());
+    assert_eq!(kept(&rig), 0);
+    rig.modules.configure("m", r#"{"version": "two", "last_start": 9}"#).unwrap();
+    assert_eq!(version(&mut rig).as_deref(), Some("two"));
+    assert_eq!(kept(&rig), "starts".len() + 1, "of those that are to be asked");
+}
+
 /// Whoever has the name next does not find it.
 #[test]
 fn what_a_refused_module_wrote_while_it_was_configured_is_forgotten() {

@@ -106,12 +106,7 @@ impl Modules {
             }
             drop(changing);
             tries.begin(name)?;
-            let rehearsed = inner.rehearse(&entry, number, compiled.clone(), digest.clone(), config);
-            if rehearsed.is_err() && begun.is_new {
-                // What it wrote while it was configured is nobody's.
-                inner.store().submit([Change::ModuleGone(name.into())]);
-            }
-            made = Some(rehearsed?);
+            made = Some(inner.rehearse(&entry, number, compiled.clone(), digest.clone(), config)?);
         }
     }
 

@@ -7,10 +7,12 @@ use super::engine::Engine;
 use super::fault::Fault;
 use super::imports::http::desk::Desk;
 use super::imports::log::plain;
+use super::imports::state::State;
 use super::limits::Limits;
 use super::outside::{Share, Wait};
 use super::priority;
 use super::services::Services;
+use super::version::Version;
 use crate::message::Message;
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -41,6 +43,10 @@ pub(super) struct Cell {
     pub(super) share: Share,
     /// It is asked what it would decide: what it changes and counts is not kept.
     pub(super) rehearses: bool,
+    /// It is tried whether it can be configured: what it keeps it keeps there.
+    pub(super) tried_on: Option<Box<State>>,
+    /// The version that it is an instance of; 0: that is only tried.
+    pub(super) version: u64,
     /// It is asked so that it has been asked once: what it says is about nothing.
     pub(super) warms_up: bool,
     /// What the guest wrote to standard output and standard error since the last end of line.
@@ -181,6 +187,9 @@ pub(super) struct Said {
     pub(super) events: Option<hooks::event_interest::Interest>,
 }
 
+/// An instance and what it said of itself; the inner error is the module's own refusal of its configuration.
+pub(super) type Made = (Instance, Result<Said, String>);
+
 /// A guest that is ready to be asked. After any fault it must not be asked again.
 pub(super) struct Instance {
     store: Store<Cell>,
@@ -191,21 +200,42 @@ pub(super) struct Instance {
 }
 
 impl Instance {
-    /// Makes an instance and gives it its configuration; the inner error is the module's own refusal of that.
-    pub(super) fn new(
+    /// Makes an instance of a version.
+    pub(super) fn of(engine: &Engine, limits: &Limits, version: &Version) -> Result<Made, Fault> {
+        let Version { compiled, services, config, .. } = version;
+        Self::new(engine, limits, compiled, services, config, version.id)
+    }
+
+    /// Makes an instance to see whether it can be made: what it keeps and counts goes with it.
+    pub(super) fn try_out(
         engine: &Engine,
         limits: &Limits,
         compiled: &Compiled,
         services: &Arc<Services>,
         config: &str,
-    ) -> Result<(Self, Result<Said, String>), Fault> {
+    ) -> Result<Made, Fault> {
+        Self::new(engine, limits, compiled, services, config, 0)
+    }
+
+    /// Makes an instance and gives it its configuration.
+    fn new(
+        engine: &Engine,
+        limits: &Limits,
+        compiled: &Compiled,
+        services: &Arc<Services>,
+        config: &str,
+        version: u64,
+    ) -> Result<Made, Fault> {
+        let is_tried = version == 0;
         let cell = Cell {
             services: services.clone(),
             message: None,
             handles: 0,
             desk: Desk::default(),
             share: Share::default(),
-            rehearses: false,
+            rehearses: is_tried,
+            tried_on: is_tried.then(|| Box::new(services.state.copy())),
+            version,
             warms_up: false,
             lines: [Vec::new(), Vec::new()],
             last_words: Some(VecDeque::new()),

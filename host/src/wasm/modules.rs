@@ -424,6 +424,11 @@ impl Inner {
         self.events.store(chain.wants_events().0, Ordering::Release);
         self.chain.store(chain);
         self.generation.store(generation, Ordering::Release);
+        for entry in registry.entries.values() {
+            let on_trial = entry.canary.as_ref().map(|canary| &canary.version);
+            let asked = entry.running.iter().chain(on_trial).map(|version| version.id);
+            entry.services.figures.are_of(asked, self.limits.figures_max);
+        }
         generation
     }
 

@@ -114,8 +114,7 @@ impl Inner {
 
     /// Makes an instance that nobody has asked anything.
     pub(super) fn make(&self, version: &Version) -> Result<Instance, Fault> {
-        let Version { compiled, services, config, .. } = version;
-        let (instance, manifest) = Instance::new(&self.engine, &self.limits, compiled, services, config)?;
+        let (instance, manifest) = Instance::of(&self.engine, &self.limits, version)?;
         // What it said when it was installed holds; but one that now refuses its configuration is not fit to be asked.
         manifest.map_err(|reason| Fault::Answer(format!("refused its configuration: {reason}")))?;
         Ok(instance)

@@ -135,7 +135,7 @@ impl Manifest {
 }
 
 impl Version {
-    /// Rehearses: makes an instance under the real limits and configures it.
+    /// Rehearses: makes an instance under the real limits and configures it. Of what that keeps nothing lasts.
     pub(super) fn new(
         engine: &Engine,
         limits: &Limits,
@@ -146,7 +146,7 @@ impl Version {
         config: Arc<str>,
     ) -> Result<Self, DeployError> {
         static NEXT: AtomicU64 = AtomicU64::new(1);
-        let (_, manifest) = Instance::new(engine, limits, &compiled, &services, &config)
+        let (_, manifest) = Instance::try_out(engine, limits, &compiled, &services, &config)
             .map_err(|fault| DeployError::Configure(fault.to_string()))?;
         let said = manifest.map_err(DeployError::RefusedConfig)?;
         let manifest = Manifest::new(limits, said).map_err(DeployError::Manifest)?;

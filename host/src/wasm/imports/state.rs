@@ -94,6 +94,13 @@ impl State {
         Self { module, store: None, table: Mutex::new(table) }
     }
 
+    /// The same for whoever is only tried: what it writes there is nowhere else.
+    pub(in super::super) fn copy(&self) -> Self {
+        let table = self.table.lock();
+        let value = |(key, value): (&Box<str>, &Value)| (key.clone(), value.bytes.clone(), value.expires);
+        Self::passing(self.module.clone(), table.values.iter().map(value).collect())
+    }
+
     /// All keys and values, as text as far as they are.
     pub(in super::super) fn texts(&self) -> BTreeMap<String, String> {
         let table = self.table.lock();
@@ -197,6 +204,10 @@ impl Cell {
         (self.services.clock)()
     }
 
+    fn state(&self) -> &State {
+        self.tried_on.as_deref().unwrap_or(&self.services.state)
+    }
+
     /// Changes a value, unless the module is only asked what it would do, and counts what it may not have.
     fn change<A>(
         &self,
@@ -204,7 +215,8 @@ impl Cell {
         change: impl FnOnce(Option<&Value>) -> (A, Option<(Box<[u8]>, Option<Time>)>),
     ) -> Result<A, StateError> {
         let services = &self.services;
-        let changed = services.state.change(&services.limits, self.now(), key, !self.rehearses, change);
+        let keep = !self.rehearses || self.tried_on.is_some();
+        let changed = self.state().change(&services.limits, self.now(), key, keep, change);
         if matches!(changed, Err(StateError::QuotaExceeded)) {
             services.refusals.state.add(1);
         }
@@ -215,7 +227,7 @@ impl Cell {
 impl Host for Cell {
     fn get(&mut self, key: String) -> wasmtime::Result<Option<Vec<u8>>> {
         self.spend()?;
-        Ok(self.services.state.get(&key, self.now()))
+        Ok(self.state().get(&key, self.now()))
     }
 
     fn set(
@@ -232,8 +244,8 @@ impl Host for Cell {
 
     fn delete(&mut self, key: String) -> wasmtime::Result<Result<(), StateError>> {
         self.spend()?;
-        if !self.rehearses {
-            self.services.state.delete(&key);
+        if !self.rehearses || self.tried_on.is_some() {
+            self.state().delete(&key);
         }
         Ok(Ok(()))
     }
