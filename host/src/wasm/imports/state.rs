@@ -97,8 +97,8 @@ impl State {
     /// The same for whoever is only tried: what it writes there is nowhere else.
     pub(in super::super) fn copy(&self) -> Self {
         let table = self.table.lock();
-        let value = |(key, value): (&Box<str>, &Value)| (key.clone(), value.bytes.clone(), value.expires);
-        Self::passing(self.module.clone(), table.values.iter().map(value).collect())
+        let values = table.values.iter().map(|(key, value)| (key.clone(), value.bytes.clone(), value.expires));
+        Self::passing(self.module.clone(), values.collect())
     }
 
     /// All keys and values, as text as far as they are.
