@@ -3,6 +3,7 @@
 mod amqp;
 pub(crate) mod exchange;
 mod limits;
+mod mapping;
 mod matrix;
 mod owners;
 mod passwords;
