@@ -324,3 +324,17 @@ fn a_selector_sees_priority_and_durability_of_a_message_in_a_queue() {
     assert!(selects("amqp.delivery_count = 2") && !selects("amqp.delivery_count = 0"));
     assert!(!selects("JMSPriority = 4") && !selects("JMSDeliveryMode = 'NON_PERSISTENT'"));
 }
+
+/// Many names are looked up, not compared one by one; the answers are the same.
+#[test]
+fn a_selector_of_many_names_finds_each() {
+    let selects = |selector: &str| {
+        passes(&filters("apache.org:selector-filter:string", Value::String(selector.to_owned())).unwrap())
+    };
+    for count in [2, 7, 8, 9, 200] {
+        let absent: Vec<String> = (0..count).map(|number| format!("n{number} IS NULL AND")).collect();
+        let absent = absent.join(" ");
+        assert!(selects(&format!("{absent} colour = 'red' AND size = 7")), "{count}");
+        assert!(!selects(&format!("{absent} colour = 'red' AND size = 8")), "{count}");
+    }
+}

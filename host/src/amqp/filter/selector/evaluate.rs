@@ -9,10 +9,10 @@ use smallvec::SmallVec;
 type Places<'m> = SmallVec<[Known<'m>; 8]>;
 
 pub fn is_true(selector: &Selector, subject: &Subject<'_>) -> bool {
-    let mut places: Places<'_> = SmallVec::from_elem(Known::Absent, selector.names.len());
-    if !selector.names.is_empty() {
+    let mut places: Places<'_> = SmallVec::from_elem(Known::Absent, selector.names.all.len());
+    if !selector.names.all.is_empty() {
         for (key, value) in subject.sections.application_properties() {
-            let place = key.as_str().and_then(|key| selector.names.iter().position(|name| **name == *key));
+            let place = key.as_str().and_then(|key| selector.names.place(key));
             if let Some(place) = place {
                 places[place] = Known::of(&value);
             }

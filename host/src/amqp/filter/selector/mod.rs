@@ -15,7 +15,38 @@ use std::fmt;
 pub struct Selector {
     root: Node,
     /// Application properties that it asks for: each has a place, so that a message is walked through once.
-    names: Vec<Box<str>>,
+    names: Names,
+}
+
+/// Names that each have a place, in the order in which they were met.
+#[derive(Debug)]
+struct Names {
+    all: Vec<Box<str>>,
+    /// Their places in the order of names, if there are many.
+    sorted: Vec<u32>,
+}
+
+/// So many names are compared one by one.
+const FEW_NAMES: usize = 8;
+
+impl Names {
+    fn new(all: Vec<Box<str>>) -> Self {
+        let mut sorted = Vec::new();
+        if all.len() > FEW_NAMES {
+            sorted.extend(0..all.len() as u32);
+            sorted.sort_unstable_by_key(|place| &all[*place as usize]);
+        }
+        Self { all, sorted }
+    }
+
+    /// The place of a name. A message may have thousands of properties, and a selector hundreds of names.
+    fn place(&self, name: &str) -> Option<usize> {
+        if self.sorted.is_empty() {
+            return self.all.iter().position(|known| **known == *name);
+        }
+        let found = self.sorted.binary_search_by(|place| (*self.all[*place as usize]).cmp(name)).ok()?;
+        Some(self.sorted[found] as usize)
+    }
 }
 
 /// An expression.

@@ -2,7 +2,7 @@
 
 use super::id::compared;
 use super::lexer::{Placed, Token, lex};
-use super::{Calculation, Comparison, Field, Like, Node, NotSelector, Selector};
+use super::{Calculation, Comparison, Field, Like, Names, Node, NotSelector, Selector};
 use crate::amqp::limits::Limits;
 
 pub fn parse(text: &str, limits: &Limits) -> Result<Selector, NotSelector> {
@@ -13,7 +13,7 @@ pub fn parse(text: &str, limits: &Limits) -> Result<Selector, NotSelector> {
     let mut parser = Parser { tokens, next: 0, names: Vec::new(), depth: limits.depth_max, end: text.len() };
     let root = if parser.tokens.is_empty() { Node::Bool(true) } else { parser.or()? };
     match parser.peek() {
-        None => Ok(Selector { root, names: parser.names }),
+        None => Ok(Selector { root, names: Names::new(parser.names) }),
         Some(_) => Err(parser.wrong("something follows the condition")),
     }
 }
