@@ -45,6 +45,9 @@ pub struct Proof<'a> {
 /// What modules say of who a client is: a name; nothing, as none of them knows; or that it may not come in.
 pub type Said = Result<Option<String>, Refusal>;
 
+/// Bytes of a topic, on average, for which there is room where answers are remembered: a topic may have 65,535.
+const BYTES_A_TOPIC: usize = 128;
+
 /// Answers that modules gave about one client, in one direction.
 #[derive(Default)]
 pub struct Permits {
@@ -53,6 +56,8 @@ pub struct Permits {
     /// Whom they are about.
     client: Option<Arc<Client>>,
     answers: HashMap<Topic, bool>,
+    /// Of those topics.
+    bytes: usize,
     /// The topic that was asked about last.
     last: Option<Topic>,
 }
@@ -65,11 +70,14 @@ impl Permits {
 
     fn put(&mut self, generation: u64, client: &Arc<Client>, topic: Topic, may: bool, most: usize) {
         let holds = self.generation == generation && self.client.as_ref().is_some_and(|own| Arc::ptr_eq(own, client));
-        if !holds || self.answers.len() >= most {
+        let bytes = topic.as_str().len();
+        if !holds || self.answers.len() >= most || self.bytes + bytes > most * BYTES_A_TOPIC {
             self.answers.clear();
-            (self.generation, self.client) = (generation, Some(client.clone()));
+            (self.generation, self.client, self.bytes) = (generation, Some(client.clone()), 0);
         }
-        self.answers.insert(topic, may);
+        if self.answers.insert(topic, may).is_none() {
+            self.bytes += bytes;
+        }
     }
 }
 
@@ -357,6 +365,33 @@ impl Broker {
                     outlet.close(may_not_consume());
                 }
             }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::broker::nobody;
+    use crate::client::Protocol;
+    use crate::topic::Limits;
+
+    /// 1,024 topics of 65,000 bytes were remembered in each direction, and stayed with a kept session.
+    #[test]
+    fn answers_about_topics_are_weighed_and_not_only_counted() {
+        let scope = nobody("mqtt", Protocol::Mqtt);
+        let client = Arc::new(Client { id: "c".into(), container: None, scope, peer: "".into() });
+        let topic = |number: usize, bytes: usize| {
+            Topic::new(&format!("{number:04}{}", "x".repeat(bytes)), &Limits::default()).unwrap()
+        };
+        let mut permits = Permits::default();
+        (0..1000).for_each(|number| permits.put(1, &client, topic(number, 100), true, 1024));
+        assert_eq!(permits.answers.len(), 1000, "topics of a common length all are");
+        for number in 0..100 {
+            permits.put(1, &client, topic(number, 60_000), number % 2 == 0, 1024);
+            let held: usize = permits.answers.keys().map(|topic| topic.as_str().len()).sum();
+            assert!(held == permits.bytes && held <= 1024 * BYTES_A_TOPIC, "{held}");
+            assert_eq!(permits.get(1, &client, &topic(number, 60_000)), Some(number % 2 == 0));
         }
     }
 }

@@ -316,6 +316,8 @@ impl Broker {
         let client = state.client.clone();
         let blocked = state.take_blocked();
         let unfit = state.unfit.take();
+        // Modules are asked again when somebody comes back.
+        state.permits = None;
         drop(state);
         self.pass_on(worker, mailbox, unfit, staged);
         if !mailbox.is_consumed() {
