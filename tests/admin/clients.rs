@@ -154,6 +154,29 @@ fn lists_come_in_pages() {
     }
 }
 
+/// Ten clients with 98,304 filters each had an answer that took 1.6 GB.
+#[test]
+fn pages_of_subscriptions_end_within_a_client() {
+    let Some(broker) = Broker::start() else { return };
+    let admin = broker.admin();
+    let long = |last: &str| format!("{}/{last}", "y".repeat(2_000));
+    let filters = ["a/1", "b/+", "c/#", &long("1"), &long("2"), "z"];
+    let mut clients: Vec<Client> = ["1", "2", "3"].map(|id| connect(V5).at(broker.address()).id(id).open()).into();
+    clients[0].subscribe("z", 1);
+    for filter in filters {
+        clients[1].subscribe(filter, 1);
+    }
+    clients[2].subscribe("a/1", 1);
+    let expected = ["z"].into_iter().chain(filters).chain(["a/1"]).map(str::to_owned).collect::<Vec<_>>();
+    assert_eq!(paged(&admin, "subscriptions", "filter"), expected);
+    // A page has as many as were asked for, and what is long ends one sooner.
+    let items = |query: &str| {
+        let page = admin.get(&format!("/api/v1/subscriptions?{query}")).expect(200).json();
+        page["items"].as_array().unwrap().len()
+    };
+    assert_eq!((items("limit=4"), items("limit=8"), items("after=1"), items("after=2")), (4, 8, 7, 1));
+}
+
 #[test]
 fn subscriptions_are_shown_with_their_options() {
     let Some(broker) = Broker::start() else { return };

@@ -4,7 +4,7 @@ use super::api::Api;
 use super::body::{Ask, Name, NoQuery, PageQuery, json, page};
 use super::drain::elsewhere;
 use super::error::Problem;
-use super::handle::{handle, named, tell};
+use super::handle::{handle, key_after, named, tell};
 use crate::broker::{ClientInfo, SubscriptionInfo};
 use crate::client::Protocol;
 use crate::dialogue::RetainHandling;
@@ -71,14 +71,27 @@ pub(super) async fn disconnect(
     }
 }
 
-/// What is subscribed, by client id; the page is counted in clients.
+/// Between a client's id and the key of one of its subscriptions, where a page begins behind that. In no filter.
+const THEN: char = '\u{2}';
+
+/// What is subscribed, by client id and filter.
 pub(super) async fn subscriptions(State(api): State<Api>, Ask(query): Ask<PageQuery>) -> Response {
     let limit = query.limit(api.limits().page_max);
-    let after = query.after_name(ids_after(&api));
-    let clients = api.broker().clients(after.as_deref(), limit + 1);
-    let next = (clients.len() > limit).then(|| handle(&clients[limit - 1].id).into_owned());
-    let subscriptions = api.broker().subscriptions(after.as_deref(), limit);
-    json(&json!({ "items": subscriptions.iter().map(subscription).collect::<Vec<_>>(), "next": next }))
+    let after = query.after().map(|given| match given.rsplit_once(THEN) {
+        None => (key_after(given, ids_after(&api)).into(), None),
+        Some((client, key)) => {
+            let client = key_after(client, ids_after(&api));
+            let keys_after = |after: &str, most| api.broker().subscription_keys(&client, after, most);
+            let key = key_after(key, keys_after).into();
+            (client.into(), Some(key))
+        }
+    });
+    let (found, next) = api.broker().subscriptions(after, limit);
+    let next = next.map(|(client, key)| match key {
+        None => handle(&client).into_owned(),
+        Some(key) => format!("{}{THEN}{}", handle(&client), handle(&key)),
+    });
+    json(&json!({ "items": found.iter().map(subscription).collect::<Vec<_>>(), "next": next }))
 }
 
 fn shown(client: &ClientInfo) -> Json {

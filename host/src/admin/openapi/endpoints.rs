@@ -247,7 +247,7 @@ pub(super) const ENDPOINTS: &[Endpoint] = &[
     .taking(Body::Of("Elsewhere"))
     .failing(&[]),
     change("delete", "/api/v1/drain", "Clients are welcome again", Answer::Nothing).failing(&[404]),
-    list("/api/v1/subscriptions", "What is subscribed; pages are counted in clients", "Subscription", &[]),
+    list("/api/v1/subscriptions", "What is subscribed, by client and filter; a page may have fewer than limit", "Subscription", &[]),
     list("/api/v1/retained", "What is retained, by topic; payloads up to 1,024 bytes", "Retained", &[]),
     get("/api/v1/retained/{topic}", "What is retained of one topic", Answer::Of("Retained"), &[404]),
     change("delete", "/api/v1/retained/{topic}", "Forget what is retained of one topic", Answer::Nothing)
