@@ -157,6 +157,15 @@ impl Directory {
         (copies, bytes)
     }
 
+    /// The `count`th name after one, or the last one there is, and how many that are.
+    pub fn skip(&self, kind: Kind, after: Option<&str>, count: usize) -> (Option<Arc<str>>, usize) {
+        let from = after.map_or(Bound::Unbounded, Bound::Excluded);
+        let inner = self.inner.read();
+        let names = inner.names(kind).range::<str, _>((from, Bound::Unbounded)).take(count);
+        let (last, count) = names.fold((None, 0), |(_, count), (name, _)| (Some(name), count + 1));
+        (last.cloned(), count)
+    }
+
     /// Up to `most` after a name, in the order of names.
     pub fn page(&self, kind: Kind, after: Option<&str>, most: usize) -> Vec<Arc<Mailbox>> {
         let from = after.map_or(Bound::Unbounded, Bound::Excluded);

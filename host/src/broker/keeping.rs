@@ -33,6 +33,21 @@ impl Broker {
         Err(Refusal::new(RefusalKind::NameInvalid, reason))
     }
 
+    /// The same of the address of a queue, or of a filter or another address that it keeps.
+    ///
+    /// # Errors
+    /// It is too long.
+    pub(super) fn may_keep_address(&self, name: &str) -> Result<(), Refusal> {
+        let most = self.limits.kept_name_bytes_max;
+        if name.len() <= most {
+            return Ok(());
+        }
+        let reason = format!(
+            "addresses of queues and what is bound to them have up to {most} bytes (broker.kept_name_bytes_max)"
+        );
+        Err(Refusal::new(RefusalKind::TopicInvalid, reason))
+    }
+
     /// Looks whether there is room on the disk for something of a few bytes that is over soon, such as the handle of a publication.
     ///
     /// # Errors

@@ -40,6 +40,12 @@ impl Broker {
         Some(QueueInfo { address: address.into(), record: Arc::new(record), ..info })
     }
 
+    /// Whether clients know all queues, under the names that the broker has for them.
+    pub fn knows_all_names(&self, worker: &mut Worker) -> bool {
+        worker.refresh(self);
+        !worker.chain.wants_mapping()
+    }
+
     /// The name that leads clients of a scope to a topic.
     fn name_known_to(worker: &mut Worker, scope: &Scope, topic: &str) -> Option<String> {
         let chain = worker.chain.clone();

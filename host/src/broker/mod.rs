@@ -99,7 +99,7 @@ pub use detour::{Detour, detour_worker};
 pub use drain::Drain;
 pub use explain::{Explanation, Occasion};
 use handout::Terms;
-pub use inspect::{ClientInfo, SubscriptionInfo};
+pub use inspect::{ClientInfo, SubscriptionInfo, SubscriptionsAfter};
 pub use mailbox::{Mailbox, Outlet};
 pub use open::{Compile, Restored};
 pub use queues::{Changed, How, QueueInfo, Temporary, address_of_temporary_queue, is_address_of_queue};
@@ -144,9 +144,11 @@ pub struct Limits {
     pub queue_resident_bytes_max: usize,
     /// Subscriptions of one client. Default 100,000.
     pub subscriptions_per_client_max: usize,
-    /// Bytes of the filters of one client's subscriptions. Default 16 MiB.
+    /// Bytes that the filters of one client's subscriptions take, with some 150 for each level. Default 96 MiB.
     pub subscription_bytes_per_client_max: usize,
-    /// Bytes of the name of a mailbox that outlives its connection. Default 1,024.
+    /// Bytes that all filters take, those in several of which a level is counted once. Default 4 GiB.
+    pub subscription_bytes_max: usize,
+    /// Bytes of the name of a mailbox that outlives its connection, and of what is bound to a queue. Default 1,024.
     pub kept_name_bytes_max: usize,
     /// Subscriptions of all clients. Default 10,000,000.
     pub subscriptions_max: usize,
@@ -207,7 +209,8 @@ impl Default for Limits {
             queue_resident_max: 4096,
             queue_resident_bytes_max: 4 << 20,
             subscriptions_per_client_max: 100_000,
-            subscription_bytes_per_client_max: 16 << 20,
+            subscription_bytes_per_client_max: 96 << 20,
+            subscription_bytes_max: 4 << 30,
             kept_name_bytes_max: 1_024,
             subscriptions_max: 10_000_000,
             retained_max: 10_000_000,

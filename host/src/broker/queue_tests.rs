@@ -702,7 +702,7 @@ fn what_is_bound_to_a_queue_while_it_goes_goes_with_it() {
     });
     broker.delete_queue(&mut broker.worker(), now, &manager(), QUEUE).unwrap();
     assert!(broker.trie.read().is_empty(), "somebody is bound who is not there");
-    assert_eq!((broker.metrics.subscriptions.get(), broker.queues().count()), (0, 0));
+    assert_eq!((broker.metrics.subscriptions.get(), broker.queues(0).count()), (0, 0));
 }
 
 /// They are held against each message that is published: that ends its publisher's turn.

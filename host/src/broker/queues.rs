@@ -59,6 +59,9 @@ fn is_gone() -> Refusal {
 /// How many of them are looked at in one go.
 const PAGE: usize = 256;
 
+/// How many are passed over while nobody makes or ends one.
+const SKIPPED_AT_ONCE: usize = 4096;
+
 /// What came of a change.
 #[derive(Debug)]
 pub struct Changed {
@@ -209,6 +212,7 @@ impl Broker {
         record: QueueRecord,
         binder: Option<&Arc<Client>>,
     ) -> Result<(Arc<Mailbox>, Sequence), Refusal> {
+        self.may_keep_address(topic.as_str())?;
         if self.directory.len() >= self.limits.mailboxes_max || self.directory.queues() >= self.limits.queues_max {
             return Err(Refusal::new(RefusalKind::QuotaExceeded, "no more queues are made"));
         }
@@ -307,6 +311,12 @@ impl Broker {
         // What is sent to its own address it gets as long as it is there.
         record.bindings.retain(|filter| **filter != *topic.as_str());
         self.check_settings(&topic, &record)?;
+        let without = |all: &[Box<str>], others: &[Box<str>]| -> Vec<Box<str>> {
+            let others: HashSet<&str> = others.iter().map(|filter| &**filter).collect();
+            all.iter().filter(|filter| !others.contains(&***filter)).cloned().collect()
+        };
+        let bound = without(&record.bindings, before.as_ref().map_or(&[], |before| &before.bindings));
+        self.may_bind(&bound)?;
         let Some(mailbox) = found else {
             if is_temporary(topic.as_str()) {
                 return Err(is_gone().into());
@@ -319,17 +329,18 @@ impl Broker {
             // Whoever had it so may still wait for the disk.
             return Ok(Changed { after: self.store.submitted(), how: How::NotAtAll, info: info(&mailbox) });
         }
-        let without = |all: &[Box<str>], others: &[Box<str>]| -> Vec<Box<str>> {
-            let others: HashSet<&str> = others.iter().map(|filter| &**filter).collect();
-            all.iter().filter(|filter| !others.contains(&***filter)).cloned().collect()
-        };
-        let bound = without(&record.bindings, &before.bindings);
         let unbound = without(&before.bindings, &record.bindings);
         if !bound.is_empty() {
             self.may_keep_more()?;
         }
         let after = self.keep_as(&mailbox, Vec::new(), record, (bound, Some(client)), &unbound);
         Ok(Changed { after, how: How::Changed, info: info(&mailbox) })
+    }
+
+    /// Looks whether there is room for filters that are to be bound.
+    fn may_bind(&self, filters: &[Box<str>]) -> Result<(), Refusal> {
+        filters.iter().try_for_each(|filter| self.may_keep_address(filter))?;
+        self.may_add_levels(filters.iter().map(|filter| crate::topic::levels(filter).count()).sum())
     }
 
     fn check_settings(&self, own: &Topic, record: &QueueRecord) -> Result<(), Refusal> {
@@ -346,6 +357,7 @@ impl Broker {
                 Err(invalid("the dead letters of a queue cannot go to itself: name another address".to_owned()))
             }
             Some(name) => {
+                self.may_keep_address(name)?;
                 let topic = Topic::new(name, &self.limits.topic);
                 topic.map(drop).map_err(|error| invalid(format!("dead letters have no such address: {error}")))
             }
@@ -455,9 +467,17 @@ impl Broker {
         self.directory.page(Kind::Queue, after, limit).iter().map(|queue| info(queue)).collect()
     }
 
-    /// All queues in the order of their addresses, a page at a time: others may come and go meanwhile.
-    pub fn queues(&self) -> impl Iterator<Item = QueueInfo> {
+    /// All queues behind the first `skipped`, in the order of their addresses, a page at a time: others may come and go meanwhile.
+    pub fn queues(&self, skipped: usize) -> impl Iterator<Item = QueueInfo> {
         let mut last: Option<Arc<str>> = None;
+        let mut left = skipped;
+        while left > 0 {
+            let (name, count) = self.directory.skip(Kind::Queue, last.as_deref(), left.min(SKIPPED_AT_ONCE));
+            if count == 0 {
+                break;
+            }
+            (last, left) = (name, left - count);
+        }
         let page = move || {
             let page = self.directory.page(Kind::Queue, last.as_deref(), PAGE);
             last = page.last().map(|queue| queue.lock().client.id.clone());

@@ -135,9 +135,12 @@ impl Broker {
                 staged.retained(&topic);
             }
             Keep::Delete => {
-                self.forget_retained(message.topic());
-                // Also where there was none: another one's deletion may still be on its way to the disk.
-                staged.retained(message.topic());
+                let was_there = self.forget_retained(message.topic());
+                // Where there was none, another one's deletion may still be on its way to the disk: whoever hears of that waits
+                // for it. With nobody who hears of it there is nothing to do, and a flood of such deletions is none for the disk.
+                if was_there || message.envelope().guarantee != Guarantee::AtMostOnce {
+                    staged.retained(message.topic());
+                }
             }
         }
     }
@@ -196,7 +199,7 @@ impl Broker {
             return Some(replay);
         }
         if !self.retained.is_empty() {
-            mailbox.lock().replaying.change().replays.push_back(replay);
+            mailbox.lock().replaying.change().replays.push(replay);
         }
         None
     }
@@ -206,8 +209,7 @@ impl Broker {
     pub(super) fn end_replay_here(&self, mailbox: &Mailbox) {
         let last = self.retained.last();
         if let Some(Replaying { replays, .. }) = mailbox.lock().replaying.changed() {
-            let begun = replays.iter_mut().filter(|replay| replay.until == u64::MAX);
-            begun.for_each(|replay| replay.until = last);
+            replays.end_at(last);
         }
     }
 
@@ -267,7 +269,7 @@ impl Broker {
             return false;
         }
         // It stays in its place, so that nothing overtakes what is fetched now.
-        let front = state.replaying.changed().and_then(|replaying| replaying.replays.front_mut());
+        let front = state.replaying.changed().and_then(|replaying| replaying.replays.first_mut());
         let Some(front) = front.filter(|front| !front.is_asked) else { return false };
         front.is_asked = true;
         let page_of = |chosen: &mut VecDeque<Message>| chosen.drain(..chosen.len().min(PAGE)).collect();
@@ -295,11 +297,11 @@ impl Broker {
         let is_same = |front: &&mut Replay| front.is_asked && front.subscription.filter == replay.subscription.filter;
         let State { replaying, arrivals, .. } = &mut *state;
         let Some(Replaying { replays, replayed }) = replaying.changed() else { return true };
-        let Some(front) = replays.front_mut().filter(is_same) else { return true };
+        let Some(front) = replays.first_mut().filter(is_same) else { return true };
         front.is_asked = false;
         let until = front.until;
         if done && front.chosen.as_ref().is_none_or(VecDeque::is_empty) {
-            replays.pop_front();
+            replays.pop();
         } else {
             front.after = replay.after;
         }
@@ -404,7 +406,7 @@ impl Broker {
         let (after, since, chosen) = (None, 0, None);
         let subscription = subscription.clone();
         let replay = Replay { subscription, after, since, until, others_only: true, chosen, is_asked: false };
-        mailbox.lock().replaying.change().replays.push_back(replay);
+        mailbox.lock().replaying.change().replays.push(replay);
     }
 
     /// Queues what was found, looking after `steps`; false: there is more.

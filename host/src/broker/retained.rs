@@ -67,7 +67,7 @@ struct ByLevel(Topic);
 impl Ord for ByLevel {
     fn cmp(&self, other: &Self) -> Ordering {
         let (a, b) = (self.0.as_str().as_bytes(), other.0.as_str().as_bytes());
-        match a.iter().zip(b).position(|(a, b)| a != b) {
+        match first_difference(a, b) {
             // U+0000 is in no topic, so it may stand for the slash, which then comes before everything else.
             Some(at) => {
                 let rank = |byte: u8| if byte == b'/' { 0 } else { byte };
@@ -84,15 +84,43 @@ impl PartialOrd for ByLevel {
     }
 }
 
+/// Where two names part, if they do before one of them ends. By slices, since many may begin with the same 65,000 bytes.
+fn first_difference(a: &[u8], b: &[u8]) -> Option<usize> {
+    const SLICE: usize = 64;
+    let same = a.chunks_exact(SLICE).zip(b.chunks_exact(SLICE)).take_while(|(a, b)| a == b).count() * SLICE;
+    a[same..].iter().zip(&b[same..]).position(|(a, b)| a != b).map(|at| same + at)
+}
+
+/// Where a walk goes on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Start {
+    /// Behind this topic.
+    After(Topic),
+    /// At this one, which need not be there.
+    At(Topic),
+}
+
+impl Start {
+    fn bound(self) -> Bound<ByLevel> {
+        match self {
+            Self::After(topic) => Bound::Excluded(ByLevel(topic)),
+            Self::At(topic) => Bound::Included(ByLevel(topic)),
+        }
+    }
+}
+
 /// What a walk found.
 pub struct Page {
     /// In the order of topics.
     pub found: Vec<Kept>,
     /// Where to go on; none: there is no more.
-    pub next: Option<Topic>,
-    /// Values that were looked at.
+    pub next: Option<Start>,
+    /// What it cost: one for each value that was looked at, more for one with a long topic.
     pub steps: usize,
 }
+
+/// Bytes of a topic that cost as much as a look at one more value.
+const BYTES_A_STEP: usize = 256;
 
 impl Retained {
     /// How many there are.
@@ -244,29 +272,24 @@ impl Retained {
 
     /// Up to `most` values that match, after a topic. Holds the lock for a bounded number of steps only, so it may find
     /// fewer and still say where to go on.
-    pub fn page(&self, filter: &Filter, after: Option<Topic>, most: usize, now: Time) -> Page {
+    pub fn page(&self, filter: &Filter, from: Option<Start>, most: usize, now: Time) -> Page {
         if !filter.is_wild() {
-            return self.exact(filter, after, now);
+            return self.exact(filter, from, now);
         }
         let kept = self.kept.read();
         let mut page = Page { found: Vec::new(), next: None, steps: 0 };
-        let mut from = match after {
-            Some(topic) => Bound::Excluded(ByLevel(topic)),
-            None => match literal_prefix(filter) {
-                Some(prefix) => Bound::Included(ByLevel(prefix)),
-                None => Bound::Unbounded,
-            },
-        };
+        let mut from = from.or_else(|| literal_prefix(filter).map(Start::At));
         let steps_max = most.saturating_mul(4).max(1024);
-        let mut last = None;
         'walk: loop {
-            for (topic, value) in kept.range((from.clone(), Bound::Unbounded)) {
+            let start = from.clone().map_or(Bound::Unbounded, Start::bound);
+            for (topic, value) in kept.range((start, Bound::Unbounded)) {
                 if page.found.len() >= most || page.steps >= steps_max {
-                    page.next = last;
+                    page.next = from;
                     return page;
                 }
-                page.steps += 1;
-                last = Some(topic.0.clone());
+                let bytes = topic.0.as_str().len();
+                page.steps += 1 + bytes / BYTES_A_STEP;
+                from = Some(Start::After(topic.0.clone()));
                 match step(filter.as_str(), topic.0.as_str()) {
                     Step::Match => {
                         if !value.message.is_expired(now) {
@@ -276,7 +299,9 @@ impl Retained {
                     Step::Next => {}
                     Step::Jump(to) => {
                         let Ok(to) = Topic::new(&to, &UNLIMITED) else { return page };
-                        from = Bound::Included(ByLevel(to));
+                        // It is compared with some of those between.
+                        page.steps += 4 * (bytes / BYTES_A_STEP);
+                        from = Some(Start::At(to));
                         continue 'walk;
                     }
                     Step::End => return page,
@@ -286,9 +311,13 @@ impl Retained {
         }
     }
 
-    fn exact(&self, filter: &Filter, after: Option<Topic>, now: Time) -> Page {
-        let topic = Topic::new(filter.as_str(), &UNLIMITED).ok().filter(|_| after.is_none());
-        Page { found: topic.and_then(|topic| self.get(&topic, now)).into_iter().collect(), next: None, steps: 1 }
+    fn exact(&self, filter: &Filter, from: Option<Start>, now: Time) -> Page {
+        let topic = Topic::new(filter.as_str(), &UNLIMITED).ok().filter(|_| from.is_none());
+        Page {
+            found: topic.and_then(|topic| self.get(&topic, now)).into_iter().collect(),
+            next: None,
+            steps: 1 + filter.as_str().len() / BYTES_A_STEP,
+        }
     }
 
     /// Up to `most` values after a topic, for operators.
@@ -417,6 +446,42 @@ mod tests {
         let filter = Filter::new("g/+/42/t", &Limits::default()).unwrap();
         let page = retained.page(&filter, None, 1000, Time(0));
         assert_eq!((page.found.len(), page.next), (100, None));
+    }
+
+    #[test]
+    fn names_part_where_they_part() {
+        for (a, b, at) in [("a", "b", Some(0)), ("a", "ab", None), ("", "", None)] {
+            assert_eq!(first_difference(a.as_bytes(), b.as_bytes()), at);
+        }
+        for at in [0, 63, 64, 65, 127, 128, 199] {
+            let (a, mut b) = (vec![b'x'; 200], vec![b'x'; 300]);
+            b[at] = b'y';
+            assert_eq!(first_difference(&a, &b), Some(at));
+        }
+    }
+
+    /// 4,000 topics that begin alike kept everybody waiting for 4.4 s.
+    #[test]
+    fn a_walk_over_long_topics_stops_earlier_and_goes_on_where_it_jumped_to() {
+        let retained = Retained::default();
+        let long = "x".repeat(60_000);
+        for group in 0..20 {
+            for name in ["a", "b", "z"] {
+                retained.set(message(&format!("{long}/{group:02}/{name}")), Time(0));
+            }
+        }
+        let filter = Filter::new(&format!("{long}/+/z"), &Limits::default()).unwrap();
+        let (mut found, mut pages, mut from) = (0, 0, None);
+        loop {
+            let page = retained.page(&filter, from, 256, Time(0));
+            (found, pages, from) = (found + page.found.len(), pages + 1, page.next);
+            assert!(page.steps < 1024 + 5 * 236, "{}", page.steps);
+            if from.is_none() {
+                break;
+            }
+        }
+        // Of each group its first topic is looked at, and the one that is jumped to.
+        assert!(found == 20 && (20..=41).contains(&pages), "{found} in {pages}");
     }
 
     proptest! {

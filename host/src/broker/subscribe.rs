@@ -6,6 +6,8 @@ use super::attach::Link;
 use super::mailbox::{Mailbox, State};
 use super::route::Subscriber;
 use super::shared_groups::Group;
+use super::subscription_trie::SubscriptionTrie;
+use super::unsubscribing::levels;
 use super::worker::Worker;
 use crate::client::Client;
 use crate::dialogue::Subscription;
@@ -23,11 +25,15 @@ pub(super) const FILTERS_TOLD_APART: usize = 64;
 /// Groups by share name and filter.
 pub(super) type Groups = HashMap<(Box<str>, Filter), Arc<Group>>;
 
-/// Bytes of a subscription's texts.
-pub(super) fn text_bytes(subscription: &Subscription) -> usize {
+/// Bytes that a subscription takes, with all levels of its filter, as if they were in no other one.
+pub(super) fn weight(subscription: &Subscription) -> usize {
     let (name, share) = (subscription.name.as_deref(), subscription.share.as_deref());
-    subscription.filter.as_str().len() + name.map_or(0, str::len) + share.map_or(0, str::len)
+    let texts = subscription.filter.as_str().len() + name.map_or(0, str::len) + share.map_or(0, str::len);
+    texts + levels(&subscription.filter) * LEVEL_BYTES
 }
+
+/// What a level takes that is in no other filter.
+pub(super) const LEVEL_BYTES: usize = SubscriptionTrie::<Subscriber>::NODE_BYTES;
 
 impl Broker {
     /// Whether a client may subscribe to a filter in its words. Nothing comes of it yet.
@@ -48,6 +54,28 @@ impl Broker {
         }
     }
 
+    /// Looks whether there is room for filters of so many levels.
+    ///
+    /// # Errors
+    /// All filters take as much memory as they may.
+    pub(super) fn may_add_levels(&self, levels: usize) -> Result<(), Refusal> {
+        if levels == 0 || self.trie.read().bytes() + levels * LEVEL_BYTES <= self.limits.subscription_bytes_max {
+            return Ok(());
+        }
+        let reason = "all filters take as much memory as they may (broker.subscription_bytes_max)";
+        Err(Refusal::new(RefusalKind::QuotaExceeded, reason))
+    }
+
+    /// Takes a subscriber from where publishers find it.
+    fn take_from_trie(&self, filter: &Filter, key: u64) {
+        let leftovers = {
+            let mut trie = self.trie.write();
+            trie.remove(filter.as_str(), key);
+            trie.give_back()
+        };
+        drop(leftovers);
+    }
+
     /// Puts a subscription where publishers find it. False: its mailbox has ended meanwhile.
     pub(super) fn put_subscription(&self, mailbox: &Arc<Mailbox>, key: Arc<str>, subscription: Subscription) -> bool {
         let _turn = self.remap.turn.read();
@@ -62,16 +90,16 @@ impl Broker {
         self.changes.announce(filter.as_str());
         let mut state = mailbox.lock();
         if !state.gone {
-            state.subscription_bytes += text_bytes(&subscription);
+            state.subscription_bytes += weight(&subscription);
             if let Some(old) = state.subscriptions.insert(key, subscription) {
-                state.subscription_bytes -= text_bytes(&old);
+                state.subscription_bytes -= weight(&old);
             }
             return true;
         }
         drop(state);
         match &subscription.share {
             None => {
-                self.trie.write().remove(filter.as_str(), mailbox.id);
+                self.take_from_trie(&filter, mailbox.id);
                 self.changes.announce(filter.as_str());
             }
             Some(share) => self.leave_group(share, &filter, mailbox.id),
@@ -98,7 +126,7 @@ impl Broker {
         let key = (Box::from(share), filter.clone());
         let Some(group) = groups.get(&key) else { return };
         if group.leave(mailbox) {
-            self.trie.write().remove(filter.as_str(), group.key);
+            self.take_from_trie(filter, group.key);
             groups.remove(&key);
         }
         self.changes.announce(filter.as_str());
@@ -116,20 +144,16 @@ impl Broker {
         let _turn = self.remap.turn.read();
         let mut state = mailbox.lock();
         let Some(old) = state.subscriptions.remove(&key(filter, share)) else { return false };
-        state.subscription_bytes -= text_bytes(&old);
+        state.subscription_bytes -= weight(&old);
         // What is retained goes to subscriptions that are not shared (MQTT 5.0, 4.8.2).
         if share.is_none() {
-            state
-                .replaying
-                .changed()
-                .into_iter()
-                .for_each(|it| it.replays.retain(|one| &one.subscription.filter != filter));
+            state.replaying.changed().into_iter().for_each(|replaying| replaying.replays.remove(filter));
         }
         drop(state);
         self.metrics.subscriptions.add(-1);
         match share {
             None => {
-                self.trie.write().remove(filter.as_str(), mailbox.id);
+                self.take_from_trie(filter, mailbox.id);
                 self.changes.announce(filter.as_str());
             }
             Some(share) => self.leave_group(share, filter, mailbox.id),

@@ -7,7 +7,7 @@ use super::mailbox::Mailbox;
 use super::queued::Queued;
 use super::replaying::Replay;
 use super::staged::Staged;
-use super::subscribe::{key, text_bytes};
+use super::subscribe::{key, weight};
 use super::unsubscribing::levels;
 use super::worker::Worker;
 use super::{Answer, Broker};
@@ -190,9 +190,10 @@ impl Broker {
             if is_new && state.subscriptions.len() >= self.limits.subscriptions_per_client_max {
                 return Err(Refusal::new(RefusalKind::QuotaExceeded, "the client has too many subscriptions"));
             }
-            let bytes = state.subscription_bytes + text_bytes(&subscription);
+            let bytes = state.subscription_bytes + weight(&subscription);
             if is_new && bytes > self.limits.subscription_bytes_per_client_max {
-                return Err(Refusal::new(RefusalKind::QuotaExceeded, "the client's subscriptions are too long"));
+                let reason = "the client's filters take too much memory (broker.subscription_bytes_per_client_max)";
+                return Err(Refusal::new(RefusalKind::QuotaExceeded, reason));
             }
             is_new
         };
@@ -201,6 +202,9 @@ impl Broker {
         }
         if is_new && self.metrics.subscriptions.get() >= self.limits.subscriptions_max as i64 {
             return Err(Refusal::new(RefusalKind::QuotaExceeded, "there are too many subscriptions"));
+        }
+        if is_new {
+            self.may_add_levels(levels(&subscription.filter))?;
         }
         let replay = self.replay(worker, now, mailbox, &subscription, is_new, steps);
         let queued_to = replay.as_ref().filter(|replay| replay.chosen.is_none()).map(|_| self.retained.last());
@@ -260,6 +264,7 @@ impl Broker {
 #[cfg(test)]
 mod tests {
     use super::super::Limits;
+    use super::super::subscribe::LEVEL_BYTES;
     use super::super::tests::{Hall, Peer, hall};
     use super::*;
     use crate::dialogue::{Publish, Request, SubscribeOptions, Unsubscribe};
@@ -341,7 +346,8 @@ mod tests {
 
     #[test]
     fn the_filters_of_a_client_have_so_many_bytes_together() {
-        let mut hall = hall(Limits { subscription_bytes_per_client_max: 10, ..Default::default() });
+        let most = 10 + 2 * LEVEL_BYTES;
+        let mut hall = hall(Limits { subscription_bytes_per_client_max: most, ..Default::default() });
         let (mut peer, _) = hall.attach("s", true, 100, 10);
         let mut grant = |names: &[&str]| match hall.ask(&mut peer, request(names)) {
             Answer::Say(_, Event::Subscribed { granted, .. }) => {
@@ -353,7 +359,46 @@ mod tests {
         assert_eq!(grant(&["aaaa", "bbbb", "ccc", "aaaa"]), [granted, granted, refused, granted]);
         hall.ask(&mut peer, Request::Unsubscribe(Unsubscribe { handle: 1, filters: vec![("aaaa".into(), None)] }));
         hall.subscribe(&mut peer, "ccc", Guarantee::AtLeastOnce);
-        assert_eq!(hall.broker.directory.get("s").unwrap().lock().subscription_bytes, 7);
+        assert_eq!(hall.broker.directory.get("s").unwrap().lock().subscription_bytes, 7 + 2 * LEVEL_BYTES);
+    }
+
+    /// 128 levels of one character took 115 times their text.
+    #[test]
+    fn the_levels_of_filters_count_in_what_a_client_and_all_clients_may_have() {
+        let (filters, deep) = (["a/b", "c/d/e", "b/b"], "a/".repeat(100));
+        let (granted, refused) = (Ok(Guarantee::AtLeastOnce), Err(RefusalKind::QuotaExceeded));
+        let (mine, all) = (20 + 4 * LEVEL_BYTES, 7 * LEVEL_BYTES);
+        let mut hall =
+            hall(Limits { subscription_bytes_per_client_max: mine, subscription_bytes_max: all, ..Default::default() });
+        let mut grant = |id: &str, names: &[&str]| {
+            let (mut peer, _) = hall.attach(id, false, 100, 10);
+            match hall.ask(&mut peer, request(names)) {
+                Answer::Say(_, Event::Subscribed { granted, .. }) => {
+                    granted.into_iter().map(|one| one.map_err(|refusal| refusal.kind)).collect::<Vec<_>>()
+                }
+                answer => panic!("{answer:?}"),
+            }
+        };
+        assert_eq!(grant("s", &filters), [granted, refused, granted]);
+        // What others have already takes nothing more; the root is one, too.
+        assert_eq!(grant("t", &[&deep, "a/b", "c/d"]), [refused, granted, granted]);
+        assert_eq!(grant("u", &["x"]), [refused]);
+    }
+
+    /// Receive Maximum 1 and the same filter again and again held gigabytes, and each walked all that was there.
+    #[test]
+    fn a_filter_that_is_subscribed_to_again_has_one_replay() {
+        let mut hall = hall(Limits::default());
+        let (mut publisher, _) = hall.attach("p", true, 0, 10);
+        ["r", "s"].into_iter().for_each(|name| hall.retain(&mut publisher, name));
+        let (mut peer, _) = hall.attach("s", true, 0, 1);
+        for _ in 0..50 {
+            hall.ask(&mut peer, request(&["r", "s", "r"]));
+        }
+        let mailbox = hall.broker.directory.get("s").unwrap();
+        assert_eq!(mailbox.lock().replaying.replays.len(), 2);
+        hall.ask(&mut peer, Request::Unsubscribe(Unsubscribe { handle: 1, filters: vec![("r".into(), None)] }));
+        assert_eq!(mailbox.lock().replaying.replays.len(), 1);
     }
 
     #[test]

@@ -22,6 +22,8 @@ pub struct SubscriptionTrie<S> {
     nodes: Vec<Branch<S>>,
     free_nodes: Vec<Node>,
     len: usize,
+    /// Of levels that do not fit into their edges.
+    text_bytes: usize,
 }
 
 struct Edge {
@@ -57,11 +59,68 @@ impl<S> Default for SubscriptionTrie<S> {
             nodes: vec![Branch::new()],
             free_nodes: Vec::new(),
             len: 0,
+            text_bytes: 0,
         }
     }
 }
 
+/// Fewer nodes than this stay when they are free, and as many as this in use are moved at once.
+const FEW: usize = 4096;
+
+/// What a trie has no use for any more. Letting go of it may take a while: not under a lock.
+#[expect(dead_code, reason = "it is only let go of")]
+pub struct Leftovers<S>(Vec<Branch<S>>, HashTable<Edge>);
+
 impl<S> SubscriptionTrie<S> {
+    /// Bytes that a level takes which is in no other filter, roughly: tables that grow are two thirds full.
+    pub const NODE_BYTES: usize = (size_of::<Branch<S>>() + size_of::<Edge>()) * 3 / 2;
+
+    /// Bytes that all filters take, roughly.
+    pub fn bytes(&self) -> usize {
+        self.text_bytes + self.nodes_in_use() * Self::NODE_BYTES
+    }
+
+    fn nodes_in_use(&self) -> usize {
+        self.nodes.len() - self.free_nodes.len()
+    }
+
+    /// Gives memory back once few nodes are in use of many. While more are, free ones wait for other filters: moving them would
+    /// keep everybody waiting.
+    pub fn give_back(&mut self) -> Option<Leftovers<S>> {
+        let in_use = self.nodes_in_use();
+        if self.nodes.len() <= 4 * FEW || in_use > FEW {
+            return None;
+        }
+        let mut nodes = Vec::with_capacity(in_use);
+        let mut edges: Vec<Edge> = self.edges.drain().collect();
+        edges.sort_unstable_by_key(|edge| edge.parent);
+        // What is found under a node comes behind it, so that one walk over the new nodes finds all.
+        let mut former = vec![ROOT];
+        while let Some(&old) = former.get(nodes.len()) {
+            let mut branch = std::mem::replace(&mut self.nodes[old as usize], Branch::new());
+            let mut follow = |child: &mut Node| {
+                former.push(*child);
+                *child = (former.len() - 1) as Node;
+            };
+            [&mut branch.plus, &mut branch.hash].into_iter().filter(|child| **child != NONE).for_each(&mut follow);
+            let from = edges.partition_point(|edge| edge.parent < old);
+            edges[from..].iter_mut().take_while(|edge| edge.parent == old).for_each(|edge| follow(&mut edge.child));
+            nodes.push(branch);
+        }
+        let mut numbers: Vec<(Node, Node)> = former.iter().zip(0..).map(|(old, new)| (*old, new)).collect();
+        numbers.sort_unstable();
+        let mut table = HashTable::with_capacity(edges.len());
+        for mut edge in edges {
+            if let Ok(at) = numbers.binary_search_by_key(&edge.parent, |(old, _)| *old) {
+                edge.parent = numbers[at].1;
+            }
+            let hash = edge_hash(&self.hasher, &edge);
+            table.insert_unique(hash, edge, |edge| edge_hash(&self.hasher, edge));
+        }
+        self.free_nodes = Vec::new();
+        Some(Leftovers(std::mem::replace(&mut self.nodes, nodes), std::mem::replace(&mut self.edges, table)))
+    }
+
     /// How many (filter, key) there are.
     pub fn len(&self) -> usize {
         self.len
@@ -178,6 +237,7 @@ impl<S> SubscriptionTrie<S> {
             "#" => branch.hash = child,
             _ => {
                 branch.children += 1;
+                self.text_bytes += beside_its_edge(level);
                 let edge = Edge { level: level.into(), parent: node, child };
                 let hash = edge_hash(&self.hasher, &edge);
                 self.edges.insert_unique(hash, edge, |edge| edge_hash(&self.hasher, edge));
@@ -195,6 +255,7 @@ impl<S> SubscriptionTrie<S> {
             "#" => branch.hash = NONE,
             _ => {
                 branch.children -= 1;
+                self.text_bytes -= beside_its_edge(level);
                 let hash = self.hasher.hash_one((parent, self.hasher.hash_one(level)));
                 if let Ok(found) = self.edges.find_entry(hash, |edge| edge.child == child) {
                     found.remove();
@@ -202,6 +263,11 @@ impl<S> SubscriptionTrie<S> {
             }
         }
     }
+}
+
+/// Bytes of a level that its edge has no room for.
+fn beside_its_edge(level: &str) -> usize {
+    if level.len() > size_of::<CompactString>() { level.len() } else { 0 }
 }
 
 fn edge_hash(hasher: &DefaultHashBuilder, edge: &Edge) -> u64 {
@@ -233,6 +299,44 @@ mod tests {
         assert_eq!(trie.remove("a/b", 2), Some(20));
         assert!(trie.is_empty() && trie.edges.is_empty());
         assert_eq!(trie.free_nodes.len() + 1, trie.nodes.len());
+    }
+
+    #[test]
+    fn a_filter_takes_what_its_levels_do_and_gives_it_back() {
+        let mut trie = SubscriptionTrie::default();
+        let empty = trie.bytes();
+        trie.insert("a/b/c", 1, 1);
+        assert_eq!(trie.bytes() - empty, 3 * SubscriptionTrie::<u64>::NODE_BYTES);
+        trie.insert("a/b/+/#", 1, 1);
+        trie.insert(&"x".repeat(500), 1, 1);
+        assert_eq!(trie.bytes() - empty, 500 + 6 * SubscriptionTrie::<u64>::NODE_BYTES);
+        for filter in ["a/b/c", "a/b/+/#", &"x".repeat(500)] {
+            assert_eq!(trie.remove(filter, 1), Some(1));
+        }
+        assert_eq!(trie.bytes(), empty);
+    }
+
+    #[test]
+    fn memory_is_given_back_when_most_filters_have_gone() {
+        let mut trie = SubscriptionTrie::default();
+        let filter = |number: u64| match number % 4 {
+            0 => format!("a/{number}/+/x"),
+            1 => format!("{number}/#"),
+            2 => format!("+/b{number}"),
+            _ => format!("a/+/{number}"),
+        };
+        (0..20_000).for_each(|number| assert_eq!(trie.insert(&filter(number), number, number), None));
+        assert!(trie.give_back().is_none(), "all are in use");
+        (40..20_000).for_each(|number| assert_eq!(trie.remove(&filter(number), number), Some(number)));
+        let before = trie.bytes();
+        assert!(trie.give_back().is_some());
+        assert!(trie.nodes.len() < 100 && trie.free_nodes.is_empty() && trie.bytes() == before);
+        for number in 0..20_000 {
+            let topic = filter(number).replace(['+', '#'], "z");
+            assert_eq!(found(&trie, &topic), Vec::from_iter((number < 40).then_some(number)), "{topic}");
+        }
+        (0..40).for_each(|number| assert_eq!(trie.remove(&filter(number), number), Some(number)));
+        assert!(trie.is_empty() && trie.nodes_in_use() == 1 && trie.edges.is_empty());
     }
 
     #[test]

@@ -143,12 +143,14 @@ impl Broker {
 
     fn take_out_these(&self, leaver: &Leaver, subscriptions: &[Subscription]) {
         self.metrics.subscriptions.add(-(subscriptions.len() as i64));
-        {
+        let leftovers = {
             let mut trie = self.trie.write();
             for subscription in subscriptions.iter().filter(|subscription| subscription.share.is_none()) {
                 trie.remove(subscription.filter.as_str(), leaver.mailbox);
             }
-        }
+            trie.give_back()
+        };
+        drop(leftovers);
         for subscription in subscriptions {
             let filter = &subscription.filter;
             match &subscription.share {

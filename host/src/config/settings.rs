@@ -275,6 +275,7 @@ pub(super) const GLOBAL: &[Setting<Config>] = &[
         1024..=1 << 40,
         "bytes"
     ),
+    number!("broker.subscription_bytes_max", broker.subscription_bytes_max, 1024..=1 << 50, "bytes"),
     number!("broker.kept_name_bytes_max", broker.kept_name_bytes_max, 64..=65_535, "bytes"),
     number!("broker.subscriptions_max", broker.subscriptions_max, 1..=1_000_000_000, "subscriptions"),
     number!("broker.retained_max", broker.retained_max, 0..=1_000_000_000, "messages"),
