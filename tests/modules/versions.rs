@@ -343,7 +343,7 @@ fn back_to_what_the_configuration_has_off_is_off() {
     rig.deploy("renames", "renames", 3, OnFailure::Bypass, r#"{"prefix": "api/"}"#);
     assert_eq!(mapped(&mut rig).as_deref(), Some("api/x"));
     let unnamed = rig.modules.rollback("renames", None);
-    assert_eq!(unnamed, Err(DeployError::ToConfiguration { name: "renames".into(), off: true }));
+    assert_eq!(unnamed, Err(DeployError::ToConfiguration("renames".into())));
     let back = rig.modules.rollback("renames", Some(0)).unwrap();
     assert_eq!((back.version, back.off_as_configured, mapped(&mut rig)), (None, true, None));
     drop(rig);

@@ -4,7 +4,7 @@
 use super::Broker;
 use super::mailbox::{Mailbox, State};
 use super::remap::Turn;
-use super::subscribe::{FILTERS_TOLD_APART, key, text_bytes};
+use super::subscribe::{FILTERS_TOLD_APART, key, weight};
 use super::unsubscribing::levels;
 use crate::client::Client;
 use crate::dialogue::Subscription;
@@ -143,7 +143,7 @@ impl Broker {
     pub(super) fn move_in_mailbox(&self, mailbox: &Mailbox, state: &mut State, moving: &mut Moving) {
         let State { subscriptions, subscription_bytes, replaying, .. } = state;
         *subscriptions = std::mem::take(&mut moving.next);
-        *subscription_bytes = subscriptions.values().map(text_bytes).sum();
+        *subscription_bytes = subscriptions.values().map(weight).sum();
         // What is retained under the old names is not for it any more.
         if let Some(replaying) = replaying.changed() {
             replaying.replays.retain(|one| subscriptions.contains_key(&key(&one.subscription.filter, None)));

@@ -57,6 +57,12 @@ impl Replays {
         }
     }
 
+    /// Those that fit stay.
+    pub fn retain(&mut self, fits: impl Fn(&Replay) -> bool) {
+        self.waiting.retain(|_, replay| fits(replay));
+        self.numbers.retain(|_, number| self.waiting.contains_key(number));
+    }
+
     /// Those that were begun last, and have no end yet, end with this value.
     pub fn end_at(&mut self, last: u64) {
         let begun = self.waiting.values_mut().rev().take_while(|replay| replay.until == u64::MAX);

@@ -32,15 +32,9 @@ pub enum DeployError {
     },
     /// Not without being asked for.
     #[error(
-        "before this version `{name}` was what the broker's configuration says{says}: say `to=0` (--to 0) if that is meant",
-        says = if *off { ", and that is off" } else { "" }
+        "before this version `{0}` was off, as the broker's configuration says: say `to=0` (--to 0) if that is meant"
     )]
-    ToConfiguration {
-        /// The module.
-        name: String,
-        /// The configuration has it off.
-        off: bool,
-    },
+    ToConfiguration(String),
     /// Somebody else, or the same request before, has changed it.
     #[error("`{name}` is not at the version to go back from: {}", at(*active))]
     NotFrom {

@@ -44,10 +44,11 @@ impl Rollback {
             (None, true) => Ok(Target::EndCanary),
             (None, false) => match entry.before() {
                 Some(number) if number > 0 => Ok(Target::Version(number)),
-                // What the configuration says may be nothing at all: not without being named.
-                _ if entry.base.is_some() && entry.chosen.is_some_and(|chosen| chosen > 0) => {
-                    Err(DeployError::ToConfiguration { name: name(), off: entry.is_configured_off() })
-                }
+                _ if entry.comes_from_configuration() => match entry.is_configured_off() {
+                    // Not without being named.
+                    true => Err(DeployError::ToConfiguration(name())),
+                    false => Ok(Target::Version(0)),
+                },
                 _ if entry.left_out(0).is_empty() => Err(DeployError::NothingOlder(name())),
                 _ => Err(DeployError::OlderUnfit { name: name(), versions: listed(&entry.left_out(0)) }),
             },
@@ -101,6 +102,11 @@ impl Entry {
     pub(super) fn active_before(&self) -> impl Iterator<Item = u64> {
         let fits = |number: &u64| !self.quarantined.contains_key(number) && self.material(*number).is_some();
         self.former.iter().rev().copied().filter(fits)
+    }
+
+    /// Whether what the configuration says may be what was there before all that was deployed.
+    fn comes_from_configuration(&self) -> bool {
+        self.base.is_some() && self.chosen.is_some_and(|chosen| chosen > 0) && !self.quarantined.contains_key(&0)
     }
 
     fn before(&self) -> Option<u64> {
