@@ -5,7 +5,7 @@ use crate::amqp::link::{Terms, source_with};
 use crate::amqp::peer::Peer;
 use crate::amqp::raw::{ACCEPTED, close, detach, disposition, source};
 use crate::harness::property::SUBSCRIPTION_IDENTIFIER;
-use crate::harness::{Broker, Property, Subscription, V5, connect, guests};
+use crate::harness::{Broker, Property, Subscription, V5, connect};
 use serde_json::{Value as Json, json};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -210,26 +210,6 @@ fn a_share_follows_with_all_its_members() {
     }
 }
 
-/// 4.8.2: what came before the change, too.
-#[test]
-fn what_a_member_of_a_share_leaves_behind_is_for_the_others_under_their_new_name() {
-    let Some(broker) = start() else { return };
-    let open = || connect(V5).at(broker.address()).open();
-    let (mut one, mut two) = (open(), open());
-    [&mut one, &mut two].into_iter().for_each(|member| member.subscribe("$share/team/jobs", 1));
-    for text in ["1", "2"] {
-        say(&broker, "jobs", text);
-    }
-    let left = one.delivery().payload;
-    two.take();
-    for prefix in ["t/", "u/"] {
-        mount(&broker, prefix);
-        stand(&broker, &[format!("{prefix}jobs").as_str(); 2]);
-    }
-    one.disconnect();
-    assert_eq!(two.take().payload, left);
-}
-
 /// MQTT has no word for it; the client stays.
 #[test]
 fn a_subscription_that_the_mapping_refuses_ends() {
@@ -268,50 +248,6 @@ fn receivers_of_amqp_follow_and_go_where_their_address_is_refused() {
         assert_eq!(peer.refusal(), "amqp:unauthorized-access");
     }
     stand(&broker, &[]);
-}
-
-/// Puts the guest `renames` to work, with a prefix.
-fn rename(broker: &Broker, more: &str, prefix: &str) {
-    let path = format!("/api/v1/modules/renames?on_failure=bypass{more}&config=%7B%22prefix%22:%22{prefix}%22%7D");
-    broker.admin().deploy(&path, &guests::component("renames")).expect(200);
-}
-
-/// Also where a failure is bypassed: what is not said is no reason to lead a subscription out of a mount point.
-#[test]
-fn a_subscription_stays_where_it_is_while_a_module_fails_on_it() {
-    let Some(broker) = Broker::start() else { return };
-    let mut client = connect(V5).at(broker.address()).open();
-    client.subscribe("forever", 1);
-    client.subscribe("a", 1);
-    rename(&broker, "", "t/");
-    stand(&broker, &["forever", "t/a"]);
-    broker.admin().delete("/api/v1/modules/renames").expect(200);
-    stand(&broker, &["a", "forever"]);
-}
-
-/// Each with its own side of the canary: what a client publishes reaches what it has subscribed to, once.
-#[test]
-fn subscriptions_follow_a_canary_with_their_clients() {
-    let Some(broker) = start() else { return };
-    rename(&broker, "", "");
-    let mut clients: Vec<_> =
-        (0..20).map(|n| connect(V5).at(broker.address()).id(&format!("client-{n}")).open()).collect();
-    clients.iter_mut().enumerate().for_each(|(n, client)| client.subscribe(&format!("own/{n}"), 1));
-    rename(&broker, "&canary=50", "t/");
-    for (n, client) in clients.iter_mut().enumerate() {
-        let name = format!("own/{n}");
-        client.subscribe(&name, 1);
-        client.say(&name, "x", 1);
-        client.expect(&name, "x", 1);
-    }
-    let all = filters(&broker);
-    let moved = all.iter().filter(|filter| filter.starts_with("t/")).count();
-    assert!(all.len() == 20 && (1..20).contains(&moved), "{all:?}");
-    broker.admin().post("/api/v1/modules/renames/rollback", &json!({})).expect(200);
-    for (n, client) in clients.iter_mut().enumerate() {
-        assert_eq!(client.unsubscribe(&[&format!("own/{n}")]), [0]);
-    }
-    assert_eq!(filters(&broker), [""; 0]);
 }
 
 /// Nothing is asked again, and nothing moves.

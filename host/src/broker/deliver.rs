@@ -435,7 +435,7 @@ impl Broker {
     /// Gives copies that a member of a group did not settle to the others (MQTT 5.0, 4.8.2).
     pub(super) fn hand_on(&self, worker: &mut Worker, left_behind: Vec<Queued>, staged: &mut Staged) {
         for copy in left_behind {
-            let Some(group) = copy.group.clone().map(Group::now) else { continue };
+            let Some(group) = copy.group.clone() else { continue };
             if copy.guarantee == Guarantee::AtMostOnce {
                 continue;
             }

@@ -10,7 +10,6 @@ use crate::client::Client;
 use crate::dialogue::Subscription;
 use crate::message::Refusal;
 use crate::store::Change;
-use crate::topic::Filter;
 use crate::wasm::{EventKinds, Happening};
 use hashbrown::{HashMap, HashSet};
 use std::sync::Arc;
@@ -28,8 +27,6 @@ pub(super) struct Moving {
     put: Vec<Subscription>,
     /// What stood under filters that nothing stands under then.
     gone: Vec<Subscription>,
-    /// Shares that its client goes on with: name, old and new filter.
-    shares: Vec<(Box<str>, Filter, Filter)>,
     /// Refused now, and why.
     pub ended: Vec<(Subscription, Refusal)>,
     /// How many have another filter.
@@ -49,12 +46,11 @@ impl Moving {
         }
         moved.sort_unstable_by(|(one, _), (other, _)| one.said().cmp(other.said()));
         let count = moved.len() as u64;
-        let (mut put, mut gone, mut shares) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut put, mut gone) = (Vec::new(), Vec::new());
         for (old, filter) in moved {
             let name = (filter.as_str() != old.said()).then(|| old.said().into());
             let new = Subscription { filter, name, ..old.clone() };
             let key = key(&new.filter, new.share.as_deref());
-            shares.extend(new.share.clone().map(|share| (share, old.filter.clone(), new.filter.clone())));
             gone.push(old);
             // Two names may have become one filter: as wherever a mailbox has several, the greater guarantee holds. What its client
             // has subscribed to since then is newer.
@@ -70,7 +66,7 @@ impl Moving {
         let mut seen = HashSet::new();
         put.retain(|key| seen.insert(key.clone()));
         let put = put.iter().filter_map(|key| next.get(key).cloned()).collect();
-        Self { next, put, gone, shares, ended, moved: count }
+        Self { next, put, gone, ended, moved: count }
     }
 }
 
@@ -99,20 +95,8 @@ impl Broker {
         for new in moving.put.iter().filter(|one| one.share.is_some()) {
             self.join_group(mailbox, new);
         }
-        self.lead_on(&moving.shares);
         self.leave_groups(mailbox, &moving.gone);
         self.announce_moved(moving);
-    }
-
-    /// What a member of a share leaves behind that came by the old filter is for those who share the new one.
-    fn lead_on(&self, shares: &[(Box<str>, Filter, Filter)]) {
-        let groups = self.groups.read();
-        for (share, old, new) in shares {
-            let group = |filter: &Filter| groups.get(&(share.clone(), filter.clone()));
-            if let (Some(old), Some(new)) = (group(old), group(new)) {
-                old.goes_to(new);
-            }
-        }
     }
 
     fn leave_groups(&self, mailbox: &Mailbox, gone: &[Subscription]) {
@@ -175,7 +159,7 @@ mod tests {
     use super::*;
     use crate::dialogue::SubscribeOptions;
     use crate::message::{Guarantee, RefusalKind};
-    use crate::topic::Limits;
+    use crate::topic::{Filter, Limits};
     use Guarantee::{AtLeastOnce, AtMostOnce};
 
     fn filter(name: &str) -> Filter {

@@ -6,7 +6,7 @@ use crate::message::{Guarantee, Message};
 use crate::store::MailboxId;
 use parking_lot::Mutex;
 use std::fmt;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
 /// One share name on one filter.
 pub struct Group {
@@ -17,8 +17,6 @@ pub struct Group {
     /// The broker's filter.
     pub filter: crate::topic::Filter,
     members: Mutex<Members>,
-    /// Where its members have gone since names are mapped in another way: a group with a greater key.
-    next: OnceLock<Arc<Group>>,
 }
 
 #[derive(Default)]
@@ -47,7 +45,7 @@ impl Member {
 impl Group {
     /// A group without members.
     pub fn new(key: u64, name: Box<str>, filter: crate::topic::Filter) -> Self {
-        Self { key, name, filter, members: Mutex::default(), next: OnceLock::new() }
+        Self { key, name, filter, members: Mutex::default() }
     }
 
     /// Adds a member or changes its options; true if it is new.
@@ -66,22 +64,6 @@ impl Group {
         let members = &mut self.members.lock().all;
         members.retain(|member| member.mailbox.id != mailbox);
         members.is_empty()
-    }
-
-    /// Its members go to another one, which was made since.
-    pub fn goes_to(&self, next: &Arc<Self>) {
-        if next.key > self.key {
-            // Where the first of them has gone is where what they leave behind goes.
-            let _ = self.next.set(next.clone());
-        }
-    }
-
-    /// The group in which its members are now.
-    pub fn now(mut self: Arc<Self>) -> Arc<Self> {
-        while let Some(next) = self.next.get().filter(|_| self.is_empty()).cloned() {
-            self = next;
-        }
-        self
     }
 
     /// Whose turn it is: in turn among those who are there and keep up, else among those who are there and
