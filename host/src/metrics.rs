@@ -117,10 +117,6 @@ metrics! {
     mailboxes_expired_total: Counter, "Mailboxes that nobody came back to in time.";
     /// Subscriptions.
     subscriptions: Gauge, "Subscriptions.";
-    /// Subscriptions that a change of topic mapping has given another filter of the broker's.
-    subscriptions_moved_total: Counter, "Subscriptions that followed a change of topic mapping to other topics.";
-    /// Subscriptions that it has ended.
-    subscriptions_ended_total: Counter, "Subscriptions that ended because topic mapping refuses them since a change.";
     /// Retained messages.
     retained_messages: Gauge, "Retained messages.";
     /// Messages that arrived from anywhere.

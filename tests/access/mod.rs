@@ -3,7 +3,6 @@
 mod amqp;
 pub(crate) mod exchange;
 mod limits;
-mod mapping;
 mod matrix;
 mod owners;
 mod passwords;

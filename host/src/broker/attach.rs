@@ -204,7 +204,6 @@ impl Broker {
         let old = self.directory.get(&client.id);
         if let Some(old) = &old {
             self.may_take(worker, old, client)?;
-            self.catch_up(worker, old);
             if !attach.clean && old.is_durable() && !old.lock().ends_with_its_connection(now) {
                 return Ok(self.take_over(worker, link, now, attach, client, expiry_seconds, old, staged));
             }

@@ -1,5 +1,4 @@
-//! What modules are called for beside messages: events, timers, and subscriptions where names have come to mean something
-//! else. One thread does this; nobody waits for it. Timers of modules
+//! What modules are called for beside messages: events and timers. One thread does this; nobody waits for it. Timers of modules
 //! that may speak to servers outside are called by another one, which may wait.
 
 use super::Broker;
@@ -8,8 +7,8 @@ use crate::message::Time;
 use crate::wasm::{Back, EventKinds, Happening, Pulses, Wish, stand_back};
 use parking_lot::Mutex;
 use std::collections::VecDeque;
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, OnceLock};
 
 /// Events told in one call.
 const EVENTS_A_CALL: usize = 256;
@@ -19,7 +18,7 @@ const EVENTS_A_CALL: usize = 256;
 pub struct Happenings {
     queue: Mutex<VecDeque<Happening>>,
     /// Wakes the thread that tells.
-    wake: OnceLock<Arc<dyn Fn() + Send + Sync>>,
+    wake: OnceLock<Box<dyn Fn() + Send + Sync>>,
     /// It was woken and has not looked yet.
     woken: AtomicBool,
 }
@@ -47,9 +46,7 @@ impl Chores {
 
 impl Broker {
     /// Sets who is to be woken when there is a chore to do. Later calls do nothing.
-    pub fn on_chore(&self, wake: Arc<dyn Fn() + Send + Sync>) {
-        let changed = wake.clone();
-        self.modules.on_change(Box::new(move || changed()));
+    pub fn on_chore(&self, wake: Box<dyn Fn() + Send + Sync>) {
         // A second one is ignored, as said.
         let _ = self.happenings.wake.set(wake);
     }
@@ -84,7 +81,6 @@ impl Broker {
         let worker = &mut chores.worker;
         self.happenings.woken.store(false, Ordering::Release);
         worker.refresh(self);
-        let following = self.follow_names(worker, now);
         let chain = worker.chain.clone();
         let told: Vec<Happening> = {
             let mut queue = self.happenings.queue.lock();
@@ -96,7 +92,7 @@ impl Broker {
             self.grant_all(worker, now, wishes);
             worker.flush(self, now);
         }
-        let next = [self.do_ticks(chores, &|| now), following].into_iter().flatten().min();
+        let next = self.do_ticks(chores, &|| now);
         let more = !self.happenings.queue.lock().is_empty();
         if more { Some(now) } else { next }
     }

@@ -33,7 +33,6 @@ mod lending;
 pub mod link_names;
 mod mailbox;
 mod memory;
-mod moving;
 mod open;
 mod owners;
 mod pause;
@@ -45,7 +44,6 @@ mod reaper;
 mod receipts;
 mod receive;
 mod record;
-mod remap;
 mod replaying;
 mod retain;
 mod retained;
@@ -273,7 +271,6 @@ pub struct Broker {
     memory: memory::Memory,
     reaper: Arc<reaper::Reaper>,
     leavers: unsubscribing::Leavers,
-    remap: remap::Remap,
     happenings: chores::Happenings,
     detours: detour::Detours,
     recorder: record::Recorder,

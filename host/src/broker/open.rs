@@ -71,7 +71,6 @@ impl Broker {
             memory: super::memory::Memory::default(),
             reaper: Arc::default(),
             leavers: Default::default(),
-            remap: Default::default(),
             happenings: chores::Happenings::default(),
             detours: Default::default(),
             recorder: Default::default(),
@@ -110,8 +109,6 @@ impl Broker {
         }
         // The next start is to count from now, and not from itself.
         broker.store.submit(gone);
-        // Names may have meant something else when the broker ran last.
-        broker.follow_names_at_once(now);
         Arc::new(broker)
     }
 

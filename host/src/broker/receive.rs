@@ -222,7 +222,6 @@ impl Broker {
         }
         drop(state);
         self.may_take(worker, &mailbox, client)?;
-        self.catch_up(worker, &mailbox);
         let state = mailbox.lock();
         let same = own
             .filter
@@ -284,7 +283,6 @@ impl Broker {
         let old = self.directory.get(&client.id);
         if let Some(old) = &old {
             self.may_take(worker, old, client)?;
-            self.catch_up(worker, old);
             let leaving = Leaving { number: None, how: Departure::TakenOver, expiry_seconds: u32::MAX };
             let mut staged = worker.stage();
             self.leave(worker, now, old, leaving, &mut staged);

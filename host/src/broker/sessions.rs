@@ -84,9 +84,7 @@ impl Broker {
     /// The name is somebody else's.
     fn session_of(&self, worker: &mut Worker, client: &Client) -> Result<Option<Arc<Mailbox>>, Refusal> {
         self.may_claim(worker, client)?;
-        let mailbox = self.directory.get(&client.id);
-        mailbox.iter().for_each(|mailbox| self.catch_up(worker, mailbox));
-        Ok(mailbox)
+        Ok(self.directory.get(&client.id))
     }
 
     fn make_session(&self, worker: &mut Worker, now: Time, client: &Arc<Client>) -> Result<Arc<Mailbox>, Refusal> {
@@ -242,7 +240,7 @@ impl Broker {
     }
 
     /// The subscription of a session by the name that its client gave it, whatever topic mapping made of it.
-    pub(super) fn find_subscription(&self, mailbox: &Mailbox, name: &str, share: Option<&str>) -> Option<Filter> {
+    fn find_subscription(&self, mailbox: &Mailbox, name: &str, share: Option<&str>) -> Option<Filter> {
         mailbox.lock().subscriptions.values().find_map(|subscription| {
             (subscription.said() == name && subscription.share.as_deref() == share).then(|| subscription.filter.clone())
         })

@@ -20,7 +20,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 /// Filters of one client that are told apart where all of them change.
-pub(super) const FILTERS_TOLD_APART: usize = 64;
+const FILTERS_TOLD_APART: usize = 64;
 
 /// Groups by share name and filter.
 pub(super) type Groups = HashMap<(Box<str>, Filter), Arc<Group>>;
@@ -78,14 +78,23 @@ impl Broker {
 
     /// Puts a subscription where publishers find it. False: its mailbox has ended meanwhile.
     pub(super) fn put_subscription(&self, mailbox: &Arc<Mailbox>, key: Arc<str>, subscription: Subscription) -> bool {
-        let _turn = self.remap.turn.read();
         let filter = subscription.filter.clone();
         match &subscription.share {
             None => {
                 let subscriber = Self::subscriber(mailbox, subscription.options);
                 self.trie.write().insert(filter.as_str(), mailbox.id, subscriber);
             }
-            Some(_) => self.join_group(mailbox, &subscription),
+            Some(share) => {
+                let mut groups = self.groups.write();
+                let group = groups.entry((share.clone(), filter.clone())).or_insert_with(|| {
+                    // Mailboxes and groups stand side by side in the trie: the topmost bit keeps their keys apart.
+                    let key = self.next_group.fetch_add(1, Ordering::Relaxed) | 1 << 63;
+                    let group = Arc::new(Group::new(key, share.clone(), filter.clone()));
+                    self.trie.write().insert(filter.as_str(), key, Subscriber::Group(group.clone()));
+                    group
+                });
+                group.join(mailbox, subscription.options);
+            }
         }
         self.changes.announce(filter.as_str());
         let mut state = mailbox.lock();
@@ -105,20 +114,6 @@ impl Broker {
             Some(share) => self.leave_group(share, &filter, mailbox.id),
         }
         false
-    }
-
-    /// Makes a mailbox a member of the group that shares a subscription.
-    pub(super) fn join_group(&self, mailbox: &Arc<Mailbox>, subscription: &Subscription) {
-        let Subscription { filter, share: Some(share), options, .. } = subscription else { return };
-        let mut groups = self.groups.write();
-        let group = groups.entry((share.clone(), filter.clone())).or_insert_with(|| {
-            // Mailboxes and groups stand side by side in the trie: the topmost bit keeps their keys apart.
-            let key = self.next_group.fetch_add(1, Ordering::Relaxed) | 1 << 63;
-            let group = Arc::new(Group::new(key, share.clone(), filter.clone()));
-            self.trie.write().insert(filter.as_str(), key, Subscriber::Group(group.clone()));
-            group
-        });
-        group.join(mailbox, *options);
     }
 
     pub(super) fn leave_group(&self, share: &str, filter: &Filter, mailbox: u64) {
@@ -141,7 +136,6 @@ impl Broker {
     }
 
     pub(super) fn drop_subscription(&self, mailbox: &Arc<Mailbox>, filter: &Filter, share: Option<&str>) -> bool {
-        let _turn = self.remap.turn.read();
         let mut state = mailbox.lock();
         let Some(old) = state.subscriptions.remove(&key(filter, share)) else { return false };
         state.subscription_bytes -= weight(&old);

@@ -43,8 +43,6 @@ struct Adding {
     key: Arc<str>,
     subscription: Subscription,
     is_new: bool,
-    /// Of the modules that were asked.
-    generation: u64,
     /// What is still to be looked through of what is retained.
     replay: Option<Replay>,
     /// What was found there. None of it is queued before it is certain that all of it fits: of a subscription that is
@@ -79,7 +77,6 @@ impl Broker {
             return Answer::None;
         }
         worker.refresh_for(self, link.client.as_ref().map_or("", |client| &client.id));
-        self.catch_up(worker, mailbox);
         let mut staged = worker.stage();
         let done = self.slice(worker, link, now, mailbox, &mut subscribing, &mut staged);
         let after = self.commit(worker, staged);
@@ -177,7 +174,6 @@ impl Broker {
             let reason = "a filter has at least one character; a share is $share/NAME/FILTER, and NAME has one, and no + and no #";
             return Err(Refusal::new(RefusalKind::TopicInvalid, reason));
         }
-        let generation = worker.plan().generation();
         let filter = self.broker_filter(worker, link, &wanted.name)?;
         let client = link.client.as_ref().ok_or_else(denied)?;
         self.check(worker, client, Action::Subscribe, filter.as_str())?;
@@ -208,8 +204,7 @@ impl Broker {
         }
         let replay = self.replay(worker, now, mailbox, &subscription, is_new, steps);
         let queued_to = replay.as_ref().filter(|replay| replay.chosen.is_none()).map(|_| self.retained.last());
-        let found = Found::default();
-        Ok(Adding { key, subscription, is_new, generation, replay, found, queued_to, is_found: false })
+        Ok(Adding { key, subscription, is_new, replay, found: Found::default(), queued_to, is_found: false })
     }
 
     /// Goes on with a filter; false: there is more to do.
@@ -252,7 +247,6 @@ impl Broker {
             if mailbox.is_durable() {
                 staged.change(Change::Filter(mailbox.id, Box::new(adding.subscription.clone())));
             }
-            self.subscribed_under(adding.generation, mailbox);
             self.subscribed(link, || adding.subscription.filter.clone());
             self.end_replay_here(mailbox);
             adding.is_found = true;

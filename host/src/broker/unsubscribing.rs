@@ -2,8 +2,6 @@
 //! them hold up nobody. What a filter costs are its levels.
 
 use super::attach::{Link, Parked};
-use super::mailbox::Mailbox;
-use super::subscribe::key;
 use super::worker::Worker;
 use super::{Answer, Broker};
 use crate::client::Client;
@@ -62,13 +60,11 @@ impl Broker {
             return Answer::None;
         }
         worker.refresh_for(self, link.client.as_ref().map_or("", |client| &client.id));
-        self.catch_up(worker, mailbox);
         let (mut steps, mut changes) = (0, Vec::new());
         while steps < SLICE
             && let Some((name, share)) = going.left.next()
         {
             going.removed.push(self.broker_filter(worker, link, &name).map(|filter| {
-                let filter = self.where_it_stands(worker, mailbox, filter, (&name, share.as_deref()));
                 steps += levels(&filter);
                 let found = self.drop_subscription(mailbox, &filter, share.as_deref());
                 if found && let Some(client) = &link.client {
@@ -89,21 +85,6 @@ impl Broker {
             return Answer::Parked;
         }
         Answer::Say(after, Event::Unsubscribed { handle: going.handle, removed: going.removed })
-    }
-
-    /// The filter of a subscription that is to go. Modules may have changed in this very moment.
-    fn where_it_stands(
-        &self,
-        worker: &Worker,
-        mailbox: &Mailbox,
-        filter: Filter,
-        (name, share): (&str, Option<&str>),
-    ) -> Filter {
-        let is_there = || mailbox.lock().subscriptions.contains_key(&key(&filter, share));
-        if self.names_hold(worker) || is_there() {
-            return filter;
-        }
-        self.find_subscription(mailbox, name, share).unwrap_or(filter)
     }
 
     /// Takes the filters of a mailbox out that has ended: at once, or what is more than a slice later.

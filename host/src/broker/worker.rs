@@ -99,11 +99,6 @@ impl Worker {
         if self.plan.is_split() { self.plan.side_of(&who(client)).clone() } else { self.plan.clone() }
     }
 
-    /// The plan at hand, whoever follows which side of it.
-    pub(super) fn plan(&self) -> &Chain {
-        &self.plan
-    }
-
     /// What modules took on this thread so far.
     #[inline]
     pub fn spent(&self) -> Spent {

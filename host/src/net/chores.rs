@@ -53,7 +53,7 @@ impl ChoresThread {
         let thread = thread::Builder::new().name("chores".into()).spawn(body);
         let thread = thread.expect("the system has room for a few threads at the start");
         let waked = thread.thread().clone();
-        broker.on_chore(Arc::new(move || waked.unpark()));
+        broker.on_chore(Box::new(move || waked.unpark()));
         Self { thread, stop }
     }
 

@@ -53,8 +53,6 @@ pub(super) struct Inner {
     store: Store,
     retained: RetainedSlot,
     messenger: MessengerSlot,
-    /// Hears of each new plan.
-    changed: OnceLock<Box<dyn Fn() + Send + Sync>>,
     /// To whom modules may speak, by their names, whether they are installed or not.
     grants: Mutex<BTreeMap<String, Vec<HostGrant>>>,
     /// The program whose child compiles components; none: this process does.
@@ -100,7 +98,6 @@ impl Modules {
             store,
             retained: RetainedSlot::default(),
             messenger: MessengerSlot::default(),
-            changed: OnceLock::new(),
             grants: Mutex::default(),
             compiler: OnceLock::new(),
             signers: RwLock::new(Arc::new(signers)),
@@ -155,12 +152,6 @@ impl Modules {
     pub fn set_retained(&self, lookup: RetainedLookup) {
         // A second lookup is ignored, as said.
         let _ = self.inner.retained.set(lookup);
-    }
-
-    /// Says who is to hear that there is a new plan; it must not wait for anything. To be called once; later calls do nothing.
-    pub fn on_change(&self, changed: Box<dyn Fn() + Send + Sync>) {
-        // A second one is ignored, as said.
-        let _ = self.inner.changed.set(changed);
     }
 
     /// Says who carries modules' requests to servers outside. To be called once; later calls do nothing.
@@ -437,9 +428,6 @@ impl Inner {
             let on_trial = entry.canary.as_ref().map(|canary| &canary.version);
             let asked = entry.running.iter().chain(on_trial).map(|version| version.id);
             entry.services.figures.are_of(asked, self.limits.figures_max);
-        }
-        if let Some(changed) = self.changed.get() {
-            changed();
         }
         generation
     }

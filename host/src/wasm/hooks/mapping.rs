@@ -23,18 +23,6 @@ impl Chain {
         self.closed.mapping || !self.mapping.is_empty()
     }
 
-    /// What tells this mapping of names from others: the same as long as no answer can be another one, for either side of a canary.
-    /// None: a module does not run, and nobody knows what it would say.
-    pub fn mapping_mark(&self) -> Option<Vec<u64>> {
-        let versions = |chain: &Self| chain.mapping.iter().map(|link| link.version.id).collect::<Vec<_>>();
-        let mut mark = versions(self);
-        if let Some(side) = self.side.as_ref().filter(|side| versions(&side.chain) != mark) {
-            mark.extend([0, side.salt, side.percent.into()]);
-            mark.extend(versions(&side.chain));
-        }
-        (!self.closed.mapping).then_some(mark)
-    }
-
     /// The broker's topic for a name that a client publishes to: modules in order, each fed the former's answer. None:
     /// unchanged. A change is a valid topic. An error of kind `Unavailable` comes from a failure and must not be
     /// remembered, nor any answer during which [`Guests::failures`] changed.
