@@ -94,25 +94,34 @@ fn order_and_policy_are_those_of_the_version_that_comes_back() {
 
 /// What runs already is not put to work again, and no version has to go for it.
 #[test]
-fn what_is_deployed_again_is_no_new_version() {
+fn what_is_deployed_again_is_a_new_version_unless_it_is_to_be_none() {
     let rig = Rig::new();
     rig.deploy("m", "echoes-version", 1, Refuse, &named("one"));
     let first = rig.deploy("m", "echoes-version", 1, Refuse, &named("two"));
     let before = rig.modules.generation();
     for _ in 0..10 {
-        let same = rig.deploy("m", "echoes-version", 1, Refuse, &named("two"));
+        let same = deploy_if_changed(&rig, "echoes-version", 1, Refuse);
         assert_eq!((same.version, &same.digest), (Some(2), &first.digest));
-        assert_eq!(rig.modules.configure("m", &named("two")).unwrap().version, Some(2));
+        assert_eq!(rig.modules.configure_if_changed("m", &named("two")).unwrap().version, Some(2));
     }
     let kept = |rig: &Rig| rig.modules.versions("m").unwrap().iter().map(|it| it.version).collect::<Vec<_>>();
     assert_eq!((kept(&rig), rig.modules.generation()), (vec![1, 2], before));
     // Each of these says something else.
-    rig.deploy("m", "echoes-version", 2, Refuse, &named("two"));
-    rig.deploy("m", "echoes-version", 2, Bypass, &named("two"));
-    rig.deploy("m", "fickle", 2, Bypass, &named("two"));
+    deploy_if_changed(&rig, "echoes-version", 2, Refuse);
+    deploy_if_changed(&rig, "echoes-version", 2, Bypass);
+    deploy_if_changed(&rig, "fickle", 2, Bypass);
     assert_eq!(kept(&rig), [1, 2, 3, 4, 5]);
     rig.modules.set_enabled("m", false).unwrap();
-    assert!(rig.deploy("m", "fickle", 2, Bypass, &named("two")).switched_on);
+    assert!(deploy_if_changed(&rig, "fickle", 2, Bypass).switched_on);
+    assert_eq!(rig.deploy("m", "fickle", 2, Bypass, &named("two")).version, Some(7));
+    assert_eq!(rig.modules.configure("m", &named("two")).unwrap().version, Some(8));
+}
+
+/// Unless it is so already, with the configuration `two`.
+fn deploy_if_changed(rig: &Rig, guest: &str, order: i32, on_failure: OnFailure) -> host::wasm::Deployed {
+    let (order, on_failure, config) = (Some(order), Some(on_failure), Some(named("two")));
+    let options = DeployOptions { order, on_failure, config, if_changed: true, ..DeployOptions::default() };
+    rig.modules.deploy("m", &crate::harness::guests::component(guest), options).unwrap()
 }
 
 /// Rows of an older broker do not say how a version stood: as the module did.

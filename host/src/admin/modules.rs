@@ -23,6 +23,16 @@ pub(super) struct DeployQuery {
     config: Option<String>,
     canary: Option<u8>,
     signature: Option<String>,
+    #[serde(default)]
+    if_changed: bool,
+}
+
+/// How a configuration is to be taken.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ConfigQuery {
+    #[serde(default)]
+    if_changed: bool,
 }
 
 /// Where to go back to; in the query or in the body.
@@ -114,13 +124,13 @@ pub(super) async fn deploy(
     Given(expected): Given,
     Brought { component, config: brought }: Brought,
 ) -> Result<Response, Problem> {
-    let DeployQuery { digest, order, on_failure, config, canary, signature } = query;
+    let DeployQuery { digest, order, on_failure, config, canary, signature, if_changed } = query;
     let config = match (config, brought) {
         (Some(_), Some(_)) => return Err(Problem::bad_request("the configuration is in the query or in the form")),
         (Some(config), None) => Some(json_text(config.into()).map_err(|problem| problem.about("config"))?),
         (None, brought) => brought,
     };
-    let options = DeployOptions { digest, signature, order, on_failure, config, canary };
+    let options = DeployOptions { digest, signature, order, on_failure, config, canary, if_changed };
     let deploy = move |api: &Api| api.modules().expecting(expected).deploy(&name, &component, options);
     Ok(done(&api.blocking_in_turn(deploy).await??))
 }
@@ -135,11 +145,15 @@ pub(super) async fn config(State(api): State<Api>, Name(name): Name, _: Ask<NoQu
 pub(super) async fn configure(
     State(api): State<Api>,
     Name(name): Name,
-    _: Ask<NoQuery>,
+    Ask(query): Ask<ConfigQuery>,
     Given(expected): Given,
     JsonText(config): JsonText,
 ) -> Result<Response, Problem> {
-    change(&api, expected, move |modules| modules.configure(&name, &config)).await
+    change(&api, expected, move |modules| match query.if_changed {
+        true => modules.configure_if_changed(&name, &config),
+        false => modules.configure(&name, &config),
+    })
+    .await
 }
 
 /// Back to an earlier version.

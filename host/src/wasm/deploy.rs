@@ -30,6 +30,8 @@ pub struct DeployOptions {
     pub config: Option<String>,
     /// Of a hundred clients, so many follow the new version until it is confirmed or taken back. Default: all, at once.
     pub canary: Option<u8>,
+    /// Where all of this is so already nothing is stored. Default: it is a version of its own all the same.
+    pub if_changed: bool,
 }
 
 /// How often a version is rehearsed anew for one change of its module, as others change that meanwhile.
@@ -113,6 +115,15 @@ impl Modules {
     /// Gives a module another configuration (a JSON document), as a version of its own with the same component: of the version that
     /// is asked, or that was asked last. One that was off is on then.
     pub fn configure(&self, name: &str, config: &str) -> Result<Deployed, DeployError> {
+        self.configure_by(name, config, false)
+    }
+
+    /// The same, unless it is so already.
+    pub fn configure_if_changed(&self, name: &str, config: &str) -> Result<Deployed, DeployError> {
+        self.configure_by(name, config, true)
+    }
+
+    fn configure_by(&self, name: &str, config: &str, if_changed: bool) -> Result<Deployed, DeployError> {
         let inner = self.inner();
         let (mut made, mut tries) = (None, Tries::new());
         loop {
@@ -122,7 +133,7 @@ impl Modules {
             let from = entry.at_work().unwrap_or(0);
             let missing = || DeployError::NoVersion { name: name.to_owned(), version: from };
             let material = entry.material(from).ok_or_else(missing)?;
-            if entry.is_sound() && *material.config == *config {
+            if if_changed && entry.is_sound() && *material.config == *config {
                 return Ok(inner.unchanged(&entry));
             }
             inner.check_space()?;
@@ -172,7 +183,7 @@ impl Entry {
 impl Inner {
     /// What comes of a deployment for everybody of what is active already, without compiling or storing anything; none: it is another.
     fn is_so_already(&self, entry: &Entry, digest: &str, options: &DeployOptions) -> Option<Deployed> {
-        let active = entry.chosen.filter(|_| entry.is_sound() && options.canary.is_none())?;
+        let active = entry.chosen.filter(|_| options.if_changed && entry.is_sound() && options.canary.is_none())?;
         let material = entry.material(active)?;
         let is_same = *material.digest == *digest
             && options.config.as_deref().is_none_or(|config| *config == *material.config)

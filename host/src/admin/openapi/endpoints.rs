@@ -99,7 +99,13 @@ const DEPLOY: &[Parameter] = &[
         Kind::Whole(1, Some(100)),
         "so many of a hundred clients follow the new version, until it is confirmed or rolled back",
     ),
+    parameter("if_changed", Kind::Flag, IF_CHANGED),
 ];
+
+const IF_CHANGED: &str =
+    "where it is so already nothing is stored (`unchanged`); otherwise it is a version of its own all the same";
+
+const CONFIGURE: &[Parameter] = &[parameter("if_changed", Kind::Flag, IF_CHANGED)];
 
 const DISCONNECT: &[Parameter] = &[
     parameter("server", Kind::Text, "where it is told to go instead: host or host:port, several separated by spaces"),
@@ -188,6 +194,7 @@ pub(super) const ENDPOINTS: &[Endpoint] = &[
         "Another configuration, as a version of its own; a canary of the module is over then",
         Answer::Of("Deployed"),
     )
+    .asking(CONFIGURE)
     .taking(Body::Of("Config")),
     change("post", "/api/v1/modules/{name}/rollback", "Back to an earlier version", Answer::Of("Deployed"))
         .asking(ROLLBACK)

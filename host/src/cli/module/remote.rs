@@ -71,6 +71,9 @@ pub(super) struct DeployArgs {
     /// Let so many of a hundred clients follow the new version until it is confirmed or rolled back
     #[arg(long, value_name = "PERCENT", value_parser = clap::value_parser!(u8).range(1..=100))]
     canary: Option<u8>,
+    /// Store nothing where all of this is so already; otherwise it is a version of its own
+    #[arg(long, conflicts_with = "canary")]
+    if_changed: bool,
     /// Sign the component with this secret key
     #[arg(long, value_name = "FILE", conflicts_with = "signature")]
     key: Option<std::path::PathBuf>,
@@ -105,6 +108,9 @@ pub(super) struct ConfigureArgs {
     /// The new configuration: a file with a JSON document, `-` for standard input, or the document itself
     #[arg(value_name = "FILE|JSON")]
     config: Option<String>,
+    /// Store nothing where it is so already; otherwise it is a version of its own
+    #[arg(long, requires = "config")]
+    if_changed: bool,
     #[arg(long, help = JSON_HELP)]
     json: bool,
 }
@@ -208,6 +214,7 @@ fn deploy(admin: &AdminArgs, args: &DeployArgs) -> Outcome {
     ask("on_failure", args.on_failure.clone());
     ask("digest", args.digest.clone());
     ask("canary", args.canary.map(|percent| percent.to_string()));
+    ask("if_changed", args.if_changed.then(|| "true".to_owned()));
     let signed = args.key.as_deref().map(|key| super::sign::signature(key, &bytes)).transpose()?;
     ask("signature", signed.or_else(|| args.signature.clone()));
     let path = format!("/api/v1/modules/{}?{}", escape(&name), query.join("&"));
@@ -299,7 +306,8 @@ fn configure(admin: &AdminArgs, args: &ConfigureArgs) -> Outcome {
         Some(config) => {
             let config = document(config)?;
             let body = Body { kind: "application/json", bytes: config.as_bytes() };
-            let answer = admin.connect()?.call("PUT", &format!("{path}/config"), Some(body))?;
+            let query = if args.if_changed { "?if_changed=true" } else { "" };
+            let answer = admin.connect()?.call("PUT", &format!("{path}/config{query}"), Some(body))?;
             said(&answer, &format!("{} is configured", args.name), args.json)
         }
     }
