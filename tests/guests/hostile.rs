@@ -50,16 +50,11 @@ impl Module for Hostile {
             "configure-toils" | "configure-toils-and-traps" | "starts-late" => toil(),
             "configure-eats" => core::mem::forget(core::hint::black_box(vec![1u8; 64 * MEBIBYTE])),
             "configure-exits" => std::process::exit(0),
-            "configure-counts" => drop(state::add("turns", 1)),
-            // Until others have been configured meanwhile, one of them from beginning to end.
+            // Long enough for others to be configured meanwhile.
             "configure-waits" => {
-                let turns = || state::add("turns", 0).unwrap_or(0);
-                let since = turns();
                 log::info("waits");
-                while turns() < since + 2 {
-                    for n in 0..1_000_000u64 {
-                        core::hint::black_box(n);
-                    }
+                for n in 0..300_000_000u64 {
+                    core::hint::black_box(n);
                 }
             }
             "configure-writes" => {

@@ -296,14 +296,14 @@ fn a_rollback_does_not_wait_behind_deployments() {
                 }
             })
         };
-        // It is configured until others have been configured twice.
+        // It is configured for a while.
         let waiting = deploys(slow("waits"), "hostile");
         until("it is being configured", || admin.get("/api/v1/modules/slow/logs").expect(200).text().contains("waits"));
         let behind = deploys("/api/v1/modules/behind".to_owned(), "router");
         let back = admin.post("/api/v1/modules/m/rollback", &json!({})).expect(200).json();
         assert_eq!((&back["version"], answered.load(Ordering::SeqCst)), (&1.into(), 0));
         until("it has been configured", || {
-            admin.put("/api/v1/modules/slow/config", &json!({ "mode": "configure-counts" })).expect(200);
+            admin.put("/api/v1/modules/slow/config", &json!({ "mode": "calm" })).expect(200);
             waiting.is_finished()
         });
         behind.join().expect("it has its turn then");
