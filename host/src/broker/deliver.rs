@@ -294,7 +294,8 @@ impl Broker {
         if self.is_short() && mailbox.depth() > 0 && may_drop() {
             return Offered::Dropped;
         }
-        let is_kept = || mailbox.is_durable() || (copy.group.is_some() && self.lends(mailbox, &copy));
+        let is_lent = || copy.group.as_ref().is_some_and(|group| group.is_kept()) && self.lend(mailbox);
+        let is_kept = || mailbox.is_durable() || is_lent();
         if copy.guarantee == Guarantee::AtMostOnce || !is_kept() {
             return mailbox.offer(copy, &self.limits);
         }

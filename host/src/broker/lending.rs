@@ -4,17 +4,13 @@
 
 use super::Broker;
 use super::mailbox::Mailbox;
-use super::queued::Queued;
 use crate::store::{Change, MailboxRecord};
 
 impl Broker {
-    /// Whether this copy has to be on disk though its receiver's session does not outlive the connection: from then on that is kept
-    /// as any other.
+    /// Has a mailbox be kept as any other from now on, though its client's session does not outlive the connection; false: nobody is
+    /// there any more.
     #[cold]
-    pub(super) fn lends(&self, mailbox: &Mailbox, copy: &Queued) -> bool {
-        if !copy.group.as_ref().is_some_and(|group| group.is_kept()) {
-            return false;
-        }
+    pub(super) fn lend(&self, mailbox: &Mailbox) -> bool {
         let state = mailbox.lock();
         if state.gone || state.outlet.is_none() || mailbox.is_durable() {
             return mailbox.is_durable();
