@@ -227,8 +227,8 @@ struct Next {
 pub enum Aftermath {
     /// It is over.
     Forget(Queued),
-    /// It waits again.
-    Back,
+    /// It goes back to its place.
+    Back(Queued),
     /// It is over, and the dead letters get it.
     Bury(Queued),
 }
@@ -273,10 +273,9 @@ impl Mailbox {
         let Some(Consuming { consumers, promised, held, .. }) = state.consuming.changed() else { return };
         consumers.clear();
         promised.clear();
-        let held: Vec<Queued> = held.extract_if(|_, held| !held.is_claimed).map(|(_, held)| held.queued).collect();
-        for queued in held {
-            self.put_back(state, Queued { duplicate: true, ..queued });
-        }
+        let held = held.extract_if(|_, held| !held.is_claimed);
+        let held = held.map(|(_, held)| Queued { duplicate: true, ..held.queued }).collect();
+        self.put_all_back(state, held);
     }
 
     /// A consumer's entry is about to end with a transaction. False: the consumer does not have it any more.
@@ -579,21 +578,6 @@ impl Mailbox {
         true
     }
 
-    /// Puts an entry to its old place.
-    pub fn put_back(&self, state: &mut State, queued: Queued) {
-        let consumers = state.consuming.changed().into_iter().flat_map(|consuming| &mut consuming.consumers);
-        for consumer in consumers.filter(|consumer| !consumer.browses) {
-            consumer.seen_to = consumer.seen_to.min(queued.number.saturating_sub(1));
-        }
-        self.put_in_place(state, queued);
-    }
-
-    fn put_in_place(&self, state: &mut State, queued: Queued) {
-        self.count(&queued, true);
-        let at = state.queue.partition_point(|other| other.number < queued.number);
-        state.queue.insert(at, queued);
-    }
-
     /// A consumer disposes of an entry; none: it does not have it.
     pub fn dispose(
         &self,
@@ -632,8 +616,7 @@ impl Mailbox {
                 changes.push(handling.kept(self.id, number));
             }
         }
-        self.put_back(state, queued);
-        Some(Aftermath::Back)
+        Some(Aftermath::Back(queued))
     }
 }
 

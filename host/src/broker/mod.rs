@@ -47,6 +47,7 @@ mod record;
 mod replaying;
 mod retain;
 mod retained;
+mod returning;
 mod route;
 mod routes;
 mod sessions;

@@ -15,6 +15,7 @@ use std::sync::atomic::Ordering;
 mod ends;
 mod left;
 mod promises;
+mod returning;
 mod several;
 mod simulation;
 mod told;

@@ -295,14 +295,16 @@ impl Broker {
                 // Another protocol may have left deliveries under way: they are as unsettled as all the rest. Releases wait for
                 // the client that they are for (MQTT-4.4.0-1).
                 let under_way: Vec<_> = state.window.drain().collect();
+                let mut returned = Vec::with_capacity(under_way.len());
                 for flight in under_way {
                     if flight.phase == super::window::Phase::Received {
                         state.window.restore(flight);
                     } else {
                         let under_way = flight.queued.guarantee == Guarantee::ExactlyOnce || flight.queued.under_way;
-                        old.put_back(&mut state, Queued { duplicate: true, under_way, ..flight.queued });
+                        returned.push(Queued { duplicate: true, under_way, ..flight.queued });
                     }
                 }
+                old.put_all_back(&mut state, returned);
                 old.set_consumed(true);
                 old.set_knows_options(true);
                 let expiry_seconds = own.expiry_seconds.unwrap_or(state.stays()).min(self.limits.expiry_seconds_max);
@@ -351,7 +353,7 @@ impl Broker {
         let mut state = mailbox.lock();
         let Some(left) = mailbox.part(&mut state, *number, kept) else { return };
         let failures_max = self.failures_max(&state);
-        let mut buried = Vec::new();
+        let (mut buried, mut returned) = (Vec::new(), Vec::with_capacity(left.len()));
         for mut queued in left {
             if mailbox.is_session() && queued.guarantee == Guarantee::AtMostOnce {
                 continue;
@@ -368,8 +370,9 @@ impl Broker {
                     worker.later.change(handling.kept(mailbox.id, queued.number));
                 }
             }
-            mailbox.put_back(&mut state, queued);
+            returned.push(queued);
         }
+        mailbox.put_all_back(&mut state, returned);
         let others = state.outlet.clone();
         if others.is_none() && mailbox.is_session() {
             mailbox.drop_at_most_once(&mut state);
@@ -522,7 +525,7 @@ impl Broker {
         let mailbox = &link.mailbox;
         let mut staged = worker.stage();
         let changes = staged.changes();
-        let (mut buried, mut is_between, mut owes) = (Vec::new(), false, false);
+        let (mut buried, mut returned, mut is_between, mut owes) = (Vec::new(), Vec::new(), false, false);
         let mut state = mailbox.lock();
         let failures_max = if buries { self.failures_max(&state) } else { 0 };
         // Past the mark on memory nothing is written on what waits.
@@ -535,9 +538,11 @@ impl Broker {
                     owes |= mailbox.end_entry(&mut state, queued, changes);
                 }
                 Some(Aftermath::Bury(queued)) => buried.push(queued),
-                Some(Aftermath::Back) | None => {}
+                Some(Aftermath::Back(queued)) => returned.push(queued),
+                None => {}
             }
         }
+        mailbox.put_all_back(&mut state, returned);
         let room = !state.blocked.is_blank() && mailbox.has_room_again(&self.limits);
         let blocked = room.then(|| state.take_blocked());
         if !state.touched && !state.queue.is_empty() {
