@@ -112,6 +112,13 @@ impl Connection {
                 if let End::Closed(why) = &end {
                     side.farewell(why);
                 }
+                // Links may hold much that goes back: others come in between.
+                self.context.begin_turn(now);
+                while !side.drop_links(now, departure) {
+                    self.context.worker.borrow_mut().flush(&self.context.broker, now);
+                    tokio::task::yield_now().await;
+                    self.context.begin_turn(self.context.clock.now());
+                }
                 side.finish(now, departure);
                 self.outlet.send(now, |_, _| {});
             }

@@ -331,18 +331,24 @@ impl Side {
         self.wire(|wire| wire.machine.close(Some(error), &mut wire.front));
     }
 
-    /// The connection is over: its links go, as their termini say.
-    pub fn finish(&mut self, now: Time, departure: Departure) {
+    /// The connection is over: its links go, as their termini say, until that has taken a turn. Whether all have.
+    pub fn drop_links(&mut self, now: Time, departure: Departure) -> bool {
         let links: Vec<LinkId> = self.links.iter().flatten().map(|(link, _)| *link).collect();
         let clean = departure == Departure::Clean;
         let by_broker = matches!(departure, Departure::TakenOver | Departure::ClosedByBroker | Departure::BrokerDown);
-        for link in links {
+        let context = self.context.clone();
+        links.into_iter().all(|link| {
             self.drop_link(now, link, |receiver| match clean {
                 true => Gone::ended(receiver, With::Connection, Parting::Kept(receiver.stay.seconds)),
                 false if by_broker => Gone::left(Parting::Lost(receiver.stay.seconds)),
                 false => Gone::ended(receiver, With::Connection, Parting::Lost(receiver.stay.seconds)),
             });
-        }
+            !context.has_had_its_turn(context.clock.now())
+        })
+    }
+
+    /// Its links have gone; all else goes.
+    pub fn finish(&mut self, now: Time, departure: Departure) {
         self.let_go(now, None);
         if let Some(client) = self.client.take() {
             self.context.broker.goes(&client, departure);
