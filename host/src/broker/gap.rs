@@ -52,13 +52,24 @@ pub struct Sent {
     pub perhaps_to: u64,
     /// Up to here they can have been under way: they do not expire any more.
     pub under_way_to: u64,
+    /// That is no more than a bound: what is noted as it begins is under way only if it was noted.
+    pub is_noted: bool,
+}
+
+impl Sent {
+    fn was_under_way(&self, queued: &Queued, was_noted: bool) -> bool {
+        match self.is_noted && queued.is_noted_under_way() {
+            true => was_noted,
+            false => queued.number <= self.under_way_to,
+        }
+    }
 }
 
 /// An entry as the store gave it back.
 pub(super) fn queued(loaded: LoadedEntry, sent: Sent) -> Queued {
-    let LoadedEntry { entry, message, failures, notes, .. } = loaded;
+    let LoadedEntry { entry, message, failures, notes, handle, received } = loaded;
     let is_handled = failures > 0 || notes.is_some();
-    Queued {
+    let queued = Queued {
         number: entry.number,
         guarantee: entry.guarantee,
         retain: entry.retain,
@@ -66,10 +77,10 @@ pub(super) fn queued(loaded: LoadedEntry, sent: Sent) -> Queued {
         identifiers: entry.identifiers,
         stored: true,
         duplicate: entry.number <= sent.perhaps_to,
-        under_way: entry.number <= sent.under_way_to,
         handling: is_handled.then(|| Box::new(Handling { failures, notes, ..Default::default() })),
         ..Queued::new(message)
-    }
+    };
+    Queued { under_way: sent.was_under_way(&queued, handle.is_some() || received), ..queued }
 }
 
 impl State {

@@ -156,7 +156,7 @@ impl Mailbox {
         let stored = queued.stored.then_some(queued.number);
         let flight = state.window.send(queued);
         if let Some(number) = stored
-            && flight.handle != super::window::handle_of(number)
+            && (flight.handle != super::window::handle_of(number) || flight.queued.is_noted_under_way())
         {
             changes.push(Change::QueuedHandle(self.id, number, flight.handle));
         }

@@ -127,17 +127,19 @@ impl Broker {
         let is_session = sessions::is_session(&record.client);
         let sent = match (record.detached, record.client.scope.protocol) {
             // Nobody knows who had what.
-            _ if kept_as.is_some() => Sent { perhaps_to: last, under_way_to: 0 },
+            _ if kept_as.is_some() => Sent { perhaps_to: last, under_way_to: 0, is_noted: false },
             // What a receiver held is anybody's: it may expire.
-            (Some(_), Protocol::Amqp) if !is_session => Sent { perhaps_to: record.sent_to, under_way_to: 0 },
-            (None, Protocol::Amqp) if !is_session => Sent { perhaps_to: last, under_way_to: 0 },
-            (Some(_), _) => Sent { perhaps_to: record.sent_to, under_way_to: record.sent_to },
-            (None, Protocol::Amqp) => Sent { perhaps_to: last, under_way_to: last },
+            (Some(_), Protocol::Amqp) if !is_session => {
+                Sent { perhaps_to: record.sent_to, under_way_to: 0, is_noted: false }
+            }
+            (None, Protocol::Amqp) if !is_session => Sent { perhaps_to: last, under_way_to: 0, is_noted: false },
+            (Some(_), _) => Sent { perhaps_to: record.sent_to, under_way_to: record.sent_to, is_noted: true },
+            (None, Protocol::Amqp) => Sent { perhaps_to: last, under_way_to: last, is_noted: false },
             // No more can have been under way than the client takes at once; what it had settled before may be here again.
             (None, _) => {
                 let most = usize::try_from(record.sent_to).unwrap_or(usize::MAX);
                 let bound = most.checked_sub(1).and_then(|at| queue.get(at)).map(|loaded| loaded.entry.number);
-                Sent { perhaps_to: last, under_way_to: bound.unwrap_or(last) }
+                Sent { perhaps_to: last, under_way_to: bound.unwrap_or(last), is_noted: true }
             }
         };
         if record.expiry_seconds == 0 {

@@ -36,8 +36,9 @@ fn waiting(hall: &Hall, id: &str) -> usize {
 
 /// Takes and settles everything, waiting for pages where nothing is there.
 fn take_all(hall: &mut Hall, peer: &mut Peer, expected: usize) -> Vec<String> {
-    let mut all = Vec::new();
+    let (mut all, begun) = (Vec::new(), std::time::Instant::now());
     while all.len() < expected {
+        assert!(begun.elapsed() < std::time::Duration::from_secs(50), "{} of {expected} have come", all.len());
         let taken = hall.take(peer);
         if taken.is_empty() {
             std::thread::yield_now();
@@ -297,6 +298,56 @@ fn a_bound_on_how_long_sessions_are_kept_holds_for_those_that_are_there_but_not_
     assert!(hall.broker.client("s").is_none());
     let topic = crate::topic::Topic::new("/queues/q", &Default::default()).unwrap();
     assert!(hall.broker.find_queue(&topic).is_some());
+}
+
+/// The same of copies that would have fitted into its window and had not left: only what had begun is nobody else's
+/// [MQTT-4.8.2-5], also where it went to one that is kept and has ended since.
+#[test]
+fn what_had_not_left_for_a_member_of_a_share_goes_to_others_after_a_crash() {
+    for seconds in [0, 600] {
+        let directory = tempfile::tempdir().unwrap();
+        let mut hall = hall_in(directory.path());
+        let (mut kept, _) = hall.attach("kept", false, 5000, 10);
+        hall.subscribe(&mut kept, "$share/g/a", ONCE);
+        hall.lose(&mut kept);
+        let (mut other, _) = hall.attach("other", seconds == 0, seconds, 10);
+        hall.subscribe(&mut other, "$share/g/a", ONCE);
+        let (mut publisher, _) = hall.attach("p", true, 0, 10);
+        for number in 1..=4u16 {
+            hall.publish(&mut publisher, "a", ONCE, number, number.to_string().as_bytes());
+            if number == 2 {
+                hall.commit();
+                assert_eq!(hall.take(&other).len(), 2);
+            }
+        }
+        hall.commit();
+        assert!(hall.broker.store.close());
+        let mut hall = hall_in(directory.path());
+        if seconds > 0 {
+            drop(hall.attach("other", true, 0, 10));
+        }
+        while hall.broker.reap(&mut hall.worker, hall.now).is_some() {
+            hall.commit();
+        }
+        let (mut kept, _) = hall.attach("kept", false, 5000, 10);
+        assert_eq!(take_all(&mut hall, &mut kept, 2), ["3", "4"]);
+        assert_eq!(waiting(&hall, "kept"), 0);
+    }
+}
+
+/// [MQTT-3.3.2-5]: what would have fitted into the window and had not left.
+#[test]
+fn after_a_crash_what_had_not_begun_and_is_over_is_not_sent() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut hall = hall_in(directory.path());
+    let (mut subscriber, _) = hall.attach("s", false, 5000, 10);
+    hall.subscribe(&mut subscriber, "a", LEAST);
+    publish_four(&mut hall);
+    hall.commit();
+    assert!(hall.broker.store.close());
+    let mut hall = hall_at(directory.path(), hall.now.plus_seconds(11));
+    let (subscriber, _) = hall.attach("s", false, 5000, 10);
+    assert_eq!(taken(&mut hall, &subscriber), [("4", true)].map(owned));
 }
 
 /// Where nobody of a share is kept nothing of it is.

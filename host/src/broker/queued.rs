@@ -91,6 +91,13 @@ impl Queued {
         self.message.is_expired(now) || self.instead.as_ref().is_some_and(|instead| instead.is_expired(now))
     }
 
+    /// Whether the store has to know that it is under way: a bound on how many were is not enough. Of exactly-once copies nobody else
+    /// may be sent those that have begun (MQTT-4.8.2-5), and what has not begun when its time is over is not sent (MQTT-3.3.2-5).
+    #[inline]
+    pub fn is_noted_under_way(&self) -> bool {
+        self.guarantee == Guarantee::ExactlyOnce || self.message.envelope().expires.is_some()
+    }
+
     /// Whether its publisher was promised nothing, whatever its receiver is.
     pub(super) fn dropped_when_full(&self) -> bool {
         let published = self.message.as_bare().map_or(Guarantee::AtMostOnce, |bare| bare.handover);

@@ -5,6 +5,7 @@ use super::connection::Connection;
 use super::detect::{AMQP_TLS, Detected, detect};
 use super::ending::End;
 use super::machine::{Machine, Say};
+use super::partial::rest_of;
 use super::session::Fault;
 use crate::broker::Answer;
 use crate::client::{Departure, Protocol};
@@ -61,7 +62,7 @@ impl Connection {
         self.flush(now)?;
         ended?;
         let most = self.context.broker.partial_bytes_max();
-        if self.partial_weight.note(self.partial.len(), most) {
+        if self.partial_weight.note(self.partial.capacity(), most) {
             return Err(End::Closed(Closed::QuotaExceeded));
         }
         Ok(())
@@ -109,8 +110,7 @@ impl Connection {
         let bytes = std::mem::take(&mut self.partial);
         let (used, ended) = self.packets(now, &bytes);
         if used < bytes.len() {
-            self.partial = bytes;
-            self.partial.drain(..used);
+            self.partial = rest_of(bytes, used);
         }
         ended
     }

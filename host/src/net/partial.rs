@@ -6,8 +6,8 @@
 use crate::message::Weight;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// Looked at again when a beginning has grown or shrunk by so much: smaller packets cost nothing.
-const STEP: usize = 64 << 10;
+/// Looked at again when the room for a beginning has grown or shrunk by so much: smaller packets cost nothing.
+const STEP: usize = 4 << 10;
 
 static ALL: AtomicUsize = AtomicUsize::new(0);
 
@@ -34,8 +34,17 @@ impl Drop for Counted {
     }
 }
 
+/// Leaves the rest of bytes of which so many are used. The room that a long packet took does not stay for the little behind it.
+pub(super) fn rest_of(mut bytes: Vec<u8>, used: usize) -> Vec<u8> {
+    if bytes.capacity() > STEP && bytes.len() - used < bytes.capacity() / 4 {
+        return bytes[used..].to_vec();
+    }
+    bytes.drain(..used);
+    bytes
+}
+
 impl Partial {
-    /// Takes note that it has so many bytes now. True: it has grown, and all together take more than `most`.
+    /// Takes note that it has room for so many bytes now. True: it has grown, and all together take more than `most`.
     #[inline]
     pub fn note(&mut self, bytes: usize, most: usize) -> bool {
         if bytes < STEP && self.0.is_none() {
@@ -72,5 +81,15 @@ mod tests {
         assert!(!one.note(most, 2 * most), "it has not grown");
         assert!(!other.note(0, 2 * most) && other.0.is_none());
         assert!(!one.note(most + STEP, 2 * most));
+    }
+
+    #[test]
+    fn the_room_of_a_long_packet_does_not_stay() {
+        let long: Vec<u8> = (0..STEP * 8).map(|n| n as u8).collect();
+        for left in [1, 100, STEP, 7 * STEP] {
+            let rest = rest_of(long.clone(), long.len() - left);
+            assert_eq!(rest, long[long.len() - left..]);
+            assert!(rest.capacity() <= 4 * left.max(STEP), "{} for {left}", rest.capacity());
+        }
     }
 }
