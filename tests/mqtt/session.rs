@@ -1,6 +1,7 @@
 //! What is kept for a client while it is away, and for how long.
 
 use crate::harness::*;
+use std::net::{Shutdown, TcpStream};
 
 /// [MQTT-3.1.2-5], [MQTT-3.1.2-4] of 3.1.1, [MQTT-3.2.2-3], [MQTT-3.2.2-2] of 3.1.1
 #[test]
@@ -107,21 +108,27 @@ fn the_expiry_interval_is_that_of_the_last_connection() {
 }
 
 /// [MQTT-3.2.0-1], [MQTT-3.8.4-1], [MQTT-4.3.2-4], [MQTT-4.3.3-8]: a client that sends all at once and reads to the end hears what
-/// became of it, though the answers wait for the disk and its goodbye has come long before.
+/// became of it, though the answers wait for the disk and its goodbye, or the end of what it sends, has come long before.
 #[test]
 fn what_was_asked_before_a_goodbye_is_answered() {
-    for version in ALL {
+    for (version, says_goodbye) in ALL.into_iter().flat_map(|version| [(version, true), (version, false)]) {
         let (id, topic) = (unique("all-at-once"), unique("topic"));
         let message = |qos, id| writer::publish(version, &Publish::new(&topic, "m", qos).id(id));
-        let all = [
+        let mut all = vec![
             connect(version).id(&id).kept().bytes(),
             writer::subscribe(version, 1, &Properties::default(), &[Subscription::new(&topic, 1)]),
             message(1, 2),
             message(2, 3),
-            writer::disconnect(version, 0, &Properties::default()),
         ];
-        let mut client = Client::dial(address(), version);
+        if says_goodbye {
+            all.push(writer::disconnect(version, 0, &Properties::default()));
+        }
+        let socket = TcpStream::connect(address()).unwrap();
+        let mut client = Client::on(Box::new(socket.try_clone().unwrap()), version);
         client.send(&all.concat());
+        if !says_goodbye {
+            socket.shutdown(Shutdown::Write).unwrap();
+        }
         let mut answers = Vec::new();
         while let Ok(packet) = client.try_receive() {
             answers.push(match packet {
@@ -133,7 +140,25 @@ fn what_was_asked_before_a_goodbye_is_answered() {
                 other => panic!("{other:?}"),
             });
         }
-        assert_eq!(answers, [(0x20, 0), (0x90, 1), (0x40, 2), (0x50, 3)]);
+        assert_eq!(answers, [(0x20, 0), (0x90, 1), (0x40, 2), (0x50, 3)], "{version:?} {says_goodbye}");
+    }
+}
+
+/// [MQTT-3.2.0-1], [MQTT-3.1.4-3]: each of many that come under one name at once has come in before it is thrown out, and hears so.
+#[test]
+fn who_is_thrown_out_while_its_coming_waits_for_the_disk_hears_both() {
+    for _ in 0..5 {
+        let id = unique("many");
+        let greeting = connect(V5).id(&id).clean(false).session_expiry(100).bytes();
+        let mut clients: Vec<_> = (0..10).map(|_| Client::dial(address(), V5)).collect();
+        clients.iter_mut().for_each(|client| client.try_send(&greeting));
+        for client in &mut clients {
+            let first = client.try_receive().expect("it has come in");
+            assert!(matches!(&first, Packet::Connack(answer) if answer.code == 0), "{first:?}");
+        }
+        let mut last = connect(V5).id(&id).clean(false).session_expiry(100).resume();
+        clients.iter_mut().for_each(|client| _ = client.expect_disconnect(0x8E));
+        last.ping();
     }
 }
 

@@ -213,7 +213,7 @@ impl Mailbox {
                 break;
             }
             let room = state.window.has_place(state.window_max);
-            let Some(source) = state.next_source(room, committed) else {
+            let Some((source, is_replayed)) = state.next_source(room, committed) else {
                 // An entry on its way to the store is looked at again by whoever takes it there.
                 let after = state.queue.front().map_or(0, |next| next.after);
                 if room && after > committed && after != NOT_SUBMITTED && state.awaited == 0 {
@@ -232,7 +232,7 @@ impl Mailbox {
                 drained.wants_form &= !is_paused;
                 break;
             }
-            if !replaying {
+            if !is_replayed {
                 self.count(next, false);
             }
             let bytes = next.message.payload().len() as u64;
@@ -260,23 +260,28 @@ impl Mailbox {
 }
 
 impl State {
-    /// From where the next copy may be taken: retained ones first, then by arrival, but at-most-once ones need not wait
-    /// for the window or the disk (MQTT 5.0, 4.6 and 4.9).
-    fn next_source(&mut self, room: bool, committed: Sequence) -> Option<&mut VecDeque<Queued>> {
+    /// From where the next copy may be taken, and whether it is retained: such ones first, then by arrival, but at-most-once ones
+    /// need not wait for the window or the disk (MQTT 5.0, 4.6 and 4.9).
+    fn next_source(&mut self, room: bool, committed: Sequence) -> Option<(&mut VecDeque<Queued>, bool)> {
         let ready = |queued: &Queued| queued.guarantee == Guarantee::AtMostOnce || (room && queued.after <= committed);
         if let Some(next) = self.replaying.replayed.front() {
-            return ready(next).then(|| &mut self.replaying.change().replayed);
+            return match ready(next) {
+                true => Some((&mut self.replaying.change().replayed, true)),
+                false if self.express.is_empty() => None,
+                false => Some((&mut self.express, false)),
+            };
         }
         let gap = self.gap_begins_after();
         let waiting = self.queue.front().filter(|queued| ready(queued) && queued.number <= gap);
         let waiting = waiting.map(|queued| queued.arrival);
         let express = self.express.front().map(|queued| queued.arrival);
-        match (waiting, express) {
-            (Some(waiting), Some(express)) if express < waiting => Some(&mut self.express),
-            (Some(_), _) => Some(&mut self.queue),
-            (None, Some(_)) => Some(&mut self.express),
-            (None, None) => None,
-        }
+        let source = match (waiting, express) {
+            (Some(waiting), Some(express)) if express < waiting => &mut self.express,
+            (Some(_), _) => &mut self.queue,
+            (None, Some(_)) => &mut self.express,
+            (None, None) => return None,
+        };
+        Some((source, false))
     }
 }
 

@@ -662,7 +662,12 @@ impl State {
 
     /// An exactly-once publication of this client was released, or is not being taken any more; whether it was there.
     pub fn forget_seen(&mut self, handle: Handle) -> bool {
-        self.seen.changed().is_some_and(|seen| seen.remove(&handle))
+        let Some(seen) = self.seen.changed() else { return false };
+        let was_there = seen.remove(&handle);
+        if seen.is_empty() && seen.capacity() > super::spares::TABLE {
+            self.seen.clear();
+        }
+        was_there
     }
 
     /// `consumed`: receivers take entries one by one, at-most-once ones in line with the others.

@@ -3,10 +3,14 @@
 
 use super::queued::Queued;
 use super::window::InFlight;
+use hashbrown::HashMap;
 use std::cell::RefCell;
 use std::collections::VecDeque;
+use std::hash::{BuildHasher, Hash};
 use std::thread::LocalKey;
 
+/// Entries for which a table keeps room.
+pub const TABLE: usize = 64;
 /// Entries for which a queue keeps room while nothing is in it.
 const KEPT: usize = 4;
 /// Queues of a kind that a thread keeps.
@@ -52,6 +56,13 @@ pub fn shed<T>(queue: &mut VecDeque<T>, spares: &'static LocalKey<Spares<T>>) {
     }
 }
 
+/// Gives the room of a table back from which most has gone: it would stay for as long as its client's session.
+pub fn shed_table<K: Eq + Hash, V, S: BuildHasher>(table: &mut HashMap<K, V, S>) {
+    if table.capacity() > TABLE && table.len() < table.capacity() / 8 {
+        table.shrink_to(2 * table.len());
+    }
+}
+
 fn keep<T>(spare: VecDeque<T>, spares: &'static LocalKey<Spares<T>>) {
     if spare.capacity() <= SPARE_LENGTH_MAX {
         spares.with_borrow_mut(|spares| {
@@ -93,5 +104,15 @@ mod tests {
         huge.clear();
         shed(&mut huge, &NUMBERS);
         assert_eq!(NUMBERS.with_borrow(Vec::len), 0, "that goes back to the allocator");
+    }
+
+    #[test]
+    fn a_table_does_not_keep_the_room_of_what_has_gone() {
+        let mut table: HashMap<u32, u32> = (0..10_000).map(|number| (number, number)).collect();
+        for number in 10..10_000 {
+            table.remove(&number);
+            shed_table(&mut table);
+        }
+        assert!(table.capacity() <= 2 * TABLE && (0..10).all(|number| table[&number] == number));
     }
 }

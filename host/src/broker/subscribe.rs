@@ -139,6 +139,7 @@ impl Broker {
         let mut state = mailbox.lock();
         let Some(old) = state.subscriptions.remove(&key(filter, share)) else { return false };
         state.subscription_bytes -= weight(&old);
+        super::spares::shed_table(&mut state.subscriptions);
         // What is retained goes to subscriptions that are not shared (MQTT 5.0, 4.8.2).
         if share.is_none() {
             state.replaying.changed().into_iter().for_each(|replaying| replaying.replays.remove(filter));

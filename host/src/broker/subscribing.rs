@@ -20,6 +20,8 @@ use std::sync::Arc;
 
 /// Retained values that one slice looks at: a few milliseconds.
 const STEPS: usize = 16_384;
+/// What a filter costs beside its levels.
+const FILTER: usize = 8;
 
 /// What is left of a SUBSCRIBE.
 pub(super) struct Subscribing {
@@ -219,7 +221,7 @@ impl Broker {
         steps: &mut usize,
         staged: &mut Staged,
     ) -> Result<bool, Refusal> {
-        *steps = steps.saturating_sub(levels(&adding.subscription.filter));
+        *steps = steps.saturating_sub(FILTER + levels(&adding.subscription.filter));
         loop {
             // Retained messages go into the queue before live ones can. What was stored since then is bounded by the time
             // that this took, and the subscription is there: those go in whether they fit or not.

@@ -245,7 +245,7 @@ fn an_exactly_once_publication_is_taken_once_until_it_is_released() {
 #[test]
 fn a_full_queue_makes_its_publisher_wait_and_lets_it_go_on() {
     let mut hall = hall(Limits { queue_messages_max: 2, ..Default::default() });
-    let (mut subscriber, _) = hall.attach("s", true, 0, 1);
+    let (mut subscriber, _) = hall.attach("s", true, 0, 2);
     hall.subscribe(&mut subscriber, "a", LEAST);
     let (mut publisher, _) = hall.attach("p", true, 0, 10);
     for handle in 1..=2 {
@@ -268,7 +268,7 @@ fn a_full_queue_makes_its_publisher_wait_and_lets_it_go_on() {
 fn who_has_waited_in_vain_for_a_receiver_does_not_wait_for_it_again_until_it_has_taken_something() {
     let mut hall =
         hall(Limits { queue_messages_max: 1, publisher_wait_milliseconds_max: 10_000, ..Default::default() });
-    let (mut subscriber, _) = hall.attach("s", true, 0, 1);
+    let (mut subscriber, _) = hall.attach("s", true, 0, 2);
     hall.subscribe(&mut subscriber, "a", LEAST);
     let (mut publisher, _) = hall.attach("p", true, 0, 10);
     let is_refused = |answer| matches!(answer, Answer::Say(_, Event::Published { outcome: Err(_), .. }));
@@ -332,7 +332,7 @@ fn a_full_queue_of_somebody_who_is_away_refuses() {
 #[test]
 fn an_at_most_once_copy_is_dropped_at_a_full_queue_and_counted() {
     let mut hall = hall(Limits { queue_messages_max: 1, ..Default::default() });
-    let (mut subscriber, _) = hall.attach("s", true, 0, 1);
+    let (mut subscriber, _) = hall.attach("s", true, 0, 2);
     hall.subscribe(&mut subscriber, "a", ONCE);
     let (mut publisher, _) = hall.attach("p", true, 0, 10);
     for payload in [b"1", b"2"] {
@@ -582,6 +582,28 @@ fn at_most_once_copies_pass_what_is_to_be_sent_again_while_the_window_is_full() 
     hall.publish(&mut publisher, "t", ONCE, 0, b"brief");
     let texts: Vec<_> = hall.take(&peer).into_iter().map(|(_, text, _)| text).collect();
     assert_eq!(texts, ["kept", "kept", "brief"]);
+}
+
+/// MQTT 5.0, 4.9: what needs no place of the window goes on while what is retained waits for one.
+#[test]
+fn at_most_once_copies_pass_retained_ones_that_wait_for_the_window() {
+    let mut hall = hall(Limits::default());
+    let (mut publisher, _) = hall.attach("p", true, 0, 10);
+    retain(&mut hall, &mut publisher, 1, b"one");
+    let (mut subscriber, _) = hall.attach("s", true, 0, 1);
+    hall.subscribe(&mut subscriber, "other", LEAST);
+    hall.publish(&mut publisher, "other", LEAST, 2, b"first");
+    hall.broker.refill(&mut hall.worker, &subscriber.link, hall.now);
+    assert_eq!(hall.take(&subscriber).len(), 1, "its window is full");
+    hall.subscribe(&mut subscriber, "r", LEAST);
+    hall.subscribe(&mut subscriber, "x", Guarantee::AtMostOnce);
+    hall.broker.refill(&mut hall.worker, &subscriber.link, hall.now);
+    assert_eq!(hall.take(&subscriber).len(), 0);
+    hall.publish(&mut publisher, "x", Guarantee::AtMostOnce, 0, b"now");
+    let texts = |taken: Vec<(u16, String, bool)>| taken.into_iter().map(|(_, text, _)| text).collect::<Vec<_>>();
+    assert_eq!(texts(hall.take(&subscriber)), ["now"]);
+    hall.settle(&mut subscriber, 1);
+    assert_eq!(texts(hall.take(&subscriber)), ["one"]);
 }
 
 fn retain(hall: &mut Hall, peer: &mut Peer, handle: u16, payload: &[u8]) -> Sequence {

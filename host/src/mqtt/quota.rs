@@ -43,6 +43,9 @@ pub struct Quota {
     unreleased: Option<Box<HashMap<u16, Seen>>>,
 }
 
+/// Room that stays when nothing is unreleased.
+const SPARE: usize = 64;
+
 /// A QoS 2 publication as it was read last.
 #[derive(Debug)]
 struct Seen {
@@ -110,6 +113,10 @@ impl Quota {
     pub fn release(&mut self, handle: u16) {
         if self.unreleased.as_mut().and_then(|table| table.remove(&handle)).is_none() {
             self.taken = self.taken.wrapping_add(1);
+        }
+        // What a burst took is not kept for as long as the client is there.
+        if self.unreleased.as_ref().is_some_and(|table| table.is_empty() && table.capacity() > SPARE) {
+            self.unreleased = None;
         }
     }
 

@@ -198,6 +198,11 @@ impl Connection {
         self.goes_on = true;
         let then = match turn {
             Turn::Bytes(count) => self.bytes(now, count).map(|()| Then::Nothing),
+            // It may still read.
+            Turn::EndOfFile if !self.answers.is_empty() => Ok(Then::Later(Box::pin(async {
+                self.last_answers().await;
+                Err(End::Lost)
+            }))),
             Turn::EndOfFile => Err(End::Lost),
             Turn::Fault => Ok(Then::Later(Box::pin(self.fail()))),
             Turn::Signal => self.signal(now),
@@ -328,6 +333,7 @@ impl Connection {
         if let Some(stalled) = self.stalled.take_if(|stalled| stalled.0 <= Instant::now())
             && self.outlet.is_blocked()
             && self.outlet.taken() == stalled.1
+            && !self.outlet.takes_a_little()
         {
             return Err(End::Stalled);
         }

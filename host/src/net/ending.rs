@@ -96,7 +96,8 @@ impl Connection {
                 Some(Departure::KeepAliveExpired)
             }
             End::Closed(why) => {
-                if *why == Closed::ShuttingDown {
+                // What was taken is answered, also that it came in: it hears why it goes after that.
+                if !self.answers.is_empty() {
                     self.last_answers().await;
                 }
                 self.outlet.farewell(now, why.clone());

@@ -394,8 +394,35 @@ impl Outlet {
     }
 
     /// How many bytes the socket took; none: it is dead.
+    /// Whether the socket takes something of what waits, if it is asked itself: that there is room is said only when a good part of
+    /// its buffer is free, for which a client that reads slowly takes minutes.
+    pub fn takes_a_little(&self) -> bool {
+        let mut out = self.out.lock();
+        let Out { unsent, writer, session, taken, .. } = &mut *out;
+        let mut count = 0;
+        if let Some(Unsent { bytes, sent, .. }) = unsent.changed() {
+            count = self.written(self.socket.write_a_little(&bytes[*sent..])).unwrap_or(0);
+            *sent += count;
+        } else if session.is_none()
+            && let Some(rest) = writer.rest()
+        {
+            count = self.written(self.socket.write_a_little(rest)).unwrap_or(0);
+            writer.has_written(count);
+        }
+        *taken += count as u64;
+        drop(out);
+        if self.flags.load(Ordering::SeqCst) & AGAIN != 0 {
+            self.signal(WAKE);
+        }
+        count > 0
+    }
+
     fn try_write(&self, bytes: &[u8]) -> Option<usize> {
-        match self.socket.try_write(bytes) {
+        self.written(self.socket.try_write(bytes))
+    }
+
+    fn written(&self, written: io::Result<usize>) -> Option<usize> {
+        match written {
             Ok(count) => {
                 self.broker.metrics().bytes_sent_total.add(count as u64);
                 Some(count)
@@ -465,6 +492,7 @@ impl broker::Outlet for Outlet {
 mod tests {
     use super::*;
     use crate::broker::{Outlet as _, tests::hall};
+    use crate::net::transport::Accepted;
 
     /// A message that comes while the task looks when it is to wake up would wait for the next one.
     #[tokio::test]
@@ -478,5 +506,25 @@ mod tests {
         outlet.flush(Time(0));
         assert_eq!(outlet.look(|out| out.taken), 0);
         assert!(!outlet.has_signals(), "nobody came");
+    }
+    /// The system says that there is room when a third of what it holds has left; a client that reads slowly takes something all the
+    /// time.
+    #[tokio::test]
+    async fn a_socket_that_is_read_slowly_takes_a_little_before_it_is_said_to_have_room() {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let mut peer = std::net::TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let ours = listener.accept().unwrap().0;
+        ours.set_nonblocking(true).unwrap();
+        let (_read, socket) = Accepted::Tcp(ours).adopt().unwrap().split().unwrap_or_else(|_| panic!("it is TCP"));
+        let outlet = Outlet::new(socket, None, hall(Default::default()).broker, &Limits::default());
+        outlet.send(Time(0), |_, bytes| bytes.resize(32 << 20, 7));
+        assert!(outlet.is_blocked());
+        while outlet.takes_a_little() {}
+        let (mut read, before) = (0, outlet.look(|out| out.taken));
+        while !outlet.takes_a_little() {
+            read += std::io::Read::read(&mut peer, &mut vec![0; 64 << 10]).unwrap() as u64;
+        }
+        assert!(read < before / 4, "{read} of {before}");
+        assert!(outlet.look(|out| out.taken) > before);
     }
 }

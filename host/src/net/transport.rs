@@ -133,6 +133,15 @@ impl Writing {
         }
     }
 
+    /// The same where the system has not said that there is room: it does so only when there is much.
+    pub fn write_a_little(&self, bytes: &[u8]) -> io::Result<usize> {
+        match self {
+            Self::Tcp(half) => SockRef::from(half.socket()).send(bytes),
+            Self::Unix(socket) => SockRef::from(socket.as_ref()).send(bytes),
+            Self::Quic(stream) => stream.try_write(bytes),
+        }
+    }
+
     /// Whether it takes more.
     pub fn poll_ready(&self, task: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self {
