@@ -79,7 +79,7 @@ impl Broker {
         if expiry_seconds == 0 && attach.will.is_none() {
             return Ok(true);
         }
-        let old = self.directory.get(&client.id).filter(|old| old.is_durable());
+        let old = self.directory.get(&client.id).filter(|old| old.is_kept());
         if !self.store.is_healthy() {
             let is_there = old.is_some_and(|old| old.lock().expiry_seconds >= expiry_seconds);
             if is_there && !attach.clean && attach.will.is_none() {

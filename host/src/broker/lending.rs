@@ -3,7 +3,8 @@
 //! get that (MQTT 5.0, 4.8.2).
 
 use super::Broker;
-use super::mailbox::Mailbox;
+use super::mailbox::{Mailbox, State};
+use crate::dialogue::Subscription;
 use crate::store::{Change, MailboxRecord};
 
 impl Broker {
@@ -15,22 +16,26 @@ impl Broker {
         if state.gone || state.outlet.is_none() || mailbox.is_durable() {
             return mailbox.is_durable();
         }
+        // The others are found by what it shares with them.
+        self.keep_subscriptions(mailbox, &state, |subscription| subscription.share.is_some());
+        mailbox.keep_on_disk();
+        true
+    }
+
+    /// Tells the store of a mailbox that it has not heard of, with these of its subscriptions. Under its lock: whoever finds that it is
+    /// kept tells the store after this.
+    pub(super) fn keep_subscriptions(&self, mailbox: &Mailbox, state: &State, which: impl Fn(&Subscription) -> bool) {
         let record = MailboxRecord {
             client: state.client.clone(),
-            expiry_seconds: 0,
+            expiry_seconds: state.expiry_seconds,
             detached: None,
             per_subscription: mailbox.per_subscription(),
             knows_options: mailbox.knows_options(),
             sent_to: state.under_way_count().max(state.window_max.into()),
         };
-        // The others are found by what it shares with them.
-        let shared = state.subscriptions.values().filter(|subscription| subscription.share.is_some());
-        let filters = shared.map(|subscription| Change::Filter(mailbox.id, Box::new(subscription.clone())));
-        let changes: Vec<Change> =
-            std::iter::once(Change::Mailbox(mailbox.id, Box::new(record))).chain(filters).collect();
-        // Under the lock: whoever finds that it is kept tells the store after this.
-        self.store.submit(changes);
-        mailbox.keep_on_disk();
-        true
+        let chosen = state.subscriptions.values().filter(|subscription| which(subscription));
+        let filters = chosen.map(|subscription| Change::Filter(mailbox.id, Box::new(subscription.clone())));
+        let first = std::iter::once(Change::Mailbox(mailbox.id, Box::new(record)));
+        self.store.submit(first.chain(filters).chain(mailbox.keep_condition()).collect::<Vec<_>>());
     }
 }

@@ -63,6 +63,8 @@ pub struct Mailbox {
     per_subscription: AtomicBool,
     knows_options: AtomicBool,
     durable: AtomicBool,
+    /// Though it ends with its connection.
+    lent: AtomicBool,
     /// What comes while nobody is there waits, though it is not durable.
     keeps: AtomicBool,
     attached: AtomicBool,
@@ -191,6 +193,7 @@ impl Mailbox {
             per_subscription: AtomicBool::new(per_subscription),
             knows_options: AtomicBool::new(true),
             durable: AtomicBool::new(expiry_seconds > 0),
+            lent: AtomicBool::new(false),
             keeps: AtomicBool::new(false),
             attached: AtomicBool::new(false),
             consumed: AtomicBool::new(false),
@@ -263,9 +266,14 @@ impl Mailbox {
         self.current.load(Ordering::Acquire) == attachment
     }
 
-    /// Whether it outlives its connection, and the process.
+    /// Whether it stands in the store.
     pub fn is_durable(&self) -> bool {
         self.durable.load(Ordering::Acquire)
+    }
+
+    /// Whether it outlives its connection, and the process.
+    pub fn is_kept(&self) -> bool {
+        self.is_durable() && !self.lent.load(Ordering::Acquire)
     }
 
     /// Has what comes while nobody is there wait in memory.
@@ -281,12 +289,14 @@ impl Mailbox {
 
     /// What is in it is to outlive the process, though it does not outlive its connection.
     pub fn keep_on_disk(&self) {
+        self.lent.store(true, Ordering::Release);
         self.durable.store(true, Ordering::Release);
     }
 
     /// Sets for how long it outlives its connection. One that is to end with it stays as durable as what is in it.
     pub fn set_expiry(&self, state: &mut State, seconds: u32) {
         state.expiry_seconds = seconds;
+        self.lent.fetch_and(seconds == 0, Ordering::AcqRel);
         self.durable.fetch_or(seconds > 0, Ordering::AcqRel);
     }
 

@@ -77,6 +77,8 @@ mod clock_tests;
 #[cfg(test)]
 mod keeping_tests;
 #[cfg(test)]
+mod lending_tests;
+#[cfg(test)]
 mod paging_tests;
 #[cfg(test)]
 mod queue_tests;

@@ -287,7 +287,7 @@ impl Broker {
             let mut staged = worker.stage();
             self.leave(worker, now, old, leaving, &mut staged);
             self.commit(worker, staged);
-            if !own.clean && old.is_durable() && !is_past(old, now) {
+            if !own.clean && old.is_kept() && !is_past(old, now) {
                 let mut state = old.lock();
                 if state.gone {
                     return Ok(None);
@@ -322,7 +322,7 @@ impl Broker {
             return Err(just_ended());
         }
         let expiry_seconds = own.expiry_seconds.unwrap_or(u32::MAX).min(self.limits.expiry_seconds_max);
-        if expiry_seconds > 0 && !old.as_ref().is_some_and(|old| old.is_durable()) {
+        if expiry_seconds > 0 && !old.as_ref().is_some_and(|old| old.is_kept()) {
             self.may_keep_name(&client.id)?;
             self.may_keep_more()?;
         }

@@ -176,7 +176,11 @@ impl Broker {
     ) -> Result<Sequence, Refusal> {
         let Some(mailbox) = self.session_of(worker, client)? else { return Ok(0) };
         let mut state = mailbox.lock();
+        let was_kept = mailbox.is_kept();
         mailbox.set_expiry(&mut state, seconds.min(self.limits.expiry_seconds_max));
+        if !was_kept && mailbox.is_kept() {
+            self.keep_subscriptions(&mailbox, &state, |_| true);
+        }
         if state.outlet.is_none() {
             state.detached = Some(now);
         }
