@@ -560,6 +560,7 @@ impl Mailbox {
         if gap != u64::MAX {
             drained.page = state.next_page(true);
         }
+        state.end_portions(at);
         None
     }
 

@@ -414,19 +414,20 @@ impl Broker {
     /// The same with those that were left aside in a client's mailbox, some at a time.
     pub(super) fn pass_on_unfit(&self, worker: &mut Worker, link: &Link) {
         let Some(Attachment { mailbox, .. }) = &link.attachment else { return };
-        let unfit = {
-            let mut state = mailbox.lock();
-            if state.unfit.is_blank() {
-                return;
-            }
-            let mut unfit = state.unfit.take();
-            let later = unfit.split_off(unfit.len().min(PASSED_ON_AT_ONCE));
-            if !later.is_empty() {
-                state.unfit = Rare::new(later);
-                state.outlet.iter().for_each(|outlet| outlet.wake());
-            }
-            unfit
-        };
+        let mut state = mailbox.lock();
+        if state.unfit.is_blank() {
+            return;
+        }
+        let mut unfit = state.unfit.take();
+        let later = unfit.split_off(unfit.len().min(PASSED_ON_AT_ONCE));
+        let is_all = later.is_empty();
+        if !is_all {
+            state.unfit = Rare::new(later);
+        }
+        drop(state);
+        if !is_all {
+            self.wake(mailbox);
+        }
         worker.refresh(self);
         let mut staged = worker.stage();
         self.pass_on(worker, mailbox, unfit, &mut staged);

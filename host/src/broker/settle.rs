@@ -104,18 +104,22 @@ impl Broker {
             true => state.window.abandon(handle, mailbox.id, &mut changes),
             false => state.window.settle(handle),
         };
+        let mut is_for_others = false;
         if let Some(queued) = over {
-            if queued.group.is_some() {
-                // Somebody else of its share may take it, but the one who sends asks no modules.
-                state.unfit.change().push(queued);
-                state.outlet.iter().for_each(|outlet| outlet.wake());
-            } else {
-                queued.forget(mailbox.id, &mut changes);
+            // Somebody else of its share may take it, but the one who sends asks no modules.
+            is_for_others = queued.group.is_some();
+            match is_for_others {
+                true => state.unfit.change().push(queued),
+                false => queued.forget(mailbox.id, &mut changes),
             }
         }
         if !changes.is_empty() {
             let after = self.store.submit(changes);
             state.window.abandonment_noted(after);
+        }
+        drop(state);
+        if is_for_others {
+            self.wake(mailbox);
         }
     }
 }

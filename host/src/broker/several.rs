@@ -1,5 +1,9 @@
 //! The way from a queue to several receivers that compete for it. Each time another one comes first, and none takes more than
 //! its part of what waits while others would take some: a burst goes to all of them.
+//!
+//! Whoever has filled the queue goes round, and comes back to those who want more. Receivers that are woken (the disk has
+//! written what waits, a page was read, a module has answered) come each on its own: who has its part then wakes itself for the
+//! next, and others come between.
 
 use super::consuming::Consuming;
 use super::handout::Drained;
@@ -8,6 +12,11 @@ use crate::dialogue::Closed;
 use crate::message::Time;
 use parking_lot::Mutex;
 use std::sync::{Arc, Weak};
+
+/// Who was woken takes a fraction of its part each time that it comes again, as some of the others may have no credit,
+const AGAIN: usize = 4;
+/// but no fewer than these: each time is a turn of its connection, and a write.
+const PORTION: usize = 16;
 
 /// See the head of this file.
 pub struct Several {
@@ -19,12 +28,15 @@ pub struct Several {
 /// How what waits is being shared out.
 #[derive(Debug, Default)]
 pub struct Sharing {
-    /// It is: each receiver stops when it has its part.
-    is_on: bool,
+    /// Somebody goes round: each receiver stops when it has its part.
+    is_led: bool,
     /// This is not the first round.
     is_again: bool,
     /// Receivers that had their part and would have taken more. Whoever shares out comes back to them.
     wanting: usize,
+    /// Receivers were woken: where nobody goes round each wakes itself when it has its part, and so much is its next one. 0:
+    /// they were not.
+    portion: usize,
 }
 
 impl Several {
@@ -65,6 +77,11 @@ impl Outlet for Several {
     }
 
     fn wake(&self) {
+        if let Some(mailbox) = self.mailbox.upgrade()
+            && mailbox.depth() > 1
+        {
+            mailbox.lock().begin_portions();
+        }
         self.in_turn().for_each(|outlet| outlet.wake());
     }
 
@@ -75,17 +92,37 @@ impl Outlet for Several {
 
 impl State {
     fn begin_sharing(&mut self) {
-        let takers = self.consuming.consumers.iter().filter(|one| one.takes()).count();
+        let takers = self.takers();
         if takers > 1 {
             self.share_out(takers, false);
         }
     }
 
+    fn begin_portions(&mut self) {
+        let takers = self.takers();
+        if takers > 1 {
+            let part = self.part(takers);
+            let consuming = self.consuming.change();
+            consuming.sharing.portion = (part / AGAIN).max(PORTION);
+            if !consuming.sharing.is_led {
+                consuming.consumers.iter_mut().for_each(|one| one.part = part);
+            }
+        }
+    }
+
+    fn takers(&self) -> usize {
+        self.consuming.consumers.iter().filter(|one| one.takes()).count()
+    }
+
+    fn part(&self, takers: usize) -> usize {
+        (self.queue.len() / takers).max(1)
+    }
+
     fn share_out(&mut self, takers: usize, is_again: bool) {
-        let part = (self.queue.len() / takers).max(1);
-        let consuming = self.consuming.change();
-        consuming.consumers.iter_mut().for_each(|one| one.part = part);
-        consuming.sharing = Sharing { is_on: true, is_again, wanting: 0 };
+        let part = self.part(takers);
+        let Consuming { consumers, sharing, .. } = self.consuming.change();
+        consumers.iter_mut().for_each(|one| one.part = part);
+        *sharing = Sharing { is_led: true, is_again, wanting: 0, ..*sharing };
     }
 
     /// Whether nothing is left. Who wanted more looks once again: it may have to say that there is nothing.
@@ -110,22 +147,42 @@ impl State {
 
     /// In one step with the last look at who wants more, so that nobody is left behind.
     fn end_sharing(&mut self) {
-        if let Some(consuming) = self.consuming.changed() {
-            consuming.sharing = Sharing::default();
+        if let Some(Consuming { sharing, .. }) = self.consuming.changed() {
+            *sharing = Sharing { portion: sharing.portion, ..Sharing::default() };
+        }
+    }
+
+    /// A receiver has found nothing for it: those who were woken need not leave each other anything.
+    pub fn end_portions(&mut self, at: usize) {
+        let Consuming { consumers, sharing, .. } = self.consuming.change();
+        if consumers[at].takes() {
+            sharing.portion = 0;
         }
     }
 
     /// A receiver took an entry: whether that was the last of its part, and there is more.
     pub fn has_its_part(&mut self, at: usize, drained: &mut Drained) -> bool {
-        if !self.consuming.sharing.is_on {
+        let Sharing { is_led, portion, .. } = self.consuming.sharing;
+        if !is_led && portion == 0 {
             return false;
         }
         let is_empty = self.queue.is_empty();
         let Consuming { consumers, sharing, .. } = self.consuming.change();
         let consumer = &mut consumers[at];
         consumer.part = consumer.part.saturating_sub(1);
-        drained.has_its_part = consumer.part == 0 && consumer.takes() && !is_empty;
-        sharing.wanting += usize::from(drained.has_its_part);
-        drained.has_its_part
+        let stops = consumer.part == 0 && consumer.takes() && !is_empty;
+        match is_led {
+            _ if is_empty => sharing.portion = 0,
+            true if stops => {
+                sharing.wanting += 1;
+                drained.has_its_part = true;
+            }
+            false if stops => {
+                consumer.part = portion;
+                drained.goes_on = Some(consumer.outlet.clone());
+            }
+            _ => {}
+        }
+        stops
     }
 }

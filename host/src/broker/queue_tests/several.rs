@@ -3,7 +3,7 @@
 use super::*;
 use parking_lot::Mutex;
 use std::sync::OnceLock;
-use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::{AtomicBool, AtomicUsize};
 
 /// So many are written at once.
 const BATCH: usize = 7;
@@ -14,6 +14,7 @@ struct Taker {
     at: OnceLock<Attachment>,
     credit: AtomicUsize,
     got: Mutex<Vec<usize>>,
+    is_woken: AtomicBool,
 }
 
 impl Outlet for Taker {
@@ -31,15 +32,31 @@ impl Outlet for Taker {
         }
     }
 
-    fn wake(&self) {}
+    fn wake(&self) {
+        self.is_woken.store(true, Ordering::Relaxed);
+    }
 
     fn close(&self, _: Closed) {}
+}
+
+/// Gives each of those that were woken a turn, until none is; how many turns that took.
+fn take_turns(takers: &[(Arc<Taker>, Link)], now: Time) -> usize {
+    let turns = || takers.iter().filter(|(taker, _)| taker.is_woken.swap(false, Ordering::Relaxed));
+    let round = || turns().inspect(|(taker, _)| taker.flush(now)).count();
+    std::iter::repeat_with(round).take_while(|turns| *turns > 0).sum()
+}
+
+/// What each has got, in its order.
+fn counts(takers: &[(Arc<Taker>, Link)]) -> Vec<usize> {
+    let got = takers.iter().map(|(taker, _)| taker.got.lock().clone());
+    got.inspect(|one| assert!(one.is_sorted())).map(|one| one.len()).collect()
 }
 
 impl Hall {
     fn taker(&mut self, credit: usize) -> (Arc<Taker>, Link) {
         let (broker, credit) = (self.broker.clone(), AtomicUsize::new(credit));
-        let taker = Arc::new(Taker { broker, at: OnceLock::new(), credit, got: Mutex::default() });
+        let (got, is_woken) = (Mutex::default(), AtomicBool::new(false));
+        let taker = Arc::new(Taker { broker, at: OnceLock::new(), credit, got, is_woken });
         let source = Source::Queue { address: QUEUE.into(), browses: false, link: "".into() };
         let receive = Receive { client: client("c"), origin: 77, source, predicate: None };
         let received = self.broker.receive(&mut self.worker, self.now, taker.clone(), receive);
@@ -54,16 +71,27 @@ impl Hall {
 
     fn publish_one(&mut self, text: &str) -> Taken {
         let mut link = Link::of(Arc::new(Probe::default()), Arc::new(client("p")));
-        let publish = PublishBare {
-            name: QUEUE,
-            guarantee: Guarantee::AtMostOnce,
-            retain: false,
-            expiry_milliseconds: None,
-            bare: Bare { handover: Guarantee::AtLeastOnce, blank: false, durable: false, priority: 4 },
-            origin: 5,
-            encoded: text.as_bytes(),
-        };
-        self.broker.publish_bare(&mut self.worker, &mut link, self.now, publish, None)
+        self.broker.publish_bare(&mut self.worker, &mut link, self.now, publication(text), None)
+    }
+
+    fn transacted(&mut self, texts: &[String]) -> Sequence {
+        let mut link = Link::of(Arc::new(Probe::default()), Arc::new(client("p")));
+        let all = texts.iter().map(|text| publication(text)).collect();
+        let after = self.broker.transact(&mut self.worker, &mut link, self.now, all, Vec::new(), &[]).unwrap();
+        self.worker.flush(&self.broker, self.now);
+        after
+    }
+}
+
+fn publication(text: &str) -> PublishBare<'_> {
+    PublishBare {
+        name: QUEUE,
+        guarantee: Guarantee::AtMostOnce,
+        retain: false,
+        expiry_milliseconds: None,
+        bare: Bare { handover: Guarantee::AtLeastOnce, blank: false, durable: false, priority: 4 },
+        origin: 5,
+        encoded: text.as_bytes(),
     }
 }
 
@@ -85,10 +113,34 @@ fn a_burst_is_shared_by_all_receivers_that_have_credit() {
             assert!(matches!(hall.publish_one(&number.to_string()), Taken::Yes(..)));
         }
         hall.worker.flush(&hall.broker, hall.now);
-        let got: Vec<_> = takers.iter().map(|(taker, _)| taker.got.lock().clone()).collect();
-        assert!(got.iter().all(|one| one.is_sorted()));
-        let got: Vec<usize> = got.iter().map(Vec::len).collect();
+        let got = counts(&takers);
         // What does not divide is somebody's.
+        let is_near = got.iter().zip(expected).all(|(got, expected)| got.abs_diff(*expected) <= 2);
+        assert!(is_near, "{credits:?}: {got:?}");
+        assert_eq!(got.iter().sum::<usize>(), count.min(credits.iter().sum()));
+    }
+}
+
+/// It waits for the disk, and whoever is woken then comes on its own.
+#[test]
+fn what_a_transaction_commits_is_shared_by_all_receivers_that_have_credit() {
+    for (credits, count, expected) in [
+        (&[1000, 1000][..], 200, &[100, 100][..]),
+        (&[1000, 10], 200, &[190, 10]),
+        (&[0, 1000, 1000], 240, &[0, 120, 120]),
+        (&[1000, 1000], 2, &[1, 1]),
+        (&[10, 10, 10], 200, &[10, 10, 10]),
+        (&[1000], 200, &[200]),
+    ] {
+        let mut hall = hall(Limits::default());
+        let takers: Vec<_> = credits.iter().map(|credit| hall.taker(*credit)).collect();
+        let texts: Vec<_> = (0..count).map(|number: usize| number.to_string()).collect();
+        let after = hall.transacted(&texts);
+        hall.commit();
+        hall.broker.committed(after);
+        let turns = take_turns(&takers, hall.now);
+        assert!(turns <= 4 * takers.len() + count / 16, "{credits:?}: {turns} turns");
+        let got = counts(&takers);
         let is_near = got.iter().zip(expected).all(|(got, expected)| got.abs_diff(*expected) <= 2);
         assert!(is_near, "{credits:?}: {got:?}");
         assert_eq!(got.iter().sum::<usize>(), count.min(credits.iter().sum()));
