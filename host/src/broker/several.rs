@@ -15,7 +15,7 @@ use std::sync::{Arc, Weak};
 
 /// Who was woken takes a fraction of its part each time that it comes again, as some of the others may have no credit,
 const AGAIN: usize = 4;
-/// but no fewer than these: each time is a turn of its connection, and a write.
+/// but no fewer than these: each time is a turn of its connection, and a write. Those who choose take no more.
 const PORTION: usize = 16;
 
 /// See the head of this file.
@@ -114,8 +114,11 @@ impl State {
         self.consuming.consumers.iter().filter(|one| one.takes()).count()
     }
 
+    /// What each takes at once. Where some want not everything nobody knows how much of it they want: it is little.
     fn part(&self, takers: usize) -> usize {
-        (self.queue.len() / takers).max(1)
+        let picks = self.consuming.consumers.iter().any(|one| one.takes() && one.predicate.is_some());
+        let most = if picks { PORTION } else { usize::MAX };
+        (self.queue.len() / takers).clamp(1, most)
     }
 
     fn share_out(&mut self, takers: usize, is_again: bool) {

@@ -54,11 +54,15 @@ fn counts(takers: &[(Arc<Taker>, Link)]) -> Vec<usize> {
 
 impl Hall {
     fn taker(&mut self, credit: usize) -> (Arc<Taker>, Link) {
+        self.taker_of(credit, None)
+    }
+
+    fn taker_of(&mut self, credit: usize, predicate: Option<Predicate>) -> (Arc<Taker>, Link) {
         let (broker, credit) = (self.broker.clone(), AtomicUsize::new(credit));
         let (got, is_woken) = (Mutex::default(), AtomicBool::new(false));
         let taker = Arc::new(Taker { broker, at: OnceLock::new(), credit, got, is_woken });
         let source = Source::Queue { address: QUEUE.into(), browses: false, link: "".into() };
-        let receive = Receive { client: client("c"), origin: 77, source, predicate: None };
+        let receive = Receive { client: client("c"), origin: 77, source, predicate };
         let received = self.broker.receive(&mut self.worker, self.now, taker.clone(), receive);
         let received = received.unwrap_or_else(|refusal| panic!("{refusal:?}"));
         self.worker.flush(&self.broker, self.now);
@@ -72,6 +76,16 @@ impl Hall {
     fn publish_one(&mut self, text: &str) -> Taken {
         let mut link = Link::of(Arc::new(Probe::default()), Arc::new(client("p")));
         self.broker.publish_bare(&mut self.worker, &mut link, self.now, publication(text), None)
+    }
+
+    fn fill_all(&mut self, texts: Vec<String>, in_transaction: bool) {
+        if in_transaction {
+            let after = self.transacted(&texts);
+            self.commit();
+            return self.broker.committed(after);
+        }
+        texts.iter().for_each(|text| assert!(matches!(self.publish_one(text), Taken::Yes(..))));
+        self.worker.flush(&self.broker, self.now);
     }
 
     fn transacted(&mut self, texts: &[String]) -> Sequence {
@@ -109,10 +123,7 @@ fn a_burst_is_shared_by_all_receivers_that_have_credit() {
     ] {
         let mut hall = hall(Limits::default());
         let takers: Vec<_> = credits.iter().map(|credit| hall.taker(*credit)).collect();
-        for number in 0..count {
-            assert!(matches!(hall.publish_one(&number.to_string()), Taken::Yes(..)));
-        }
-        hall.worker.flush(&hall.broker, hall.now);
+        hall.fill_all((0..count).map(|number| number.to_string()).collect(), false);
         let got = counts(&takers);
         // What does not divide is somebody's.
         let is_near = got.iter().zip(expected).all(|(got, expected)| got.abs_diff(*expected) <= 2);
@@ -134,16 +145,35 @@ fn what_a_transaction_commits_is_shared_by_all_receivers_that_have_credit() {
     ] {
         let mut hall = hall(Limits::default());
         let takers: Vec<_> = credits.iter().map(|credit| hall.taker(*credit)).collect();
-        let texts: Vec<_> = (0..count).map(|number: usize| number.to_string()).collect();
-        let after = hall.transacted(&texts);
-        hall.commit();
-        hall.broker.committed(after);
+        let texts = (0..count).map(|number: usize| number.to_string()).collect();
+        hall.fill_all(texts, true);
         let turns = take_turns(&takers, hall.now);
         assert!(turns <= 4 * takers.len() + count / 16, "{credits:?}: {turns} turns");
         let got = counts(&takers);
         let is_near = got.iter().zip(expected).all(|(got, expected)| got.abs_diff(*expected) <= 2);
         assert!(is_near, "{credits:?}: {got:?}");
         assert_eq!(got.iter().sum::<usize>(), count.min(credits.iter().sum()));
+    }
+}
+
+/// What is for nobody, before the burst or within it, is no part of it. By whichever way they come.
+#[test]
+fn receivers_with_a_condition_share_what_they_want_and_not_what_waits() {
+    // It waits for nobody, comes among the others, and is so many to one of them.
+    for (waits, among, is_committed) in [(0, 0, false), (50, 0, false), (300, 0, false), (0, 1, false), (300, 2, true)]
+    {
+        let mut hall = hall(Limits::default());
+        let test = Arc::new(|message: &Message, _: u32| !message.payload().starts_with(b"9"));
+        let wanted = || Some(Predicate { words: Arc::from(*b"wanted"), test: test.clone() });
+        let takers = [hall.taker_of(1000, wanted()), hall.taker_of(1000, wanted())];
+        hall.fill_all(vec!["9".to_owned(); waits], false);
+        let burst =
+            (100..200).flat_map(|number: usize| [vec![number.to_string()], vec!["9".to_owned(); among]].concat());
+        hall.fill_all(burst.collect(), is_committed);
+        take_turns(&takers, hall.now);
+        let got = counts(&takers);
+        assert_eq!(got.iter().sum::<usize>(), 100);
+        assert!(got.iter().all(|got| (40..=60).contains(got)), "{waits} {among}: {got:?}");
     }
 }
 
