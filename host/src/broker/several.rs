@@ -30,9 +30,7 @@ pub struct Several {
 pub struct Sharing {
     /// Somebody goes round: each receiver stops when it has its part.
     is_led: bool,
-    /// This is not the first round.
-    is_again: bool,
-    /// Receivers that had their part and would have taken more. Whoever shares out comes back to them.
+    /// Receivers that had their part and would have taken more. Whoever makes that 0 comes back to all that are there.
     wanting: usize,
     /// Receivers were woken: where nobody goes round each wakes itself when it has its part, and so much is its next one. 0:
     /// they were not.
@@ -43,6 +41,10 @@ impl Several {
     /// The way to these.
     pub fn new(outlets: Vec<Arc<dyn Outlet>>, mailbox: Weak<Mailbox>) -> Self {
         Self { outlets, turn: Mutex::new(0), mailbox }
+    }
+
+    fn is(&self, outlet: &Arc<dyn Outlet>) -> bool {
+        std::ptr::addr_eq(Arc::as_ptr(outlet), self)
     }
 
     fn in_turn(&self) -> impl Iterator<Item = &Arc<dyn Outlet>> {
@@ -62,16 +64,20 @@ impl Outlet for Several {
         if mailbox.depth() > 1 {
             mailbox.lock().begin_sharing();
         }
+        let mut is_again = false;
         loop {
             for outlet in self.in_turn() {
                 outlet.flush(now);
-                // Whoever comes behind would find nothing.
-                if mailbox.lock().is_shared_out() {
+                // Whoever comes behind would find nothing. Who wanted more looks once again: it may have to say that.
+                if !is_again && mailbox.lock().is_shared_out() {
                     return;
                 }
             }
-            if !mailbox.lock().shares_the_rest() {
-                return;
+            let next = mailbox.lock().shares_the_rest(self);
+            match next {
+                Some(next) if self.is(&next) => is_again = true,
+                Some(next) => return next.flush(now),
+                None => return,
             }
         }
     }
@@ -94,7 +100,8 @@ impl State {
     fn begin_sharing(&mut self) {
         let takers = self.takers();
         if takers > 1 {
-            self.share_out(takers, false);
+            // Another one may be going round, and not know all of them.
+            self.share_out(takers, self.consuming.sharing.wanting);
         }
     }
 
@@ -121,37 +128,38 @@ impl State {
         (self.queue.len() / takers).clamp(1, most)
     }
 
-    fn share_out(&mut self, takers: usize, is_again: bool) {
+    fn share_out(&mut self, takers: usize, wanting: usize) {
         let part = self.part(takers);
         let Consuming { consumers, sharing, .. } = self.consuming.change();
         consumers.iter_mut().for_each(|one| one.part = part);
-        *sharing = Sharing { is_led: true, is_again, wanting: 0, ..*sharing };
+        *sharing = Sharing { is_led: true, wanting, ..*sharing };
     }
 
-    /// Whether nothing is left. Who wanted more looks once again: it may have to say that there is nothing.
+    /// Whether nothing is left, and nobody wants it.
     fn is_shared_out(&mut self) -> bool {
-        let Sharing { is_again, wanting, .. } = self.consuming.sharing;
-        let is_over = !is_again && wanting == 0 && self.has_nothing();
+        let is_over = self.consuming.sharing.wanting == 0 && self.has_nothing();
         if is_over {
             self.end_sharing();
         }
         is_over
     }
 
-    /// What is left goes to those who want more; false: nobody does.
-    fn shares_the_rest(&mut self) -> bool {
+    /// What is left goes to those who want more, by this way: another one begins anew with those who are there now. None: nobody
+    /// wants more.
+    fn shares_the_rest(&mut self, leader: &Several) -> Option<Arc<dyn Outlet>> {
         let wanting = self.consuming.sharing.wanting;
-        match wanting {
-            0 => self.end_sharing(),
-            _ => self.share_out(wanting, true),
+        self.end_sharing();
+        let next = self.outlet.clone().filter(|_| wanting > 0)?;
+        if leader.is(&next) {
+            self.share_out(wanting, 0);
         }
-        wanting > 0
+        Some(next)
     }
 
     /// In one step with the last look at who wants more, so that nobody is left behind.
     fn end_sharing(&mut self) {
         if let Some(Consuming { sharing, .. }) = self.consuming.changed() {
-            *sharing = Sharing { portion: sharing.portion, ..Sharing::default() };
+            (sharing.is_led, sharing.wanting) = (false, 0);
         }
     }
 

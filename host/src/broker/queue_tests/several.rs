@@ -15,10 +15,14 @@ struct Taker {
     credit: AtomicUsize,
     got: Mutex<Vec<usize>>,
     is_woken: AtomicBool,
+    /// Happens when it is told to send.
+    meanwhile: Mutex<Option<Box<dyn FnOnce() + Send>>>,
 }
 
 impl Outlet for Taker {
     fn flush(&self, now: Time) {
+        let meanwhile = self.meanwhile.lock().take();
+        meanwhile.into_iter().for_each(|happens| happens());
         let Some(at) = self.at.get() else { return };
         let mut is_full = true;
         while std::mem::take(&mut is_full) && self.credit.load(Ordering::Relaxed) > 0 {
@@ -59,8 +63,8 @@ impl Hall {
 
     fn taker_of(&mut self, credit: usize, predicate: Option<Predicate>) -> (Arc<Taker>, Link) {
         let (broker, credit) = (self.broker.clone(), AtomicUsize::new(credit));
-        let (got, is_woken) = (Mutex::default(), AtomicBool::new(false));
-        let taker = Arc::new(Taker { broker, at: OnceLock::new(), credit, got, is_woken });
+        let (got, is_woken, meanwhile) = (Mutex::default(), AtomicBool::new(false), Mutex::default());
+        let taker = Arc::new(Taker { broker, at: OnceLock::new(), credit, got, is_woken, meanwhile });
         let source = Source::Queue { address: QUEUE.into(), browses: false, link: "".into() };
         let receive = Receive { client: client("c"), origin: 77, source, predicate };
         let received = self.broker.receive(&mut self.worker, self.now, taker.clone(), receive);
@@ -154,6 +158,33 @@ fn what_a_transaction_commits_is_shared_by_all_receivers_that_have_credit() {
         assert!(is_near, "{credits:?}: {got:?}");
         assert_eq!(got.iter().sum::<usize>(), count.min(credits.iter().sum()));
     }
+}
+
+/// Another thread has filled the queue too, before the third one came, and goes round those who were there.
+#[test]
+fn whoever_goes_round_receivers_of_before_leaves_none_that_came_since_with_a_part() {
+    let mut hall = hall(Limits::default());
+    let two = [hall.taker(5), hall.taker(5)];
+    let before = two[0].1.attachment().unwrap().mailbox.lock().outlet.clone().unwrap();
+    let third = [hall.taker(1000)];
+    let now = hall.now;
+    *two[0].0.meanwhile.lock() = Some(Box::new(move || before.flush(now)));
+    hall.fill_all((0..400).map(|number| number.to_string()).collect(), false);
+    assert_eq!((counts(&two), counts(&third)), (vec![5, 5], vec![390]));
+}
+
+#[test]
+fn who_is_left_alone_while_a_burst_is_shared_out_gets_all_of_it() {
+    let mut hall = hall(Limits::default());
+    let (_goes, link) = hall.taker(1000);
+    let stays = [hall.taker(1000)];
+    let (broker, now) = (hall.broker.clone(), hall.now);
+    *stays[0].0.meanwhile.lock() =
+        Some(Box::new(move || broker.part(&mut broker.worker(), now, &link, Parting::Closed)));
+    hall.fill_all((0..400).map(|number| number.to_string()).collect(), false);
+    let mut got = std::mem::take(&mut *stays[0].0.got.lock());
+    got.sort_unstable();
+    assert!(got.into_iter().eq(0..400), "what the other one had, too");
 }
 
 /// What is for nobody, before the burst or within it, is no part of it. By whichever way they come.
