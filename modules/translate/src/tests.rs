@@ -149,6 +149,26 @@ fn a_reply_to_that_is_no_topic_is_left_out() {
     }
 }
 
+/// As of a link, so that an answer finds the node that was meant.
+#[test]
+fn of_a_reply_to_that_is_a_url_the_node_is_the_response_topic() {
+    for (name, expected) in [
+        ("amqp://127.0.0.1/back/here", Some("back/here")),
+        ("AMQPS://me@host:5671/queues/back", Some("/queues/back")),
+        ("amqps://host//queues/back", Some("/queues/back")),
+        ("amqp://host/exchanges/e/key", Some("/exchanges/e/key")),
+        ("amqp://host/temporary/0a", Some("/temporary/0a")),
+        ("amqp:///back", Some("back")),
+        ("amqp://host", None),
+        ("amqp://host/", None),
+        ("amqp://host/a/+", None),
+        ("http://host/back", Some("http://host/back")),
+    ] {
+        let message = AmqpMessage { reply_to: Some(name.into()), ..there(&Envelope::new("a/b")) };
+        assert_eq!(back(message).0.response_topic.as_deref(), expected, "{name}");
+    }
+}
+
 /// The first thousand, whether they are listed or are application properties; so many does the broker take of an MQTT client.
 #[test]
 fn a_message_has_up_to_a_thousand_user_properties() {

@@ -1,6 +1,6 @@
 //! From AMQP to MQTT.
 
-use super::{ENCODED, FORMAT, QOS, RETAIN, USER_PROPERTIES, encode};
+use super::{DYNAMIC, ENCODED, FORMAT, QOS, RETAIN, USER_PROPERTIES, encode};
 use crate::filter;
 use crate::prelude::*;
 
@@ -43,7 +43,7 @@ pub fn from_amqp(topic: &str, message: AmqpMessage) -> (Envelope, Vec<u8>) {
             encode::body(&body)
         }
     };
-    let response_topic = message.reply_to.filter(|name| is_topic(name));
+    let response_topic = message.reply_to.as_deref().map(node).filter(|name| is_topic(name)).map(ToOwned::to_owned);
     // Who answers repeats the correlation data. A request of AMQP need not have any: its answer is known by its message-id.
     let asked_by = response_topic.as_ref().and(message.message_id.as_ref());
     let envelope = Envelope {
@@ -62,6 +62,17 @@ pub fn from_amqp(topic: &str, message: AmqpMessage) -> (Envelope, Vec<u8>) {
 
 fn is_text_of_mqtt(text: &str) -> bool {
     text.len() <= TEXT_BYTES_MAX && !text.contains('\0')
+}
+
+/// What an address means: some clients write a node's whole URL, `amqps://HOST/queues/NAME`. The broker reads those of links so.
+fn node(address: &str) -> &str {
+    let (scheme, rest) = address.split_once("://").unwrap_or_default();
+    if !["amqp", "amqps"].iter().any(|own| scheme.eq_ignore_ascii_case(own)) {
+        return address;
+    }
+    let path = rest.find('/').map_or("", |at| &rest[at..]);
+    let is_own = ["/queues/", "/exchanges/", DYNAMIC].iter().any(|own| path.starts_with(own));
+    if is_own { path } else { path.strip_prefix('/').unwrap_or(path) }
 }
 
 fn is_topic(name: &str) -> bool {

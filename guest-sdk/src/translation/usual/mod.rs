@@ -9,7 +9,7 @@
 //! | message expiry | `ttl` | `ttl` |
 //! | content type | `content-type`, if ASCII | the same |
 //! | payload format 1 | `x-opt-mqtt-payload-format` = 1 | the same, or a body that is one string |
-//! | response topic | `reply-to` | the same, if it is a topic name |
+//! | response topic | `reply-to` | the same, of a URL (`amqps://HOST/NODE`) its node, if it is a topic name |
 //! | correlation data | `correlation-id`: a UUID if it is a `urn:uuid:`, a string if it is text and answers to a dynamic node, else binary | binary, string and number as bytes, a UUID as `urn:uuid:`; of a request (with `reply-to`) without one the `message-id` |
 //! | user properties | `application-properties`; if a name repeats also all of them, in order, in `x-opt-mqtt-user-properties` | the latter, else what is text, number, truth or time; the first 1,000 |
 //! | payload | one data section | bytes, strings; any other body as AMQP encodes it, with the content type `message/vnd.rabbitmq.amqp` |
