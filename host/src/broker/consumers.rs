@@ -236,7 +236,9 @@ pub enum Aftermath {
 impl Mailbox {
     /// Adds a receiver.
     pub fn join(self: &Arc<Self>, state: &mut State, consumer: Consumer) {
-        state.consuming.change().consumers.push(consumer);
+        let consuming = state.consuming.change();
+        consuming.came_last = consumer.number;
+        consuming.consumers.push(consumer);
         self.reconnect(state);
     }
 
@@ -285,10 +287,9 @@ impl Mailbox {
     }
 
     /// The same of one that is in nobody's hands: what the receiver of a subscription had when it was detached waits there, and
-    /// may end all the same. In a queue it is anybody's by then.
+    /// may end all the same, until somebody comes back to that. In a queue it is anybody's by then.
     pub fn claim_waiting(&self, state: &mut State, consumer: u64, number: u64) -> bool {
-        let is_for_another = state.consuming.promised.get(&number).is_some_and(|holder| *holder != consumer);
-        if is_for_another || super::queues::is_queue(&state.client) {
+        if !state.may_end(consumer, number) || super::queues::is_queue(&state.client) {
             return false;
         }
         let found = state.queue.binary_search_by_key(&number, |queued| queued.number).ok();

@@ -16,6 +16,8 @@ use std::sync::{Arc, LazyLock};
 pub struct Consuming {
     /// They.
     pub consumers: Vec<Consumer>,
+    /// The number of the one that came last.
+    pub came_last: u64,
     /// Entries that they have.
     pub held: HashMap<u64, Held>,
     /// Entries that wait for one consumer, which was told on its return that it gets them again.
@@ -57,6 +59,17 @@ impl State {
     /// A receiver.
     pub fn consumer_mut(&mut self, number: u64) -> Option<&mut Consumer> {
         self.consuming.changed()?.consumers.iter_mut().find(|consumer| consumer.number == number)
+    }
+
+    /// Whether what a receiver says of entries that are in nobody's hands counts: it is there, or nobody has come since it has gone,
+    /// and the entry is not promised to another one.
+    pub fn may_end(&self, consumer: u64, entry: u64) -> bool {
+        let Consuming { consumers, came_last, promised, .. } = &*self.consuming;
+        let is_current = match consumers.is_empty() {
+            true => *came_last == consumer,
+            false => consumers.iter().any(|one| one.number == consumer),
+        };
+        is_current && promised.get(&entry).is_none_or(|holder| *holder == consumer)
     }
 
     /// Somebody has to look at what nobody could deal with, and nobody is going to yet.

@@ -24,8 +24,8 @@ pub struct Told {
 }
 
 impl Broker {
-    /// A receiver that came back says what became of entries that it was handed in an earlier life. What is forgotten is so on
-    /// disk after the returned sequence.
+    /// A receiver that came back, or was detached and nobody has come back since, says what became of entries that it was handed
+    /// before. What is forgotten is so on disk after the returned sequence.
     pub fn dispose_waiting(
         &self,
         worker: &mut Worker,
@@ -36,8 +36,7 @@ impl Broker {
         let mailbox = &link.mailbox;
         for (number, how) in outcomes {
             let mut state = mailbox.lock();
-            let is_for_another = state.consuming.promised.get(number).is_some_and(|holder| *holder != link.number);
-            if is_for_another {
+            if !state.may_end(link.number, *number) {
                 continue;
             }
             let found = state.queue.binary_search_by_key(number, |queued| queued.number).ok();

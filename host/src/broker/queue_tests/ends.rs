@@ -201,6 +201,41 @@ fn what_is_retired_of_a_subscription_that_is_gone_does_not_stop_a_discharge() {
     assert_eq!(hall.broker.directory.queue(QUEUE).unwrap().depth(), 1);
 }
 
+/// AMQP 1.0, 2.7.6: what a receiver had when it was detached is its to settle until the link comes back, wherever that is.
+#[test]
+fn who_was_detached_settles_nothing_once_somebody_has_come_back_to_the_subscription() {
+    // Whether somebody came back, and is there still; in a transaction or by itself.
+    for (comes_back, stays, in_transaction) in [
+        (false, false, false),
+        (false, false, true),
+        (true, false, false),
+        (true, false, true),
+        (true, true, false),
+        (true, true, true),
+    ] {
+        let mut hall = hall(Limits::default());
+        let one = hall.consumer(subscription(600), 1, None);
+        hall.send("a/b", LEAST, "m");
+        let number = hall.consume(&one, 9)[0].number;
+        let first = one.link.attachment().unwrap().clone();
+        hall.part(one, Parting::Kept(600));
+        let mut other = comes_back.then(|| hall.consumer(subscription(600), 2, None));
+        if let Some(other) = &other {
+            assert_eq!(hall.consume(other, 9)[0].number, number);
+            hall.dispose(other, number, Disposal::Released);
+        }
+        other.take_if(|_| !stays).into_iter().for_each(|other| hall.part(other, Parting::Kept(600)));
+        let disposal = Disposal::Accepted;
+        if in_transaction {
+            let retired = vec![Retired { attachment: &first, number, disposal: &disposal }];
+            assert_eq!(hall.transact_all(Vec::new(), retired).is_err(), comes_back);
+        } else {
+            hall.broker.dispose_waiting(&mut hall.worker, hall.now, &first, &[(number, disposal)]);
+        }
+        assert_eq!(first.mailbox.depth(), usize::from(comes_back), "{comes_back} {stays} {in_transaction}");
+    }
+}
+
 #[test]
 fn the_end_of_a_shared_subscription_takes_nothing_from_the_one_beside_it() {
     let mut hall = hall(Limits::default());
