@@ -245,7 +245,7 @@ fn an_exactly_once_publication_is_taken_once_until_it_is_released() {
 #[test]
 fn a_full_queue_makes_its_publisher_wait_and_lets_it_go_on() {
     let mut hall = hall(Limits { queue_messages_max: 2, ..Default::default() });
-    let (mut subscriber, _) = hall.attach("s", true, 0, 2);
+    let (mut subscriber, _) = hall.attach("s", true, 0, 1);
     hall.subscribe(&mut subscriber, "a", LEAST);
     let (mut publisher, _) = hall.attach("p", true, 0, 10);
     for handle in 1..=2 {
@@ -268,7 +268,7 @@ fn a_full_queue_makes_its_publisher_wait_and_lets_it_go_on() {
 fn who_has_waited_in_vain_for_a_receiver_does_not_wait_for_it_again_until_it_has_taken_something() {
     let mut hall =
         hall(Limits { queue_messages_max: 1, publisher_wait_milliseconds_max: 10_000, ..Default::default() });
-    let (mut subscriber, _) = hall.attach("s", true, 0, 2);
+    let (mut subscriber, _) = hall.attach("s", true, 0, 1);
     hall.subscribe(&mut subscriber, "a", LEAST);
     let (mut publisher, _) = hall.attach("p", true, 0, 10);
     let is_refused = |answer| matches!(answer, Answer::Say(_, Event::Published { outcome: Err(_), .. }));
@@ -332,7 +332,7 @@ fn a_full_queue_of_somebody_who_is_away_refuses() {
 #[test]
 fn an_at_most_once_copy_is_dropped_at_a_full_queue_and_counted() {
     let mut hall = hall(Limits { queue_messages_max: 1, ..Default::default() });
-    let (mut subscriber, _) = hall.attach("s", true, 0, 2);
+    let (mut subscriber, _) = hall.attach("s", true, 0, 1);
     hall.subscribe(&mut subscriber, "a", ONCE);
     let (mut publisher, _) = hall.attach("p", true, 0, 10);
     for payload in [b"1", b"2"] {
