@@ -110,7 +110,7 @@ impl Inner {
             self.put(entry);
             return None;
         }
-        let older = match older_version(&entry, tried) {
+        let older = match self.older_version(&entry, tried) {
             Older::Ready(older) => older,
             Older::Kept(number) => {
                 // Said now, as that may take a while.
@@ -136,6 +136,21 @@ impl Inner {
         self.metrics.module_rollbacks_total.add(1);
         tracing::warn!(module = name, from = failed.number, to = number, "went back to an older version");
         None
+    }
+
+    /// The one that was active before, unless it is in quarantine.
+    fn older_version(&self, entry: &Entry, tried: &Tried) -> Older {
+        let Some(chosen) = entry.chosen else { return Older::None };
+        let fit = |number: &u64| !tried.unfit.contains(number) && !is_bare(entry, chosen, *number);
+        for number in entry.active_before().filter(fit) {
+            let made = || tried.made.clone().filter(|version| entry.is_made_of(version, number));
+            match self.ready(entry, number).or_else(made) {
+                Some(version) if version.decides_over_access() => {}
+                Some(version) => return Older::Ready(version),
+                None => return Older::Kept(number),
+            }
+        }
+        Older::None
     }
 }
 
@@ -172,21 +187,6 @@ enum Older {
     Ready(Arc<Version>),
     Kept(u64),
     None,
-}
-
-/// The one that was active before, unless it is in quarantine.
-fn older_version(entry: &Entry, tried: &Tried) -> Older {
-    let Some(chosen) = entry.chosen else { return Older::None };
-    let fit = |number: &u64| !tried.unfit.contains(number) && !is_bare(entry, chosen, *number);
-    for number in entry.active_before().filter(fit) {
-        let made = tried.made.clone().filter(|version| entry.is_made_of(version, number));
-        match entry.ready(number).or(made) {
-            Some(version) if version.decides_over_access() => {}
-            Some(version) => return Older::Ready(version),
-            None => return Older::Kept(number),
-        }
-    }
-    Older::None
 }
 
 /// Whether an older version is the bundled component as it came, without the rules that the newer one has: it would fail no less, and
