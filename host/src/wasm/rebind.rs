@@ -20,6 +20,8 @@ impl Entry {
         let standing = Standing { order: binding.order, on_failure: binding.on_failure };
         self.base = Some(Arc::new(Base { component, digest, config: binding.config.as_str().into(), standing }));
         self.configured = configured(binding.enabled);
+        // What failed was the one before.
+        self.quarantined.remove(&0);
         let asked = if switched { binding.enabled } else { self.chosen.is_some() };
         Ok(self.chosen.is_none_or(|number| number == 0).then_some(asked))
     }
