@@ -4,7 +4,7 @@ use super::rig::{Rig, limits, property};
 use super::versions::start_with;
 use crate::harness::guests;
 use OnFailure::{Bypass, Refuse};
-use host::wasm::{Binding, Limits, ModuleState, OnFailure};
+use host::wasm::{Binding, DeployError, Limits, ModuleState, OnFailure};
 
 fn version(rig: &mut Rig, topic: &str) -> Option<String> {
     property(&rig.route(topic, b""), "version")
@@ -262,5 +262,44 @@ fn what_the_configuration_says_anew_is_in_no_quarantine() {
             std::thread::yield_now();
         }
         assert_eq!(version(&mut rig, "bad").as_deref(), Some("fine"));
+    }
+}
+
+/// Neither by hand nor by itself a module goes back to it. What is asked after a start is asked anew.
+#[test]
+fn what_failed_before_a_restart_is_in_quarantine_after_it() {
+    let directory = tempfile::tempdir().unwrap();
+    let (mut rig, store) = start_with(directory.path(), Vec::new(), |_| ()).unwrap();
+    rig.deploy("m", "fickle", 1, Refuse, FAILING);
+    fails(&mut rig);
+    rig.deploy("m", "fickle", 1, Refuse, FAILING);
+    drop((rig, store));
+    let (mut rig, store) = start_with(directory.path(), Vec::new(), |_| ()).unwrap();
+    assert_eq!(in_quarantine(&rig), [1]);
+    let why = rig.modules.versions("m").unwrap()[0].quarantined.clone().unwrap();
+    assert!(why.starts_with("5 failures within 10000 ms"), "{why}");
+    let unfit = DeployError::OlderUnfit { name: "m".into(), versions: "1".into() };
+    assert_eq!(rig.modules.rollback("m", None), Err(unfit));
+    fails(&mut rig);
+    let info = rig.modules.show("m").unwrap();
+    assert_eq!((info.version, info.state, &*info.quarantined), (Some(2), ModuleState::Quarantined, &[1, 2][..]));
+    rig.modules.set_enabled("m", false).unwrap();
+    rig.modules.rollback("m", Some(1)).unwrap();
+    drop((rig, store));
+    let (rig, _store) = start_with(directory.path(), Vec::new(), |_| ()).unwrap();
+    assert_eq!(in_quarantine(&rig), [2]);
+}
+
+/// Another file or configuration is another version 0.
+#[test]
+fn what_the_configuration_says_is_in_quarantine_after_a_restart_where_it_is_the_same() {
+    let directory = tempfile::tempdir().unwrap();
+    let (mut rig, store) = start_with(directory.path(), vec![bound(FAILING)], |_| ()).unwrap();
+    fails(&mut rig);
+    rig.deploy("m", "fickle", 1, Refuse, FINE);
+    drop((rig, store));
+    for (config, expected) in [(FAILING, &[0][..]), (FINE, &[])] {
+        let (rig, _store) = start_with(directory.path(), vec![bound(config)], |_| ()).unwrap();
+        assert_eq!((in_quarantine(&rig), rig.modules.show("m").unwrap().version), (expected.to_vec(), Some(1)));
     }
 }

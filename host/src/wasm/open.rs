@@ -258,6 +258,7 @@ impl Plan<'_> {
             entry.standing = standing(record.order, &record.on_failure);
         }
         entry.former = former(&record, entry);
+        entry.recall_quarantine(record.quarantined);
         if let Some((version, percent)) = record.canary {
             let lost = format!(
                 "the canary, version {version} for {percent} of 100 clients, is over: a restart of the broker has ended it"
@@ -300,6 +301,8 @@ fn start(inner: &Arc<Inner>, entry: &mut Entry, configured: bool, components: &C
             let canary_lost = entry.canary_lost.take();
             entry.choose(Some(version));
             entry.canary_lost = canary_lost;
+            // It begins anew.
+            entry.quarantined.remove(&number);
             if configured && number != 0 {
                 tracing::info!(module = &*name, version = number, "deployed version in place of the configured one");
             }

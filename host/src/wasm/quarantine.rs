@@ -8,7 +8,9 @@ use super::modules::Inner;
 use super::registry::{Entry, Registry};
 use super::version::Version;
 use crate::message::Time;
+use crate::store::Quarantined;
 use std::sync::Arc;
+use xxhash_rust::xxh3::xxh3_64;
 
 /// How the problem of a module begins whose version is in quarantine and has none to take its place.
 const IN_QUARANTINE: &str = "in quarantine: ";
@@ -171,6 +173,24 @@ impl Entry {
         if self.quarantined.remove(&running.number).is_some() {
             self.problem.take_if(|problem| problem.starts_with(IN_QUARANTINE));
         }
+    }
+
+    /// What is in quarantine, as the store is to have it.
+    pub(super) fn quarantine_record(&self) -> Vec<Quarantined> {
+        let known = self.quarantined.iter().filter_map(|(number, why)| Some((*number, self.made_of(*number)?, why)));
+        known.map(|(version, made_of, why)| Quarantined { version, made_of, why: why.clone() }).collect()
+    }
+
+    /// Puts into quarantine what was there when this was recorded, as far as it still is what it was.
+    pub(super) fn recall_quarantine(&mut self, recorded: Vec<Quarantined>) {
+        let still = recorded.into_iter().filter(|it| self.made_of(it.version) == Some(it.made_of));
+        self.quarantined = still.map(|it| (it.version, it.why)).collect();
+    }
+
+    /// Stands for what a version is made of. Version 0, and whatever has its component, is made of something else after another start.
+    fn made_of(&self, number: u64) -> Option<u64> {
+        let material = self.material(number)?;
+        Some(xxh3_64(format!("{:?}", (material.digest, material.config)).as_bytes()))
     }
 }
 

@@ -279,6 +279,7 @@ impl Entry {
             configured: self.configured,
             former: Some(self.former.clone()),
             canary: self.canary.as_ref().map(|canary| (canary.version.number, canary.percent)),
+            quarantined: self.quarantine_record(),
         }))
     }
 
