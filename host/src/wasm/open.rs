@@ -27,7 +27,7 @@ const LONG: Duration = Duration::from_secs(1);
 pub struct Binding {
     /// What it is called.
     pub name: String,
-    /// The component; none: the bundled one of this name.
+    /// The component; none: the bundled one of this name. Of a module that is bound anew it stays what it was.
     pub component: Option<Arc<[u8]>>,
     /// Modules of a hook are asked by ascending order, then by name.
     pub order: i32,
