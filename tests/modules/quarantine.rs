@@ -303,3 +303,16 @@ fn what_the_configuration_says_is_in_quarantine_after_a_restart_where_it_is_the_
         assert_eq!((in_quarantine(&rig), rig.modules.show("m").unwrap().version), (expected.to_vec(), Some(1)));
     }
 }
+
+#[test]
+fn what_is_kept_no_more_is_in_no_quarantine() {
+    let mut rig = Rig::with(Limits { versions_kept: 2, ..limits() });
+    rig.deploy("m", "fickle", 1, Refuse, FINE);
+    rig.deploy("m", "fickle", 1, Refuse, FAILING);
+    fails(&mut rig);
+    assert_eq!(in_quarantine(&rig), [2]);
+    (0..2).for_each(|_| drop(rig.modules.configure("m", FINE).unwrap()));
+    let kept: Vec<u64> = rig.modules.versions("m").unwrap().iter().map(|it| it.version).collect();
+    assert!(!kept.contains(&2), "{kept:?}");
+    assert_eq!(in_quarantine(&rig), [0; 0]);
+}

@@ -253,6 +253,7 @@ impl Entry {
             self.stored.remove(number);
         }
         self.former.retain(|number| !gone.contains(number));
+        self.quarantined.retain(|number, _| !gone.contains(number));
         gone
     }
 
