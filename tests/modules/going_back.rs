@@ -244,3 +244,15 @@ fn a_module_is_changed_by_who_knows_what_it_is() {
     assert_eq!((back.version, back.tag.as_deref()), (Some(1), Some(&*first)), "as it was");
     seen(&first).remove("m").unwrap();
 }
+
+/// The one who goes back to it may not have come from it: the configuration had it off when the other one was made.
+#[test]
+fn behind_what_the_configuration_says_there_is_nothing_older() {
+    let directory = tempfile::tempdir().unwrap();
+    let bound = |enabled| Binding { enabled, ..super::versions::binding("file/") };
+    let (rig, _store) = start_with(directory.path(), vec![bound(false)], |_| ()).unwrap();
+    rig.modules.configure("renames", r#"{"prefix": "api/"}"#).unwrap();
+    rig.modules.rebind(bound(true), true).unwrap();
+    assert_eq!(rig.modules.rollback("renames", None).unwrap().version, Some(0));
+    assert_eq!(rig.modules.rollback("renames", None), Err(DeployError::NothingOlder("renames".into())));
+}
