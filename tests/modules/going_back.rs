@@ -199,6 +199,9 @@ fn a_trial_that_nobody_ended_is_told() {
     let rig = &mut started.0;
     let says = "the canary, version 2 for 10 of 100 clients, is over: a restart of the broker has ended it";
     assert_eq!((problem(rig).as_str(), stands(rig).0), (says, Some(1)));
+    let mut started = again(directory.path(), started, |_| ());
+    let rig = &mut started.0;
+    assert_eq!(problem(rig), "", "it was told");
     rig.canary("m", "fickle", 100, &failing("three"));
     assert_eq!(problem(rig), "");
     (0..5).for_each(|_| drop(rig.routed("bad")));
@@ -255,4 +258,16 @@ fn behind_what_the_configuration_says_there_is_nothing_older() {
     rig.modules.rebind(bound(true), true).unwrap();
     assert_eq!(rig.modules.rollback("renames", None).unwrap().version, Some(0));
     assert_eq!(rig.modules.rollback("renames", None), Err(DeployError::NothingOlder("renames".into())));
+}
+
+#[test]
+fn where_a_module_is_off_going_back_says_so() {
+    let rig = Rig::new();
+    for version in ["one", "two"] {
+        rig.deploy("m", "echoes-version", 1, Refuse, &named(version));
+    }
+    rig.modules.set_enabled("m", false).unwrap();
+    let refused = rig.modules.rollback("m", None).unwrap_err().to_string();
+    assert!(refused.contains("`m` is switched off"), "{refused}");
+    assert_eq!(rig.modules.rollback("m", Some(1)).unwrap().version, Some(1));
 }

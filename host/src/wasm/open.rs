@@ -266,7 +266,8 @@ impl Plan<'_> {
             tracing::warn!(module, version, percent, "a restart has ended the canary");
             entry.canary_lost = Some(lost);
         }
-        if was != is {
+        // A trial that is over is told of once.
+        if was != is || record.canary.is_some() {
             self.inner.store().submit([entry.record()]);
         }
     }

@@ -63,8 +63,11 @@ impl Modules {
                 made = Some(inner.load_version(&entry, 0, None)?);
                 continue;
             }
-            entry.stand_as_configured();
             entry.choose(version);
+            // Off, a deployed version may be the one that would be asked.
+            if entry.at_work() == Some(0) {
+                entry.stand_as_configured();
+            }
             break (changing, entry);
         };
         if switched && entry.is_recorded {

@@ -42,6 +42,7 @@ impl Rollback {
             (_, true) if self.canary => Ok(Target::EndCanary),
             (Some(number), _) => Ok(Target::Version(number)),
             (None, true) => Ok(Target::EndCanary),
+            (None, false) if entry.chosen.is_none() => Err(DeployError::Off(name())),
             (None, false) => match entry.before() {
                 Some(number) if number > 0 => Ok(Target::Version(number)),
                 _ if entry.comes_from_configuration() => match entry.is_configured_off() {
@@ -84,7 +85,7 @@ impl Modules {
                 if back.to.is_none() && version.number == 0 {
                     entry.begins_with_configuration();
                 }
-                let done = inner.activate(entry, version)?;
+                let done = inner.activate(entry, version, None)?;
                 Ok(Deployed { skipped, ..done })
             }
             (None, Target::Version(_)) => {
