@@ -60,6 +60,8 @@ fn the_version_before_comes_back_while_messages_flow() {
     assert_eq!((&info["version"], &info["quarantined"][0]), (&1.into(), &2.into()), "{info}");
     let metrics = admin.get("/metrics").expect(200);
     assert!(metrics.text().contains("pliant_module_quarantines_total 1"), "{}", metrics.text());
+    // What is asked is well: an alert ends.
+    assert!(metrics.text().contains("pliant_module_quarantined{module=\"m\"} 0"), "{}", metrics.text());
     // What is on disk is what runs.
     let broker = broker.restart();
     let info = broker.admin().get("/api/v1/modules/m").expect(200).json();

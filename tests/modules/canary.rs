@@ -141,7 +141,7 @@ fn what_ends_a_canary_says_so() {
         ("deploy", deploy, Some(2)),
         ("another canary", |rig| Ok(rig.canary("m", "echoes-version", 7, r#"{"version": "x"}"#)), Some(2)),
         ("disable", |rig| rig.modules.set_enabled("m", false), Some(2)),
-        ("enable", |rig| rig.modules.set_enabled("m", true), Some(2)),
+        ("enable, as it is", |rig| rig.modules.set_enabled("m", true), None),
         ("remove", |rig| rig.modules.remove("m"), Some(2)),
         ("rollback", |rig| rig.modules.rollback("m", None), Some(2)),
         ("rollback to it", |rig| rig.modules.rollback("m", Some(2)), None),
@@ -153,7 +153,8 @@ fn what_ends_a_canary_says_so() {
     }
     let rig = rig(50);
     let other = rig.deploy("other", "echoes-version", 1, Refuse, r#"{"version": "all"}"#);
-    assert_eq!((other.canary_ended, rig.modules.confirm("m").unwrap().version), (None, Some(2)));
+    let on = rig.modules.set_enabled("m", true).unwrap();
+    assert_eq!((other.canary_ended, on.canary, rig.modules.confirm("m").unwrap().version), (None, Some(2), Some(2)));
 }
 
 /// As another upload would be: with a salt of its own, and the active version's configuration.

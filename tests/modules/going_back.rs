@@ -199,6 +199,9 @@ fn a_trial_that_nobody_ended_is_told() {
     let rig = &mut started.0;
     let says = "the canary, version 2 for 10 of 100 clients, is over: a restart of the broker has ended it";
     assert_eq!((problem(rig).as_str(), stands(rig).0), (says, Some(1)));
+    let mut started = again(directory.path(), started, |_| ());
+    let rig = &mut started.0;
+    assert_eq!(problem(rig), "", "it was told");
     rig.canary("m", "fickle", 100, &failing("three"));
     assert_eq!(problem(rig), "");
     (0..5).for_each(|_| drop(rig.routed("bad")));
@@ -243,4 +246,28 @@ fn a_module_is_changed_by_who_knows_what_it_is() {
     let back = seen(&second).rollback("m", None).unwrap();
     assert_eq!((back.version, back.tag.as_deref()), (Some(1), Some(&*first)), "as it was");
     seen(&first).remove("m").unwrap();
+}
+
+/// The one who goes back to it may not have come from it: the configuration had it off when the other one was made.
+#[test]
+fn behind_what_the_configuration_says_there_is_nothing_older() {
+    let directory = tempfile::tempdir().unwrap();
+    let bound = |enabled| Binding { enabled, ..super::versions::binding("file/") };
+    let (rig, _store) = start_with(directory.path(), vec![bound(false)], |_| ()).unwrap();
+    rig.modules.configure("renames", r#"{"prefix": "api/"}"#).unwrap();
+    rig.modules.rebind(bound(true), true).unwrap();
+    assert_eq!(rig.modules.rollback("renames", None).unwrap().version, Some(0));
+    assert_eq!(rig.modules.rollback("renames", None), Err(DeployError::NothingOlder("renames".into())));
+}
+
+#[test]
+fn where_a_module_is_off_going_back_says_so() {
+    let rig = Rig::new();
+    for version in ["one", "two"] {
+        rig.deploy("m", "echoes-version", 1, Refuse, &named(version));
+    }
+    rig.modules.set_enabled("m", false).unwrap();
+    let refused = rig.modules.rollback("m", None).unwrap_err().to_string();
+    assert!(refused.contains("`m` is switched off"), "{refused}");
+    assert_eq!(rig.modules.rollback("m", Some(1)).unwrap().version, Some(1));
 }

@@ -1,8 +1,10 @@
 //! A version that fails again and again: the one before it comes back; without one, only what fails is kept away from it.
 
 use super::rig::{Rig, limits, property};
+use super::versions::start_with;
+use crate::harness::guests;
 use OnFailure::{Bypass, Refuse};
-use host::wasm::{Limits, ModuleState, OnFailure};
+use host::wasm::{Binding, DeployError, Limits, ModuleState, OnFailure};
 
 fn version(rig: &mut Rig, topic: &str) -> Option<String> {
     property(&rig.route(topic, b""), "version")
@@ -212,4 +214,105 @@ fn a_failing_canary_is_taken_back_by_itself() {
     assert_eq!(version(&mut rig, "good").as_deref(), Some("one"));
     let info = rig.modules.show("m").unwrap();
     assert_eq!((info.version, info.canary.is_none(), &*info.quarantined), (Some(1), true, &[2][..]));
+}
+
+/// A module of the configuration, with this one.
+fn bound(config: &str) -> Binding {
+    Binding {
+        name: "m".into(),
+        component: Some(guests::component("fickle").into()),
+        order: 1,
+        on_failure: Refuse,
+        config: config.into(),
+        enabled: true,
+    }
+}
+
+const FAILING: &str = r#"{"version": "failing", "fails": ["bad"]}"#;
+const FINE: &str = r#"{"version": "fine"}"#;
+
+fn in_quarantine(rig: &Rig) -> Vec<u64> {
+    rig.modules.show("m").unwrap().quarantined
+}
+
+fn fails(rig: &mut Rig) {
+    (0..5).for_each(|_| assert_eq!(rig.routed("bad"), "refuse Unavailable"));
+}
+
+/// What failed was the one that it said before.
+#[test]
+fn what_the_configuration_says_anew_is_in_no_quarantine() {
+    for is_behind in [false, true] {
+        let directory = tempfile::tempdir().unwrap();
+        let (mut rig, _store) = start_with(directory.path(), vec![bound(FAILING)], |_| ()).unwrap();
+        fails(&mut rig);
+        assert_eq!(in_quarantine(&rig), [0]);
+        if is_behind {
+            rig.deploy("m", "fickle", 1, Refuse, FAILING);
+        }
+        rig.modules.rebind(bound(FINE), false).unwrap();
+        assert_eq!((in_quarantine(&rig), rig.modules.show("m").unwrap().problem), (Vec::new(), None));
+        if !is_behind {
+            rig.deploy("m", "fickle", 1, Refuse, FAILING);
+        }
+        fails(&mut rig);
+        let begun = std::time::Instant::now();
+        while rig.modules.show("m").unwrap().version == Some(1) {
+            assert!(begun.elapsed() < std::time::Duration::from_secs(50), "it stays");
+            std::thread::yield_now();
+        }
+        assert_eq!(version(&mut rig, "bad").as_deref(), Some("fine"));
+    }
+}
+
+/// Neither by hand nor by itself a module goes back to it. What is asked after a start is asked anew.
+#[test]
+fn what_failed_before_a_restart_is_in_quarantine_after_it() {
+    let directory = tempfile::tempdir().unwrap();
+    let (mut rig, store) = start_with(directory.path(), Vec::new(), |_| ()).unwrap();
+    rig.deploy("m", "fickle", 1, Refuse, FAILING);
+    fails(&mut rig);
+    rig.deploy("m", "fickle", 1, Refuse, FAILING);
+    drop((rig, store));
+    let (mut rig, store) = start_with(directory.path(), Vec::new(), |_| ()).unwrap();
+    assert_eq!(in_quarantine(&rig), [1]);
+    let why = rig.modules.versions("m").unwrap()[0].quarantined.clone().unwrap();
+    assert!(why.starts_with("5 failures within 10000 ms"), "{why}");
+    let unfit = DeployError::OlderUnfit { name: "m".into(), versions: "1".into() };
+    assert_eq!(rig.modules.rollback("m", None), Err(unfit));
+    fails(&mut rig);
+    let info = rig.modules.show("m").unwrap();
+    assert_eq!((info.version, info.state, &*info.quarantined), (Some(2), ModuleState::Quarantined, &[1, 2][..]));
+    rig.modules.set_enabled("m", false).unwrap();
+    rig.modules.rollback("m", Some(1)).unwrap();
+    drop((rig, store));
+    let (rig, _store) = start_with(directory.path(), Vec::new(), |_| ()).unwrap();
+    assert_eq!(in_quarantine(&rig), [2]);
+}
+
+/// Another file or configuration is another version 0.
+#[test]
+fn what_the_configuration_says_is_in_quarantine_after_a_restart_where_it_is_the_same() {
+    let directory = tempfile::tempdir().unwrap();
+    let (mut rig, store) = start_with(directory.path(), vec![bound(FAILING)], |_| ()).unwrap();
+    fails(&mut rig);
+    rig.deploy("m", "fickle", 1, Refuse, FINE);
+    drop((rig, store));
+    for (config, expected) in [(FAILING, &[0][..]), (FINE, &[])] {
+        let (rig, _store) = start_with(directory.path(), vec![bound(config)], |_| ()).unwrap();
+        assert_eq!((in_quarantine(&rig), rig.modules.show("m").unwrap().version), (expected.to_vec(), Some(1)));
+    }
+}
+
+#[test]
+fn what_is_kept_no_more_is_in_no_quarantine() {
+    let mut rig = Rig::with(Limits { versions_kept: 2, ..limits() });
+    rig.deploy("m", "fickle", 1, Refuse, FINE);
+    rig.deploy("m", "fickle", 1, Refuse, FAILING);
+    fails(&mut rig);
+    assert_eq!(in_quarantine(&rig), [2]);
+    (0..2).for_each(|_| drop(rig.modules.configure("m", FINE).unwrap()));
+    let kept: Vec<u64> = rig.modules.versions("m").unwrap().iter().map(|it| it.version).collect();
+    assert!(!kept.contains(&2), "{kept:?}");
+    assert_eq!(in_quarantine(&rig), [0; 0]);
 }

@@ -77,3 +77,49 @@ fn where_signatures_are_not_required_and_of_bundled_modules_none_is_asked_for() 
     assert_eq!(rig.modules.show("renames").unwrap().state, ModuleState::Active);
     rig.modules.rollback("renames", Some(0)).unwrap();
 }
+
+/// Two keys are known, or one of them was withdrawn since.
+fn withdraw(rig: &Rig, is_withdrawn: bool) {
+    let (one, other) = (key_pair(SECRET).1, key_pair([4; 32]).1);
+    let keys = if is_withdrawn { one } else { format!("{one}\n{other}") };
+    rig.modules.set_signers(Signers::read(&keys, true).unwrap());
+}
+
+fn deploy_signed(rig: &Rig, secret: [u8; 32], config: &str, canary: Option<u8>) {
+    let component = guests::component("fickle");
+    let signature = Some(sign(&key_pair(secret).0, &component).unwrap());
+    let options = DeployOptions { signature, canary, config: Some(config.into()), ..DeployOptions::default() };
+    rig.modules.deploy("m", &component, options).unwrap();
+}
+
+/// A key is taken out as what it signed is not trusted any more. What another one signed still takes its place.
+#[test]
+fn a_version_under_a_withdrawn_key_does_not_come_back_by_itself() {
+    let mut rig = Rig::new();
+    withdraw(&rig, false);
+    deploy_signed(&rig, SECRET, r#"{"version": "one"}"#, None);
+    deploy_signed(&rig, [4; 32], r#"{"version": "two"}"#, None);
+    deploy_signed(&rig, SECRET, r#"{"version": "three", "fails": ["bad"]}"#, None);
+    withdraw(&rig, true);
+    (0..5).for_each(|_| assert_eq!(rig.routed("bad"), "refuse Unavailable"));
+    let begun = std::time::Instant::now();
+    while rig.modules.show("m").unwrap().version == Some(3) {
+        assert!(begun.elapsed() < std::time::Duration::from_secs(50), "it stays");
+        std::thread::yield_now();
+    }
+    assert_eq!(rig.modules.show("m").unwrap().version, Some(1));
+}
+
+#[test]
+fn a_trial_under_a_withdrawn_key_is_not_widened() {
+    let rig = Rig::new();
+    withdraw(&rig, false);
+    deploy_signed(&rig, SECRET, r#"{"version": "one"}"#, None);
+    deploy_signed(&rig, [4; 32], r#"{"version": "two"}"#, Some(10));
+    rig.modules.widen("m", 20).unwrap();
+    withdraw(&rig, true);
+    assert_eq!(refused(rig.modules.widen("m", 100)), DeployError::Signature);
+    assert_eq!(refused(rig.modules.confirm("m")), DeployError::Signature);
+    // Away from it anybody may.
+    rig.modules.widen("m", 5).unwrap();
+}

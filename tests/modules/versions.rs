@@ -382,6 +382,25 @@ fn the_version_of_the_configuration_is_bound_as_that_says() {
     assert_eq!(bound(&rig), (8, Refuse));
 }
 
+/// As after a start.
+#[test]
+fn what_is_off_is_shown_as_the_version_that_would_be_asked() {
+    let directory = tempfile::tempdir().unwrap();
+    let (rig, store) = start(directory.path(), vec![binding("file/")]).unwrap();
+    let bound = |rig: &Rig| {
+        let info = rig.modules.show("renames").unwrap();
+        (info.version, info.order, info.on_failure)
+    };
+    rig.deploy("renames", "renames", 3, OnFailure::Bypass, r#"{"prefix": "api/"}"#);
+    rig.modules.set_enabled("renames", false).unwrap();
+    let again = || Binding { order: 7, ..binding("again/") };
+    rig.modules.rebind(again(), false).unwrap();
+    assert_eq!(bound(&rig), (None, 3, OnFailure::Bypass));
+    drop((rig, store));
+    let (rig, _store) = start(directory.path(), vec![again()]).unwrap();
+    assert_eq!(bound(&rig), (None, 3, OnFailure::Bypass));
+}
+
 /// Refused means that nothing changed.
 #[test]
 fn what_a_version_wrote_while_it_was_tried_is_forgotten() {

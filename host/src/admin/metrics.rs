@@ -44,10 +44,11 @@ fn modules(api: &Api, text: &mut Exposition) {
     text.figure(
         "module_quarantined",
         "gauge",
-        "Versions of a module that are in quarantine because they failed too often.",
+        "1 while the version of a module that is asked is in quarantine because it failed too often.",
     );
     for module in &modules {
-        text.sample("module_quarantined", &[("module", &module.name)], module.quarantined.len());
+        let is_quarantined = module.state == ModuleState::Quarantined;
+        text.sample("module_quarantined", &[("module", &module.name)], u8::from(is_quarantined));
     }
     calls(api, text);
     text.figure("module_state_bytes", "gauge", "Bytes of state that a module keeps.");

@@ -24,16 +24,20 @@ pub(super) fn grants(config: &Config) -> BTreeMap<String, Vec<HostGrant>> {
     config.modules.iter().map(of_one).filter(|(_, hosts)| !hosts.is_empty()).collect()
 }
 
-/// One of them.
-pub(super) fn binding(module: &Module, bytes_max: usize) -> Result<Binding, StartError> {
-    Ok(Binding {
+fn binding(module: &Module, bytes_max: usize) -> Result<Binding, StartError> {
+    Ok(Binding { component: Some(component(module, bytes_max)?.into()), ..settings(module) })
+}
+
+/// One of them, without its component.
+pub(super) fn settings(module: &Module) -> Binding {
+    Binding {
         name: module.name.clone(),
-        component: Some(component(module, bytes_max)?.into()),
+        component: None,
         order: module.order,
         on_failure: policy(module.on_failure),
         config: module.config.to_string(),
         enabled: module.enabled,
-    })
+    }
 }
 
 /// As the module room wants it.

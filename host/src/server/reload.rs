@@ -1,6 +1,6 @@
 //! Reading the configuration again while the broker runs.
 
-use super::modules::{binding, grants};
+use super::modules::{component, grants, settings};
 use super::secrets::Secrets;
 use super::waiting;
 use crate::admin::{Reload, Reloaded};
@@ -52,13 +52,7 @@ fn refused(current: &Config, new: &Config, modules: &Modules) -> Vec<String> {
         if known.only_grants() || !changes.iter().any(|change| change.live && concerns(&change.key)) {
             continue;
         }
-        let module = Module { path: known.path.clone(), ..module.clone() };
-        refused.extend(
-            rebind(&module, known, current.wasm.component_bytes_max, |binding, switched| {
-                modules.try_binding(&binding, switched)
-            })
-            .err(),
-        );
+        refused.extend(rebind(module, known, |binding, switched| modules.try_binding(&binding, switched)).err());
     }
     refused
 }
@@ -67,12 +61,10 @@ fn refused(current: &Config, new: &Config, modules: &Modules) -> Vec<String> {
 fn rebind<T>(
     module: &Module,
     known: &Module,
-    bytes_max: usize,
     bind: impl FnOnce(Binding, bool) -> Result<T, DeployError>,
 ) -> Result<T, String> {
-    let binding = binding(module, bytes_max).map_err(|error| error.to_string())?;
     let switched = module.enabled != known.enabled;
-    bind(binding, switched).map_err(|error| format!("module {}: {error}", module.name))
+    bind(settings(module), switched).map_err(|error| format!("module {}: {error}", module.name))
 }
 
 /// Whoever asked for it: the log is where somebody else finds it.
@@ -161,9 +153,13 @@ fn take_over(
         let Some(known) = current.modules.iter_mut().find(|known| known.name == module.name) else { continue };
         let mut changed: Vec<_> = live.iter().map(|change| change.key.as_str()).collect();
         changed.retain(|key| module_of(key) == Some(&module.name));
+        let is_moved = module.path != known.path;
         let module = Module { path: known.path.clone(), ..module.clone() };
+        if !is_moved && is_another_file(&module, bytes_max, modules) {
+            reloaded.restart_needed.push(format!("module.{}.path", module.name));
+        }
         if !changed.is_empty() {
-            let bound = rebind(&module, known, bytes_max, |binding, switched| modules.rebind(binding, switched));
+            let bound = rebind(&module, known, |binding, switched| modules.rebind(binding, switched));
             match bound {
                 Ok(done) => {
                     let ended = done.canary_ended.map(|version| format!("{}: version {version}", module.name));
@@ -179,6 +175,17 @@ fn take_over(
         wait_or_hold(&module, &changed, written, modules, &mut reloaded);
     }
     reloaded
+}
+
+/// Whether the next start finds another component in the file of a module, or none.
+fn is_another_file(module: &Module, bytes_max: usize, modules: &Modules) -> bool {
+    match component(module, bytes_max) {
+        Ok(bytes) => !modules.is_made_of(&module.name, &bytes),
+        Err(error) => {
+            tracing::warn!(module = module.name, "the next start does not find its component: {error}");
+            true
+        }
+    }
 }
 
 /// Tells of what the configuration says of a module whether it waits, whenever it is read, and of what has changed whether it

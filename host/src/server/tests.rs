@@ -276,6 +276,37 @@ fn a_reload_in_which_a_module_refuses_its_part_changes_nothing() {
     assert_eq!(reloading.reload(&off).failed, [""; 0]);
 }
 
+/// Of what a module is made is settled at the start, whatever is in its file by now.
+#[test]
+fn a_reload_leaves_a_module_its_component_and_says_that_its_file_is_another() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("m.wasm");
+    let put = |name: &str| {
+        let (_, bytes) = super::BUNDLED.iter().find(|(bundled, _)| *bundled == name).unwrap();
+        std::fs::write(&path, bytes).unwrap();
+    };
+    let text = |order: u32| format!("[module.own]\npath = \"{}\"\norder = {order}\n", path.display());
+    put("topic-rules");
+    let reloading = Reloading::start(dir.path(), &text(1));
+    let caller = Caller(&reloading.running);
+    let shown = || caller.call("GET", "/api/v1/modules/own", b"").json();
+    let digest = shown()["digest"].clone();
+    let said = |order: u32| {
+        let reloaded = reloading.reload(&text(order));
+        (reloaded.applied, reloaded.restart_needed, reloaded.failed)
+    };
+    let (order, file) = (vec!["module.own.order".to_owned()], vec!["module.own.path".to_owned()]);
+    assert_eq!(said(1), (vec![], vec![], vec![]));
+    put("retain-rules");
+    assert_eq!(said(1), (vec![], file.clone(), vec![]));
+    assert_eq!(said(2), (order.clone(), file.clone(), vec![]));
+    assert_eq!((&shown()["digest"], &shown()["hooks"]), (&digest, &json!(["topic-mapping"])));
+    std::fs::remove_file(&path).unwrap();
+    assert_eq!(said(3), (order, file, vec![]));
+    put("topic-rules");
+    assert_eq!(said(3), (vec![], vec![], vec![]));
+}
+
 #[test]
 fn what_a_body_says_twice_or_for_nothing_is_refused() {
     let dir = tempfile::tempdir().unwrap();

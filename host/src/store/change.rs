@@ -181,6 +181,19 @@ pub struct ModuleRecord {
     pub former: Option<Vec<u64>>,
     /// The version on trial, and for how many of a hundred clients.
     pub canary: Option<(u64, u8)>,
+    /// Versions that failed too often since they were last put to work. Records of older brokers do not tell.
+    pub quarantined: Vec<Quarantined>,
+}
+
+/// A version of a module that failed too often.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Quarantined {
+    /// Its number.
+    pub version: u64,
+    /// Stands for what it was made of: of another component, or with another configuration, it is another one.
+    pub made_of: u64,
+    /// How it failed.
+    pub why: Box<str>,
 }
 
 /// Whether the configuration switches a module on.

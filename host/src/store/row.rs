@@ -4,7 +4,7 @@
 //! conspicuous as one that changed. Decoding never panics and trusts no length; whatever it does not understand is
 //! [`Damage`].
 
-use super::change::{Configured, MailboxRecord, ModuleRecord, QueueEntry, QueueRecord, WillRecord};
+use super::change::{Configured, MailboxRecord, ModuleRecord, Quarantined, QueueEntry, QueueRecord, WillRecord};
 use super::encoding::{Damage, Decoder, bytes, number, option, text};
 use super::tables::Table;
 use crate::client::{Client, Departure, Protocol, Scope};
@@ -450,6 +450,12 @@ impl Row<'_> for ModuleRecord {
                 number(out, version);
                 out.push(percent);
             });
+            number(out, self.quarantined.len() as u64);
+            for Quarantined { version, made_of, why } in &self.quarantined {
+                number(out, *version);
+                number(out, *made_of);
+                text(out, why);
+            }
         }
     }
     fn decode(from: &mut Decoder<'_>) -> Result<Self, Damage> {
@@ -463,6 +469,7 @@ impl Row<'_> for ModuleRecord {
             configured: if from.is_empty() { Configured::Unknown } else { read_choice(from, &CONFIGURED)? },
             former: if from.is_empty() { None } else { Some(from.list(Decoder::number)?) },
             canary: if from.is_empty() { None } else { from.option(|from| Ok((from.number()?, from.byte()?)))? },
+            quarantined: if from.is_empty() { Vec::new() } else { from.list(read_quarantined)? },
         })
     }
 }
@@ -486,6 +493,10 @@ impl<'a> Row<'a> for StateRow<'a> {
     fn decode(from: &mut Decoder<'a>) -> Result<Self, Damage> {
         Ok(Self { module: from.text()?, key: from.text()?, value: from.bytes()?, expires: from.option(read_time)? })
     }
+}
+
+fn read_quarantined(from: &mut Decoder<'_>) -> Result<Quarantined, Damage> {
+    Ok(Quarantined { version: from.number()?, made_of: from.number()?, why: from.text()?.into() })
 }
 
 fn read_order(from: &mut Decoder<'_>) -> Result<i32, Damage> {

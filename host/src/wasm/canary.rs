@@ -31,9 +31,7 @@ impl Modules {
         let mut entry = inner.registry().lock().entry(name)?.clone();
         self.check(name, Some(&entry))?;
         let canary = entry.canary.take().ok_or_else(|| DeployError::NoCanary(name.to_owned()))?;
-        if let Some(material) = entry.material(canary.version.number).filter(|_| inner.signers().are_required()) {
-            inner.bytes_to_run(&material, None)?;
-        }
+        inner.check_signature(&entry, canary.version.number)?;
         entry.choose(Some(canary.version));
         inner.commit(entry, Vec::new())
     }
@@ -48,7 +46,12 @@ impl Modules {
         if !(1..=100).contains(&percent) {
             return Err(DeployError::CanaryPercent(percent));
         }
-        entry.canary.as_mut().ok_or_else(|| DeployError::NoCanary(name.to_owned()))?.percent = percent;
+        let mut canary = entry.canary.take().ok_or_else(|| DeployError::NoCanary(name.to_owned()))?;
+        if percent > canary.percent {
+            inner.check_signature(&entry, canary.version.number)?;
+        }
+        canary.percent = percent;
+        entry.canary = Some(canary);
         inner.commit(entry, Vec::new())
     }
 }

@@ -17,6 +17,9 @@ pub enum DeployError {
         /// What was asked for.
         version: u64,
     },
+    /// There is nothing to go back from.
+    #[error("`{0}` is switched off: switch it on, or say which version with `to` (--to)")]
+    Off(String),
     /// Nothing older is kept.
     #[error("there is no older version of `{0}` to go back to")]
     NothingOlder(String),

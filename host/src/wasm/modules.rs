@@ -15,7 +15,7 @@ use super::meter::HookFigures;
 use super::nursery::Nursery;
 use super::outside::{HostGrant, Messenger, MessengerSlot, Outside};
 use super::quota::Refusals;
-use super::registry::{Entry, Registry};
+use super::registry::{Canary, Entry, Registry};
 use super::report::{Deployed, ModuleInfo, VersionInfo};
 use super::services::{Clock, LogOwner, RetainedLookup, RetainedSlot, Services};
 use super::signature::Signers;
@@ -195,10 +195,14 @@ impl Modules {
                 false => Ok(None),
             }
         })?;
+        let mut entry = at_hand.entry;
         match at_hand.version {
-            Some(version) => self.inner.activate(at_hand.entry, version),
+            Some(version) => {
+                // Where it is on already a trial beside it goes on.
+                let canary = entry.canary.take();
+                self.inner.activate(entry, version, canary)
+            }
             None => {
-                let mut entry = at_hand.entry;
                 entry.choose(None);
                 self.inner.commit(entry, Vec::new())
             }
@@ -378,11 +382,18 @@ impl Inner {
         Ok(version)
     }
 
-    pub(super) fn activate(&self, mut entry: Entry, version: Arc<Version>) -> Result<Deployed, DeployError> {
+    /// Puts a version to work, with a trial beside it.
+    pub(super) fn activate(
+        &self,
+        mut entry: Entry,
+        version: Arc<Version>,
+        canary: Option<Canary>,
+    ) -> Result<Deployed, DeployError> {
         // Whoever asks for it by name wants it asked, whatever it did before.
         version.breaker.reset();
         entry.quarantined.remove(&version.number);
         entry.choose(Some(version));
+        entry.canary = canary;
         self.commit(entry, Vec::new())
     }
 

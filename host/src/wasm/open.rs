@@ -27,7 +27,7 @@ const LONG: Duration = Duration::from_secs(1);
 pub struct Binding {
     /// What it is called.
     pub name: String,
-    /// The component; none: the bundled one of this name.
+    /// The component; none: the bundled one of this name. Of a module that is bound anew it stays what it was.
     pub component: Option<Arc<[u8]>>,
     /// Modules of a hook are asked by ascending order, then by name.
     pub order: i32,
@@ -258,6 +258,7 @@ impl Plan<'_> {
             entry.standing = standing(record.order, &record.on_failure);
         }
         entry.former = former(&record, entry);
+        entry.recall_quarantine(record.quarantined);
         if let Some((version, percent)) = record.canary {
             let lost = format!(
                 "the canary, version {version} for {percent} of 100 clients, is over: a restart of the broker has ended it"
@@ -265,7 +266,8 @@ impl Plan<'_> {
             tracing::warn!(module, version, percent, "a restart has ended the canary");
             entry.canary_lost = Some(lost);
         }
-        if was != is {
+        // A trial that is over is told of once.
+        if was != is || record.canary.is_some() {
             self.inner.store().submit([entry.record()]);
         }
     }
@@ -300,6 +302,8 @@ fn start(inner: &Arc<Inner>, entry: &mut Entry, configured: bool, components: &C
             let canary_lost = entry.canary_lost.take();
             entry.choose(Some(version));
             entry.canary_lost = canary_lost;
+            // It begins anew.
+            entry.quarantined.remove(&number);
             if configured && number != 0 {
                 tracing::info!(module = &*name, version = number, "deployed version in place of the configured one");
             }

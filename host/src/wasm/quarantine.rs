@@ -8,7 +8,9 @@ use super::modules::Inner;
 use super::registry::{Entry, Registry};
 use super::version::Version;
 use crate::message::Time;
+use crate::store::Quarantined;
 use std::sync::Arc;
+use xxhash_rust::xxh3::xxh3_64;
 
 /// How the problem of a module begins whose version is in quarantine and has none to take its place.
 const IN_QUARANTINE: &str = "in quarantine: ";
@@ -110,7 +112,7 @@ impl Inner {
             self.put(entry);
             return None;
         }
-        let older = match older_version(&entry, tried) {
+        let older = match self.older_version(&entry, tried) {
             Older::Ready(older) => older,
             Older::Kept(number) => {
                 // Said now, as that may take a while.
@@ -137,6 +139,21 @@ impl Inner {
         tracing::warn!(module = name, from = failed.number, to = number, "went back to an older version");
         None
     }
+
+    /// The one that was active before, unless it is in quarantine.
+    fn older_version(&self, entry: &Entry, tried: &Tried) -> Older {
+        let Some(chosen) = entry.chosen else { return Older::None };
+        let fit = |number: &u64| !tried.unfit.contains(number) && !is_bare(entry, chosen, *number);
+        for number in entry.active_before().filter(fit) {
+            let made = || tried.made.clone().filter(|version| entry.is_made_of(version, number));
+            match self.ready(entry, number).or_else(made) {
+                Some(version) if version.decides_over_access() => {}
+                Some(version) => return Older::Ready(version),
+                None => return Older::Kept(number),
+            }
+        }
+        Older::None
+    }
 }
 
 /// Nothing has failed for as long as failures count.
@@ -157,6 +174,24 @@ impl Entry {
             self.problem.take_if(|problem| problem.starts_with(IN_QUARANTINE));
         }
     }
+
+    /// What is in quarantine, as the store is to have it.
+    pub(super) fn quarantine_record(&self) -> Vec<Quarantined> {
+        let known = self.quarantined.iter().filter_map(|(number, why)| Some((*number, self.made_of(*number)?, why)));
+        known.map(|(version, made_of, why)| Quarantined { version, made_of, why: why.clone() }).collect()
+    }
+
+    /// Puts into quarantine what was there when this was recorded, as far as it still is what it was.
+    pub(super) fn recall_quarantine(&mut self, recorded: Vec<Quarantined>) {
+        let still = recorded.into_iter().filter(|it| self.made_of(it.version) == Some(it.made_of));
+        self.quarantined = still.map(|it| (it.version, it.why)).collect();
+    }
+
+    /// Stands for what a version is made of. Version 0, and whatever has its component, is made of something else after another start.
+    fn made_of(&self, number: u64) -> Option<u64> {
+        let material = self.material(number)?;
+        Some(xxh3_64(format!("{:?}", (material.digest, material.config)).as_bytes()))
+    }
 }
 
 /// What came of older versions so far.
@@ -172,21 +207,6 @@ enum Older {
     Ready(Arc<Version>),
     Kept(u64),
     None,
-}
-
-/// The one that was active before, unless it is in quarantine.
-fn older_version(entry: &Entry, tried: &Tried) -> Older {
-    let Some(chosen) = entry.chosen else { return Older::None };
-    let fit = |number: &u64| !tried.unfit.contains(number) && !is_bare(entry, chosen, *number);
-    for number in entry.active_before().filter(fit) {
-        let made = tried.made.clone().filter(|version| entry.is_made_of(version, number));
-        match entry.ready(number).or(made) {
-            Some(version) if version.decides_over_access() => {}
-            Some(version) => return Older::Ready(version),
-            None => return Older::Kept(number),
-        }
-    }
-    Older::None
 }
 
 /// Whether an older version is the bundled component as it came, without the rules that the newer one has: it would fail no less, and

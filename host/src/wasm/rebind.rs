@@ -1,6 +1,5 @@
 //! What the configuration says of a module, said anew while the broker runs.
 
-use super::component;
 use super::error::DeployError;
 use super::modules::Modules;
 use super::open::{Binding, configured};
@@ -10,16 +9,16 @@ use super::version::Version;
 use std::sync::Arc;
 
 impl Entry {
-    /// Takes over what the configuration says of it. Whether that is to be asked; none: a deployed version stands before it.
+    /// Takes over what the configuration says of it, but for its component, which is that of the start: what runs behind it is made of
+    /// that. Whether that is to be asked; none: a deployed version stands before it.
     fn bind(&mut self, binding: &Binding, switched: bool) -> Result<Option<bool>, DeployError> {
         let former = self.base.clone().ok_or_else(|| DeployError::NoModule(binding.name.clone()))?;
-        let (component, digest) = match &binding.component {
-            Some(bytes) => (bytes.clone(), component::digest(bytes).into()),
-            None => (former.component.clone(), former.digest.clone()),
-        };
+        let (component, digest) = (former.component.clone(), former.digest.clone());
         let standing = Standing { order: binding.order, on_failure: binding.on_failure };
         self.base = Some(Arc::new(Base { component, digest, config: binding.config.as_str().into(), standing }));
         self.configured = configured(binding.enabled);
+        // What failed was the one before.
+        self.quarantined.remove(&0);
         let asked = if switched { binding.enabled } else { self.chosen.is_some() };
         Ok(self.chosen.is_none_or(|number| number == 0).then_some(asked))
     }
@@ -34,6 +33,14 @@ impl Modules {
             Some(true) => inner.load_version(&entry, 0, None).map(drop),
             _ => Ok(()),
         }
+    }
+
+    /// Whether these bytes are what a bundled or configured module is made of.
+    pub fn is_made_of(&self, name: &str, bytes: &[u8]) -> bool {
+        let registry = self.inner().registry().lock();
+        let base = registry.entries.get(name).and_then(|entry| entry.base.clone());
+        drop(registry);
+        base.is_some_and(|base| *base.component == *bytes)
     }
 
     /// Binds a bundled or configured module anew: its configuration, order, policy, and whether it is asked, if `switched` says
@@ -56,8 +63,11 @@ impl Modules {
                 made = Some(inner.load_version(&entry, 0, None)?);
                 continue;
             }
-            entry.stand_as_configured();
             entry.choose(version);
+            // Off, a deployed version may be the one that would be asked.
+            if entry.at_work() == Some(0) {
+                entry.stand_as_configured();
+            }
             break (changing, entry);
         };
         if switched && entry.is_recorded {

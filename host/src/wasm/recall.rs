@@ -32,15 +32,19 @@ impl Inner {
             let entry = self.registry().lock().entry(name)?.clone();
             let Some(number) = pick(&entry)? else { return Ok(AtHand { entry, version: None, _changing }) };
             let made_now = made.take().filter(|version| entry.is_made_of(version, number));
-            // What is at hand was signed by keys that may be gone since, and is looked at with those of now.
-            let at_hand = || entry.ready(number).filter(|_| !self.signers().are_required());
-            if let Some(version) = made_now.or_else(at_hand) {
+            if let Some(version) = made_now.or_else(|| self.ready(&entry, number)) {
                 return Ok(AtHand { entry, version: Some(version), _changing });
             }
             drop(_changing);
             tries.begin(name)?;
             made = Some(self.load_version(&entry, number, None)?);
         }
+    }
+
+    /// A version, if it is ready and nothing speaks against it. Where signatures are required it was signed by keys that may be gone
+    /// since, and is to be looked at with those of now.
+    pub(super) fn ready(&self, entry: &Entry, number: u64) -> Option<Arc<Version>> {
+        entry.ready(number).filter(|_| !self.signers().are_required())
     }
 
     /// Compiles and rehearses a version that is kept; of these bytes, where the caller has them at hand. Not to be called by
@@ -93,6 +97,14 @@ impl Inner {
             self.signers().check(&bytes, material.signature.as_deref())?;
         }
         Ok(bytes)
+    }
+
+    /// Refuses a version that is ready, but not signed as it has to be now.
+    pub(super) fn check_signature(&self, entry: &Entry, number: u64) -> Result<(), DeployError> {
+        match entry.material(number).filter(|_| self.signers().are_required()) {
+            Some(material) => self.bytes_to_run(&material, None).map(drop),
+            None => Ok(()),
+        }
     }
 
     /// The component of a version: from memory, or from the store.

@@ -253,6 +253,7 @@ impl Entry {
             self.stored.remove(number);
         }
         self.former.retain(|number| !gone.contains(number));
+        self.quarantined.retain(|number, _| !gone.contains(number));
         gone
     }
 
@@ -279,6 +280,7 @@ impl Entry {
             configured: self.configured,
             former: Some(self.former.clone()),
             canary: self.canary.as_ref().map(|canary| (canary.version.number, canary.percent)),
+            quarantined: self.quarantine_record(),
         }))
     }
 

@@ -42,6 +42,7 @@ impl Rollback {
             (_, true) if self.canary => Ok(Target::EndCanary),
             (Some(number), _) => Ok(Target::Version(number)),
             (None, true) => Ok(Target::EndCanary),
+            (None, false) if entry.chosen.is_none() => Err(DeployError::Off(name())),
             (None, false) => match entry.before() {
                 Some(number) if number > 0 => Ok(Target::Version(number)),
                 _ if entry.comes_from_configuration() => match entry.is_configured_off() {
@@ -81,7 +82,10 @@ impl Modules {
         match (at_hand.version.take(), target(&entry)?) {
             (Some(version), _) => {
                 let skipped = passed(&entry, version.number);
-                let done = inner.activate(entry, version)?;
+                if back.to.is_none() && version.number == 0 {
+                    entry.begins_with_configuration();
+                }
+                let done = inner.activate(entry, version, None)?;
                 Ok(Deployed { skipped, ..done })
             }
             (None, Target::Version(_)) => {
@@ -107,6 +111,13 @@ impl Entry {
     /// Whether what the configuration says may be what was there before all that was deployed.
     fn comes_from_configuration(&self) -> bool {
         self.base.is_some() && self.chosen.is_some_and(|chosen| chosen > 0) && !self.quarantined.contains_key(&0)
+    }
+
+    /// What was before all that was deployed: behind it there is nothing to go back to, whether it was active itself or not.
+    fn begins_with_configuration(&mut self) {
+        if !self.former.contains(&0) {
+            self.former.insert(0, 0);
+        }
     }
 
     fn before(&self) -> Option<u64> {

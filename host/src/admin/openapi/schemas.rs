@@ -367,7 +367,7 @@ fn reloaded() -> Json {
     let texts = |description: &str| json!({ "type": "array", "items": text(), "description": description });
     object(&[
         ("applied", texts("keys whose new values hold now")),
-        ("restart_needed", texts("keys whose new values hold from the next start")),
+        ("restart_needed", texts("keys whose new values, or files, hold from the next start")),
         ("waiting", texts("keys of modules that wait behind what was done by hand, each with what that is")),
         ("canaries_ended", texts("modules whose canaries are over now, and which versions those were")),
         ("connections_ended", typed("integer", "connections whose password, token or way in does not hold any more")),

@@ -257,7 +257,13 @@ fn a_module_of_an_older_broker_is_read() {
     let mut bytes = Vec::new();
     record.encode(&mut bytes);
     assert_eq!(ModuleRecord::decode(&mut Decoder::new(&bytes)).unwrap(), *record);
-    let older = ModuleRecord { former: None, canary: None, ..*record };
+    // Without an item the list is one byte, and an older broker's record ends before it.
+    let newer = ModuleRecord { quarantined: Vec::new(), ..*record };
+    bytes.clear();
+    newer.encode(&mut bytes);
+    bytes.pop();
+    assert_eq!(ModuleRecord::decode(&mut Decoder::new(&bytes)).unwrap(), newer);
+    let older = ModuleRecord { former: None, canary: None, ..newer };
     bytes.clear();
     older.encode(&mut bytes);
     assert_eq!(ModuleRecord::decode(&mut Decoder::new(&bytes)).unwrap(), older);

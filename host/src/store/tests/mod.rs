@@ -153,6 +153,7 @@ fn module(name: &str, active: Option<u64>) -> Change {
         configured: Configured::On,
         former: Some(vec![0, 300]),
         canary: Some((4, 50)),
+        quarantined: vec![Quarantined { version: 300, made_of: u64::MAX, why: "five times".into() }],
     }))
 }
 
