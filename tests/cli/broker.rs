@@ -290,7 +290,8 @@ fn a_canary_that_is_over_is_said() {
     // What is no trial any more is none to end, and the active version stays.
     module(&["rollback", "m", "--canary"]).expect(1, "no canary of `m` is on trial");
     module(&["deploy", "m.wasm", "--if-changed"]).expect(0, "; it was so already");
-    module(&["rollback", "m"]).expect(0, "m went back: version 9");
+    module(&["rollback", "m", "--from", "9"]).expect(1, "version 11 is active");
+    module(&["rollback", "m", "--from", "11"]).expect(0, "m went back: version 9");
 }
 
 /// `access-list` without rules denies everything, so that back to what the configuration says must be off.

@@ -172,6 +172,26 @@ fn a_rollback_that_is_asked_for_twice_goes_back_once() {
     assert_eq!(stands(&rig).0, Some(2));
 }
 
+/// Who says what is gone back from means one step, also where that is a trial.
+#[test]
+fn a_rollback_from_a_version_ends_the_trial_of_that_version_only() {
+    let rig = Rig::new();
+    for version in ["one", "two"] {
+        rig.deploy("m", "echoes-version", 1, Refuse, &named(version));
+    }
+    rig.canary("m", "echoes-version", 10, &named("tried"));
+    let from = |from| rig.modules.rollback("m", Rollback { from: Some(from), ..Rollback::default() });
+    let stands = || rig.modules.show("m").map(|info| (info.version, info.canary.map(|it| it.version))).unwrap();
+    for _ in 0..2 {
+        assert_eq!(from(2), Err(DeployError::OnTrial { name: "m".into(), canary: 3 }));
+    }
+    assert_eq!(stands(), (Some(2), Some(3)));
+    assert_eq!(from(3).unwrap().canary_ended, Some(3));
+    assert_eq!(from(3), Err(DeployError::NotFrom { name: "m".into(), active: Some(2) }));
+    assert_eq!(stands(), (Some(2), None));
+    assert_eq!(from(2).unwrap().version, Some(1));
+}
+
 #[test]
 fn who_ends_a_trial_that_is_over_changes_nothing() {
     let rig = Rig::new();

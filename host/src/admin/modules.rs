@@ -78,7 +78,7 @@ impl From<DeployError> for Problem {
         let status = match &error {
             error if error.is_not_found() => StatusCode::NOT_FOUND,
             error if error.is_unexpected() => StatusCode::PRECONDITION_FAILED,
-            DeployError::NotFrom { .. } => StatusCode::CONFLICT,
+            DeployError::NotFrom { .. } | DeployError::OnTrial { .. } => StatusCode::CONFLICT,
             error if error.is_temporary() => StatusCode::SERVICE_UNAVAILABLE,
             error if error.is_too_large() => StatusCode::PAYLOAD_TOO_LARGE,
             _ => StatusCode::UNPROCESSABLE_ENTITY,

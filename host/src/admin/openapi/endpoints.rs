@@ -126,7 +126,12 @@ const ROLLBACK: &[Parameter] = &[
         "which, here or in the body; otherwise a canary is taken back, or, where there is none, what was active before and is not in \
          quarantine is put to work; that the module is off, as the configuration says, has to be named (0)",
     ),
-    parameter("from", Kind::Whole(0, None), "the version that has to be active, or 409: the same twice goes back once"),
+    parameter(
+        "from",
+        Kind::Whole(0, None),
+        "the version that has to be active, or the canary's, which is taken back then; 409 otherwise, and where, without to or canary, \
+         it is active beside a canary: the same twice goes back once",
+    ),
     parameter("canary", Kind::Flag, "a canary is taken back, and nothing else happens; 422 if there is none"),
 ];
 

@@ -122,6 +122,9 @@ pub(super) struct RollbackArgs {
     /// The version to go back to; otherwise a canary is ended, or, where there is none, the module goes back to what was active before
     #[arg(long, value_name = "VERSION")]
     to: Option<u64>,
+    /// The version that has to be active, or a canary's to end it: whoever asks twice goes back once
+    #[arg(long, value_name = "VERSION")]
+    from: Option<u64>,
     /// End a canary, and nothing else
     #[arg(long, conflicts_with = "to")]
     canary: bool,
@@ -315,9 +318,11 @@ fn configure(admin: &AdminArgs, args: &ConfigureArgs) -> Outcome {
 
 fn rollback(api: &Api, args: &RollbackArgs) -> Outcome {
     let path = format!("/api/v1/modules/{}", escape(&args.name));
+    let from = args.from.map(|from| format!("from={from}")).unwrap_or_default();
     let back = match args.to {
-        Some(to) => format!("to={to}"),
-        None if args.canary => "canary=true".to_owned(),
+        Some(to) => format!("to={to}&{from}"),
+        None if args.canary => format!("canary=true&{from}"),
+        None if args.from.is_some() => from,
         // What is seen now is what is gone back from: whatever others do meanwhile, it is one step.
         None => match api.get(&path)? {
             module if module["canary"].is_object() => "canary=true".to_owned(),
