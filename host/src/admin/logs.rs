@@ -3,7 +3,9 @@
 use super::api::{Api, Follower};
 use super::body::{Ask, Name, PageQuery, page};
 use super::error::Problem;
+use super::token::Admitted;
 use crate::wasm::{LogLine, LogOwner};
+use axum::Extension;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::sse::{Event, KeepAlive, Sse};
@@ -25,6 +27,7 @@ pub(super) async fn logs(
     State(api): State<Api>,
     Name(name): Name,
     Ask(query): Ask<PageQuery>,
+    Extension(admitted): Extension<Admitted>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let lines = api.modules().logs(&name)?;
@@ -35,7 +38,8 @@ pub(super) async fn logs(
         };
         let mut interval = tokio::time::interval(INTERVAL);
         interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let lines = Lines { api, name, owner: None, seen: 0, waiting: VecDeque::new(), interval, _follower: follower };
+        let waiting = VecDeque::new();
+        let lines = Lines { api, name, admitted, owner: None, seen: 0, waiting, interval, _follower: follower };
         return Ok(Sse::new(lines).keep_alive(KeepAlive::default()).into_response());
     }
     let limit = query.limit(api.limits().page_max);
@@ -45,10 +49,11 @@ pub(super) async fn logs(
     Ok(page(lines.collect(), limit, |line| line["number"].to_string()))
 }
 
-/// The lines of a module as they come. Ends when the module is removed.
+/// The lines of a module as they come. Ends when the module is removed, or its follower's token is withdrawn.
 struct Lines {
     api: Api,
     name: String,
+    admitted: Admitted,
     /// Whose line was seen last.
     owner: Option<LogOwner>,
     /// Its number.
@@ -63,6 +68,9 @@ impl Stream for Lines {
 
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         loop {
+            if !self.admitted.is_so_still() {
+                return Poll::Ready(None);
+            }
             if let Some(line) = self.waiting.pop_front() {
                 return Poll::Ready(Some(Ok(Event::default()
                     .id(line.number.to_string())

@@ -134,6 +134,11 @@ impl Tokens {
         self.0.read().0.secret().to_owned()
     }
 
+    /// Lets somebody in who brings this.
+    pub(super) fn admit(&self, given: &[u8]) -> Admitted {
+        Admitted { tokens: self.clone(), given: given.into() }
+    }
+
     /// What whoever brings this may do; none: it is no token.
     pub(super) fn allow(&self, given: &[u8]) -> Option<May> {
         let (token, reader) = &*self.0.read();
@@ -141,6 +146,20 @@ impl Tokens {
             true => Some(May::Everything),
             false => reader.as_ref().is_some_and(|reader| reader.is(given)).then_some(May::Look),
         }
+    }
+}
+
+/// Who was let in, for as long as what they brought is a token.
+#[derive(Clone)]
+pub(super) struct Admitted {
+    tokens: Tokens,
+    given: Arc<[u8]>,
+}
+
+impl Admitted {
+    /// Whether they would be let in now.
+    pub(super) fn is_so_still(&self) -> bool {
+        self.tokens.allow(&self.given).is_some()
     }
 }
 
