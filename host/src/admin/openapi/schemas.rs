@@ -366,7 +366,7 @@ fn drain() -> Json {
 fn reloaded() -> Json {
     let texts = |description: &str| json!({ "type": "array", "items": text(), "description": description });
     object(&[
-        ("applied", texts("keys whose new values hold now")),
+        ("applied", texts("keys whose new values hold now, or the other tokens in whose files")),
         ("restart_needed", texts("keys whose new values hold from the next start")),
         ("waiting", texts("keys of modules that wait behind what was done by hand, each with what that is")),
         ("canaries_ended", texts("modules whose canaries are over now, and which versions those were")),
