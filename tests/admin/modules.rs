@@ -93,6 +93,20 @@ fn what_is_too_large_names_its_bound() {
     assert!(reason.contains("wasm.config_bytes_max") || reason.contains("admin.body_bytes_max"), "{reason}");
 }
 
+/// A canary is a version of its own whatever is active, so that asking for both means nothing.
+#[test]
+fn a_canary_that_is_only_to_be_where_something_has_changed_is_refused() {
+    let Some(broker) = Broker::start() else { return };
+    let admin = broker.admin();
+    let echo = guests::component("echoes-version");
+    let path = "/api/v1/modules/m?config=%7B%22version%22:%221%22%7D";
+    admin.deploy(path, &echo).expect(200);
+    let why = admin.deploy(&format!("{path}&canary=10&if_changed=true"), &echo).problem(400);
+    assert!(why.contains("if_changed"), "{why}");
+    assert_eq!(admin.get("/api/v1/modules/m").expect(200).json()["canary"], json!(null));
+    admin.deploy(&format!("{path}&canary=10&if_changed=false"), &echo).expect(200);
+}
+
 #[test]
 fn a_configuration_that_the_module_does_not_take_changes_nothing() {
     let Some(broker) = Broker::start() else { return };

@@ -130,6 +130,11 @@ pub(super) async fn deploy(
         (Some(config), None) => Some(json_text(config.into()).map_err(|problem| problem.about("config"))?),
         (None, brought) => brought,
     };
+    if if_changed && canary.is_some() {
+        return Err(Problem::bad_request(
+            "a canary is a version of its own each time: if_changed is for a deployment without one",
+        ));
+    }
     let options = DeployOptions { digest, signature, order, on_failure, config, canary, if_changed };
     let deploy = move |api: &Api| api.modules().expecting(expected).deploy(&name, &component, options);
     Ok(done(&api.blocking_in_turn(deploy).await??))

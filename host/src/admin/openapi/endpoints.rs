@@ -99,7 +99,12 @@ const DEPLOY: &[Parameter] = &[
         Kind::Whole(1, Some(100)),
         "so many of a hundred clients follow the new version, until it is confirmed or rolled back",
     ),
-    parameter("if_changed", Kind::Flag, IF_CHANGED),
+    parameter(
+        "if_changed",
+        Kind::Flag,
+        "not with canary: where it is so already nothing is stored \
+         (`unchanged`); otherwise it is a version of its own all the same",
+    ),
 ];
 
 const IF_CHANGED: &str =
