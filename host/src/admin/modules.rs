@@ -96,9 +96,15 @@ pub(super) async fn list(State(api): State<Api>, Ask(query): Ask<PageQuery>) -> 
 }
 
 /// One module.
-pub(super) async fn show(State(api): State<Api>, Name(name): Name, _: Ask<NoQuery>) -> Result<Response, Problem> {
+pub(super) async fn show(
+    State(api): State<Api>,
+    Name(name): Name,
+    _: Ask<NoQuery>,
+    given: Given,
+) -> Result<Response, Problem> {
     let module = api.modules().show(&name)?;
-    Ok(tagged(&shown(&module), Some(&module.tag)))
+    let instead = given.instead_of(&module)?;
+    Ok(instead.unwrap_or_else(|| tagged(&shown(&module), Some(&module.tag))))
 }
 
 /// Its versions, oldest first.

@@ -24,7 +24,8 @@ pub enum Tags {
 }
 
 impl Tags {
-    fn have(&self, tag: Option<&str>) -> bool {
+    /// Whether a module with this tag is one of them; none: there is no such module.
+    pub fn have(&self, tag: Option<&str>) -> bool {
         match (self, tag) {
             (_, None) => false,
             (Self::Any, Some(_)) => true,

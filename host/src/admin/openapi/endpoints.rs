@@ -146,6 +146,12 @@ const WIDEN: &[Parameter] = &[parameter(
     "so many of a hundred clients follow it from now on; those who do stay, where they become more",
 )];
 
+/// Headers of those that may answer 412.
+pub(super) const PRECONDITIONS: [(&str, &str); 2] = [
+    ("If-Match", "the module is as it was with one of these tags (ETag), or 412"),
+    ("If-None-Match", "it is another one than with these, or 412, of a GET 304; *: there is none"),
+];
+
 /// A `GET` without a query.
 const fn get(path: &'static str, summary: &'static str, answer: Answer, problems: &'static [u16]) -> Endpoint {
     Endpoint { path, method: "get", summary, query: &[], body: None, answer, problems }
@@ -180,7 +186,7 @@ pub(super) const ENDPOINTS: &[Endpoint] = &[
     get("/readyz", "Whether it is ready to serve", Answer::Text, &[503]),
     get("/metrics", "What the broker and its modules count, as Prometheus reads it", Answer::Text, &[]),
     list("/api/v1/modules", "All modules, by name", "Module", &[]),
-    get("/api/v1/modules/{name}", "One module", Answer::Of("Module"), &[404]),
+    get("/api/v1/modules/{name}", "One module", Answer::Of("Module"), &[404, 412]),
     change(
         "put",
         "/api/v1/modules/{name}",
