@@ -96,3 +96,61 @@ fn who_follows_a_log_is_told_no_more_when_its_token_is_withdrawn() {
     publish(&admin, 1);
     assert_eq!((withdrawn.said().as_deref(), other.said().as_deref()), (None, Some("seen 2")));
 }
+
+/// HTML, server-sent events: who comes back says what was seen last.
+#[test]
+fn who_follows_a_log_again_goes_on_where_it_was() {
+    let Some(broker) = Broker::start() else { return };
+    let admin = broker.admin();
+    deploy(&admin);
+    publish(&admin, 5);
+    for (what, headers, first) in [
+        ("", &[][..], "1"),
+        ("", &["Last-Event-ID: 3"], "4"),
+        ("?after=4", &[], "5"),
+        ("?after=1", &["Last-Event-ID: 4"], "5"),
+        // Of a module of that name that is gone: this one counts anew.
+        ("", &["Last-Event-ID: 99"], "1"),
+    ] {
+        let event = Followed::open(&admin, what, headers).next().unwrap();
+        assert_eq!((event.id.as_str(), event.kind.as_str()), (first, ""), "{what} {headers:?}");
+    }
+    let stream = "Accept: text/event-stream";
+    admin.send("GET", "/api/v1/modules/m/logs?after=junk", &[stream], b"").problem(400);
+    admin.send("GET", "/api/v1/modules/m/logs", &[stream, "Last-Event-ID: junk"], b"").problem(400);
+}
+
+#[test]
+fn lines_that_are_not_kept_any_more_when_a_follower_comes_to_them_are_told_as_missed() {
+    let Some(broker) = Broker::start_with(|config| config.wasm.log_lines_kept = 3) else { return };
+    let admin = broker.admin();
+    deploy(&admin);
+    publish(&admin, 10);
+    let mut followed = Followed::open(&admin, "", &["Last-Event-ID: 2"]);
+    let missed = followed.next().unwrap();
+    assert_eq!((missed.kind.as_str(), missed.data), ("missed", json!({ "lines": 5 })));
+    let rest: Vec<_> = (0..3).map(|_| followed.next().unwrap().id).collect();
+    assert_eq!(rest, ["8", "9", "10"]);
+    // Whoever has seen nothing yet misses nothing.
+    assert_eq!(Followed::open(&admin, "", &[]).next().unwrap().id, "8");
+}
+
+/// RFC 9110, 12.4.2 and 12.5.1: 0 is not acceptable, names of types are without case, and the greater weight is preferred.
+#[test]
+fn a_log_is_followed_by_who_wants_events() {
+    let Some(broker) = Broker::start() else { return };
+    let admin = broker.admin();
+    deploy(&admin);
+    for (accept, kind) in [
+        ("text/event-stream", "text/event-stream"),
+        ("TEXT/Event-Stream; Q=0.5", "text/event-stream"),
+        ("application/json, text/event-stream", "text/event-stream"),
+        ("text/event-stream;q=0.2, application/json;q=0.3", "application/json"),
+        ("text/event-stream;q=0", "application/json"),
+        ("text/event-stream-not", "application/json"),
+        ("*/*", "application/json"),
+    ] {
+        let answered = Followed::open(&admin, "", &[&format!("Accept: {accept}")]).head;
+        assert!(answered.contains(&format!("content-type: {kind}")), "{accept}: {answered}");
+    }
+}

@@ -228,7 +228,9 @@ pub(super) const ENDPOINTS: &[Endpoint] = &[
     ),
     list(
         "/api/v1/modules/{name}/logs",
-        "Recent lines, oldest first; as server-sent events on Accept: text/event-stream",
+        "Recent lines, oldest first; as server-sent events on Accept: text/event-stream, each with its number as id, from after the \
+         one that Last-Event-ID or after names (from the first where the log has not come so far); event missed: so many lines went \
+         before they could be told",
         "LogLine",
         &[404],
     )

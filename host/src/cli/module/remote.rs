@@ -378,7 +378,15 @@ fn logs(api: &Api, args: &LogsArgs) -> Outcome {
         }
     };
     if args.follow {
-        return api.events(&path, |data| print(&serde_json::from_str(data).map_err(Failure::failed)?));
+        return api.events(&path, |kind, data| {
+            let told: Json = serde_json::from_str(data).map_err(Failure::failed)?;
+            match kind {
+                "" => return print(&told),
+                "missed" => eprintln!("pliant: {} lines went before they could be told", text(&told["lines"])),
+                _ => {}
+            }
+            Ok(())
+        });
     }
     all(api, &path)?.iter().try_for_each(print)
 }
