@@ -182,6 +182,13 @@ fn deployed() -> Json {
             ("canary", typed("integer", "the version that is on trial beside it")),
             ("canary_ended", typed("integer", "the version that was on trial and that nobody follows any more")),
             ("switched_on", typed("boolean", "true: the module was off, and is on now")),
+            (
+                "hooks_gone",
+                json!({
+                    "type": "array", "items": text(),
+                    "description": "hooks that the version before serves, and what was deployed does not",
+                }),
+            ),
             ("unchanged", typed("boolean", "true: it was so already, and nothing was stored")),
             (
                 "skipped",

@@ -236,9 +236,10 @@ fn deploy(admin: &AdminArgs, args: &DeployArgs) -> Outcome {
     match (args.canary, answer["canary"].as_u64()) {
         (Some(percent), Some(tried)) if !args.json => output::line(&format!(
             "{name} is on trial: version {tried} for {percent} of 100 clients, version {} for the others; confirm it, or roll \
-             it back{}",
+             it back{}{}",
             text(&answer["version"]),
-            canary_ended(&answer)
+            canary_ended(&answer),
+            hooks_gone(&answer)
         )),
         _ => said(&answer, &format!("{name} is live"), args.json),
     }
@@ -456,7 +457,8 @@ fn said(answer: &Json, sentence: &str, json: bool) -> Outcome {
         true => sentence.to_owned(),
         false => format!("{sentence}: version {}, {}", text(&answer["version"]), text(&answer["digest"])),
     };
-    output::line(&format!("{now}{}{}{}", switched_on(answer), canary_ended(answer), remarks(answer)))
+    let (on, ended) = (switched_on(answer), canary_ended(answer));
+    output::line(&format!("{now}{on}{ended}{}{}", hooks_gone(answer), remarks(answer)))
 }
 
 /// A module that was off before the change, as the end of a sentence.
@@ -472,6 +474,14 @@ fn remarks(answer: &Json) -> String {
         skipped => format!("; passed over: version {}", text(skipped)),
     };
     format!("{unchanged}{skipped}")
+}
+
+/// What the version before serves and this one does not, as the end of a sentence.
+fn hooks_gone(answer: &Json) -> String {
+    match &answer["hooks_gone"] {
+        Json::Null => String::new(),
+        hooks => format!("; it does not serve {}, as the version before it does", text(hooks)),
+    }
 }
 
 /// A canary that the change has ended, as the end of a sentence.
