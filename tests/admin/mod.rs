@@ -3,6 +3,7 @@
 mod access;
 mod clients;
 mod description;
+mod logs;
 mod modules;
 mod publish;
 mod retained;

@@ -93,6 +93,20 @@ fn what_is_too_large_names_its_bound() {
     assert!(reason.contains("wasm.config_bytes_max") || reason.contains("admin.body_bytes_max"), "{reason}");
 }
 
+/// A canary is a version of its own whatever is active, so that asking for both means nothing.
+#[test]
+fn a_canary_that_is_only_to_be_where_something_has_changed_is_refused() {
+    let Some(broker) = Broker::start() else { return };
+    let admin = broker.admin();
+    let echo = guests::component("echoes-version");
+    let path = "/api/v1/modules/m?config=%7B%22version%22:%221%22%7D";
+    admin.deploy(path, &echo).expect(200);
+    let why = admin.deploy(&format!("{path}&canary=10&if_changed=true"), &echo).problem(400);
+    assert!(why.contains("if_changed"), "{why}");
+    assert_eq!(admin.get("/api/v1/modules/m").expect(200).json()["canary"], json!(null));
+    admin.deploy(&format!("{path}&canary=10&if_changed=false"), &echo).expect(200);
+}
+
 #[test]
 fn a_configuration_that_the_module_does_not_take_changes_nothing() {
     let Some(broker) = Broker::start() else { return };
@@ -208,8 +222,37 @@ fn who_changes_a_module_that_is_another_by_now_is_refused() {
     }
     admin.send("POST", &format!("{path}/disable"), &["If-Match: m"], b"").problem(400);
     admin.send("POST", &format!("{path}/rollback"), &[&format!("If-Match: {second}")], b"").expect(200);
+    // 13.1.2: compared weakly; 5.6.1.2: empty elements do not count; 8.8.3: a comma may stand in a tag.
+    let now = tag(admin.get(path).expect(200));
+    for unlike in [format!("W/{now}"), format!(", ,\"x\",{now},"), format!("\"x,y\", {now}")] {
+        admin.send("POST", &format!("{path}/disable"), &[&format!("If-None-Match: {unlike}")], b"").problem(412);
+    }
+    admin.send("POST", &format!("{path}/disable"), &[&format!("If-Match: W/{now}")], b"").problem(412);
     // Without a header: by the version that is gone back from.
     admin.send("POST", &format!("{path}/rollback?from=2"), &[], b"").problem(409);
     admin.send("POST", &format!("{path}/rollback?to=1&canary=true"), &[], b"").problem(400);
     admin.send("POST", &format!("{path}/rollback?canary=true"), &[], b"").problem(422);
+}
+
+/// RFC 9110, 13.1.1, 13.1.2 and 13.2.2.
+#[test]
+fn who_has_seen_a_module_hears_whether_it_is_as_it_was() {
+    let Some(broker) = Broker::start() else { return };
+    let admin = broker.admin();
+    let path = "/api/v1/modules/topic-rules";
+    let shown = admin.get(path).expect(200);
+    let tag = shown.head.lines().find_map(|line| line.strip_prefix("etag: ")).expect("an ETag").to_owned();
+    let get = |header: String| admin.send("GET", path, &[&header], b"");
+    for same in
+        [format!("If-None-Match: {tag}"), format!("If-None-Match: \"x\", W/{tag}"), "If-None-Match: *".to_owned()]
+    {
+        let answer = get(same).expect(304);
+        assert!(answer.body.is_empty() && answer.head.contains(&format!("etag: {tag}")), "{}", answer.head);
+    }
+    get("If-None-Match: \"x\"".to_owned()).expect(200);
+    get(format!("If-Match: {tag}")).expect(200);
+    get("If-Match: \"x\"".to_owned()).problem(412);
+    admin.send("GET", "/api/v1/modules/none", &["If-Match: \"x\""], b"").problem(404);
+    admin.put(&format!("{path}/config"), &json!({ "rules": [{ "from": "a", "to": "b" }] })).expect(200);
+    get(format!("If-None-Match: {tag}")).expect(200);
 }

@@ -290,7 +290,15 @@ fn a_canary_that_is_over_is_said() {
     // What is no trial any more is none to end, and the active version stays.
     module(&["rollback", "m", "--canary"]).expect(1, "no canary of `m` is on trial");
     module(&["deploy", "m.wasm", "--if-changed"]).expect(0, "; it was so already");
-    module(&["rollback", "m"]).expect(0, "m went back: version 9");
+    std::fs::write(folder.path().join("g.wasm"), guests::component("guards")).unwrap();
+    let guards = ["deploy", "m", "g.wasm", "--config", "{}"];
+    module(&[&guards[..], &["--canary", "10"]].concat())
+        .expect(0, "; it does not serve routing, as the version before it does");
+    module(&["rollback", "m", "--canary"]).expect(0, "the canary, version 12, is over");
+    module(&guards).expect(0, "; it does not serve routing, as the version before it does");
+    module(&["rollback", "m"]).expect(0, "m went back: version 11");
+    module(&["rollback", "m", "--from", "9"]).expect(1, "version 11 is active");
+    module(&["rollback", "m", "--from", "11"]).expect(0, "m went back: version 9");
 }
 
 /// `access-list` without rules denies everything, so that back to what the configuration says must be off.

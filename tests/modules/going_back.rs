@@ -172,6 +172,26 @@ fn a_rollback_that_is_asked_for_twice_goes_back_once() {
     assert_eq!(stands(&rig).0, Some(2));
 }
 
+/// Who says what is gone back from means one step, also where that is a trial.
+#[test]
+fn a_rollback_from_a_version_ends_the_trial_of_that_version_only() {
+    let rig = Rig::new();
+    for version in ["one", "two"] {
+        rig.deploy("m", "echoes-version", 1, Refuse, &named(version));
+    }
+    rig.canary("m", "echoes-version", 10, &named("tried"));
+    let from = |from| rig.modules.rollback("m", Rollback { from: Some(from), ..Rollback::default() });
+    let stands = || rig.modules.show("m").map(|info| (info.version, info.canary.map(|it| it.version))).unwrap();
+    for _ in 0..2 {
+        assert_eq!(from(2), Err(DeployError::OnTrial { name: "m".into(), canary: 3 }));
+    }
+    assert_eq!(stands(), (Some(2), Some(3)));
+    assert_eq!(from(3).unwrap().canary_ended, Some(3));
+    assert_eq!(from(3), Err(DeployError::NotFrom { name: "m".into(), active: Some(2) }));
+    assert_eq!(stands(), (Some(2), None));
+    assert_eq!(from(2).unwrap().version, Some(1));
+}
+
 #[test]
 fn who_ends_a_trial_that_is_over_changes_nothing() {
     let rig = Rig::new();
@@ -244,8 +264,51 @@ fn a_module_is_changed_by_who_knows_what_it_is() {
         assert_eq!(refused, changed);
     }
     let back = seen(&second).rollback("m", None).unwrap();
-    assert_eq!((back.version, back.tag.as_deref()), (Some(1), Some(&*first)), "as it was");
-    seen(&first).remove("m").unwrap();
+    assert_eq!(back.version, Some(1));
+    seen(&back.tag.unwrap()).remove("m").unwrap();
+}
+
+/// RFC 9110, 8.8.1: who makes the same version active by another way makes another module of it: it goes back elsewhere.
+#[test]
+fn the_tag_of_a_module_stands_for_what_it_goes_back_to_too() {
+    let directory = tempfile::tempdir().unwrap();
+    let started = start(directory.path(), |_| ());
+    let rig = &started.0;
+    let tag = |rig: &Rig| rig.modules.show("m").unwrap().tag;
+    rig.deploy("m", "echoes-version", 1, Refuse, &named("one"));
+    rig.deploy("m", "echoes-version", 1, Refuse, &named("two"));
+    let seen = tag(rig);
+    rig.modules.rollback("m", None).unwrap();
+    rig.deploy("m", "echoes-version", 1, Refuse, &named("three"));
+    assert_eq!(rig.modules.rollback("m", Some(2)).unwrap().version, Some(2));
+    assert_ne!(tag(rig), seen);
+    let late = rig.modules.expecting(Expected { is: Some(Tags::These(vec![seen])), is_not: None });
+    assert_eq!(late.rollback("m", None), Err(DeployError::Changed { name: "m".into(), active: Some(2) }));
+    let before = tag(rig);
+    let started = again(directory.path(), started, |_| ());
+    let rig = &started.0;
+    assert_eq!(tag(rig), before, "a restart changes nothing");
+    let made = |rig: &Rig| {
+        rig.modules.remove("m").unwrap();
+        rig.pass_milliseconds(1);
+        rig.deploy("m", "echoes-version", 1, Refuse, &named("one")).tag
+    };
+    assert_ne!(made(rig), made(rig), "one that is removed and deployed anew is another one");
+}
+
+/// What waits behind a deployed version is gone back to.
+#[test]
+fn the_tag_of_a_module_stands_for_what_the_configuration_says_of_it() {
+    let bound = |prefix| super::versions::binding(prefix);
+    let directory = tempfile::tempdir().unwrap();
+    let (rig, _store) = start_with(directory.path(), vec![bound("a/")], |_| ()).unwrap();
+    rig.modules.configure("renames", r#"{"prefix": "by-hand/"}"#).unwrap();
+    let tag = || rig.modules.show("renames").unwrap().tag;
+    let seen = tag();
+    rig.modules.rebind(bound("a/"), false).unwrap();
+    assert_eq!(tag(), seen);
+    rig.modules.rebind(bound("b/"), false).unwrap();
+    assert_ne!(tag(), seen);
 }
 
 /// The one who goes back to it may not have come from it: the configuration had it off when the other one was made.

@@ -24,6 +24,21 @@ fn configured(config: &str) -> DeployOptions {
     DeployOptions { config: Some(config.to_owned()), ..DeployOptions::default() }
 }
 
+/// It is taken, as hooks may move to another module; who loses one by mistake hears it.
+#[test]
+fn a_deployment_says_which_hooks_are_not_served_any_more() {
+    let rig = Rig::new();
+    let first = rig.deploy("m", "guards", 1, Refuse, "{}");
+    assert!(first.hooks_gone.is_empty());
+    assert_eq!(rig.canary("m", "echoes-version", 100, ONE).hooks_gone, ["access"]);
+    assert_eq!(rig.deploy("m", "echoes-version", 1, Refuse, ONE).hooks_gone, ["access"]);
+    assert!(rig.deploy("m", "echoes-version", 1, Refuse, TWO).hooks_gone.is_empty());
+    assert!(rig.modules.configure("m", ONE).unwrap().hooks_gone.is_empty());
+    assert_eq!(rig.deploy("m", "guards", 1, Refuse, "{}").hooks_gone, ["routing"]);
+    rig.modules.set_enabled("m", false).unwrap();
+    assert!(rig.deploy("m", "echoes-version", 1, Refuse, ONE).hooks_gone.is_empty(), "it served none");
+}
+
 #[test]
 fn a_refused_deployment_says_why_and_changes_nothing() {
     let mut rig = Rig::with(Limits { configure_milliseconds_max: 100, component_bytes_max: 1 << 20, ..limits() });

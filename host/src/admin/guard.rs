@@ -5,7 +5,7 @@
 //! points to this machine (DNS rebinding), and from sending requests across sites.
 
 use super::error::Problem;
-use super::token::{May, Tokens};
+use super::token::{Admitted, May, Tokens};
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderName, Method, StatusCode, Uri, header};
 use axum::middleware::Next;
@@ -40,9 +40,13 @@ impl Wrong {
 }
 
 /// Lets a request pass or answers it.
-pub(super) async fn check(State(guard): State<Arc<Guard>>, request: Request, next: Next) -> Response {
+pub(super) async fn check(State(guard): State<Arc<Guard>>, mut request: Request, next: Next) -> Response {
     match guard.admits(request.method(), request.headers(), request.uri()) {
-        Ok(()) => next.run(request).await,
+        Ok(admitted) => {
+            // For what goes on for longer than its token may.
+            request.extensions_mut().insert(admitted);
+            next.run(request).await
+        }
         Err(problem) => problem.into_response(),
     }
 }
@@ -53,7 +57,7 @@ impl Guard {
         Self { tokens, wrong: Mutex::new(Wrong { most: wrong_per_minute, count: 0, since: Instant::now() }) }
     }
 
-    fn admits(&self, method: &Method, headers: &HeaderMap, uri: &Uri) -> Result<(), Problem> {
+    fn admits(&self, method: &Method, headers: &HeaderMap, uri: &Uri) -> Result<Admitted, Problem> {
         let forbidden = |what: &str| Problem::new(StatusCode::FORBIDDEN, what);
         let host = uri.authority().map(|a| a.as_str()).or_else(|| text(headers, &header::HOST));
         if !host.is_some_and(Self::is_ours) {
@@ -75,15 +79,17 @@ impl Guard {
             let (scheme, token) = value.split_once(' ')?;
             scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
         });
-        match given.map(|token| self.tokens.allow(token.as_bytes())) {
-            Some(Some(May::Everything)) => Ok(()),
-            Some(Some(May::Look)) if method.is_safe() => Ok(()),
-            Some(Some(May::Look)) => Err(forbidden("this token may only look")),
-            Some(None) if self.wrong.lock().is_too_much(Instant::now()) => {
+        let Some(given) = given.map(str::as_bytes) else {
+            return Err(Problem::new(StatusCode::UNAUTHORIZED, "a token is needed: Authorization: Bearer …"));
+        };
+        match self.tokens.allow(given) {
+            Some(May::Everything) => Ok(self.tokens.admit(given)),
+            Some(May::Look) if method.is_safe() => Ok(self.tokens.admit(given)),
+            Some(May::Look) => Err(forbidden("this token may only look")),
+            None if self.wrong.lock().is_too_much(Instant::now()) => {
                 Err(Problem::new(StatusCode::TOO_MANY_REQUESTS, "too many wrong tokens; try again in a minute"))
             }
-            Some(None) => Err(Problem::new(StatusCode::UNAUTHORIZED, "the token is not right")),
-            None => Err(Problem::new(StatusCode::UNAUTHORIZED, "a token is needed: Authorization: Bearer …")),
+            None => Err(Problem::new(StatusCode::UNAUTHORIZED, "the token is not right")),
         }
     }
 
@@ -130,7 +136,7 @@ mod tests {
             headers.insert(*name, value.parse().unwrap());
         }
         match guard.admits(&method, &headers, &"/api/v1/clients".parse().unwrap()) {
-            Ok(()) => 200,
+            Ok(_) => 200,
             Err(problem) => problem.into_response().status().as_u16(),
         }
     }

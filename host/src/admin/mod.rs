@@ -7,7 +7,7 @@
 //! | `GET /api/v1/modules` | `modules` |
 //! | `GET`, `PUT`, `DELETE /api/v1/modules/{name}`; `GET …/versions` | `modules`, `form`, `precondition` |
 //! | `PUT …/config`; `POST …/rollback?to=N`, `…/confirm`, `…/canary?percent=N`, `…/enable`, `…/disable` | `modules` |
-//! | `GET /api/v1/modules/{name}/logs` | `logs` |
+//! | `GET /api/v1/modules/{name}/logs` | `logs`, `follow` |
 //! | `GET /api/v1/bridges` | `bridges` |
 //! | `GET /api/v1/clients`; `GET`, `DELETE /api/v1/clients/{id}`; `GET /api/v1/subscriptions` | `clients` |
 //! | `GET`, `PUT`, `DELETE /api/v1/drain` | `drain` |
@@ -25,6 +25,7 @@ mod clients;
 mod drain;
 mod error;
 mod exposition;
+mod follow;
 mod form;
 mod guard;
 mod handle;

@@ -78,7 +78,7 @@ impl From<DeployError> for Problem {
         let status = match &error {
             error if error.is_not_found() => StatusCode::NOT_FOUND,
             error if error.is_unexpected() => StatusCode::PRECONDITION_FAILED,
-            DeployError::NotFrom { .. } => StatusCode::CONFLICT,
+            DeployError::NotFrom { .. } | DeployError::OnTrial { .. } => StatusCode::CONFLICT,
             error if error.is_temporary() => StatusCode::SERVICE_UNAVAILABLE,
             error if error.is_too_large() => StatusCode::PAYLOAD_TOO_LARGE,
             _ => StatusCode::UNPROCESSABLE_ENTITY,
@@ -96,9 +96,15 @@ pub(super) async fn list(State(api): State<Api>, Ask(query): Ask<PageQuery>) -> 
 }
 
 /// One module.
-pub(super) async fn show(State(api): State<Api>, Name(name): Name, _: Ask<NoQuery>) -> Result<Response, Problem> {
+pub(super) async fn show(
+    State(api): State<Api>,
+    Name(name): Name,
+    _: Ask<NoQuery>,
+    given: Given,
+) -> Result<Response, Problem> {
     let module = api.modules().show(&name)?;
-    Ok(tagged(&shown(&module), Some(&module.tag)))
+    let instead = given.instead_of(&module)?;
+    Ok(instead.unwrap_or_else(|| tagged(&shown(&module), Some(&module.tag))))
 }
 
 /// Its versions, oldest first.
@@ -130,6 +136,11 @@ pub(super) async fn deploy(
         (Some(config), None) => Some(json_text(config.into()).map_err(|problem| problem.about("config"))?),
         (None, brought) => brought,
     };
+    if if_changed && canary.is_some() {
+        return Err(Problem::bad_request(
+            "a canary is a version of its own each time: if_changed is for a deployment without one",
+        ));
+    }
     let options = DeployOptions { digest, signature, order, on_failure, config, canary, if_changed };
     let deploy = move |api: &Api| api.modules().expecting(expected).deploy(&name, &component, options);
     Ok(done(&api.blocking_in_turn(deploy).await??))

@@ -5,7 +5,7 @@ mod schemas;
 
 use super::body::{Ask, NoQuery, json};
 use axum::response::Response;
-use endpoints::{Answer, Body, ENDPOINTS, Endpoint, Kind, Parameter};
+use endpoints::{Answer, Body, ENDPOINTS, Endpoint, Kind, PRECONDITIONS, Parameter};
 use serde_json::{Map, Value as Json, json as document};
 
 /// What every endpoint but those about health may answer where all is not well.
@@ -46,7 +46,8 @@ fn operation(endpoint: &Endpoint) -> Json {
     let in_path = path.split(['{', '}']).skip(1).step_by(2);
     let in_path =
         in_path.map(|name| document!({ "name": name, "in": "path", "required": true, "schema": { "type": "string" } }));
-    let parameters: Vec<Json> = in_path.chain(endpoint.query.iter().map(in_query)).collect();
+    let in_head = PRECONDITIONS.iter().filter(|_| has_preconditions(endpoint)).map(in_head);
+    let parameters: Vec<Json> = in_path.chain(endpoint.query.iter().map(in_query)).chain(in_head).collect();
     let mut operation = document!({
         "summary": endpoint.summary,
         "parameters": parameters,
@@ -75,6 +76,14 @@ fn operation(endpoint: &Endpoint) -> Json {
 
 fn is_open(endpoint: &Endpoint) -> bool {
     matches!(endpoint.path, "/healthz" | "/readyz")
+}
+
+fn has_preconditions(endpoint: &Endpoint) -> bool {
+    endpoint.problems.contains(&412)
+}
+
+fn in_head((name, says): &(&str, &str)) -> Json {
+    document!({ "name": name, "in": "header", "description": says, "schema": { "type": "string" } })
 }
 
 fn in_query(parameter: &Parameter) -> Json {
@@ -107,6 +116,10 @@ fn responses(endpoint: &Endpoint) -> Json {
     let problems = common.iter().chain(endpoint.problems).chain(of_bodies);
     let mut responses: Map<String, Json> = problems.map(|status| (status.to_string(), problem.clone())).collect();
     responses.insert(status.to_owned(), done);
+    if has_preconditions(endpoint) && endpoint.method == "get" {
+        let says = "Nobody has changed it since; its figures may be others";
+        responses.insert("304".to_owned(), document!({ "description": says }));
+    }
     responses.insert("default".to_owned(), problem);
     responses.into()
 }
@@ -133,6 +146,28 @@ mod tests {
             let path = path.replace("{*", "{");
             assert!(ENDPOINTS.iter().any(|described| described.path == path), "{path} is not described");
         }
+    }
+
+    /// RFC 9110, 13.1
+    #[test]
+    fn headers_that_decide_whether_something_is_done_are_described() {
+        let paths = description()["paths"].clone();
+        let named = |path: &str, method: &str| {
+            let parameters = paths[path][method]["parameters"].as_array().unwrap().iter();
+            parameters.filter(|parameter| parameter["in"] == "header").map(|it| it["name"].clone()).collect::<Vec<_>>()
+        };
+        for (path, method) in
+            [("", "get"), ("", "put"), ("", "delete"), ("/config", "put"), ("/rollback", "post"), ("/canary", "post")]
+        {
+            assert_eq!(
+                named(&format!("/api/v1/modules/{{name}}{path}"), method),
+                ["If-Match", "If-None-Match"],
+                "{path}"
+            );
+        }
+        assert!(named("/api/v1/modules/{name}/config", "get").is_empty());
+        assert!(named("/api/v1/publish", "post").is_empty());
+        assert!(paths["/api/v1/modules/{name}"]["get"]["responses"]["304"].is_object());
     }
 
     #[test]

@@ -14,7 +14,7 @@ pub type Reload = Arc<dyn Fn() -> Result<Reloaded, String> + Send + Sync>;
 /// What reading the configuration again has changed.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Reloaded {
-    /// Keys whose new values hold now.
+    /// Keys whose new values hold now, or the other tokens in whose files.
     pub applied: Vec<String>,
     /// Keys whose new values hold from the next start.
     pub restart_needed: Vec<String>,

@@ -83,7 +83,11 @@ impl Token {
         Ok(Self(token))
     }
 
-    fn read(path: &Path) -> io::Result<Self> {
+    /// The token in this file, which is not made. Wider access rights are taken away.
+    ///
+    /// # Errors
+    /// As with [`Token::load`].
+    pub fn read(path: &Path) -> io::Result<Self> {
         let mode = std::fs::metadata(path)?.permissions().mode();
         if mode & 0o077 != 0 {
             tracing::warn!(path = %path.display(), "the admin token could be read by others; its mode is set to 0600");
@@ -123,15 +127,25 @@ impl Tokens {
         Self(Arc::new(RwLock::new((token, reader))))
     }
 
-    /// Puts others in their place, for all that comes from here on.
-    pub fn replace(&self, other: &Self) {
-        let others = other.0.read().clone();
-        *self.0.write() = others;
+    /// Puts others in their place, for all that comes from here on. Whether the one for everything is another one, and the other.
+    pub fn replace(&self, other: &Self) -> (bool, bool) {
+        let (token, reader) = other.0.read().clone();
+        let mut held = self.0.write();
+        let (former, former_reader) = std::mem::replace(&mut *held, (token, reader));
+        (
+            former.secret() != held.0.secret(),
+            former_reader.as_ref().map(Token::secret) != held.1.as_ref().map(Token::secret),
+        )
     }
 
     /// The value of the one for everything.
     pub fn secret(&self) -> String {
         self.0.read().0.secret().to_owned()
+    }
+
+    /// Lets somebody in who brings this.
+    pub(super) fn admit(&self, given: &[u8]) -> Admitted {
+        Admitted { tokens: self.clone(), given: given.into() }
     }
 
     /// What whoever brings this may do; none: it is no token.
@@ -141,6 +155,20 @@ impl Tokens {
             true => Some(May::Everything),
             false => reader.as_ref().is_some_and(|reader| reader.is(given)).then_some(May::Look),
         }
+    }
+}
+
+/// Who was let in, for as long as what they brought is a token.
+#[derive(Clone)]
+pub(super) struct Admitted {
+    tokens: Tokens,
+    given: Arc<[u8]>,
+}
+
+impl Admitted {
+    /// Whether they would be let in now.
+    pub(super) fn is_so_still(&self) -> bool {
+        self.tokens.allow(&self.given).is_some()
     }
 }
 

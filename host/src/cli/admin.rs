@@ -108,8 +108,8 @@ impl Api {
         }))
     }
 
-    /// `GET` of server-sent events: calls `each` with the data of each, until the broker ends the stream.
-    pub(crate) fn events(&self, path: &str, mut each: impl FnMut(&str) -> super::Outcome) -> super::Outcome {
+    /// `GET` of server-sent events: calls `each` with type and data of each, until the broker ends the stream.
+    pub(crate) fn events(&self, path: &str, each: impl FnMut(&str, &str) -> super::Outcome) -> super::Outcome {
         let config = ureq::Agent::config_builder().http_status_as_error(false).proxy(None);
         let agent: ureq::Agent = config.build().into();
         let request = agent
@@ -121,13 +121,8 @@ impl Api {
             return self.get(path).map(|_| ());
         }
         let lines = std::io::BufRead::lines(std::io::BufReader::new(response.into_body().into_reader()));
-        for line in lines {
-            let line = line.map_err(|error| Failure::Failed(format!("the broker ended the stream: {error}")))?;
-            if let Some(data) = line.strip_prefix("data:") {
-                each(data.trim_start())?;
-            }
-        }
-        Ok(())
+        let ended = |error| Failure::Failed(format!("the broker ended the stream: {error}"));
+        each_event(lines.map(|line| line.map_err(ended)), each)
     }
 
     fn send<T>(
@@ -189,6 +184,24 @@ impl Api {
     }
 }
 
+/// Reads events line by line. A type is said before the data, where it is not the usual one.
+fn each_event(
+    lines: impl Iterator<Item = Result<String, Failure>>,
+    mut each: impl FnMut(&str, &str) -> super::Outcome,
+) -> super::Outcome {
+    let mut kind = String::new();
+    for line in lines {
+        let line = line?;
+        match line.split_once(':') {
+            Some(("event", named)) => kind = named.trim_start().to_owned(),
+            Some(("data", data)) => each(&kind, data.trim_start())?,
+            None if line.is_empty() => kind.clear(),
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
 fn may_have_arrived(error: &ureq::Error) -> bool {
     match error {
         ureq::Error::Io(error) => matches!(
@@ -226,6 +239,18 @@ pub(crate) fn escape(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn events_are_read_with_their_types() {
+        let text = ":\n\nid: 1\ndata: {}\n\nevent: missed\ndata: {\"lines\":2}\n\ndata:x\n\n";
+        let mut read = Vec::new();
+        let kept = |kind: &str, data: &str| {
+            read.push(format!("{kind}|{data}"));
+            Ok(())
+        };
+        each_event(text.lines().map(|line| Ok(line.to_owned())), kept).unwrap();
+        assert_eq!(read, ["|{}", "missed|{\"lines\":2}", "|x"]);
+    }
 
     #[test]
     fn names_are_escaped() {

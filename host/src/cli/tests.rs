@@ -38,7 +38,7 @@ fn what_the_guide_says_is_understood() {
         "module show a",
         "module config a",
         "module config a -",
-        "module rollback a --to 3",
+        "module rollback a --to 3 --from 5",
         "module rollback a --canary",
         "module canary a --percent 50",
         "module remove a",

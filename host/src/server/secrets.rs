@@ -5,6 +5,7 @@ use super::error::StartError;
 use crate::admin::{Reloaded, Token, Tokens};
 use crate::config::{Admin, Config, Signing, differences};
 use crate::wasm::{Modules, Signers};
+use std::io;
 use std::path::{Path, PathBuf};
 
 /// Where they are held.
@@ -29,12 +30,19 @@ impl Secrets {
             }
             Err(reason) => failed.push(StartError::Signers(reason).to_string()),
         }
-        match tokens(&current.data_dir, &new.admin) {
+        // One that was there and is gone was not meant to go: whoever has it would be locked out.
+        let read = if current.admin.token_file == new.admin.token_file { Token::read } else { Token::open };
+        match tokens(&current.data_dir, &new.admin, read) {
             Ok(tokens) => {
-                self.tokens.replace(&tokens);
                 let (own, reader) = (&new.admin.token_file, &new.admin.read_token_file);
                 (current.admin.token_file, current.admin.read_token_file) = (own.clone(), reader.clone());
                 taken("admin.");
+                let (is_other, reader_is_other) = self.tokens.replace(&tokens);
+                for (key, is_other) in [("admin.token_file", is_other), ("admin.read_token_file", reader_is_other)] {
+                    if is_other && !reloaded.applied.iter().any(|applied| applied == key) {
+                        reloaded.applied.push(key.to_owned());
+                    }
+                }
             }
             Err(error) => failed.push(error.to_string()),
         }
@@ -59,10 +67,14 @@ pub(super) fn signers(signing: &Signing) -> Result<Signers, String> {
     Signers::read(&text, signing.required).map_err(failed)
 }
 
-/// The token of the admin API, made if it is not there, and that of those who may only look.
-pub(super) fn tokens(data_dir: &Path, admin: &Admin) -> Result<Tokens, StartError> {
+/// The token of the admin API, read as is said, and that of those who may only look.
+pub(super) fn tokens(
+    data_dir: &Path,
+    admin: &Admin,
+    read: fn(&Path) -> io::Result<Token>,
+) -> Result<Tokens, StartError> {
     let own = token_path(data_dir, admin);
-    let token = Token::open(&own).map_err(|error| StartError::Token { path: own, error })?;
+    let token = read(&own).map_err(|error| StartError::Token { path: own, error })?;
     let path = admin.read_token_file.clone();
     let reader = (!path.as_os_str().is_empty()).then(|| Token::load(&path)).transpose();
     let reader = reader.map_err(|error| StartError::Token { path, error })?;

@@ -5,7 +5,7 @@ use super::error::StartError;
 use super::messenger::messenger;
 use super::secrets::{self, Secrets};
 use super::{BUNDLED, bindings, reload};
-use crate::admin::{self, Api, Reload, Reloaded, Tokens};
+use crate::admin::{self, Api, Reload, Reloaded, Token, Tokens};
 use crate::amqp::Filters;
 use crate::bridge::Bridges;
 use crate::broker::{Broker, Compile, Drain, Restored};
@@ -68,7 +68,7 @@ fn build(config: Config, sources: Option<Sources>, attempt: &Attempt) -> Result<
     attempt.has_store(&store)?;
     let auth = config.auth.settings(&config.listeners);
     let identity = Identity::open(auth, config.auth.limits.clone(), metrics.clone())?;
-    let tokens = secrets::tokens(&config.data_dir, &config.admin)?;
+    let tokens = secrets::tokens(&config.data_dir, &config.admin, Token::open)?;
     let kept = Kept {
         modules: loaded.modules,
         versions: loaded.module_versions,

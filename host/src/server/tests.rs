@@ -468,7 +468,7 @@ fn a_reload_reads_signers_and_tokens_again_and_says_what_it_could_not() {
     std::fs::write(path("reads"), reads).unwrap();
     assert_eq!((status(&old), status(new)), (200, 401));
     let reader = text(&format!("[admin]\nread_token_file = \"{}\"\n", path("reads").display()));
-    assert_eq!(reloading.reload(&reader).applied, ["admin.read_token_file"]);
+    assert_eq!(reloading.reload(&reader).applied, ["admin.read_token_file", "admin.token_file"]);
     assert_eq!((status(&old), status(new), status(reads)), (401, 200, 200));
     std::fs::write(&own, "short").unwrap();
     assert!(reloading.reload(&reader).failed[0].contains("holds no token"));
@@ -478,6 +478,36 @@ fn a_reload_reads_signers_and_tokens_again_and_says_what_it_could_not() {
     std::fs::write(&own, new).unwrap();
     assert_eq!(reloading.reload(&text("")).applied, ["admin.read_token_file"]);
     assert_eq!((status(new), status(reads)), (200, 401));
+}
+
+/// A full disk or an editor leaves an empty file: whoever has the token keeps it, and hears that the file is not right.
+#[test]
+fn a_reload_makes_no_token_in_place_of_another_one_and_says_that_one_has_changed() {
+    let dir = tempfile::tempdir().unwrap();
+    let reloading = Reloading::start(dir.path(), "");
+    let own = dir.path().join("data/admin.token");
+    let old = reloading.running.admin_token();
+    std::fs::write(&own, "").unwrap();
+    let reloaded = reloading.reload("");
+    assert!(reloaded.failed.len() == 1 && reloaded.failed[0].contains("holds no token"), "{reloaded:?}");
+    assert_eq!(std::fs::read(&own).unwrap(), b"");
+    std::fs::remove_file(&own).unwrap();
+    let reloaded = reloading.reload("");
+    assert!(reloaded.failed.len() == 1 && reloaded.failed[0].contains("admin.token"), "{reloaded:?}");
+    assert!(!own.exists());
+    assert_eq!((reloading.running.admin_token(), reloaded.applied.len()), (old, 0));
+    std::fs::write(&own, "0123456789abcdef").unwrap();
+    assert_eq!(reloading.reload("").applied, ["admin.token_file"]);
+    assert_eq!(reloading.reload(""), Reloaded::default());
+    let (other, reads) = (dir.path().join("other"), dir.path().join("reads"));
+    std::fs::write(&reads, "fedcba9876543210").unwrap();
+    let text = format!("[admin]\ntoken_file = \"{}\"\nread_token_file = \"{}\"\n", other.display(), reads.display());
+    let mut applied = reloading.reload(&text).applied;
+    applied.sort();
+    assert_eq!(applied, ["admin.read_token_file", "admin.token_file"]);
+    assert!(other.exists(), "one that is named anew is made, as at a start");
+    std::fs::write(&reads, "fedcba9876543211").unwrap();
+    assert_eq!(reloading.reload(&text).applied, ["admin.read_token_file"]);
 }
 
 /// What is said last of a module holds, and a restart says nothing; the rows for all orders are among those of modules.

@@ -170,6 +170,11 @@ impl Begun {
 }
 
 impl Entry {
+    /// The hooks that the version that is to be asked says it has, and this one has not.
+    fn hooks_gone(&self, version: &Version) -> Vec<&'static str> {
+        self.claims.iter().filter(|hook| !version.compiled.hooks.contains(hook)).copied().collect()
+    }
+
     /// The version that is to be asked is, about everything and by everybody.
     fn is_sound(&self) -> bool {
         self.canary.is_none()
@@ -258,6 +263,7 @@ impl Inner {
         let (component, signature) = component.unwrap_or_default();
         let digest = if of_base { component::digest(&component).into() } else { version.digest.clone() };
         let config = version.config.clone();
+        let hooks_gone = entry.hooks_gone(&version);
         let installed = (self.clock)();
         entry.stored.insert(number, Arc::new(Stored { digest, of_base, config, installed, signature, standing }));
         match canary {
@@ -272,7 +278,11 @@ impl Inner {
         gone.iter().for_each(|number| services.tallies.forget(*number));
         // Only now, so that a disk that did not take the new one has not thrown away an old one. Nobody waits for it.
         self.store().submit(gone.into_iter().map(|number| Change::ModuleVersionGone(name.clone(), number)));
-        Ok(deployed)
+        if !hooks_gone.is_empty() {
+            let (module, hooks) = (&*services.module, hooks_gone.join(", "));
+            tracing::warn!(module, number, hooks, "this version does not serve hooks that the version before it does");
+        }
+        Ok(Deployed { hooks_gone, ..deployed })
     }
 
     /// A canary needs an active version beside it, and is the only one.

@@ -46,6 +46,16 @@ pub enum DeployError {
         /// What is asked instead.
         active: Option<u64>,
     },
+    /// Going back from the active version would end something else.
+    #[error(
+        "version {canary} of `{name}` is on trial: end that first with `canary=true` (--canary), or say where to with `to` (--to)"
+    )]
+    OnTrial {
+        /// The module.
+        name: String,
+        /// The version on trial.
+        canary: u64,
+    },
     /// Whoever changes it has seen another one.
     #[error("`{name}` is not as it was seen when this was asked for: {}; look at it anew", at(*active))]
     Changed {

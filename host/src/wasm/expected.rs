@@ -2,7 +2,7 @@
 
 use super::error::DeployError;
 use super::modules::Modules;
-use super::registry::Entry;
+use super::registry::{Entry, Standing};
 use xxhash_rust::xxh3::xxh3_64;
 
 /// What has to hold of a module for it to be changed. Nothing is asked for by default.
@@ -24,7 +24,8 @@ pub enum Tags {
 }
 
 impl Tags {
-    fn have(&self, tag: Option<&str>) -> bool {
+    /// Whether a module with this tag is one of them; none: there is no such module.
+    pub fn have(&self, tag: Option<&str>) -> bool {
         match (self, tag) {
             (_, None) => false,
             (Self::Any, Some(_)) => true,
@@ -54,13 +55,19 @@ impl Modules {
 }
 
 impl Entry {
-    /// Stands for what operators have made of a module; what it counts is no part of it.
+    /// Stands for what operators have made of a module, and for what a rollback would come to; what it counts is no part of it.
     pub(super) fn tag(&self) -> String {
-        let material = self.at_work().and_then(|number| self.material(number));
-        let made_of = material.map(|material| (material.digest, material.config));
+        let sum = |config: &str| xxh3_64(config.as_bytes());
+        let standing = |standing: Standing| (standing.order, standing.on_failure);
+        let at_work = self.at_work();
+        let material = at_work.and_then(|number| self.material(number));
+        let made_of = material.map(|material| (material.digest, sum(&material.config)));
         let canary = self.canary.as_ref().map(|canary| (canary.version.number, canary.percent));
-        let (name, standing) = (&self.services.module, self.standing);
-        let all = format!("{:?}", (name, self.chosen, made_of, standing.order, standing.on_failure, canary));
+        let asked = (&self.services.module, self.chosen, at_work, made_of, standing(self.standing), canary);
+        let base = self.base.as_deref().map(|base| (&base.digest, sum(&base.config), standing(base.standing)));
+        // A number may be given twice, to a module that was removed and to the next one of its name.
+        let stored: Vec<_> = self.stored.iter().map(|(number, stored)| (number, stored.installed)).collect();
+        let all = format!("{:?}", (asked, &self.former, stored, base, self.is_configured_off()));
         format!("{:016x}", xxh3_64(all.as_bytes()))
     }
 }

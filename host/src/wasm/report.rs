@@ -141,6 +141,9 @@ pub struct Deployed {
     /// It was so already, and nothing was stored.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub unchanged: bool,
+    /// Hooks that the version before serves, and what was deployed does not.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub hooks_gone: Vec<&'static str>,
     /// On the way back these versions were passed over: they are in quarantine, or what is asked now was active after them.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub skipped: Vec<u64>,
@@ -162,6 +165,7 @@ impl Deployed {
             switched_on: false,
             off_as_configured: false,
             unchanged: false,
+            hooks_gone: Vec::new(),
             skipped: Vec::new(),
             tag: None,
         }

@@ -12,7 +12,7 @@ use std::collections::BTreeSet;
 pub struct Rollback {
     /// This version. Without it: a canary is taken back, or, where there is none, what was active before is put to work.
     pub to: Option<u64>,
-    /// The version that has to be active: whoever asks twice goes back once.
+    /// The version that has to be active, or on trial where that is to end: whoever asks twice goes back once.
     pub from: Option<u64>,
     /// A canary is to be taken back, and nothing else is to happen.
     pub canary: bool,
@@ -34,16 +34,21 @@ enum Target {
 impl Rollback {
     fn target(self, entry: &Entry) -> Result<Target, DeployError> {
         let name = || entry.services.module.to_string();
-        if self.from.is_some() && self.from != entry.chosen {
+        let canary = entry.canary.as_ref().map(|canary| canary.version.number);
+        let is_from_canary = self.to.is_none() && canary.is_some() && self.from == canary;
+        if self.from.is_some() && self.from != entry.chosen && !is_from_canary {
             return Err(DeployError::NotFrom { name: name(), active: entry.chosen });
         }
-        match (self.to, entry.canary.is_some()) {
-            (_, false) if self.canary => Err(DeployError::NoCanary(name())),
-            (_, true) if self.canary => Ok(Target::EndCanary),
+        match (self.to, canary) {
+            (_, None) if self.canary => Err(DeployError::NoCanary(name())),
+            (_, Some(_)) if self.canary => Ok(Target::EndCanary),
             (Some(number), _) => Ok(Target::Version(number)),
-            (None, true) => Ok(Target::EndCanary),
-            (None, false) if entry.chosen.is_none() => Err(DeployError::Off(name())),
-            (None, false) => match entry.before() {
+            (None, Some(canary)) if self.from.is_some() && !is_from_canary => {
+                Err(DeployError::OnTrial { name: name(), canary })
+            }
+            (None, Some(_)) => Ok(Target::EndCanary),
+            (None, None) if entry.chosen.is_none() => Err(DeployError::Off(name())),
+            (None, None) => match entry.before() {
                 Some(number) if number > 0 => Ok(Target::Version(number)),
                 _ if entry.comes_from_configuration() => match entry.is_configured_off() {
                     // Not without being named.

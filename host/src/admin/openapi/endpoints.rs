@@ -99,7 +99,12 @@ const DEPLOY: &[Parameter] = &[
         Kind::Whole(1, Some(100)),
         "so many of a hundred clients follow the new version, until it is confirmed or rolled back",
     ),
-    parameter("if_changed", Kind::Flag, IF_CHANGED),
+    parameter(
+        "if_changed",
+        Kind::Flag,
+        "not with canary: where it is so already nothing is stored \
+         (`unchanged`); otherwise it is a version of its own all the same",
+    ),
 ];
 
 const IF_CHANGED: &str =
@@ -126,7 +131,12 @@ const ROLLBACK: &[Parameter] = &[
         "which, here or in the body; otherwise a canary is taken back, or, where there is none, what was active before and is not in \
          quarantine is put to work; that the module is off, as the configuration says, has to be named (0)",
     ),
-    parameter("from", Kind::Whole(0, None), "the version that has to be active, or 409: the same twice goes back once"),
+    parameter(
+        "from",
+        Kind::Whole(0, None),
+        "the version that has to be active, or the canary's, which is taken back then; 409 otherwise, and where, without to or canary, \
+         it is active beside a canary: the same twice goes back once",
+    ),
     parameter("canary", Kind::Flag, "a canary is taken back, and nothing else happens; 422 if there is none"),
 ];
 
@@ -135,6 +145,12 @@ const WIDEN: &[Parameter] = &[parameter(
     Kind::Whole(1, Some(100)),
     "so many of a hundred clients follow it from now on; those who do stay, where they become more",
 )];
+
+/// Headers of those that may answer 412.
+pub(super) const PRECONDITIONS: [(&str, &str); 2] = [
+    ("If-Match", "the module is as it was with one of these tags (ETag), or 412"),
+    ("If-None-Match", "it is another one than with these, or 412, of a GET 304; *: there is none"),
+];
 
 /// A `GET` without a query.
 const fn get(path: &'static str, summary: &'static str, answer: Answer, problems: &'static [u16]) -> Endpoint {
@@ -170,7 +186,7 @@ pub(super) const ENDPOINTS: &[Endpoint] = &[
     get("/readyz", "Whether it is ready to serve", Answer::Text, &[503]),
     get("/metrics", "What the broker and its modules count, as Prometheus reads it", Answer::Text, &[]),
     list("/api/v1/modules", "All modules, by name", "Module", &[]),
-    get("/api/v1/modules/{name}", "One module", Answer::Of("Module"), &[404]),
+    get("/api/v1/modules/{name}", "One module", Answer::Of("Module"), &[404, 412]),
     change(
         "put",
         "/api/v1/modules/{name}",
@@ -212,7 +228,9 @@ pub(super) const ENDPOINTS: &[Endpoint] = &[
     ),
     list(
         "/api/v1/modules/{name}/logs",
-        "Recent lines, oldest first; as server-sent events on Accept: text/event-stream",
+        "Recent lines, oldest first; as server-sent events on Accept: text/event-stream, each with its number as id, from after the \
+         one that Last-Event-ID or after names (from the first where the log has not come so far); event missed: so many lines went \
+         before they could be told",
         "LogLine",
         &[404],
     )

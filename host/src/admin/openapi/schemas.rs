@@ -182,6 +182,13 @@ fn deployed() -> Json {
             ("canary", typed("integer", "the version that is on trial beside it")),
             ("canary_ended", typed("integer", "the version that was on trial and that nobody follows any more")),
             ("switched_on", typed("boolean", "true: the module was off, and is on now")),
+            (
+                "hooks_gone",
+                json!({
+                    "type": "array", "items": text(),
+                    "description": "hooks that the version before serves, and what was deployed does not",
+                }),
+            ),
             ("unchanged", typed("boolean", "true: it was so already, and nothing was stored")),
             (
                 "skipped",
@@ -366,7 +373,7 @@ fn drain() -> Json {
 fn reloaded() -> Json {
     let texts = |description: &str| json!({ "type": "array", "items": text(), "description": description });
     object(&[
-        ("applied", texts("keys whose new values hold now")),
+        ("applied", texts("keys whose new values hold now, or the other tokens in whose files")),
         ("restart_needed", texts("keys whose new values, or files, hold from the next start")),
         ("waiting", texts("keys of modules that wait behind what was done by hand, each with what that is")),
         ("canaries_ended", texts("modules whose canaries are over now, and which versions those were")),

@@ -122,6 +122,9 @@ pub(super) struct RollbackArgs {
     /// The version to go back to; otherwise a canary is ended, or, where there is none, the module goes back to what was active before
     #[arg(long, value_name = "VERSION")]
     to: Option<u64>,
+    /// The version that has to be active, or a canary's to end it: whoever asks twice goes back once
+    #[arg(long, value_name = "VERSION")]
+    from: Option<u64>,
     /// End a canary, and nothing else
     #[arg(long, conflicts_with = "to")]
     canary: bool,
@@ -233,9 +236,10 @@ fn deploy(admin: &AdminArgs, args: &DeployArgs) -> Outcome {
     match (args.canary, answer["canary"].as_u64()) {
         (Some(percent), Some(tried)) if !args.json => output::line(&format!(
             "{name} is on trial: version {tried} for {percent} of 100 clients, version {} for the others; confirm it, or roll \
-             it back{}",
+             it back{}{}",
             text(&answer["version"]),
-            canary_ended(&answer)
+            canary_ended(&answer),
+            hooks_gone(&answer)
         )),
         _ => said(&answer, &format!("{name} is live"), args.json),
     }
@@ -315,9 +319,11 @@ fn configure(admin: &AdminArgs, args: &ConfigureArgs) -> Outcome {
 
 fn rollback(api: &Api, args: &RollbackArgs) -> Outcome {
     let path = format!("/api/v1/modules/{}", escape(&args.name));
+    let from = args.from.map(|from| format!("from={from}")).unwrap_or_default();
     let back = match args.to {
-        Some(to) => format!("to={to}"),
-        None if args.canary => "canary=true".to_owned(),
+        Some(to) => format!("to={to}&{from}"),
+        None if args.canary => format!("canary=true&{from}"),
+        None if args.from.is_some() => from,
         // What is seen now is what is gone back from: whatever others do meanwhile, it is one step.
         None => match api.get(&path)? {
             module if module["canary"].is_object() => "canary=true".to_owned(),
@@ -373,7 +379,15 @@ fn logs(api: &Api, args: &LogsArgs) -> Outcome {
         }
     };
     if args.follow {
-        return api.events(&path, |data| print(&serde_json::from_str(data).map_err(Failure::failed)?));
+        return api.events(&path, |kind, data| {
+            let told: Json = serde_json::from_str(data).map_err(Failure::failed)?;
+            match kind {
+                "" => return print(&told),
+                "missed" => eprintln!("pliant: {} lines went before they could be told", text(&told["lines"])),
+                _ => {}
+            }
+            Ok(())
+        });
     }
     all(api, &path)?.iter().try_for_each(print)
 }
@@ -443,7 +457,8 @@ fn said(answer: &Json, sentence: &str, json: bool) -> Outcome {
         true => sentence.to_owned(),
         false => format!("{sentence}: version {}, {}", text(&answer["version"]), text(&answer["digest"])),
     };
-    output::line(&format!("{now}{}{}{}", switched_on(answer), canary_ended(answer), remarks(answer)))
+    let (on, ended) = (switched_on(answer), canary_ended(answer));
+    output::line(&format!("{now}{on}{ended}{}{}", hooks_gone(answer), remarks(answer)))
 }
 
 /// A module that was off before the change, as the end of a sentence.
@@ -459,6 +474,14 @@ fn remarks(answer: &Json) -> String {
         skipped => format!("; passed over: version {}", text(skipped)),
     };
     format!("{unchanged}{skipped}")
+}
+
+/// What the version before serves and this one does not, as the end of a sentence.
+fn hooks_gone(answer: &Json) -> String {
+    match &answer["hooks_gone"] {
+        Json::Null => String::new(),
+        hooks => format!("; it does not serve {}, as the version before it does", text(hooks)),
+    }
 }
 
 /// A canary that the change has ended, as the end of a sentence.
