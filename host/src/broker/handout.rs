@@ -3,6 +3,7 @@
 
 use super::mailbox::{Mailbox, Outlet, State};
 use super::queued::{NOT_SUBMITTED, Queued};
+use super::replaying::Replaying;
 use super::spares::{WAITING, shed};
 use super::window::{InFlight, Phase};
 use crate::dialogue::{Delivery, Outgoing};
@@ -58,6 +59,22 @@ pub struct Drained {
 }
 
 impl Drained {
+    /// Whether it is copies that were handed out, and nothing else.
+    #[inline]
+    pub fn is_plain(&self) -> bool {
+        let counts = self.expired | self.formless | self.oversize | self.awaits;
+        let flags = self.untold
+            | self.wants_replay
+            | self.wants_form
+            | self.wants_decision
+            | self.abandoned
+            | self.page.is_some()
+            | self.goes_on.is_some()
+            | self.ends.is_some();
+        let left = self.changes.len() | self.unblocked.len() | self.lost.len();
+        counts == 0 && left == 0 && !flags
+    }
+
     /// A copy is given up that its receiver cannot be told.
     pub(super) fn has_no_form(&mut self, queued: &Queued, tell: bool) {
         self.formless += 1;
@@ -207,8 +224,7 @@ impl Mailbox {
             return drained;
         }
         loop {
-            let replaying = !state.replaying.replayed.is_empty();
-            if !replaying && !state.replaying.replays.is_empty() {
+            if state.replaying.get().is_some_and(Replaying::is_to_be_fetched) {
                 drained.wants_replay = true;
                 break;
             }
@@ -264,7 +280,7 @@ impl State {
     /// need not wait for the window or the disk (MQTT 5.0, 4.6 and 4.9).
     fn next_source(&mut self, room: bool, committed: Sequence) -> Option<(&mut VecDeque<Queued>, bool)> {
         let ready = |queued: &Queued| queued.guarantee == Guarantee::AtMostOnce || (room && queued.after <= committed);
-        if let Some(next) = self.replaying.replayed.front() {
+        if let Some(next) = self.replaying.get().and_then(|replaying| replaying.replayed.front()) {
             return match ready(next) {
                 true => Some((&mut self.replaying.change().replayed, true)),
                 false if self.express.is_empty() => None,

@@ -101,6 +101,11 @@ pub struct Replay {
 }
 
 impl Replaying {
+    /// Whether nothing is there, and more is to come.
+    pub fn is_to_be_fetched(&self) -> bool {
+        self.replayed.is_empty() && !self.replays.is_empty()
+    }
+
     /// Whether nothing is left.
     pub fn is_over(&self) -> bool {
         self.replayed.is_empty() && self.replays.is_empty()
